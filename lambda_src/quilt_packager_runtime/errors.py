@@ -1,0 +1,181 @@
+"""Everything that can go wrong with a job, as one tree of exceptions with stable codes.
+
+A code is the class's name. Logs, metrics, dead letters, the command and the docs use it.
+
+    PackagerError
+    ├── Rejected                  can never succeed as it is: to the dead-letter queue at once
+    │   ├── InvalidMessage        the message breaks its own rules
+    │   ├── BucketNotAllowed      a bucket that this engine may not use
+    │   ├── NoSuchBucket          a bucket that does not exist
+    │   ├── AccessDenied          S3 refuses us an action
+    │   ├── EmptySource           no objects under the source prefix
+    │   ├── InvalidKeys           keys that no package can hold
+    │   ├── ArchivedObjects       archived, and without a usable stored checksum
+    │   ├── InvalidMetadata       metadata that cannot be read, or is no JSON object
+    │   ├── ManifestLineTooLong   a header or entry that readers would refuse
+    │   ├── InvalidWorkflowConfig the registry's rules are broken
+    │   └── WorkflowViolations    the package breaks the registry's rules
+    └── Failed                    may succeed later: SQS delivers the message again
+        ├── SourceChanged         an object changed between list and hash
+        ├── Contended             other writers kept winning the race for `latest`
+        ├── DeadlineExceeded      the time of this invocation is over
+        └── S3Error               S3 answered with an error that its client could not overcome
+            ├── NoSuchKey
+            ├── PreconditionFailed
+            ├── ConditionalRequestConflict
+            ├── InvalidObjectState
+            └── ServiceUnavailable
+"""
+
+from collections.abc import Sequence
+
+MAX_NAMED = 20
+"""How many offending values an error names before it only counts them."""
+
+
+class PackagerError(Exception):
+    """A job ended without a package.
+
+    Args:
+        happened: What happened, as a sentence that names the value.
+        why: The rule or the cause, as a sentence.
+        remedy: What the reader can do, as a sentence.
+    """
+
+    def __init__(self, happened: str, *, why: str, remedy: str) -> None:
+        """Keep the three sentences apart, for readers that show them apart."""
+        super().__init__(f"{happened} {why} {remedy}")
+        self.happened = happened
+        self.why = why
+        self.remedy = remedy
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of failure."""
+        return type(self).__name__
+
+    @property
+    def reason(self) -> str:
+        """The three sentences as one text."""
+        return str(self)
+
+
+class Rejected(PackagerError):
+    """The job can never succeed as it is: a retry is a waste."""
+
+
+class InvalidMessage(Rejected):
+    """The message breaks its own rules."""
+
+
+class BucketNotAllowed(Rejected):
+    """A bucket that this engine may not read from or write to."""
+
+
+class NoSuchBucket(Rejected):
+    """A bucket that does not exist."""
+
+
+class AccessDenied(Rejected):
+    """S3 refuses us an action. Never to be read as "not there"."""
+
+
+class EmptySource(Rejected):
+    """No objects under the source prefix."""
+
+
+class InvalidKeys(Rejected):
+    """Keys that no package can hold: colliding, or with components that quilt3 refuses."""
+
+
+class ArchivedObjects(Rejected):
+    """Archived objects whose bytes cannot be read and whose stored checksum does not serve."""
+
+
+class InvalidMetadata(Rejected):
+    """Metadata that cannot be read, or is not a JSON object of acceptable size."""
+
+
+class ManifestLineTooLong(Rejected):
+    """A manifest line that its readers would refuse."""
+
+
+class InvalidWorkflowConfig(Rejected):
+    """The rules are broken: the registry's workflow configuration cannot be used."""
+
+
+class WorkflowViolations(Rejected):
+    """The package breaks the rules of its registry's workflow."""
+
+
+class Failed(PackagerError):
+    """The job may succeed later, with nobody changing anything."""
+
+
+class SourceChanged(Failed):
+    """An object changed between list and hash."""
+
+
+class Contended(Failed):
+    """Other writers kept winning the race for the package."""
+
+
+class DeadlineExceeded(Failed):
+    """The time of this invocation is over."""
+
+
+class S3Error(Failed):
+    """S3 answered with an error that its client could not overcome."""
+
+
+class NoSuchKey(S3Error):
+    """The object, version or upload is not there."""
+
+
+class PreconditionFailed(S3Error):
+    """If-Match or If-None-Match did not hold (412)."""
+
+
+class ConditionalRequestConflict(S3Error):
+    """A concurrent write to the same key made S3 give up on ours (409)."""
+
+
+class InvalidObjectState(S3Error):
+    """The object is archived: its bytes cannot be read or copied."""
+
+
+class ServiceUnavailable(S3Error):
+    """Throttled, down, or unreachable, after all of the client's retries."""
+
+
+def name_some(values: Sequence[str]) -> str:
+    """List values for a reader: the first of them quoted, and how many there are in all.
+
+    Args:
+        values: The offending values, in the order to show them.
+
+    Returns:
+        The first `MAX_NAMED`, with control characters escaped, and the count of the rest.
+
+    Example:
+        >>> name_some(["a//b", "c/"])
+        '"a//b", "c/"'
+        >>> name_some([str(n) for n in range(22)])[-20:]
+        '"19" and 2 more (22)'
+    """
+    named = ", ".join(quote(value) for value in values[:MAX_NAMED])
+    rest = len(values) - MAX_NAMED
+    return f"{named} and {rest} more ({len(values)})" if rest > 0 else named
+
+
+def quote(value: str) -> str:
+    r"""Quote a value for a message, so that no character of it can break a log line or a queue.
+
+    Example:
+        >>> print(quote("a\nb"))
+        "a\nb"
+    """
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
+    )
+    return f'"{shown}"'

@@ -1,0 +1,126 @@
+"""The nouns of S3 and of Quilt that every room shares: where an object is, which, and its hash.
+
+All are immutable, and small: a job holds one or two of them for each of a million objects.
+"""
+
+from typing import Self
+from urllib.parse import quote, unquote, urlencode
+
+import msgspec
+
+
+class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
+    """An object in S3, or one version of it.
+
+    Attributes:
+        bucket: The bucket's name.
+        key: The object's key, as S3 has it: never percent-encoded. Empty for the bucket itself.
+        version_id: The version, or None for the newest or in an unversioned bucket.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+
+    def __str__(self) -> str:
+        """Percent-encoded as quilt3 writes a physical key.
+
+        Example:
+            >>> print(S3Uri("b", "run#1/ä b.txt", "v1"))
+            s3://b/run%231/%C3%A4%20b.txt?versionId=v1
+        """
+        path = quote("/" + self.key)
+        version = "" if self.version_id is None else "?" + urlencode({"versionId": self.version_id})
+        return f"s3://{self.bucket}{path}{version}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a percent-encoded `s3://bucket/key[?versionId=…]`.
+
+        `#` is an ordinary character of keys. `?` begins a query only when what follows is
+        `versionId=`.
+
+        Args:
+            text: The URI.
+
+        Raises:
+            ValueError: It is not an S3 URI, or its escapes are not UTF-8.
+
+        Example:
+            >>> S3Uri.parse("s3://b/run%231/a?b.txt?versionId=v1")
+            S3Uri(bucket='b', key='run#1/a?b.txt', version_id='v1')
+        """
+        scheme, separator, rest = text.partition("://")
+        if scheme.lower() != "s3" or not separator:
+            raise ValueError("an S3 URI begins with s3://")
+        path, question, version = rest.rpartition("?versionId=")
+        if not question:
+            path, version = version, ""
+        bucket, _, key = path.partition("/")
+        if not bucket:
+            raise ValueError("an S3 URI names a bucket after s3://")
+        return cls(
+            bucket, unquote(key, errors="strict"), unquote(version, errors="strict") or None
+        )
+
+
+class SourceFolder(msgspec.Struct, frozen=True):
+    """The folder that becomes a package.
+
+    Attributes:
+        bucket: The bucket's name.
+        prefix: Empty for the whole bucket, otherwise a key prefix that ends in `/`.
+    """
+
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        """The folder as a percent-encoded URI that ends in `/`."""
+        return str(S3Uri(self.bucket, self.prefix))
+
+
+class SourceObject(msgspec.Struct, frozen=True, gc=False):
+    """The newest version of an object, as the listing gave it.
+
+    Attributes:
+        key: The whole key.
+        size_bytes: The object's size.
+        etag: The ETag with its quotes, as S3 sends and expects it.
+        version_id: None in an unversioned bucket, and where versioning was suspended (S3's "null").
+        archived: The storage class needs a restore before the bytes can be read.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    archived: bool = False
+
+
+class Checksum(msgspec.Struct, frozen=True, gc=False):
+    """A hash as a manifest records it.
+
+    Attributes:
+        type: `sha2-256-chunked`, `CRC64NVME`, or, only ever read, `SHA256`.
+        value: Base64 of the digest (hex for the legacy `SHA256`).
+    """
+
+    type: str
+    value: str
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One file of a package.
+
+    Attributes:
+        logical_key: The path inside the package.
+        physical_key: The percent-encoded URI of the object's version.
+        size_bytes: The object's size.
+        checksum: The object's hash.
+    """
+
+    logical_key: str
+    physical_key: str
+    size_bytes: int
+    checksum: Checksum

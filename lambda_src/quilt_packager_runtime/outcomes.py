@@ -1,0 +1,70 @@
+"""How a job ended: one record for the log, the metrics, the command and whoever listens."""
+
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from quilt_packager_runtime.errors import PackagerError, Rejected
+
+
+class Result(StrEnum):
+    """The four ways in which a job ends."""
+
+    CREATED = "created"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job ended. What is not known has None; nothing of the metadata's values is in it.
+
+    Attributes:
+        outcome: The result.
+        package_name: `prefix/suffix`.
+        registry: The bucket that holds, or would have held, the package.
+        top_hash: The revision's 64 hex characters.
+        objects: How many entries the revision has.
+        bytes: The sum of their sizes.
+        stored: How many checksums S3 had stored.
+        computed: How many checksums had to be computed.
+        code: The error's stable code.
+        reason: The error in words.
+    """
+
+    outcome: Result
+    package_name: str | None = None
+    registry: str | None = None
+    top_hash: str | None = None
+    objects: int | None = None
+    bytes: int | None = None
+    stored: int | None = None
+    computed: int | None = None
+    code: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_error(
+        cls, error: PackagerError, *, package_name: str | None = None, registry: str | None = None
+    ) -> Self:
+        """The outcome of a job that ended with an error.
+
+        Args:
+            error: What ended the job.
+            package_name: The package, if the message got as far as naming one.
+            registry: The registry, likewise.
+
+        Example:
+            >>> from quilt_packager_runtime.errors import EmptySource
+            >>> error = EmptySource("No.", why="Nothing there.", remedy="Upload first.")
+            >>> Outcome.from_error(error).outcome.value
+            'rejected'
+        """
+        return cls(
+            outcome=Result.REJECTED if isinstance(error, Rejected) else Result.FAILED,
+            package_name=package_name,
+            registry=registry,
+            code=error.code,
+            reason=error.reason,
+        )

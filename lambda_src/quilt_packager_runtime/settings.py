@@ -1,0 +1,83 @@
+"""What an engine may do and how: set by the construct, read by the handlers, one class for both.
+
+The environment carries it as `QUILT_PACKAGER_<FIELD>`, so no name is written twice.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+PREFIX = "QUILT_PACKAGER_"
+
+
+class ChecksumAlgorithm(StrEnum):
+    """The checksums that a manifest may be written with."""
+
+    SHA256_CHUNKED = "SHA256_CHUNKED"
+    CRC64NVME = "CRC64NVME"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one engine.
+
+    Attributes:
+        source_buckets: Buckets to read data and metadata from; empty: any that IAM allows.
+        registry_buckets: Buckets to write packages to; empty: any that IAM allows.
+        scratch_bucket: Where multipart copies are hashed by S3; None: read the bytes instead.
+        checksum_algorithms: Acceptable algorithms, the most wanted first. A stored checksum of
+            any of them serves; what must be computed is computed in the first.
+        dead_letter_queue_url: Where rejected messages go.
+        max_requests_in_flight: How many S3 requests a job keeps in flight at most.
+
+    Example:
+        >>> settings = Settings(source_buckets=("raw", "runs"))
+        >>> settings.to_environment()["QUILT_PACKAGER_SOURCE_BUCKETS"]
+        'raw,runs'
+        >>> Settings.from_environment(settings.to_environment()) == settings
+        True
+    """
+
+    source_buckets: tuple[str, ...] = ()
+    registry_buckets: tuple[str, ...] = ()
+    scratch_bucket: str | None = None
+    checksum_algorithms: tuple[ChecksumAlgorithm, ...] = (ChecksumAlgorithm.SHA256_CHUNKED,)
+    dead_letter_queue_url: str | None = None
+    max_requests_in_flight: int = 128
+
+    def __post_init__(self) -> None:
+        """Refuse values that no job could run with."""
+        if not self.checksum_algorithms:
+            raise ValueError("checksum_algorithms is empty; name at least SHA256_CHUNKED")
+        if self.max_requests_in_flight < 1:
+            raise ValueError(f"max_requests_in_flight is {self.max_requests_in_flight}; at least 1")
+
+    def to_environment(self) -> dict[str, str]:
+        """The environment variables that carry these settings; None and empty are left out."""
+        variables = {}
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            text = ",".join(value) if isinstance(value, tuple) else value
+            if text not in ("", None):
+                variables[PREFIX + field.upper()] = str(text)
+        return variables
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read what `to_environment` wrote; what is absent has its default.
+
+        Raises:
+            ValueError: A variable has a value of the wrong form.
+        """
+        values: dict[str, object] = {}
+        for field in msgspec.structs.fields(cls):
+            text = environment.get(PREFIX + field.name.upper())
+            if text is not None:
+                is_list = isinstance(field.default, tuple)
+                values[field.name] = text.split(",") if is_list else text
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            message = f"The environment variables {PREFIX}* do not fit: {error}"
+            raise ValueError(message) from error
