@@ -1,0 +1,85 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := quilt_packager lambda_src/quilt_packager_runtime $(wildcard app.py benchmarks examples tests)
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do printf '  make %-14s %s\n' "$$target" "$$text"; done
+
+.PHONY: setup
+setup: $(INSTALLED) ## Create .venv from the hash-pinned requirements
+
+# uv installs in seconds what takes pip more than a minute. It does not read pip's
+# configuration, so where it finds no index, pip installs the same lock file.
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON")'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@awk '/^[^ #]/ { keep = /^uv==/ } keep' requirements/dev.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt \
+		|| $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.PHONY: test
+test: setup ## Run the tests; ARGS="-k name" goes to pytest
+	$(BIN)/pytest --numprocesses=auto $(ARGS)
+
+.PHONY: lint
+lint: check-format check-style check-types check-layers check-spelling ## Run every static check
+
+.PHONY: check-format
+check-format: setup
+	$(BIN)/ruff format --check .
+
+.PHONY: check-style
+check-style: setup
+	$(BIN)/ruff check .
+
+.PHONY: check-types
+check-types: setup
+	$(BIN)/mypy $(SOURCES)
+
+.PHONY: check-layers
+check-layers: setup
+	$(BIN)/lint-imports
+
+.PHONY: check-spelling
+check-spelling: setup
+	$(BIN)/codespell
+
+.PHONY: format
+format: setup ## Format the code and apply safe fixes
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: demo
+demo: setup ## Run the demo on an embedded AWS; ARGS="--help" lists its options
+	$(BIN)/quilt-packager demo $(ARGS)
+
+.PHONY: bench
+bench: setup ## Run the benchmarks; ARGS="--help" lists their options
+	$(BIN)/python -m benchmarks $(ARGS)
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+.PHONY: lock
+lock: setup ## Compile the lock files; ARGS=--upgrade takes the newest versions
+	$(LOCK) $(ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --constraints requirements/dev.txt quilt_packager/lambda_requirements.in \
+		--output-file quilt_packager/lambda_requirements.txt
+
+.PHONY: clean
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) build dist cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The Lambda runtime that turns S3 prefixes into Quilt packages."""

@@ -1,0 +1,1 @@
+"""AWS CDK constructs that package S3 prefixes as Quilt packages."""
