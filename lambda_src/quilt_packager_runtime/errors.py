@@ -10,6 +10,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
     │   ├── AccessDenied          S3 refuses us an action
     │   ├── EmptySource           no objects under the source prefix
     │   ├── InvalidKeys           keys that no package can hold
+    │   ├── UnreadableObjects     encrypted with a key that only their owner has
     │   ├── ArchivedObjects       archived, and without a usable stored checksum
     │   ├── InvalidMetadata       metadata that cannot be read, or is no JSON object
     │   ├── ManifestLineTooLong   a header or entry that readers would refuse
@@ -24,6 +25,8 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
             ├── PreconditionFailed
             ├── ConditionalRequestConflict
             ├── InvalidObjectState
+            ├── BadRequest
+            ├── CredentialsRefused
             └── ServiceUnavailable
 """
 
@@ -92,6 +95,10 @@ class ArchivedObjects(Rejected):
     """Archived objects whose bytes cannot be read and whose stored checksum does not serve."""
 
 
+class UnreadableObjects(Rejected):
+    """Objects that S3 will not show to anybody without their owner's own key (SSE-C)."""
+
+
 class InvalidMetadata(Rejected):
     """Metadata that cannot be read, or is not a JSON object of acceptable size."""
 
@@ -142,6 +149,14 @@ class ConditionalRequestConflict(S3Error):
 
 class InvalidObjectState(S3Error):
     """The object is archived: its bytes cannot be read or copied."""
+
+
+class BadRequest(S3Error):
+    """S3 does not accept the request as it is (400): on an object's HEAD mostly SSE-C."""
+
+
+class CredentialsRefused(S3Error):
+    """The credentials have expired, are not valid, or are not there."""
 
 
 class ServiceUnavailable(S3Error):

@@ -1,0 +1,381 @@
+"""The S3 operations that packaging needs, each one request (listings: one a page).
+
+awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measurement.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree as ET
+
+import msgspec
+
+from quilt_packager_runtime.checksums import StoredChecksums
+from quilt_packager_runtime.errors import S3Error
+from quilt_packager_runtime.objects import S3Uri, SourceObject
+from quilt_packager_runtime.s3_transport import Request, Response, S3Transport
+from quilt_packager_runtime.settings import ChecksumAlgorithm
+
+# Storage classes whose objects must be restored before their bytes can be read. Intelligent
+# tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
+ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+NULL_VERSION = "null"
+PAGE_ATTEMPTS = 3
+
+COPY_PART_CHECKSUMS = {
+    ChecksumAlgorithm.SHA256_CHUNKED: ("SHA256", "COMPOSITE", "{*}ChecksumSHA256"),
+    ChecksumAlgorithm.CRC64NVME: ("CRC64NVME", "FULL_OBJECT", "{*}ChecksumCRC64NVME"),
+}
+
+
+class ObjectHead(msgspec.Struct, frozen=True, gc=False):
+    """What HEAD tells of an object.
+
+    Attributes:
+        size_bytes: Its size.
+        etag: Its ETag, with the quotes.
+        version_id: Its version; None in an unversioned bucket.
+        stored: The checksums that S3 keeps of it.
+    """
+
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    stored: StoredChecksums
+
+
+class ObjectBody(msgspec.Struct, frozen=True, gc=False):
+    """What GET gives of an object.
+
+    Attributes:
+        data: The bytes asked for.
+        size_bytes: The size of the whole object.
+        etag: Its ETag, with the quotes.
+        version_id: Its version; None in an unversioned bucket.
+    """
+
+    data: bytes
+    size_bytes: int
+    etag: str
+    version_id: str | None
+
+
+class S3:
+    """S3's operations in our nouns. Errors are those of `errors.py`.
+
+    Args:
+        transport: What sends the requests.
+    """
+
+    def __init__(self, transport: S3Transport) -> None:
+        """Keep the transport; no request is made."""
+        self._transport = transport
+        self._last_date: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
+        """An S3 as the environment describes it; see `S3Transport.from_environment`."""
+        return cls(S3Transport.from_environment(environment, **options))
+
+    def same_region(self, bucket: str, other: str) -> bool:
+        """Whether two buckets are in one region, as far as answers have told."""
+        return self._transport.region_of(bucket) == self._transport.region_of(other)
+
+    def clock_seconds(self) -> int:
+        """S3's own time at its last answer, in seconds since 1970; the host's may be off.
+
+        Raises:
+            S3Error: No answer has carried a date yet.
+        """
+        if self._last_date is None:
+            raise S3Error(
+                "S3's answers carry no Date.",
+                why="Revisions are numbered by S3's clock.",
+                remedy="Use an endpoint that sends the Date header, as HTTP asks for.",
+            )
+        return int(parsedate_to_datetime(self._last_date).timestamp())
+
+    async def head_object(self, uri: S3Uri, *, if_match: str | None = None) -> ObjectHead:
+        """Ask for an object's size, identity and stored checksums.
+
+        Args:
+            uri: The object, or its version.
+            if_match: The ETag that it must still have.
+        """
+        headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
+        response = await self._send("HeadObject", "HEAD", uri, headers=headers)
+        head = response.headers
+        return ObjectHead(
+            size_bytes=int(head["content-length"]),
+            etag=head["etag"],
+            version_id=_version_id(head.get("x-amz-version-id")),
+            stored=StoredChecksums(
+                sha256=head.get("x-amz-checksum-sha256"),
+                crc64nvme=head.get("x-amz-checksum-crc64nvme"),
+                type=head.get("x-amz-checksum-type"),
+            ),
+        )
+
+    async def get_object(
+        self,
+        uri: S3Uri,
+        *,
+        first_byte: int = 0,
+        last_byte: int | None = None,
+        if_match: str | None = None,
+    ) -> ObjectBody:
+        """Get an object, or a range of it, into memory.
+
+        Args:
+            uri: The object, or its version.
+            first_byte: Where the range begins.
+            last_byte: Where it ends, this byte included; None for the whole object.
+            if_match: The ETag that it must still have.
+        """
+        headers = _condition(if_match)
+        if last_byte is not None:
+            headers.append(("Range", f"bytes={first_byte}-{last_byte}"))
+        response = await self._send("GetObject", "GET", uri, headers=headers)
+        content_range = response.headers.get("content-range", "")
+        return ObjectBody(
+            data=response.body,
+            size_bytes=int(content_range.rpartition("/")[2] or len(response.body)),
+            etag=response.headers["etag"],
+            version_id=_version_id(response.headers.get("x-amz-version-id")),
+        )
+
+    async def get_part_sizes_bytes(self, uri: S3Uri) -> list[int]:
+        """Ask for the sizes of the parts that an object was uploaded in, in order.
+
+        Returns:
+            Empty where S3 does not know them (any more).
+        """
+        sizes: list[int] = []
+        marker = "0"
+        while True:
+            headers = [
+                ("x-amz-object-attributes", "ObjectParts"),
+                ("x-amz-max-parts", "1000"),
+                ("x-amz-part-number-marker", marker),
+            ]
+            response = await self._send(
+                "GetObjectAttributes", "GET", uri, query={"attributes": ""}, headers=headers
+            )
+            parts = _xml(response, uri).find("{*}ObjectParts")
+            if parts is None:
+                return sizes
+            sizes += [int(part.findtext("{*}Size", "-1")) for part in parts.findall("{*}Part")]
+            next_marker = parts.findtext("{*}NextPartNumberMarker", "")
+            if parts.findtext("{*}IsTruncated") != "true" or next_marker in {"", marker}:
+                return sizes
+            marker = next_marker
+
+    async def put_object(
+        self,
+        uri: S3Uri,
+        body: bytes,
+        *,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        """Write a small object; S3 checks that it got these very bytes.
+
+        Args:
+            uri: Where to.
+            body: What.
+            if_match: The ETag that the present object must have.
+            if_none_match: There must be no object yet.
+
+        Returns:
+            The new object's ETag.
+        """
+        digest = b64encode(sha256(body).digest()).decode()
+        headers = [("x-amz-checksum-sha256", digest), *_condition(if_match)]
+        if if_none_match:
+            headers.append(("If-None-Match", "*"))
+        response = await self._send("PutObject", "PUT", uri, headers=headers, body=body)
+        return response.headers["etag"]
+
+    async def put_file(self, uri: S3Uri, path: Path) -> None:
+        """Write a file of any size as an object, in parallel parts when it is large."""
+        await self._send("PutObject", "PUT", uri, file=path)
+
+    async def list_latest_versions(
+        self, bucket: str, prefix: str
+    ) -> AsyncIterator[list[SourceObject]]:
+        """List the newest versions under a prefix, a page at a time, in S3's order.
+
+        Delete markers and noncurrent versions are passed over.
+        """
+        query = {"versions": "", "encoding-type": "url", "prefix": prefix}
+        async for page in self._pages("ListObjectVersions", bucket, query, _VERSION_MARKERS):
+            yield list(_latest_versions(page))
+
+    async def list_keys(
+        self, bucket: str, prefix: str, *, start_after: str = ""
+    ) -> AsyncIterator[list[str]]:
+        """List the keys under a prefix, a page at a time, in S3's order.
+
+        Args:
+            bucket: The bucket.
+            prefix: What the keys begin with.
+            start_after: Only keys that sort after this one.
+        """
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        if start_after:
+            query["start-after"] = start_after
+        async for page in self._pages("ListObjectsV2", bucket, query, _KEY_MARKERS):
+            keys = (_decoded(each.findtext("{*}Key", "")) for each in page.findall("{*}Contents"))
+            yield list(keys)
+
+    async def create_multipart_upload(self, uri: S3Uri, algorithm: ChecksumAlgorithm) -> str:
+        """Begin an upload whose parts S3 hashes with an algorithm.
+
+        Returns:
+            The upload's id.
+        """
+        name, kind, _ = COPY_PART_CHECKSUMS[algorithm]
+        headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", kind)]
+        response = await self._send(
+            "CreateMultipartUpload", "POST", uri, query={"uploads": ""}, headers=headers
+        )
+        return _xml(response, uri).findtext("{*}UploadId", "")
+
+    async def upload_part_copy(  # noqa: PLR0913 - each is a parameter of S3's operation
+        self,
+        uri: S3Uri,
+        upload_id: str,
+        part_number: int,
+        *,
+        source: S3Uri,
+        first_byte: int,
+        last_byte: int,
+        if_match: str,
+        algorithm: ChecksumAlgorithm,
+    ) -> str | None:
+        """Copy a range of an object into an upload, with no byte through this process.
+
+        Args:
+            uri: Where the upload goes.
+            upload_id: Its id.
+            part_number: From 1.
+            source: The object to copy from, or its version.
+            first_byte: Where the range begins.
+            last_byte: Where it ends, this byte included.
+            if_match: The ETag that the source must still have.
+            algorithm: What the upload was created with.
+
+        Returns:
+            The part's checksum in base64; None where S3's stand-in computes none.
+        """
+        version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
+        headers = [
+            ("x-amz-copy-source", f"{source.bucket}/{quote(source.key, safe='/~')}{version}"),
+            ("x-amz-copy-source-range", f"bytes={first_byte}-{last_byte}"),
+            ("x-amz-copy-source-if-match", if_match),
+        ]
+        query = {"partNumber": str(part_number), "uploadId": upload_id}
+        response = await self._send("UploadPartCopy", "PUT", uri, query=query, headers=headers)
+        return _xml(response, uri).findtext(COPY_PART_CHECKSUMS[algorithm][2])
+
+    async def abort_multipart_upload(self, uri: S3Uri, upload_id: str) -> None:
+        """Throw an upload and its parts away."""
+        await self._send("AbortMultipartUpload", "DELETE", uri, query={"uploadId": upload_id})
+
+    async def _send(self, operation: str, method: str, uri: S3Uri, **rest: Any) -> Response:
+        request = Request(operation=operation, method=method, uri=uri, **rest)
+        response = await self._transport.send(request)
+        self._last_date = response.headers.get("date", self._last_date)
+        return response
+
+    async def _pages(
+        self, operation: str, bucket: str, query: dict[str, str], markers: Mapping[str, str]
+    ) -> AsyncIterator[ET.Element]:
+        """The pages of a listing. One that does not say how it goes on is asked for again."""
+        uri = S3Uri(bucket, "")
+        next_query: dict[str, str] | None = query
+        while next_query is not None:
+            query = next_query
+            for attempt in range(1, PAGE_ATTEMPTS + 1):
+                try:
+                    page = _xml(await self._send(operation, "GET", uri, query=query), uri)
+                    next_query = _next_page(page, query, markers, uri)
+                    break
+                except BrokenAnswer:
+                    if attempt == PAGE_ATTEMPTS:
+                        raise
+            yield page
+
+
+class BrokenAnswer(S3Error):
+    """An answer that was cut or does not make sense."""
+
+
+_VERSION_MARKERS = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
+_KEY_MARKERS = {"NextContinuationToken": "continuation-token"}
+
+
+def _next_page(
+    page: ET.Element, query: dict[str, str], markers: Mapping[str, str], uri: S3Uri
+) -> dict[str, str] | None:
+    truncated = page.findtext("{*}IsTruncated")
+    if truncated == "false":
+        return None
+    found = {
+        parameter: _decoded(text) if parameter == "key-marker" else text
+        for element, parameter in markers.items()
+        if (text := page.findtext("{*}" + element))
+    }
+    following = query | found
+    if truncated != "true" or following == query:
+        raise _broken(uri, "it does not tell where the next page begins")
+    return following
+
+
+def _latest_versions(page: ET.Element) -> Iterator[SourceObject]:
+    namespace = page.tag.rpartition("}")[0]
+    namespace = namespace + "}" if namespace else ""
+    names = ("Key", "VersionId", "IsLatest", "ETag", "Size", "StorageClass")
+    key, version_id, is_latest, etag, size, storage_class = (namespace + name for name in names)
+    for element in page.iterfind(namespace + "Version"):
+        fields = {child.tag: child.text for child in element}
+        if fields[is_latest] == "true":
+            yield SourceObject(
+                key=_decoded(fields[key] or ""),
+                size_bytes=int(fields[size] or 0),
+                etag=fields[etag] or "",
+                version_id=_version_id(fields.get(version_id)),
+                archived=fields.get(storage_class) in ARCHIVED_CLASSES,
+            )
+
+
+def _decoded(key: str) -> str:
+    # S3's url encoding writes a space as "+".
+    return unquote_plus(key) if "%" in key or "+" in key else key
+
+
+def _version_id(text: str | None) -> str | None:
+    return None if text == NULL_VERSION else text or None
+
+
+def _condition(if_match: str | None) -> list[tuple[str, str]]:
+    return [] if if_match is None else [("If-Match", if_match)]
+
+
+def _xml(response: Response, uri: S3Uri) -> ET.Element:
+    try:
+        return ET.fromstring(response.body)  # noqa: S314 - S3 wrote it; expat refuses bombs
+    except ET.ParseError as error:
+        raise _broken(uri, f"its XML does not parse ({error})") from error
+
+
+def _broken(uri: S3Uri, how: str) -> BrokenAnswer:
+    return BrokenAnswer(
+        f"S3's answer about {uri} makes no sense: {how}.",
+        why="It was cut on its way, or the endpoint is not quite S3.",
+        remedy="The job is retried by itself; look into it if this returns.",
+    )
