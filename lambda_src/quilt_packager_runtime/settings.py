@@ -11,6 +11,21 @@ import msgspec
 
 PREFIX = "QUILT_PACKAGER_"
 
+METRICS_NAMESPACE = "QuiltPackager"
+"""The CloudWatch namespace of the runtime's metrics; their one dimension is `service`."""
+
+
+class Metric(StrEnum):
+    """The metrics that the runtime emits and the construct offers for alarms, one value a job."""
+
+    PACKAGES_CREATED = "PackagesCreated"
+    PACKAGES_UNCHANGED = "PackagesUnchanged"
+    PACKAGES_REJECTED = "PackagesRejected"
+    PACKAGES_FAILED = "PackagesFailed"
+    OBJECTS = "Objects"
+    BYTES = "Bytes"
+    SECONDS = "Seconds"
+
 
 class ChecksumAlgorithm(StrEnum):
     """The checksums that a manifest may be written with."""
