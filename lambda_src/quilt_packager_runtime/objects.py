@@ -3,6 +3,7 @@
 All are immutable, and small: a job holds one or two of them for each of a million objects.
 """
 
+from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, unquote, urlencode
 
@@ -59,9 +60,7 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
         bucket, _, key = path.partition("/")
         if not bucket:
             raise ValueError("an S3 URI names a bucket after s3://")
-        return cls(
-            bucket, unquote(key, errors="strict"), unquote(version, errors="strict") or None
-        )
+        return cls(bucket, unquote(key, errors="strict"), unquote(version, errors="strict") or None)
 
 
 class SourceFolder(msgspec.Struct, frozen=True):
@@ -96,6 +95,13 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
     etag: str
     version_id: str | None
     archived: bool = False
+
+
+class ChecksumAlgorithm(StrEnum):
+    """The checksums that a manifest may be written with."""
+
+    SHA256_CHUNKED = "SHA256_CHUNKED"
+    CRC64NVME = "CRC64NVME"
 
 
 class Checksum(msgspec.Struct, frozen=True, gc=False):

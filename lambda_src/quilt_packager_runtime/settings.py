@@ -9,6 +9,10 @@ from typing import Self
 
 import msgspec
 
+from quilt_packager_runtime.objects import ChecksumAlgorithm
+
+__all__ = ["METRICS_NAMESPACE", "PREFIX", "ChecksumAlgorithm", "Metric", "Settings"]
+
 PREFIX = "QUILT_PACKAGER_"
 
 METRICS_NAMESPACE = "QuiltPackager"
@@ -25,13 +29,6 @@ class Metric(StrEnum):
     OBJECTS = "Objects"
     BYTES = "Bytes"
     SECONDS = "Seconds"
-
-
-class ChecksumAlgorithm(StrEnum):
-    """The checksums that a manifest may be written with."""
-
-    SHA256_CHUNKED = "SHA256_CHUNKED"
-    CRC64NVME = "CRC64NVME"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
