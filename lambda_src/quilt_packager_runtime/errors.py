@@ -35,6 +35,9 @@ from collections.abc import Sequence
 MAX_NAMED = 20
 """How many offending values an error names before it only counts them."""
 
+MAX_QUOTED = 1024
+"""How many characters of a value an error shows: a whole key of S3, not a whole message."""
+
 
 class PackagerError(Exception):
     """A job ended without a package.
@@ -186,11 +189,15 @@ def name_some(values: Sequence[str]) -> str:
 def quote(value: str) -> str:
     r"""Quote a value for a message, so that no character of it can break a log line or a queue.
 
+    Args:
+        value: The value; what is beyond `MAX_QUOTED` characters is left out.
+
     Example:
         >>> print(quote("a\nb"))
         "a\nb"
     """
     shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in value[:MAX_QUOTED]
     )
-    return f'"{shown}"'
+    return f'"{shown}"…' if len(value) > MAX_QUOTED else f'"{shown}"'
