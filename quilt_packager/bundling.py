@@ -1,0 +1,289 @@
+"""The Lambda asset, built by pip from hash-pinned wheels: no Docker, no compiler.
+
+One zip per set of inputs, named by their hash and kept in the user's cache, so that a second synth
+takes no time and the same inputs give the same asset everywhere.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+import quilt_packager_runtime
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+LOCK = Path(__file__).with_name("lambda_requirements.txt")
+RUNTIME = Path(quilt_packager_runtime.__file__).parent
+
+LAMBDA_PYTHON = "3.13"
+# Lambda's Python 3.12 and newer run on Amazon Linux 2023, whose glibc is 2.34; 2.17 is the oldest
+# that wheels of today are built for. pip does not infer the older tags from the newer.
+_LAMBDA_GLIBC_MINORS = range(34, 16, -1)
+
+_UNUSED_DAYS = 30
+# Of these, some name the machine that ran pip; none is read at run time.
+_INSTALLER_FILES = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+_READABLE_FILE = 0o100644 << 16
+
+
+class BundlingError(Exception):
+    """The Lambda asset could not be built; the message says why, and what to do."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The machine that will run an asset.
+
+    Attributes:
+        name: Names the machine in the hash and to the reader.
+        python_version: `3.13`, or None for the host's own Python.
+        platforms: The wheel platforms that it loads, the best first; empty for the host's own.
+        markers: The values of the environment markers on it.
+    """
+
+    name: str
+    python_version: str | None
+    platforms: tuple[str, ...]
+    markers: dict[str, str]
+
+    @classmethod
+    def aws_lambda(cls, architecture: Literal["arm64", "x86_64"]) -> Self:
+        """Lambda's Python on one of its architectures.
+
+        Example:
+            >>> Target.aws_lambda("arm64").platforms[0]
+            'manylinux_2_34_aarch64'
+        """
+        machine = "aarch64" if architecture == "arm64" else architecture
+        platforms = [f"manylinux_2_{minor}_{machine}" for minor in _LAMBDA_GLIBC_MINORS]
+        return cls(
+            name=f"{architecture}, Python {LAMBDA_PYTHON}",
+            python_version=LAMBDA_PYTHON,
+            platforms=(*platforms, f"manylinux2014_{machine}"),
+            markers={
+                "implementation_name": "cpython",
+                "implementation_version": f"{LAMBDA_PYTHON}.0",
+                "os_name": "posix",
+                "platform_machine": machine,
+                "platform_python_implementation": "CPython",
+                "platform_release": "",
+                "platform_system": "Linux",
+                "platform_version": "",
+                "python_full_version": f"{LAMBDA_PYTHON}.0",
+                "python_version": LAMBDA_PYTHON,
+                "sys_platform": "linux",
+            },
+        )
+
+    @classmethod
+    def host(cls) -> Self:
+        """This machine and this Python: an embedded AWS runs functions on its own interpreter."""
+        return cls(
+            name=f"{sysconfig.get_platform()}, {sysconfig.get_config_var('SOABI')}",
+            python_version=None,
+            platforms=(),
+            markers={name: str(value) for name, value in default_environment().items()},
+        )
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """A built asset.
+
+    Attributes:
+        path: The zip file.
+        asset_hash: The hash of everything it was built from.
+    """
+
+    path: Path
+    asset_hash: str
+
+
+def select_requirements(lock: str, target: Target) -> str:
+    r"""Keep the locked requirements that a target needs, without their markers.
+
+    pip judges markers by the interpreter that runs it, whatever `--python-version` says
+    (pypa/pip#11010), so they are judged here.
+
+    Args:
+        lock: The text of a universal, hash-pinned requirements file.
+        target: The machine to choose for.
+
+    Returns:
+        One line a requirement.
+
+    Example:
+        >>> lock = 'a==1 ; sys_platform == "win32" --hash=sha256:00\nb==2 --hash=sha256:11'
+        >>> select_requirements(lock, Target.aws_lambda("arm64"))
+        'b==2 --hash=sha256:11\n'
+    """
+    selected = []
+    for line in lock.replace("\\\n", " ").splitlines():
+        text, *hashes = re.split(r"\s+--hash=", line.strip())
+        if not text or text.startswith("#"):
+            continue
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate(target.markers):
+            requirement.marker = None
+            selected.append(" --hash=".join([str(requirement), *hashes]) + "\n")
+    return "".join(selected)
+
+
+def build_asset(
+    target: Target, *, lock: Path = LOCK, runtime: Path = RUNTIME, cache: Path | None = None
+) -> Asset:
+    """Build the asset, or take it from the cache.
+
+    Args:
+        target: The machine that will run it.
+        lock: The hash-pinned requirements.
+        runtime: The folder of the runtime's package.
+        cache: Where built files are kept; None: `quilt-packager` in the user's cache.
+
+    Raises:
+        BundlingError: pip failed, or the cache cannot be written.
+    """
+    cache = cache or _user_cache()
+    requirements = select_requirements(lock.read_text("utf-8"), target)
+    recipe = Path(__file__).read_bytes()
+    dependencies_hash = _digest([recipe, target.name.encode(), requirements.encode()])
+    sources = [(f"{runtime.name}/{path}", data) for path, data in _read_sources(runtime)]
+    contents = (part for name, data in sources for part in (name.encode(), data))
+    asset_hash = _digest([dependencies_hash.encode(), *contents])
+    asset = cache / f"asset-{asset_hash}.zip"
+    dependencies = cache / f"dependencies-{dependencies_hash}.zip"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if not _take(asset):
+            if not _take(dependencies):
+                with _written_whole(dependencies) as partial:
+                    _install(requirements, target, partial)
+                _forget_unused(cache)
+            with _written_whole(asset) as partial:
+                shutil.copyfile(dependencies, partial)
+                _add_to_zip(partial, sources)
+    except OSError as error:
+        raise BundlingError(
+            f"The Lambda asset could not be written: {error}. "
+            f"Built assets are kept in {cache}. "
+            "Make that folder writable, or set XDG_CACHE_HOME to one that is."
+        ) from error
+    return Asset(asset, asset_hash)
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quilt-packager"
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """Hash parts so that no two lists of parts read alike."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _read_sources(folder: Path) -> list[tuple[str, bytes]]:
+    """The files of a source tree by relative POSIX path, in order, without what Python caches."""
+    return [
+        (path.relative_to(folder).as_posix(), path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.parent.name != "__pycache__"
+    ]
+
+
+def _take(path: Path) -> bool:
+    """Whether the cache holds a file; if so, mark it as used."""
+    if not path.exists():
+        return False
+    with contextlib.suppress(PermissionError):  # a shared cache may be read-only
+        os.utime(path)
+    return True
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A file that appears under its name complete or not at all, also beside another synth."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _forget_unused(cache: Path) -> None:
+    oldest = time.time() - _UNUSED_DAYS * 24 * 60 * 60
+    for path in cache.glob("*.zip"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+
+
+def _install(requirements: str, target: Target, archive: Path) -> None:
+    """Install wheels into a folder and pack it."""
+    sys.stderr.write(f"Building the Lambda asset ({target.name}) with pip, once ...\n")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="quilt-packager-") as scratch:
+        requirements_file = Path(scratch, "requirements.txt")
+        requirements_file.write_text(requirements, "utf-8")
+        folder = Path(scratch, "installed")
+        _run_pip(requirements_file, folder, target)
+        _add_to_zip(archive, (item for item in _read_sources(folder) if _is_needed(item[0])))
+    sys.stderr.write(f"Built the Lambda asset in {time.monotonic() - started:.0f} s.\n")
+
+
+def _run_pip(requirements_file: Path, folder: Path, target: Target) -> None:
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
+        *("--no-deps", "--require-hashes", "--only-binary=:all:"),
+        *("--requirement", str(requirements_file), "--target", str(folder)),
+        *(f"--platform={platform}" for platform in target.platforms),
+    ]
+    if target.python_version is not None:
+        command += ["--implementation=cp", f"--python-version={target.python_version}"]
+    # The user's indexes and proxies count; what is meant for their environments does not.
+    environment = os.environ | {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_USER": "0",
+    }
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise BundlingError(
+            f"The Lambda asset ({target.name}) could not be built: pip failed with exit code "
+            f"{result.returncode}.\n{result.stderr.strip()}\n"
+            "It installs the wheels that lambda_requirements.txt pins, by hash. "
+            f"Check that `{sys.executable} -m pip download boto3` works here: "
+            "pip reads its index and proxy from its configuration and from PIP_INDEX_URL."
+        )
+
+
+def _is_needed(path: str) -> bool:
+    """Whether Lambda needs an installed file: scripts and the installer's notes stay behind."""
+    folder, _, name = path.rpartition("/")
+    is_note = folder.endswith(".dist-info") and name in _INSTALLER_FILES
+    return not is_note and not path.startswith("bin/")
+
+
+def _add_to_zip(archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Add files without anything of their time, owner and machine."""
+    mode: Literal["a", "w"] = "a" if archive.stat().st_size else "w"
+    with zipfile.ZipFile(archive, mode) as packed:
+        for name, data in files:
+            entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
+            entry.external_attr = _READABLE_FILE
+            packed.writestr(entry, data, zipfile.ZIP_DEFLATED)
