@@ -5,7 +5,7 @@ All are immutable, and small: a job holds one or two of them for each of a milli
 
 from enum import StrEnum
 from typing import Self
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote, unquote_plus, urlencode
 
 import msgspec
 
@@ -60,7 +60,9 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
         bucket, _, key = path.partition("/")
         if not bucket:
             raise ValueError("an S3 URI names a bucket after s3://")
-        return cls(bucket, unquote(key, errors="strict"), unquote(version, errors="strict") or None)
+        return cls(
+            bucket, unquote(key, errors="strict"), unquote_plus(version, errors="strict") or None
+        )
 
 
 class SourceFolder(msgspec.Struct, frozen=True):

@@ -1,0 +1,58 @@
+"""The stub without its sockets: store, script, log and counts, and one request's way past them."""
+
+from collections import Counter
+
+from tests.s3_stub.faults import Faults
+from tests.s3_stub.operations import apply, name_operation
+from tests.s3_stub.protocol import Refusal, Request, Response
+from tests.s3_stub.store import Store
+
+
+class Service:
+    """Everything that a request meets behind the socket.
+
+    Attributes:
+        store: The buckets.
+        faults: The script.
+        requests: What arrived, in order; stays empty unless `keeps_requests`.
+        counts: How many requests arrived, by operation.
+        latency_seconds: Added to each answer without holding up the others.
+        keeps_requests: Whether to log; benchmarks do not.
+    """
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.faults = Faults()
+        self.requests: list[Request] = []
+        self.counts: Counter[str] = Counter()
+        self.latency_seconds = 0.0
+        self.keeps_requests = True
+
+    def reset(self) -> None:
+        """Forget buckets, script, log and counts."""
+        self.faults.clear()
+        self.store = Store()
+        self.latency_seconds = 0.0
+        self.forget_requests()
+
+    def forget_requests(self) -> None:
+        """Forget log and counts alone: after a test's set-up, for example."""
+        self.requests = []
+        self.counts = Counter()
+
+    def receive(self, request: Request, data: bytes) -> None:
+        """Name, count and log a request."""
+        request.operation = name_operation(request)
+        request.body_bytes = len(data)
+        self.counts[request.operation] += 1
+        if self.keeps_requests:
+            self.requests.append(request)
+
+    def apply(self, request: Request, data: bytes) -> Response:
+        """Do what a request asks, or answer why not."""
+        try:
+            response = apply(self.store, request, data)
+        except Refusal as refusal:
+            response = refusal.to_response()
+        request.status = response.status
+        return response
