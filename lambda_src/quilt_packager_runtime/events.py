@@ -1,0 +1,332 @@
+"""Events that mean "a folder is ready": of each kind the rule's pattern, and its translation.
+
+Patterns are what the construct binds; the queue gets whole events, and they are understood here.
+Keys in events are raw (never URIs), except in classic S3 notifications, which form-encode them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
+from quilt_packager_runtime.objects import SourceFolder
+
+Kind = Literal["message", "health_omics", "workflow_run_crate", "objects_ready"]
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """What made a job.
+
+    Attributes:
+        kind: `message` for a package description, otherwise the kind of event.
+        event_id: The event's id, to find it in other logs; None where it has none.
+    """
+
+    kind: Kind
+    event_id: str | None = None
+
+
+class FolderReady(msgspec.Struct, frozen=True):
+    """An event that names the folder to package."""
+
+    source: SourceFolder
+    trigger: Trigger
+
+
+class OmicsRun(msgspec.Struct, frozen=True):
+    """A HealthOmics event without its output folder: `omics:GetRun` knows the `outputUri`.
+
+    Attributes:
+        run_id: The run's id.
+        arn: The run's ARN, which tells its region.
+        trigger: The event.
+    """
+
+    run_id: str
+    arn: str
+    trigger: Trigger
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """An event that asks for nothing, and why."""
+
+    why: str
+
+
+Translation = FolderReady | OmicsRun | Ignored
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Shape = TypeVar("_Shape")
+
+
+def is_event(body: Mapping[str, object]) -> bool:
+    """Tell whether a JSON object is an event, known or not, rather than a package description.
+
+    Example:
+        >>> is_event({"source_prefix": "s3://b/f/"}), is_event({"Event": "s3:TestEvent"})
+        (False, True)
+    """
+    return not body.keys().isdisjoint({"detail-type", "Records", "Event"})
+
+
+def translate(event: Mapping[str, object]) -> Translation:
+    """Say what an event asks for.
+
+    Args:
+        event: An EventBridge event, or a classic S3 notification.
+
+    Raises:
+        InvalidMessage: The event is of an unknown kind, or not of its kind's shape.
+
+    Example:
+        >>> translate({"Event": "s3:TestEvent"})
+        Ignored(why="S3's test of a new notification")
+    """
+    if event.get("Event") == "s3:TestEvent":
+        return Ignored("S3's test of a new notification")
+    if "Records" in event:
+        return _translate_notification(event)
+    match event.get("source"), event.get("detail-type"):
+        case "aws.omics", "Run Status Change":
+            return _translate_omics(event)
+        case "aws.s3", "Object Created":
+            return _translate_object_created(event)
+        case "com.quiltdata.edp", "package-objects-ready":
+            return _translate_objects_ready(event)
+        case source, detail_type:
+            raise InvalidMessage(
+                f"Events {quote(str(detail_type))} of {quote(str(source))} are of an unknown kind.",
+                why="Its folder cannot be found without knowing what the event means.",
+                remedy="Send a message with a source_prefix: an input transformer can make one.",
+            )
+
+
+# HealthOmics: a run changed its status. Only `arn` and `status` are in all generations of it.
+
+OMICS_STATUSES = (
+    "PENDING",
+    "STARTING",
+    "RUNNING",
+    "STOPPING",
+    "COMPLETED",
+    "DELETED",
+    "FAILED",
+    "CANCELLED",
+)
+
+
+def health_omics_pattern(statuses: Sequence[str] = ("COMPLETED",)) -> dict[str, object]:
+    """Match HealthOmics runs that reach one of some statuses.
+
+    Args:
+        statuses: Which of `OMICS_STATUSES`.
+
+    Raises:
+        ValueError: None is given, or one that HealthOmics does not have.
+    """
+    unknown = [status for status in statuses if status not in OMICS_STATUSES]
+    if unknown or not statuses:
+        raise ValueError(
+            f"statuses are some of {', '.join(OMICS_STATUSES)}; given: {name_some(unknown) or '-'}"
+        )
+    return {
+        "source": ["aws.omics"],
+        "detail-type": ["Run Status Change"],
+        "detail": {"status": list(statuses)},
+    }
+
+
+_RUN_ARN = re.compile(r"arn:[^:/]+:omics:[^:/]*:[^:/]*:run/([A-Za-z0-9-]+)")
+
+
+class _OmicsDetail(msgspec.Struct, rename="camel"):
+    arn: _Text
+    status: _Text
+    run_output_uri: str | None = None
+
+
+class _OmicsEvent(msgspec.Struct):
+    detail: _OmicsDetail
+    id: str | None = None
+
+
+def _translate_omics(event: Mapping[str, object]) -> FolderReady | OmicsRun:
+    read = _read(event, _OmicsEvent)
+    trigger = Trigger("health_omics", read.id)
+    arn = _RUN_ARN.fullmatch(read.detail.arn)
+    if not arn:
+        raise _malformed(f"{quote(read.detail.arn)} is not the ARN of a HealthOmics run")
+    if read.detail.run_output_uri:
+        return FolderReady(_run_folder(read.detail.run_output_uri), trigger)
+    return OmicsRun(run_id=arn[1], arn=read.detail.arn, trigger=trigger)
+
+
+def omics_folder(output_uri: str, run_id: str) -> SourceFolder:
+    """Find the folder of a run below the `outputUri` that `omics:GetRun` answers with.
+
+    Raises:
+        InvalidMessage: The `outputUri` is not in S3.
+
+    Example:
+        >>> omics_folder("s3://runs/out/", "3395667")
+        SourceFolder(bucket='runs', prefix='out/3395667/')
+    """
+    return _run_folder(f"{output_uri.rstrip('/')}/{run_id}")
+
+
+def _run_folder(uri: str) -> SourceFolder:
+    """Read a URI of HealthOmics, which escapes nothing and ends a folder with no `/`."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    key = key.rstrip("/")
+    if not uri.startswith("s3://") or not key:
+        raise _malformed(f"{quote(uri)} is not the URI of a run's folder in S3")
+    return SourceFolder(bucket, key + "/")
+
+
+# Workflow Run RO-Crates: a crate's file was written, and what is beside it is the run.
+
+CRATE_NAME = "ro-crate-metadata.json"
+
+
+def workflow_run_crate_pattern(buckets: Sequence[str]) -> dict[str, object]:
+    """Match crates that are written to some buckets, except at their roots.
+
+    Args:
+        buckets: Names of buckets that send their events to EventBridge.
+
+    Raises:
+        ValueError: None is given.
+    """
+    if not buckets:
+        raise ValueError("buckets is empty; name those that receive crates")
+    return {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": list(buckets)},
+            "object": {"key": [{"suffix": f"/{CRATE_NAME}"}]},
+        },
+    }
+
+
+class _Bucket(msgspec.Struct):
+    name: _Text
+
+
+class _Object(msgspec.Struct):
+    key: _Text
+
+
+class _ObjectCreatedDetail(msgspec.Struct):
+    bucket: _Bucket
+    object: _Object
+
+
+class _ObjectCreated(msgspec.Struct):
+    detail: _ObjectCreatedDetail
+    id: str | None = None
+
+
+def _translate_object_created(event: Mapping[str, object]) -> FolderReady | Ignored:
+    read = _read(event, _ObjectCreated)
+    trigger = Trigger("workflow_run_crate", read.id)
+    return _find_crate(read.detail.bucket.name, read.detail.object.key, trigger)
+
+
+def _find_crate(bucket: str, key: str, trigger: Trigger) -> FolderReady | Ignored:
+    folder, slash, name = key.rpartition("/")
+    if name != CRATE_NAME:
+        return Ignored(f"{quote(name)} is not named {CRATE_NAME}")
+    return _find_folder(bucket, folder + slash, trigger)
+
+
+def _find_folder(bucket: str, prefix: str, trigger: Trigger) -> FolderReady | Ignored:
+    """Refuse what nobody who sends an event can mean: the whole bucket, and the registry."""
+    if not prefix:
+        return Ignored("at a bucket's root it would package the whole bucket; send a message")
+    if prefix.startswith(".quilt/"):
+        return Ignored("what is under .quilt/ is the registry itself")
+    return FolderReady(SourceFolder(bucket, prefix), trigger)
+
+
+# Classic S3 notifications, straight to a queue or through SNS: the same crates.
+
+
+class _S3(msgspec.Struct):
+    bucket: _Bucket
+    object: _Object
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    event_source: Literal["aws:s3"]
+    event_name: _Text
+    s3: _S3
+    response_elements: dict[str, str] = {}
+
+
+class _Notification(msgspec.Struct, rename="pascal"):
+    records: list[_Record]
+
+
+def _translate_notification(event: Mapping[str, object]) -> FolderReady | Ignored:
+    found = [_translate_record(record) for record in _read(event, _Notification).records]
+    ready = {each.source: each for each in found if isinstance(each, FolderReady)}
+    if len(ready) > 1:
+        folders = name_some([str(source) for source in ready])
+        raise _malformed(f"one notification is about several folders: {folders}")
+    ignored = (each for each in found if isinstance(each, Ignored))
+    return next(iter(ready.values()), None) or next(ignored, Ignored("it holds no records"))
+
+
+def _translate_record(record: _Record) -> FolderReady | Ignored:
+    if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+        return Ignored(f"{quote(record.event_name)} creates no object")
+    try:
+        key = unquote_plus(record.s3.object.key, errors="strict")
+    except UnicodeDecodeError:
+        raise _malformed(f"the key {quote(record.s3.object.key)} does not decode") from None
+    request_id = record.response_elements.get("x-amz-request-id")
+    return _find_crate(record.s3.bucket.name, key, Trigger("workflow_run_crate", request_id))
+
+
+# Event-Driven Packaging (EDP): uploads below a prefix have come to rest.
+
+
+def objects_ready_pattern() -> dict[str, object]:
+    """Match prefixes that EDP found to be at rest, on EDP's own event bus."""
+    return {"source": ["com.quiltdata.edp"], "detail-type": ["package-objects-ready"]}
+
+
+class _ObjectsReadyDetail(msgspec.Struct):
+    bucket: _Text
+    prefix: str
+
+
+class _ObjectsReady(msgspec.Struct):
+    detail: _ObjectsReadyDetail
+    id: str | None = None
+
+
+def _translate_objects_ready(event: Mapping[str, object]) -> FolderReady | Ignored:
+    read = _read(event, _ObjectsReady)
+    prefix = read.detail.prefix
+    # A prefix of whole components, which without its slash would match its siblings too.
+    folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+    return _find_folder(read.detail.bucket, folder, Trigger("objects_ready", read.id))
+
+
+def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:
+    try:
+        return msgspec.convert(event, shape)
+    except msgspec.ValidationError as error:
+        raise _malformed(str(error)) from error
+
+
+def _malformed(what: str) -> InvalidMessage:
+    return InvalidMessage(
+        f"The event cannot be read: {what}.",
+        why="An event is understood by the documented shape of its kind.",
+        remedy="Send it as AWS or EDP made it, or a message with a source_prefix instead.",
+    )

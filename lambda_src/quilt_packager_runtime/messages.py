@@ -1,0 +1,304 @@
+"""The message that asks for a package: its fields, its forms in a queue, and what it comes to.
+
+`python -m quilt_packager_runtime.messages` prints the JSON Schema of the fields.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from quilt_packager_runtime import events, naming
+from quilt_packager_runtime.documents import check_metadata, read_json
+from quilt_packager_runtime.errors import (
+    MAX_NAMED,
+    MAX_QUOTED,
+    InvalidMessage,
+    quote,
+)
+from quilt_packager_runtime.events import FolderReady, Ignored, OmicsRun, Trigger
+from quilt_packager_runtime.objects import S3Uri, SourceFolder
+
+MAX_BODY_BYTES = 1024 * 1024
+"""The most that SQS takes."""
+
+MAX_COMMIT_MESSAGE_BYTES = 65_536
+"""The most that a commit message may have, in UTF-8."""
+
+_BASE = "s3://source-bucket/"
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A description of the package that is wanted. A field that is null counts as absent."""
+
+    source_prefix: Annotated[
+        str,
+        Meta(
+            description="The folder to package, as a percent-encoded S3 URI. Without a trailing / "
+            "its last component is dropped.",
+            examples=["s3://raw/runs/42/"],
+        ),
+    ]
+    registry: Annotated[
+        str | None,
+        Meta(
+            description="The bucket that receives the package, bare or as s3://bucket. Default: "
+            "the source bucket.",
+            examples=["packages", "s3://packages"],
+        ),
+    ] = None
+    package_name: Annotated[
+        str | None,
+        Meta(
+            description="The package's name. Default: made from the folder.",
+            examples=["runs/42"],
+            extra_json_schema={
+                "pattern": f"^{naming.PACKAGE_NAME.pattern}$",
+                "maxLength": naming.MAX_PACKAGE_NAME,
+            },
+        ),
+    ] = None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Meta(description="The package's metadata. Excludes metadata_uri."),
+    ] = None
+    metadata_uri: Annotated[
+        str | None,
+        Meta(
+            description="A JSON object in S3 to use as the package's metadata: a percent-encoded "
+            "URI, absolute or relative to source_prefix. Excludes metadata.",
+            examples=["entry.json", "s3://raw/entry.json?versionId=v1"],
+        ),
+    ] = None
+    commit_message: Annotated[
+        str | None,
+        Meta(
+            description="The revision's message. Default: one that names the source folder.",
+            extra_json_schema={"pattern": r"\S"},
+        ),
+    ] = None
+    workflow: Annotated[
+        str | None,
+        Meta(
+            description="The workflow to check the package by. Default: the registry's default "
+            "workflow; empty: none.",
+        ),
+    ] = None
+
+
+class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid wish for a package, with every default filled in.
+
+    Attributes:
+        source: The folder to package.
+        registry: The bucket that receives the package.
+        package_name: `prefix/suffix`.
+        metadata: The metadata that came with the message.
+        metadata_uri: Where the metadata is instead.
+        commit_message: The revision's message; constant for an equal source by default.
+        workflow: A workflow's name, None for none, UNSET for the registry's default.
+        trigger: What made the request.
+        ignored_fields: Names of the message's unknown fields, `MAX_NAMED` at most, shortened.
+    """
+
+    source: SourceFolder
+    registry: str
+    package_name: str
+    metadata: dict[str, Any] | None = None
+    metadata_uri: S3Uri | None = None
+    commit_message: str
+    workflow: str | UnsetType | None = UNSET
+    trigger: Trigger
+    ignored_fields: tuple[str, ...] = ()
+
+
+def parse_message(body: str) -> PackageRequest | OmicsRun | Ignored:
+    """Read the body of a message in any of its forms.
+
+    Forms: the JSON of a `Message`, an EventBridge event, a classic S3 notification; each of them
+    also as a JSON string, or in the envelope of SNS.
+
+    Args:
+        body: The body, as SQS delivers it.
+
+    Returns:
+        The request; or the HealthOmics run whose output folder must be looked up first (see
+        `events.omics_folder` and `request_for_folder`); or that there is nothing to do.
+
+    Raises:
+        InvalidMessage: The message breaks rules: all of them that can be told at once.
+
+    Example:
+        >>> request = parse_message('{"source_prefix": "s3://raw/runs/42/"}')
+        >>> request.registry, request.package_name, request.commit_message
+        ('raw', 'runs/42', 'Packaged from s3://raw/runs/42/')
+    """
+    fields = _unwrap(body)
+    if fields.get("source_prefix") is None and events.is_event(fields):
+        translation = events.translate(fields)
+        if isinstance(translation, FolderReady):
+            return request_for_folder(translation.source, translation.trigger)
+        return translation
+    return _request_from_fields(fields)
+
+
+def request_for_folder(source: SourceFolder, trigger: Trigger) -> PackageRequest:
+    """Ask for the package of a folder, with every default.
+
+    Args:
+        source: The folder.
+        trigger: The event that named it.
+
+    Raises:
+        InvalidMessage: No bucket has such a name, or the folder gives no legal package name.
+    """
+    violations = _Violations()
+    violations.check("bucket", source.bucket, naming.check_bucket)
+    name = _infer_package_name(source, violations)
+    if violations.found or name is None:
+        raise violations.as_error()
+    return PackageRequest(
+        source=source,
+        registry=source.bucket,
+        package_name=name,
+        commit_message=default_commit_message(source),
+        trigger=trigger,
+    )
+
+
+def default_commit_message(source: SourceFolder) -> str:
+    """The message of a revision that came without one.
+
+    It is part of the top hash: equal for equal sources, so that they are found unchanged, and
+    another for another source, so that two sources never share a manifest.
+
+    Example:
+        >>> default_commit_message(SourceFolder("raw", "runs/42/"))
+        'Packaged from s3://raw/runs/42/'
+    """
+    return f"Packaged from {source}"
+
+
+def message_schema() -> str:
+    """The JSON Schema of a `Message`, as text."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **msgspec.json.schema(Message),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _unwrap(body: str) -> dict[str, Any]:
+    """Open a body's strings and envelopes, each of which is shorter than what held it."""
+    value: object = body
+    try:
+        while isinstance(value, str):
+            value = read_json(value, max_bytes=MAX_BODY_BYTES)
+            if isinstance(value, dict) and value.get("Type") == "Notification":
+                value = value.get("Message", value)
+    except ValueError as error:
+        raise _invalid(f"The body of the message cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise _invalid("The body of the message is JSON, but not an object.")
+    return value
+
+
+def _request_from_fields(fields: dict[str, Any]) -> PackageRequest:
+    violations = _Violations()
+    known = {field.name: field.type for field in msgspec.structs.fields(Message)}
+    given = {
+        name: violations.check(name, fields.get(name), partial(msgspec.convert, type=known[name]))
+        for name in known
+    }
+
+    source_prefix = given["source_prefix"]
+    source = violations.check("source_prefix", source_prefix, naming.parse_source_prefix)
+    if fields.get("source_prefix") is None:
+        violations.found.append("source_prefix: it is missing, and this is no event either")
+    registry = violations.check("registry", given["registry"], naming.parse_registry)
+    name = violations.check("package_name", given["package_name"], naming.check_package_name)
+    if source and given["package_name"] is None:
+        name = _infer_package_name(source, violations)
+    metadata = violations.check("metadata", given["metadata"], check_metadata)
+    metadata_uri = violations.check(
+        "metadata_uri",
+        given["metadata_uri"],
+        # Without a source to be relative to, most rules for references can be told still.
+        partial(naming.resolve_metadata_uri, source_prefix=str(source_prefix) if source else _BASE),
+    )
+    if fields.get("metadata") is not None and fields.get("metadata_uri") is not None:
+        violations.found.append("metadata, metadata_uri: they exclude each other")
+    commit_message = violations.check(
+        "commit_message", given["commit_message"], _check_commit_message
+    )
+    workflow = given["workflow"]
+
+    if violations.found or source is None or name is None:
+        raise violations.as_error()
+    unknown = [field[:MAX_QUOTED] for field in fields if field not in known]
+    return PackageRequest(
+        source=source,
+        registry=registry or source.bucket,
+        package_name=name,
+        metadata=metadata,
+        metadata_uri=metadata_uri,
+        commit_message=commit_message or default_commit_message(source),
+        workflow=UNSET if workflow is None else workflow or None,
+        trigger=Trigger("message"),
+        ignored_fields=tuple(unknown[:MAX_NAMED]),
+    )
+
+
+class _Violations:
+    """Collects the rules that a message breaks, so that its sender learns of all at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def check(
+        self, field: str, value: _Value | None, rule: Callable[[_Value], _Result]
+    ) -> _Result | None:
+        """Apply a rule that raises ValueError, to a field that is there."""
+        if value is None:
+            return None
+        try:
+            return rule(value)
+        except ValueError as error:
+            shown = f" {quote(value)}" if isinstance(value, str) else ""
+            self.found.append(f"{field}{shown}: {error}")
+            return None
+
+    def as_error(self) -> InvalidMessage:
+        """All of them as one error."""
+        return _invalid(f"The message is invalid. {'; '.join(self.found)}.")
+
+
+def _infer_package_name(source: SourceFolder, violations: _Violations) -> str | None:
+    name = naming.infer_package_name(source.prefix)
+    return violations.check("package_name (inferred)", name, naming.check_package_name)
+
+
+def _check_commit_message(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty; leave it out for the default")
+    if len(text.encode()) > MAX_COMMIT_MESSAGE_BYTES:
+        raise ValueError(f"it has more than {MAX_COMMIT_MESSAGE_BYTES:,} bytes")
+    return text
+
+
+def _invalid(happened: str) -> InvalidMessage:
+    return InvalidMessage(
+        happened,
+        why="A message is the JSON of a package description, or an event of a known kind.",
+        remedy="Correct it by docs/reference/messages.md and send it again.",
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(message_schema())
