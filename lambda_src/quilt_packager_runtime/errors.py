@@ -26,6 +26,8 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
             ├── ConditionalRequestConflict
             ├── InvalidObjectState
             ├── BadRequest
+            ├── InvalidRange
+            ├── BrokenAnswer
             ├── CredentialsRefused
             └── ServiceUnavailable
 """
@@ -158,6 +160,14 @@ class BadRequest(S3Error):
     """S3 does not accept the request as it is (400): on an object's HEAD mostly SSE-C."""
 
 
+class InvalidRange(S3Error):
+    """The range begins behind the object's end (416)."""
+
+
+class BrokenAnswer(S3Error):
+    """An answer that was cut on its way, or does not make sense."""
+
+
 class CredentialsRefused(S3Error):
     """The credentials have expired, are not valid, or are not there."""
 
@@ -196,8 +206,20 @@ def quote(value: str) -> str:
         >>> print(quote("a\nb"))
         "a\nb"
     """
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
-        for c in value[:MAX_QUOTED]
-    )
+    shown = printable(value[:MAX_QUOTED])
     return f'"{shown}"…' if len(value) > MAX_QUOTED else f'"{shown}"'
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no printable character, so that text of others cannot steer a terminal.
+
+    Args:
+        text: The text; all of it is kept.
+
+    Example:
+        >>> print(printable("a\x1b[31mb\n"))
+        a\x1b[31mb\n
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
