@@ -1,7 +1,79 @@
-"""What every tier of the tests shares."""
+"""What every tier of the tests shares: no way to a real AWS, and the S3 stub.
 
+A test takes `s3_stub` (see `tests.s3_stub`) and `s3`, the runtime's S3 on it; coroutine tests are
+awaited by pytest-asyncio.
+"""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import settings
+
+from quilt_packager_runtime.s3 import S3
+from tests.s3_stub import S3Stub
 
 # A loaded machine is no bug: no example fails for being slow.
 settings.register_profile("quilt-packager", deadline=None)
 settings.load_profile("quilt-packager")
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+ENVIRONMENT = {
+    **CREDENTIALS,
+    # Nobody listens there: what forgets to name an endpoint fails at once, and fails here.
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "QUILT_DISABLE_USAGE_METRICS": "true",
+}
+
+
+def pytest_configure() -> None:
+    """Take real credentials out of reach before any test module is imported."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "QUILT_")):
+            del os.environ[name]
+    os.environ.update(ENVIRONMENT)
+    sys.addaudithook(_refuse_other_hosts)
+
+
+def _refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+        try:
+            is_here = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            is_here = host == "localhost"
+        if not is_here:
+            raise PermissionError(f"a test tried to connect to {host}")
+
+
+@pytest.fixture(scope="session")
+def s3_stub_server() -> Iterator[S3Stub]:
+    """One server for all tests of a worker; take `s3_stub` instead."""
+    with S3Stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def s3_stub(s3_stub_server: S3Stub) -> Iterator[S3Stub]:
+    """An S3 of this test's own, with no bucket in it yet."""
+    s3_stub_server.reset()
+    yield s3_stub_server
+    s3_stub_server.faults.clear()
+    assert not s3_stub_server.crashes
+
+
+@pytest.fixture
+def s3(s3_stub: S3Stub) -> S3:
+    """The runtime's S3 on the stub. Retries wait for a millisecond."""
+    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_stub.url}
+    return S3.from_environment(environment, retry_base_ms=1)
