@@ -9,6 +9,9 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The CDK runs on the Node of its wheel: the machine needs none.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
 SOURCES := quilt_packager lambda_src/quilt_packager_runtime $(wildcard app.py benchmarks examples tests)
 
 .PHONY: help
