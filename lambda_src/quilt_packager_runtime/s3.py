@@ -15,10 +15,15 @@ from xml.etree import ElementTree as ET
 import msgspec
 
 from quilt_packager_runtime.checksums import StoredChecksums
-from quilt_packager_runtime.errors import S3Error
-from quilt_packager_runtime.objects import S3Uri, SourceObject
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    BrokenAnswer,
+    InvalidRange,
+    NoSuchKey,
+    S3Error,
+)
+from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.s3_transport import Request, Response, S3Transport
-from quilt_packager_runtime.settings import ChecksumAlgorithm
 
 # Storage classes whose objects must be restored before their bytes can be read. Intelligent
 # tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
@@ -147,6 +152,29 @@ class S3:
             etag=response.headers["etag"],
             version_id=_version_id(response.headers.get("x-amz-version-id")),
         )
+
+    async def read_if_exists(self, uri: S3Uri, *, max_bytes: int) -> ObjectBody | None:
+        """Get a small object, or learn that it is not there.
+
+        Args:
+            uri: The object, or its version.
+            max_bytes: How much to read at most; a `size_bytes` above it tells that there is more.
+
+        Returns:
+            None if there is no such object. S3 answers 403 for a missing one to those who may not
+            list the bucket unconditionally, so a refused object that no listing shows is missing.
+        """
+        try:
+            return await self.get_object(uri, last_byte=max_bytes - 1)
+        except NoSuchKey:
+            return None
+        except InvalidRange:
+            return await self.get_object(uri)  # no range of an empty object is valid
+        except AccessDenied:
+            async for keys in self.list_keys(uri.bucket, uri.key):
+                if uri.key in keys:
+                    raise
+            return None
 
     async def get_part_sizes_bytes(self, uri: S3Uri) -> list[int]:
         """Ask for the sizes of the parts that an object was uploaded in, in order.
@@ -309,10 +337,6 @@ class S3:
                     if attempt == PAGE_ATTEMPTS:
                         raise
             yield page
-
-
-class BrokenAnswer(S3Error):
-    """An answer that was cut or does not make sense."""
 
 
 _VERSION_MARKERS = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}

@@ -31,6 +31,7 @@ from quilt_packager_runtime.errors import (
     ConditionalRequestConflict,
     CredentialsRefused,
     InvalidObjectState,
+    InvalidRange,
     NoSuchBucket,
     NoSuchKey,
     PackagerError,
@@ -324,6 +325,8 @@ def error_of(request: Request, response: Response) -> PackagerError:
             kind = ConditionalRequestConflict
         case HTTPStatus.BAD_REQUEST:
             kind = BadRequest
+        case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            kind = InvalidRange
         case HTTPStatus.TOO_MANY_REQUESTS:
             kind = ServiceUnavailable
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

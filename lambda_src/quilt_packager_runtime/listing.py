@@ -1,0 +1,81 @@
+"""What a source folder holds: the newest version of each object, as the files of a package."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from quilt_packager_runtime.errors import EmptySource, InvalidKeys, name_some
+from quilt_packager_runtime.manifest import sort_key
+from quilt_packager_runtime.naming import REGISTRY_PREFIX
+from quilt_packager_runtime.objects import SourceFolder, SourceObject
+from quilt_packager_runtime.s3 import S3
+
+# https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
+REFUSED_COMPONENTS = frozenset({"", ".", ".."})
+
+
+async def list_source(s3: S3, folder: SourceFolder) -> list[SourceObject]:
+    """List the objects that become the entries of a package, in the manifest's order.
+
+    Delete markers, the bucket's own `.quilt/` and empty folder markers (`key/`) are left out.
+
+    Args:
+        s3: S3.
+        folder: The source folder.
+
+    Raises:
+        EmptySource: There is nothing to package.
+        InvalidKeys: Keys that no package can hold, all of them named.
+        AccessDenied: The folder may not be listed.
+        NoSuchBucket: There is no such bucket.
+    """
+    objects = [
+        found
+        async for page in s3.list_latest_versions(folder.bucket, folder.prefix)
+        for found in page
+        if not found.key.startswith(REGISTRY_PREFIX)
+        and not (found.key.endswith("/") and found.size_bytes == 0)
+    ]
+    if not objects:
+        raise EmptySource(
+            f"{folder} holds no objects.",
+            why="The upload has not begun, the name is wrong, or all there is are folder markers.",
+            remedy="Check the folder, then send the message again.",
+        )
+    objects.sort(key=lambda found: sort_key(found.key))
+    check_logical_keys([found.key.removeprefix(folder.prefix) for found in objects])
+    return objects
+
+
+def check_logical_keys(logical_keys: Sequence[str]) -> None:
+    """Refuse keys that quilt3 would refuse, before any work is done on them.
+
+    Args:
+        logical_keys: In the manifest's order.
+
+    Raises:
+        InvalidKeys: All that is wrong with them.
+
+    Example:
+        >>> check_logical_keys(["a", "a/b"])
+        Traceback (most recent call last):
+        ...
+        quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "a". ...
+    """
+    illegal = [key for key in logical_keys if not REFUSED_COMPONENTS.isdisjoint(key.split("/"))]
+    # In the manifest's order whatever is below a folder follows right after a file of its name.
+    colliding = [
+        key for key, following in pairwise(logical_keys) if following.startswith(key + "/")
+    ]
+    happened = []
+    if illegal:
+        are = "key has" if len(illegal) == 1 else "keys have"
+        happened.append(f'{len(illegal)} {are} a component "", "." or "..": {name_some(illegal)}.')
+    if colliding:
+        are = "key is" if len(colliding) == 1 else "keys are"
+        happened.append(f"{len(colliding)} {are} both a file and a folder: {name_some(colliding)}.")
+    if happened:
+        raise InvalidKeys(
+            " ".join(happened),
+            why="Such keys have no place in a tree of files, and quilt3 refuses them.",
+            remedy="Rename or delete these objects, then send the message again.",
+        )

@@ -1,0 +1,45 @@
+"""What a job leaves behind for people and alarms: one log line and its metrics.
+
+Only handlers use it. Nothing here, nor anywhere, logs the values of metadata.
+"""
+
+from typing import Any
+
+import msgspec
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
+
+logger = Logger()
+metrics = Metrics(namespace=METRICS_NAMESPACE)
+
+RESULT_METRICS = {
+    Result.CREATED: Metric.PACKAGES_CREATED,
+    Result.UNCHANGED: Metric.PACKAGES_UNCHANGED,
+    Result.REJECTED: Metric.PACKAGES_REJECTED,
+    Result.FAILED: Metric.PACKAGES_FAILED,
+}
+
+
+def record(outcome: Outcome, *, seconds: float, **context: Any) -> None:  # noqa: ANN401 log fields
+    """Log how a job ended, and count it.
+
+    Args:
+        outcome: How it ended.
+        seconds: How long it took.
+        context: More fields for the log line.
+    """
+    fields = {
+        name: value
+        for name, value in (msgspec.to_builtins(outcome) | context).items()
+        if value is not None
+    }
+    level = logger.error if outcome.outcome is Result.FAILED else logger.info
+    level(f"package {outcome.outcome}", extra={**fields, "seconds": round(seconds, 3)})
+    metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
+    metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
+    if outcome.objects is not None and outcome.bytes is not None:
+        metrics.add_metric(Metric.OBJECTS, MetricUnit.Count, outcome.objects)
+        metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)

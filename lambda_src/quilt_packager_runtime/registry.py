@@ -1,0 +1,179 @@
+"""Revisions in a registry: `.quilt/` of a bucket, and the protocol by which one appears in it.
+
+A revision is a manifest, a pointer named by the second of its publication, and `latest`. They are
+written in this order, and with conditions, so that no writer, crash or lost reply can leave a
+pointer to nothing, lose another's pointer, or make `latest` go back to an older state unseen.
+"""
+
+import logging
+import re
+from enum import Enum, auto
+from pathlib import Path
+
+import msgspec
+
+from quilt_packager_runtime.errors import (
+    ConditionalRequestConflict,
+    Contended,
+    NoSuchKey,
+    PreconditionFailed,
+)
+from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.s3 import S3
+
+MANIFESTS = ".quilt/packages/"
+NAMED_PACKAGES = ".quilt/named_packages/"
+LATEST = "latest"
+TOP_HASH = re.compile(rb"[0-9a-f]{64}")
+# Another writer can take each second that we try, or conflict with us, only so often by chance.
+MAX_POINTER_ATTEMPTS = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Latest(msgspec.Struct, frozen=True):
+    """What `latest` said when the job began.
+
+    Attributes:
+        etag: The pointer's ETag; None where there was none.
+        top_hash: The revision it names; None where there was none, or nothing that makes sense.
+    """
+
+    etag: str | None = None
+    top_hash: str | None = None
+
+
+class Publication(Enum):
+    """What became of an attempt to publish."""
+
+    CREATED = auto()
+    UNCHANGED = auto()
+    LOST_RACE = auto()
+    """Another writer moved `latest`: start over from reading it. Nothing is to be sent again."""
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A package's name in a registry.
+
+    Attributes:
+        registry: The bucket.
+        name: `prefix/suffix`.
+    """
+
+    registry: str
+    name: str
+
+    def pointer(self, revision: str) -> S3Uri:
+        """Where the pointer of a revision is: `latest`, or seconds since 1970."""
+        return S3Uri(self.registry, f"{NAMED_PACKAGES}{self.name}/{revision}")
+
+    def manifest(self, top_hash: str) -> S3Uri:
+        """Where the manifest of a top hash is."""
+        return S3Uri(self.registry, MANIFESTS + top_hash)
+
+
+async def read_latest(s3: S3, package: Package) -> Latest:
+    """Read `latest`. To be done before the source is listed, or a race could go unseen.
+
+    Raises:
+        AccessDenied: It is there, and may not be read.
+    """
+    body = await s3.read_if_exists(package.pointer(LATEST), max_bytes=1024)
+    if body is None:
+        return Latest()
+    if not TOP_HASH.fullmatch(body.data):
+        logger.warning("latest is no top hash", extra={"package_name": package.name})
+        return Latest(body.etag)
+    return Latest(body.etag, body.data.decode("ascii"))
+
+
+async def publish(
+    s3: S3, package: Package, *, latest: Latest, top_hash: str, manifest: Path
+) -> Publication:
+    """Make a revision the newest of its package, unless it is that already.
+
+    Args:
+        s3: S3.
+        package: The package.
+        latest: What `read_latest` said before the source was listed.
+        top_hash: The revision.
+        manifest: The file that holds its manifest.
+
+    Raises:
+        Contended: Others kept taking the name that the pointer was to have.
+    """
+    newest_second, newest_hash = await _newest_pointer(s3, package)
+    announced = newest_hash == top_hash
+    has_manifest = announced and await _exists(s3, package.manifest(top_hash))
+    if has_manifest and latest.top_hash == top_hash:
+        return Publication.UNCHANGED
+    if not has_manifest:
+        await s3.put_file(package.manifest(top_hash), manifest)
+    if not announced:
+        await _announce(s3, package, top_hash, after_second=newest_second)
+    return await _move_latest(s3, package, top_hash, latest)
+
+
+async def _newest_pointer(s3: S3, package: Package) -> tuple[int, str | None]:
+    """The second of the newest pointer and the top hash in it; 0 and None where there is none."""
+    folder = package.pointer("").key
+    newest = 0
+    async for keys in s3.list_keys(package.registry, folder):
+        names = (key.removeprefix(folder) for key in keys)
+        newest = max([newest, *(int(name) for name in names if name.isascii() and name.isdigit())])
+    if not newest:
+        return 0, None
+    return newest, await _read_pointer(s3, package, newest)
+
+
+async def _read_pointer(s3: S3, package: Package, second: int) -> str:
+    body = await s3.get_object(package.pointer(str(second)))
+    return body.data.decode("ascii", errors="replace")
+
+
+async def _exists(s3: S3, uri: S3Uri) -> bool:
+    try:
+        await s3.head_object(uri)
+    except NoSuchKey:
+        return False
+    return True
+
+
+async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
+    """Write a pointer above the newest, overwriting nobody's."""
+    second = max(s3.clock_seconds(), after_second + 1)
+    for _ in range(MAX_POINTER_ATTEMPTS):
+        try:
+            await s3.put_object(
+                package.pointer(str(second)), top_hash.encode(), if_none_match=True
+            )
+        except ConditionalRequestConflict:
+            continue
+        except PreconditionFailed:
+            # Ours after a lost reply, or that of another run of the same revision: it serves.
+            if await _read_pointer(s3, package, second) == top_hash:
+                return
+            second += 1
+        else:
+            return
+    raise Contended(
+        f"{MAX_POINTER_ATTEMPTS} attempts to announce a revision of {package.name} were overtaken.",
+        why="Many writers publish this package at once.",
+        remedy="The job is retried by itself; look for a loop of messages if this returns.",
+    )
+
+
+async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Latest) -> Publication:
+    """Let `latest` name the revision, if it still says what it said when the job began."""
+    pointer = package.pointer(LATEST)
+    try:
+        await s3.put_object(
+            pointer, top_hash.encode(), if_match=latest.etag, if_none_match=latest.etag is None
+        )
+    except PreconditionFailed:
+        # Either another's write came first, or the reply to our own was lost and it was sent again.
+        present = await read_latest(s3, package)
+        return Publication.CREATED if present.top_hash == top_hash else Publication.LOST_RACE
+    except (ConditionalRequestConflict, NoSuchKey):
+        return Publication.LOST_RACE
+    return Publication.CREATED
