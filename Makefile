@@ -54,7 +54,7 @@ check-types: setup
 
 .PHONY: check-layers
 check-layers: setup
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: check-spelling
 check-spelling: setup
