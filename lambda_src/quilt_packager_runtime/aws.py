@@ -24,7 +24,7 @@ def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> Non
         body: The message as it came.
         error: Why it was rejected.
     """
-    import boto3
+    import boto3  # noqa: PLC0415 - half a second, and rarely needed
 
     room = MAX_MESSAGE_BYTES - len(body.encode())
     attributes = {}
@@ -48,7 +48,7 @@ def get_run_output_uri(run_id: str, *, region: str) -> str:
     Returns:
         Its `outputUri`: the folder that holds the run's own.
     """
-    import boto3
+    import boto3  # noqa: PLC0415 - half a second, and rarely needed
 
     run: Mapping[str, str] = boto3.client("omics", region_name=region).get_run(id=run_id)
     return run["outputUri"]

@@ -36,7 +36,6 @@ from quilt_packager_runtime.errors import (
     SourceChanged,
     UnreadableObjects,
     name_some,
-    quote,
 )
 from quilt_packager_runtime.objects import (
     Checksum,
@@ -78,7 +77,7 @@ class Hashed(msgspec.Struct, frozen=True):
     computed: int
 
 
-class _Unreadable(Exception):  # noqa: N818 - a finding, collected and never seen outside
+class _Unreadable(Exception):
     """An object that cannot be hashed, whoever tries how often."""
 
     def __init__(self, kind: type[PackagerError]) -> None:

@@ -121,9 +121,7 @@ async def _attempt(
     with TemporaryDirectory() as folder:
         manifest = Path(folder, "manifest.jsonl")
         header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
-        entries = _entries(request.source, objects, hashed)
-        with manifest.open("wb") as file:
-            top_hash = write_manifest(header, entries, file.write)
+        top_hash = _spool(manifest, header, _entries(request.source, objects, hashed))
         publication = await registry.publish(
             s3, package, latest=latest, top_hash=top_hash, manifest=manifest
         )
@@ -152,6 +150,12 @@ async def _read_metadata(s3: S3, request: PackageRequest) -> dict[str, Any] | No
             remedy="Upload it, or correct metadata_uri, and send the message again.",
         )
     return parse_metadata(body.data, request.metadata_uri)
+
+
+def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:
+    """Write the manifest to a file: its key in the registry is the hash of it."""
+    with path.open("wb") as file:
+        return write_manifest(header, entries, file.write)
 
 
 def _entries(

@@ -144,9 +144,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
     second = max(s3.clock_seconds(), after_second + 1)
     for _ in range(MAX_POINTER_ATTEMPTS):
         try:
-            await s3.put_object(
-                package.pointer(str(second)), top_hash.encode(), if_none_match=True
-            )
+            await s3.put_object(package.pointer(str(second)), top_hash.encode(), if_none_match=True)
         except ConditionalRequestConflict:
             continue
         except PreconditionFailed:

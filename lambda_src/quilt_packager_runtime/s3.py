@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 
@@ -23,7 +23,13 @@ from quilt_packager_runtime.errors import (
     S3Error,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
-from quilt_packager_runtime.s3_transport import Request, Response, S3Transport
+from quilt_packager_runtime.s3_transport import (
+    MAX_CONNECTIONS,
+    RETRY_BASE_MS,
+    Request,
+    Response,
+    S3Transport,
+)
 
 # Storage classes whose objects must be restored before their bytes can be read. Intelligent
 # tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
@@ -82,9 +88,19 @@ class S3:
         self._last_date: str | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_base_ms: int = RETRY_BASE_MS,
+    ) -> Self:
         """An S3 as the environment describes it; see `S3Transport.from_environment`."""
-        return cls(S3Transport.from_environment(environment, **options))
+        return cls(
+            S3Transport.from_environment(
+                environment, max_connections=max_connections, retry_base_ms=retry_base_ms
+            )
+        )
 
     def same_region(self, bucket: str, other: str) -> bool:
         """Whether two buckets are in one region, as far as answers have told."""
@@ -112,7 +128,9 @@ class S3:
             if_match: The ETag that it must still have.
         """
         headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
-        response = await self._send("HeadObject", "HEAD", uri, headers=headers)
+        response = await self._send(
+            Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
+        )
         head = response.headers
         return ObjectHead(
             size_bytes=int(head["content-length"]),
@@ -144,7 +162,9 @@ class S3:
         headers = _condition(if_match)
         if last_byte is not None:
             headers.append(("Range", f"bytes={first_byte}-{last_byte}"))
-        response = await self._send("GetObject", "GET", uri, headers=headers)
+        response = await self._send(
+            Request(operation="GetObject", method="GET", uri=uri, headers=headers)
+        )
         content_range = response.headers.get("content-range", "")
         return ObjectBody(
             data=response.body,
@@ -191,7 +211,13 @@ class S3:
                 ("x-amz-part-number-marker", marker),
             ]
             response = await self._send(
-                "GetObjectAttributes", "GET", uri, query={"attributes": ""}, headers=headers
+                Request(
+                    operation="GetObjectAttributes",
+                    method="GET",
+                    uri=uri,
+                    query={"attributes": ""},
+                    headers=headers,
+                )
             )
             parts = _xml(response, uri).find("{*}ObjectParts")
             if parts is None:
@@ -225,12 +251,14 @@ class S3:
         headers = [("x-amz-checksum-sha256", digest), *_condition(if_match)]
         if if_none_match:
             headers.append(("If-None-Match", "*"))
-        response = await self._send("PutObject", "PUT", uri, headers=headers, body=body)
+        response = await self._send(
+            Request(operation="PutObject", method="PUT", uri=uri, headers=headers, body=body)
+        )
         return response.headers["etag"]
 
     async def put_file(self, uri: S3Uri, path: Path) -> None:
         """Write a file of any size as an object, in parallel parts when it is large."""
-        await self._send("PutObject", "PUT", uri, file=path)
+        await self._send(Request(operation="PutObject", method="PUT", uri=uri, file=path))
 
     async def list_latest_versions(
         self, bucket: str, prefix: str
@@ -269,7 +297,13 @@ class S3:
         name, kind, _ = COPY_PART_CHECKSUMS[algorithm]
         headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", kind)]
         response = await self._send(
-            "CreateMultipartUpload", "POST", uri, query={"uploads": ""}, headers=headers
+            Request(
+                operation="CreateMultipartUpload",
+                method="POST",
+                uri=uri,
+                query={"uploads": ""},
+                headers=headers,
+            )
         )
         return _xml(response, uri).findtext("{*}UploadId", "")
 
@@ -307,15 +341,23 @@ class S3:
             ("x-amz-copy-source-if-match", if_match),
         ]
         query = {"partNumber": str(part_number), "uploadId": upload_id}
-        response = await self._send("UploadPartCopy", "PUT", uri, query=query, headers=headers)
+        response = await self._send(
+            Request(operation="UploadPartCopy", method="PUT", uri=uri, query=query, headers=headers)
+        )
         return _xml(response, uri).findtext(COPY_PART_CHECKSUMS[algorithm][2])
 
     async def abort_multipart_upload(self, uri: S3Uri, upload_id: str) -> None:
         """Throw an upload and its parts away."""
-        await self._send("AbortMultipartUpload", "DELETE", uri, query={"uploadId": upload_id})
+        await self._send(
+            Request(
+                operation="AbortMultipartUpload",
+                method="DELETE",
+                uri=uri,
+                query={"uploadId": upload_id},
+            )
+        )
 
-    async def _send(self, operation: str, method: str, uri: S3Uri, **rest: Any) -> Response:
-        request = Request(operation=operation, method=method, uri=uri, **rest)
+    async def _send(self, request: Request) -> Response:
         response = await self._transport.send(request)
         self._last_date = response.headers.get("date", self._last_date)
         return response
@@ -330,7 +372,12 @@ class S3:
             query = next_query
             for attempt in range(1, PAGE_ATTEMPTS + 1):
                 try:
-                    page = _xml(await self._send(operation, "GET", uri, query=query), uri)
+                    page = _xml(
+                        await self._send(
+                            Request(operation=operation, method="GET", uri=uri, query=query)
+                        ),
+                        uri,
+                    )
                     next_query = _next_page(page, query, markers, uri)
                     break
                 except BrokenAnswer:

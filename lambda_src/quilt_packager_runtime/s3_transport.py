@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -38,14 +38,25 @@ from quilt_packager_runtime.errors import (
     PreconditionFailed,
     S3Error,
     ServiceUnavailable,
-    quote as quoted,
 )
+from quilt_packager_runtime.errors import quote as quoted
 from quilt_packager_runtime.objects import S3Uri
 
 DEFAULT_REGION = "us-east-1"
+MAX_CONNECTIONS = 128
+RETRY_BASE_MS = 500
 REGION_HEADER = "x-amz-bucket-region"
 # What S3 says of a bucket that is asked for in another region than its own.
 WRONG_REGION_STATUSES = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST})
+STATUS_ERRORS: dict[int, type[S3Error]] = {
+    HTTPStatus.BAD_REQUEST: BadRequest,
+    HTTPStatus.FORBIDDEN: InvalidObjectState,  # what else 403 means is told apart before
+    HTTPStatus.NOT_FOUND: NoSuchKey,
+    HTTPStatus.CONFLICT: ConditionalRequestConflict,
+    HTTPStatus.PRECONDITION_FAILED: PreconditionFailed,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: InvalidRange,
+    HTTPStatus.TOO_MANY_REQUESTS: ServiceUnavailable,
+}
 CREDENTIAL_CODES = frozenset(
     {
         "ExpiredToken",
@@ -112,8 +123,8 @@ class S3Transport:
         credentials: AwsCredentialsProvider,
         endpoint_url: str | None = None,
         region: str | None = None,
-        max_connections: int = 128,
-        retry_base_ms: int = 500,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_base_ms: int = RETRY_BASE_MS,
     ) -> None:
         """Open nothing yet: clients are made with their first request."""
         self._endpoint = urlsplit(endpoint_url) if endpoint_url else None
@@ -125,7 +136,13 @@ class S3Transport:
         self._bucket_regions: dict[str, str] = {}
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_base_ms: int = RETRY_BASE_MS,
+    ) -> Self:
         """Read endpoint, region and credentials where every AWS SDK does.
 
         Credentials come from the variables or, where there are none, by botocore's chain
@@ -133,14 +150,16 @@ class S3Transport:
 
         Args:
             environment: The process's environment.
-            options: Passed on.
+            max_connections: How many connections to hold open at most.
+            retry_base_ms: The base of the exponential back-off between the client's five retries.
         """
         return cls(
             credentials=_credentials(environment),
             endpoint_url=environment.get("AWS_ENDPOINT_URL_S3")
             or environment.get("AWS_ENDPOINT_URL"),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
-            **options,
+            max_connections=max_connections,
+            retry_base_ms=retry_base_ms,
         )
 
     def region_of(self, bucket: str) -> str:
@@ -268,7 +287,7 @@ def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
             environment.get("AWS_SECRET_ACCESS_KEY", ""),
             environment.get("AWS_SESSION_TOKEN"),
         )
-    from botocore.session import Session  # 0.2 s to import, and never needed in Lambda
+    from botocore.session import Session  # noqa: PLC0415 - 0.2 s, and never needed in Lambda
 
     session = Session()
 
@@ -293,48 +312,29 @@ def error_of(request: Request, response: Response) -> PackagerError:
     """
     code, message = _error_code(response.body)
     what = f"{request.operation} of {request.uri}"
-    said = f"S3 answered {response.status}" + (f" {code}" if code else "")
-    kind: type[PackagerError]
-    match response.status:
-        case _ if code in CREDENTIAL_CODES:
-            return CredentialsRefused(
-                f"{what} was refused: {code}.",
-                why="The credentials have expired or are not valid.",
-                remedy="Sign in again, or correct them.",
-            )
-        case HTTPStatus.FORBIDDEN if code != "InvalidObjectState":
-            return AccessDenied(
-                f"The packager may not do {request.operation} on {quoted(str(request.uri))}.",
-                why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
-                "or the requester would have to pay.",
-                remedy="Allow it there, deploy, and retry.",
-            )
-        case HTTPStatus.NOT_FOUND if code == "NoSuchBucket":
-            return NoSuchBucket(
-                f"There is no bucket {quoted(request.uri.bucket)}.",
-                why="S3 knows none of that name.",
-                remedy="Correct the name, or create the bucket.",
-            )
-        case HTTPStatus.FORBIDDEN:
-            kind = InvalidObjectState
-        case HTTPStatus.NOT_FOUND:
-            kind = NoSuchKey
-        case HTTPStatus.PRECONDITION_FAILED:
-            kind = PreconditionFailed
-        case HTTPStatus.CONFLICT:
-            kind = ConditionalRequestConflict
-        case HTTPStatus.BAD_REQUEST:
-            kind = BadRequest
-        case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            kind = InvalidRange
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            kind = ServiceUnavailable
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            kind = ServiceUnavailable
-        case _:
-            kind = S3Error
+    if code in CREDENTIAL_CODES:
+        return CredentialsRefused(
+            f"{what} was refused: {code}.",
+            why="The credentials have expired or are not valid.",
+            remedy="Sign in again, or correct them.",
+        )
+    if code == "NoSuchBucket":
+        return NoSuchBucket(
+            f"There is no bucket {quoted(request.uri.bucket)}.",
+            why="S3 knows none of that name.",
+            remedy="Correct the name, or create the bucket.",
+        )
+    if response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState":
+        return AccessDenied(
+            f"The packager may not do {request.operation} on {quoted(str(request.uri))}.",
+            why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
+            "or the requester would have to pay.",
+            remedy="Allow it there, deploy, and retry.",
+        )
+    is_down = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
     return kind(
-        f"{what} failed: {said}.",
+        f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",
         why=message or "S3 gave no more of a reason.",
         remedy="The job is retried by itself; look into it if this returns.",
     )

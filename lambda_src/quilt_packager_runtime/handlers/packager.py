@@ -84,23 +84,23 @@ def handle_message(body: str, message_id: str, deadline: float) -> None:
         failure = error
         outcome = Outcome.from_error(
             error,
-            package_name=request and request.package_name,
-            registry=request and request.registry,
+            package_name=request.package_name if request else None,
+            registry=request.registry if request else None,
         )
     except Exception:
         logger.exception("job crashed", extra={"message_id": message_id})
         raise
     if isinstance(failure, Rejected):
         put_aside(body, failure)
-    record(
-        outcome,
-        seconds=time.monotonic() - started,
-        message_id=message_id,
-        source=request and str(request.source),
-        trigger=request and request.trigger.kind,
-        event_id=request and request.trigger.event_id,
-        ignored_fields=request and request.ignored_fields or None,
-    )
+    origin: dict[str, object] = {}
+    if request is not None:
+        origin = {
+            "source": str(request.source),
+            "trigger": request.trigger.kind,
+            "event_id": request.trigger.event_id,
+            "ignored_fields": request.ignored_fields or None,
+        }
+    record(outcome, seconds=time.monotonic() - started, message_id=message_id, **origin)
     if isinstance(failure, Failed):
         raise failure
 
