@@ -1,0 +1,1 @@
+"""Measurements, two sides in one run: `make bench`."""
