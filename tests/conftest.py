@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-
 from quilt_packager_runtime.s3 import S3
+
 from tests.s3_stub import S3Stub
 
 # A loaded machine is no bug: no example fails for being slow.

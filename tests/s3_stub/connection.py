@@ -38,10 +38,16 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         # uvloop's transport is none of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
+        self._service.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop a long answer: nobody reads it."""
         self._writable.set()
+        self._service.connections.discard(self)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""

@@ -131,7 +131,7 @@ class Response:
         return len(self.body) if isinstance(self.body, bytes) else self.body.size_bytes
 
 
-class Refusal(Exception):  # noqa: N818 - S3 answering "no" is no error of the stub
+class Refusal(Exception):
     """S3 refuses a request.
 
     Args:

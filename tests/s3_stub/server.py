@@ -118,3 +118,6 @@ class S3Stub(Service):
         server.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
+        for connection in list(self.connections):
+            connection.abort()
+        await server.wait_closed()

@@ -1,11 +1,19 @@
 """The stub without its sockets: store, script, log and counts, and one request's way past them."""
 
 from collections import Counter
+from typing import Protocol
 
 from tests.s3_stub.faults import Faults
 from tests.s3_stub.operations import apply, name_operation
 from tests.s3_stub.protocol import Refusal, Request, Response
 from tests.s3_stub.store import Store
+
+
+class Abortable(Protocol):
+    """A connection, as far as this module knows it."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Service:
@@ -18,6 +26,7 @@ class Service:
         counts: How many requests arrived, by operation.
         latency_seconds: Added to each answer without holding up the others.
         keeps_requests: Whether to log; benchmarks do not.
+        connections: The open ones.
     """
 
     def __init__(self) -> None:
@@ -27,6 +36,7 @@ class Service:
         self.counts: Counter[str] = Counter()
         self.latency_seconds = 0.0
         self.keeps_requests = True
+        self.connections: set[Abortable] = set()
 
     def reset(self) -> None:
         """Forget buckets, script, log and counts."""

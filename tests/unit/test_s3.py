@@ -1,5 +1,6 @@
 from quilt_packager_runtime.objects import S3Uri
 from quilt_packager_runtime.s3 import S3
+
 from tests.s3_stub import S3Stub
 
 
