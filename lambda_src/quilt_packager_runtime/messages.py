@@ -187,9 +187,11 @@ def default_commit_message(source: SourceFolder) -> str:
 
 def message_schema() -> str:
     """The JSON Schema of a `Message`, as text."""
+    both = {"metadata": {"type": "object"}, "metadata_uri": {"type": "string"}}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(Message),
+        "not": {"properties": both, "required": list(both)},
     }
     return json.dumps(schema, indent=2) + "\n"
 
@@ -270,7 +272,9 @@ class _Violations:
         try:
             return rule(value)
         except ValueError as error:
-            shown = f" {quote(value)}" if isinstance(value, str) else ""
+            # A value of a wrong type stays untold: it may be metadata.
+            is_told = isinstance(value, str) and not isinstance(error, msgspec.ValidationError)
+            shown = f" {quote(value)}" if is_told else ""
             self.found.append(f"{field}{shown}: {error}")
             return None
 
