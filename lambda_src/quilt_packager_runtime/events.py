@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
-from quilt_packager_runtime.objects import SourceFolder
+from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
 
 Kind = Literal["message", "health_omics", "workflow_run_crate", "objects_ready"]
 
@@ -246,8 +246,8 @@ def _find_folder(bucket: str, prefix: str, trigger: Trigger) -> FolderReady | Ig
     """Refuse what nobody who sends an event can mean: the whole bucket, and the registry."""
     if not prefix:
         return Ignored("at a bucket's root it would package the whole bucket; send a message")
-    if prefix.startswith(".quilt/"):
-        return Ignored("what is under .quilt/ is the registry itself")
+    if prefix.startswith(REGISTRY_PREFIX):
+        return Ignored(f"what is under {REGISTRY_PREFIX} is the registry itself")
     return FolderReady(SourceFolder(bucket, prefix), trigger)
 
 

@@ -5,8 +5,7 @@ from itertools import pairwise
 
 from quilt_packager_runtime.errors import EmptySource, InvalidKeys, name_some
 from quilt_packager_runtime.manifest import sort_key
-from quilt_packager_runtime.naming import REGISTRY_PREFIX
-from quilt_packager_runtime.objects import SourceFolder, SourceObject
+from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder, SourceObject
 from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)

@@ -274,8 +274,8 @@ class _Violations:
         except ValueError as error:
             # A value of a wrong type stays untold: it may be metadata.
             is_told = isinstance(value, str) and not isinstance(error, msgspec.ValidationError)
-            shown = f" {quote(value)}" if is_told else ""
-            self.found.append(f"{field}{shown}: {error}")
+            shown = f"{field} {quote(str(value))}" if is_told else field
+            self.found.append(f"{shown}: {error}")
             return None
 
     def as_error(self) -> InvalidMessage:

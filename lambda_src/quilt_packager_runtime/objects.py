@@ -9,6 +9,9 @@ from urllib.parse import quote, unquote, unquote_plus, urlencode
 
 import msgspec
 
+REGISTRY_PREFIX = ".quilt/"
+"""Where a bucket keeps its packages. Never a package's content."""
+
 
 class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
     """An object in S3, or one version of it.

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from quilt_packager_runtime import registry, workflows
+from quilt_packager_runtime.documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     Contended,
@@ -16,7 +17,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.hashing import Hashed, hash_objects
 from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.manifest import Header, write_manifest
-from quilt_packager_runtime.messages import MAX_METADATA_BYTES, PackageRequest, parse_metadata
+from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.objects import Entry, S3Uri, SourceFolder, SourceObject
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.registry import Publication
@@ -149,7 +150,7 @@ async def _read_metadata(s3: S3, request: PackageRequest) -> dict[str, Any] | No
             why="The message's metadata_uri names it as the package's metadata.",
             remedy="Upload it, or correct metadata_uri, and send the message again.",
         )
-    return parse_metadata(body.data, request.metadata_uri)
+    return read_metadata(body.data, request.metadata_uri)
 
 
 def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:
