@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from msgspec import UNSET
-from quilt_packager_runtime.documents import MAX_METADATA_BYTES
+from quilt_packager_runtime.documents import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_METADATA_BYTES
 from quilt_packager_runtime.errors import MAX_NAMED, InvalidMessage
 from quilt_packager_runtime.events import Ignored, OmicsRun, Trigger
 from quilt_packager_runtime.messages import (
@@ -23,7 +23,7 @@ from quilt_packager_runtime.messages import (
     parse_message,
     request_for_folder,
 )
-from quilt_packager_runtime.naming import check_package_name
+from quilt_packager_runtime.naming import MAX_KEY_BYTES, MAX_PACKAGE_NAME, check_package_name
 from quilt_packager_runtime.objects import S3Uri, SourceFolder
 
 ROOT = Path(__file__).parents[2]
@@ -420,7 +420,16 @@ class TestReference:
             request(text)
 
     @pytest.mark.parametrize(
-        "limit", [MAX_BODY_BYTES, MAX_METADATA_BYTES, MAX_COMMIT_MESSAGE_BYTES]
+        "limit",
+        [
+            MAX_BODY_BYTES,
+            MAX_METADATA_BYTES,
+            MAX_COMMIT_MESSAGE_BYTES,
+            MAX_PACKAGE_NAME,
+            MAX_KEY_BYTES,
+            MAX_DEPTH,
+            MAX_INTEGER_DIGITS,
+        ],
     )
     def test_every_limit_is_documented(self, limit: int) -> None:
-        assert f"{limit:,}" in self.TEXT
+        assert f" {limit:,} " in self.TEXT
