@@ -1,1 +1,61 @@
-"""AWS CDK constructs that package S3 prefixes as Quilt packages."""
+"""AWS CDK constructs that package S3 prefixes as Quilt packages.
+
+Names are imported when they are first used: `aws_cdk` starts Node, which the command and the
+embedded AWS have no need of.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quilt_packager_runtime.settings import ChecksumAlgorithm
+
+    from quilt_packager.bundling import BundlingError
+    from quilt_packager.context import ContextError, ContextFlags
+    from quilt_packager.engine import EventSource, PackagingEngine
+    from quilt_packager.event_sources import (
+        CustomEvents,
+        HealthOmicsRuns,
+        ObjectsReady,
+        WorkflowRunCrates,
+    )
+    from quilt_packager.stack import PackagingEngineStack
+
+__all__ = [
+    "BundlingError",
+    "ChecksumAlgorithm",
+    "ContextError",
+    "ContextFlags",
+    "CustomEvents",
+    "EventSource",
+    "HealthOmicsRuns",
+    "ObjectsReady",
+    "PackagingEngine",
+    "PackagingEngineStack",
+    "WorkflowRunCrates",
+]
+
+_MODULES = {
+    "BundlingError": "quilt_packager.bundling",
+    "ChecksumAlgorithm": "quilt_packager_runtime.settings",
+    "ContextError": "quilt_packager.context",
+    "ContextFlags": "quilt_packager.context",
+    "CustomEvents": "quilt_packager.event_sources",
+    "EventSource": "quilt_packager.engine",
+    "HealthOmicsRuns": "quilt_packager.event_sources",
+    "ObjectsReady": "quilt_packager.event_sources",
+    "PackagingEngine": "quilt_packager.engine",
+    "PackagingEngineStack": "quilt_packager.stack",
+    "WorkflowRunCrates": "quilt_packager.event_sources",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the module that a public name is from."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

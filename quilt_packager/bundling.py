@@ -220,6 +220,7 @@ def _written_whole(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
+        partial.chmod(0o644)  # mkstemp's files are the user's alone; an assembly may change hands
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

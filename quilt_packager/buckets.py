@@ -1,0 +1,83 @@
+"""The buckets that the library makes: private, TLS only, encrypted, owned by the account alone."""
+
+from typing import TypedDict
+
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+
+class _Protection(TypedDict):
+    block_public_access: s3.BlockPublicAccess
+    encryption: s3.BucketEncryption
+    enforce_ssl: bool
+    minimum_tls_version: float
+    object_ownership: s3.ObjectOwnership
+
+
+def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+    """Create a versioned bucket for data and packages, which outlives its stack.
+
+    It sends its events to EventBridge, so that crates written to it can be noticed.
+    """
+    bucket = s3.Bucket(
+        scope,
+        construct_id,
+        versioned=True,
+        lifecycle_rules=[
+            s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))
+        ],
+        removal_policy=RemovalPolicy.RETAIN,
+        **_protection(),
+    )
+    # `event_bridge_enabled` would deploy a helper function that may change every bucket's
+    # notifications; CloudFormation can do it alone.
+    resource = bucket.node.default_child
+    if isinstance(resource, s3.CfnBucket):
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                event_bridge_enabled=True
+            )
+        )
+    _acknowledge_no_access_log(
+        bucket, "Where access logs go is the account's choice; CloudTrail data events tell more."
+    )
+    return bucket
+
+
+def create_scratch_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+    """Create a bucket for multipart copies that are aborted as soon as S3 has hashed them.
+
+    No object ever appears in it, so deleting it needs no help. What a crashed function leaves is
+    gone after a day.
+    """
+    bucket = s3.Bucket(
+        scope,
+        construct_id,
+        lifecycle_rules=[
+            s3.LifecycleRule(
+                expiration=Duration.days(1),
+                abort_incomplete_multipart_upload_after=Duration.days(1),
+            )
+        ],
+        removal_policy=RemovalPolicy.DESTROY,
+        **_protection(),
+    )
+    _acknowledge_no_access_log(
+        bucket, "No object is ever stored in it: uploads are aborted once S3 has hashed them."
+    )
+    return bucket
+
+
+def _protection() -> _Protection:
+    return {
+        "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+        "encryption": s3.BucketEncryption.S3_MANAGED,
+        "enforce_ssl": True,
+        "minimum_tls_version": 1.2,
+        "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    }
+
+
+def _acknowledge_no_access_log(bucket: s3.Bucket, reason: str) -> None:
+    Validations.of(bucket).acknowledge(Acknowledgment(id="AwsSolutions-S1", reason=reason))

@@ -1,0 +1,226 @@
+"""The context flags of the stack: `quilt:…` in `cdk.json`, or `-c` on the command line.
+
+There every value is text, so each flag is read from text as well as from JSON.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+import msgspec
+from msgspec import Meta
+from quilt_packager_runtime.errors import name_some, quote
+from quilt_packager_runtime.events import OMICS_STATUSES, health_omics_pattern
+from quilt_packager_runtime.settings import ChecksumAlgorithm
+
+from quilt_packager.custom_rules import CustomRule, read_custom_rules
+from quilt_packager.limits import (
+    DEFAULT_EPHEMERAL_MEBIBYTES,
+    DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    BucketName,
+    EphemeralMebibytes,
+    MaxConcurrency,
+    MemoryMebibytes,
+    TimeoutSeconds,
+)
+
+PREFIX = "quilt:"
+
+_Buckets = Annotated[
+    tuple[BucketName, ...], Meta(description="names of existing buckets, separated by commas")
+]
+_Switch = Annotated[bool, Meta(description="true or false")]
+_KeyArn = Annotated[str, Meta(pattern=r"^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$")]
+
+
+class ContextError(ValueError):
+    """The context has flags that no stack can be made of; the message lists them, and the valid."""
+
+
+class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the context flags say.
+
+    Attributes:
+        stack_name: The stack's name.
+        source_buckets: Buckets to package data from. None: the stack makes one, which is a
+            registry too.
+        registry_buckets: Buckets to write packages to. None: the source buckets.
+        bucket_keys: The KMS keys that existing buckets are encrypted with.
+        omics: Whether HealthOmics runs are packaged.
+        omics_statuses: The statuses that a run is packaged on.
+        wrroc: Whether folders that a Workflow Run RO-Crate is written to are packaged.
+        edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
+        custom: A JSON file of rules for other events; empty: none.
+        checksum_algorithms: Acceptable algorithms, the most wanted first.
+        architecture: Where the function runs; `host` is for an embedded AWS on this machine.
+        memory_size: MiB of memory of the function.
+        timeout: How long one job may take, in seconds.
+        ephemeral_storage_size: MiB of the function's `/tmp`.
+        max_concurrency: How many jobs run at once.
+    """
+
+    stack_name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$",
+            description="up to 128 letters, digits and -, of which the first is a letter",
+        ),
+    ] = "quilt-packager"
+    source_buckets: _Buckets = ()
+    registry_buckets: _Buckets = ()
+    bucket_keys: Annotated[
+        dict[BucketName, _KeyArn],
+        Meta(description="bucket=arn:aws:kms:…, separated by commas, of the buckets named above"),
+    ] = {}
+    omics: _Switch = True
+    omics_statuses: Annotated[
+        tuple[str, ...], Meta(description=f"one or more of {', '.join(OMICS_STATUSES)}")
+    ] = ("COMPLETED",)
+    wrroc: _Switch = True
+    edp: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    custom: Annotated[str, Meta(description="the path of a JSON file of rules, or empty")] = ""
+    checksum_algorithms: Annotated[
+        tuple[ChecksumAlgorithm, ...],
+        Meta(min_length=1, description=f"one or more of {', '.join(ChecksumAlgorithm)}"),
+    ] = (ChecksumAlgorithm.SHA256_CHUNKED,)
+    architecture: Annotated[
+        Literal["arm64", "x86_64", "host"], Meta(description="arm64, x86_64 or host")
+    ] = "arm64"
+    memory_size: Annotated[MemoryMebibytes, Meta(description="128 to 10240 (MiB)")] = (
+        DEFAULT_MEMORY_MEBIBYTES
+    )
+    timeout: Annotated[TimeoutSeconds, Meta(description="1 to 900 (seconds)")] = (
+        DEFAULT_TIMEOUT_SECONDS
+    )
+    ephemeral_storage_size: Annotated[
+        EphemeralMebibytes, Meta(description="512 to 10240 (MiB)")
+    ] = DEFAULT_EPHEMERAL_MEBIBYTES
+    max_concurrency: Annotated[MaxConcurrency, Meta(description="2 to 1000 (jobs)")] = (
+        DEFAULT_MAX_CONCURRENCY
+    )
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Self:
+        """Read the flags among all context values; those of others, CDK's own too, are not ours.
+
+        Args:
+            context: What `node.get_all_context()` gives.
+
+        Raises:
+            ContextError: Flags are unknown, or have values that they cannot have.
+
+        Example:
+            >>> ContextFlags.from_context({"quilt:omics": "false", "other:flag": 1}).omics
+            False
+        """
+        given = {
+            name.removeprefix(PREFIX): value
+            for name, value in context.items()
+            if name.startswith(PREFIX)
+        }
+        values: dict[str, Any] = {}
+        violations = [_unknown(name) for name in given if name not in cls.__struct_fields__]
+        for field in msgspec.structs.fields(cls):
+            if field.name in given:
+                try:
+                    value = _structured(given[field.name], getattr(DEFAULTS, field.name))
+                    values[field.name] = msgspec.convert(value, field.type, strict=False)
+                except ValueError:  # msgspec's and json's are ValueErrors
+                    violations.append(_invalid(field, given[field.name]))
+        flags = cls(**values)
+        violations += flags._find_contradictions()
+        if violations:
+            raise ContextError(_explain(violations))
+        return flags
+
+    def read_rules(self) -> list[CustomRule]:
+        """The rules of the `custom` file.
+
+        Raises:
+            ValueError: It cannot be read, or is no list of rules.
+        """
+        return read_custom_rules(self.custom)
+
+    def _find_contradictions(self) -> list[str]:
+        """What single values do not show: names that must exist elsewhere."""
+        violations = []
+        unnamed = self.bucket_keys.keys() - {*self.source_buckets, *self.registry_buckets}
+        if unnamed:
+            violations.append(
+                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which neither "
+                f"{PREFIX}source_buckets nor {PREFIX}registry_buckets does"
+            )
+        try:
+            health_omics_pattern(self.omics_statuses)
+        except ValueError as error:
+            violations.append(f"{PREFIX}omics_statuses: {error}")
+        try:
+            self.read_rules()
+        except ValueError as error:
+            violations.append(f"{PREFIX}custom, {quote(self.custom)}: {error}")
+        return violations
+
+
+DEFAULTS = ContextFlags()
+
+
+def describe_flags() -> dict[str, tuple[str, object]]:
+    """Every flag with what it may be, and its default as `cdk.json` has it.
+
+    Example:
+        >>> describe_flags()["quilt:omics"]
+        ('true or false', True)
+    """
+    return {
+        PREFIX + field.name: (
+            _description(field),
+            msgspec.to_builtins(getattr(DEFAULTS, field.name)),
+        )
+        for field in msgspec.structs.fields(ContextFlags)
+    }
+
+
+def _structured(value: object, default: object) -> object:
+    """Read the text of a list or an object: JSON, or words between commas."""
+    if not isinstance(value, str) or not isinstance(default, tuple | dict):
+        return value
+    if value.startswith(("[", "{")):
+        return json.loads(value)
+    words = [word for each in value.split(",") if (word := each.strip())]
+    if isinstance(default, dict):
+        return dict(word.split("=", 1) for word in words)
+    return words
+
+
+def _description(field: msgspec.structs.FieldInfo) -> str:
+    return next(
+        each.description
+        for each in get_args(field.type)
+        if isinstance(each, Meta) and each.description
+    )
+
+
+def _unknown(name: str) -> str:
+    similar = difflib.get_close_matches(name, ContextFlags.__struct_fields__, n=1)
+    hint = f"; did you mean {PREFIX}{similar[0]}?" if similar else ""
+    return f"{PREFIX}{name} is unknown{hint}"
+
+
+def _invalid(field: msgspec.structs.FieldInfo, value: object) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return f"{PREFIX}{field.name} is {shown}; it may be {_description(field)}"
+
+
+def _explain(violations: list[str]) -> str:
+    valid = [
+        f"{name}: {description} (default {json.dumps(default)})"
+        for name, (description, default) in describe_flags().items()
+    ]
+    return "\n  ".join(
+        ["The context has flags that no stack can be made of:", *violations]
+    ) + "\n  ".join(["\nThe flags of this stack:", *valid])

@@ -1,0 +1,382 @@
+"""The engine: a queue of jobs, the function that makes packages of them, and what both need."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypedDict, Unpack
+
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+from quilt_packager_runtime.settings import (
+    METRICS_NAMESPACE,
+    ChecksumAlgorithm,
+    Metric,
+    Settings,
+)
+
+from quilt_packager import permissions
+from quilt_packager.buckets import create_scratch_bucket
+from quilt_packager.functions import bundle_code, create_function
+from quilt_packager.limits import (
+    DEFAULT_EPHEMERAL_MEBIBYTES,
+    DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_VISIBILITY_SECONDS,
+    EngineName,
+    EphemeralMebibytes,
+    MaxConcurrency,
+    MaxReceiveCount,
+    MemoryMebibytes,
+    TimeoutSeconds,
+    find_violations,
+)
+from quilt_packager.queues import JobQueues
+
+
+class EventSource(Protocol):
+    """Something that makes jobs of events."""
+
+    def bind(self, engine: "PackagingEngine") -> None:
+        """Add what it needs to an engine: rules by `add_rule`, permissions to its function."""
+
+
+class MetricOptions(TypedDict, total=False):
+    """How to show a metric: the props of `aws_cloudwatch.MetricOptions` that are in use."""
+
+    statistic: str
+    period: Duration
+    label: str
+    color: str
+
+
+class PackagingEngine(Construct):
+    """Packages folders of S3 as Quilt packages: a message in its queue is a job.
+
+    Args:
+        scope: The construct that holds the engine.
+        construct_id: The engine's id.
+        source_buckets: Buckets whose objects, and metadata, may be packaged. For a bucket that is
+            encrypted with a key of yours, `encryption_key` must be known: an imported one is best
+            made by `Bucket.from_bucket_attributes`.
+        registry_buckets: Buckets that packages may be written to, below `.quilt/`. A message that
+            names no registry means the bucket of its source.
+        event_sources: What makes jobs of events. Default: nothing; messages are sent by hand, or
+            by whoever is granted to.
+        checksum_algorithms: Acceptable algorithms, the most wanted first. Default:
+            `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
+        memory_size: MiB of memory of the function, which also buys CPU. Default: 2048, about one
+            CPU.
+        timeout: How long one job may take. Default: 15 minutes, the most that Lambda allows.
+        ephemeral_storage_size: The size of the function's `/tmp`, where manifests are made.
+            Default: 2 GiB.
+        architecture: The CPU of the function. Default: arm64.
+        tracing: Whether X-Ray traces the function. Default: disabled.
+        max_concurrency: How many jobs run at once, from 2 to 1000; more wait in the queue. Default:
+            10.
+        max_receive_count: How often a job that failed is tried before it is a dead letter.
+            Rejected jobs are dead letters at once. Default: 5.
+        visibility_timeout: When a job that failed is tried again. Default: twice the timeout: one
+            to wait for a free function in, one to run in.
+        retention_period: How long jobs wait in the queue at most. Default: 4 days.
+        dead_letter_retention_period: How long dead letters are kept, counted from when the job was
+            first sent. Default: 14 days, the most that SQS allows.
+        queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
+            cost nothing and need no permission.
+        log_retention: How long logs are kept. Default: one year.
+        engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
+            is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
+            Default: none; both without `<name>`.
+        code: The asset of the function. Default: the runtime of this library and its pinned
+            dependencies, built by pip for the architecture.
+
+    Attributes:
+        queue: The queue that takes jobs.
+        dead_letter_queue: Where rejected jobs, jobs that kept failing, and events that EventBridge
+            could not deliver end up.
+        packager_function: The function that makes packages.
+        scratch_bucket: Where S3 copies objects to hash them; nothing stays there.
+        log_group: The log of the function.
+        source_buckets: As given.
+        registry_buckets: As given.
+        service: The `service` field of logs, and dimension of metrics.
+
+    Raises:
+        ValueError: A prop has a value that no engine could work with; all such are listed.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        source_buckets: Sequence[s3.IBucket],
+        registry_buckets: Sequence[s3.IBucket],
+        event_sources: Sequence[EventSource] = (),
+        checksum_algorithms: Sequence[ChecksumAlgorithm] = (ChecksumAlgorithm.SHA256_CHUNKED,),
+        memory_size: int = DEFAULT_MEMORY_MEBIBYTES,
+        timeout: Duration | None = None,
+        ephemeral_storage_size: Size | None = None,
+        architecture: lambda_.Architecture | None = None,
+        tracing: lambda_.Tracing = lambda_.Tracing.DISABLED,
+        max_concurrency: int = DEFAULT_MAX_CONCURRENCY,
+        max_receive_count: int = 5,
+        visibility_timeout: Duration | None = None,
+        retention_period: Duration | None = None,
+        dead_letter_retention_period: Duration | None = None,
+        queue_encryption_key: kms.IKey | None = None,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        engine_name: str | None = None,
+        code: lambda_.Code | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        timeout = timeout or Duration.seconds(DEFAULT_TIMEOUT_SECONDS)
+        visibility_timeout = visibility_timeout or Duration.seconds(2 * timeout.to_seconds())
+        ephemeral_storage_size = ephemeral_storage_size or Size.mebibytes(
+            DEFAULT_EPHEMERAL_MEBIBYTES
+        )
+        architecture = architecture or lambda_.Architecture.ARM_64
+        _check_props(
+            source_buckets=source_buckets,
+            registry_buckets=registry_buckets,
+            checksum_algorithms=checksum_algorithms,
+            memory_size=memory_size,
+            timeout=timeout,
+            ephemeral_storage_size=ephemeral_storage_size,
+            visibility_timeout=visibility_timeout,
+            max_concurrency=max_concurrency,
+            max_receive_count=max_receive_count,
+            engine_name=engine_name,
+        )
+        self.source_buckets = tuple(source_buckets)
+        self.registry_buckets = tuple(registry_buckets)
+        self.service = "/".join(filter(None, [Stack.of(self).stack_name, engine_name]))
+        self._check_alone()
+        self._queues = JobQueues(
+            self,
+            visibility_timeout=visibility_timeout,
+            max_receive_count=max_receive_count,
+            retention_period=retention_period or Duration.days(4),
+            dead_letter_retention_period=dead_letter_retention_period or Duration.days(14),
+            key=queue_encryption_key,
+        )
+        self.queue = self._queues.queue
+        self.dead_letter_queue = self._queues.dead_letter_queue
+        self.scratch_bucket = create_scratch_bucket(self, "ScratchBucket")
+        self.log_group = logs.LogGroup(
+            self,
+            "PackagerLog",
+            log_group_name=f"/quilt/{self.service}/PackagerLambda",
+            retention=log_retention,
+            # Its name is fixed: kept, it would be in the way of the stack's next deployment.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.packager_function = create_function(
+            self,
+            "PackagerFunction",
+            handler="packager",
+            description="Makes Quilt packages of S3 folders",
+            code=code or bundle_code(self, _machine(architecture)),
+            architecture=architecture,
+            memory_size=memory_size,
+            timeout=timeout,
+            ephemeral_storage_size=ephemeral_storage_size,
+            log_group=self.log_group,
+            service=self.service,
+            tracing=tracing,
+            environment=Settings(
+                source_buckets=tuple(bucket.bucket_name for bucket in source_buckets),
+                registry_buckets=tuple(bucket.bucket_name for bucket in registry_buckets),
+                scratch_bucket=self.scratch_bucket.bucket_name,
+                checksum_algorithms=tuple(checksum_algorithms),
+                dead_letter_queue_url=self.dead_letter_queue.queue_url,
+            ).to_environment(),
+        )
+        for statement in (
+            *permissions.read_sources(source_buckets),
+            *permissions.write_registries(registry_buckets),
+            permissions.hash_in_scratch(self.scratch_bucket),
+            *permissions.never(source_buckets, registry_buckets),
+        ):
+            self.packager_function.add_to_role_policy(statement)
+        self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
+        for event_source in event_sources:
+            self.add_event_source(event_source)
+
+    def add_event_source(self, event_source: EventSource) -> None:
+        """Make jobs of one more kind of events.
+
+        Args:
+            event_source: One of this library's, or anything else that has `bind`.
+        """
+        event_source.bind(self)
+
+    def add_rule(
+        self,
+        construct_id: str,
+        *,
+        pattern: Mapping[str, object],
+        description: str,
+        message: events.RuleTargetInput | None = None,
+        event_bus: events.IEventBus | None = None,
+        enabled: bool = True,
+    ) -> events.CfnRule:
+        """Send the events that match a pattern to the queue: what event sources are made with.
+
+        Args:
+            construct_id: The rule's id, unique in the engine.
+            pattern: The event pattern, in EventBridge's own JSON (`detail-type`, not
+                `detailType`).
+            description: What the rule is for.
+            message: The message to make of an event. Default: the whole event, which the function
+                must then understand.
+            event_bus: The bus that the events are on. Default: the account's default bus.
+            enabled: Whether events are sent. A disabled rule stays in place.
+
+        Returns:
+            The rule.
+
+        Raises:
+            ValueError: The engine has a rule of that id already.
+        """
+        if self.node.try_find_child(construct_id):
+            raise ValueError(
+                f"{self.node.path} has {construct_id!r} already; give the event source another "
+                "construct_id"
+            )
+        rule = events.CfnRule(
+            self,
+            construct_id,
+            description=description,
+            event_pattern=pattern,
+            event_bus_name=event_bus.event_bus_name if event_bus else None,
+            state="ENABLED" if enabled else "DISABLED",
+        )
+        self._queues.receive(rule, message)
+        return rule
+
+    def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let someone send jobs, and use the queue's key for it.
+
+        Whoever may send has the source buckets packaged into the registries by the engine's
+        rights, not by their own.
+        """
+        return self.queue.grant_send_messages(grantee)
+
+    def metric(self, name: str, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """A metric of the runtime by its name, by default summed over 5 minutes."""
+        return cloudwatch.Metric(
+            namespace=METRICS_NAMESPACE,
+            metric_name=name,
+            dimensions_map={"service": self.service},
+            **(MetricOptions(statistic=cloudwatch.Stats.SUM) | options),
+        )
+
+    def metric_packages_created(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many jobs published a revision."""
+        return self.metric(Metric.PACKAGES_CREATED, **options)
+
+    def metric_packages_unchanged(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many jobs found their package up to date."""
+        return self.metric(Metric.PACKAGES_UNCHANGED, **options)
+
+    def metric_packages_rejected(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many jobs can never succeed as they are."""
+        return self.metric(Metric.PACKAGES_REJECTED, **options)
+
+    def metric_packages_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many attempts failed, and will be repeated."""
+        return self.metric(Metric.PACKAGES_FAILED, **options)
+
+    def metric_objects(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many entries the published revisions have."""
+        return self.metric(Metric.OBJECTS, **options)
+
+    def metric_bytes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """The sum of the entries' sizes."""
+        return self.metric(Metric.BYTES, **options)
+
+    def metric_seconds(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How long jobs took, by default the longest of 5 minutes."""
+        return self.metric(
+            Metric.SECONDS, **(MetricOptions(statistic=cloudwatch.Stats.MAXIMUM) | options)
+        )
+
+    def metric_queue_depth(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many jobs wait."""
+        return self.queue.metric_approximate_number_of_messages_visible(**options)
+
+    def metric_oldest_job_age(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Seconds that the oldest job has been waiting or running."""
+        return self.queue.metric_approximate_age_of_oldest_message(**options)
+
+    def metric_dead_letters(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many dead letters there are."""
+        return self.dead_letter_queue.metric_approximate_number_of_messages_visible(**options)
+
+    def _check_alone(self) -> None:
+        """Refuse a second engine whose log and metrics would mix with the first one's."""
+        for other in Stack.of(self).node.find_all():
+            if (
+                isinstance(other, PackagingEngine)
+                and other is not self
+                and other.service == self.service
+            ):
+                raise ValueError(
+                    f"{other.node.path} and {self.node.path} would share a log group and metrics; "
+                    "give one of them an engine_name"
+                )
+
+
+def _machine(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
+    return "arm64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
+
+
+def _check_props(
+    *,
+    source_buckets: Sequence[s3.IBucket],
+    registry_buckets: Sequence[s3.IBucket],
+    checksum_algorithms: Sequence[ChecksumAlgorithm],
+    memory_size: int,
+    timeout: Duration,
+    ephemeral_storage_size: Size,
+    visibility_timeout: Duration,
+    max_concurrency: int,
+    max_receive_count: int,
+    engine_name: str | None,
+) -> None:
+    required = {
+        "source_buckets": source_buckets,
+        "registry_buckets": registry_buckets,
+        "checksum_algorithms": checksum_algorithms,
+    }
+    violations = [
+        f"{name} is empty: name at least one" for name, given in required.items() if not given
+    ]
+    timeout_seconds = int(timeout.to_seconds())
+    visibility_seconds = int(visibility_timeout.to_seconds())
+    violations += find_violations(
+        {
+            "memory_size": (memory_size, MemoryMebibytes),
+            "timeout, in seconds,": (timeout_seconds, TimeoutSeconds),
+            "ephemeral_storage_size, in MiB,": (
+                int(ephemeral_storage_size.to_mebibytes()),
+                EphemeralMebibytes,
+            ),
+            "max_concurrency": (max_concurrency, MaxConcurrency),
+            "max_receive_count": (max_receive_count, MaxReceiveCount),
+            "engine_name": (engine_name, EngineName | None),
+        }
+    )
+    if not timeout_seconds <= visibility_seconds <= MAX_VISIBILITY_SECONDS:
+        violations.append(
+            f"visibility_timeout is {visibility_seconds} s: it must be at least the timeout, "
+            f"{timeout_seconds} s, and at most 12 hours"
+        )
+    if violations:
+        raise ValueError("A PackagingEngine cannot have these props: " + "; ".join(violations))

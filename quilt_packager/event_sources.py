@@ -1,0 +1,195 @@
+"""Events that become jobs: each source binds a pattern of the runtime's `events.py` to an engine.
+
+Built-in sources send the whole event: its meaning stands in `events.py`, beside its pattern.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import aws_events as events
+from aws_cdk import aws_s3 as s3
+from quilt_packager_runtime.events import (
+    health_omics_pattern,
+    objects_ready_pattern,
+    workflow_run_crate_pattern,
+)
+
+from quilt_packager import permissions
+from quilt_packager.engine import PackagingEngine
+
+
+class HealthOmicsRuns:
+    """Packages the output folder of HealthOmics runs.
+
+    Args:
+        statuses: The statuses that a run is packaged on. Default: `COMPLETED`.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+
+    Raises:
+        ValueError: A status that HealthOmics does not have, or none.
+    """
+
+    def __init__(
+        self,
+        *,
+        statuses: Sequence[str] = ("COMPLETED",),
+        enabled: bool = True,
+        construct_id: str = "HealthOmicsRuns",
+    ) -> None:
+        self._pattern = health_omics_pattern(statuses)
+        self._description = f"HealthOmics runs that are {', '.join(statuses)}"
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule, and let the function ask where a run put its output."""
+        engine.add_rule(
+            self._construct_id,
+            pattern=self._pattern,
+            description=self._description,
+            enabled=self._enabled,
+        )
+        engine.packager_function.add_to_role_policy(permissions.get_omics_runs(engine))
+
+
+class WorkflowRunCrates:
+    """Packages folders that a Workflow Run RO-Crate is written to.
+
+    The buckets must send their events to EventBridge.
+
+    Args:
+        buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
+            the engine's source buckets.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+
+    Raises:
+        ValueError: No bucket is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        buckets: Sequence[s3.IBucket] | None = None,
+        enabled: bool = True,
+        construct_id: str = "WorkflowRunCrates",
+    ) -> None:
+        if buckets is not None and not buckets:
+            raise ValueError("buckets is empty; leave it out to watch all source buckets")
+        self._buckets = buckets
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule.
+
+        Raises:
+            ValueError: A bucket is no source bucket of the engine: its jobs would be rejected.
+        """
+        sources = {bucket.bucket_name: bucket for bucket in engine.source_buckets}
+        buckets = engine.source_buckets if self._buckets is None else self._buckets
+        strangers = [bucket for bucket in buckets if bucket.bucket_name not in sources]
+        if strangers:
+            paths = ", ".join(bucket.node.path for bucket in strangers)
+            raise ValueError(f"buckets of WorkflowRunCrates that are no source_buckets: {paths}")
+        engine.add_rule(
+            self._construct_id,
+            pattern=workflow_run_crate_pattern([bucket.bucket_name for bucket in buckets]),
+            description="Workflow Run RO-Crates that are written",
+            enabled=self._enabled,
+        )
+
+
+class ObjectsReady:
+    """Packages prefixes that Event-Driven Packaging (EDP) found to be at rest.
+
+    Args:
+        event_bus: EDP's event bus.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+    """
+
+    def __init__(
+        self,
+        event_bus: events.IEventBus,
+        *,
+        enabled: bool = True,
+        construct_id: str = "ObjectsReady",
+    ) -> None:
+        self._event_bus = event_bus
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule to EDP's bus."""
+        engine.add_rule(
+            self._construct_id,
+            pattern=objects_ready_pattern(),
+            description="Prefixes that EDP found to be at rest",
+            event_bus=self._event_bus,
+            enabled=self._enabled,
+        )
+
+
+class CustomEvents:
+    r"""Makes jobs of any events.
+
+    EventBridge does not escape what it inserts inside a quoted string. Where keys may hold `"` or
+    `\`, take them in value position, or leave the message out and send the whole event.
+
+    Args:
+        pattern: The event pattern: `aws_events.EventPattern`, or EventBridge's own JSON.
+        message: The message to make of an event. Default: the whole event, which must then be one
+            that the runtime understands.
+        event_bus: The bus that the events are on. Default: the account's default bus.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+
+    Raises:
+        ValueError: The pattern is empty: it would match nothing that EventBridge accepts.
+    """
+
+    def __init__(
+        self,
+        pattern: events.EventPattern | Mapping[str, object],
+        *,
+        message: events.RuleTargetInput | None = None,
+        event_bus: events.IEventBus | None = None,
+        enabled: bool = True,
+        construct_id: str = "CustomEvents",
+    ) -> None:
+        self._pattern = _as_json(pattern)
+        if not self._pattern:
+            raise ValueError("pattern is empty; name at least a source")
+        self._message = message
+        self._event_bus = event_bus
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule."""
+        engine.add_rule(
+            self._construct_id,
+            pattern=self._pattern,
+            description="Events that ask for a package",
+            message=self._message,
+            event_bus=self._event_bus,
+            enabled=self._enabled,
+        )
+
+
+def _as_json(pattern: events.EventPattern | Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(pattern, events.EventPattern):
+        return pattern
+    fields = {
+        "account": pattern.account,
+        "detail": pattern.detail,
+        "detail-type": pattern.detail_type,
+        "id": pattern.id,
+        "region": pattern.region,
+        "resources": pattern.resources,
+        "source": pattern.source,
+        "time": pattern.time,
+        "version": pattern.version,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

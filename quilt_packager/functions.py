@@ -1,0 +1,97 @@
+"""The Lambda functions: their Python, architecture, logging, environment and code, decided once."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from aws_cdk import Duration, Size, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+from quilt_packager_runtime.settings import METRICS_NAMESPACE
+
+from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Target, build_asset
+
+RUNTIME_VERSION = lambda_.Runtime(f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON)
+
+
+def bundle_code(scope: Construct, architecture: Literal["arm64", "x86_64", "host"]) -> lambda_.Code:
+    """Build the runtime's Lambda asset, or take it from the cache.
+
+    Args:
+        scope: A construct of the stack that will hold the function.
+        architecture: `arm64` or `x86_64` on Lambda, or `host` for an embedded AWS that runs
+            functions on this machine's own Python.
+
+    Raises:
+        BundlingError: The asset could not be built.
+    """
+    if not Stack.of(scope).bundling_required:  # `cdk list` and `cdk destroy` upload no assets
+        return lambda_.Code.from_asset(str(RUNTIME))
+    target = Target.host() if architecture == "host" else Target.aws_lambda(architecture)
+    asset = build_asset(target)
+    return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
+
+
+def create_function(
+    scope: Construct,
+    construct_id: str,
+    *,
+    handler: str,
+    description: str,
+    code: lambda_.Code,
+    architecture: lambda_.Architecture,
+    memory_size: int,
+    timeout: Duration,
+    ephemeral_storage_size: Size,
+    log_group: logs.ILogGroup,
+    service: str,
+    environment: Mapping[str, str],
+    tracing: lambda_.Tracing,
+) -> lambda_.Function:
+    """Create a function of the runtime, whose role may write its log and nothing else.
+
+    Args:
+        scope: Where the function and its role go.
+        construct_id: The function's id; its role's is this and `Role`.
+        handler: The module in `quilt_packager_runtime.handlers`.
+        description: What the function does.
+        code: The asset.
+        architecture: The CPU that the asset is for.
+        memory_size: MiB, which also buys CPU.
+        timeout: How long one invocation may take.
+        ephemeral_storage_size: The size of `/tmp`.
+        log_group: Where its log goes.
+        service: The value of the `service` field of logs and of the metrics' dimension.
+        environment: What the runtime reads beside the names of logs and metrics.
+        tracing: Whether X-Ray traces it.
+    """
+    role = iam.Role(
+        scope,
+        f"{construct_id}Role",
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        description=f"{description} (execution role)",
+    )
+    log_group.grant_write(role)
+    return lambda_.Function(
+        scope,
+        construct_id,
+        description=description,
+        runtime=RUNTIME_VERSION,
+        architecture=architecture,
+        handler=f"quilt_packager_runtime.handlers.{handler}.handler",
+        code=code,
+        role=role,
+        memory_size=memory_size,
+        timeout=timeout,
+        ephemeral_storage_size=ephemeral_storage_size,
+        tracing=tracing,
+        log_group=log_group,
+        # Powertools writes JSON itself; this makes Lambda's own lines, and crashes, JSON too.
+        logging_format=lambda_.LoggingFormat.JSON,
+        environment={
+            **environment,
+            "POWERTOOLS_SERVICE_NAME": service,
+            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+        },
+    )

@@ -1,0 +1,44 @@
+"""What AWS allows, as types that the constructs' props and the context flags are checked against.
+
+CDK lets most of these pass, and the deployment fails minutes later, or every job does.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+EngineName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+EphemeralMebibytes = Annotated[int, Meta(ge=512, le=10240)]
+MaxConcurrency = Annotated[int, Meta(ge=2, le=1000)]
+MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000)]
+MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]
+TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
+
+MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+
+DEFAULT_EPHEMERAL_MEBIBYTES = 2048
+DEFAULT_MAX_CONCURRENCY = 10
+DEFAULT_MEMORY_MEBIBYTES = 2048
+DEFAULT_TIMEOUT_SECONDS = 900
+
+
+def find_violations(values: Mapping[str, tuple[object, Any]]) -> list[str]:
+    """Say of each value that does not fit its type how it does not.
+
+    Args:
+        values: Values with their types, by the names that the reader knows them by.
+
+    Example:
+        >>> find_violations({"memory_size": (64, MemoryMebibytes), "a": (2, MaxConcurrency)})
+        ['memory_size is 64: Expected `int` >= 128']
+    """
+    violations = []
+    for name, (value, type_) in values.items():
+        try:
+            msgspec.convert(value, type_)
+        except msgspec.ValidationError as error:
+            violations.append(f"{name} is {value!r}: {error}")
+    return violations

@@ -1,0 +1,201 @@
+"""What the packager may do: one named statement a capability, explicit actions and resources.
+
+The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion), so none is used.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+SCRATCH_PREFIX = "hash/"
+_MANIFESTS = ".quilt/packages/*"
+_WRITABLE = (_MANIFESTS, ".quilt/named_packages/*")
+_WORKFLOWS = ".quilt/workflows/*"
+
+
+def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """List buckets, and read their objects with all that S3 knows of them."""
+    return [
+        iam.PolicyStatement(
+            sid="ListSources",
+            actions=["s3:ListBucket", "s3:ListBucketVersions"],
+            resources=[bucket.bucket_arn for bucket in buckets],
+        ),
+        iam.PolicyStatement(
+            sid="ReadSources",
+            actions=[
+                "s3:GetObject",
+                "s3:GetObjectAttributes",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionAttributes",
+            ],
+            resources=[bucket.arn_for_objects("*") for bucket in buckets],
+        ),
+        *_use_keys("DecryptSources", ["kms:Decrypt"], buckets),
+    ]
+
+
+def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """Publish packages below `.quilt/`, by the rules there."""
+    return [
+        iam.PolicyStatement(
+            sid="ListRegistries",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn for bucket in buckets],
+            conditions={"StringLike": {"s3:prefix": ".quilt/*"}},
+        ),
+        iam.PolicyStatement(
+            sid="ReadRegistries",
+            actions=["s3:GetObject", "s3:GetObjectVersion"],
+            resources=_objects(buckets, (*_WRITABLE, _WORKFLOWS)),
+        ),
+        iam.PolicyStatement(
+            sid="WriteRegistries",
+            actions=["s3:PutObject"],
+            resources=_objects(buckets, _WRITABLE),
+        ),
+        iam.PolicyStatement(
+            sid="AbortManifests",
+            actions=["s3:AbortMultipartUpload"],
+            resources=_objects(buckets, [_MANIFESTS]),
+        ),
+        *_use_keys("EncryptRegistries", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+    ]
+
+
+def hash_in_scratch(bucket: s3.IBucket) -> iam.PolicyStatement:
+    """Copy objects into multipart uploads, which are aborted when S3 has hashed them."""
+    return iam.PolicyStatement(
+        sid="HashInScratch",
+        actions=["s3:AbortMultipartUpload", "s3:PutObject"],
+        resources=[bucket.arn_for_objects(f"{SCRATCH_PREFIX}*")],
+        # A bucket's name is free for anyone to take once the stack is gone.
+        conditions={"StringEquals": {"aws:ResourceAccount": bucket.env.account}},
+    )
+
+
+def consume_queue(queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> list[iam.PolicyStatement]:
+    """Take messages from the queue as Lambda's poller does, and send the rejected ones away."""
+    return [
+        iam.PolicyStatement(
+            sid="ConsumeQueue",
+            actions=[
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+            ],
+            resources=[queue.queue_arn],
+        ),
+        iam.PolicyStatement(
+            sid="SendDeadLetters",
+            actions=["sqs:SendMessage"],
+            resources=[dead_letter_queue.queue_arn],
+        ),
+    ]
+
+
+def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
+    """Ask where a HealthOmics run of this account and region put its output."""
+    runs = Stack.of(scope).format_arn(
+        service="omics",
+        resource="run",
+        resource_name="*",
+        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+    )
+    return iam.PolicyStatement(sid="GetOmicsRuns", actions=["omics:GetRun"], resources=[runs])
+
+
+def never(
+    sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket]
+) -> list[iam.PolicyStatement]:
+    """Refuse what no packager does, whatever else its role is ever granted."""
+    buckets = list({bucket.bucket_arn: bucket for bucket in (*sources, *registries)}.values())
+    return [
+        iam.PolicyStatement(
+            sid="NeverDeleteOrReconfigure",
+            effect=iam.Effect.DENY,
+            actions=[
+                "s3:BypassGovernanceRetention",
+                "s3:DeleteBucket",
+                "s3:DeleteBucketPolicy",
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:PutBucketAcl",
+                "s3:PutBucketNotification",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:PutObjectAcl",
+                "s3:PutObjectVersionAcl",
+            ],
+            resources=[
+                arn
+                for bucket in buckets
+                for arn in (bucket.bucket_arn, bucket.arn_for_objects("*"))
+            ],
+        ),
+        iam.PolicyStatement(
+            sid="NeverWriteWorkflows",
+            effect=iam.Effect.DENY,
+            actions=["s3:PutObject"],
+            resources=_objects(registries, (_WORKFLOWS,)),
+        ),
+    ]
+
+
+def accept_events(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """For a queue's own policy: EventBridge may send. Whose rules may is the caller's to add."""
+    return iam.PolicyStatement(
+        sid="AcceptEvents",
+        principals=[_event_bridge()],
+        actions=["sqs:SendMessage"],
+        resources=[queue.queue_arn],
+    )
+
+
+def encrypt_events() -> iam.PolicyStatement:
+    """For a key's own policy: EventBridge may encrypt what it sends to a queue.
+
+    EventBridge tells KMS neither the rule nor the account, so no condition can name them: which
+    rules may send is for the queue's policy to say.
+    """
+    return iam.PolicyStatement(
+        sid="EncryptEvents",
+        principals=[_event_bridge()],
+        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        resources=["*"],
+    )
+
+
+def _event_bridge() -> iam.ServicePrincipal:
+    return iam.ServicePrincipal("events.amazonaws.com")
+
+
+def _objects(buckets: Iterable[s3.IBucket], patterns: Sequence[str]) -> list[str]:
+    return [bucket.arn_for_objects(pattern) for bucket in buckets for pattern in patterns]
+
+
+def _use_keys(
+    sid: str, actions: Sequence[str], buckets: Iterable[s3.IBucket]
+) -> list[iam.PolicyStatement]:
+    """Let the buckets' keys, as far as they are known, be used through S3 and nothing else."""
+    encrypted = [(bucket, key) for bucket in buckets if (key := bucket.encryption_key)]
+    if not encrypted:
+        return []
+    regions = dict.fromkeys(bucket.env.region for bucket, _ in encrypted)
+    services = [f"s3.{region}.{Aws.URL_SUFFIX}" for region in regions]
+    return [
+        iam.PolicyStatement(
+            sid=sid,
+            actions=actions,
+            resources=list(dict.fromkeys(key.key_arn for _, key in encrypted)),
+            conditions={"StringEquals": {"kms:ViaService": services}},
+        )
+    ]

@@ -1,0 +1,128 @@
+"""The queue of jobs and its dead-letter queue: how they are kept, and who may send to them."""
+
+from aws_cdk import Annotations, Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from quilt_packager import permissions
+
+
+class JobQueues:
+    """The two queues of an engine.
+
+    Args:
+        scope: The engine.
+        visibility_timeout: When a job that failed is tried again.
+        max_receive_count: How often it is tried.
+        retention_period: How long jobs wait at most.
+        dead_letter_retention_period: How long dead letters are kept.
+        key: The key that encrypts both, or None for SQS's own.
+
+    Attributes:
+        queue: The queue that takes jobs.
+        dead_letter_queue: Where jobs and events end up that led to nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        visibility_timeout: Duration,
+        max_receive_count: int,
+        retention_period: Duration,
+        dead_letter_retention_period: Duration,
+        key: kms.IKey | None,
+    ) -> None:
+        self._scope = scope
+        self._key = key
+        # EventBridge cannot send to a queue that is encrypted with AWS's own KMS key for SQS.
+        encryption = sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED
+        self.dead_letter_queue = sqs.Queue(
+            scope,
+            "PackagerDeadLetterQueue",
+            encryption=encryption,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=dead_letter_retention_period,
+        )
+        self.queue = sqs.Queue(
+            scope,
+            "PackagerQueue",
+            encryption=encryption,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=retention_period,
+            visibility_timeout=visibility_timeout,
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=self.dead_letter_queue, max_receive_count=max_receive_count
+            ),
+        )
+        self._rule_arns: list[str] = []
+        self._accepting: list[iam.PolicyStatement] = []
+
+    def feed(self, function: lambda_.Function, *, max_concurrency: int) -> None:
+        """Hand each job to a function, which may send it on to the dead letters."""
+        for statement in permissions.consume_queue(self.queue, self.dead_letter_queue):
+            function.add_to_role_policy(statement)
+        if self._key:
+            self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
+        function.add_event_source_mapping(
+            "PackagerQueue",
+            event_source_arn=self.queue.queue_arn,
+            batch_size=1,
+            max_concurrency=max_concurrency,
+            report_batch_item_failures=True,
+        )
+
+    def receive(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
+        """Make the queue the target of a rule.
+
+        An L2 target would write the queues' policies itself, and on queues with a key would let
+        the rules of every account send.
+        """
+        made = message.bind(rule) if message else events.RuleTargetInputProperties()
+        transformer = None
+        if made.input_template is not None:
+            transformer = events.CfnRule.InputTransformerProperty(
+                input_template=made.input_template, input_paths_map=made.input_paths_map
+            )
+        rule.targets = [
+            events.CfnRule.TargetProperty(
+                id="PackagerQueue",
+                arn=self.queue.queue_arn,
+                input=made.input,
+                input_path=made.input_path,
+                input_transformer=transformer,
+                # An event that could not be delivered for a day is not lost: it can be sent again.
+                dead_letter_config=events.CfnRule.DeadLetterConfigProperty(
+                    arn=self.dead_letter_queue.queue_arn
+                ),
+            )
+        ]
+        self._accept(rule)
+
+    def _accept(self, rule: events.CfnRule) -> None:
+        """Let one more rule send. All share a statement: a queue's policy may have 20."""
+        self._rule_arns.append(rule.attr_arn)
+        if not self._accepting:
+            self._begin_to_accept()
+        for statement in self._accepting:
+            statement.add_conditions({"ArnEquals": {"aws:SourceArn": self._rule_arns}})
+
+    def _begin_to_accept(self) -> None:
+        for queue in (self.queue, self.dead_letter_queue):
+            statement = permissions.accept_events(queue)
+            self._accepting.append(statement)
+            queue.add_to_resource_policy(statement)
+        key = self._key
+        if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:
+            Annotations.of(self._scope).add_warning_v2(
+                "quilt-packager:queueEncryptionKey",
+                "The queue_encryption_key is imported, so its policy stays as it is. Unless that "
+                "lets events.amazonaws.com use kms:Decrypt and kms:GenerateDataKey, no event "
+                "arrives.",
+            )

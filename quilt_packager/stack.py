@@ -1,0 +1,165 @@
+"""A stack with one engine, made of context flags: for those who deploy and write no CDK code."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypedDict, Unpack
+
+from aws_cdk import CfnElement, CfnOutput, Duration, Environment, IStackSynthesizer, Size, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from quilt_packager.buckets import create_data_bucket
+from quilt_packager.context import ContextFlags
+from quilt_packager.custom_rules import CustomRule
+from quilt_packager.engine import EventSource, PackagingEngine
+from quilt_packager.event_sources import (
+    CustomEvents,
+    HealthOmicsRuns,
+    ObjectsReady,
+    WorkflowRunCrates,
+)
+from quilt_packager.functions import bundle_code
+
+_EVENT_PATH = re.compile(r"<(\$[^<>]*)>")
+
+
+class StackOptions(TypedDict, total=False):
+    """The props of `aws_cdk.Stack` that are passed on."""
+
+    description: str
+    env: Environment
+    synthesizer: IStackSynthesizer
+    tags: Mapping[str, str]
+    termination_protection: bool
+
+
+class PackagingEngineStack(Stack):
+    """One engine, with the buckets and event sources that the context flags ask for.
+
+    Its outputs are `PackagerQueueArn`, `PackagerQueueUrl` and `PackagerDeadLetterQueueUrl`.
+
+    Args:
+        scope: The app, or a stage of it.
+        construct_id: The stack's id.
+        flags: What to build. Default: what the context's `quilt:…` flags say.
+        code: The asset of the function. Default: built for the `quilt:architecture`.
+        **options: Props of `aws_cdk.Stack`.
+
+    Attributes:
+        engine: The engine.
+        bucket: The bucket that the stack made, or None where it was given source buckets.
+
+    Raises:
+        ContextError: Flags are unknown, or have values that they cannot have; all are listed.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        flags: ContextFlags | None = None,
+        code: lambda_.Code | None = None,
+        **options: Unpack[StackOptions],
+    ) -> None:
+        flags = flags or ContextFlags.from_context(scope.node.get_all_context())
+        super().__init__(scope, construct_id, stack_name=flags.stack_name, **options)
+        sources, registries = self._find_buckets(flags)
+        x86_64 = flags.architecture == "x86_64"
+        self.engine = PackagingEngine(
+            self,
+            "Engine",
+            source_buckets=sources,
+            registry_buckets=registries,
+            event_sources=list(self._event_sources(flags)),
+            checksum_algorithms=flags.checksum_algorithms,
+            # On the host, whose AWS runs the code whatever this says, it is the default.
+            architecture=lambda_.Architecture.X86_64 if x86_64 else lambda_.Architecture.ARM_64,
+            memory_size=flags.memory_size,
+            timeout=Duration.seconds(flags.timeout),
+            ephemeral_storage_size=Size.mebibytes(flags.ephemeral_storage_size),
+            max_concurrency=flags.max_concurrency,
+            code=code or bundle_code(self, flags.architecture),
+        )
+        # CloudFormation makes a queue's name of the stack's and of this.
+        _name_in_template(self.engine.queue, "PackagerQueue")
+        _name_in_template(self.engine.dead_letter_queue, "PackagerDeadLetterQueue")
+        self._output(
+            "PackagerQueueArn", "Whom to grant sqs:SendMessage", self.engine.queue.queue_arn
+        )
+        self._output("PackagerQueueUrl", "Where messages go", self.engine.queue.queue_url)
+        self._output(
+            "PackagerDeadLetterQueueUrl",
+            "Where jobs that led to nothing are",
+            self.engine.dead_letter_queue.queue_url,
+        )
+
+    def _find_buckets(self, flags: ContextFlags) -> tuple[list[s3.IBucket], list[s3.IBucket]]:
+        """The source and registry buckets: those named, or one of the stack's own."""
+        keys = {
+            arn: kms.Key.from_key_arn(self, f"BucketKey{number}", arn)
+            for number, arn in enumerate(dict.fromkeys(flags.bucket_keys.values()), start=1)
+        }
+        existing = {
+            name: s3.Bucket.from_bucket_attributes(
+                self,
+                f"Bucket-{name}",
+                bucket_name=name,
+                encryption_key=keys.get(flags.bucket_keys.get(name, "")),
+            )
+            for name in dict.fromkeys([*flags.source_buckets, *flags.registry_buckets])
+        }
+        sources = [existing[name] for name in dict.fromkeys(flags.source_buckets)]
+        registries = [existing[name] for name in dict.fromkeys(flags.registry_buckets)]
+        self.bucket = None if sources else create_data_bucket(self, "Bucket")
+        if self.bucket:
+            return [self.bucket], [self.bucket, *registries]
+        return sources, registries or sources
+
+    def _event_sources(self, flags: ContextFlags) -> Iterator[EventSource]:
+        yield HealthOmicsRuns(statuses=flags.omics_statuses, enabled=flags.omics)
+        yield WorkflowRunCrates(enabled=flags.wrroc)
+        if flags.edp:
+            yield ObjectsReady(events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp))
+        for rule in flags.read_rules():
+            yield self._custom_events(rule)
+
+    def _custom_events(self, rule: CustomRule) -> CustomEvents:
+        message = bus = None
+        if rule.message is not None:
+            message = events.RuleTargetInput.from_object(_insert_paths(rule.message))
+        if rule.event_bus is not None:
+            bus = events.EventBus.from_event_bus_name(self, f"{rule.id}Bus", rule.event_bus)
+        return CustomEvents(
+            rule.pattern,
+            message=message,
+            event_bus=bus,
+            enabled=rule.enabled,
+            construct_id=rule.id,
+        )
+
+    def _output(self, name: str, description: str, value: str) -> None:
+        CfnOutput(self, name, description=description, value=value)
+
+
+def _name_in_template(queue: sqs.Queue, logical_id: str) -> None:
+    resource = queue.node.default_child
+    if isinstance(resource, CfnElement):
+        resource.override_logical_id(logical_id)
+
+
+def _insert_paths(value: object) -> object:
+    """Replace each `<$.path>` in the texts of a message by what stands for it in CDK."""
+    match value:
+        case str():
+            return _EVENT_PATH.sub(lambda path: events.EventField.from_path(path[1]), value)
+        case list():
+            return [_insert_paths(each) for each in value]
+        case dict():
+            return {name: _insert_paths(each) for name, each in value.items()}
+        case _:
+            return value
