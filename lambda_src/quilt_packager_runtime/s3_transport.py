@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 from awscrt.auth import AwsCredentials, AwsCredentialsProvider
+from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import (
     S3Client,
@@ -76,11 +77,13 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         status: The HTTP status.
         headers: By lower-case name.
         body: The whole body; empty for HEAD.
+        is_error: S3 refused the request or failed, and be it inside a 200.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    is_error: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -152,6 +155,9 @@ class S3Transport:
             environment: The process's environment.
             max_connections: How many connections to hold open at most.
             retry_base_ms: The base of the exponential back-off between the client's five retries.
+
+        Raises:
+            CredentialsRefused: There are no credentials.
         """
         return cls(
             credentials=_credentials(environment),
@@ -179,7 +185,7 @@ class S3Transport:
         if response.status in WRONG_REGION_STATUSES and actual_region != region:
             self._bucket_regions[bucket] = actual_region
             response = await self._send_to_region(request, actual_region)
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+        if response.is_error:
             raise error_of(request, response)
         return response
 
@@ -203,9 +209,7 @@ class S3Transport:
                 result: Response | Exception = Response(status_code or 0, head, b"".join(chunks))
             elif status_code is not None and error_headers is not None:
                 names = {name.lower(): value for name, value in error_headers}
-                # An error inside a 200 is an error all the same.
-                status = max(status_code, HTTPStatus.MULTIPLE_CHOICES)
-                result = Response(status, names, error_body or b"")
+                result = Response(status_code, names, error_body or b"", is_error=True)
             else:
                 result = error
             # The loop is closed when the job was cancelled: nobody waits for the answer.
@@ -227,11 +231,7 @@ class S3Transport:
             sent.cancel()
             raise
         if isinstance(result, Exception):
-            raise ServiceUnavailable(
-                f"{request.operation} of {request.uri} got no answer ({result}).",
-                why="S3 could not be reached, or the connection broke, in all attempts.",
-                remedy="Check the endpoint and the network; the job is retried by itself.",
-            ) from result
+            raise _error_without_answer(request, result) from result
         return result
 
     def _client(self, region: str) -> S3Client:
@@ -289,16 +289,16 @@ def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
         )
     from botocore.session import Session  # noqa: PLC0415 - 0.2 s, and never needed in Lambda
 
-    session = Session()
+    # Looked for here and not with the first request: awscrt swallows what a callback raises.
+    found = Session().get_credentials()
+    if found is None:
+        raise CredentialsRefused(
+            "No AWS credentials were found.",
+            why="Neither the environment nor a profile, container or instance has any.",
+            remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
+        )
 
     def current() -> AwsCredentials:
-        found = session.get_credentials()
-        if found is None:
-            raise CredentialsRefused(
-                "No AWS credentials were found.",
-                why="Neither the environment nor a profile, container or instance has any.",
-                remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
-            )
         frozen = found.get_frozen_credentials()
         return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
 
@@ -324,7 +324,8 @@ def error_of(request: Request, response: Response) -> PackagerError:
             why="S3 knows none of that name.",
             remedy="Correct the name, or create the bucket.",
         )
-    if response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState":
+    is_forbidden = response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState"
+    if is_forbidden or code == "AccessDenied":
         return AccessDenied(
             f"The packager may not do {request.operation} on {quoted(str(request.uri))}.",
             why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
@@ -337,6 +338,21 @@ def error_of(request: Request, response: Response) -> PackagerError:
         f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",
         why=message or "S3 gave no more of a reason.",
         remedy="The job is retried by itself; look into it if this returns.",
+    )
+
+
+def _error_without_answer(request: Request, error: Exception) -> PackagerError:
+    what = f"{request.operation} of {request.uri}"
+    if isinstance(error, AwsCrtError) and error.name.startswith("AWS_AUTH_"):
+        return CredentialsRefused(
+            f"{what} could not be signed ({error}).",
+            why="The credentials could not be renewed.",
+            remedy="Sign in again, or correct them.",
+        )
+    return ServiceUnavailable(
+        f"{what} got no good answer ({error}).",
+        why="S3 throttled or failed, or could not be reached, in all attempts.",
+        remedy="Check the endpoint and the network; the job is retried by itself.",
     )
 
 
