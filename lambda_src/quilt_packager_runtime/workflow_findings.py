@@ -1,0 +1,96 @@
+"""What jsonschema finds, in words that a log may hold: names and rules, no values of metadata."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from jsonschema import ValidationError
+
+from quilt_packager_runtime.errors import MAX_NAMED, printable, quote
+
+MAX_SHOWN = 300
+"""How many characters of one finding are shown."""
+
+# Keywords whose messages tell names only; others' quote the value that they are about.
+DISCREET_KEYWORDS = frozenset({"additionalProperties", "dependencies", "required"})
+
+Found = TypeVar("Found")
+
+
+class Findings:
+    """Counts what is wrong, and describes the first `MAX_NAMED` of it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing wrong."""
+        self.count = 0
+        self._described: list[str] = []
+
+    def add(self, found: Iterable[Found], describe: Callable[[Found], str]) -> None:
+        """Take what was found.
+
+        Args:
+            found: All of it; none is kept.
+            describe: Puts one of them into words.
+        """
+        for each in found:
+            self.count += 1
+            if self.count <= MAX_NAMED:
+                text = printable(describe(each).rstrip("."))
+                self._described.append(text[:MAX_SHOWN] + "…" if len(text) > MAX_SHOWN else text)
+
+    def __str__(self) -> str:
+        """The descriptions, and how many there are beside them.
+
+        Example:
+            >>> findings = Findings()
+            >>> findings.add(range(22), str)
+            >>> str(findings)[-22:]
+            '17; 18; 19; and 2 more'
+        """
+        rest = self.count - MAX_NAMED
+        return "; ".join(self._described) + (f"; and {rest} more" if rest > 0 else "")
+
+
+class ListedEntries(list[dict[str, Any]]):
+    """A package's entries, as quilt3 has them checked.
+
+    Args:
+        entries: Logical key and size in bytes of each.
+    """
+
+    def __init__(self, entries: Iterable[tuple[str, int]]) -> None:
+        """List them; as nobody changes them, they share their empty metadata."""
+        no_meta: dict[str, Any] = {}
+        super().__init__(
+            {"logical_key": key, "size": size, "meta": no_meta} for key, size in entries
+        )
+
+    def __repr__(self) -> str:
+        """Short, since jsonschema quotes what it finds fault with."""
+        return f"[{len(self)} entries]"
+
+    def describe(self, error: ValidationError) -> str:
+        """Put a violation of the entries' schema into words."""
+        if not error.absolute_path:
+            return f"the list of entries {_describe(error)}"
+        index, *path = error.absolute_path
+        where = "".join(f"{each} of " for each in reversed(path))
+        return f"{where}{quote(self[index]['logical_key'])} {_describe(error)}"
+
+
+def describe_config_error(error: ValidationError) -> str:
+    """Put a violation of the schema for configurations into words. No secrets are in those."""
+    return f"{error.json_path}: {error.message}"
+
+
+def describe_metadata_error(error: ValidationError) -> str:
+    """Put a violation of the metadata's schema into words."""
+    return f"metadata{error.json_path[1:]} {_describe(error)}"
+
+
+def _describe(error: ValidationError) -> str:
+    if error.validator in DISCREET_KEYWORDS:
+        return f"breaks a rule ({error.message})"
+    if error.validator is None:
+        return "is not allowed"
+    return f"breaks a rule ({error.validator}: {json.dumps(error.validator_value)})"

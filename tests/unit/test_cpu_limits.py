@@ -1,0 +1,56 @@
+import re
+import signal
+import threading
+import time
+
+import pytest
+from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def test_a_regular_expression_is_interrupted() -> None:
+    begun = time.process_time()
+    with pytest.raises(CpuLimitExceeded), cpu_limit(0.1):
+        re.search("^(a+)+$", "a" * 50 + "!")
+
+    assert time.process_time() - begun < 0.5
+
+
+def test_sleeping_costs_no_cpu_time() -> None:
+    with cpu_limit(0.02):
+        threading.Event().wait(0.05)
+
+
+def test_what_was_there_before_is_there_again() -> None:
+    before = signal.getsignal(signal.SIGPROF)
+    with pytest.raises(CpuLimitExceeded), cpu_limit(0.01):
+        spin()
+
+    assert signal.getsignal(signal.SIGPROF) is before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
+def test_an_error_of_the_work_passes() -> None:
+    with pytest.raises(KeyError), cpu_limit(1):
+        raise KeyError
+
+
+def test_another_thread_has_no_limit() -> None:
+    done = []
+
+    def work() -> None:
+        with cpu_limit(0.001):
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+        done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert done
