@@ -41,30 +41,31 @@ async def list_source(s3: S3, folder: SourceFolder) -> list[SourceObject]:
             remedy="Check the folder, then send the message again.",
         )
     objects.sort(key=lambda found: sort_key(found.key))
-    check_logical_keys([found.key.removeprefix(folder.prefix) for found in objects])
+    check_keys([found.key for found in objects], prefix=folder.prefix)
     return objects
 
 
-def check_logical_keys(logical_keys: Sequence[str]) -> None:
+def check_keys(keys: Sequence[str], *, prefix: str) -> None:
     """Refuse keys that quilt3 would refuse, before any work is done on them.
 
     Args:
-        logical_keys: In the manifest's order.
+        keys: Whole keys, in the manifest's order.
+        prefix: What is no part of the package's own keys.
 
     Raises:
         InvalidKeys: All that is wrong with them.
 
     Example:
-        >>> check_logical_keys(["a", "a/b"])
+        >>> check_keys(["f/a", "f/a/b"], prefix="f/")
         Traceback (most recent call last):
         ...
-        quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "a". ...
+        quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
     """
-    illegal = [key for key in logical_keys if not REFUSED_COMPONENTS.isdisjoint(key.split("/"))]
-    # In the manifest's order whatever is below a folder follows right after a file of its name.
-    colliding = [
-        key for key, following in pairwise(logical_keys) if following.startswith(key + "/")
+    illegal = [
+        key for key in keys if not REFUSED_COMPONENTS.isdisjoint(key[len(prefix) :].split("/"))
     ]
+    # In the manifest's order whatever is below a folder follows right after a file of its name.
+    colliding = [key for key, following in pairwise(keys) if following.startswith(key + "/")]
     happened = []
     if illegal:
         are = "key has" if len(illegal) == 1 else "keys have"

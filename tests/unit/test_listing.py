@@ -1,0 +1,508 @@
+import contextlib
+import re
+from asyncio import gather
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from quilt3.util import QuiltException, validate_key
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    BrokenAnswer,
+    EmptySource,
+    InvalidKeys,
+    NoSuchBucket,
+    ServiceUnavailable,
+)
+from quilt_packager_runtime.listing import list_source
+from quilt_packager_runtime.objects import SourceFolder, SourceObject
+from quilt_packager_runtime.s3 import S3
+
+from tests.s3_stub import NULL, Bucket, S3Stub, Version, Versioning
+
+FOLDER = SourceFolder("raw", "run/")
+ROOT = SourceFolder("raw", "")
+
+
+@pytest.fixture
+def bucket(s3_stub: S3Stub) -> Bucket:
+    return s3_stub.create_bucket("raw")
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.s3_stub.listing.MAX_KEYS", 3)
+
+
+async def list_keys(s3: S3, folder: SourceFolder = FOLDER) -> list[str]:
+    return [found.key for found in await list_source(s3, folder)]
+
+
+def as_listed(key: str, version: Version) -> SourceObject:
+    return SourceObject(
+        key=key,
+        size_bytes=version.size_bytes,
+        etag=f'"{version.etag}"',
+        version_id=None if version.version_id == NULL else version.version_id,
+    )
+
+
+# What is listed
+
+
+async def test_an_object_is_listed_with_its_identity(s3: S3, bucket: Bucket) -> None:
+    version = bucket.put("run/a.txt", b"hello")
+    [found] = await list_source(s3, FOLDER)
+    assert found == SourceObject("run/a.txt", 5, f'"{version.etag}"', version.version_id)
+
+
+async def test_nothing_outside_the_folder_is_listed(s3: S3, bucket: Bucket) -> None:
+    for key in ("run", "run.txt", "run-2/a", "ru/a", "run/a"):
+        bucket.put(key, b"x")
+    assert await list_keys(s3) == ["run/a"]
+
+
+async def test_only_the_newest_version_is_listed(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run/a", b"old")
+    bucket.put("run/a", b"older than new")
+    newest = bucket.put("run/a", b"new")
+    assert await list_source(s3, FOLDER) == [as_listed("run/a", newest)]
+
+
+async def test_a_deleted_object_is_not_listed(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run/a", b"x")
+    bucket.delete("run/a")
+    bucket.put("run/b", b"x")
+    assert await list_keys(s3) == ["run/b"]
+
+
+async def test_an_object_written_again_after_its_deletion_is_listed(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run/a", b"x")
+    bucket.delete("run/a")
+    newest = bucket.put("run/a", b"y")
+    assert await list_source(s3, FOLDER) == [as_listed("run/a", newest)]
+
+
+async def test_versions_of_one_key_may_span_pages(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None
+) -> None:
+    for content in range(7):
+        bucket.put("run/a", str(content))
+    bucket.delete("run/b")
+    newest = bucket.put("run/c", b"x")
+    listed = await list_source(s3, FOLDER)
+    assert listed[1:] == [as_listed("run/c", newest)]
+    assert bucket.versions("run/a")[0].version_id == listed[0].version_id
+    assert s3_stub.counts == {"ListObjectVersions": 3}
+
+
+@pytest.mark.parametrize("versioning", [Versioning.OFF, Versioning.SUSPENDED])
+async def test_without_versioning_objects_have_no_version_id(
+    s3: S3, bucket: Bucket, versioning: Versioning, small_pages: None
+) -> None:
+    bucket.versioning = versioning
+    versions = [bucket.put(f"run/{n}", str(n)) for n in range(5)]
+    expected = [as_listed(f"run/{n}", version) for n, version in enumerate(versions)]
+    assert await list_source(s3, FOLDER) == expected
+    assert {found.version_id for found in expected} == {None}
+
+
+async def test_versions_from_before_a_suspension_keep_their_ids(s3: S3, bucket: Bucket) -> None:
+    before = bucket.put("run/a", b"x")
+    bucket.versioning = Versioning.SUSPENDED
+    bucket.put("run/b", b"x")
+    listed = await list_source(s3, FOLDER)
+    assert [found.version_id for found in listed] == [before.version_id, None]
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "archived"),
+    [
+        ("STANDARD", False),
+        ("INTELLIGENT_TIERING", False),
+        ("GLACIER_IR", False),
+        ("GLACIER", True),
+        ("DEEP_ARCHIVE", True),
+    ],
+)
+async def test_storage_classes_tell_what_is_archived(
+    s3: S3, bucket: Bucket, storage_class: str, archived: bool
+) -> None:
+    bucket.put("run/a", b"x", storage_class=storage_class)
+    [found] = await list_source(s3, FOLDER)
+    assert found.archived == archived
+
+
+WEIRD_KEYS = [
+    "#", "a#b", "?", "a?versionId=x", "%2F", "%", "%zz", "+", "a+b", " ", "a b ", "'", '"', "\\",
+    "\n", "\r\n", "\t", "\x01", "\x7f", "&amp;", "<a>", "]]>", "\u00e9", "e\u0301", "\U0001f9ec",
+    "*", "~", "=", ";,:@$!()", "a\u2028b", "\ufeff", "\uffff", "...", "a..b", ".hidden",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WEIRD_KEYS)
+async def test_a_weird_key_comes_through_exactly(s3: S3, bucket: Bucket, name: str) -> None:
+    bucket.put(f"run/{name}/{name}", b"x")
+    assert await list_keys(s3) == [f"run/{name}/{name}"]
+
+
+@pytest.mark.parametrize("name", [name for name in WEIRD_KEYS if name != "..."])
+async def test_a_weird_folder_is_listed_alone(s3: S3, bucket: Bucket, name: str) -> None:
+    bucket.put(f"{name}/a", b"x")
+    bucket.put(f"{name}-/a", b"x")
+    bucket.put("a/a", b"x")
+    assert await list_keys(s3, SourceFolder("raw", f"{name}/")) == [f"{name}/a"]
+
+
+async def test_weird_keys_mark_the_end_of_a_page(s3: S3, bucket: Bucket, small_pages: None) -> None:
+    keys = [f"run/{name}" for name in WEIRD_KEYS]
+    for key in keys:
+        bucket.put(key, b"x")
+    assert await list_keys(s3) == sorted(keys)
+
+
+async def test_names_that_only_unicode_holds_equal_are_two_files(s3: S3, bucket: Bucket) -> None:
+    for name in ("\u00e9", "e\u0301"):
+        bucket.put(f"run/{name}", name)
+    assert await list_keys(s3) == ["run/e\u0301", "run/\u00e9"]
+
+
+async def test_objects_come_in_the_manifests_order(
+    s3: S3, bucket: Bucket, small_pages: None
+) -> None:
+    for key in ("run/a-b", "run/a/b", "run/a.b", "run/a/b-c", "run/a0", "run/B"):
+        bucket.put(key, b"x")
+    assert await list_keys(s3) == [
+        "run/B", "run/a/b", "run/a/b-c", "run/a-b", "run/a.b", "run/a0",
+    ]  # fmt: skip
+
+
+# What is left out
+
+
+async def test_the_registry_is_no_content_of_its_own_bucket(s3: S3, bucket: Bucket) -> None:
+    for key in (".quilt/packages/1", ".quilt/named_packages/a/b/latest", ".quiltx", "a/.quilt/b"):
+        bucket.put(key, b"x")
+    assert await list_keys(s3, ROOT) == [".quiltx", "a/.quilt/b"]
+
+
+async def test_empty_folder_markers_are_left_out(s3: S3, bucket: Bucket) -> None:
+    for key in ("run/", "run/a/", "run/b//"):
+        bucket.put(key, b"")
+    bucket.put("run/a/b", b"")
+    assert await list_keys(s3) == ["run/a/b"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param([], id="no-objects"),
+        pytest.param(["run/", "run/a/"], id="markers"),
+        pytest.param(["run"], id="a-file-of-its-name"),
+    ],
+)
+async def test_a_folder_without_objects_is_rejected(
+    s3: S3, bucket: Bucket, keys: list[str]
+) -> None:
+    for key in keys:
+        bucket.put(key, b"")
+    with pytest.raises(EmptySource, match="s3://raw/run/ holds no objects"):
+        await list_source(s3, FOLDER)
+
+
+async def test_a_folder_of_deleted_objects_is_rejected(
+    s3: S3, bucket: Bucket, small_pages: None
+) -> None:
+    for n in range(4):
+        bucket.put(f"run/{n}", b"x")
+        bucket.delete(f"run/{n}")
+    with pytest.raises(EmptySource):
+        await list_source(s3, FOLDER)
+
+
+async def test_a_bucket_with_nothing_but_its_registry_is_rejected(s3: S3, bucket: Bucket) -> None:
+    bucket.put(".quilt/packages/1", b"x")
+    for folder in (ROOT, SourceFolder("raw", ".quilt/packages/")):
+        with pytest.raises(EmptySource):
+            await list_source(s3, folder)
+
+
+async def test_a_question_mark_is_a_part_of_the_folders_name(s3: S3, bucket: Bucket) -> None:
+    bucket.put("what/a", b"x")
+    with pytest.raises(EmptySource, match="what%3F/ holds no objects"):
+        await list_source(s3, SourceFolder("raw", "what?/"))
+
+
+# Keys that no package can hold
+
+
+async def test_a_marker_with_content_is_rejected_by_its_whole_key(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run/", b"content")
+    with pytest.raises(InvalidKeys, match=r'^1 key has .*: "run/"'):
+        await list_source(s3, FOLDER)
+
+
+@pytest.mark.parametrize("name", ["a/", "a//b", "/a", ".", "..", "a/./b", "../a", "a/.."])
+async def test_a_key_that_quilt3_refuses_is_rejected(s3: S3, bucket: Bucket, name: str) -> None:
+    bucket.put(f"run/{name}", b"x")
+    with pytest.raises(InvalidKeys) as failure:
+        await list_source(s3, FOLDER)
+    assert failure.value.happened == f'1 key has a component "", "." or "..": "run/{name}".'
+
+
+async def test_a_file_with_the_name_of_a_folder_is_rejected(s3: S3, bucket: Bucket) -> None:
+    for key in ("run/a", "run/a-", "run/a.b", "run/a/b/c"):
+        bucket.put(key, b"x")
+    with pytest.raises(InvalidKeys) as failure:
+        await list_source(s3, FOLDER)
+    assert failure.value.happened == '1 key is both a file and a folder: "run/a".'
+
+
+async def test_the_folder_itself_collides_with_no_file_of_its_name(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run", b"x")
+    bucket.put("run/a", b"x")
+    assert await list_keys(s3) == ["run/a"]
+
+
+async def test_all_that_is_wrong_with_keys_is_told_at_once(s3: S3, bucket: Bucket) -> None:
+    for key in ("run/a", "run/a/b", "run/c", "run/c/d/e", "run/f//g", "run/h/.."):
+        bucket.put(key, b"x")
+    with pytest.raises(InvalidKeys) as failure:
+        await list_source(s3, FOLDER)
+    assert failure.value.happened == (
+        '2 keys have a component "", "." or "..": "run/f//g", "run/h/..". '
+        '2 keys are both a file and a folder: "run/a", "run/c".'
+    )
+
+
+async def test_of_many_bad_keys_twenty_are_named_and_all_are_counted(
+    s3: S3, bucket: Bucket
+) -> None:
+    for n in range(25):
+        bucket.put(f"run/{n:02}//", b"x")
+    with pytest.raises(InvalidKeys) as failure:
+        await list_source(s3, FOLDER)
+    named = ", ".join(f'"run/{n:02}//"' for n in range(20))
+    assert failure.value.happened == (
+        f'25 keys have a component "", "." or "..": {named} and 5 more (25).'
+    )
+
+
+# A bucket as a model sees it
+
+NAMES = st.sampled_from(["a", "b", "a-", "A", ".", "..", "", ".quilt", "run", "\u00e9", "+", "%2F"])
+KEYS = st.lists(NAMES, min_size=1, max_size=4).map("/".join).filter(bool)
+STEPS = st.lists(
+    st.tuples(
+        KEYS,
+        st.sampled_from(["put", "put", "put", "empty", "delete", "delete version"]),
+        st.sampled_from(Versioning),
+    ),
+    max_size=25,
+)
+
+
+@given(steps=STEPS, prefix=st.sampled_from(["", "run/", "a/", ".quilt/"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+async def test_a_listing_equals_a_model(
+    s3: S3,
+    s3_stub: S3Stub,
+    small_pages: None,
+    steps: Sequence[tuple[str, str, Versioning]],
+    prefix: str,
+) -> None:
+    s3_stub.reset()
+    bucket = s3_stub.create_bucket("raw")
+    for key, step, versioning in steps:
+        bucket.versioning = versioning
+        if step.startswith("delete"):
+            newest = bucket.get(key) if step == "delete version" else None
+            bucket.delete(key, newest.version_id if newest else None)
+        else:
+            bucket.put(key, b"" if step == "empty" else b"x")
+    newest_versions = {key: version for key in bucket.keys(prefix) if (version := bucket.get(key))}
+    expected = [
+        as_listed(key, newest_versions[key])
+        for key in sorted(newest_versions, key=lambda key: key[len(prefix) :].split("/"))
+        if not key.startswith(".quilt/")
+        and (newest_versions[key].size_bytes or not key.endswith("/"))
+    ]
+    bad = {found.key for found in expected if not is_accepted(found.key[len(prefix) :])}
+    colliding = {
+        found.key
+        for found in expected
+        if any(other.key.startswith(found.key + "/") for other in expected)
+    }
+    listing = list_source(s3, SourceFolder("raw", prefix))
+    if not expected:
+        with pytest.raises(EmptySource):
+            await listing
+    elif bad or colliding:
+        with pytest.raises(InvalidKeys) as failure:
+            await listing
+        named = failure.value.happened.replace('component "", "." or "..":', "")
+        assert sorted(re.findall('"(.*?)"', named)) == sorted([*bad, *colliding])
+    else:
+        assert await listing == expected
+
+
+def is_accepted(logical_key: str) -> bool:
+    with contextlib.suppress(QuiltException):
+        validate_key(logical_key)
+        return True
+    return False
+
+
+# What S3 answers instead of a page
+
+
+async def test_a_missing_bucket_is_named(s3: S3, s3_stub: S3Stub) -> None:
+    with pytest.raises(NoSuchBucket, match='"raw"'):
+        await list_source(s3, FOLDER)
+    assert s3_stub.counts == {"ListObjectVersions": 1}
+
+
+async def test_a_refused_listing_names_action_and_bucket(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket
+) -> None:
+    s3_stub.deny("ListObjectVersions")
+    with pytest.raises(AccessDenied, match=r"ListObjectVersions.*s3://raw/"):
+        await list_source(s3, FOLDER)
+    assert s3_stub.counts == {"ListObjectVersions": 1}
+
+
+async def test_throttled_pages_are_asked_for_again(s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+    bucket.put("run/a", b"x")
+    s3_stub.on("ListObjectVersions", times=3).answer(503, "SlowDown")
+    assert await list_keys(s3) == ["run/a"]
+
+
+async def test_a_page_cut_by_the_connection_is_asked_for_again(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None
+) -> None:
+    keys = [f"run/{n}" for n in range(8)]
+    for key in keys:
+        bucket.put(key, b"x")
+    s3_stub.on("ListObjectVersions", nth=2, times=2).cut_body(300)
+    assert await list_keys(s3) == keys
+
+
+def without_the_end(page: bytes) -> bytes:
+    return page[: len(page) // 2]
+
+
+def without_a_token(page: bytes) -> bytes:
+    return page.replace(b"NextKeyMarker", b"Nothing").replace(b"NextVersionIdMarker", b"Nothing")
+
+
+def with_the_token_that_was_sent(page: bytes) -> bytes:
+    for name in (b"KeyMarker", b"VersionIdMarker"):
+        sent = page.partition(b"<" + name + b">")[2].partition(b"<")[0]
+        following = page.partition(b"<Next" + name + b">")[2].partition(b"<")[0]
+        page = page.replace(b"<Next%s>%s<" % (name, following), b"<Next%s>%s<" % (name, sent))
+    return page
+
+
+def without_saying_whether_it_is_the_last(page: bytes) -> bytes:
+    return page.replace(b"IsTruncated", b"IsWhat")
+
+
+def of_something_else(page: bytes) -> bytes:
+    return b"<html><body>Welcome to the hotel</body></html>"
+
+
+def empty(page: bytes) -> bytes:
+    return b""
+
+
+BROKEN = [
+    without_the_end,
+    without_a_token,
+    with_the_token_that_was_sent,
+    without_saying_whether_it_is_the_last,
+    of_something_else,
+    empty,
+]
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("break_page", BROKEN)
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_a_broken_page_is_asked_for_again(
+    s3: S3,
+    s3_stub: S3Stub,
+    bucket: Bucket,
+    break_page: Callable[[bytes], bytes],
+    nth: int,
+) -> None:
+    keys = [f"run/{n}" for n in range(8)]
+    for key in keys:
+        bucket.put(key, b"x")
+    s3_stub.on("ListObjectVersions", nth=nth, times=2).rewrite_body(break_page)
+    assert await list_keys(s3) == keys
+    assert s3_stub.counts == {"ListObjectVersions": 3 + 2}
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("break_page", BROKEN)
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_a_page_that_stays_broken_fails_the_listing(
+    s3: S3,
+    s3_stub: S3Stub,
+    bucket: Bucket,
+    break_page: Callable[[bytes], bytes],
+    nth: int,
+) -> None:
+    for n in range(8):
+        bucket.put(f"run/{n}", b"x")
+    s3_stub.on("ListObjectVersions", nth=nth, times=None).rewrite_body(break_page)
+    with pytest.raises(BrokenAnswer, match="s3://raw/"):
+        await list_source(s3, FOLDER)
+    assert s3_stub.counts == {"ListObjectVersions": nth - 1 + 3}
+
+
+@pytest.mark.parametrize("fault", ["cut", "down"])
+async def test_a_page_that_never_comes_fails_the_listing(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None, fault: str
+) -> None:
+    for n in range(8):
+        bucket.put(f"run/{n}", b"x")
+    rule = s3_stub.on("ListObjectVersions", nth=2, times=None)
+    if fault == "cut":
+        rule.cut_body(300)
+    else:
+        rule.answer(503, "SlowDown")
+    with pytest.raises(ServiceUnavailable):
+        await list_source(s3, FOLDER)
+    assert s3_stub.counts["ListObjectVersions"] <= 1 + 6
+
+
+async def test_a_listing_in_another_region_finds_it_once(s3: S3, s3_stub: S3Stub) -> None:
+    bucket = s3_stub.create_bucket("raw", region="eu-west-1")
+    bucket.put("run/a", b"x")
+    assert await list_keys(s3) == ["run/a"]
+    assert await list_keys(s3) == ["run/a"]
+    assert [request.status for request in s3_stub.requests] == [301, 200, 200]
+
+
+# What happens while the pages come
+
+
+async def test_an_object_that_is_overwritten_between_pages_is_listed_once(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None
+) -> None:
+    keys = [f"run/{n}" for n in range(5)]
+    for key in keys:
+        bucket.put(key, b"x")
+    pause = s3_stub.on("ListObjectVersions", nth=2).pause_before()
+
+    async def overwrite() -> None:
+        held = await pause.reached()
+        for key in keys:
+            bucket.put(key, b"new")
+        held.release()
+
+    listed, _ = await gather(list_source(s3, FOLDER), overwrite())
+    assert [found.key for found in listed] == keys
+    assert [found.size_bytes for found in listed] == [1, 1, 1, 3, 3]
