@@ -49,7 +49,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="The bucket that receives the package, bare or as s3://bucket. Default: "
-            "the source bucket.",
+            "the source bucket, or the engine's default registry.",
             examples=["packages", "s3://packages"],
         ),
     ] = None
@@ -118,7 +118,9 @@ class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
     ignored_fields: tuple[str, ...] = ()
 
 
-def parse_message(body: str) -> PackageRequest | OmicsRun | Ignored:
+def parse_message(
+    body: str, *, default_registry: str | None = None
+) -> PackageRequest | OmicsRun | Ignored:
     """Read the body of a message in any of its forms.
 
     Forms: the JSON of a `Message`, an EventBridge event, a classic S3 notification; each of them
@@ -126,6 +128,8 @@ def parse_message(body: str) -> PackageRequest | OmicsRun | Ignored:
 
     Args:
         body: The body, as SQS delivers it.
+        default_registry: Where the package goes if the message does not say; None: to the source
+            bucket.
 
     Returns:
         The request; or the HealthOmics run whose output folder must be looked up first (see
@@ -143,17 +147,22 @@ def parse_message(body: str) -> PackageRequest | OmicsRun | Ignored:
     if fields.get("source_prefix") is None and events.is_event(fields):
         translation = events.translate(fields)
         if isinstance(translation, FolderReady):
-            return request_for_folder(translation.source, translation.trigger)
+            return request_for_folder(
+                translation.source, translation.trigger, default_registry=default_registry
+            )
         return translation
-    return _request_from_fields(fields)
+    return _request_from_fields(fields, default_registry)
 
 
-def request_for_folder(source: SourceFolder, trigger: Trigger) -> PackageRequest:
+def request_for_folder(
+    source: SourceFolder, trigger: Trigger, *, default_registry: str | None = None
+) -> PackageRequest:
     """Ask for the package of a folder, with every default.
 
     Args:
         source: The folder.
         trigger: The event that named it.
+        default_registry: Where the package goes; None: to the source bucket.
 
     Raises:
         InvalidMessage: No bucket has such a name, or the folder gives no legal package name.
@@ -165,7 +174,7 @@ def request_for_folder(source: SourceFolder, trigger: Trigger) -> PackageRequest
         raise violations.as_error()
     return PackageRequest(
         source=source,
-        registry=source.bucket,
+        registry=default_registry or source.bucket,
         package_name=name,
         commit_message=default_commit_message(source),
         trigger=trigger,
@@ -211,7 +220,7 @@ def _unwrap(body: str) -> dict[str, Any]:
     return value
 
 
-def _request_from_fields(fields: dict[str, Any]) -> PackageRequest:
+def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -> PackageRequest:
     violations = _Violations()
     known = {field.name: field.type for field in msgspec.structs.fields(Message)}
     given = {
@@ -246,7 +255,7 @@ def _request_from_fields(fields: dict[str, Any]) -> PackageRequest:
     unknown = [field[:MAX_QUOTED] for field in fields if field not in known]
     return PackageRequest(
         source=source,
-        registry=registry or source.bucket,
+        registry=registry or default_registry or source.bucket,
         package_name=name,
         metadata=metadata,
         metadata_uri=metadata_uri,

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         source_buckets: Buckets to read data and metadata from; empty: any that IAM allows.
         registry_buckets: Buckets to write packages to; empty: any that IAM allows.
+        default_registry: Where packages go whose message names no registry; None: to the bucket of
+            their source.
         scratch_bucket: Where multipart copies are hashed by S3; None: read the bytes instead.
         checksum_algorithms: Acceptable algorithms, the most wanted first. A stored checksum of
             any of them serves; what must be computed is computed in the first.
@@ -53,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     source_buckets: tuple[str, ...] = ()
     registry_buckets: tuple[str, ...] = ()
+    default_registry: str | None = None
     scratch_bucket: str | None = None
     checksum_algorithms: tuple[ChecksumAlgorithm, ...] = (ChecksumAlgorithm.SHA256_CHUNKED,)
     dead_letter_queue_url: str | None = None

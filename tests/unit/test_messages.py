@@ -433,3 +433,22 @@ class TestReference:
     )
     def test_every_limit_is_documented(self, limit: int) -> None:
         assert f" {limit:,} " in self.TEXT
+
+
+class TestDefaultRegistry:
+    def test_takes_what_names_no_registry(self) -> None:
+        request = parse_message('{"source_prefix": "s3://raw/f/"}', default_registry="packages")
+        assert isinstance(request, PackageRequest)
+        assert request.registry == "packages"
+
+    def test_yields_to_the_message(self) -> None:
+        body = '{"source_prefix": "s3://raw/f/", "registry": "mine"}'
+        request = parse_message(body, default_registry="packages")
+        assert isinstance(request, PackageRequest)
+        assert request.registry == "mine"
+
+    def test_takes_events_too(self) -> None:
+        request = request_for_folder(
+            SourceFolder("raw", "f/"), Trigger("objects_ready"), default_registry="packages"
+        )
+        assert request.registry == "packages"

@@ -74,7 +74,7 @@ def handle_message(body: str, message_id: str, deadline: float) -> None:
     request: PackageRequest | None = None
     failure: PackagerError | None = None
     try:
-        wanted = parse_message(body)
+        wanted = parse_message(body, default_registry=load_settings().default_registry)
         if isinstance(wanted, Ignored):
             logger.info("message ignored", extra={"message_id": message_id, "reason": wanted.why})
             return
@@ -109,7 +109,11 @@ def request_for_run(run: OmicsRun) -> PackageRequest:
     """Ask HealthOmics where a run's folder is, and for the package of that."""
     region = run.arn.split(":")[3]
     output_uri = aws.get_run_output_uri(run.run_id, region=region)
-    return request_for_folder(omics_folder(output_uri, run.run_id), run.trigger)
+    return request_for_folder(
+        omics_folder(output_uri, run.run_id),
+        run.trigger,
+        default_registry=load_settings().default_registry,
+    )
 
 
 async def package_until(deadline: float, request: PackageRequest) -> Outcome:
