@@ -2,9 +2,11 @@
 
 from typing import TypedDict
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+from quilt_packager.acknowledgements import acknowledge
 
 
 class _Protection(TypedDict):
@@ -39,8 +41,12 @@ def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
                 event_bridge_enabled=True
             )
         )
-    _acknowledge_no_access_log(
-        bucket, "Where access logs go is the account's choice; CloudTrail data events tell more."
+    acknowledge(
+        bucket,
+        {
+            "AwsSolutions-S1": "Where access logs go is the account's choice, and the data events "
+            "of CloudTrail tell more than they do."
+        },
     )
     return bucket
 
@@ -63,8 +69,9 @@ def create_scratch_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
         removal_policy=RemovalPolicy.DESTROY,
         **_protection(),
     )
-    _acknowledge_no_access_log(
-        bucket, "No object is ever stored in it: uploads are aborted once S3 has hashed them."
+    acknowledge(
+        bucket,
+        {"AwsSolutions-S1": "No object appears in it: uploads are aborted once S3 hashed them."},
     )
     return bucket
 
@@ -77,7 +84,3 @@ def _protection() -> _Protection:
         "minimum_tls_version": 1.2,
         "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
     }
-
-
-def _acknowledge_no_access_log(bucket: s3.Bucket, reason: str) -> None:
-    Validations.of(bucket).acknowledge(Acknowledgment(id="AwsSolutions-S1", reason=reason))

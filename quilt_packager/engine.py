@@ -197,13 +197,15 @@ class PackagingEngine(Construct):
                 dead_letter_queue_url=self.dead_letter_queue.queue_url,
             ).to_environment(),
         )
-        for statement in (
-            *permissions.read_sources(source_buckets),
-            *permissions.write_registries(registry_buckets),
-            permissions.hash_in_scratch(self.scratch_bucket),
-            *permissions.never(source_buckets, registry_buckets),
-        ):
-            self.packager_function.add_to_role_policy(statement)
+        permissions.permit(
+            self.packager_function,
+            [
+                *permissions.read_sources(source_buckets),
+                *permissions.write_registries(registry_buckets),
+                permissions.hash_in_scratch(self.scratch_bucket),
+                *permissions.never(source_buckets, registry_buckets),
+            ],
+        )
         self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
         for event_source in event_sources:
             self.add_event_source(event_source)
@@ -294,7 +296,7 @@ class PackagingEngine(Construct):
         return self.metric(Metric.PACKAGES_FAILED, **options)
 
     def metric_objects(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many entries the published revisions have."""
+        """How many entries the revisions of jobs have, published or unchanged."""
         return self.metric(Metric.OBJECTS, **options)
 
     def metric_bytes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:

@@ -49,7 +49,7 @@ class HealthOmicsRuns:
             description=self._description,
             enabled=self._enabled,
         )
-        engine.packager_function.add_to_role_policy(permissions.get_omics_runs(engine))
+        permissions.permit(engine.packager_function, [permissions.get_omics_runs(engine)])
 
 
 class WorkflowRunCrates:

@@ -8,11 +8,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
-from quilt_packager_runtime.settings import METRICS_NAMESPACE
 
+from quilt_packager.acknowledgements import acknowledge
 from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Target, build_asset
 
-RUNTIME_VERSION = lambda_.Runtime(f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON)
+PYTHON = lambda_.Runtime(
+    f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True
+)
 
 
 def bundle_code(scope: Construct, architecture: Literal["arm64", "x86_64", "host"]) -> lambda_.Code:
@@ -63,7 +65,7 @@ def create_function(
         ephemeral_storage_size: The size of `/tmp`.
         log_group: Where its log goes.
         service: The value of the `service` field of logs and of the metrics' dimension.
-        environment: What the runtime reads beside the names of logs and metrics.
+        environment: The engine's settings.
         tracing: Whether X-Ray traces it.
     """
     role = iam.Role(
@@ -73,11 +75,11 @@ def create_function(
         description=f"{description} (execution role)",
     )
     log_group.grant_write(role)
-    return lambda_.Function(
+    function = lambda_.Function(
         scope,
         construct_id,
         description=description,
-        runtime=RUNTIME_VERSION,
+        runtime=PYTHON,
         architecture=architecture,
         handler=f"quilt_packager_runtime.handlers.{handler}.handler",
         code=code,
@@ -89,9 +91,16 @@ def create_function(
         log_group=log_group,
         # Powertools writes JSON itself; this makes Lambda's own lines, and crashes, JSON too.
         logging_format=lambda_.LoggingFormat.JSON,
-        environment={
-            **environment,
-            "POWERTOOLS_SERVICE_NAME": service,
-            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+        environment={**environment, "POWERTOOLS_SERVICE_NAME": service},
+    )
+    acknowledge(
+        function,
+        {
+            "AwsSolutions-L1": "The wheels of the asset are pinned, and tested, for this Python.",
+            "Serverless-LambdaLatestVersion": "As AwsSolutions-L1.",
+            "Serverless-LambdaDLQ": "SQS invokes it, and the queue has a dead-letter queue.",
+            "Serverless-LambdaEventSourceMappingDestination": "As Serverless-LambdaDLQ.",
+            "Serverless-LambdaTracing": "The tracing prop turns it on for those who pay for it.",
         },
     )
+    return function

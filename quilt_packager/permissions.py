@@ -7,14 +7,36 @@ from collections.abc import Iterable, Sequence
 
 from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+
+from quilt_packager.acknowledgements import acknowledge_wildcards
 
 SCRATCH_PREFIX = "hash/"
 _MANIFESTS = ".quilt/packages/*"
 _WRITABLE = (_MANIFESTS, ".quilt/named_packages/*")
 _WORKFLOWS = ".quilt/workflows/*"
+
+_NAMED_AT_RUN_TIME = "Packages, revisions, uploads and runs get their names at run time."
+_WILDCARD_REASONS = {
+    "ReadSources": "Which objects are packaged is for the messages to say.",
+    "ReadRegistries": _NAMED_AT_RUN_TIME,
+    "WriteRegistries": _NAMED_AT_RUN_TIME,
+    "AbortManifests": _NAMED_AT_RUN_TIME,
+    "HashInScratch": _NAMED_AT_RUN_TIME,
+    "GetOmicsRuns": _NAMED_AT_RUN_TIME,
+}
+
+
+def permit(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
+    """Add statements to the role of a function."""
+    for statement in statements:
+        function.add_to_role_policy(statement)
+        reason = _WILDCARD_REASONS.get(statement.sid or "")
+        if reason and function.role:
+            acknowledge_wildcards(function.role, statement, reason)
 
 
 def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:

@@ -9,6 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from quilt_packager import permissions
+from quilt_packager.acknowledgements import acknowledge
 
 
 class JobQueues:
@@ -61,13 +62,16 @@ class JobQueues:
                 queue=self.dead_letter_queue, max_receive_count=max_receive_count
             ),
         )
+        acknowledge(
+            self.dead_letter_queue,
+            {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."},
+        )
         self._rule_arns: list[str] = []
         self._accepting: list[iam.PolicyStatement] = []
 
     def feed(self, function: lambda_.Function, *, max_concurrency: int) -> None:
         """Hand each job to a function, which may send it on to the dead letters."""
-        for statement in permissions.consume_queue(self.queue, self.dead_letter_queue):
-            function.add_to_role_policy(statement)
+        permissions.permit(function, permissions.consume_queue(self.queue, self.dead_letter_queue))
         if self._key:
             self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
         function.add_event_source_mapping(

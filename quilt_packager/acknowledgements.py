@@ -1,0 +1,42 @@
+"""Findings of cdk-nag that are meant to be as they are, each with its reason.
+
+They are recorded where they arise, so that an app which runs cdk-nag is shown its own findings.
+"""
+
+from collections.abc import Mapping
+
+from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_iam as iam
+from constructs import IConstruct
+
+
+def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Record findings on a construct.
+
+    Args:
+        construct: The construct, or one above it.
+        reasons: Why each finding is right, by the finding's id.
+    """
+    Validations.of(construct).acknowledge(
+        *(Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items())
+    )
+
+
+def acknowledge_wildcards(role: iam.IRole, statement: iam.PolicyStatement, reason: str) -> None:
+    """Record that a statement's wildcard resources are as narrow as they can be."""
+    stack = Stack.of(role)
+    flat = (_flatten(stack.resolve(arn)) for arn in statement.resources)
+    acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": reason for arn in flat if "*" in arn})
+
+
+def _flatten(reference: object) -> str:
+    """Write a CloudFormation reference as cdk-nag does: `<Logical.Arn>/*`."""
+    match reference:
+        case {"Fn::Join": [str(separator), list(parts)]}:
+            return separator.join(_flatten(part) for part in parts)
+        case {"Fn::GetAtt": [logical_id, attribute]}:
+            return f"<{logical_id}.{attribute}>"
+        case {"Ref": logical_id}:
+            return f"<{logical_id}>"
+        case _:
+            return str(reference)
