@@ -17,9 +17,12 @@ import msgspec
 from quilt_packager_runtime.checksums import StoredChecksums
 from quilt_packager_runtime.errors import (
     AccessDenied,
+    BadRequest,
     BrokenAnswer,
+    CredentialsRefused,
     InvalidRange,
     NoSuchKey,
+    PackagerError,
     S3Error,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
@@ -128,10 +131,12 @@ class S3:
             if_match: The ETag that it must still have.
         """
         headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
-        response = await self._send(
-            Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
-        )
-        head = response.headers
+        request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
+        try:
+            head = (await self._send(request)).headers
+        except (AccessDenied, BadRequest):
+            await self._check_credentials(uri)
+            raise
         return ObjectHead(
             size_bytes=int(head["content-length"]),
             etag=head["etag"],
@@ -356,6 +361,15 @@ class S3:
                 query={"uploadId": upload_id},
             )
         )
+
+    async def _check_credentials(self, uri: S3Uri) -> None:
+        """Tell expired credentials from a refusal: an answer to HEAD has no body to say which."""
+        try:
+            await self.get_object(uri, last_byte=0)
+        except CredentialsRefused:
+            raise
+        except PackagerError:
+            return
 
     async def _send(self, request: Request) -> Response:
         response = await self._transport.send(request)
