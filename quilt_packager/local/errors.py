@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded AWS, in the three sentences of every error of this project."""
+"""What can go wrong with the embedded AWS, in three sentences as every error of this project."""
 
 
 class LocalError(Exception):

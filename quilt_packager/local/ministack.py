@@ -3,6 +3,7 @@
 What MiniStack needs to be told, so that it touches nothing but its own directory, stands here.
 """
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,7 +73,7 @@ class MiniStack:
             port = _free_port()
             self.endpoint_url = f"http://{HOST}:{port}"
             self._process = processes.start(
-                [sys.executable, "-m", "ministack"],
+                [sys.executable, "-m", "quilt_packager.local.ministack_server"],
                 environment=self._own_environment(port),
                 directory=self.directory,
                 log_path=self.log_path,
@@ -142,6 +143,16 @@ class MiniStack:
             **_without_proxy(environment),
         }
 
+    @contextlib.contextmanager
+    def as_only_aws(self) -> Iterator[None]:
+        """Let the AWS clients of this process, made meanwhile, know no other AWS."""
+        saved = dict(os.environ)
+        _replace_environment(self.client_environment(saved))
+        try:
+            yield
+        finally:
+            _replace_environment(saved)
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + READY_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
@@ -193,6 +204,11 @@ def _open(url: str) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=1):
         pass
+
+
+def _replace_environment(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _is_of_aws(name: str) -> bool:

@@ -40,7 +40,9 @@ def nextflow_run(prefix: str) -> SampleFolder:
     files = {
         "main.nf": b'workflow { println "nf-core/demo" }\n',
         "nextflow.config": b"params.input = 'samplesheet.csv'\n",
-        "samplesheet.csv": _table([("sample", "fastq_1"), *((s, f"{s}_R1.fastq") for s in SAMPLES)]),
+        "samplesheet.csv": _table(
+            [("sample", "fastq_1"), *((s, f"{s}_R1.fastq") for s in SAMPLES)]
+        ),
     }
     for seed, sample in enumerate(SAMPLES):
         files[f"fq/{sample}/{sample}_R1.fastq.gz"] = gzip.compress(_fastq(seed), mtime=0)

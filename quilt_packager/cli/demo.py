@@ -1,0 +1,89 @@
+"""`quilt-packager demo`: the whole story on this machine, with nothing but Python."""
+
+import contextlib
+import os
+import shlex
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quilt_packager.cli import formats, signals
+from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from quilt_packager.local.engine import DeployedEngine
+    from quilt_packager.local.ministack import MiniStack
+
+
+def demo(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the embedded AWS running, and say how to use it.")
+    ] = False,
+) -> int:
+    r"""Deploy the app to an embedded AWS, and watch packages appear.
+
+    Starts an AWS on 127.0.0.1, deploys the CDK app to it, lets a Nextflow run, a HealthOmics run,
+    an upload and a message arrive, and opens the packages with quilt3. No account, no Docker and
+    no Node are needed. Everything is stopped and removed at the end.
+
+    \b
+    Examples:
+      quilt-packager demo
+      quilt-packager demo --keep
+    """
+    from quilt_packager.cli import story
+    from quilt_packager.cli.progress import step
+    from quilt_packager.local.cdk import Cdk
+    from quilt_packager.local.engine import DeployedEngine
+    from quilt_packager.local.ministack import MiniStack
+    from quilt_packager.local.processes import private_directory
+
+    terminal = Terminal()
+    started = time.monotonic()
+    with signals.ended_in_order(), contextlib.ExitStack() as cleanup:
+        directory = cleanup.enter_context(private_directory("quilt-packager-demo-"))
+        aws = MiniStack(directory)
+        cdk = Cdk(aws, directory, os.environ)
+        cleanup.callback(aws.stop)
+        # The last to come is the first to run: nothing may disturb the clean-up.
+        cleanup.callback(signals.ignore)
+        with step(terminal, "Start MiniStack, an AWS on this machine") as note:
+            aws.start()
+            note(aws.endpoint_url)
+        with aws.as_only_aws():
+            engine = DeployedEngine(aws, directory)
+            with step(terminal, "Bootstrap the account for the CDK"):
+                cdk.bootstrap()
+            with step(terminal, "Deploy the CDK app") as note:
+                engine.make_room()
+                engine.deploy(cdk)
+                note(f"stack {engine.stack_name}")
+            story.tell(terminal, engine)
+        terminal.write()
+        terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")
+        if keep:
+            _tell_how_to_go_on(terminal, aws, engine)
+            cleanup.pop_all()
+    return Exit.OK
+
+
+def _tell_how_to_go_on(terminal: Terminal, aws: "MiniStack", engine: "DeployedEngine") -> None:
+    from quilt_packager.cli.story import ASSAY
+    from quilt_packager.local.engine import BUCKET
+
+    terminal.write()
+    terminal.write("The AWS keeps running, for shells with these settings:")
+    for name, value in aws.client_settings().items():
+        terminal.write(f"  export {name}={shlex.quote(value)}")
+    terminal.write("Then, for example:")
+    terminal.write(f"  quilt-packager package s3://{BUCKET}/{ASSAY.prefix}")
+    terminal.write(f"  quilt-packager send s3://{BUCKET}/{ASSAY.prefix} \\")
+    terminal.write(f"    --queue-url {shlex.quote(engine.queue_url)}")
+    terminal.write(f"  tail -f {shlex.quote(str(aws.log_path))}")
+    terminal.write()
+    terminal.write("It ends, and all of its files are removed, by:")
+    # The group: with MiniStack end the functions that it runs.
+    terminal.write(f"  kill -- -{aws.process_id}; rm -rf {shlex.quote(str(aws.directory))}")

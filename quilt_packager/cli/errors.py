@@ -1,0 +1,144 @@
+"""Any error, told as this project tells its own: what happened, why, what to do; one exit code."""
+
+import sys
+from typing import NamedTuple
+
+import typer
+
+from quilt_packager.cli.exits import Exit
+from quilt_packager.local.errors import LocalError, MissingExtra
+
+CLI_EXTRA = frozenset({"aws_lambda_powertools", "awscrt", "boto3", "botocore", "quilt3"})
+"""What the `cli` extra brings beside that without which this module could not be imported."""
+
+REFUSED_CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+REFUSED_ACCESS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+UNKNOWN_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+
+SIGN_IN = "Sign in (aws sso login, aws configure), or set AWS_PROFILE."
+
+
+class Told(NamedTuple):
+    """An error in words.
+
+    Attributes:
+        exit_code: How the command ends.
+        code: The error's name.
+        happened: What happened.
+        why: The cause.
+        remedy: What to do.
+        log: The end of a log that tells more.
+    """
+
+    exit_code: Exit
+    code: str
+    happened: str
+    why: str
+    remedy: str
+    log: str = ""
+
+
+def tell(error: Exception) -> Told:
+    """Say what an error means to the user.
+
+    Args:
+        error: What ended the command.
+    """
+    code = type(error).__name__
+    if isinstance(error, typer.TyperException):
+        return Told(
+            Exit.USAGE,
+            "Usage",
+            error.format_message(),
+            "",
+            "quilt-packager --help, or COMMAND --help",
+        )
+    if isinstance(error, LocalError):
+        exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED
+        return Told(exit_code, code, error.happened, error.why, error.remedy, error.log)
+    if isinstance(error, ModuleNotFoundError) and error.name in CLI_EXTRA:
+        return tell(MissingExtra("cli", error.name))
+    # Without boto3 there can be no error of boto3's, and importing it takes its time.
+    told = _tell_boto3(error) if "botocore" in sys.modules else None
+    return told or Told(
+        Exit.FAILED,
+        code,
+        f"The command stopped: {code}: {error}",
+        "This is not a known cause.",
+        "quilt-packager --debug … shows where; if it happens again, report it with that.",
+    )
+
+
+def _tell_boto3(error: Exception) -> Told | None:
+    from botocore import exceptions
+
+    code = type(error).__name__
+    match error:
+        case exceptions.ClientError():
+            answer = error.response["Error"]
+            return _tell_answer(
+                answer.get("Code", "Unknown"), answer.get("Message", ""), error.operation_name
+            )
+        case exceptions.NoRegionError():
+            return Told(
+                Exit.USAGE,
+                code,
+                "No AWS region is set.",
+                "Neither the environment nor the profile names one.",
+                "Set AWS_REGION, or a region in the profile.",
+            )
+        case exceptions.HTTPClientError():
+            return Told(
+                Exit.ACCESS,
+                code,
+                "AWS cannot be reached.",
+                str(error),
+                "Check the network, the proxy, and AWS_ENDPOINT_URL.",
+            )
+        case exceptions.ParamValidationError():
+            return None
+        case exceptions.BotoCoreError():
+            # No credentials, an unknown profile, an SSO session that ended, and their like.
+            return Told(
+                Exit.ACCESS, code, "The AWS credentials cannot be used.", str(error), SIGN_IN
+            )
+    return None
+
+
+def _tell_answer(code: str, message: str, operation: str) -> Told:
+    if code in UNKNOWN_QUEUE:
+        return Told(
+            Exit.USAGE,
+            code,
+            "There is no such queue.",
+            message,
+            "Copy PackagerQueueUrl from the outputs of the stack.",
+        )
+    if code in REFUSED_CREDENTIALS:
+        return Told(Exit.ACCESS, code, f"AWS refused the credentials: {code}.", message, SIGN_IN)
+    if code in REFUSED_ACCESS:
+        return Told(
+            Exit.ACCESS,
+            code,
+            f"AWS refused {operation}.",
+            message,
+            "Allow it to the role or user whose credentials these are.",
+        )
+    return Told(
+        Exit.FAILED,
+        code,
+        f"AWS answered {operation} with {code}.",
+        message,
+        "Try again; if it stays so, the sentence above tells what AWS wants.",
+    )

@@ -1,0 +1,31 @@
+"""The MESSAGE that a command takes: a message's JSON, or only the folder's URI."""
+
+import json
+from typing import Annotated
+
+import typer
+
+MessageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MESSAGE",
+        help="A folder, as s3://bucket/folder/, or a message as JSON.",
+        show_default=False,
+    ),
+]
+
+
+def to_body(message: str) -> str:
+    """The body that a message would have in the queue.
+
+    Args:
+        message: What the user typed.
+
+    Example:
+        >>> to_body("s3://raw/runs/42/")
+        '{"source_prefix": "s3://raw/runs/42/"}'
+        >>> to_body('{"source_prefix": "s3://raw/runs/42/"}')
+        '{"source_prefix": "s3://raw/runs/42/"}'
+    """
+    uri = message.strip()
+    return json.dumps({"source_prefix": uri}) if uri.lower().startswith("s3://") else message

@@ -1,0 +1,93 @@
+"""`quilt-packager package`: what Lambda does with a message, in this process."""
+
+import asyncio
+import os
+import time
+from typing import Annotated
+
+import typer
+from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
+from quilt_packager_runtime.events import Ignored, OmicsRun
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.outcomes import Outcome
+
+from quilt_packager.cli.exits import OF_RESULT, Exit
+from quilt_packager.cli.message import MessageArgument, to_body
+from quilt_packager.cli.outcomes import write_failure, write_json, write_success
+from quilt_packager.cli.terminal import Terminal
+
+
+def package(
+    message: MessageArgument,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the outcome as one JSON object.")
+    ] = False,
+) -> int:
+    r"""Make a folder in S3 a Quilt package, here and now.
+
+    Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell.
+    The exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it
+    failed.
+
+    \b
+    Examples:
+      quilt-packager package s3://raw/runs/42/
+      quilt-packager package --json '{"source_prefix": "s3://raw/runs/42/",
+        "registry": "packages", "package_name": "runs/42"}'
+    """
+    terminal = Terminal()
+    request: PackageRequest | None = None
+    started = time.monotonic()
+    try:
+        request = read_request(to_body(message))
+        outcome = asyncio.run(_package(request, terminal))
+    except PackagerError as error:
+        outcome = Outcome.from_error(
+            error,
+            package_name=request.package_name if request else None,
+            registry=request.registry if request else None,
+        )
+        if as_json:
+            write_json(terminal, outcome)
+        else:
+            write_failure(terminal, outcome, error)
+        return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
+    if as_json:
+        write_json(terminal, outcome)
+    else:
+        write_success(terminal, outcome, seconds=time.monotonic() - started)
+    return OF_RESULT[outcome.outcome]
+
+
+def read_request(body: str) -> PackageRequest:
+    """Read a message, and look up what an event leaves open.
+
+    Args:
+        body: The message's body.
+
+    Raises:
+        Rejected: The message is invalid.
+        BadParameter: It is an event that asks for no package.
+    """
+    wanted = parse_message(body)
+    if isinstance(wanted, Ignored):
+        raise typer.BadParameter(f"This event asks for no package: {wanted.why}.")
+    if isinstance(wanted, OmicsRun):
+        from quilt_packager_runtime.handlers.packager import request_for_run
+
+        return request_for_run(wanted)
+    return wanted
+
+
+async def _package(request: PackageRequest, terminal: Terminal) -> Outcome:
+    from quilt_packager_runtime.packaging import package as run_job
+    from quilt_packager_runtime.s3 import S3
+    from quilt_packager_runtime.settings import Settings
+
+    from quilt_packager.cli.progress import JobProgress
+
+    settings = Settings.from_environment(os.environ)
+    s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
+    with JobProgress(terminal) as progress:
+        return await run_job(request, settings=settings, s3=s3, on_progress=progress)

@@ -1,0 +1,129 @@
+"""What happens in the demo once the app is deployed, and how it is told."""
+
+from quilt_packager_runtime.outcomes import Result
+
+from quilt_packager.cli import formats
+from quilt_packager.cli.outcomes import write_success
+from quilt_packager.cli.progress import step
+from quilt_packager.cli.terminal import Terminal
+from quilt_packager.local import samples
+from quilt_packager.local.engine import (
+    BUCKET,
+    EDP_BUS,
+    DeployedEngine,
+    LoggedOutcome,
+    ReadPackage,
+)
+from quilt_packager.local.errors import LocalError
+from quilt_packager.local.ministack import ACCOUNT, REGION
+
+NEXTFLOW_RUN = samples.nextflow_run("nextflow/rnaseq-7/")
+HEALTH_OMICS_RUN = samples.health_omics_run("omics/3395667/")
+PLATE = samples.plate("plates/plate-0093/")
+ASSAY = samples.plate("elisa/2026-11-20/")
+
+MESSAGE_NAME = "assays/elisa-7"
+MESSAGE = {
+    "source_prefix": f"s3://{BUCKET}/{ASSAY.prefix}",
+    "package_name": MESSAGE_NAME,
+    "metadata": {"assay": "ELISA", "operator": "grace"},
+    "commit_message": "First plate of the week",
+}
+VAIN_MESSAGE = {"source_prefix": f"s3://{BUCKET}/not/uploaded/yet/"}
+
+PACKAGES = {
+    "nextflow/rnaseq-7": "its RO-Crate arrived in the bucket",
+    "omics/3395667": "HealthOmics told that the run is complete",
+    "plates/plate-0093": "EDP told that the folder is complete",
+    MESSAGE_NAME: "a message asked for it",
+}
+"""The packages that appear, and why."""
+
+HASH_CHARACTERS = 12
+
+
+def tell(terminal: Terminal, engine: DeployedEngine) -> None:
+    """Let data arrive, and show the packages that come of it.
+
+    Args:
+        terminal: Where to tell it.
+        engine: The deployed engine.
+
+    Raises:
+        LocalError: Something that should have happened did not.
+    """
+    _let_data_arrive(terminal, engine)
+    names = list(PACKAGES)
+    with step(terminal, "Wait for the packages"):
+        outcomes = engine.wait_for_outcomes(names, Result.CREATED)
+    with step(terminal, "Open and verify them with quilt3"):
+        packages = engine.read_with_quilt3(names)
+    for outcome, package in zip(outcomes, packages, strict=True):
+        _show_package(terminal, outcome, package)
+    _send_again(terminal, engine)
+    _send_in_vain(terminal, engine)
+
+
+def _let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
+    with step(terminal, "Upload a Nextflow run, its RO-Crate last") as note:
+        engine.upload(NEXTFLOW_RUN)
+        note(f"s3://{BUCKET}/{NEXTFLOW_RUN.prefix}")
+    with step(terminal, "Upload a HealthOmics run, and send its event") as note:
+        engine.upload(HEALTH_OMICS_RUN)
+        engine.send_event(
+            samples.health_omics_event(
+                BUCKET, HEALTH_OMICS_RUN.prefix, account=ACCOUNT, region=REGION
+            )
+        )
+        note(f"s3://{BUCKET}/{HEALTH_OMICS_RUN.prefix}")
+    with step(terminal, "Upload a plate, and send EDP's event") as note:
+        engine.upload(PLATE)
+        engine.send_event(samples.objects_ready_event(BUCKET, PLATE.prefix, bus=EDP_BUS))
+        note(f"s3://{BUCKET}/{PLATE.prefix}")
+    with step(terminal, "Upload an assay, and send a message") as note:
+        engine.upload(ASSAY)
+        engine.send_message(MESSAGE)
+        note(f"s3://{BUCKET}/{ASSAY.prefix}")
+
+
+def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPackage) -> None:
+    if not package.verified or package.top_hash != outcome.top_hash:
+        raise LocalError(
+            f"quilt3 does not accept the package {package.name}.",
+            why="Its files, or its top hash, are not what the package says.",
+            remedy="This is a fault of Quilt Packager: report it.",
+        )
+    terminal.write()
+    write_success(terminal, outcome, seconds=outcome.seconds)
+    terminal.fields(
+        [
+            ("because", PACKAGES[package.name]),
+            ("quilt3", "opened it; every byte and the top hash are verified"),
+        ]
+    )
+    terminal.table(
+        ["LOGICAL KEY", "SIZE", "HASH"],
+        [
+            (key, formats.size(size_bytes), terminal.shorten(value, HASH_CHARACTERS))
+            for key, size_bytes, value in package.entries
+        ],
+        right="SIZE",
+    )
+
+
+def _send_again(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Send the message again"):
+        engine.send_message(MESSAGE)
+        (outcome,) = engine.wait_for_outcomes([MESSAGE_NAME], Result.UNCHANGED)
+    write_success(terminal, outcome, seconds=outcome.seconds)
+
+
+def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Send a message for a folder that is not there") as note:
+        engine.send_message(VAIN_MESSAGE)
+        letter = engine.wait_for_dead_letter()
+        note("now in the dead-letter queue")
+    terminal.outcome(Result.REJECTED, letter.code)
+    terminal.fields([("message", letter.body), ("reason", letter.reason)])

@@ -1,0 +1,299 @@
+"""The app, deployed to an embedded AWS: what one can do to it and see of it from outside."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import msgspec
+from quilt_packager_runtime.outcomes import Outcome, Result
+
+import quilt_packager
+from quilt_packager.local import processes
+from quilt_packager.local.cdk import Cdk
+from quilt_packager.local.errors import LocalError
+from quilt_packager.local.ministack import MiniStack
+from quilt_packager.local.samples import SampleFolder
+
+BUCKET = "quilt-demo"
+EDP_BUS = "edp"
+
+WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+_T = TypeVar("_T")
+
+
+class LoggedOutcome(Outcome, frozen=True, kw_only=True):
+    """The outcome of a job, as the function logs it.
+
+    Attributes:
+        seconds: How long the job took.
+    """
+
+    seconds: float
+
+
+class ReadPackage(msgspec.Struct, frozen=True):
+    """A package as quilt3 sees it.
+
+    Attributes:
+        name: The package's name.
+        top_hash: The revision's hash, as quilt3 computes it.
+        metadata: The package's metadata.
+        entries: Logical key, size in bytes and hash of each entry.
+        verified: The bytes of all entries have the sizes and hashes that the package says.
+    """
+
+    name: str
+    top_hash: str
+    metadata: dict[str, Any]
+    entries: list[tuple[str, int, str]]
+    verified: bool
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that was given up.
+
+    Attributes:
+        body: The message's body.
+        code: The error's name.
+        reason: The error in words.
+    """
+
+    body: str
+    code: str
+    reason: str
+
+
+class DeployedEngine:
+    """A stack of the app in an embedded AWS, with a bucket and an event bus that were there before.
+
+    To be used inside `MiniStack.as_only_aws`.
+
+    Args:
+        aws: The AWS that it is deployed to.
+        directory: For files. Not removed.
+
+    Attributes:
+        stack_name: The stack's name.
+        queue_url: Where messages go.
+        dead_letter_queue_url: Where rejected messages go.
+        log_group: The log of the function.
+    """
+
+    def __init__(self, aws: MiniStack, directory: Path) -> None:
+        """Make the clients; nothing is deployed."""
+        self.stack_name = ""
+        self.queue_url = ""
+        self.dead_letter_queue_url = ""
+        self._aws = aws
+        self._directory = directory
+        self._s3 = boto3.client("s3")
+        self._sqs = boto3.client("sqs")
+        self._events = boto3.client("events")
+        self._logs = boto3.client("logs")
+
+    @property
+    def log_group(self) -> str:
+        """The log group of the function."""
+        return f"/quilt/{self.stack_name}/PackagerLambda"
+
+    def make_room(self) -> None:
+        """Make what an account has before the app comes: a bucket of data, and EDP's bus."""
+        self._s3.create_bucket(Bucket=BUCKET)
+        self._s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        self._s3.put_bucket_notification_configuration(
+            Bucket=BUCKET, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+        self._events.create_event_bus(Name=EDP_BUS)
+
+    def deploy(self, cdk: Cdk) -> None:
+        """Deploy the app.
+
+        Args:
+            cdk: The CDK, talking to the same AWS.
+
+        Raises:
+            LocalError: It failed.
+        """
+        app, directory = find_app(self._directory)
+        outputs = cdk.deploy(
+            app,
+            directory=directory,
+            context={
+                "quilt:architecture": "host",
+                "quilt:edp": EDP_BUS,
+                "quilt:source_buckets": BUCKET,
+            },
+        )
+        ((self.stack_name, values),) = outputs.items()
+        self.queue_url = values["PackagerQueueUrl"]
+        self.dead_letter_queue_url = values["PackagerDeadLetterQueueUrl"]
+
+    def upload(self, folder: SampleFolder) -> None:
+        """Upload a folder, file by file, in its order.
+
+        Args:
+            folder: The folder.
+        """
+        for path, data in folder.files.items():
+            self._s3.put_object(Bucket=BUCKET, Key=folder.prefix + path, Body=data)
+
+    def send_event(self, entry: Mapping[str, object]) -> None:
+        """Put an event on its bus.
+
+        Args:
+            entry: The entry for EventBridge's PutEvents.
+
+        Raises:
+            LocalError: EventBridge refused it.
+        """
+        answer = self._events.put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            raise LocalError(
+                "EventBridge refused an event.",
+                why=str(answer["Entries"][0].get("ErrorMessage")),
+                remedy="This is a fault of the embedded AWS: report it.",
+            )
+
+    def send_message(self, message: Mapping[str, object]) -> None:
+        """Put a message into the queue.
+
+        Args:
+            message: The message.
+        """
+        self._sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(message))
+
+    def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
+        """Wait until the function has logged an outcome for each of these packages.
+
+        Args:
+            names: The packages' names.
+            result: How the jobs are to end.
+
+        Returns:
+            The outcome of each package, in the same order.
+
+        Raises:
+            LocalError: They did not come in time.
+        """
+
+        def find() -> list[LoggedOutcome] | None:
+            outcomes = {
+                line.package_name: line for line in self._outcomes() if line.outcome is result
+            }
+            found = [outcomes[name] for name in names if name in outcomes]
+            return found if len(found) == len(names) else None
+
+        return self._wait_for(find, f"{', '.join(names)} to be {result.value}")
+
+    def wait_for_dead_letter(self) -> DeadLetter:
+        """Wait for a message in the dead-letter queue; it stays there.
+
+        Raises:
+            LocalError: None came in time.
+        """
+
+        def find() -> DeadLetter | None:
+            answer = self._sqs.receive_message(
+                QueueUrl=self.dead_letter_queue_url,
+                MessageAttributeNames=["All"],
+                VisibilityTimeout=0,
+            )
+            for message in answer.get("Messages", []):
+                attributes = message.get("MessageAttributes", {})
+                return DeadLetter(
+                    message["Body"],
+                    *(
+                        attributes.get(name, {}).get("StringValue", "")
+                        for name in ("code", "reason")
+                    ),
+                )
+            return None
+
+        return self._wait_for(find, "a message in the dead-letter queue")
+
+    def read_with_quilt3(self, names: Sequence[str]) -> list[ReadPackage]:
+        """Open packages with quilt3, which knows neither us nor the user's settings.
+
+        Args:
+            names: The packages' names.
+
+        Raises:
+            LocalError: quilt3 could not read them.
+        """
+        home = self._directory / "quilt3-home"
+        home.mkdir(exist_ok=True)
+        result = subprocess.run(
+            [sys.executable, "-m", "quilt_packager.local.quilt3_reader", BUCKET, *names],
+            env=os.environ
+            | {
+                "HOME": str(home),
+                "XDG_DATA_HOME": str(home / "data"),
+                "XDG_CACHE_HOME": str(home / "cache"),
+                "QUILT_DISABLE_USAGE_METRICS": "true",
+                "QUILT_MINIMIZE_STDOUT": "true",
+            },
+            capture_output=True,
+            check=False,
+        )
+        if result.returncode:
+            raise LocalError(
+                "quilt3 could not read the packages.",
+                why=f"It ended with status {result.returncode}.",
+                remedy="Its last lines, above, tell more.",
+                log=result.stderr.decode(errors="replace"),
+            )
+        lines = result.stdout.splitlines()
+        return [msgspec.json.decode(line, type=ReadPackage) for line in lines]
+
+    def _outcomes(self) -> Iterator[LoggedOutcome]:
+        for line in self._log_lines():
+            # Lambda's own lines stand between those of the jobs.
+            if '"outcome"' in line:
+                yield msgspec.json.decode(line, type=LoggedOutcome)
+
+    def _log_lines(self) -> Iterator[str]:
+        pages = self._logs.get_paginator("filter_log_events")
+        try:
+            for page in pages.paginate(logGroupName=self.log_group):
+                for event in page["events"]:
+                    yield from event["message"].splitlines()
+        except self._logs.exceptions.ResourceNotFoundException:
+            return
+
+    def _wait_for(self, find: Callable[[], _T | None], what: str) -> _T:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            found = find()
+            if found is not None:
+                return found
+            time.sleep(POLL_SECONDS)
+        lines = [*self._log_lines()][-processes.LOG_LINES :]
+        raise LocalError(
+            f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what}.",
+            why="The function did not log it.",
+            remedy="The end of its log, above, tells more.",
+            log="\n".join(lines) or self._aws.log(),
+        )
+
+
+def find_app(directory: Path) -> tuple[list[str], Path]:
+    """Find the app to deploy: a checkout's own, or the same app from an installed wheel.
+
+    Args:
+        directory: Where the app of a wheel may run.
+
+    Returns:
+        The command that synthesizes it, and where to run that.
+    """
+    checkout = Path(quilt_packager.__file__).parents[1]
+    if (checkout / "cdk.json").is_file() and (checkout / "app.py").is_file():
+        return [sys.executable, "app.py"], checkout
+    return [sys.executable, "-m", "quilt_packager.stack"], directory
