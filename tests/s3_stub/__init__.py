@@ -30,7 +30,8 @@ Then `s3_stub.counts["HeadObject"]`, `s3_stub.requests` and `requests_of(operati
 arrived, with headers, access key, session token and the status answered. `forget_requests()`
 separates a test's set-up from its subject; `store.clock` sets the `Date` of the answers.
 
-Benchmarks run it as a process of its own: see `__main__`.
+Benchmarks run it as a process of its own: `with StubProcess("--synthetic", "raw=100000") as stub:`
+from `tests.s3_stub.process`.
 """
 
 from tests.s3_stub.bodies import Pattern

@@ -161,7 +161,7 @@ async def test_an_endpoint_where_nobody_listens_is_a_failure() -> None:
         },
         retry_base_ms=1,
     )
-    with pytest.raises(ServiceUnavailable, match="127.0.0.1|refused"):
+    with pytest.raises(ServiceUnavailable, match="refused"):
         await s3.head_object(URI)
 
 
