@@ -51,8 +51,9 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFail
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
     deadline = time.monotonic() + remaining_seconds
 
-    def handle_record(message: "SQSRecord") -> None:
-        handle_message(message.body, message.message_id, deadline)
+    # Powertools calls it by the name of its parameter.
+    def handle_record(record: "SQSRecord") -> None:
+        handle_message(record.body, record.message_id, deadline)
 
     return process_partial_response(
         event=event, record_handler=handle_record, processor=processor, context=context
