@@ -4,7 +4,7 @@ awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measure
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
@@ -290,8 +290,8 @@ class S3:
         if start_after:
             query["start-after"] = start_after
         async for page in self._pages("ListObjectsV2", bucket, query, _KEY_MARKERS):
-            keys = (_decoded(each.findtext("{*}Key", "")) for each in page.findall("{*}Contents"))
-            yield list(keys)
+            decode = _decoder(page)
+            yield [decode(each.findtext("{*}Key", "")) for each in page.findall("{*}Contents")]
 
     async def create_multipart_upload(self, uri: S3Uri, algorithm: ChecksumAlgorithm) -> str:
         """Begin an upload whose parts S3 hashes with an algorithm.
@@ -410,8 +410,9 @@ def _next_page(
     truncated = page.findtext("{*}IsTruncated")
     if truncated == "false":
         return None
+    decode = _decoder(page)
     found = {
-        parameter: _decoded(text) if parameter == "key-marker" else text
+        parameter: decode(text) if parameter == "key-marker" else text
         for element, parameter in markers.items()
         if (text := page.findtext("{*}" + element))
     }
@@ -426,11 +427,12 @@ def _latest_versions(page: ET.Element) -> Iterator[SourceObject]:
     namespace = namespace + "}" if namespace else ""
     names = ("Key", "VersionId", "IsLatest", "ETag", "Size", "StorageClass")
     key, version_id, is_latest, etag, size, storage_class = (namespace + name for name in names)
+    decode = _decoder(page)
     for element in page.iterfind(namespace + "Version"):
         fields = {child.tag: child.text for child in element}
         if fields[is_latest] == "true":
             yield SourceObject(
-                key=_decoded(fields[key] or ""),
+                key=decode(fields[key] or ""),
                 size_bytes=int(fields[size] or 0),
                 etag=fields[etag] or "",
                 version_id=_version_id(fields.get(version_id)),
@@ -438,9 +440,12 @@ def _latest_versions(page: ET.Element) -> Iterator[SourceObject]:
             )
 
 
-def _decoded(key: str) -> str:
-    # S3's url encoding writes a space as "+".
-    return unquote_plus(key) if "%" in key or "+" in key else key
+def _decoder(page: ET.Element) -> Callable[[str], str]:
+    """How to read a listing's keys: not every S3 encodes them when asked to, and each says so."""
+    if page.findtext("{*}EncodingType") != "url":
+        return str
+    # A space is written as "+".
+    return lambda key: unquote_plus(key) if "%" in key or "+" in key else key
 
 
 def _version_id(text: str | None) -> str | None:
