@@ -1,4 +1,4 @@
-"""Not every S3 encodes the keys of a listing when it is asked to; the answer says whether it did."""
+"""Not every S3 encodes a listing's keys when it is asked to; the answer says whether it did."""
 
 from typing import cast
 
