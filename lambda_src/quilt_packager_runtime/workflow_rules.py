@@ -56,8 +56,6 @@ SURPRISES = (
     re.error,
 )
 
-_QuickParser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 class Subject(msgspec.Struct, frozen=True):
     """What is checked.
@@ -102,9 +100,7 @@ class Rules:
             InvalidWorkflowConfig: It is not what quilt3 takes.
         """
         with _broken_if_surprising(uri, "the configuration", len(data) * CPU_SECONDS_PER_BYTE):
-            text = data.decode()
-            _check_yaml(text)
-            config = yaml.safe_load(text)  # the parser in C takes some tabs that quilt3's does not
+            config = yaml.load(data.decode(), _BoundedLoader)  # noqa: S506 - it is a SafeLoader
             findings = Findings()
             findings.add(_config_validator().iter_errors(config), describe_config_error)
             if findings.count:
@@ -240,22 +236,26 @@ class _FetchedConfig(WorkflowConfig):  # type: ignore[misc] # quilt3 has no type
         return self.fetched[str(schema_pk)]
 
 
+class _BoundedLoader(yaml.SafeLoader):
+    """quilt3's loader (libyaml's differs in small ways), for documents that do not expand."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
+        """Compose a node, unless it stands for more than is written, or lies too deep."""
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has aliases (*name); write out what they stand for")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def _config_validator() -> Draft7Validator:
     schema = resources.files("quilt3.workflows").joinpath("config-1.schema.json").read_text("utf-8")
     return Draft7Validator(json.loads(schema))
-
-
-def _check_yaml(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, _QuickParser):
-        if isinstance(event, yaml.AliasEvent):
-            # A few hundred bytes of them may stand for gigabytes.
-            how = f"*{event.anchor} is an alias; write out what it stands for"
-            raise ValueError(how)  # noqa: TRY004 - it is the document that is wrong
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
 
 
 @contextmanager

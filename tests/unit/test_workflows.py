@@ -290,7 +290,7 @@ async def test_a_default_workflow_that_does_not_exist_is_a_broken_rule(
     ("config", "how"),
     [
         ("", "None is not of type 'object'"),
-        ("a: [", "did not find expected node content in "),
+        ("a: [", "expected the node content, but found '<stream end>'"),
         ("version: '1'", "'workflows' is a required property"),
         ("{version: 1, workflows: {}}", r"\$\.version.*; \$\.workflows: "),
         ("{version: '2', workflows: {w: {name: W}}}", 'version "2.0.0" is newer'),
@@ -378,17 +378,17 @@ def bomb() -> str:
 
 
 @pytest.mark.parametrize(
-    ("config", "how"),
+    ("config", "how", "cpu_seconds"),
     [
-        (bomb(), r"\*a0 is an alias"),
-        ("[" * 20_000, "nests deeper than 100 levels"),
-        ("- " * 20_000, "nests deeper than 100 levels"),
-        ("#" * 1_000_001, "has more than 1,000,000 bytes"),
+        (bomb(), "has aliases", 0.1),
+        ("[" * 20_000, "nests deeper than 100 levels", 0.5),
+        ("- " * 20_000, "nests deeper than 100 levels", 0.1),
+        ("#" * 1_000_001, "has more than 1,000,000 bytes", 0.1),
     ],
     ids=["aliases", "brackets", "dashes", "large"],
 )
 async def test_an_abusive_configuration_is_refused_at_once(
-    checked: Checker, registry: Bucket, config: str, how: str
+    checked: Checker, registry: Bucket, config: str, how: str, cpu_seconds: float
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
     await checked()  # quilt3 is imported now
@@ -398,7 +398,7 @@ async def test_an_abusive_configuration_is_refused_at_once(
     with pytest.raises(InvalidWorkflowConfig, match=how):
         await checked()
 
-    assert time.process_time() - begun < 0.1
+    assert time.process_time() - begun < cpu_seconds
 
 
 @pytest.mark.parametrize(
