@@ -91,7 +91,7 @@ def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPacka
         raise LocalError(
             f"quilt3 does not accept the package {package.name}.",
             why="Its files, or its top hash, are not what the package says.",
-            remedy="This is a fault of Quilt Packager: report it.",
+            remedy="Report it: it should not happen.",
         )
     terminal.write()
     write_success(terminal, outcome, seconds=outcome.seconds)

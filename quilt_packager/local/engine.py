@@ -159,7 +159,7 @@ class DeployedEngine:
             raise LocalError(
                 "EventBridge refused an event.",
                 why=str(answer["Entries"][0].get("ErrorMessage")),
-                remedy="This is a fault of the embedded AWS: report it.",
+                remedy="Report it: it should not happen.",
             )
 
     def send_message(self, message: Mapping[str, object]) -> None:
@@ -185,9 +185,16 @@ class DeployedEngine:
         """
 
         def find() -> list[LoggedOutcome] | None:
-            outcomes = {
-                line.package_name: line for line in self._outcomes() if line.outcome is result
-            }
+            outcomes = {}
+            for outcome in self._outcomes():
+                if outcome.package_name in names and outcome.code is not None:
+                    raise LocalError(
+                        f"{outcome.package_name} was {outcome.outcome.value}: {outcome.code}.",
+                        why=outcome.reason or "",
+                        remedy="Report it: it should not happen.",
+                    )
+                if outcome.outcome is result:
+                    outcomes[outcome.package_name] = outcome
             found = [outcomes[name] for name in names if name in outcomes]
             return found if len(found) == len(names) else None
 

@@ -1,30 +1,78 @@
-"""MiniStack and one thing more: it sends HealthOmics's events, which it does not emulate.
+"""MiniStack, and what this project needs of AWS beyond it. Run as a module in MiniStack's stead.
 
-PutEvents refuses every source of AWS's own, as AWS does, and has no HealthOmics to send such
-events. Run as a module in MiniStack's stead.
+It has no HealthOmics: its PutEvents takes that one's events, which AWS takes from nobody. It gives
+the whole of an object's version for any range of it: here it gives the range.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ministack import app
-from ministack.services import eventbridge
+from ministack.services import eventbridge, s3
+
+# ruff: noqa: SLF001 - there is no other way into MiniStack
 
 OMICS_SOURCE = "aws.omics"
 
-_put_events = eventbridge._put_events  # noqa: SLF001 - there is no other way in
+Answer = tuple[int, dict[str, str], bytes]
+
+_put_events = eventbridge._put_events
+_get_object = s3._get_object
 
 
-def put_events(data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - MiniStack's own answer
+def put_events(data: Mapping[str, Any]) -> Answer:
     """Put events on their buses, those of HealthOmics included.
 
     Args:
         data: The request of PutEvents.
     """
     sources = {entry.get("Source") for entry in data.get("Entries", [])}
-    return _put_events(data, allow_aws_source=sources == {OMICS_SOURCE})
+    answer: Answer = _put_events(data, allow_aws_source=sources == {OMICS_SOURCE})
+    return answer
+
+
+def get_object(
+    bucket: str,
+    key: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Get an object, a version of it, or a range of either.
+
+    Args:
+        bucket: The bucket.
+        key: The key.
+        headers: The headers of the request, by lower-case name.
+        query: Its query parameters.
+    """
+    answer: Answer = _get_object(bucket, key, headers, query)
+    status, answered_headers, body = answer
+    # To a range of the newest version it answers 206 by itself.
+    if status != HTTPStatus.OK or "range" not in headers:
+        return answer
+    found = s3._parse_range(headers["range"], len(body))
+    if found is None:
+        error = s3._xml_body(s3._range_error_xml(bucket, key))
+        return HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {}, error
+    first_byte, last_byte = found
+    part = body[first_byte : last_byte + 1]
+    return (
+        HTTPStatus.PARTIAL_CONTENT,
+        {
+            **{name: text for name, text in answered_headers.items() if not _is_of_whole(name)},
+            "Content-Length": str(len(part)),
+            "Content-Range": f"bytes {first_byte}-{last_byte}/{len(body)}",
+        },
+        part,
+    )
+
+
+def _is_of_whole(header: str) -> bool:
+    return header.lower().startswith(("x-amz-checksum-", "content-length"))
 
 
 if __name__ == "__main__":
-    eventbridge._put_events = put_events  # noqa: SLF001
+    eventbridge._put_events = put_events
+    s3._get_object = get_object
     app.main()
