@@ -1,0 +1,235 @@
+"""Event sources: which events they match, on which bus, and what reaches the queue."""
+
+from typing import Any
+
+import pytest
+from aws_cdk import aws_events as events
+
+from quilt_packager import (
+    CustomEvents,
+    EventSource,
+    HealthOmicsRuns,
+    ObjectsReady,
+    PackagingEngine,
+    WorkflowRunCrates,
+)
+from tests.constructs.templates import (
+    JsonObject,
+    add_engine,
+    existing_bucket,
+    find,
+    make_stack,
+    properties_of,
+    template_of,
+)
+
+BUS = "edp-bus"
+
+
+def rule_of(*event_sources: EventSource) -> JsonObject:
+    """The rule that an engine with one event source has."""
+    stack = make_stack()
+    add_engine(stack, event_sources=event_sources)
+    return properties_of(template_of(stack), "AWS::Events::Rule")
+
+
+def on_bus() -> events.IEventBus:
+    return events.EventBus.from_event_bus_name(make_stack("Buses"), "Bus", BUS)
+
+
+def test_health_omics_runs_fail_if_not_packaged_on_completion() -> None:
+    assert rule_of(HealthOmicsRuns())["EventPattern"] == {
+        "source": ["aws.omics"],
+        "detail-type": ["Run Status Change"],
+        "detail": {"status": ["COMPLETED"]},
+    }
+
+
+def test_health_omics_runs_fail_if_other_statuses_cannot_be_chosen() -> None:
+    rule = rule_of(HealthOmicsRuns(statuses=["FAILED", "CANCELLED"]))
+    assert rule["EventPattern"]["detail"] == {"status": ["FAILED", "CANCELLED"]}
+
+
+@pytest.mark.parametrize("statuses", [["DONE"], []])
+def test_health_omics_runs_fail_if_their_statuses_do_not_exist(statuses: list[str]) -> None:
+    with pytest.raises(ValueError, match="COMPLETED") as refused:
+        HealthOmicsRuns(statuses=statuses)
+    assert all(f'"{status}"' in str(refused.value) for status in statuses)
+
+
+def test_workflow_run_crates_fail_if_not_of_all_source_buckets() -> None:
+    stack = make_stack()
+    buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
+    add_engine(stack, source_buckets=buckets, event_sources=[WorkflowRunCrates()])
+    assert properties_of(template_of(stack), "AWS::Events::Rule")["EventPattern"] == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": ["raw", "more"]},
+            "object": {"key": [{"suffix": "/ro-crate-metadata.json"}]},
+        },
+    }
+
+
+def test_workflow_run_crates_fail_if_buckets_cannot_be_chosen() -> None:
+    stack = make_stack()
+    buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
+    add_engine(
+        stack, source_buckets=buckets, event_sources=[WorkflowRunCrates(buckets=[buckets[1]])]
+    )
+    pattern = properties_of(template_of(stack), "AWS::Events::Rule")["EventPattern"]
+    assert pattern["detail"]["bucket"] == {"name": ["more"]}
+
+
+def test_workflow_run_crates_fail_if_every_job_would_be_rejected() -> None:
+    stack = make_stack()
+    stranger = existing_bucket(stack, "stranger")
+    with pytest.raises(ValueError, match="no source_buckets: Stack/Bucket-stranger"):
+        add_engine(stack, event_sources=[WorkflowRunCrates(buckets=[stranger])])
+
+
+def test_workflow_run_crates_fail_if_no_bucket_is_left() -> None:
+    with pytest.raises(ValueError, match="buckets is empty"):
+        WorkflowRunCrates(buckets=[])
+
+
+def test_objects_ready_fail_if_not_taken_from_edps_bus() -> None:
+    rule = rule_of(ObjectsReady(on_bus()))
+    assert rule["EventBusName"] == BUS
+    assert rule["EventPattern"] == {
+        "source": ["com.quiltdata.edp"],
+        "detail-type": ["package-objects-ready"],
+    }
+
+
+@pytest.mark.parametrize(
+    "event_source", [HealthOmicsRuns(), WorkflowRunCrates(), CustomEvents({"source": ["x"]})]
+)
+def test_rules_fail_if_not_on_the_default_bus(event_source: EventSource) -> None:
+    assert "EventBusName" not in rule_of(event_source)
+
+
+@pytest.mark.parametrize(
+    "event_source",
+    [HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus()), CustomEvents({"id": ["x"]})],
+)
+def test_rules_fail_if_the_event_does_not_arrive_whole(event_source: EventSource) -> None:
+    (target,) = rule_of(event_source)["Targets"]
+    assert {"Input", "InputPath", "InputTransformer"}.isdisjoint(target)
+
+
+@pytest.mark.parametrize(
+    "event_source",
+    [
+        HealthOmicsRuns(enabled=False),
+        WorkflowRunCrates(enabled=False),
+        ObjectsReady(on_bus(), enabled=False),
+        CustomEvents({"source": ["x"]}, enabled=False),
+    ],
+)
+def test_disabled_rules_fail_if_they_are_gone_or_send(event_source: EventSource) -> None:
+    assert rule_of(event_source)["State"] == "DISABLED"
+
+
+def test_rules_fail_if_an_undelivered_event_is_lost() -> None:
+    stack = make_stack()
+    add_engine(stack, event_sources=[HealthOmicsRuns()])
+    template = template_of(stack)
+    (target,) = properties_of(template, "AWS::Events::Rule")["Targets"]
+    (queue,) = find(template, "AWS::SQS::Queue", like="PackagerQueue")
+    (dead_letters,) = find(template, "AWS::SQS::Queue", like="DeadLetter")
+    assert target["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [dead_letters, "Arn"]}}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"source": ["lab"], "detail-type": ["run done"], "detail": {"ok": [True]}},
+        events.EventPattern(source=["lab"], detail_type=["run done"], detail={"ok": [True]}),
+    ],
+)
+def test_custom_events_fail_if_the_pattern_is_not_kept(pattern: Any) -> None:
+    assert rule_of(CustomEvents(pattern))["EventPattern"] == {
+        "source": ["lab"],
+        "detail-type": ["run done"],
+        "detail": {"ok": [True]},
+    }
+
+
+def test_custom_events_fail_if_cdks_matchers_cannot_be_used() -> None:
+    pattern = events.EventPattern(
+        source=events.Match.prefix("lab."), detail={"size": events.Match.greater_than(0)}
+    )
+    assert rule_of(CustomEvents(pattern))["EventPattern"] == {
+        "source": [{"prefix": "lab."}],
+        "detail": {"size": [{"numeric": [">", 0]}]},
+    }
+
+
+def test_custom_events_fail_if_the_message_is_not_made_of_the_event() -> None:
+    message = events.RuleTargetInput.from_object(
+        {
+            "source_prefix": events.EventField.from_path("$.detail.folder"),
+            "commit_message": f"Run {events.EventField.from_path('$.detail.run')}",
+        }
+    )
+    (target,) = rule_of(CustomEvents({"source": ["lab"]}, message=message))["Targets"]
+    assert target["InputTransformer"] == {
+        "InputPathsMap": {"detail-folder": "$.detail.folder", "detail-run": "$.detail.run"},
+        "InputTemplate": '{"source_prefix":<detail-folder>,"commit_message":"Run <detail-run>"}',
+    }
+
+
+def test_custom_events_fail_if_a_constant_message_is_lost() -> None:
+    message = events.RuleTargetInput.from_object({"source_prefix": "s3://raw/nightly/"})
+    (target,) = rule_of(CustomEvents({"source": ["lab"]}, message=message))["Targets"]
+    assert target["Input"] == '{"source_prefix":"s3://raw/nightly/"}'
+
+
+def test_custom_events_fail_if_a_part_of_the_event_cannot_be_sent() -> None:
+    message = events.RuleTargetInput.from_event_path("$.detail")
+    (target,) = rule_of(CustomEvents({"source": ["lab"]}, message=message))["Targets"]
+    assert target["InputPath"] == "$.detail"
+
+
+@pytest.mark.parametrize("pattern", [{}, events.EventPattern()])
+def test_custom_events_fail_if_the_pattern_is_empty(pattern: Any) -> None:
+    with pytest.raises(ValueError, match="pattern is empty"):
+        CustomEvents(pattern)
+
+
+def test_event_sources_fail_if_a_second_of_a_kind_silently_replaces_the_first() -> None:
+    with pytest.raises(ValueError, match=r"Stack/Engine has 'CustomEvents' already.*construct_id"):
+        add_engine(
+            make_stack(),
+            event_sources=[CustomEvents({"source": ["a"]}), CustomEvents({"source": ["b"]})],
+        )
+
+
+def test_event_sources_fail_if_a_second_of_a_kind_cannot_be_named() -> None:
+    stack = make_stack()
+    add_engine(
+        stack,
+        event_sources=[
+            CustomEvents({"source": ["a"]}),
+            CustomEvents({"source": ["b"]}, construct_id="Nightly"),
+        ],
+    )
+    assert len(find(template_of(stack), "AWS::Events::Rule")) == 2
+
+
+def test_event_sources_fail_if_they_cannot_be_added_later() -> None:
+    stack = make_stack()
+    add_engine(stack).add_event_source(HealthOmicsRuns())
+    assert len(find(template_of(stack), "AWS::Events::Rule")) == 1
+
+
+def test_event_sources_fail_if_nobody_else_can_write_one() -> None:
+    class Nightly:
+        def bind(self, engine: PackagingEngine) -> None:
+            engine.add_rule(
+                "Nightly", pattern={"source": ["aws.scheduler"]}, description="Every night"
+            )
+
+    assert rule_of(Nightly())["Description"] == "Every night"
