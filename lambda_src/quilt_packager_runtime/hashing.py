@@ -169,15 +169,15 @@ class _ObjectHasher:
         for algorithm in self._algorithms:
             part_sizes = None
             if needs_part_sizes(algorithm, found.size_bytes, head.stored):
-                part_sizes = await self._part_sizes(uri)
+                part_sizes = await self._part_sizes(uri, found)
             checksum = from_stored(algorithm, found.size_bytes, head.stored, part_sizes)
             if checksum is not None:
                 return checksum
         return None
 
-    async def _part_sizes(self, uri: S3Uri) -> list[int] | None:
+    async def _part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
         try:
-            return await self._s3.get_part_sizes_bytes(uri)
+            return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
         except AccessDenied:
             return None  # the bytes may be readable all the same
 

@@ -23,6 +23,7 @@ from quilt_packager_runtime.errors import (
     InvalidRange,
     NoSuchKey,
     PackagerError,
+    PreconditionFailed,
     S3Error,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
@@ -201,8 +202,12 @@ class S3:
                     raise
             return None
 
-    async def get_part_sizes_bytes(self, uri: S3Uri) -> list[int]:
+    async def get_part_sizes_bytes(self, uri: S3Uri, *, if_match: str | None = None) -> list[int]:
         """Ask for the sizes of the parts that an object was uploaded in, in order.
+
+        Args:
+            uri: The object, or its version.
+            if_match: The ETag that it must still have.
 
         Returns:
             Empty where S3 does not know them (any more).
@@ -211,7 +216,7 @@ class S3:
         marker = "0"
         while True:
             headers = [
-                ("x-amz-object-attributes", "ObjectParts"),
+                ("x-amz-object-attributes", "ETag,ObjectParts"),
                 ("x-amz-max-parts", "1000"),
                 ("x-amz-part-number-marker", marker),
             ]
@@ -224,7 +229,15 @@ class S3:
                     headers=headers,
                 )
             )
-            parts = _xml(response, uri).find("{*}ObjectParts")
+            attributes = _xml(response, uri)
+            # S3 takes no condition here; it leaves the quotes out.
+            if if_match not in {None, f'"{attributes.findtext("{*}ETag")}"'}:
+                raise PreconditionFailed(
+                    f"{uri} is another object by now.",
+                    why="Its ETag is not the one that it had.",
+                    remedy="The job is retried by itself.",
+                )
+            parts = attributes.find("{*}ObjectParts")
             if parts is None:
                 return sizes
             sizes += [int(part.findtext("{*}Size", "-1")) for part in parts.findall("{*}Part")]
