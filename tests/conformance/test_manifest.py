@@ -15,7 +15,11 @@ from quilt_packager_runtime.objects import Checksum, Entry, S3Uri
 characters = st.sampled_from("\x01\n\"\\/ #?%+\x7f\x80ä\u0301\u2028\ufeff\U0001f9ec'<&") | (
     st.characters(exclude_categories=["Cs"])
 )
-components = st.text(characters, min_size=1, max_size=8).map(lambda text: text.replace("/", "_"))
+components = (
+    st.text(characters, min_size=1, max_size=8)
+    .map(lambda text: text.replace("/", "_"))
+    .filter(lambda text: text not in {".", ".."})
+)
 logical_keys = st.lists(components, min_size=1, max_size=4).map("/".join)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
