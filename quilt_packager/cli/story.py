@@ -1,5 +1,7 @@
 """What happens in the demo once the app is deployed, and how it is told."""
 
+import json
+
 from quilt_packager_runtime.outcomes import Result
 
 from quilt_packager.cli import formats
@@ -33,8 +35,8 @@ VAIN_MESSAGE = {"source_prefix": f"s3://{BUCKET}/not/uploaded/yet/"}
 
 PACKAGES = {
     "nextflow/rnaseq-7": "its RO-Crate arrived in the bucket",
-    "omics/3395667": "HealthOmics told that the run is complete",
-    "plates/plate-0093": "EDP told that the folder is complete",
+    "omics/3395667": "HealthOmics said that the run is complete",
+    "plates/plate-0093": "EDP said that the folder is complete",
     MESSAGE_NAME: "a message asked for it",
 }
 """The packages that appear, and why."""
@@ -95,10 +97,12 @@ def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPacka
         )
     terminal.write()
     write_success(terminal, outcome, seconds=outcome.seconds)
+    metadata = [("metadata", json.dumps(package.metadata))] if package.metadata else []
     terminal.fields(
         [
             ("because", PACKAGES[package.name]),
-            ("quilt3", "opened it; every byte and the top hash are verified"),
+            *metadata,
+            ("quilt3", "opened it, and verified the top hash and every byte"),
         ]
     )
     terminal.table(

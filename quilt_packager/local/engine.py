@@ -45,14 +45,14 @@ class ReadPackage(msgspec.Struct, frozen=True):
     Attributes:
         name: The package's name.
         top_hash: The revision's hash, as quilt3 computes it.
-        metadata: The package's metadata.
+        metadata: The package's metadata, if it has any.
         entries: Logical key, size in bytes and hash of each entry.
         verified: The bytes of all entries have the sizes and hashes that the package says.
     """
 
     name: str
     top_hash: str
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] | None
     entries: list[tuple[str, int, str]]
     verified: bool
 
