@@ -179,14 +179,16 @@ def describe_flags() -> dict[str, tuple[str, object]]:
     return {
         PREFIX + field.name: (
             _description(field),
-            msgspec.to_builtins(getattr(DEFAULTS, field.name)),
+            json.loads(msgspec.json.encode(getattr(DEFAULTS, field.name))),
         )
         for field in msgspec.structs.fields(ContextFlags)
     }
 
 
 def _structured(value: object, default: object) -> object:
-    """Read the text of a list or an object: JSON, or words between commas."""
+    """Read the text of a list or an object: JSON, or words between commas. `false` is no name."""
+    if default == "" and value in (False, "false"):
+        return default
     if not isinstance(value, str) or not isinstance(default, tuple | dict):
         return value
     if value.startswith(("[", "{")):

@@ -41,8 +41,7 @@ def make_flagged_stack(app: App | None = None, **flags: Any) -> PackagingEngineS
 
 
 def template_of(stack: Stack) -> JsonObject:
-    template: JsonObject = Template.from_stack(stack).to_json()
-    return template
+    return dict(Template.from_stack(stack).to_json())
 
 
 def find(template: JsonObject, resource_type: str, *, like: str = "") -> dict[str, JsonObject]:

@@ -1,0 +1,68 @@
+"""Stacks that stand for the ways to use the library: each has a snapshot, and cdk-nag sees it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+
+from quilt_packager import CustomEvents, HealthOmicsRuns, ObjectsReady, WorkflowRunCrates
+from tests.constructs.templates import add_engine, make_flagged_stack
+
+RULES = Path(__file__).with_name("custom_rules.json")
+
+
+def defaults(app: App) -> Stack:
+    """What `cdk deploy` makes of `cdk.json` as it is."""
+    return make_flagged_stack(app)
+
+
+def existing_buckets(app: App) -> Stack:
+    """All of the flags that name what exists already."""
+    key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    return make_flagged_stack(
+        app,
+        source_buckets=("raw", "runs"),
+        registry_buckets=("registry",),
+        bucket_keys={"raw": key},
+        omics=False,
+        edp="edp-bus",
+        custom=str(RULES),
+        architecture="x86_64",
+    )
+
+
+def construct(app: App) -> Stack:
+    """An engine in an app of one's own, with keys everywhere and every event source."""
+    stack = Stack(app, "Stack")
+    data = s3.Bucket(
+        stack,
+        "Data",
+        encryption_key=kms.Key(stack, "DataKey", enable_key_rotation=True),
+        enforce_ssl=True,
+        server_access_logs_prefix="logs/",
+    )
+    add_engine(
+        stack,
+        source_buckets=[data],
+        registry_buckets=[data],
+        queue_encryption_key=kms.Key(stack, "QueueKey", enable_key_rotation=True),
+        tracing=lambda_.Tracing.ACTIVE,
+        timeout=Duration.minutes(5),
+        engine_name="lab",
+        event_sources=[
+            HealthOmicsRuns(),
+            WorkflowRunCrates(),
+            ObjectsReady(events.EventBus(stack, "Bus")),
+            CustomEvents(events.EventPattern(source=["lab"])),
+        ],
+    )
+    return stack
+
+
+PRESETS: dict[str, Callable[[App], Stack]] = {
+    preset.__name__: preset for preset in (defaults, existing_buckets, construct)
+}

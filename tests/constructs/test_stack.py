@@ -1,0 +1,220 @@
+"""The stack made of context flags: its buckets, rules, outputs and names."""
+
+import json
+from pathlib import Path
+
+import pytest
+from aws_cdk import App
+
+from quilt_packager import ContextError, PackagingEngineStack
+from tests.constructs.templates import (
+    JsonObject,
+    arn,
+    assert_protected,
+    find,
+    make_flagged_stack,
+    permissions_of,
+    placeholder_code,
+    properties_of,
+    template_of,
+)
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567"
+
+
+@pytest.fixture(scope="module")
+def template() -> JsonObject:
+    return template_of(make_flagged_stack())
+
+
+def rule(template: JsonObject, name: str) -> JsonObject:
+    return properties_of(template, "AWS::Events::Rule", like=name)
+
+
+def environment(template: JsonObject) -> JsonObject:
+    variables: JsonObject = properties_of(template, "AWS::Lambda::Function")["Environment"]
+    return variables["Variables"]  # type: ignore[no-any-return]
+
+
+def test_outputs_fail_if_not_exactly_these(template: JsonObject) -> None:
+    assert {name: output["Value"] for name, output in template["Outputs"].items()} == {
+        "PackagerQueueArn": {"Fn::GetAtt": ["PackagerQueue", "Arn"]},
+        "PackagerQueueUrl": {"Ref": "PackagerQueue"},
+        "PackagerDeadLetterQueueUrl": {"Ref": "PackagerDeadLetterQueue"},
+    }
+
+
+def test_queue_fails_if_cloudformation_cannot_name_it_as_documented(template: JsonObject) -> None:
+    # CloudFormation makes the name of the stack's, the logical id, and a random part.
+    assert "PackagerQueue" in find(template, "AWS::SQS::Queue")
+    assert "QueueName" not in template["Resources"]["PackagerQueue"]["Properties"]
+
+
+def test_stack_name_fails_if_it_is_not_the_flags() -> None:
+    assert make_flagged_stack().stack_name == "quilt-packager"
+    stack = make_flagged_stack(stack_name="lab-packages")
+    assert stack.stack_name == "lab-packages"
+    log_group = properties_of(template_of(stack), "AWS::Logs::LogGroup")
+    assert log_group["LogGroupName"] == "/quilt/lab-packages/PackagerLambda"
+
+
+def test_own_bucket_fails_if_it_is_not_source_and_registry(template: JsonObject) -> None:
+    (own,) = find(template, "AWS::S3::Bucket", like="Bucket8")
+    assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == {"Ref": own}
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == {"Ref": own}
+
+
+def test_own_bucket_fails_if_not_versioned_and_telling_eventbridge(template: JsonObject) -> None:
+    bucket = properties_of(template, "AWS::S3::Bucket", like="Bucket8")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["NotificationConfiguration"] == {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }
+
+
+def test_own_bucket_fails_if_data_can_be_lost_with_the_stack(template: JsonObject) -> None:
+    (bucket,) = find(template, "AWS::S3::Bucket", like="Bucket8").values()
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+
+
+def test_own_bucket_fails_if_not_protected(template: JsonObject) -> None:
+    assert_protected(template, *find(template, "AWS::S3::Bucket", like="Bucket8"))
+
+
+def test_own_bucket_fails_if_it_brings_helper_functions(template: JsonObject) -> None:
+    assert len(find(template, "AWS::Lambda::Function")) == 1
+
+
+def test_existing_buckets_fail_if_the_stack_makes_one_too() -> None:
+    stack = make_flagged_stack(source_buckets=("raw", "runs"), registry_buckets=("reg",))
+    template = template_of(stack)
+    assert stack.bucket is None
+    assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == "raw,runs"
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "reg"
+    assert list(find(template, "AWS::S3::Bucket")) == list(
+        find(template, "AWS::S3::Bucket", like="Scratch")
+    )
+
+
+def test_existing_sources_fail_if_not_registries_where_none_is_named() -> None:
+    template = template_of(make_flagged_stack(source_buckets=("raw",)))
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "raw"
+
+
+def test_existing_registries_fail_if_the_own_bucket_is_not_one_too() -> None:
+    template = template_of(make_flagged_stack(registry_buckets=("reg",)))
+    (own,) = find(template, "AWS::S3::Bucket", like="Bucket8")
+    assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == {"Ref": own}
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == {
+        "Fn::Join": ["", [{"Ref": own}, ",reg"]]
+    }
+
+
+def test_bucket_keys_fail_if_the_function_may_not_use_them() -> None:
+    template = template_of(make_flagged_stack(source_buckets=("raw",), bucket_keys={"raw": KEY}))
+    assert permissions_of(template)["DecryptSources"]["Resource"] == KEY
+    assert permissions_of(template)["EncryptRegistries"]["Resource"] == KEY
+
+
+def test_existing_buckets_fail_if_a_bucket_in_both_roles_is_imported_twice() -> None:
+    stack = make_flagged_stack(source_buckets=("raw",), registry_buckets=("raw",))
+    assert permissions_of(template_of(stack))["ListSources"]["Resource"] == arn("raw")
+
+
+def test_rules_fail_if_not_those_of_the_default_flags(template: JsonObject) -> None:
+    rules = {
+        each["Properties"]["Description"]: each["Properties"]["State"]
+        for each in find(template, "AWS::Events::Rule").values()
+    }
+    assert rules == {
+        "HealthOmics runs that are COMPLETED": "ENABLED",
+        "Workflow Run RO-Crates that are written": "ENABLED",
+    }
+
+
+def test_omics_false_fails_if_the_rule_is_gone_or_enabled() -> None:
+    template = template_of(make_flagged_stack(omics=False))
+    assert rule(template, "HealthOmicsRuns")["State"] == "DISABLED"
+
+
+def test_wrroc_false_fails_if_the_rule_is_gone_or_enabled() -> None:
+    template = template_of(make_flagged_stack(wrroc=False))
+    assert rule(template, "WorkflowRunCrates")["State"] == "DISABLED"
+
+
+def test_omics_statuses_fail_if_they_do_not_reach_the_rule() -> None:
+    template = template_of(make_flagged_stack(omics_statuses=("FAILED",)))
+    assert rule(template, "HealthOmicsRuns")["EventPattern"]["detail"] == {"status": ["FAILED"]}
+
+
+def test_edp_fails_if_its_rule_is_not_on_its_bus() -> None:
+    template = template_of(make_flagged_stack(edp="edp-bus"))
+    assert rule(template, "ObjectsReady")["EventBusName"] == "edp-bus"
+
+
+def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    rules: list[JsonObject] = [
+        {
+            "id": "Sequencer",
+            "pattern": {"source": ["lab.sequencer"], "detail-type": ["run done"]},
+            "message": {
+                "source_prefix": "s3://raw/<$.detail.folder>/",
+                "metadata": {"run": "<$.detail.run>", "tags": ["a", "<$.id>"], "lane": 1},
+            },
+            "event_bus": "lab",
+            "enabled": False,
+        },
+        {"id": "Whole", "pattern": {"source": ["aws.omics"]}},
+    ]
+    path.write_text(json.dumps(rules), "utf-8")
+    template = template_of(make_flagged_stack(custom=str(path)))
+    sequencer, whole = rule(template, "Sequencer"), rule(template, "Whole")
+    assert sequencer["EventPattern"] == rules[0]["pattern"]
+    assert sequencer["EventBusName"] == "lab"
+    assert sequencer["State"] == "DISABLED"
+    assert sequencer["Targets"][0]["InputTransformer"]["InputTemplate"] == (
+        '{"source_prefix":"s3://raw/<detail-folder>/",'
+        '"metadata":{"run":<detail-run>,"tags":["a",<id>],"lane":1}}'
+    )
+    assert "InputTransformer" not in whole["Targets"][0]
+
+
+def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
+    template = template_of(
+        make_flagged_stack(
+            memory_size=1024,
+            timeout=60,
+            ephemeral_storage_size=512,
+            max_concurrency=2,
+            architecture="x86_64",
+        )
+    )
+    function = properties_of(template, "AWS::Lambda::Function")
+    assert function["MemorySize"] == 1024
+    assert function["Timeout"] == 60
+    assert function["EphemeralStorage"] == {"Size": 512}
+    assert function["Architectures"] == ["x86_64"]
+    mapping = properties_of(template, "AWS::Lambda::EventSourceMapping")
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_context_fails_if_it_is_not_read() -> None:
+    app = App(context={"quilt:omics": "false"})
+    template = template_of(PackagingEngineStack(app, "Stack", code=placeholder_code()))
+    assert rule(template, "HealthOmicsRuns")["State"] == "DISABLED"
+
+
+def test_context_fails_if_bad_flags_make_a_stack() -> None:
+    app = App(context={"quilt:omics": "maybe", "@aws-cdk/core:enablePartitionLiterals": True})
+    with pytest.raises(ContextError, match="quilt:omics"):
+        PackagingEngineStack(app, "Stack", code=placeholder_code())
+
+
+def test_stack_options_fail_if_they_are_lost() -> None:
+    app = App()
+    stack = PackagingEngineStack(
+        app, "Stack", code=placeholder_code(), description="Packages", termination_protection=True
+    )
+    assert stack.termination_protection
+    assert template_of(stack)["Description"] == "Packages"
