@@ -14,10 +14,10 @@ from quilt_packager.local.engine import (
     EDP_BUS,
     DeployedEngine,
     LoggedOutcome,
-    ReadPackage,
 )
 from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import ACCOUNT, REGION
+from quilt_packager.local.reading import ReadPackage, read_packages
 
 NEXTFLOW_RUN = samples.nextflow_run("nextflow/rnaseq-7/")
 HEALTH_OMICS_RUN = samples.health_omics_run("omics/3395667/")
@@ -59,7 +59,7 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
     with step(terminal, "Wait for the packages"):
         outcomes = engine.wait_for_outcomes(names, Result.CREATED)
     with step(terminal, "Open and verify them with quilt3"):
-        packages = engine.read_with_quilt3(names)
+        packages = read_packages(BUCKET, names, engine.directory / "quilt3")
     for outcome, package in zip(outcomes, packages, strict=True):
         _show_package(terminal, outcome, package)
     _send_again(terminal, engine)

@@ -1,13 +1,11 @@
 """The app, deployed to an embedded AWS: what one can do to it and see of it from outside."""
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import boto3
 import msgspec
@@ -26,6 +24,15 @@ EDP_BUS = "edp"
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
+APP = """
+from aws_cdk import App
+from quilt_packager import PackagingEngineStack
+app = App()
+PackagingEngineStack(app, "PackagingEngine")
+app.synth()
+"""
+"""What `app.py` does, for those who have the wheel alone."""
+
 _T = TypeVar("_T")
 
 
@@ -37,24 +44,6 @@ class LoggedOutcome(Outcome, frozen=True, kw_only=True):
     """
 
     seconds: float
-
-
-class ReadPackage(msgspec.Struct, frozen=True):
-    """A package as quilt3 sees it.
-
-    Attributes:
-        name: The package's name.
-        top_hash: The revision's hash, as quilt3 computes it.
-        metadata: The package's metadata, if it has any.
-        entries: Logical key, size in bytes and hash of each entry.
-        verified: The bytes of all entries have the sizes and hashes that the package says.
-    """
-
-    name: str
-    top_hash: str
-    metadata: dict[str, Any] | None
-    entries: list[tuple[str, int, str]]
-    verified: bool
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -81,6 +70,7 @@ class DeployedEngine:
         directory: For files. Not removed.
 
     Attributes:
+        directory: As given.
         stack_name: The stack's name.
         queue_url: Where messages go.
         dead_letter_queue_url: Where rejected messages go.
@@ -93,7 +83,7 @@ class DeployedEngine:
         self.queue_url = ""
         self.dead_letter_queue_url = ""
         self._aws = aws
-        self._directory = directory
+        self.directory = directory
         self._s3 = boto3.client("s3")
         self._sqs = boto3.client("sqs")
         self._events = boto3.client("events")
@@ -122,7 +112,7 @@ class DeployedEngine:
         Raises:
             LocalError: It failed.
         """
-        app, directory = find_app(self._directory)
+        app, directory = find_app(self.directory)
         outputs = cdk.deploy(
             app,
             directory=directory,
@@ -226,40 +216,6 @@ class DeployedEngine:
 
         return self._wait_for(find, "a message in the dead-letter queue")
 
-    def read_with_quilt3(self, names: Sequence[str]) -> list[ReadPackage]:
-        """Open packages with quilt3, which knows neither us nor the user's settings.
-
-        Args:
-            names: The packages' names.
-
-        Raises:
-            LocalError: quilt3 could not read them.
-        """
-        home = self._directory / "quilt3-home"
-        home.mkdir(exist_ok=True)
-        result = subprocess.run(
-            [sys.executable, "-m", "quilt_packager.local.quilt3_reader", BUCKET, *names],
-            env=os.environ
-            | {
-                "HOME": str(home),
-                "XDG_DATA_HOME": str(home / "data"),
-                "XDG_CACHE_HOME": str(home / "cache"),
-                "QUILT_DISABLE_USAGE_METRICS": "true",
-                "QUILT_MINIMIZE_STDOUT": "true",
-            },
-            capture_output=True,
-            check=False,
-        )
-        if result.returncode:
-            raise LocalError(
-                "quilt3 could not read the packages.",
-                why=f"It ended with status {result.returncode}.",
-                remedy="Its last lines, above, tell more.",
-                log=result.stderr.decode(errors="replace"),
-            )
-        lines = result.stdout.splitlines()
-        return [msgspec.json.decode(line, type=ReadPackage) for line in lines]
-
     def _outcomes(self) -> Iterator[LoggedOutcome]:
         for line in self._log_lines():
             # Lambda's own lines stand between those of the jobs.
@@ -303,4 +259,4 @@ def find_app(directory: Path) -> tuple[list[str], Path]:
     checkout = Path(quilt_packager.__file__).parents[1]
     if (checkout / "cdk.json").is_file() and (checkout / "app.py").is_file():
         return [sys.executable, "app.py"], checkout
-    return [sys.executable, "-m", "quilt_packager.stack"], directory
+    return [sys.executable, "-c", APP], directory

@@ -1,0 +1,66 @@
+"""Packages as quilt3 sees them, with neither the user's settings nor ours in the way."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quilt_packager.local.errors import LocalError
+
+
+class ReadPackage(msgspec.Struct, frozen=True):
+    """A package as quilt3 sees it.
+
+    Attributes:
+        name: The package's name.
+        top_hash: The revision's hash, as quilt3 computes it.
+        metadata: The package's metadata, if it has any.
+        entries: Logical key, size in bytes and hash of each entry.
+        verified: The bytes of all entries have the sizes and hashes that the package says.
+    """
+
+    name: str
+    top_hash: str
+    metadata: dict[str, Any] | None
+    entries: list[tuple[str, int, str]]
+    verified: bool
+
+
+def read_packages(registry: str, names: Sequence[str], home: Path) -> list[ReadPackage]:
+    """Open packages with quilt3, fetch their files, and verify them.
+
+    Args:
+        registry: The registry's bucket, in the AWS of this process's environment.
+        names: The packages' names.
+        home: A folder for what quilt3 keeps, in place of the user's.
+
+    Raises:
+        LocalError: quilt3 could not read them.
+    """
+    home.mkdir(exist_ok=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "quilt_packager.local.quilt3_reader", registry, *names],
+        env=os.environ
+        | {
+            "HOME": str(home),
+            "XDG_DATA_HOME": str(home / "data"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "QUILT_DISABLE_USAGE_METRICS": "true",
+            "QUILT_MINIMIZE_STDOUT": "true",
+        },
+        capture_output=True,
+        check=False,
+    )
+    if result.returncode:
+        raise LocalError(
+            "quilt3 could not read the packages.",
+            why=f"It ended with status {result.returncode}.",
+            remedy="Its last lines, above, tell more.",
+            log=result.stderr.decode(errors="replace"),
+        )
+    lines = result.stdout.splitlines()
+    return [msgspec.json.decode(line, type=ReadPackage) for line in lines]
