@@ -106,9 +106,9 @@ async def _attempt(
         package_name=request.package_name,
         message=request.commit_message,
         metadata=metadata,
-        entries=[
+        entries=(
             (found.key.removeprefix(request.source.prefix), found.size_bytes) for found in objects
-        ],
+        ),
     )
     on_progress("checksums", 0, len(objects))
     hashed = await hash_objects(
