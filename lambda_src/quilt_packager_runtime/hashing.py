@@ -7,9 +7,8 @@ each request is bound to the version or ETag that was listed.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -24,6 +23,7 @@ from quilt_packager_runtime.checksums import (
     from_stored,
     needs_part_sizes,
 )
+from quilt_packager_runtime.concurrency import ByteBudget, for_each
 from quilt_packager_runtime.errors import (
     MAX_NAMED,
     AccessDenied,
@@ -59,7 +59,6 @@ PARTS_IN_FLIGHT = 32
 MAX_COPY_PART_BYTES = 5 * 1024**3
 SCRATCH_PREFIX = "hash/"
 
-Item = TypeVar("Item")
 logger = logging.getLogger(__name__)
 
 
@@ -126,7 +125,7 @@ async def hash_objects(
                 raise _unreadable_error(finding.kind, keys) from None
         on_progress(len(checksums))
 
-    await _for_each(enumerate(objects), hash_one, at_once=settings.max_requests_in_flight)
+    await for_each(enumerate(objects), hash_one, at_once=settings.max_requests_in_flight)
     for kind, keys in unreadable.items():
         raise _unreadable_error(kind, keys)
     return Hashed(
@@ -144,7 +143,7 @@ class _ObjectHasher:
         self._bucket = bucket
         self._scratch_bucket = settings.scratch_bucket
         self._algorithms = settings.checksum_algorithms
-        self._budget = _ByteBudget(READ_BUDGET_BYTES)
+        self._budget = ByteBudget(READ_BUDGET_BYTES)
         self.computed = 0
 
     async def checksum_of(self, found: SourceObject) -> Checksum:
@@ -227,7 +226,7 @@ class _ObjectHasher:
             numbered = enumerate(chunks, start=1)
             await copy(next(numbered))  # whether S3 gives a checksum shows at the first
             if digests:
-                await _for_each(numbered, copy, at_once=PARTS_IN_FLIGHT)
+                await for_each(numbered, copy, at_once=PARTS_IN_FLIGHT)
         if len(digests) < len(chunks):
             return None
         return [digests[number] for number in sorted(digests)]
@@ -271,47 +270,8 @@ class _ObjectHasher:
                         await asyncio.to_thread(hasher.update, body.data)
             digests[first_byte] = hasher.digest()
 
-        await _for_each(chunk_ranges(found.size_bytes), read_chunk, at_once=PARTS_IN_FLIGHT)
+        await for_each(chunk_ranges(found.size_bytes), read_chunk, at_once=PARTS_IN_FLIGHT)
         return [digests[first_byte] for first_byte in sorted(digests)]
-
-
-class _ByteBudget:
-    """Lets so many bytes be held at a time."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._free_bytes = size_bytes
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def hold(self, size_bytes: int) -> AsyncIterator[None]:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free_bytes >= size_bytes)
-            self._free_bytes -= size_bytes
-        try:
-            yield
-        finally:
-            self._free_bytes += size_bytes
-            async with self._changed:
-                self._changed.notify_all()
-
-
-async def _for_each(
-    items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, at_once: int
-) -> None:
-    """Work on items, so many at once; the first failure cancels the rest and is raised."""
-    shared = iter(items)
-
-    async def worker(first: Item) -> None:
-        await work(first)
-        for item in shared:
-            await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _, first in zip(range(at_once), shared, strict=False):
-                workers.create_task(worker(first))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
 
 
 def _changed(uri: S3Uri) -> SourceChanged:

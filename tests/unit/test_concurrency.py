@@ -1,0 +1,155 @@
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from quilt_packager_runtime.concurrency import UNIT_BYTES, ByteBudget, for_each
+
+
+class TestForEach:
+    async def test_works_on_each_item_once(self) -> None:
+        done: list[int] = []
+
+        async def work(item: int) -> None:
+            await asyncio.sleep(0)
+            done.append(item)
+
+        await for_each(range(10), work, at_once=3)
+        assert sorted(done) == list(range(10))
+
+    async def test_works_on_so_many_at_once(self) -> None:
+        running, most = 0, 0
+
+        async def work(_: int) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+        await for_each(range(10), work, at_once=3)
+        assert most == 3
+
+    async def test_takes_no_item_before_its_time(self) -> None:
+        taken: list[int] = []
+
+        def items() -> Iterator[int]:
+            for item in range(10):
+                taken.append(item)
+                yield item
+
+        async def work(_: int) -> None:
+            await asyncio.Event().wait()
+
+        job = asyncio.create_task(for_each(items(), work, at_once=3))
+        await asyncio.sleep(0)
+        assert taken == [0, 1, 2]
+        job.cancel()
+
+    async def test_does_nothing_without_items(self) -> None:
+        async def work(_: int) -> None:
+            raise AssertionError
+
+        await for_each([], work, at_once=3)
+
+    async def test_raises_the_first_failure_with_its_cause(self) -> None:
+        cause = KeyError("cause")
+
+        async def work(item: int) -> None:
+            raise ValueError(item) from cause
+
+        with pytest.raises(ValueError, match="0") as failure:
+            await for_each(range(10), work, at_once=3)
+        assert failure.value.__cause__ is cause
+
+    async def test_cancels_the_rest_after_a_failure(self) -> None:
+        started: list[int] = []
+        cancelled: list[int] = []
+
+        async def work(item: int) -> None:
+            started.append(item)
+            if item == 2:
+                raise ValueError(item)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(item)
+                raise
+
+        with pytest.raises(ValueError, match="2"):
+            await for_each(range(10), work, at_once=3)
+        assert started == [0, 1, 2]
+        assert sorted(cancelled) == [0, 1]
+
+    async def test_is_cancelled_with_all_its_work(self) -> None:
+        cancelled: list[int] = []
+
+        async def work(item: int) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(item)
+
+        job = asyncio.create_task(for_each(range(10), work, at_once=3))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        assert sorted(cancelled) == [0, 1, 2]
+
+
+class TestByteBudget:
+    async def hold(self, budget: ByteBudget, size_bytes: int, release: asyncio.Event) -> None:
+        async with budget.hold(size_bytes):
+            await release.wait()
+
+    async def test_never_lets_more_be_held(self) -> None:
+        budget = ByteBudget(8 * UNIT_BYTES)
+        held_bytes, most_bytes = 0, 0
+
+        async def hold(size_bytes: int) -> None:
+            nonlocal held_bytes, most_bytes
+            async with budget.hold(size_bytes):
+                held_bytes += size_bytes
+                most_bytes = max(most_bytes, held_bytes)
+                await asyncio.sleep(0)
+                held_bytes -= size_bytes
+
+        sizes = [1 + n * UNIT_BYTES // 3 for n in range(20)] * 3
+        await asyncio.gather(*[hold(size_bytes) for size_bytes in sizes])
+        assert 6 * UNIT_BYTES < most_bytes <= 8 * UNIT_BYTES
+
+    async def test_many_small_ones_do_not_starve_a_large_one(self) -> None:
+        budget = ByteBudget(2 * UNIT_BYTES)
+        served: list[int] = []
+
+        async def hold(size_bytes: int) -> None:
+            async with budget.hold(size_bytes):
+                await asyncio.sleep(0)
+                served.append(size_bytes)
+
+        sizes = [1, 1, 2 * UNIT_BYTES, 1, 1, 1]
+        await asyncio.gather(*[hold(size_bytes) for size_bytes in sizes])
+        assert served == sizes
+
+    async def test_a_cancelled_wait_holds_nothing(self) -> None:
+        budget = ByteBudget(2 * UNIT_BYTES)
+        release = asyncio.Event()
+        first = asyncio.create_task(self.hold(budget, UNIT_BYTES, release))
+        waiting = asyncio.create_task(self.hold(budget, 2 * UNIT_BYTES, release))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        release.set()
+        await first
+        async with asyncio.timeout(1), budget.hold(2 * UNIT_BYTES):
+            pass
+
+    async def test_a_failure_gives_back_what_was_held(self) -> None:
+        budget = ByteBudget(UNIT_BYTES)
+        with pytest.raises(ValueError, match="failed"):
+            async with budget.hold(UNIT_BYTES):
+                raise ValueError("failed")
+        async with asyncio.timeout(1), budget.hold(UNIT_BYTES):
+            pass
