@@ -90,6 +90,8 @@ class Pattern:
 
     def digest(self, algorithm: str, first: int, size_bytes: int) -> bytes:
         """The digest of a range."""
+        if size_bytes <= CHUNK_BYTES:
+            return checksums.digest(algorithm, (self.read(first, size_bytes),))
         phase = first % len(self._block)
         return _digest_pattern(self._block, algorithm, phase, size_bytes)
 
