@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from awscrt.http import HttpRequest
+from awscrt.s3 import S3Client
 from hypothesis import settings
 from quilt_packager_runtime.s3 import S3
 
@@ -47,13 +49,30 @@ def pytest_configure() -> None:
 
 def _refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "socket.connect" and isinstance(arguments[1], tuple):
-        host = arguments[1][0]
-        try:
-            is_here = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            is_here = host == "localhost"
-        if not is_here:
-            raise PermissionError(f"a test tried to connect to {host}")
+        _check_host(arguments[1][0])
+
+
+def _check_host(host: str) -> None:
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    if not is_here:
+        raise PermissionError(f"a test tried to connect to {host}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_alone() -> Iterator[None]:
+    """Keep awscrt's own sockets, which no audit sees, on this machine."""
+    make_request = S3Client.make_request
+
+    def checked(client: S3Client, *, request: HttpRequest, **options: Any) -> Any:
+        _check_host(request.headers.get("Host").partition(":")[0])
+        return make_request(client, request=request, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Client, "make_request", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

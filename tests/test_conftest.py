@@ -1,0 +1,26 @@
+"""No test can do anything to anybody's AWS account."""
+
+import socket
+
+import boto3
+import pytest
+from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.s3 import S3
+
+from tests.conftest import CREDENTIALS
+
+
+def test_a_test_cannot_connect_to_another_host() -> None:
+    with socket.socket() as connection, pytest.raises(PermissionError, match="192"):
+        connection.connect(("192.0.2.1", 443))
+
+
+async def test_the_runtimes_s3_cannot_either() -> None:
+    with pytest.raises(PermissionError, match="amazonaws"):
+        await S3.from_environment(CREDENTIALS).head_object(S3Uri("raw", "k"))
+
+
+def test_credentials_are_not_the_hosts() -> None:
+    found = boto3.Session().get_credentials()
+    assert found
+    assert found.access_key == CREDENTIALS["AWS_ACCESS_KEY_ID"]
