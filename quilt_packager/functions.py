@@ -17,7 +17,9 @@ PYTHON = lambda_.Runtime(
 )
 
 
-def bundle_code(scope: Construct, architecture: Literal["arm64", "x86_64", "host"]) -> lambda_.Code:
+def bundle_code(
+    scope: Construct, architecture: Literal["arm64", "x86_64", "host"]
+) -> lambda_.AssetCode:
     """Build the runtime's Lambda asset, or take it from the cache.
 
     Args:

