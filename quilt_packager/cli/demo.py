@@ -43,30 +43,34 @@ def demo(
 
     terminal = Terminal()
     started = time.monotonic()
-    with signals.ended_in_order(), contextlib.ExitStack() as cleanup:
-        directory = cleanup.enter_context(private_directory("quilt-packager-demo-"))
-        aws = MiniStack(directory)
-        cdk = Cdk(aws, directory, os.environ)
-        cleanup.callback(aws.stop)
-        # The last to come is the first to run: nothing may disturb the clean-up.
-        cleanup.callback(signals.ignore)
-        with step(terminal, "Start MiniStack, an AWS on this machine") as note:
-            aws.start()
-            note(aws.endpoint_url)
-        with aws.as_only_aws():
-            engine = DeployedEngine(aws, directory)
-            with step(terminal, "Bootstrap the account for the CDK"):
-                cdk.bootstrap()
-            with step(terminal, "Deploy the CDK app") as note:
-                engine.make_room()
-                engine.deploy(cdk)
-                note(f"stack {engine.stack_name}")
-            story.tell(terminal, engine)
-        terminal.write()
-        terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")
-        if keep:
-            _tell_how_to_go_on(terminal, aws, engine)
-            cleanup.pop_all()
+    try:
+        with signals.ended_in_order(), contextlib.ExitStack() as cleanup:
+            directory = cleanup.enter_context(private_directory("quilt-packager-demo-"))
+            aws = MiniStack(directory)
+            cdk = Cdk(aws, directory, os.environ)
+            cleanup.callback(aws.stop)
+            # The last to come is the first to run: nothing may disturb the clean-up.
+            cleanup.callback(signals.ignore)
+            with step(terminal, "Start MiniStack, an AWS on this machine") as note:
+                aws.start()
+                note(aws.endpoint_url)
+            with aws.as_only_aws():
+                engine = DeployedEngine(aws, directory)
+                with step(terminal, "Bootstrap the account for the CDK"):
+                    cdk.bootstrap()
+                with step(terminal, "Deploy the CDK app") as note:
+                    engine.make_room()
+                    engine.deploy(cdk)
+                    note(f"stack {engine.stack_name}")
+                story.tell(terminal, engine)
+            terminal.write()
+            terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")
+            if keep:
+                _tell_how_to_go_on(terminal, aws, engine)
+                cleanup.pop_all()
+    except signals.Ended:
+        terminal.hint("Interrupted. What was started is stopped, and its files are removed.")
+        raise
     return Exit.OK
 
 

@@ -26,7 +26,26 @@ REFUSED_CREDENTIALS = frozenset(
 REFUSED_ACCESS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 UNKNOWN_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
+USAGE = "Usage"
+"""The code of every wrong call of the command."""
+
 SIGN_IN = "Sign in (aws sso login, aws configure), or set AWS_PROFILE."
+
+
+class Misuse(Exception):
+    """A command cannot do what it was asked for.
+
+    Args:
+        happened: What was asked.
+        why: Why that cannot be done.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, happened: str, *, why: str, remedy: str) -> None:
+        super().__init__(happened)
+        self.happened = happened
+        self.why = why
+        self.remedy = remedy
 
 
 class Told(NamedTuple):
@@ -57,13 +76,11 @@ def tell(error: Exception) -> Told:
     """
     code = type(error).__name__
     if isinstance(error, typer.TyperException):
-        return Told(
-            Exit.USAGE,
-            "Usage",
-            error.format_message(),
-            "",
-            "quilt-packager --help, or COMMAND --help",
-        )
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "quilt-packager"
+        return Told(Exit.USAGE, USAGE, error.format_message(), "", f"{command} --help")
+    if isinstance(error, Misuse):
+        return Told(Exit.USAGE, USAGE, error.happened, error.why, error.remedy)
     if isinstance(error, LocalError):
         exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED
         return Told(exit_code, code, error.happened, error.why, error.remedy, error.log)
@@ -98,7 +115,7 @@ def _tell_boto3(error: Exception) -> Told | None:
                 "Neither the environment nor the profile names one.",
                 "Set AWS_REGION, or a region in the profile.",
             )
-        case exceptions.HTTPClientError():
+        case exceptions.HTTPClientError() | exceptions.ConnectionError():
             return Told(
                 Exit.ACCESS,
                 code,

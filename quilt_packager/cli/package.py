@@ -11,6 +11,7 @@ from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.outcomes import Outcome
 
+from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import OF_RESULT, Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.outcomes import write_failure, write_json, write_success
@@ -68,11 +69,15 @@ def read_request(body: str) -> PackageRequest:
 
     Raises:
         Rejected: The message is invalid.
-        BadParameter: It is an event that asks for no package.
+        Misuse: It is an event that asks for no package.
     """
     wanted = parse_message(body)
     if isinstance(wanted, Ignored):
-        raise typer.BadParameter(f"This event asks for no package: {wanted.why}.")
+        raise Misuse(
+            "This message asks for no package.",
+            why=f"{wanted.why[:1].upper()}{wanted.why[1:]}.",
+            remedy="Give a folder, or the JSON of a message.",
+        )
     if isinstance(wanted, OmicsRun):
         from quilt_packager_runtime.handlers.packager import request_for_run
 

@@ -69,7 +69,8 @@ class JobProgress:
         """Leave nothing of the bar behind."""
         self._ended.set()
         self._watcher.join()
-        self._bar.stop()
+        if self._bar.live.is_started:  # or it would end a line that was never begun
+            self._bar.stop()
 
     def __call__(self, phase: str, done: int, total: int | None) -> None:
         """Take note of how far the job is.

