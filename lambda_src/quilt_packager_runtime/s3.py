@@ -4,11 +4,11 @@ awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measure
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 
@@ -394,18 +394,17 @@ class S3:
     ) -> AsyncIterator[ET.Element]:
         """The pages of a listing. One that does not say how it goes on is asked for again."""
         uri = S3Uri(bucket, "")
-        next_query: dict[str, str] | None = query
-        while next_query is not None:
-            query = next_query
+        position: Position | None = ()
+        seen: set[Position] = set()
+        while position is not None:
+            request = Request(
+                operation=operation, method="GET", uri=uri, query=query | dict(position)
+            )
+            seen.add(position)
             for attempt in range(1, PAGE_ATTEMPTS + 1):
                 try:
-                    page = _xml(
-                        await self._send(
-                            Request(operation=operation, method="GET", uri=uri, query=query)
-                        ),
-                        uri,
-                    )
-                    next_query = _next_page(page, query, markers, uri)
+                    page = _xml(await self._send(request), uri)
+                    position = _next_position(page, markers, seen, uri)
                     break
                 except BrokenAnswer:
                     if attempt == PAGE_ATTEMPTS:
@@ -416,23 +415,26 @@ class S3:
 _VERSION_MARKERS = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
 _KEY_MARKERS = {"NextContinuationToken": "continuation-token"}
 
+Position: TypeAlias = tuple[tuple[str, str], ...]
+"""Where a page of a listing begins: the query parameters that say so."""
 
-def _next_page(
-    page: ET.Element, query: dict[str, str], markers: Mapping[str, str], uri: S3Uri
-) -> dict[str, str] | None:
+
+def _next_position(
+    page: ET.Element, markers: Mapping[str, str], seen: Container[Position], uri: S3Uri
+) -> Position | None:
     truncated = page.findtext("{*}IsTruncated")
     if truncated == "false":
         return None
     decode = _decoder(page)
-    found = {
-        parameter: decode(text) if parameter == "key-marker" else text
+    position = tuple(
+        (parameter, decode(text) if parameter == "key-marker" else text)
         for element, parameter in markers.items()
         if (text := page.findtext("{*}" + element))
-    }
-    following = query | found
-    if truncated != "true" or following == query:
+    )
+    # The first position is empty, so a page without any marker is among the seen, too.
+    if truncated != "true" or position in seen:
         raise _broken(uri, "it does not tell where the next page begins")
-    return following
+    return position
 
 
 def _latest_versions(page: ET.Element) -> Iterator[SourceObject]:

@@ -206,19 +206,20 @@ class TestListing:
             await CALLS[operation](s3)
         assert s3_stub.counts[operation] == 1 + PAGE_ATTEMPTS
 
+    @pytest.mark.parametrize("length", [1, 2])
     async def test_never_goes_round_in_circles(
-        self, s3: S3, s3_stub: S3Stub, operation: str
+        self, s3: S3, s3_stub: S3Stub, operation: str, length: int
     ) -> None:
-        first_page: list[bytes] = []
+        pages: list[bytes] = []
 
         def repeat(body: bytes) -> bytes:
-            first_page.append(body)
-            return first_page[0]
+            pages.append(body)
+            return pages[(len(pages) - 1) % length]
 
         s3_stub.on(operation, times=None).rewrite_body(repeat)
         with pytest.raises(BrokenAnswer):
             await CALLS[operation](s3)
-        assert s3_stub.counts[operation] == 1 + PAGE_ATTEMPTS
+        assert s3_stub.counts[operation] == length + PAGE_ATTEMPTS
 
     async def test_a_refusal_midway_is_one(self, s3: S3, s3_stub: S3Stub, operation: str) -> None:
         s3_stub.on(operation, nth=3).answer(403, "AccessDenied")
