@@ -35,7 +35,8 @@ from `tests.s3_stub.process`.
 """
 
 from tests.s3_stub.bodies import Pattern
-from tests.s3_stub.faults import Faults, Held, Pause, Rule
+from tests.s3_stub.faults import Faults, Rule
+from tests.s3_stub.pauses import Held, Pause
 from tests.s3_stub.protocol import Request
 from tests.s3_stub.server import S3Stub
 from tests.s3_stub.store import NULL, Bucket, Store, Versioning
