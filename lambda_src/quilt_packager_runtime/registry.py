@@ -2,7 +2,8 @@
 
 A revision is a manifest, a pointer named by the second of its publication, and `latest`. They are
 written in this order, and with conditions, so that no writer, crash or lost reply can leave a
-pointer to nothing, lose another's pointer, or make `latest` go back to an older state unseen.
+pointer to nothing or overwrite another's, and whoever lost the race for `latest` starts over.
+docs/adr/0020-publish-protocol.md has the reasons.
 """
 
 import logging
@@ -18,24 +19,28 @@ from quilt_packager_runtime.errors import (
     NoSuchKey,
     PreconditionFailed,
 )
-from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.objects import REGISTRY_PREFIX, S3Uri
 from quilt_packager_runtime.s3 import S3
 
-MANIFESTS = ".quilt/packages/"
-NAMED_PACKAGES = ".quilt/named_packages/"
+MANIFESTS = f"{REGISTRY_PREFIX}packages/"
+NAMED_PACKAGES = f"{REGISTRY_PREFIX}named_packages/"
 LATEST = "latest"
+SECOND = re.compile(r"[1-9][0-9]*")
 TOP_HASH = re.compile(rb"[0-9a-f]{64}")
+MAX_POINTER_BYTES = 1024
+"""How much of a pointer is read: anybody may have written it, and 64 bytes are right."""
+
 # Another writer can take each second that we try, or conflict with us, only so often by chance.
 MAX_POINTER_ATTEMPTS = 10
 
 logger = logging.getLogger(__name__)
 
 
-class Latest(msgspec.Struct, frozen=True):
-    """What `latest` said when the job began.
+class Pointer(msgspec.Struct, frozen=True):
+    """What a pointer said when it was read.
 
     Attributes:
-        etag: The pointer's ETag; None where there was none.
+        etag: Its ETag; None where there was none.
         top_hash: The revision it names; None where there was none, or nothing that makes sense.
     """
 
@@ -72,23 +77,17 @@ class Package(msgspec.Struct, frozen=True):
         return S3Uri(self.registry, MANIFESTS + top_hash)
 
 
-async def read_latest(s3: S3, package: Package) -> Latest:
+async def read_latest(s3: S3, package: Package) -> Pointer:
     """Read `latest`. To be done before the source is listed, or a race could go unseen.
 
     Raises:
         AccessDenied: It is there, and may not be read.
     """
-    body = await s3.read_if_exists(package.pointer(LATEST), max_bytes=1024)
-    if body is None:
-        return Latest()
-    if not TOP_HASH.fullmatch(body.data):
-        logger.warning("latest is no top hash", extra={"package_name": package.name})
-        return Latest(body.etag)
-    return Latest(body.etag, body.data.decode("ascii"))
+    return await _read_pointer(s3, package.pointer(LATEST))
 
 
 async def publish(
-    s3: S3, package: Package, *, latest: Latest, top_hash: str, manifest: Path
+    s3: S3, package: Package, *, latest: Pointer, top_hash: str, manifest: Path
 ) -> Publication:
     """Make a revision the newest of its package, unless it is that already.
 
@@ -102,41 +101,46 @@ async def publish(
     Raises:
         Contended: Others kept taking the name that the pointer was to have.
     """
-    newest_second, newest_hash = await _newest_pointer(s3, package)
-    announced = newest_hash == top_hash
-    has_manifest = announced and await _exists(s3, package.manifest(top_hash))
-    if has_manifest and latest.top_hash == top_hash:
+    newest_second, newest = await _newest_pointer(s3, package)
+    announced = newest.top_hash == top_hash
+    complete = announced and await _has_manifest(s3, package, top_hash)
+    if complete and latest.top_hash == top_hash:
         return Publication.UNCHANGED
-    if not has_manifest:
+    if not complete:
         await s3.put_file(package.manifest(top_hash), manifest)
     if not announced:
         await _announce(s3, package, top_hash, after_second=newest_second)
     return await _move_latest(s3, package, top_hash, latest)
 
 
-async def _newest_pointer(s3: S3, package: Package) -> tuple[int, str | None]:
-    """The second of the newest pointer and the top hash in it; 0 and None where there is none."""
+async def _read_pointer(s3: S3, uri: S3Uri) -> Pointer:
+    body = await s3.read_if_exists(uri, max_bytes=MAX_POINTER_BYTES)
+    if body is None:
+        return Pointer()
+    if not TOP_HASH.fullmatch(body.data):
+        logger.warning("a pointer holds no top hash", extra={"pointer": str(uri)})
+        return Pointer(body.etag)
+    return Pointer(body.etag, body.data.decode("ascii"))
+
+
+async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
+    """The newest pointer and its second, which is 0 where there is none."""
     folder = package.pointer("").key
     newest = 0
     async for keys in s3.list_keys(package.registry, folder):
         names = (key.removeprefix(folder) for key in keys)
-        newest = max([newest, *(int(name) for name in names if name.isascii() and name.isdigit())])
+        newest = max([newest, *(int(name) for name in names if SECOND.fullmatch(name))])
     if not newest:
-        return 0, None
-    return newest, await _read_pointer(s3, package, newest)
+        return 0, Pointer()
+    return newest, await _read_pointer(s3, package.pointer(str(newest)))
 
 
-async def _read_pointer(s3: S3, package: Package, second: int) -> str:
-    body = await s3.get_object(package.pointer(str(second)))
-    return body.data.decode("ascii", errors="replace")
-
-
-async def _exists(s3: S3, uri: S3Uri) -> bool:
-    try:
-        await s3.head_object(uri)
-    except NoSuchKey:
-        return False
-    return True
+async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
+    """Whether a revision can be read; if not, somebody deleted what a pointer names."""
+    found = await s3.read_if_exists(package.manifest(top_hash), max_bytes=1) is not None
+    if not found:
+        logger.warning("a manifest is missing", extra={"top_hash": top_hash})
+    return found
 
 
 async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
@@ -149,7 +153,8 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
             continue
         except PreconditionFailed:
             # Ours after a lost reply, or that of another run of the same revision: it serves.
-            if await _read_pointer(s3, package, second) == top_hash:
+            present = await _read_pointer(s3, package.pointer(str(second)))
+            if present.top_hash == top_hash:
                 return
             second += 1
         else:
@@ -161,7 +166,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
     )
 
 
-async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Latest) -> Publication:
+async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Pointer) -> Publication:
     """Let `latest` name the revision, if it still says what it said when the job began."""
     pointer = package.pointer(LATEST)
     try:
