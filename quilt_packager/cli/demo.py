@@ -51,17 +51,17 @@ def demo(
             cleanup.callback(aws.stop)
             # The last to come is the first to run: nothing may disturb the clean-up.
             cleanup.callback(signals.ignore)
-            with step(terminal, "Start MiniStack, an AWS on this machine") as note:
+            with step(terminal, "Start MiniStack, an AWS on this machine") as shown:
                 aws.start()
-                note(aws.endpoint_url)
+                shown.note(aws.endpoint_url)
             with aws.as_only_aws():
                 engine = DeployedEngine(aws, directory)
-                with step(terminal, "Bootstrap the account for the CDK"):
-                    cdk.bootstrap()
-                with step(terminal, "Deploy the CDK app") as note:
+                with step(terminal, "Bootstrap the account for the CDK") as shown:
+                    cdk.bootstrap(on_line=shown.doing)
+                with step(terminal, "Deploy the CDK app") as shown:
                     engine.make_room()
-                    engine.deploy(cdk)
-                    note(f"stack {engine.stack_name}")
+                    engine.deploy(cdk, on_line=shown.doing)
+                    shown.note(f"stack {engine.stack_name}")
                 story.tell(terminal, engine)
             terminal.write()
             terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")

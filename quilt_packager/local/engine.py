@@ -13,7 +13,7 @@ from quilt_packager_runtime.outcomes import Outcome, Result
 
 import quilt_packager
 from quilt_packager.local import processes
-from quilt_packager.local.cdk import Cdk
+from quilt_packager.local.cdk import Cdk, OnLine
 from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.local.samples import SampleFolder
@@ -103,11 +103,12 @@ class DeployedEngine:
         )
         self._events.create_event_bus(Name=EDP_BUS)
 
-    def deploy(self, cdk: Cdk) -> None:
+    def deploy(self, cdk: Cdk, *, on_line: OnLine) -> None:
         """Deploy the app.
 
         Args:
             cdk: The CDK, talking to the same AWS.
+            on_line: Told the last line of the CDK's output, now and then.
 
         Raises:
             LocalError: It failed.
@@ -116,6 +117,7 @@ class DeployedEngine:
         outputs = cdk.deploy(
             app,
             directory=directory,
+            on_line=on_line,
             context={
                 "quilt:architecture": "host",
                 "quilt:edp": EDP_BUS,
@@ -238,12 +240,13 @@ class DeployedEngine:
             if found is not None:
                 return found
             time.sleep(POLL_SECONDS)
+        # What keeps a function from being loaded stands in MiniStack's log alone.
         lines = [*self._log_lines()][-processes.LOG_LINES :]
         raise LocalError(
             f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what}.",
             why="The function did not log it.",
-            remedy="The end of its log, above, tells more.",
-            log="\n".join(lines) or self._aws.log(),
+            remedy="The ends of its log and of MiniStack's, above, tell more.",
+            log="\n".join([*lines, self._aws.log()]),
         )
 
 
