@@ -11,10 +11,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+from quilt_packager_runtime.objects import SCRATCH_PREFIX
 
 from quilt_packager.acknowledgements import acknowledge_wildcards
 
-SCRATCH_PREFIX = "hash/"
 _MANIFESTS = ".quilt/packages/*"
 _WRITABLE = (_MANIFESTS, ".quilt/named_packages/*")
 _WORKFLOWS = ".quilt/workflows/*"

@@ -12,6 +12,9 @@ import msgspec
 REGISTRY_PREFIX = ".quilt/"
 """Where a bucket keeps its packages. Never a package's content."""
 
+SCRATCH_PREFIX = "hash/"
+"""Where the scratch bucket takes the uploads that are only made to be hashed."""
+
 
 class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
     """An object in S3, or one version of it.

@@ -4,10 +4,9 @@ import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from quilt_packager_runtime import hashing, registry
+from quilt_packager_runtime import registry
 
 from quilt_packager import HealthOmicsRuns
-from quilt_packager.permissions import SCRATCH_PREFIX
 from tests.constructs.templates import (
     JsonObject,
     add_engine,
@@ -179,10 +178,6 @@ def test_hash_in_scratch_fails_if_it_is_anyone_elses_bucket(
         "Resource": {"Fn::Join": ["", [{"Fn::GetAtt": [scratch, "Arn"]}, "/hash/*"]]},
         "Condition": {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}},
     }
-
-
-def test_hash_in_scratch_fails_if_the_runtime_copies_elsewhere() -> None:
-    assert hashing.SCRATCH_PREFIX == SCRATCH_PREFIX
 
 
 def test_consume_queue_fails_if_more_or_less_than_lambdas_poller_does(
