@@ -5,34 +5,29 @@ inside S3, which hashes the parts, or else read in ranges. Each route gives the 
 each request is bound to the version or ETag that was listed.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
-from uuid import uuid4
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from quilt_packager_runtime.checksums import (
     MIN_CHUNK_BYTES,
     StoredChecksums,
-    chunk_hasher,
-    chunk_ranges,
-    decode_digest,
     from_chunk_digests,
     from_stored,
     needs_part_sizes,
 )
-from quilt_packager_runtime.concurrency import ByteBudget, for_each
+from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.copying import PartCopier
 from quilt_packager_runtime.errors import (
     MAX_NAMED,
     AccessDenied,
     ArchivedObjects,
     BadRequest,
+    BrokenAnswer,
     InvalidObjectState,
     NoSuchKey,
-    PackagerError,
     PreconditionFailed,
+    Rejected,
     SourceChanged,
     UnreadableObjects,
     name_some,
@@ -44,22 +39,9 @@ from quilt_packager_runtime.objects import (
     SourceFolder,
     SourceObject,
 )
+from quilt_packager_runtime.reading import RangeReader
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
-
-RANGE_BYTES = MIN_CHUNK_BYTES
-"""How much of a large object one GET reads."""
-
-READ_BUDGET_BYTES = 128 * 1024 * 1024
-"""How many bytes all GETs together hold in memory; awscrt holds as many again while they come."""
-
-PARTS_IN_FLIGHT = 32
-"""How many chunks of one object are hashed at once."""
-
-MAX_COPY_PART_BYTES = 5 * 1024**3
-SCRATCH_PREFIX = "hash/"
-
-logger = logging.getLogger(__name__)
 
 
 class Hashed(msgspec.Struct, frozen=True):
@@ -76,26 +58,18 @@ class Hashed(msgspec.Struct, frozen=True):
     computed: int
 
 
-class _Unreadable(Exception):
-    """An object that cannot be hashed, whoever tries how often."""
-
-    def __init__(self, kind: type[PackagerError]) -> None:
-        super().__init__()
-        self.kind = kind
-
-
 async def hash_objects(
     s3: S3,
     folder: SourceFolder,
-    objects: Collection[SourceObject],
+    objects: Sequence[SourceObject],
     *,
     settings: Settings,
     on_progress: Callable[[int], object],
 ) -> Hashed:
     """Find or compute the checksum of every object. The first failure cancels the rest.
 
-    At most `READ_BUDGET_BYTES` of objects are in memory at a time, and
-    `settings.max_requests_in_flight` objects in work.
+    `settings.max_requests_in_flight` objects are in work at a time. The archived ones come first:
+    they cost a HEAD each, or the whole job.
 
     Args:
         s3: S3.
@@ -112,7 +86,7 @@ async def hash_objects(
     """
     hasher = _ObjectHasher(s3, folder.bucket, settings)
     checksums: dict[int, Checksum] = {}
-    unreadable: dict[type[PackagerError], list[str]] = {}
+    unreadable: dict[type[Rejected], list[str]] = {}
 
     async def hash_one(indexed: tuple[int, SourceObject]) -> None:
         index, found = indexed
@@ -121,18 +95,28 @@ async def hash_objects(
         except _Unreadable as finding:
             keys = unreadable.setdefault(finding.kind, [])
             keys.append(found.key)
-            if len(keys) >= MAX_NAMED:
-                raise _unreadable_error(finding.kind, keys) from None
+            if len(keys) >= MAX_NAMED and not found.archived:
+                raise _unreadable_error(unreadable, more=True) from None
         on_progress(len(checksums))
 
-    await for_each(enumerate(objects), hash_one, at_once=settings.max_requests_in_flight)
-    for kind, keys in unreadable.items():
-        raise _unreadable_error(kind, keys)
+    for archived in (True, False):
+        indexed = (pair for pair in enumerate(objects) if pair[1].archived is archived)
+        await for_each(indexed, hash_one, at_once=settings.max_requests_in_flight)
+        if unreadable:
+            raise _unreadable_error(unreadable, more=False)
     return Hashed(
         checksums=[checksums[index] for index in range(len(objects))],
         stored=len(objects) - hasher.computed,
         computed=hasher.computed,
     )
+
+
+class _Unreadable(Exception):
+    """An object that cannot be hashed, whoever tries how often."""
+
+    def __init__(self, kind: type[Rejected]) -> None:
+        super().__init__()
+        self.kind = kind
 
 
 class _ObjectHasher:
@@ -141,137 +125,89 @@ class _ObjectHasher:
     def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
         self._s3 = s3
         self._bucket = bucket
-        self._scratch_bucket = settings.scratch_bucket
         self._algorithms = settings.checksum_algorithms
-        self._budget = ByteBudget(READ_BUDGET_BYTES)
+        self._copier = PartCopier(s3, settings.scratch_bucket)
+        self._reader = RangeReader(s3)
         self.computed = 0
 
     async def checksum_of(self, found: SourceObject) -> Checksum:
+        if found.size_bytes == 0:
+            return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         try:
-            return await self._stored(uri, found) or await self._computed(uri, found)
+            stored = await self._ask_stored(uri, found)
+            checksum = await self._take_stored(uri, found, stored)
+            return checksum or await self._compute(uri, found, stored)
         except InvalidObjectState:
             raise _Unreadable(ArchivedObjects) from None
         except AccessDenied:
-            raise _Unreadable(AccessDenied) from None
-        except BadRequest:
-            raise _Unreadable(UnreadableObjects) from None
+            # Who may not list a bucket is told 403 of what is not there (any more).
+            if await self._is_listed(found):
+                raise _Unreadable(AccessDenied) from None
+            raise _changed(uri) from None
         except (NoSuchKey, PreconditionFailed) as error:
             raise _changed(uri) from error
 
-    async def _stored(self, uri: S3Uri, found: SourceObject) -> Checksum | None:
-        if found.size_bytes == 0:
-            return from_stored(self._algorithms[0], 0, StoredChecksums())
-        head = await self._s3.head_object(uri, if_match=found.etag)
-        if head.size_bytes != found.size_bytes:
+    async def _ask_stored(self, uri: S3Uri, found: SourceObject) -> StoredChecksums:
+        try:
+            head = await self._s3.head_object(uri, if_match=found.etag)
+        except BadRequest:
+            raise _Unreadable(UnreadableObjects) from None
+        if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
             raise _changed(uri)
+        return head.stored
+
+    async def _take_stored(
+        self, uri: S3Uri, found: SourceObject, stored: StoredChecksums
+    ) -> Checksum | None:
         for algorithm in self._algorithms:
             part_sizes = None
-            if needs_part_sizes(algorithm, found.size_bytes, head.stored):
-                part_sizes = await self._part_sizes(uri, found)
-            checksum = from_stored(algorithm, found.size_bytes, head.stored, part_sizes)
+            if needs_part_sizes(algorithm, found.size_bytes, stored):
+                part_sizes = await self._ask_part_sizes(uri, found)
+            checksum = from_stored(algorithm, found.size_bytes, stored, part_sizes)
             if checksum is not None:
                 return checksum
         return None
 
-    async def _part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
+    async def _ask_part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
         try:
             return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
         except AccessDenied:
             return None  # the bytes may be readable all the same
 
-    async def _computed(self, uri: S3Uri, found: SourceObject) -> Checksum:
+    async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
         if found.archived:
             raise _Unreadable(ArchivedObjects)
         self.computed += 1
         algorithm = self._algorithms[0]
-        digests = None
-        if found.size_bytes >= MIN_CHUNK_BYTES and self._scratch_bucket is not None:
-            try:
-                digests = await self._copied(uri, found, algorithm, self._scratch_bucket)
-            except (AccessDenied, BadRequest) as error:
-                # Reading tells whether it is the object that is refused, or only the copy of it.
-                logger.warning("could not copy", extra={"code": error.code})
-        if digests is None:
-            digests = await self._read(uri, found, algorithm)
-        return from_chunk_digests(algorithm, found.size_bytes, digests)
-
-    async def _copied(
-        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, scratch_bucket: str
-    ) -> list[bytes] | None:
-        """Digests of the chunks from S3 itself; None where the bytes have to be read."""
-        chunks = list(chunk_ranges(found.size_bytes))
-        too_large = chunks[0][1] >= MAX_COPY_PART_BYTES
-        if too_large or not self._s3.same_region(uri.bucket, scratch_bucket):
-            return None
-        digests: dict[int, bytes] = {}
-        async with self._upload(scratch_bucket, algorithm) as (scratch, upload_id):
-
-            async def copy(part: tuple[int, tuple[int, int]]) -> None:
-                number, (first_byte, last_byte) = part
-                text = await self._s3.upload_part_copy(
-                    scratch,
-                    upload_id,
-                    number,
-                    source=uri,
-                    first_byte=first_byte,
-                    last_byte=last_byte,
-                    if_match=found.etag,
-                    algorithm=algorithm,
-                )
-                digest = decode_digest(algorithm, text or "")
-                if digest is not None:
-                    digests[number] = digest
-
-            numbered = enumerate(chunks, start=1)
-            await copy(next(numbered))  # whether S3 gives a checksum shows at the first
-            if digests:
-                await for_each(numbered, copy, at_once=PARTS_IN_FLIGHT)
-        if len(digests) < len(chunks):
-            return None
-        return [digests[number] for number in sorted(digests)]
-
-    @asynccontextmanager
-    async def _upload(
-        self, scratch_bucket: str, algorithm: ChecksumAlgorithm
-    ) -> AsyncIterator[tuple[S3Uri, str]]:
-        """An upload that is always aborted: only its parts' checksums are wanted."""
-        scratch = S3Uri(scratch_bucket, f"{SCRATCH_PREFIX}{uuid4()}")
-        upload_id = await self._s3.create_multipart_upload(scratch, algorithm)
-        try:
-            yield scratch, upload_id
-        finally:
-            try:
-                await self._s3.abort_multipart_upload(scratch, upload_id)
-            except PackagerError as error:  # the bucket's lifecycle rule will abort it
-                logger.warning("could not abort an upload", extra={"code": error.code})
+        if found.size_bytes >= MIN_CHUNK_BYTES:
+            copied = await self._copier.checksum_of(uri, found, algorithm)
+            if copied is not None:
+                return copied
+        return await self._read(uri, found, algorithm, stored)
 
     async def _read(
-        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
-    ) -> list[bytes]:
-        digests: dict[int, bytes] = {}
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums
+    ) -> Checksum:
+        """Read, and hold the bytes against what S3 has stored though it was not wanted."""
+        known = {
+            other: checksum
+            for other in ChecksumAlgorithm
+            if (checksum := from_stored(other, found.size_bytes, stored)) is not None
+        }
+        wanted, *others = await self._reader.checksums_of(uri, found, [algorithm, *known])
+        if others != list(known.values()):
+            raise BrokenAnswer(
+                f"The bytes of {uri} came with other checksums than S3 has stored.",
+                why="They were changed on their way, or the stored checksum is wrong.",
+                remedy="The job is retried by itself; write the object again if this returns.",
+            )
+        return wanted
 
-        async def read_chunk(chunk: tuple[int, int]) -> None:
-            hasher = chunk_hasher(algorithm)
-            first_byte, end = chunk[0], chunk[1] + 1
-            for start in range(first_byte, end, RANGE_BYTES):
-                last_byte = min(start + RANGE_BYTES, end) - 1
-                size_bytes = last_byte - start + 1
-                async with self._budget.hold(size_bytes):
-                    body = await self._s3.get_object(
-                        uri, first_byte=start, last_byte=last_byte, if_match=found.etag
-                    )
-                    if len(body.data) != size_bytes or body.size_bytes != found.size_bytes:
-                        raise _changed(uri)
-                    # Hashing releases the GIL, but a thread costs more than a small object.
-                    if size_bytes < RANGE_BYTES:
-                        hasher.update(body.data)
-                    else:
-                        await asyncio.to_thread(hasher.update, body.data)
-            digests[first_byte] = hasher.digest()
-
-        await for_each(chunk_ranges(found.size_bytes), read_chunk, at_once=PARTS_IN_FLIGHT)
-        return [digests[first_byte] for first_byte in sorted(digests)]
+    async def _is_listed(self, found: SourceObject) -> bool:
+        async for page in self._s3.list_latest_versions(self._bucket, found.key):
+            return found in page
+        return False
 
 
 def _changed(uri: S3Uri) -> SourceChanged:
@@ -282,24 +218,33 @@ def _changed(uri: S3Uri) -> SourceChanged:
     )
 
 
-def _unreadable_error(kind: type[PackagerError], keys: list[str]) -> PackagerError:
-    named = name_some(sorted(keys))
-    at_least = "at least " if len(keys) >= MAX_NAMED else ""
-    if kind is ArchivedObjects:
-        return kind(
-            f"{at_least}{len(keys)} archived objects have no usable checksum: {named}.",
-            why="Their bytes cannot be read to compute one.",
-            remedy="Restore them, or copy them with a SHA-256 checksum, and send again.",
-        )
-    if kind is UnreadableObjects:
-        return kind(
-            f"S3 does not show {at_least}{len(keys)} objects: {named}.",
-            why="They are encrypted with a key of their owner's (SSE-C).",
-            remedy="Copy them with encryption by S3 or KMS, and send again.",
-        )
-    return kind(
-        f"The packager may not read {at_least}{len(keys)} objects: {named}.",
-        why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
-        "or the requester would have to pay.",
-        remedy="Allow s3:GetObject and s3:GetObjectVersion (and kms:Decrypt), and send again.",
-    )
+_REASONS: dict[type[Rejected], tuple[str, str, str]] = {
+    ArchivedObjects: (
+        "Archived, and without a usable checksum",
+        "The bytes of archived objects cannot be read to compute one.",
+        "Restore them, or copy them with a SHA-256 checksum, and send again.",
+    ),
+    UnreadableObjects: (
+        "Not shown by S3",
+        "Objects encrypted with a key of their owner's (SSE-C) need it for each request.",
+        "Copy them with encryption by S3 or KMS, and send again.",
+    ),
+    AccessDenied: (
+        "Not for the packager to read",
+        "A policy of its role, the bucket or a KMS key refuses it, or the requester has to pay.",
+        "Allow s3:GetObject and s3:GetObjectVersion (and kms:Decrypt), and send again.",
+    ),
+}
+
+
+def _unreadable_error(unreadable: dict[type[Rejected], list[str]], *, more: bool) -> Rejected:
+    """One error for all: of the first kind, with the sentences of each."""
+    happened, why, remedy = [], [], []
+    for kind, keys in unreadable.items():
+        reason = _REASONS[kind]
+        happened.append(f"{reason[0]}: {name_some(sorted(keys))}.")
+        why.append(reason[1])
+        remedy.append(reason[2])
+    if more:
+        happened.append("There may be more.")
+    return next(iter(unreadable))(" ".join(happened), why=" ".join(why), remedy=" ".join(remedy))

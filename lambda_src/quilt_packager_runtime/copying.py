@@ -1,0 +1,137 @@
+"""Large objects, hashed by S3 itself: copied part by part into uploads that are then aborted."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from quilt_packager_runtime.checksums import (
+    chunk_ranges,
+    chunk_size_bytes,
+    decode_digest,
+    from_chunk_digests,
+)
+from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.errors import AccessDenied, BadRequest, NoSuchBucket, PackagerError
+from quilt_packager_runtime.objects import (
+    SCRATCH_PREFIX,
+    Checksum,
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+)
+from quilt_packager_runtime.s3 import S3
+
+PARTS_IN_FLIGHT = 32
+"""How many parts of one object are copied at once."""
+
+MAX_PART_BYTES = 5 * 1024**3
+ABORT_SECONDS = 5
+
+logger = logging.getLogger(__name__)
+
+
+class _NoChecksum(Exception):
+    """A copy was answered without its checksum."""
+
+
+class PartCopier:
+    """Copies the chunks of objects for the sake of their checksums.
+
+    Where the scratch bucket cannot serve, it is not tried again.
+
+    Args:
+        s3: S3.
+        scratch_bucket: Where the uploads go; None: there is nothing to be done.
+    """
+
+    def __init__(self, s3: S3, scratch_bucket: str | None) -> None:
+        """Make no request yet."""
+        self._s3 = s3
+        self._scratch_bucket = scratch_bucket
+
+    async def checksum_of(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
+    ) -> Checksum | None:
+        """Have an object hashed, with no byte through this process.
+
+        Args:
+            uri: The object, or its version.
+            found: What it must still be.
+            algorithm: What to compute.
+
+        Returns:
+            None where the bytes have to be read instead.
+        """
+        bucket = self._scratch_bucket
+        if bucket is None or chunk_size_bytes(found.size_bytes) > MAX_PART_BYTES:
+            return None
+        try:
+            async with self._upload(bucket, algorithm) as (scratch, upload_id):
+                # By now S3 has told the regions of both.
+                if self._s3.same_region(uri.bucket, bucket):
+                    return await self._copy(uri, found, algorithm, scratch, upload_id)
+                self._scratch_bucket = None
+        except _NoChecksum:
+            self._scratch_bucket = None
+        except (AccessDenied, BadRequest, NoSuchBucket) as error:
+            # Reading tells whether it is the object that is refused, or only the copy of it.
+            logger.warning("could not copy", extra={"code": error.code})
+        return None
+
+    async def _copy(
+        self,
+        uri: S3Uri,
+        found: SourceObject,
+        algorithm: ChecksumAlgorithm,
+        scratch: S3Uri,
+        upload_id: str,
+    ) -> Checksum:
+        digests: dict[int, bytes] = {}
+
+        async def copy(part: tuple[int, tuple[int, int]]) -> None:
+            number, (first_byte, last_byte) = part
+            text = await self._s3.upload_part_copy(
+                scratch,
+                upload_id,
+                number,
+                source=uri,
+                first_byte=first_byte,
+                last_byte=last_byte,
+                if_match=found.etag,
+                algorithm=algorithm,
+            )
+            digest = decode_digest(algorithm, text or "")
+            if digest is None:
+                raise _NoChecksum
+            digests[number] = digest
+
+        parts = enumerate(chunk_ranges(found.size_bytes), start=1)
+        await copy(next(parts))  # alone: an S3 that gives no checksum gives none of any part
+        await for_each(parts, copy, at_once=PARTS_IN_FLIGHT)
+        ordered = [digests[number] for number in sorted(digests)]
+        return from_chunk_digests(algorithm, found.size_bytes, ordered)
+
+    @asynccontextmanager
+    async def _upload(
+        self, bucket: str, algorithm: ChecksumAlgorithm
+    ) -> AsyncIterator[tuple[S3Uri, str]]:
+        """An upload that is aborted, also when all is cancelled while S3 creates it."""
+        scratch = S3Uri(bucket, f"{SCRATCH_PREFIX}{uuid4()}")
+        creating = asyncio.create_task(self._s3.create_multipart_upload(scratch, algorithm))
+        try:
+            yield scratch, await asyncio.shield(creating)
+        finally:
+            if creating.done() and creating.exception():
+                self._scratch_bucket = None
+            else:
+                await self._abort(scratch, creating)
+
+    async def _abort(self, scratch: S3Uri, creating: "asyncio.Task[str]") -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self._s3.abort_multipart_upload(scratch, await creating)
+        except (PackagerError, TimeoutError) as error:
+            # The bucket's lifecycle rule will abort it.
+            logger.warning("could not abort an upload", extra={"code": type(error).__name__})
