@@ -1,9 +1,14 @@
 """The CDK app: one packaging engine, made of the `quilt:` flags of `cdk.json` and `-c`."""
 
+import sys
+
 from aws_cdk import App
 
-from quilt_packager import PackagingEngineStack
+from quilt_packager import BundlingError, ContextError, PackagingEngineStack
 
 app = App()
-PackagingEngineStack(app, "PackagingEngine")
+try:
+    PackagingEngineStack(app, "PackagingEngine")
+except (BundlingError, ContextError) as error:
+    sys.exit(str(error))
 app.synth()

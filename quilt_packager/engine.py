@@ -64,8 +64,10 @@ class PackagingEngine(Construct):
         source_buckets: Buckets whose objects, and metadata, may be packaged. For a bucket that is
             encrypted with a key of yours, `encryption_key` must be known: an imported one is best
             made by `Bucket.from_bucket_attributes`.
-        registry_buckets: Buckets that packages may be written to, below `.quilt/`. A message that
-            names no registry means the bucket of its source.
+        registry_buckets: Buckets that packages may be written to, below `.quilt/`.
+        default_registry: Where packages go whose message names no registry; one of
+            `registry_buckets`. Default: the bucket of the source where every source bucket is a
+            registry too, and otherwise the first of `registry_buckets`.
         event_sources: What makes jobs of events. Default: nothing; messages are sent by hand, or
             by whoever is granted to.
         checksum_algorithms: Acceptable algorithms, the most wanted first. Default:
@@ -117,6 +119,7 @@ class PackagingEngine(Construct):
         *,
         source_buckets: Sequence[s3.IBucket],
         registry_buckets: Sequence[s3.IBucket],
+        default_registry: s3.IBucket | None = None,
         event_sources: Sequence[EventSource] = (),
         checksum_algorithms: Sequence[ChecksumAlgorithm] = (ChecksumAlgorithm.SHA256_CHUNKED,),
         memory_size: int = DEFAULT_MEMORY_MEBIBYTES,
@@ -144,6 +147,7 @@ class PackagingEngine(Construct):
         _check_props(
             source_buckets=source_buckets,
             registry_buckets=registry_buckets,
+            default_registry=default_registry,
             checksum_algorithms=checksum_algorithms,
             memory_size=memory_size,
             timeout=timeout,
@@ -190,8 +194,11 @@ class PackagingEngine(Construct):
             service=self.service,
             tracing=tracing,
             environment=Settings(
-                source_buckets=tuple(bucket.bucket_name for bucket in source_buckets),
-                registry_buckets=tuple(bucket.bucket_name for bucket in registry_buckets),
+                source_buckets=_names(source_buckets),
+                registry_buckets=_names(registry_buckets),
+                default_registry=_default_registry(
+                    source_buckets, registry_buckets, default_registry
+                ),
                 scratch_bucket=self.scratch_bucket.bucket_name,
                 checksum_algorithms=tuple(checksum_algorithms),
                 dead_letter_queue_url=self.dead_letter_queue.queue_url,
@@ -339,10 +346,24 @@ def _machine(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
     return "arm64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
 
 
+def _names(buckets: Sequence[s3.IBucket]) -> tuple[str, ...]:
+    return tuple(bucket.bucket_name for bucket in buckets)
+
+
+def _default_registry(
+    sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket], chosen: s3.IBucket | None
+) -> str | None:
+    if chosen is not None:
+        return chosen.bucket_name
+    all_are_registries = set(_names(sources)) <= set(_names(registries))
+    return None if all_are_registries else registries[0].bucket_name
+
+
 def _check_props(
     *,
     source_buckets: Sequence[s3.IBucket],
     registry_buckets: Sequence[s3.IBucket],
+    default_registry: s3.IBucket | None,
     checksum_algorithms: Sequence[ChecksumAlgorithm],
     memory_size: int,
     timeout: Duration,
@@ -360,6 +381,8 @@ def _check_props(
     violations = [
         f"{name} is empty: name at least one" for name, given in required.items() if not given
     ]
+    if default_registry and default_registry.bucket_name not in _names(registry_buckets):
+        violations.append(f"default_registry is {default_registry.node.path}: no registry bucket")
     timeout_seconds = int(timeout.to_seconds())
     visibility_seconds = int(visibility_timeout.to_seconds())
     violations += find_violations(

@@ -14,6 +14,7 @@ from tests.constructs.templates import (
     JsonObject,
     add_engine,
     assert_protected,
+    existing_bucket,
     find,
     make_stack,
     properties_of,
@@ -76,8 +77,39 @@ def test_environment_fails_if_the_handler_reads_other_settings(
     assert variables.pop("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL") == {"Ref": dead_letters}
     assert variables.pop("POWERTOOLS_SERVICE_NAME") == "Stack"
     assert Settings.from_environment(variables) == Settings(
-        source_buckets=("raw",), registry_buckets=("reg",)
+        source_buckets=("raw",), registry_buckets=("reg",), default_registry="reg"
     )
+
+
+@pytest.mark.parametrize(
+    ("sources", "registries", "chosen", "expected"),
+    [
+        (["raw"], ["raw"], None, None),
+        (["raw"], ["reg", "raw"], None, None),
+        (["raw"], ["reg", "more"], None, "reg"),
+        (["raw", "runs"], ["raw"], None, "raw"),
+        (["raw"], ["raw", "reg"], "reg", "reg"),
+    ],
+)
+def test_default_registry_fails_if_jobs_that_name_none_would_be_rejected(
+    sources: list[str], registries: list[str], chosen: str | None, expected: str | None
+) -> None:
+    stack = make_stack()
+    buckets = {name: existing_bucket(stack, name) for name in {*sources, *registries}}
+    add_engine(
+        stack,
+        source_buckets=[buckets[name] for name in sources],
+        registry_buckets=[buckets[name] for name in registries],
+        default_registry=buckets[chosen] if chosen else None,
+    )
+    environment = properties_of(template_of(stack), "AWS::Lambda::Function")["Environment"]
+    assert environment["Variables"].get("QUILT_PACKAGER_DEFAULT_REGISTRY") == expected
+
+
+def test_default_registry_fails_if_it_may_not_be_written_to() -> None:
+    stack = make_stack()
+    with pytest.raises(ValueError, match="default_registry is Stack/Bucket-other: no registry"):
+        add_engine(stack, default_registry=existing_bucket(stack, "other"))
 
 
 def test_function_fails_if_props_do_not_reach_it() -> None:

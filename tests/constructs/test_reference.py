@@ -1,0 +1,121 @@
+"""`docs/reference/construct.md` knows every prop, member, metric, flag and output."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
+
+import quilt_packager
+from quilt_packager import (
+    CustomEvents,
+    HealthOmicsRuns,
+    ObjectsReady,
+    PackagingEngine,
+    PackagingEngineStack,
+    WorkflowRunCrates,
+)
+from quilt_packager.context import describe_flags
+from quilt_packager.custom_rules import CustomRule
+from quilt_packager.stack import StackOptions
+from tests.constructs.templates import add_engine, make_flagged_stack, make_stack, template_of
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "construct.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE)
+
+
+def section(heading: str) -> str:
+    """The text from a heading to the next of its rank or above."""
+    found = re.search(
+        rf"^(#+) {heading}\n(.*?)(?=^#{{1,2}} |\Z)", REFERENCE, re.DOTALL | re.MULTILINE
+    )
+    assert found, f"no section {heading}"
+    return re.split(rf"^{found[1]} ", found[2], flags=re.MULTILINE)[0]
+
+
+def cells(heading: str) -> set[str]:
+    """The names in the first cells of a section's tables."""
+    firsts = re.findall(r"^\| (.+?) \|", section(heading), re.MULTILINE)
+    return {name for cell in firsts for name in re.findall(r"`([\w:.]+)", cell)}
+
+
+def props(construct: type) -> set[str]:
+    names = set(inspect.signature(construct.__init__).parameters) - {"self", "options"}  # type: ignore[misc]
+    return names - {"scope", "construct_id"} if "scope" in names else names
+
+
+@pytest.mark.parametrize(
+    "construct",
+    [
+        PackagingEngine,
+        HealthOmicsRuns,
+        WorkflowRunCrates,
+        ObjectsReady,
+        CustomEvents,
+        PackagingEngineStack,
+    ],
+)
+def test_reference_fails_if_a_prop_is_missing(construct: type) -> None:
+    assert props(construct) <= cells(construct.__name__)
+
+
+def test_reference_fails_if_an_option_of_the_stack_is_missing() -> None:
+    assert StackOptions.__optional_keys__ <= cells("PackagingEngineStack")
+
+
+def test_reference_fails_if_it_names_a_prop_that_is_not_there() -> None:
+    engine = add_engine(make_stack())
+    known = props(PackagingEngine) | {name for name in dir(engine) if not name.startswith("_")}
+    metrics = {*Metric, "code", "reason", "RULE_ARN", "ERROR_CODE"}
+    assert cells("PackagingEngine") <= known | metrics
+
+
+def test_reference_fails_if_a_member_is_missing() -> None:
+    members = {
+        name
+        for name in dir(add_engine(make_stack()))
+        if not name.startswith("_") and name not in {"node", "to_string", "is_construct", "with_"}
+    }
+    assert members <= cells("PackagingEngine")
+
+
+def test_reference_fails_if_a_metric_is_missing() -> None:
+    assert METRICS_NAMESPACE in section("Metrics")
+    assert all(f"`{metric}`" in section("Metrics") for metric in Metric)
+
+
+@pytest.mark.parametrize(("flag", "description"), describe_flags().items())
+def test_reference_fails_if_a_flag_or_its_default_is_missing(
+    flag: str, description: tuple[str, object]
+) -> None:
+    (row,) = re.findall(rf"^\| `{flag}` \|.*$", section("Context flags"), re.MULTILINE)
+    assert f"`{json.dumps(description[1])}`" in row.rsplit("|", 2)[1]
+
+
+def test_reference_fails_if_it_names_a_flag_that_is_not_there() -> None:
+    assert cells("Context flags") == set(describe_flags())
+
+
+def test_reference_fails_if_a_field_of_custom_rules_is_missing() -> None:
+    assert cells("Custom rules") == set(CustomRule.__struct_fields__)
+
+
+def test_reference_fails_if_an_output_is_missing() -> None:
+    assert set(template_of(make_flagged_stack())["Outputs"]) <= cells("PackagingEngineStack")
+
+
+def test_reference_fails_if_a_public_name_is_missing() -> None:
+    internal = {"BundlingError", "ContextError"}
+    assert all(name in REFERENCE for name in {*quilt_packager.__all__} - internal)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_reference_fails_if_an_example_does_not_run(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `cdk list` would run it: without building the asset.
+    monkeypatch.setenv("CDK_CONTEXT_JSON", '{"aws:cdk:bundling-stacks": []}')
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+    exec(compile(example, "construct.md", "exec"), {})  # noqa: S102
