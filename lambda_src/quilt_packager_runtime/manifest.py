@@ -56,6 +56,19 @@ def sort_key(logical_key: str) -> str:
     return logical_key.replace("\0", "\0\1").replace("/", "\0\0")
 
 
+def key_of(sort_key: str) -> str:
+    r"""The logical key that a sort key was made of.
+
+    Args:
+        sort_key: What `sort_key` returned.
+
+    Example:
+        >>> key_of(sort_key("a/b"))
+        'a/b'
+    """
+    return sort_key.replace("\0\0", "/").replace("\0\1", "\0")
+
+
 def write_manifest(
     header: Header, entries: Iterable[Entry], write: Callable[[bytes], object]
 ) -> str:

@@ -1,0 +1,175 @@
+"""What a job knows of its objects, in SQLite: more of them than memory holds, and in order.
+
+The database is private and temporary. SQLite keeps it in its cache, and moves it to a file of the
+temporary folder when it outgrows that: a job of ten objects touches no disk, and one of ten
+million needs no more memory than one of a million.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+from quilt_packager_runtime.manifest import key_of, sort_key
+from quilt_packager_runtime.objects import Checksum, Entry, S3Uri, SourceFolder, SourceObject
+
+CACHE_BYTES = 64 * 1024 * 1024
+BLOCK_OBJECTS = 10_000
+"""How many objects are taken out, or put in, at a time."""
+
+# The order of the primary key is that of the manifest. A path is the sort key of a logical key.
+SCHEMA = """
+CREATE TABLE objects (
+    path BLOB PRIMARY KEY,
+    size_bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    version_id TEXT,
+    archived INTEGER NOT NULL,
+    hash_type TEXT,
+    hash_value TEXT
+) WITHOUT ROWID
+"""
+
+
+class Inventory:
+    """The objects of a source folder, and their checksums as they become known.
+
+    Memory: `CACHE_BYTES` and one block of `BLOCK_OBJECTS`, whatever the number of objects. Disk:
+    some 170 bytes an object beside its logical key, beyond what the cache holds.
+
+    Args:
+        folder: The source folder.
+
+    Example:
+        >>> with Inventory(SourceFolder("b", "f/")) as inventory:
+        ...     inventory.add(
+        ...         [SourceObject("f/a-b", 1, "", "v1"), SourceObject("f/a/b", 2, "", "v1")]
+        ...     )
+        ...     [key for key, _ in inventory.sizes()]
+        ['a/b', 'a-b']
+    """
+
+    def __init__(self, folder: SourceFolder) -> None:
+        self.folder = folder
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        # Nobody reads it after a crash, so it needs no journal and waits for no disk.
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
+        self._database.execute(SCHEMA)
+
+    def __enter__(self) -> Self:
+        """Nothing to do: the database is there."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the database."""
+        self._database.close()
+
+    def add(self, objects: Iterable[SourceObject]) -> None:
+        """Take objects of the folder in, in any order, each once.
+
+        Args:
+            objects: Of the listing.
+        """
+        prefix_length = len(self.folder.prefix)
+        self._database.executemany(
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+            (
+                (
+                    sort_key(found.key[prefix_length:]).encode(),
+                    found.size_bytes,
+                    found.etag,
+                    found.version_id,
+                    found.archived,
+                )
+                for found in objects
+            ),
+        )
+
+    def totals(self, *, unhashed: bool = False) -> tuple[int, int]:
+        """Count objects and sum up their bytes.
+
+        Args:
+            unhashed: Only those whose checksum is not known yet.
+        """
+        where = "WHERE hash_value IS NULL" if unhashed else ""
+        query = f"SELECT count(*), coalesce(sum(size_bytes), 0) FROM objects {where}"  # noqa: S608
+        count, size_bytes = self._database.execute(query).fetchone()
+        return count, size_bytes
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Logical key and size of each object, in the manifest's order."""
+        rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
+        return ((key_of(path.decode()), size_bytes) for path, size_bytes in rows)
+
+    def unhashed(self, *, archived: bool) -> Iterator[list[SourceObject]]:
+        """Take out blocks of objects whose checksum is not known yet, in the manifest's order.
+
+        A block's checksums may be recorded before the next is taken.
+
+        Args:
+            archived: Those that are archived, or those that are not.
+        """
+        last_path = b""
+        while rows := self._database.execute(
+            "SELECT path, size_bytes, etag, version_id FROM objects"
+            " WHERE path > ? AND archived = ? AND hash_value IS NULL ORDER BY path LIMIT ?",
+            (last_path, archived, BLOCK_OBJECTS),
+        ).fetchall():
+            last_path = rows[-1][0]
+            yield [
+                SourceObject(
+                    self.folder.prefix + key_of(path.decode()), size_bytes, etag, version, archived
+                )
+                for path, size_bytes, etag, version in rows
+            ]
+
+    def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
+        """Take in the checksums of objects.
+
+        Args:
+            checksums: An object's key, and its checksum.
+        """
+        prefix_length = len(self.folder.prefix)
+        self._database.executemany(
+            "UPDATE objects SET hash_type = ?, hash_value = ? WHERE path = ?",
+            (
+                (checksum.type, checksum.value, sort_key(key[prefix_length:]).encode())
+                for key, checksum in checksums
+            ),
+        )
+
+    def record_versions(self, checksums: Iterable[tuple[str, str, Checksum]]) -> int:
+        """Take in the checksums of those objects that are still at the version they are of.
+
+        Args:
+            checksums: A logical key, a version id, and the checksum of that version.
+
+        Returns:
+            How many there are.
+        """
+        return self._database.executemany(
+            "UPDATE objects SET hash_type = ?, hash_value = ?"
+            " WHERE path = ? AND version_id = ? AND hash_value IS NULL",
+            (
+                (checksum.type, checksum.value, sort_key(key).encode(), version_id)
+                for key, version_id, checksum in checksums
+            ),
+        ).rowcount
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries of the manifest, in its order; every checksum must be known.
+
+        Raises:
+            ValueError: One is not.
+        """
+        rows = self._database.execute(
+            "SELECT path, size_bytes, version_id, hash_type, hash_value FROM objects ORDER BY path"
+        )
+        bucket, prefix = self.folder.bucket, self.folder.prefix
+        for path, size_bytes, version_id, hash_type, hash_value in rows:
+            key = key_of(path.decode())
+            if hash_value is None:
+                raise ValueError(f"the checksum of {key!r} is not known")
+            physical_key = str(S3Uri(bucket, prefix + key, version_id))
+            yield Entry(key, physical_key, size_bytes, Checksum(hash_type, hash_value))

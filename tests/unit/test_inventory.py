@@ -1,0 +1,95 @@
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime import inventory as module
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.objects import Checksum, SourceFolder, SourceObject
+
+FOLDER = SourceFolder("raw", "runs/")
+CHECKSUM = Checksum("CRC64NVME", "AAAAAAAAAAA=")
+ENCODABLE = st.characters(exclude_categories=["Cs"])
+LOGICAL_KEYS = st.sets(st.text(ENCODABLE | st.sampled_from("/-\0\1"), min_size=1))
+
+
+@pytest.fixture
+def inventory() -> Iterator[Inventory]:
+    with Inventory(FOLDER) as made:
+        yield made
+
+
+def found(key: str, **fields: object) -> SourceObject:
+    values = {"size_bytes": 1, "etag": '"e"', "version_id": "v1"} | fields
+    return SourceObject(f"runs/{key}", **values)  # type: ignore[arg-type]
+
+
+@given(LOGICAL_KEYS)
+def test_any_keys_come_back_in_the_order_of_their_components(keys: set[str]) -> None:
+    with Inventory(FOLDER) as inventory:
+        inventory.add(found(key) for key in keys)
+        assert [key for key, _ in inventory.sizes()] == sorted(keys, key=lambda k: k.split("/"))
+
+
+def test_totals_count_all_objects_or_those_without_checksum(inventory: Inventory) -> None:
+    inventory.add([found("a", size_bytes=3), found("b", size_bytes=4)])
+    inventory.record([("runs/a", CHECKSUM)])
+    assert inventory.totals() == (2, 7)
+    assert inventory.totals(unhashed=True) == (1, 4)
+
+
+def test_an_empty_inventory_totals_nothing(inventory: Inventory) -> None:
+    assert inventory.totals() == (0, 0)
+
+
+def test_objects_come_out_as_they_were_put_in(inventory: Inventory) -> None:
+    objects = [found("a", version_id=None), found("b/c", etag='"f"', size_bytes=2)]
+    inventory.add(objects)
+    assert list(inventory.unhashed(archived=False)) == [objects]
+
+
+def test_archived_objects_come_out_apart(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b", archived=True)])
+    [[archived]] = inventory.unhashed(archived=True)
+    assert archived == found("b", archived=True)
+
+
+def test_blocks_go_on_where_the_last_ended(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
+    inventory.add(found(str(n)) for n in range(5))
+    taken = []
+    for block in inventory.unhashed(archived=False):
+        taken.append([each.key for each in block])
+        inventory.record((each.key, CHECKSUM) for each in block)
+    assert taken == [["runs/0", "runs/1"], ["runs/2", "runs/3"], ["runs/4"]]
+
+
+def test_a_recorded_object_is_not_taken_out_again(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b")])
+    inventory.record([("runs/a", CHECKSUM)])
+    assert list(inventory.unhashed(archived=False)) == [[found("b")]]
+
+
+def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b", version_id="v2"), found("c", version_id=None)])
+    kept = inventory.record_versions((key, "v1", CHECKSUM) for key in ["a", "b", "c", "gone"])
+    assert kept == 1
+    assert inventory.totals(unhashed=True) == (2, 2)
+
+
+def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
+    inventory.add([found("a b", version_id="v/1", size_bytes=5)])
+    inventory.record([("runs/a b", CHECKSUM)])
+    [entry] = inventory.entries()
+    assert entry.logical_key == "a b"
+    assert entry.physical_key == "s3://raw/runs/a%20b?versionId=v%2F1"
+    assert entry.size_bytes == 5
+    assert entry.checksum == CHECKSUM
+
+
+def test_no_manifest_is_made_of_missing_checksums(inventory: Inventory) -> None:
+    inventory.add([found("a")])
+    with pytest.raises(ValueError, match="'a' is not known"):
+        list(inventory.entries())
