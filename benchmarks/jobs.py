@@ -1,0 +1,71 @@
+"""One job on the S3 stub, done by one side: what it cost, and what it asked of S3."""
+
+from enum import StrEnum
+
+import msgspec
+
+from benchmarks.processes import Cost, run_module
+from tests.s3_stub.process import StubProcess
+from tests.s3_stub.synthetic import PREFIX
+
+
+class Side(StrEnum):
+    """Who does the job."""
+
+    ENGINE = "this engine"
+    QUILT3 = "quilt3"
+
+
+MODULES = {
+    Side.ENGINE: "benchmarks.package_with_engine",
+    Side.QUILT3: "benchmarks.package_with_quilt3",
+}
+REGISTRIES = {Side.ENGINE: "engine-registry", Side.QUILT3: "quilt3-registry"}
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A finished job.
+
+    Attributes:
+        cost: Of the process that did it.
+        requests: What arrived at S3, by operation.
+        stub_cpu_seconds: What answering cost the stub; where it comes near the job's time on the
+            clock, the stub was the bottleneck.
+        top_hash: Of the package.
+    """
+
+    cost: Cost
+    requests: dict[str, int]
+    stub_cpu_seconds: float
+    top_hash: str
+
+
+def run_job(stub: StubProcess, side: Side, bucket: str, *, limit_seconds: float) -> Job:
+    """Package a bucket's generated objects into the side's own registry.
+
+    Args:
+        stub: S3, with the bucket and the registries in it.
+        side: Who does it.
+        bucket: What is packaged; the package is named for it.
+        limit_seconds: When to give up.
+
+    Raises:
+        Overdue: It took longer than that.
+    """
+    stub.reset()
+    finished = run_module(
+        MODULES[side],
+        bucket,
+        PREFIX,
+        REGISTRIES[side],
+        f"bench/{bucket}",
+        limit_seconds=limit_seconds,
+        environment={"AWS_ENDPOINT_URL": stub.url},
+    )
+    usage = stub.usage()
+    return Job(
+        cost=finished.cost,
+        requests=usage.counts,
+        stub_cpu_seconds=usage.cpu_seconds,
+        top_hash=finished.output.decode(),
+    )

@@ -1,0 +1,35 @@
+"""Packages a folder with this engine, as Lambda does: one side of a comparison.
+
+Run as a process: `python -m benchmarks.package_with_engine BUCKET PREFIX REGISTRY PACKAGE`.
+"""
+
+import asyncio
+import os
+import sys
+
+import msgspec
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+
+
+def main() -> None:
+    """Package, and write the top hash."""
+    bucket, prefix, registry, name = sys.argv[1:]
+    message = {
+        "source_prefix": f"s3://{bucket}/{prefix}",
+        "registry": registry,
+        "package_name": name,
+        "commit_message": "Benchmark",
+    }
+    request = parse_message(msgspec.json.encode(message).decode())
+    if not isinstance(request, PackageRequest):
+        raise TypeError(f"{message} asks for no package")
+    settings = Settings.from_environment(os.environ)
+    s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
+    sys.stdout.write(asyncio.run(package(request, settings=settings, s3=s3)).top_hash or "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Packages a folder with quilt3, as it comes: the other side of a comparison.
+
+No data is copied into the registry, and a package that is just the newest revision is not pushed.
+So both sides do the same work, and write the same manifest.
+
+Run as a process: `python -m benchmarks.package_with_quilt3 BUCKET PREFIX REGISTRY PACKAGE`.
+"""
+
+import sys
+from contextlib import redirect_stdout
+
+import quilt3
+
+
+def main() -> None:
+    """Package, and write the top hash."""
+    bucket, prefix, registry, name = sys.argv[1:]
+    with redirect_stdout(sys.stderr):
+        package = quilt3.Package()
+        package.set_dir("/", f"s3://{bucket}/{prefix}")
+        pushed = package.push(
+            name,
+            registry=f"s3://{registry}",
+            message="Benchmark",
+            selector_fn=lambda *_: False,
+            force=True,
+            dedupe=True,
+        )
+    sys.stdout.write(pushed.top_hash)
+
+
+if __name__ == "__main__":
+    main()
