@@ -77,7 +77,7 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
     ("name", "value"),
     [
         ("omics", "maybe"),
-        ("wrroc", "ture"),
+        ("wrroc", "yess"),
         ("edp", "a bus"),
         ("source_buckets", "s3://raw"),
         ("source_buckets", "Raw"),
