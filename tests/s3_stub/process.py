@@ -53,12 +53,12 @@ class ControlledService(Service):
         """Take an order, or do what S3 would."""
         if request.bucket != CONTROL:
             return super().apply(request, data)
+        if request.key not in ("usage", "reset"):
+            return Refusal(404, "NoSuchOrder").to_response()
+        usage = Usage(dict(self.counts), time.process_time() - self._started_seconds)
         if request.key == "reset":
             self.counts.clear()
             self._started_seconds = time.process_time()
-        elif request.key != "usage":
-            return Refusal(404, "NoSuchOrder").to_response()
-        usage = Usage(dict(self.counts), time.process_time() - self._started_seconds)
         return Response(200, {"Content-Type": "application/json"}, msgspec.json.encode(usage))
 
 

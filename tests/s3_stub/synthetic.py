@@ -69,7 +69,7 @@ class SyntheticBucket(Bucket):
 
     def _iterate_generated(self, prefix: str, start: str) -> Iterator[str]:
         for index in range(self._lower_bound(max(prefix, start)), self.objects):
-            key = _key_of(index)
+            key = key_of(index)
             if not key.startswith(prefix):
                 return
             yield key
@@ -78,7 +78,7 @@ class SyntheticBucket(Bucket):
         low, high = 0, self.objects
         while low < high:
             middle = (low + high) // 2
-            if _key_of(middle) < text:
+            if key_of(middle) < text:
                 low = middle + 1
             else:
                 high = middle
@@ -143,6 +143,7 @@ def create_synthetic_bucket(store: Store, text: str) -> Bucket:
     )
 
 
-def _key_of(index: int) -> str:
+def key_of(index: int) -> str:
+    """The key of a generated object."""
     folder, file = divmod(index, _PER_FOLDER)
     return f"data/d{folder:05d}/f{file:03d}.csv"

@@ -12,7 +12,9 @@ def test_a_process_serves_generated_buckets_and_counts() -> None:
             with urlopen(f"{stub.url}/raw?versions") as response:  # noqa: S310 - the loopback
                 assert response.read().count(b"<Version>") == 3
         assert stub.usage().counts == {"ListObjectVersions": 2}
-        assert stub.reset().cpu_seconds > 0
+        before = stub.reset()
+        assert before.cpu_seconds > 0
+        assert before.counts == {"ListObjectVersions": 2}
         assert stub.usage().counts == {}
 
 
