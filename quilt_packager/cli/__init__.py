@@ -14,12 +14,13 @@ def main() -> None:
     try:
         from quilt_packager.cli.app import run
     except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
+        module = (error.name or "").partition(".")[0]
+        if module not in NEEDED:
             raise
         # Written by hand: what writes the other errors is what is missing.
         sys.stderr.write(
             f'error: The "cli" extra is not installed.\n'
-            f"  why  There is no module {error.name} in this Python.\n"
+            f"  why  There is no module {module} in this Python.\n"
             f"  do   pip install 'quilt-packager[cli]'\n"
         )
         sys.exit(3)

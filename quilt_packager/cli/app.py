@@ -1,6 +1,7 @@
 """The commands, and how each ends: one exit code, and one form for every error."""
 
 import importlib.metadata
+import inspect
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -15,25 +16,35 @@ from quilt_packager.cli.terminal import Terminal
 
 PROGRAM = "quilt-packager"
 
+HELP = """Make folders in S3 Quilt packages.
+
+Examples:
+  quilt-packager demo
+  quilt-packager package s3://raw/runs/42/
+  quilt-packager send s3://raw/runs/42/ --queue-url "$PACKAGER_QUEUE_URL"
+"""
+
 app = typer.Typer(
     name=PROGRAM,
-    help="""Make folders in S3 Quilt packages.
-
-    \b
-    Examples:
-      quilt-packager demo
-      quilt-packager package s3://raw/runs/42/
-      quilt-packager send s3://raw/runs/42/ --queue-url "$PACKAGER_QUEUE_URL"
-    """,
     add_completion=False,
     # Markup would read the brackets of our text, and needs Rich for every --help.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(package)
-app.command()(send)
-app.command()(demo)
+
+
+def keep_examples(text: str) -> str:
+    """Mark the examples of a help text: Typer leaves alone what follows a backspace.
+
+    Args:
+        text: The help, which ends in its examples.
+    """
+    return inspect.cleandoc(text).replace("\nExamples:", "\n\b\nExamples:")
+
+
+for command in (package, send, demo):
+    app.command(help=keep_examples(command.__doc__ or ""))(command)
 
 
 def write_version(wanted: bool) -> None:
@@ -43,7 +54,7 @@ def write_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=keep_examples(HELP))
 def take_options(
     *,
     version: Annotated[
@@ -92,7 +103,6 @@ def write_error(told: Told, *, as_json: bool) -> None:
     """
     terminal = Terminal()
     if as_json:
-        reason = " ".join(filter(None, [told.happened, told.why]))
-        terminal.json_error({"code": told.code, "reason": reason, "remedy": told.remedy})
+        terminal.json_error({"code": told.code, "reason": told.reason, "remedy": told.remedy})
     else:
         terminal.error(told.happened, why=told.why, remedy=told.remedy, log=told.log)

@@ -23,13 +23,12 @@ def demo(
         bool, typer.Option("--keep", help="Leave the embedded AWS running, and say how to use it.")
     ] = False,
 ) -> int:
-    r"""Deploy the app to an embedded AWS, and watch packages appear.
+    """Deploy the app to an embedded AWS, and watch packages appear.
 
     Starts an AWS on 127.0.0.1, deploys the CDK app to it, lets a Nextflow run, a HealthOmics run,
     an upload and a message arrive, and opens the packages with quilt3. No account, no Docker and
     no Node are needed. Everything is stopped and removed at the end.
 
-    \b
     Examples:
       quilt-packager demo
       quilt-packager demo --keep

@@ -67,6 +67,11 @@ class Told(NamedTuple):
     remedy: str
     log: str = ""
 
+    @property
+    def reason(self) -> str:
+        """What happened and why."""
+        return " ".join(filter(None, [self.happened, self.why]))
+
 
 def tell(error: Exception) -> Told:
     """Say what an error means to the user.
@@ -84,8 +89,10 @@ def tell(error: Exception) -> Told:
     if isinstance(error, LocalError):
         exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED
         return Told(exit_code, code, error.happened, error.why, error.remedy, error.log)
-    if isinstance(error, ModuleNotFoundError) and error.name in CLI_EXTRA:
-        return tell(MissingExtra("cli", error.name))
+    if isinstance(error, ModuleNotFoundError):
+        module = (error.name or "").partition(".")[0]
+        if module in CLI_EXTRA:
+            return tell(MissingExtra("cli", module))
     # Without boto3 there can be no error of boto3's, and importing it takes its time.
     told = _tell_boto3(error) if "botocore" in sys.modules else None
     return told or Told(

@@ -9,9 +9,9 @@ import typer
 from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
 from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.outcomes import Outcome, Result
 
-from quilt_packager.cli.errors import Misuse
+from quilt_packager.cli.errors import Misuse, Told, tell
 from quilt_packager.cli.exits import OF_RESULT, Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.outcomes import write_failure, write_json, write_success
@@ -25,13 +25,12 @@ def package(
         bool, typer.Option("--json", help="Write the outcome as one JSON object.")
     ] = False,
 ) -> int:
-    r"""Make a folder in S3 a Quilt package, here and now.
+    """Make a folder in S3 a Quilt package, here and now.
 
     Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell.
     The exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it
     failed.
 
-    \b
     Examples:
       quilt-packager package s3://raw/runs/42/
       quilt-packager package --json '{"source_prefix": "s3://raw/runs/42/",
@@ -54,11 +53,33 @@ def package(
         else:
             write_failure(terminal, outcome, error)
         return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
+    except Exception as error:
+        told = tell(error)
+        if as_json and told.exit_code is not Exit.USAGE:
+            # Whatever happened: who asked for JSON reads how the job ended.
+            write_json(terminal, crash(told, request))
+        raise
     if as_json:
         write_json(terminal, outcome)
     else:
         write_success(terminal, outcome, seconds=time.monotonic() - started)
     return OF_RESULT[outcome.outcome]
+
+
+def crash(told: Told, request: PackageRequest | None) -> Outcome:
+    """The outcome of a job that ended with an error that is not one of ours.
+
+    Args:
+        told: The error in words.
+        request: What was wanted, if the message got so far.
+    """
+    return Outcome(
+        outcome=Result.FAILED,
+        package_name=request.package_name if request else None,
+        registry=request.registry if request else None,
+        code=told.code,
+        reason=told.reason,
+    )
 
 
 def read_request(body: str) -> PackageRequest:

