@@ -5,7 +5,8 @@ inside S3, which hashes the parts, or else read in ranges. Each route gives the 
 each request is bound to the version or ETag that was listed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import chain
 
 import msgspec
 
@@ -32,49 +33,39 @@ from quilt_packager_runtime.errors import (
     UnreadableObjects,
     name_some,
 )
-from quilt_packager_runtime.objects import (
-    Checksum,
-    ChecksumAlgorithm,
-    S3Uri,
-    SourceFolder,
-    SourceObject,
-)
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.reading import RangeReader
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
+RECORD_OBJECTS = 1000
+"""How many checksums are recorded at a time."""
+
 
 class Hashed(msgspec.Struct, frozen=True):
-    """The checksums of a listing.
+    """Where checksums came from.
 
     Attributes:
-        checksums: One for each object, in the listing's order.
         stored: How many of them S3 had stored.
         computed: How many had to be computed.
     """
 
-    checksums: list[Checksum]
     stored: int
     computed: int
 
 
 async def hash_objects(
-    s3: S3,
-    folder: SourceFolder,
-    objects: Sequence[SourceObject],
-    *,
-    settings: Settings,
-    on_progress: Callable[[int], object],
+    s3: S3, inventory: Inventory, *, settings: Settings, on_progress: Callable[[int], object]
 ) -> Hashed:
-    """Find or compute the checksum of every object. The first failure cancels the rest.
+    """Find or compute every checksum that an inventory lacks. The first failure cancels the rest.
 
     `settings.max_requests_in_flight` objects are in work at a time. The archived ones come first:
-    they cost a HEAD each, or the whole job.
+    they cost a HEAD each, or the whole job. What was found before a failure is in the inventory.
 
     Args:
         s3: S3.
-        folder: Where the objects are.
-        objects: The listing.
+        inventory: The objects; takes their checksums.
         settings: Algorithms, scratch bucket, concurrency.
         on_progress: Told after each object how many are done.
 
@@ -84,31 +75,40 @@ async def hash_objects(
         UnreadableObjects: Objects encrypted with their owner's own key.
         AccessDenied: Objects that may not be read.
     """
-    hasher = _ObjectHasher(s3, folder.bucket, settings)
-    checksums: dict[int, Checksum] = {}
+    hasher = _ObjectHasher(s3, inventory.folder.bucket, settings)
+    unrecorded: list[tuple[str, Checksum]] = []
+    done = 0
     unreadable: dict[type[Rejected], list[str]] = {}
 
-    async def hash_one(indexed: tuple[int, SourceObject]) -> None:
-        index, found = indexed
+    def record() -> None:
+        inventory.record(unrecorded)
+        unrecorded.clear()
+
+    async def hash_one(found: SourceObject) -> None:
+        nonlocal done
         try:
-            checksums[index] = await hasher.checksum_of(found)
+            checksum = await hasher.checksum_of(found)
         except _Unreadable as finding:
             keys = unreadable.setdefault(finding.kind, [])
             keys.append(found.key)
             if len(keys) >= MAX_NAMED and not found.archived:
                 raise _unreadable_error(unreadable, more=True) from None
-        on_progress(len(checksums))
+            return
+        unrecorded.append((found.key, checksum))
+        if len(unrecorded) >= RECORD_OBJECTS:
+            record()
+        done += 1
+        on_progress(done)
 
     for archived in (True, False):
-        indexed = (pair for pair in enumerate(objects) if pair[1].archived is archived)
-        await for_each(indexed, hash_one, at_once=settings.max_requests_in_flight)
+        objects = chain.from_iterable(inventory.unhashed(archived=archived))
+        try:
+            await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
+        finally:
+            record()
         if unreadable:
             raise _unreadable_error(unreadable, more=False)
-    return Hashed(
-        checksums=[checksums[index] for index in range(len(objects))],
-        stored=len(objects) - hasher.computed,
-        computed=hasher.computed,
-    )
+    return Hashed(stored=done - hasher.computed, computed=hasher.computed)
 
 
 class _Unreadable(Exception):

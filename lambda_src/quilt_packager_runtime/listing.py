@@ -1,25 +1,24 @@
 """What a source folder holds: the newest version of each object, as the files of a package."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 
 from quilt_packager_runtime.errors import EmptySource, InvalidKeys, name_some
-from quilt_packager_runtime.manifest import sort_key
-from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder, SourceObject
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.objects import REGISTRY_PREFIX
 from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
 REFUSED_COMPONENTS = frozenset({"", ".", ".."})
 
 
-async def list_source(s3: S3, folder: SourceFolder) -> list[SourceObject]:
-    """List the objects that become the entries of a package, in the manifest's order.
+async def list_source(s3: S3, inventory: Inventory) -> None:
+    """List the objects that become the entries of a package.
 
     Delete markers, the bucket's own `.quilt/` and empty folder markers (`key/`) are left out.
 
     Args:
         s3: S3.
-        folder: The source folder.
+        inventory: Of the source folder; takes its objects.
 
     Raises:
         EmptySource: There is nothing to package.
@@ -27,25 +26,25 @@ async def list_source(s3: S3, folder: SourceFolder) -> list[SourceObject]:
         AccessDenied: The folder may not be listed.
         NoSuchBucket: There is no such bucket.
     """
-    objects = [
-        found
-        async for page in s3.list_latest_versions(folder.bucket, folder.prefix)
-        for found in page
-        if not found.key.startswith(REGISTRY_PREFIX)
-        and not (found.key.endswith("/") and found.size_bytes == 0)
-    ]
+    folder = inventory.folder
+    async for page in s3.list_latest_versions(folder.bucket, folder.prefix):
+        inventory.add(
+            found
+            for found in page
+            if not found.key.startswith(REGISTRY_PREFIX)
+            and not (found.key.endswith("/") and found.size_bytes == 0)
+        )
+    objects, _ = inventory.totals()
     if not objects:
         raise EmptySource(
             f"{folder} holds no objects.",
             why="The upload has not begun, the name is wrong, or all there is are folder markers.",
             remedy="Check the folder, then send the message again.",
         )
-    objects.sort(key=lambda found: sort_key(found.key))
-    check_keys([found.key for found in objects], prefix=folder.prefix)
-    return objects
+    check_keys((folder.prefix + key for key, _ in inventory.sizes()), prefix=folder.prefix)
 
 
-def check_keys(keys: Sequence[str], *, prefix: str) -> None:
+def check_keys(keys: Iterable[str], *, prefix: str) -> None:
     """Refuse keys that quilt3 would refuse, before any work is done on them.
 
     Args:
@@ -61,11 +60,15 @@ def check_keys(keys: Sequence[str], *, prefix: str) -> None:
         ...
         quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
     """
-    illegal = [
-        key for key in keys if not REFUSED_COMPONENTS.isdisjoint(key[len(prefix) :].split("/"))
-    ]
-    # In the manifest's order whatever is below a folder follows right after a file of its name.
-    colliding = [key for key, following in pairwise(keys) if following.startswith(key + "/")]
+    illegal, colliding = [], []
+    previous = ""
+    for key in keys:
+        if not REFUSED_COMPONENTS.isdisjoint(key[len(prefix) :].split("/")):
+            illegal.append(key)
+        # In the manifest's order what is below a folder follows right after a file of its name.
+        if previous and key.startswith(previous + "/"):
+            colliding.append(previous)
+        previous = key
     happened = []
     if illegal:
         are = "key has" if len(illegal) == 1 else "keys have"

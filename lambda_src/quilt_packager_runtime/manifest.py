@@ -14,10 +14,13 @@ from typing import Any
 import msgspec
 
 from quilt_packager_runtime.errors import InvalidMetadata, ManifestLineTooLong, quote
-from quilt_packager_runtime.objects import Entry
+from quilt_packager_runtime.objects import Checksum, Entry
 
 MAX_LINE_BYTES = 1_000_000
 """What the catalog's indexers and Athena read of a line, its newline not counted."""
+
+WRITTEN_BY_US = {"quilt-packager": "1"}
+"""The user metadata of manifests whose checksums a later revision may trust."""
 
 MAX_CHARACTER_BYTES = 4
 ENTRIES_AT_ONCE = 1000
@@ -108,6 +111,35 @@ def write_manifest(
         write(lines)
         top_hash.update(parts)
     return top_hash.hexdigest()
+
+
+def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
+    """Read the entries of a manifest that `write_manifest` wrote.
+
+    Args:
+        lines: All of it but the header, each with or without its newline.
+
+    Raises:
+        ValueError: A line is no entry with one physical key and a checksum.
+
+    Example:
+        >>> line = b'{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 0, '
+        >>> [entry] = read_entries([line + b'"hash": {"type": "SHA256", "value": ""}, "meta": {}}'])
+        >>> entry.physical_key
+        's3://b/a'
+    """
+    decode = msgspec.json.Decoder(_EntryLine).decode
+    for line in lines:
+        read = decode(line)
+        [physical_key] = read.physical_keys
+        yield Entry(read.logical_key, physical_key, read.size, read.hash)
+
+
+class _EntryLine(msgspec.Struct, gc=False):
+    logical_key: str
+    physical_keys: list[str]
+    size: int
+    hash: Checksum
 
 
 def _header_lines(header: Header) -> tuple[bytes, bytes]:

@@ -27,6 +27,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         top_hash: The revision's 64 hex characters.
         objects: How many entries the revision has.
         bytes: The sum of their sizes.
+        reused: How many checksums the previous revision had.
         stored: How many checksums S3 had stored.
         computed: How many checksums had to be computed.
         code: The error's stable code.
@@ -39,6 +40,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     top_hash: str | None = None
     objects: int | None = None
     bytes: int | None = None
+    reused: int | None = None
     stored: int | None = None
     computed: int | None = None
     code: str | None = None

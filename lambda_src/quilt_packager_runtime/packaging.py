@@ -1,6 +1,6 @@
 """The story of a job: a folder becomes a revision of a package, or it is told why it does not."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,13 +14,15 @@ from quilt_packager_runtime.errors import (
     name_some,
     quote,
 )
-from quilt_packager_runtime.hashing import Hashed, hash_objects
+from quilt_packager_runtime.hashing import hash_objects
+from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.manifest import Header, write_manifest
 from quilt_packager_runtime.messages import PackageRequest
-from quilt_packager_runtime.objects import Entry, S3Uri, SourceFolder, SourceObject
+from quilt_packager_runtime.objects import Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.registry import Publication
+from quilt_packager_runtime.reuse import reuse_checksums
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
@@ -97,35 +99,38 @@ async def _attempt(
     package = registry.Package(request.registry, request.package_name)
     latest = await registry.read_latest(s3, package)
     metadata = await _read_metadata(s3, request)
-    on_progress("listing", 0, None)
-    objects = await list_source(s3, request.source)
-    workflow = await workflows.check(
-        s3,
-        request.registry,
-        workflow=request.workflow,
-        package_name=request.package_name,
-        message=request.commit_message,
-        metadata=metadata,
-        entries=(
-            (found.key.removeprefix(request.source.prefix), found.size_bytes) for found in objects
-        ),
-    )
-    on_progress("checksums", 0, len(objects))
-    hashed = await hash_objects(
-        s3,
-        request.source,
-        objects,
-        settings=settings,
-        on_progress=lambda done: on_progress("checksums", done, len(objects)),
-    )
-    on_progress("publishing", len(objects), len(objects))
-    with TemporaryDirectory() as folder:
-        manifest = Path(folder, "manifest.jsonl")
-        header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
-        top_hash = _spool(manifest, header, _entries(request.source, objects, hashed))
-        publication = await registry.publish(
-            s3, package, latest=latest, top_hash=top_hash, manifest=manifest
+    with Inventory(request.source) as inventory:
+        on_progress("listing", 0, None)
+        await list_source(s3, inventory)
+        objects, size_bytes = inventory.totals()
+        workflow = await workflows.check(
+            s3,
+            request.registry,
+            workflow=request.workflow,
+            package_name=request.package_name,
+            message=request.commit_message,
+            metadata=metadata,
+            entries=inventory.sizes(),
         )
+        reused = 0
+        if latest.top_hash is not None:
+            previous = package.manifest(latest.top_hash)
+            reused = await reuse_checksums(s3, previous, inventory, settings=settings)
+        on_progress("checksums", reused, objects)
+        hashed = await hash_objects(
+            s3,
+            inventory,
+            settings=settings,
+            on_progress=lambda done: on_progress("checksums", reused + done, objects),
+        )
+        on_progress("publishing", objects, objects)
+        header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
+        with TemporaryDirectory() as folder:
+            manifest = Path(folder, "manifest.jsonl")
+            top_hash = _spool(manifest, header, inventory.entries())
+            publication = await registry.publish(
+                s3, package, latest=latest, top_hash=top_hash, manifest=manifest
+            )
     if publication is Publication.LOST_RACE:
         return None
     return Outcome(
@@ -133,8 +138,9 @@ async def _attempt(
         package_name=request.package_name,
         registry=request.registry,
         top_hash=top_hash,
-        objects=len(objects),
-        bytes=sum(found.size_bytes for found in objects),
+        objects=objects,
+        bytes=size_bytes,
+        reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
     )
@@ -157,15 +163,3 @@ def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:
     """Write the manifest to a file: its key in the registry is the hash of it."""
     with path.open("wb") as file:
         return write_manifest(header, entries, file.write)
-
-
-def _entries(
-    folder: SourceFolder, objects: Sequence[SourceObject], hashed: Hashed
-) -> Iterator[Entry]:
-    for found, checksum in zip(objects, hashed.checksums, strict=True):
-        yield Entry(
-            logical_key=found.key.removeprefix(folder.prefix),
-            physical_key=str(S3Uri(folder.bucket, found.key, found.version_id)),
-            size_bytes=found.size_bytes,
-            checksum=checksum,
-        )

@@ -19,6 +19,7 @@ from quilt_packager_runtime.errors import (
     NoSuchKey,
     PreconditionFailed,
 )
+from quilt_packager_runtime.manifest import WRITTEN_BY_US
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, S3Uri
 from quilt_packager_runtime.s3 import S3
 
@@ -107,7 +108,7 @@ async def publish(
     if complete and latest.top_hash == top_hash:
         return Publication.UNCHANGED
     if not complete:
-        await s3.put_file(package.manifest(top_hash), manifest)
+        await s3.put_file(package.manifest(top_hash), manifest, metadata=WRITTEN_BY_US)
     if not announced:
         await _announce(s3, package, top_hash, after_second=newest_second)
     return await _move_latest(s3, package, top_hash, latest)

@@ -39,6 +39,7 @@ from quilt_packager_runtime.s3_transport import (
 # tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
 ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 NULL_VERSION = "null"
+METADATA_PREFIX = "x-amz-meta-"
 PAGE_ATTEMPTS = 3
 
 COPY_PART_CHECKSUMS = {
@@ -71,12 +72,14 @@ class ObjectBody(msgspec.Struct, frozen=True, gc=False):
         size_bytes: The size of the whole object.
         etag: Its ETag, with the quotes.
         version_id: Its version; None in an unversioned bucket.
+        metadata: Its user metadata, by lower-case names.
     """
 
     data: bytes
     size_bytes: int
     etag: str
     version_id: str | None
+    metadata: dict[str, str] = {}
 
 
 class S3:
@@ -177,7 +180,27 @@ class S3:
             size_bytes=int(content_range.rpartition("/")[2] or len(response.body)),
             etag=response.headers["etag"],
             version_id=_version_id(response.headers.get("x-amz-version-id")),
+            metadata={
+                name.removeprefix(METADATA_PREFIX): value
+                for name, value in response.headers.items()
+                if name.startswith(METADATA_PREFIX)
+            },
         )
+
+    async def stream_object(self, uri: S3Uri, *, step_bytes: int) -> AsyncIterator[ObjectBody]:
+        """Get an object of any size, a range at a time, all of the same version.
+
+        Args:
+            uri: The object, or its version; not an empty one.
+            step_bytes: How much to hold in memory.
+        """
+        body = await self.get_object(uri, last_byte=step_bytes - 1)
+        yield body
+        for first_byte in range(step_bytes, body.size_bytes, step_bytes):
+            last_byte = min(first_byte + step_bytes, body.size_bytes) - 1
+            yield await self.get_object(
+                uri, first_byte=first_byte, last_byte=last_byte, if_match=body.etag
+            )
 
     async def read_if_exists(self, uri: S3Uri, *, max_bytes: int) -> ObjectBody | None:
         """Get a small object, or learn that it is not there.
@@ -274,9 +297,20 @@ class S3:
         )
         return response.headers["etag"]
 
-    async def put_file(self, uri: S3Uri, path: Path) -> None:
-        """Write a file of any size as an object, in parallel parts when it is large."""
-        await self._send(Request(operation="PutObject", method="PUT", uri=uri, file=path))
+    async def put_file(
+        self, uri: S3Uri, path: Path, *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write a file of any size as an object, in parallel parts when it is large.
+
+        Args:
+            uri: Where to.
+            path: The file.
+            metadata: The object's user metadata.
+        """
+        headers = [(METADATA_PREFIX + name, value) for name, value in (metadata or {}).items()]
+        await self._send(
+            Request(operation="PutObject", method="PUT", uri=uri, file=path, headers=headers)
+        )
 
     async def list_latest_versions(
         self, bucket: str, prefix: str

@@ -1,0 +1,78 @@
+"""Checksums that the previous revision has of the very versions that are packaged again.
+
+An unchanged folder then costs its listing and one manifest to read, and no request for an object.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from quilt_packager_runtime.checksums import MANIFEST_TYPES
+from quilt_packager_runtime.errors import NoSuchKey, PreconditionFailed
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.manifest import WRITTEN_BY_US, read_entries
+from quilt_packager_runtime.objects import Checksum, Entry, S3Uri
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+
+STEP_BYTES = 8 * 1024 * 1024
+"""How much of the previous manifest is in memory."""
+
+logger = logging.getLogger(__name__)
+
+
+async def reuse_checksums(
+    s3: S3, manifest: S3Uri, inventory: Inventory, *, settings: Settings
+) -> int:
+    """Record what the previous revision knows of objects that are at the same version still.
+
+    Only versions that have an id are the same for sure. Only a manifest that this engine wrote is
+    trusted: others have written single hashes under the name of chunked ones.
+
+    Args:
+        s3: S3.
+        manifest: The previous revision's.
+        inventory: The listed objects; takes the checksums.
+        settings: Which algorithms are acceptable.
+
+    Returns:
+        How many checksums were reused.
+    """
+    acceptable = {MANIFEST_TYPES[algorithm] for algorithm in settings.checksum_algorithms}
+    reused = 0
+    try:
+        async for lines in _entry_lines(s3, manifest):
+            entries = read_entries(lines)
+            reused += inventory.record_versions(_versions(entries, inventory, acceptable))
+    except (NoSuchKey, PreconditionFailed):
+        logger.warning("the previous manifest is gone", extra={"manifest": str(manifest)})
+    except ValueError:
+        logger.warning("the previous manifest makes no sense", extra={"manifest": str(manifest)})
+    return reused
+
+
+async def _entry_lines(s3: S3, manifest: S3Uri) -> AsyncIterator[list[bytes]]:
+    """The lines of a manifest of ours, as many at a time as come with a range; not its header."""
+    header_length = 1
+    cut_line = b""
+    async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
+        if not body.metadata.items() >= WRITTEN_BY_US.items():
+            return
+        *lines, cut_line = (cut_line + body.data).split(b"\n")
+        yield lines[header_length:]
+        header_length = 0
+    yield [cut_line] if cut_line else []
+
+
+def _versions(
+    entries: Iterable[Entry], inventory: Inventory, acceptable: set[str]
+) -> Iterator[tuple[str, str, Checksum]]:
+    """Those entries that are versions of the folder's objects, under their present names."""
+    folder = inventory.folder
+    for entry in entries:
+        uri = S3Uri.parse(entry.physical_key)
+        if (
+            uri.version_id is not None
+            and entry.checksum.type in acceptable
+            and (uri.bucket, uri.key) == (folder.bucket, folder.prefix + entry.logical_key)
+        ):
+            yield entry.logical_key, uri.version_id, entry.checksum
