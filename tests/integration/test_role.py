@@ -1,0 +1,214 @@
+"""The packager's role, as the template writes it, enforced by an embedded AWS while it packages."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from quilt_packager_runtime.errors import AccessDenied
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+from tests.constructs.templates import add_engine, make_stack, permissions_of, template_of
+
+WORKFLOWS = ".quilt/workflows/config.yml"
+WORKFLOW_CONFIG = b"version: '1'\nis_workflow_required: false\nworkflows: {plain: {name: Plain}}\n"
+MESSAGE = {
+    "source_prefix": "s3://raw/run/",
+    "registry": "reg",
+    "metadata_uri": "meta.json",
+    "workflow": "plain",
+}
+SETTINGS = Settings(source_buckets=("raw",), registry_buckets=("reg",), scratch_bucket="scratch")
+
+Credentials = dict[str, str]
+
+
+class EnforcingMiniStack(MiniStack):
+    """An embedded AWS that asks IAM."""
+
+    def _own_environment(self, port: int) -> dict[str, str]:
+        return super()._own_environment(port) | {"AUTH": "true"}
+
+    def client(self, service: str, credentials: Credentials | None = None) -> Any:
+        """A client of the account's root, or of whoever has the credentials."""
+        root = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "test"}
+        make: Any = boto3.client
+        return make(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            **(credentials or root),
+        )
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcingMiniStack]:
+    """With a source, a registry that has workflows, a scratch bucket, and a run to package."""
+    with EnforcingMiniStack(tmp_path_factory.mktemp("aws")) as started:
+        s3 = started.client("s3")
+        for name in ("raw", "reg", "scratch"):
+            s3.create_bucket(Bucket=name)
+        s3.put_object(Bucket="reg", Key=WORKFLOWS, Body=WORKFLOW_CONFIG)
+        s3.put_object(Bucket="raw", Key="run/meta.json", Body=b'{"assay": "rna-seq"}')
+        s3.put_object(Bucket="raw", Key="run/large.bin", Body=os.urandom(9 * 1024 * 1024))
+        yield started
+
+
+@pytest.fixture(scope="module")
+def statements() -> dict[str, dict[str, Any]]:
+    """What the role may do in S3, by Sid."""
+    stack = make_stack()
+    add_engine(stack)
+    return {
+        sid: resolve(statement)
+        for sid, statement in permissions_of(template_of(stack)).items()
+        if "s3:" in str(statement["Action"])
+    }
+
+
+@pytest.fixture
+def assume(
+    aws: EnforcingMiniStack, request: pytest.FixtureRequest
+) -> Callable[[list[dict[str, Any]]], Credentials]:
+    """Makes a role of statements, and gives its credentials."""
+
+    def assume_role(allowed: list[dict[str, Any]]) -> Credentials:
+        iam, name = aws.client("iam"), f"role-{abs(hash(request.node.name))}"
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy([trust]))["Role"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(allowed))
+        given = aws.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")
+        return {
+            "aws_access_key_id": given["Credentials"]["AccessKeyId"],
+            "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
+            "aws_session_token": given["Credentials"]["SessionToken"],
+        }
+
+    return assume_role
+
+
+async def run(aws: EnforcingMiniStack, credentials: Credentials, name: str) -> Outcome:
+    request = parse_message(json.dumps(MESSAGE | {"package_name": f"test/{name}"}))
+    assert isinstance(request, PackageRequest)
+    environment = {name.upper(): value for name, value in credentials.items()}
+    s3 = S3.from_environment(
+        environment | {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": REGION}
+    )
+    return await package(request, settings=SETTINGS, s3=s3)
+
+
+async def test_role_fails_if_it_does_not_suffice(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    credentials = assume(list(statements.values()))
+    created = await run(aws, credentials, "suffices")
+    unchanged = await run(aws, credentials, "suffices")
+    assert (created.outcome, unchanged.outcome) == ("created", "unchanged")
+    assert created.objects == 2
+    assert "could not copy" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "sid", ["ListSources", "ReadSources", "ListRegistries", "ReadRegistries", "WriteRegistries"]
+)
+async def test_statement_fails_if_it_is_not_needed(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+    sid: str,
+) -> None:
+    credentials = assume([each for name, each in statements.items() if name != sid])
+    with pytest.raises(AccessDenied):
+        await run(aws, credentials, f"without-{sid}")
+
+
+async def test_hash_in_scratch_fails_if_it_is_not_needed(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    credentials = assume([each for sid, each in statements.items() if sid != "HashInScratch"])
+    with caplog.at_level(logging.WARNING):
+        await run(aws, credentials, "without-scratch")
+    assert "could not copy" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("delete_object", {"Bucket": "raw", "Key": "run/meta.json"}),
+        ("delete_object", {"Bucket": "reg", "Key": WORKFLOWS}),
+        ("put_object", {"Bucket": "reg", "Key": WORKFLOWS, "Body": b""}),
+        ("put_object_acl", {"Bucket": "raw", "Key": "run/meta.json", "ACL": "public-read"}),
+        ("delete_bucket", {"Bucket": "reg"}),
+    ],
+)
+def test_denials_fail_if_a_wide_grant_undoes_them(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+    action: str,
+    arguments: dict[str, Any],
+) -> None:
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    s3 = aws.client("s3", assume([*statements.values(), everything]))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(s3, action)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("put_object", {"Bucket": "raw", "Key": "run/new", "Body": b""}),
+        ("put_object", {"Bucket": "reg", "Key": "data", "Body": b""}),
+        ("put_object", {"Bucket": "scratch", "Key": "data", "Body": b""}),
+        ("get_object", {"Bucket": "reg", "Key": "data"}),
+        ("list_objects_v2", {"Bucket": "reg"}),
+        ("list_objects_v2", {"Bucket": "reg", "Prefix": "data"}),
+        ("get_bucket_policy", {"Bucket": "raw"}),
+    ],
+)
+def test_role_fails_if_it_may_do_more(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+    action: str,
+    arguments: dict[str, Any],
+) -> None:
+    s3 = aws.client("s3", assume(list(statements.values())))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(s3, action)(**arguments)
+
+
+def policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def resolve(value: Any) -> Any:
+    """What CloudFormation would make of a value of the template."""
+    known = {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT}
+    match value:
+        case {"Fn::Join": [separator, parts]}:
+            return separator.join(resolve(part) for part in parts)
+        case {"Fn::GetAtt": [logical_id, "Arn"]} if "Scratch" in logical_id:
+            return "arn:aws:s3:::scratch"
+        case {"Ref": name} if name in known:
+            return known[name]
+        case dict():
+            return {name: resolve(each) for name, each in value.items()}
+        case list():
+            return [resolve(each) for each in value]
+    return value
