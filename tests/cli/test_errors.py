@@ -1,0 +1,56 @@
+"""What boto3's errors come to: a sentence and an exit code for each kind."""
+
+import botocore.exceptions
+import pytest
+from botocore.exceptions import ClientError
+
+from quilt_packager.cli.errors import tell
+from quilt_packager.cli.exits import Exit
+from quilt_packager.local.errors import LocalError
+
+ENDPOINT = "https://sqs.us-east-1.amazonaws.com/"
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "No."}}, "SendMessage")
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "remedy"),
+    [
+        (botocore.exceptions.NoCredentialsError(), Exit.ACCESS, "Sign in"),
+        (botocore.exceptions.ProfileNotFound(profile="x"), Exit.ACCESS, "Sign in"),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), Exit.ACCESS, "Sign in"),
+        (botocore.exceptions.NoRegionError(), Exit.USAGE, "AWS_REGION"),
+        (botocore.exceptions.ConnectTimeoutError(endpoint_url=ENDPOINT), Exit.ACCESS, "network"),
+        (
+            botocore.exceptions.EndpointConnectionError(endpoint_url=ENDPOINT),
+            Exit.ACCESS,
+            "network",
+        ),
+        (
+            botocore.exceptions.SSLError(endpoint_url=ENDPOINT, error=OSError()),
+            Exit.ACCESS,
+            "network",
+        ),
+        (refusal("InvalidClientTokenId"), Exit.ACCESS, "Sign in"),
+        (refusal("AccessDeniedException"), Exit.ACCESS, "Allow it"),
+        (refusal("QueueDoesNotExist"), Exit.USAGE, "PackagerQueueUrl"),
+        (refusal("Throttling"), Exit.FAILED, "again"),
+        (botocore.exceptions.ParamValidationError(report="x"), Exit.FAILED, "--debug"),
+        (LocalError("It failed.", why="It did.", remedy="Try again."), Exit.FAILED, "Try again."),
+        (RuntimeError("x"), Exit.FAILED, "--debug"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_has_an_exit_code_and_a_remedy(
+    error: Exception, exit_code: Exit, remedy: str
+) -> None:
+    told = tell(error)
+    assert told.exit_code is exit_code
+    assert remedy in told.remedy
+
+
+def test_an_unknown_error_is_named() -> None:
+    told = tell(RuntimeError("the reason"))
+    assert (told.code, "the reason" in told.happened) == ("RuntimeError", True)
