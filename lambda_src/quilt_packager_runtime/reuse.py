@@ -52,14 +52,15 @@ async def reuse_checksums(
 
 async def _entry_lines(s3: S3, manifest: S3Uri) -> AsyncIterator[list[bytes]]:
     """The lines of a manifest of ours, as many at a time as come with a range; not its header."""
-    header_length = 1
+    header_lines = 1
     cut_line = b""
     async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
         if not body.metadata.items() >= WRITTEN_BY_US.items():
             return
         *lines, cut_line = (cut_line + body.data).split(b"\n")
-        yield lines[header_length:]
-        header_length = 0
+        if lines:
+            yield lines[header_lines:]
+            header_lines = 0
     yield [cut_line] if cut_line else []
 
 
