@@ -1,0 +1,69 @@
+"""What the measurements are held against."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from benchmarks.tables import to_table
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """A limit, and what was measured.
+
+    Attributes:
+        what: What is limited.
+        limit: At most, or at least, this much.
+        measured: So much it is.
+        unit: Of both.
+        is_floor: Whether it is to be at least the limit.
+        decimals: To how many both are compared; None for exactly.
+        note: How to read the verdict.
+    """
+
+    what: str
+    limit: float
+    measured: float
+    unit: str = ""
+    is_floor: bool = False
+    decimals: int | None = None
+    note: str = ""
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the measured value keeps to the limit.
+
+        Example:
+            >>> Goal("requests per object", limit=1.001, measured=1.00106).is_reached
+            False
+            >>> Goal("requests per object", limit=1.001, measured=1.00106, decimals=3).is_reached
+            True
+        """
+        measured = self.measured if self.decimals is None else round(self.measured, self.decimals)
+        return measured >= self.limit if self.is_floor else measured <= self.limit
+
+
+def to_markdown(goals: Iterable[Goal]) -> str:
+    """Goals as a Markdown table."""
+    return to_table(["goal", "limit", "measured", ""], (_row(goal) for goal in goals), texts=4)
+
+
+def _row(goal: Goal) -> list[str]:
+    unit = f" {goal.unit}" if goal.unit else ""
+    bound = "at least" if goal.is_floor else "at most"
+    verdict = "reached" if goal.is_reached else "**not reached**"
+    return [
+        goal.what,
+        f"{bound} {_write(goal.limit)}{unit}",
+        f"{_write(goal.measured)}{unit}",
+        f"{verdict}; {goal.note}" if goal.note else verdict,
+    ]
+
+
+def _write(value: float) -> str:
+    """Four significant digits, or all before the point.
+
+    Example:
+        >>> _write(131_234.5), _write(7.9649), _write(1.001), _write(0.00106)
+        ('131,234', '7.965', '1.001', '0.00106')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits

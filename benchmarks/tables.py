@@ -1,0 +1,48 @@
+"""Results of jobs as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks.jobs import Job
+from benchmarks.prices import count_kinds, price_lambda_usd, price_requests_usd
+from benchmarks.processes import MIB
+
+JOB_COLUMNS = (
+    *("CPU s", "wall s", "peak MiB", "LIST", "HEAD", "GET", "PUT, COPY"),
+    *("requests $", "Lambda $", "stub's CPU s"),
+)
+
+
+def to_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Rows as a Markdown table.
+
+    Args:
+        head: The columns' names.
+        rows: Their values.
+        texts: How many columns, from the left, are not numbers.
+
+    Example:
+        >>> print(to_table(["side", "s"], [["quilt3", "1.0"]]))
+        | side | s |
+        |---|--:|
+        | quilt3 | 1.0 |
+    """
+    rule = ["---"] * texts + ["--:"] * (len(head) - texts)
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(rule)}|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def job_row(job: Job) -> list[str]:
+    """The values of `JOB_COLUMNS`."""
+    cost = job.cost
+    kinds = count_kinds(job.requests)
+    lambda_usd = price_lambda_usd(cpu_seconds=cost.cpu_seconds, wall_seconds=cost.wall_seconds)
+    return [
+        f"{cost.cpu_seconds:.2f}",
+        f"{cost.wall_seconds:.2f}",
+        f"{cost.peak_bytes / MIB:.0f}",
+        *(f"{kinds[kind]:,}" for kind in ("LIST", "HEAD", "GET")),
+        f"{kinds['PUT'] + kinds['COPY']:,}",
+        f"{price_requests_usd(job.requests):.6f}",
+        f"{lambda_usd:.6f}",
+        f"{job.stub_cpu_seconds:.2f}",
+    ]
