@@ -1,0 +1,277 @@
+"""The demo as a newcomer runs it: the app deployed once, and what came of it seen from outside.
+
+It is left running by its own --keep, asked by the settings that it prints, and ended by the command
+that it prints.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from quilt_packager.cli.story import PACKAGES, VAIN_MESSAGE
+from quilt_packager.local import samples
+from quilt_packager.local.engine import BUCKET
+from tests.running import group_members, listening_addresses
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo"), pytest.mark.timeout(600)]
+
+COMMAND = [str(Path(sys.executable).with_name("quilt-packager")), "demo"]
+STACK = "quilt-packager"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that was left running.
+
+    Attributes:
+        output: What it wrote.
+        settings: The settings that it printed for a shell.
+        temporary: What it took for the folder of temporary files.
+        data: What it took for the user's folder of data.
+    """
+
+    output: str
+    settings: dict[str, str]
+    temporary: Path
+    data: Path
+
+    @property
+    def process_id(self) -> int:
+        """The process that leads the group of all that was left running."""
+        return int(found(r"kill -- -(\d+);", self.output))
+
+    def client(self, service: str) -> Any:
+        make: Any = boto3.client
+        return make(
+            service,
+            endpoint_url=self.settings["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.settings["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.settings["AWS_REGION"],
+        )
+
+    def shell(self, commands: str) -> str:
+        """Run commands as the reader of the output would, in a shell with the settings."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return subprocess.run(
+            ["/bin/sh", "-c", commands],
+            env=os.environ | self.settings | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def jobs(self, package_name: str | None = None) -> list[dict[str, Any]]:
+        """What the function logged of its jobs."""
+        logs = self.client("logs")
+        events = logs.filter_log_events(logGroupName=f"/quilt/{STACK}/PackagerLambda")["events"]
+        lines = [line for event in events for line in event["message"].splitlines()]
+        jobs = [json.loads(line) for line in lines if '"outcome"' in line]
+        return [job for job in jobs if package_name in {None, job.get("package_name")}]
+
+    def package(self, name: str) -> tuple[str, list[dict[str, Any]]]:
+        """The top hash of a package, and the lines of its manifest."""
+        s3 = self.client("s3")
+        pointer = s3.get_object(Bucket=BUCKET, Key=f".quilt/named_packages/{name}/latest")
+        top_hash = pointer["Body"].read().decode()
+        manifest = s3.get_object(Bucket=BUCKET, Key=f".quilt/packages/{top_hash}")["Body"].read()
+        return top_hash, [json.loads(line) for line in manifest.splitlines()]
+
+
+def found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return match[1]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """An environment of a user that the demo must neither obey nor touch."""
+    (folder / "tmp").mkdir()
+    (folder / "data").mkdir()
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return os.environ | {
+        "TMPDIR": str(folder / "tmp"),
+        "XDG_DATA_HOME": str(folder / "data"),
+        "XDG_CACHE_HOME": cache,
+        "AWS_PROFILE": "production",
+        "CDK_DEFAULT_ACCOUNT": "999999999999",
+    }
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo")
+    ran = subprocess.run(
+        [*COMMAND, "--keep"],
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    settings = dict(re.findall(r"^  export (\w+)=(.*)$", ran.stdout, re.MULTILINE))
+    demo = Demo(ran.stdout, settings, folder / "tmp", folder / "data")
+    yield demo
+    if group_members(demo.process_id):
+        demo.shell(found("  (kill .*)", demo.output))
+
+
+@pytest.mark.parametrize(
+    ("name", "trigger"),
+    [
+        ("nextflow/rnaseq-7", "workflow_run_crate"),
+        ("omics/3395667", "health_omics"),
+        ("plates/plate-0093", "objects_ready"),
+        ("assays/elisa-7", "message"),
+    ],
+)
+def test_each_trigger_makes_its_package(demo: Demo, name: str, trigger: str) -> None:
+    first, *_ = demo.jobs(name)
+    assert (first["outcome"], first["trigger"]) == ("created", trigger)
+    assert first["top_hash"] == demo.package(name)[0]
+
+
+def test_a_package_holds_every_file_of_its_folder_under_its_name(demo: Demo) -> None:
+    folder = samples.nextflow_run("nextflow/rnaseq-7/")
+    _, (_, *entries) = demo.package("nextflow/rnaseq-7")
+    sizes = {entry["logical_key"]: entry["size"] for entry in entries}
+    assert sizes == {path: len(data) for path, data in folder.files.items()}
+
+
+def test_the_message_decides_metadata_and_commit_message(demo: Demo) -> None:
+    _, (header, *_) = demo.package("assays/elisa-7")
+    assert header["user_meta"] == {"assay": "ELISA", "operator": "grace"}
+    assert header["message"] == "First plate of the week"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_quilt3_opens_and_verifies_each_package(demo: Demo, name: str) -> None:
+    told = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
+    assert found(r"top hash +(\w{64})\n", told) == demo.package(name)[0]
+    assert "opened it, and verified the top hash and every byte" in told
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_entries_of_each_package_are_shown_with_their_hashes(demo: Demo, name: str) -> None:
+    told = demo.output.partition(f"✓ created  {name} ")[2].partition("\n\n")[0]
+    _, (_, *entries) = demo.package(name)
+    rows = re.findall(r"^  (\S.*?) +([\d.]+ \w+)  (\S{44})$", told, re.MULTILINE)
+    assert [(key, value) for key, _, value in rows] == [
+        (entry["logical_key"], entry["hash"]["value"]) for entry in entries
+    ]
+
+
+def test_the_same_message_again_is_unchanged_and_writes_nothing(demo: Demo) -> None:
+    outcomes = [job["outcome"] for job in demo.jobs("assays/elisa-7")]
+    assert outcomes == ["created", "unchanged"]
+    assert "= unchanged  assays/elisa-7 " in demo.output
+    prefix = ".quilt/named_packages/assays/elisa-7/"
+    versions = demo.client("s3").list_object_versions(Bucket=BUCKET, Prefix=prefix)["Versions"]
+    assert len(versions) == 2  # the pointer of the revision, and `latest`
+
+
+def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None:
+    stack = demo.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    urls = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    answer = demo.client("sqs").receive_message(
+        QueueUrl=urls["PackagerDeadLetterQueueUrl"],
+        MaxNumberOfMessages=10,
+        MessageAttributeNames=["All"],
+        VisibilityTimeout=0,
+    )
+    (letter,) = answer["Messages"]
+    assert json.loads(letter["Body"]) == VAIN_MESSAGE
+    attributes = {name: it["StringValue"] for name, it in letter["MessageAttributes"].items()}
+    assert attributes["code"] == "EmptySource"
+    assert VAIN_MESSAGE["source_prefix"] in attributes["reason"]
+    assert "✗ rejected  EmptySource\n" in demo.output
+    assert attributes["reason"] in demo.output
+
+
+def test_every_job_ended_as_the_story_says(demo: Demo) -> None:
+    outcomes = sorted(job["outcome"] for job in demo.jobs())
+    assert outcomes == [*["created"] * 4, "rejected", "unchanged"]
+
+
+def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:
+    stack = demo.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    assert {output["OutputKey"] for output in stack["Outputs"]} == {
+        "PackagerQueueArn",
+        "PackagerQueueUrl",
+        "PackagerDeadLetterQueueUrl",
+    }
+
+
+def test_takes_less_than_two_minutes(demo: Demo) -> None:
+    assert float(found(r"Done in ([\d.]+) s", demo.output)) < 120
+
+
+def test_a_pipe_gets_no_escape_sequences(demo: Demo) -> None:
+    assert "\x1b" not in demo.output
+
+
+def test_nothing_listens_beyond_the_loopback(demo: Demo) -> None:
+    addresses = listening_addresses(demo.process_id)
+    assert {host for host, _ in addresses} == {"127.0.0.1"}
+
+
+def test_the_users_own_quilt_is_not_touched(demo: Demo) -> None:
+    assert list(demo.data.iterdir()) == []
+
+
+# The tests from here on change what the others look at, and end it: they are the last.
+
+
+@pytest.mark.parametrize("line", range(2))
+def test_the_examples_for_what_was_kept_work(demo: Demo, line: int) -> None:
+    examples = re.findall(r"^  (quilt-packager (?:.*\\\n)*.*)$", demo.output, re.MULTILINE)
+    assert len(examples) == 2
+    assert re.match(r"✓ created|= unchanged|Sent to ", demo.shell(examples[line]))
+
+
+def test_the_printed_command_ends_and_removes_all_that_was_kept(demo: Demo) -> None:
+    demo.shell(found("  (kill .*)", demo.output))
+    assert list(demo.temporary.iterdir()) == []
+    assert not is_open(demo.settings["AWS_ENDPOINT_URL"])
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_an_interrupted_demo_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = subprocess.Popen(
+        COMMAND,
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    endpoint = found("(http://.*?) ", process.stdout.readline())
+    assert is_open(endpoint)
+    process.send_signal(number)
+    _, told = process.communicate()
+    assert (process.returncode, told.splitlines()[-1]) == (
+        code,
+        "Interrupted. What was started is stopped, and its files are removed.",
+    )
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not is_open(endpoint)
+
+
+def is_open(endpoint: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(endpoint.rpartition(":")[2]))) == 0
