@@ -35,7 +35,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 
 .PHONY: test
 test: setup ## Run the tests; ARGS="-k name" goes to pytest
-	$(BIN)/pytest --numprocesses=auto $(ARGS)
+	$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 .PHONY: lint
 lint: check-format check-style check-types check-layers check-spelling ## Run every static check
