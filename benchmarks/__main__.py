@@ -1,5 +1,80 @@
-"""Run every benchmark and print its table: `python -m benchmarks`."""
+"""Run the benchmarks: `python -m benchmarks`, or `make bench`."""
 
-from benchmarks import import_time
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import_time.main()
+import msgspec
+
+from benchmarks import import_time, listings, manifests, million, scenarios
+from benchmarks.progress import Progress
+from benchmarks.report import Section, write_section
+
+DOCUMENT = Path("docs/performance.md")
+QUICK_DIVISOR = 20
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """One of the benchmarks.
+
+    Attributes:
+        steps: How many lines of progress it shows.
+        run: Measures, and reports.
+    """
+
+    steps: int
+    run: Callable[[Progress], Section]
+
+
+def choose(*, quick: bool) -> dict[str, Benchmark]:
+    """The benchmarks by name, with full or small numbers of objects."""
+    sizes = (1_000, 5_000) if quick else (1_000, 10_000, 100_000)
+    divisor = QUICK_DIVISOR if quick else 1
+    entries = manifests.GOAL_ENTRIES // divisor
+    listed = listings.OBJECTS // divisor
+    packaged = million.GOAL_OBJECTS // divisor
+    return {
+        "imports": Benchmark(1, import_time.run),
+        "manifest": Benchmark(manifests.STEPS, lambda p: manifests.run(entries, p)),
+        "listing": Benchmark(listings.STEPS, lambda p: listings.run(listed, p)),
+        "scenarios": Benchmark(len(scenarios.plan(sizes)), lambda p: scenarios.run(sizes, p)),
+        "million": Benchmark(million.STEPS, lambda p: million.run(packaged, p)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = list(choose(quick=False))
+    parser.add_argument(
+        "benchmarks",
+        nargs="*",
+        metavar="NAME",
+        help=f"which to run: {', '.join(names)}; default: all, which takes about an hour",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few objects, some three minutes; the document stays as it is",
+    )
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.benchmarks) - set(names))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}")
+    chosen = {
+        name: benchmark
+        for name, benchmark in choose(quick=options.quick).items()
+        if name in (options.benchmarks or names)
+    }
+    progress = Progress(sum(benchmark.steps for benchmark in chosen.values()))
+    for benchmark in chosen.values():
+        section = benchmark.run(progress)
+        sys.stdout.write(f"\n## {section.name}\n\n{section.to_markdown()}\n\n")
+        sys.stdout.flush()
+        if not options.quick:
+            write_section(DOCUMENT, section)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,12 @@ machine hits both.
 
 import subprocess
 import sys
+from itertools import product
 from statistics import median
+
+from benchmarks.progress import Progress
+from benchmarks.report import Section
+from benchmarks.tables import to_table
 
 ROUNDS = 7
 STATEMENTS = {
@@ -26,18 +31,13 @@ def measure_seconds(statement: str) -> float:
     return float(done.stdout)
 
 
-def main() -> None:
-    """Print the median of each side."""
-    for statement in STATEMENTS.values():
-        measure_seconds(statement)  # compiles bytecode, and warms the disk's cache
+def run(progress: Progress) -> Section:
+    """Measure both sides several times, in turn, and report the medians."""
     seconds: dict[str, list[float]] = {name: [] for name in STATEMENTS}
-    for _ in range(ROUNDS):
-        for name, statement in STATEMENTS.items():
+    with progress.step("imports"):
+        for statement in STATEMENTS.values():
+            measure_seconds(statement)  # compiles bytecode, and warms the disk's cache
+        for _, (name, statement) in product(range(ROUNDS), STATEMENTS.items()):
             seconds[name].append(measure_seconds(statement))
-    print(f"Import time, median (fastest) of {ROUNDS} processes")
-    for name, values in seconds.items():
-        print(f"  {name:20} {median(values):6.3f} s  ({min(values):.3f} s)")
-
-
-if __name__ == "__main__":
-    main()
+    rows = [[name, f"{median(found):.3f}", f"{min(found):.3f}"] for name, found in seconds.items()]
+    return Section("imports", to_table(["import of", "median s", "fastest s"], rows))

@@ -1,0 +1,93 @@
+"""Lists the stub's generated objects in one of several ways: a process of its own.
+
+Run: `python -m benchmarks.list_folder WAY BUCKET`. It writes the CPU seconds and the keys found.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.listing import list_source
+from quilt_packager_runtime.objects import SourceFolder
+from quilt_packager_runtime.s3 import S3
+
+from tests.s3_stub.synthetic import PREFIX
+
+
+class Way(StrEnum):
+    """What is measured."""
+
+    PAGES = "this engine: pages, read and parsed"
+    INVENTORY = "this engine: the same, checked, and put in the manifest's order"
+    QUILT3 = "quilt3: list_object_versions"
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """What a listing took.
+
+    Attributes:
+        cpu_seconds: Of all threads.
+        keys: How many were found.
+    """
+
+    cpu_seconds: float
+    keys: int
+
+
+def list_pages(bucket: str) -> Callable[[], int]:
+    """Prepare to read the pages alone."""
+    s3 = S3.from_environment(os.environ)
+
+    async def count() -> int:
+        return sum([len(page) async for page in s3.list_latest_versions(bucket, PREFIX)])
+
+    return lambda: asyncio.run(count())
+
+
+def list_into_inventory(bucket: str) -> Callable[[], int]:
+    """Prepare to do all that a job does."""
+    s3 = S3.from_environment(os.environ)
+
+    def count() -> int:
+        with Inventory(SourceFolder(bucket, PREFIX)) as inventory:
+            asyncio.run(list_source(s3, inventory))
+            return inventory.totals()[0]
+
+    return count
+
+
+def list_with_quilt3(bucket: str) -> Callable[[], int]:
+    """Prepare to do what `set_dir` begins with."""
+    from quilt3.data_transfer import list_object_versions  # noqa: PLC0415 - one side's library
+
+    def count() -> int:
+        versions, _ = list_object_versions(bucket, PREFIX)
+        return sum(1 for version in versions if version["IsLatest"])
+
+    return count
+
+
+PREPARE: dict[Way, Callable[[str], Callable[[], int]]] = {
+    Way.PAGES: list_pages,
+    Way.INVENTORY: list_into_inventory,
+    Way.QUILT3: list_with_quilt3,
+}
+
+
+def main() -> None:
+    """List, and tell."""
+    way, bucket = sys.argv[1:]
+    count = PREPARE[Way(way)](bucket)
+    started = time.process_time()
+    keys = count()
+    listed = Listed(time.process_time() - started, keys)
+    sys.stdout.buffer.write(msgspec.json.encode(listed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A manifest and its top hash, this engine's beside quilt3's."""
+
+from itertools import product
+from statistics import median
+
+import msgspec
+
+from benchmarks.goals import Goal
+from benchmarks.jobs import Side
+from benchmarks.processes import MIB, run_module
+from benchmarks.progress import Progress
+from benchmarks.report import Section
+from benchmarks.tables import to_table
+from benchmarks.write_manifest import Written
+
+GOAL_ENTRIES = 1_000_000
+GOAL_CPU_SECONDS = 5
+LIMIT_SECONDS = 600
+ROUNDS = 3
+STEPS = ROUNDS * len(Side)
+
+
+def run(entries: int, progress: Progress) -> Section:
+    """Measure both sides several times, in turn, and report the medians.
+
+    Raises:
+        RuntimeError: The sides wrote different manifests.
+    """
+    found: dict[Side, list[Written]] = {side: [] for side in Side}
+    for _, side in product(range(ROUNDS), Side):
+        with progress.step(f"manifest of {entries:,} entries: {side}"):
+            finished = run_module(
+                "benchmarks.write_manifest", side, str(entries), limit_seconds=LIMIT_SECONDS
+            )
+        found[side].append(msgspec.json.decode(finished.output, type=Written))
+    hashes = {written.top_hash for side in Side for written in found[side]}
+    if len(hashes) > 1:
+        raise RuntimeError(f"the sides have different top hashes: {hashes}")
+    seconds = {side: median(written.cpu_seconds for written in found[side]) for side in Side}
+    rows = [
+        [side, f"{seconds[side]:.2f}", f"{found[side][0].manifest_bytes / MIB:.0f}"]
+        for side in Side
+    ]
+    note = "" if entries == GOAL_ENTRIES else f"of {entries:,} entries, not {GOAL_ENTRIES:,}"
+    return Section(
+        "manifest",
+        f"{entries:,} entries, from memory into a file, median of {ROUNDS} runs.\n\n"
+        + to_table(["side", "CPU s", "manifest MiB"], rows),
+        [Goal("CPU", GOAL_CPU_SECONDS, seconds[Side.ENGINE], "s", note=note)],
+    )
