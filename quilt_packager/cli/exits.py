@@ -19,9 +19,7 @@ class Exit(IntEnum):
     ACCESS = 4
     """No credentials, or no access to AWS."""
     INTERRUPTED = 130
-    """Ctrl-C."""
-    TERMINATED = 143
-    """SIGTERM."""
+    """Ctrl-C; likewise 128 and the number of every signal that ended it."""
 
 
 OF_RESULT = {

@@ -42,14 +42,13 @@ class Terminal:
         self.is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         self.interactive = self.errors.is_terminal and not self.errors.is_dumb_terminal
 
-    def write(self, text: str = "", *, style: str = "") -> None:
-        """Write a line of results.
+    def write(self, text: str = "") -> None:
+        """Write a line of results. What is too wide is wrapped by the terminal: it can be copied.
 
         Args:
             text: The line.
-            style: Rich's name of how it looks.
         """
-        self._out.print(Text(printable(text), style))
+        self._out.print(Text(printable(text)), soft_wrap=True)
 
     def json(self, value: dict[str, Any]) -> None:
         """Write one JSON object, in one line, as the result."""
@@ -82,7 +81,7 @@ class Terminal:
         glyph = self._glyph(Result.CREATED)
         line = Text.assemble((glyph, "green"), printable(words), ("  " + printable(note), "dim"))
         line.rstrip()
-        self._out.print(line)
+        self._out.print(line, soft_wrap=True)
 
     def fields(self, fields: Iterable[tuple[str, str]]) -> None:
         """Write labelled text, each wrapped beside its label.

@@ -88,6 +88,12 @@ def test_text_is_wrapped_beside_its_label_on_a_terminal() -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_a_line_to_copy_is_not_broken_by_us_on_a_terminal() -> None:
+    line = "kill -- -123; rm -rf " + "x" * 100
+    code = f"from quilt_packager.cli.terminal import Terminal; Terminal().write({line!r})"
+    assert on_terminal(code) == line + "\r\n"
+
+
 def test_a_pipe_has_no_colour_and_nothing_is_cut_or_wrapped() -> None:
     assert piped(SHOW) == (
         "✓ created  a/b\n"
