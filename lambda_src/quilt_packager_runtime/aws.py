@@ -1,17 +1,29 @@
 """AWS beyond S3, by boto3, which is imported only when one of these is called."""
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import Any
 
-from quilt_packager_runtime.errors import PackagerError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    AwsError,
+    NoRunOutput,
+    PackagerError,
+    printable,
+)
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The most that SQS takes, a message's attributes included."""
 
 # What SQS counts of an attribute beside its value: its name and its type.
 ATTRIBUTE_TYPE = "String"
+
+# A call ends within half a minute, retries included.
+CONNECT_TIMEOUT_SECONDS = 3
+READ_TIMEOUT_SECONDS = 5
+ATTEMPTS = 3
+
+DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
+UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException"})
 
 
 def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> None:
@@ -23,19 +35,32 @@ def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> Non
         queue_url: The dead-letter queue.
         body: The message as it came.
         error: Why it was rejected.
+
+    Raises:
+        AwsError: It was not sent.
     """
-    import boto3  # noqa: PLC0415 - half a second, and rarely needed
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
 
     room = MAX_MESSAGE_BYTES - len(body.encode())
     attributes = {}
-    for name, text in (("code", error.code), ("reason", error.reason)):
+    # SQS refuses control characters and lone surrogates.
+    for name, text in (("code", error.code), ("reason", printable(error.reason))):
         value = _fit(text, room - len(name) - len(ATTRIBUTE_TYPE))
         if value:
             attributes[name] = {"DataType": ATTRIBUTE_TYPE, "StringValue": value}
             room -= len(name) + len(ATTRIBUTE_TYPE) + len(value.encode())
-    boto3.client("sqs").send_message(
-        QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes
-    )
+    try:
+        _client("sqs").send_message(
+            QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes
+        )
+    except (BotoCoreError, ClientError) as failure:
+        raise AwsError(
+            f"The message was rejected ({error.code}), and could not be put into the dead-letter "
+            f"queue: {failure}.",
+            why=error.reason,
+            remedy="The message stays in its queue. Allow sqs:SendMessage on the dead-letter "
+            "queue, and the use of its key.",
+        ) from failure
 
 
 def get_run_output_uri(run_id: str, *, region: str) -> str:
@@ -47,11 +72,61 @@ def get_run_output_uri(run_id: str, *, region: str) -> str:
 
     Returns:
         Its `outputUri`: the folder that holds the run's own.
-    """
-    import boto3  # noqa: PLC0415 - half a second, and rarely needed
 
-    run: Mapping[str, str] = boto3.client("omics", region_name=region).get_run(id=run_id)
-    return run["outputUri"]
+    Raises:
+        AccessDenied: We may not ask.
+        NoRunOutput: There is no such run, or it has no output.
+        AwsError: HealthOmics did not answer.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+
+    try:
+        run = _client("omics", region).get_run(id=run_id)
+    except ClientError as failure:
+        code = failure.response["Error"]["Code"]
+        if code in DENIED_CODES:
+            raise AccessDenied(
+                f"The packager may not do omics:GetRun on run {run_id}.",
+                why="The event has no runOutputUri, and a policy does not allow to ask for it.",
+                remedy="Allow omics:GetRun, deploy, and send the event again.",
+            ) from failure
+        if code in UNKNOWN_RUN_CODES:
+            raise _no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
+        raise _no_answer(run_id, failure) from failure
+    except BotoCoreError as failure:
+        raise _no_answer(run_id, failure) from failure
+    if "outputUri" not in run:
+        raise _no_output(run_id, "the run has no outputUri")
+    return str(run["outputUri"])
+
+
+@cache
+def _client(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
+    import boto3  # noqa: PLC0415 - half a second, and rarely needed
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    )
+    return boto3.client(service, region_name=region, config=config)
+
+
+def _no_output(run_id: str, happened: str) -> NoRunOutput:
+    return NoRunOutput(
+        f"The output of HealthOmics run {run_id} is not known: {happened}.",
+        why="The event has no runOutputUri, and the run was deleted, or ran elsewhere.",
+        remedy="Send a message with the run's output folder as its source_prefix.",
+    )
+
+
+def _no_answer(run_id: str, failure: Exception) -> AwsError:
+    return AwsError(
+        f"HealthOmics did not tell where run {run_id} wrote to: {failure}.",
+        why="It was asked for the runOutputUri, which the event does not have.",
+        remedy="The job is retried by itself; look into it if this returns.",
+    )
 
 
 def _fit(text: str, room_bytes: int) -> str:

@@ -7,7 +7,8 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
     │   ├── InvalidMessage        the message breaks its own rules
     │   ├── BucketNotAllowed      a bucket that this engine may not use
     │   ├── NoSuchBucket          a bucket that does not exist
-    │   ├── AccessDenied          S3 refuses us an action
+    │   ├── AccessDenied          AWS refuses us an action
+    │   ├── NoRunOutput           a HealthOmics run that is gone, or wrote nowhere
     │   ├── EmptySource           no objects under the source prefix
     │   ├── InvalidKeys           keys that no package can hold
     │   ├── UnreadableObjects     encrypted with a key that only their owner has
@@ -20,6 +21,8 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
         ├── SourceChanged         an object changed between list and hash
         ├── Contended             other writers kept winning the race for `latest`
         ├── DeadlineExceeded      the time of this invocation is over
+        ├── Crashed               the packager has a defect
+        ├── AwsError              another service than S3 answered with an error
         └── S3Error               S3 answered with an error that its client could not overcome
             ├── NoSuchKey
             ├── PreconditionFailed
@@ -85,7 +88,11 @@ class NoSuchBucket(Rejected):
 
 
 class AccessDenied(Rejected):
-    """S3 refuses us an action. Never to be read as "not there"."""
+    """AWS refuses us an action. Never to be read as "not there"."""
+
+
+class NoRunOutput(Rejected):
+    """A HealthOmics run that is gone, or that wrote nowhere."""
 
 
 class EmptySource(Rejected):
@@ -134,6 +141,14 @@ class Contended(Failed):
 
 class DeadlineExceeded(Failed):
     """The time of this invocation is over."""
+
+
+class Crashed(Failed):
+    """The packager has a defect: something was raised that nobody foresaw."""
+
+
+class AwsError(Failed):
+    """Another service than S3 answered with an error, or did not answer."""
 
 
 class S3Error(Failed):

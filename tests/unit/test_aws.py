@@ -1,0 +1,188 @@
+"""What is sent to SQS and asked of HealthOmics, and what their errors become."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import NoCredentialsError
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import (
+    MAX_MESSAGE_BYTES,
+    get_run_output_uri,
+    send_to_dead_letters,
+)
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    AwsError,
+    EmptySource,
+    InvalidKeys,
+    NoRunOutput,
+    Rejected,
+    name_some,
+)
+
+QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
+EMPTY = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+LEGAL = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+class Service:
+    """A boto3 client that answers from a script, and keeps what it was asked.
+
+    Attributes:
+        asked: The parameters of each call.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.client = boto3.client(name, region_name="us-east-1")
+        self.asked: list[dict[str, Any]] = []
+        self.client.meta.events.register("provide-client-params.*.*", self._keep)
+        self.script = Stubber(self.client)
+        self.script.activate()
+
+    def fail(self, operation: str, code: str) -> None:
+        self.script.add_client_error(operation, code, "Because.")
+
+    def _keep(self, params: dict[str, Any], **_: object) -> None:
+        self.asked.append(params)
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service("sqs")
+    monkeypatch.setattr(aws, "_client", lambda name: {"sqs": service}[name].client)
+    return service
+
+
+@pytest.fixture
+def omics(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service("omics")
+    monkeypatch.setattr(aws, "_client", lambda name, _region: {"omics": service}[name].client)
+    return service
+
+
+def send(sqs: Service, body: str, error: Rejected = EMPTY) -> dict[str, str]:
+    """Send, and return the attributes."""
+    sqs.script.add_response("send_message", {"MessageId": "m"})
+    send_to_dead_letters(QUEUE_URL, body, error)
+    attributes = sqs.asked[-1]["MessageAttributes"]
+    assert {attribute["DataType"] for attribute in attributes.values()} <= {"String"}
+    return {name: attribute["StringValue"] for name, attribute in attributes.items()}
+
+
+def size_bytes(body: str, attributes: dict[str, str]) -> int:
+    """A message's size as SQS counts it."""
+    texts = [text for name, value in attributes.items() for text in (name, "String", value)]
+    return sum(len(text.encode()) for text in (body, *texts))
+
+
+class TestDeadLetter:
+    def test_is_the_message_with_code_and_reason(self, sqs: Service) -> None:
+        attributes = send(sqs, '{"source_prefix": "s3://raw/x/"}')
+        assert attributes == {"code": "EmptySource", "reason": EMPTY.reason}
+        assert sqs.asked[-1]["MessageBody"] == '{"source_prefix": "s3://raw/x/"}'
+        assert sqs.asked[-1]["QueueUrl"] == QUEUE_URL
+
+    @pytest.mark.parametrize("room", [0, 1, 10, 11, 16, 25, 40, 60, 100, 1000])
+    def test_of_any_size_fits_into_sqs(self, sqs: Service, room: int) -> None:
+        body = "x" * (MAX_MESSAGE_BYTES - room)
+        attributes = send(sqs, body)
+        assert size_bytes(body, attributes) <= MAX_MESSAGE_BYTES
+
+    def test_that_leaves_no_room_goes_without_attributes(self, sqs: Service) -> None:
+        assert send(sqs, "x" * MAX_MESSAGE_BYTES) == {}
+
+    def test_that_leaves_little_room_shortens_the_reason(self, sqs: Service) -> None:
+        body = "x" * (MAX_MESSAGE_BYTES - 60)
+        attributes = send(sqs, body)
+        assert attributes["code"] == "EmptySource"
+        assert attributes["reason"].startswith("No objects.")
+        assert attributes["reason"].endswith("…")
+        assert size_bytes(body, attributes) == MAX_MESSAGE_BYTES
+
+    def test_of_a_key_with_a_control_character_has_a_legal_reason(self, sqs: Service) -> None:
+        error = InvalidKeys(name_some(["a\x01//b"]), why="No.", remedy="Rename it.")
+        assert send(sqs, "{}", error)["reason"] == '"a\\x01//b" No. Rename it.'
+
+    @given(st.text(st.characters(exclude_categories=())))
+    def test_has_a_legal_reason_whatever_the_error_says(self, text: str) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            service = Service("sqs")
+            monkeypatch.setattr(aws, "_client", lambda _: service.client)
+            reason = send(service, "{}", Rejected(text, why="No.", remedy="None."))["reason"]
+        assert LEGAL.fullmatch(reason)
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "RequestThrottled", "QueueDoesNotExist"])
+    def test_that_is_not_sent_is_no_rejection(self, sqs: Service, code: str) -> None:
+        sqs.fail("send_message", code)
+        with pytest.raises(AwsError, match=f"EmptySource.*SendMessage.*{EMPTY.why}"):
+            send_to_dead_letters(QUEUE_URL, "{}", EMPTY)
+
+    def test_that_cannot_be_signed_is_no_rejection(self, sqs: Service) -> None:
+        sqs.script.deactivate()
+        sqs.client.meta.events.register("before-send.sqs.SendMessage", _lose_credentials)
+        with pytest.raises(AwsError, match="credentials"):
+            send_to_dead_letters(QUEUE_URL, "{}", EMPTY)
+
+
+class TestRunOutput:
+    def test_is_what_healthomics_says(self, omics: Service) -> None:
+        omics.script.add_response("get_run", {"outputUri": "s3://runs/out"}, {"id": "123"})
+        assert get_run_output_uri("123", region="us-east-1") == "s3://runs/out"
+
+    def test_that_we_may_not_ask_for_names_the_permission(self, omics: Service) -> None:
+        omics.fail("get_run", "AccessDeniedException")
+        with pytest.raises(AccessDenied, match="omics:GetRun on run 123"):
+            get_run_output_uri("123", region="us-east-1")
+
+    def test_of_a_run_that_is_gone_is_rejected(self, omics: Service) -> None:
+        omics.fail("get_run", "ResourceNotFoundException")
+        with pytest.raises(NoRunOutput, match="no such run in us-east-1"):
+            get_run_output_uri("123", region="us-east-1")
+
+    def test_that_the_run_does_not_have_is_rejected(self, omics: Service) -> None:
+        omics.script.add_response("get_run", {"id": "123"})
+        with pytest.raises(NoRunOutput, match="no outputUri"):
+            get_run_output_uri("123", region="us-east-1")
+
+    @pytest.mark.parametrize(
+        "code", ["ThrottlingException", "InternalServerException", "ExpiredTokenException"]
+    )
+    def test_that_is_not_told_now_may_be_told_later(self, omics: Service, code: str) -> None:
+        omics.fail("get_run", code)
+        with pytest.raises(AwsError, match=f"run 123.*{code}"):
+            get_run_output_uri("123", region="us-east-1")
+
+    def test_without_credentials_may_be_told_later(self, omics: Service) -> None:
+        omics.script.deactivate()
+        omics.client.meta.events.register("before-send.omics.GetRun", _lose_credentials)
+        with pytest.raises(AwsError, match="credentials"):
+            get_run_output_uri("123", region="us-east-1")
+
+
+class TestClient:
+    @pytest.fixture(autouse=True)
+    def forget_clients(self) -> Iterator[None]:
+        yield
+        aws._client.cache_clear()
+
+    def test_is_of_the_region_of_the_run(self) -> None:
+        assert aws._client("omics", "eu-west-1").meta.region_name == "eu-west-1"
+
+    def test_ends_its_calls_within_half_a_minute(self) -> None:
+        config = aws._client("sqs").meta.config
+        attempts = config.retries["total_max_attempts"]
+        assert attempts * (config.connect_timeout + config.read_timeout) < 30
+
+    def test_is_made_once(self) -> None:
+        assert aws._client("sqs") is aws._client("sqs")
+
+
+def _lose_credentials(**_: object) -> None:
+    raise NoCredentialsError
