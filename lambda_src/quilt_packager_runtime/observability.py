@@ -3,8 +3,6 @@
 Only handlers use it. Nothing here, nor anywhere, logs the values of metadata.
 """
 
-from typing import Any
-
 import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -15,6 +13,12 @@ from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 logger = Logger()
 metrics = Metrics(namespace=METRICS_NAMESPACE)
 
+RESULT_LEVELS = {
+    Result.CREATED: logger.info,
+    Result.UNCHANGED: logger.info,
+    Result.REJECTED: logger.warning,
+    Result.FAILED: logger.error,
+}
 RESULT_METRICS = {
     Result.CREATED: Metric.PACKAGES_CREATED,
     Result.UNCHANGED: Metric.PACKAGES_UNCHANGED,
@@ -23,23 +27,30 @@ RESULT_METRICS = {
 }
 
 
-def record(outcome: Outcome, *, seconds: float, **context: Any) -> None:  # noqa: ANN401 log fields
+def record(
+    outcome: Outcome, *, seconds: float, crash: BaseException | None = None, **context: object
+) -> None:
     """Log how a job ended, and count it.
 
     Args:
         outcome: How it ended.
         seconds: How long it took.
-        context: More fields for the log line.
+        crash: What was raised that nobody foresaw; its stack is logged too.
+        context: More fields for the log line; those that are None are left out.
     """
     fields = {
         name: value
         for name, value in (msgspec.to_builtins(outcome) | context).items()
         if value is not None
     }
-    level = logger.error if outcome.outcome is Result.FAILED else logger.info
-    level(f"package {outcome.outcome}", extra={**fields, "seconds": round(seconds, 3)})
+    RESULT_LEVELS[outcome.outcome](
+        f"package {outcome.outcome}",
+        extra={**fields, "seconds": round(seconds, 3)},
+        exc_info=crash,
+    )
     metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
     metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
     if outcome.objects is not None and outcome.bytes is not None:
         metrics.add_metric(Metric.OBJECTS, MetricUnit.Count, outcome.objects)
         metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)
+    metrics.flush_metrics()

@@ -6,31 +6,28 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.errors import DeadlineExceeded, Failed, PackagerError, Rejected
+from quilt_packager_runtime.errors import (
+    AwsError,
+    Crashed,
+    DeadlineExceeded,
+    PackagerError,
+    Rejected,
+    printable,
+)
 from quilt_packager_runtime.events import Ignored, OmicsRun, omics_folder
 from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
-from quilt_packager_runtime.observability import logger, metrics, record
+from quilt_packager_runtime.observability import logger, record
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 DEADLINE_MARGIN_SECONDS = 10
 """What is kept of Lambda's time to clean up, and to say that there was too little of it."""
-
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @cache
@@ -45,19 +42,17 @@ def connect() -> S3:
     return S3.from_environment(os.environ, max_connections=load_settings().max_requests_in_flight)
 
 
-@metrics.log_metrics
-def handler(event: dict[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Package what each message asks for; SQS delivers again what failed."""
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+    """Package what each message asks for; SQS delivers again what is named in the answer."""
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
     deadline = time.monotonic() + remaining_seconds
-
-    # Powertools calls it by the name of its parameter.
-    def handle_record(record: "SQSRecord") -> None:
-        handle_message(record.body, record.message_id, deadline)
-
-    return process_partial_response(
-        event=event, record_handler=handle_record, processor=processor, context=context
-    )
+    failures = []
+    for message in event["Records"]:
+        try:
+            handle_message(message["body"], message["messageId"], deadline)
+        except PackagerError:
+            failures.append({"itemIdentifier": message["messageId"]})
+    return {"batchItemFailures": failures}
 
 
 def handle_message(body: str, message_id: str, deadline: float) -> None:
@@ -69,41 +64,41 @@ def handle_message(body: str, message_id: str, deadline: float) -> None:
         deadline: When to give up, in seconds of the monotonic clock.
 
     Raises:
-        Failed: SQS is to deliver the message again.
+        PackagerError: SQS is to deliver the message again.
     """
     started = time.monotonic()
     request: PackageRequest | None = None
     failure: PackagerError | None = None
     try:
-        wanted = parse_message(body, default_registry=load_settings().default_registry)
-        if isinstance(wanted, Ignored):
-            logger.info("message ignored", extra={"message_id": message_id, "reason": wanted.why})
+        request = read_request(body, message_id)
+        if request is None:
             return
-        request = request_for_run(wanted) if isinstance(wanted, OmicsRun) else wanted
         outcome = asyncio.run(package_until(deadline, request))
-    except PackagerError as error:
-        failure = error
+    except Exception as error:  # noqa: BLE001 - every end is recorded, and raised if it is a retry
+        failure = put_aside(body, error if isinstance(error, PackagerError) else _crash(error))
         outcome = Outcome.from_error(
-            error,
+            failure,
             package_name=request.package_name if request else None,
             registry=request.registry if request else None,
         )
-    except Exception:
-        logger.exception("job crashed", extra={"message_id": message_id})
-        raise
-    if isinstance(failure, Rejected):
-        put_aside(body, failure)
-    origin: dict[str, object] = {}
-    if request is not None:
-        origin = {
-            "source": str(request.source),
-            "trigger": request.trigger.kind,
-            "event_id": request.trigger.event_id,
-            "ignored_fields": request.ignored_fields or None,
-        }
-    record(outcome, seconds=time.monotonic() - started, message_id=message_id, **origin)
-    if isinstance(failure, Failed):
+    record(
+        outcome,
+        seconds=time.monotonic() - started,
+        crash=failure.__cause__ if isinstance(failure, Crashed) else None,
+        message_id=message_id,
+        **_origin(request),
+    )
+    if failure is not None and not _is_put_aside(failure):
         raise failure
+
+
+def read_request(body: str, message_id: str) -> PackageRequest | None:
+    """Read a message, and look up what an event leaves open; None if there is nothing to do."""
+    wanted = parse_message(body, default_registry=load_settings().default_registry)
+    if isinstance(wanted, Ignored):
+        logger.info("message ignored", extra={"message_id": message_id, "why": wanted.why})
+        return None
+    return request_for_run(wanted) if isinstance(wanted, OmicsRun) else wanted
 
 
 def request_for_run(run: OmicsRun) -> PackageRequest:
@@ -130,9 +125,44 @@ async def package_until(deadline: float, request: PackageRequest) -> Outcome:
         ) from None
 
 
-def put_aside(body: str, rejected: Rejected) -> None:
-    """Send a rejected message to the dead-letter queue, where its reason can be read."""
+def put_aside(body: str, failure: PackagerError) -> PackagerError:
+    """Send a rejected message to the dead-letter queue, where its reason can be read.
+
+    Returns:
+        How the job ended: as it did, or by the message's not being sent.
+    """
     queue_url = load_settings().dead_letter_queue_url
-    if queue_url is None:
-        raise rejected  # without one, SQS itself must end the message's deliveries
-    aws.send_to_dead_letters(queue_url, body, rejected)
+    if isinstance(failure, Rejected) and queue_url is not None:
+        try:
+            aws.send_to_dead_letters(queue_url, body, failure)
+        except AwsError as unsent:
+            return unsent
+    return failure
+
+
+def _is_put_aside(failure: PackagerError) -> bool:
+    # Without a queue of ours, SQS itself must end the deliveries of a rejected message.
+    has_queue = load_settings().dead_letter_queue_url is not None
+    return isinstance(failure, Rejected) and has_queue
+
+
+def _origin(request: PackageRequest | None) -> dict[str, object]:
+    """Where a job came from, for the log."""
+    if request is None:
+        return {}
+    return {
+        "source": str(request.source),
+        "trigger": request.trigger.kind,
+        "event_id": request.trigger.event_id,
+        "ignored_fields": request.ignored_fields or None,
+    }
+
+
+def _crash(error: Exception) -> Crashed:
+    crashed = Crashed(
+        f"The packager crashed: {type(error).__name__}: {printable(str(error))}.",
+        why="This is a defect, or something happened that it does not foresee.",
+        remedy="The job is retried by itself; report it with its stack from the log.",
+    )
+    crashed.__cause__ = error
+    return crashed
