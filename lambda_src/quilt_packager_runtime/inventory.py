@@ -56,6 +56,8 @@ class Inventory:
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
         self._database.execute(SCHEMA)
+        # One transaction, never ended: each end would go through all pages of the cache.
+        self._database.execute("BEGIN")
 
     def __enter__(self) -> Self:
         """Nothing to do: the database is there."""
