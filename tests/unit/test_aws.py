@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import NoCredentialsError
-from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime import aws
@@ -26,31 +23,12 @@ from quilt_packager_runtime.errors import (
     name_some,
 )
 
+from tests.boto_stub import Service
+
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 EMPTY = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LEGAL = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
-
-
-class Service:
-    """A boto3 client that answers from a script, and keeps what it was asked.
-
-    Attributes:
-        asked: The parameters of each call.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.client = boto3.client(name, region_name="us-east-1")
-        self.asked: list[dict[str, Any]] = []
-        self.client.meta.events.register("provide-client-params.*.*", self._keep)
-        self.script = Stubber(self.client)
-        self.script.activate()
-
-    def fail(self, operation: str, code: str) -> None:
-        self.script.add_client_error(operation, code, "Because.")
-
-    def _keep(self, params: dict[str, Any], **_: object) -> None:
-        self.asked.append(params)
 
 
 @pytest.fixture
