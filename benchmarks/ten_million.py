@@ -23,7 +23,7 @@ def run(objects: int, progress: Progress) -> Section:
         )
     worked = msgspec.json.decode(finished.output, type=Worked)
     phases = {
-        "listing into the inventory": worked.listing_seconds - worked.generating_seconds,
+        "listing into the inventory": worked.listing_seconds,
         "checksums into the inventory": worked.checksums_seconds,
         "manifest and top hash": worked.manifest_seconds,
     }
