@@ -5,21 +5,15 @@ from functools import cache
 
 import msgspec
 import pytest
-from quilt3.checksums import calculate_multipart_checksum_bytes
-from quilt_packager_runtime.checksums import MANIFEST_TYPES, chunk_ranges
-from quilt_packager_runtime.hashing import hash_objects
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm, SourceFolder
+from quilt_packager_runtime.checksums import chunk_ranges
+from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm
 from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.settings import Settings
 
+from tests.hashes import CRC64NVME, MIB, SHA256, hash_bucket, quilt3_checksum
 from tests.s3_stub import Pattern, S3Stub
 
-FOLDER = SourceFolder("raw", "")
-MIB = 2**20
 CHUNK_BYTES = 8 * MIB
 SIZES = [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 300 * MIB]
-SHA256, CRC64NVME = ChecksumAlgorithm.SHA256_CHUNKED, ChecksumAlgorithm.CRC64NVME
 ALGORITHMS = [SHA256, CRC64NVME]
 
 
@@ -38,10 +32,8 @@ def body(size_bytes: int) -> Pattern:
 
 
 @cache
-def quilt3_checksum(algorithm: ChecksumAlgorithm, size_bytes: int) -> Checksum:
-    name = MANIFEST_TYPES[algorithm]
-    data = body(size_bytes).read(0, size_bytes)
-    return Checksum(name, calculate_multipart_checksum_bytes(data, checksum_type=name))
+def expected_checksum(algorithm: ChecksumAlgorithm, size_bytes: int) -> Checksum:
+    return quilt3_checksum(body(size_bytes).read(0, size_bytes), algorithm)
 
 
 def chunk_sizes(size_bytes: int) -> list[int]:
@@ -62,15 +54,8 @@ async def check(
     scratch = stub.create_bucket("scratch")
     bucket = stub.create_bucket("raw")
     bucket.put("k", body(size_bytes), stored=stored, part_sizes=part_sizes, etag="0123")
-    objects = await list_source(s3, FOLDER)
-    hashed = await hash_objects(
-        s3,
-        FOLDER,
-        objects,
-        settings=Settings(checksum_algorithms=(algorithm,), scratch_bucket=scratch_bucket),
-        on_progress=lambda _: None,
-    )
-    assert hashed.checksums == [quilt3_checksum(algorithm, size_bytes)]
+    hashed = await hash_bucket(s3, checksum_algorithms=(algorithm,), scratch_bucket=scratch_bucket)
+    assert hashed.checksums == [expected_checksum(algorithm, size_bytes)]
     assert (
         Requests(
             heads=stub.counts["HeadObject"],

@@ -8,18 +8,13 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from quilt3.checksums import calculate_multipart_checksum_bytes
 from quilt_packager_runtime.errors import SourceChanged
-from quilt_packager_runtime.hashing import hash_objects
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.objects import Checksum, SourceFolder, SourceObject
+from quilt_packager_runtime.objects import Checksum, SourceObject
 from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.settings import Settings
 
+from tests.hashes import MIB, hash_listed, list_folder, quilt3_checksum
 from tests.s3_stub import Bucket, Pattern, Rule, S3Stub, Versioning
 
-FOLDER = SourceFolder("raw", "")
-MIB = 2**20
 LARGE_BYTES = 11 * MIB
 PARTS_OF_QUILT = (8 * MIB, 3 * MIB)
 OTHER_PARTS = (5 * MIB, 6 * MIB)
@@ -87,15 +82,14 @@ async def list_anew(s3: S3, stub: S3Stub, race: Race, versioning: Versioning) ->
     stub.reset()
     stub.create_bucket("scratch")
     race.content.put(stub.create_bucket("raw", versioning=versioning))
-    listed = await list_source(s3, FOLDER)
+    listed = await list_folder(s3)
     stub.forget_requests()
     return listed
 
 
 async def hash_one(s3: S3, listed: list[SourceObject], race: Race) -> Checksum:
-    settings = Settings(scratch_bucket=race.scratch_bucket)
-    hashed = await hash_objects(s3, FOLDER, listed, settings=settings, on_progress=lambda _: None)
-    return hashed.checksums[0]
+    [checksum] = (await hash_listed(s3, listed, scratch_bucket=race.scratch_bucket)).checksums
+    return checksum
 
 
 @pytest.mark.parametrize("versioning", Versioning, ids=lambda each: each.name)
@@ -106,7 +100,7 @@ async def test_an_object_that_changes_is_never_hashed_wrong(
     listed = await list_anew(s3, s3_stub, race, versioning)
     data = s3_stub.store.buckets["raw"].versions("k")[0].data
     right = await hash_one(s3, listed, race)
-    assert right.value == calculate_multipart_checksum_bytes(data, checksum_type=right.type)
+    assert right == quilt3_checksum(data)
 
     for nth in range(1, len(s3_stub.requests) + 1):
         for stop in (Rule.pause_before, Rule.pause_after):

@@ -15,10 +15,10 @@ from quilt_packager_runtime.errors import (
     NoSuchBucket,
     ServiceUnavailable,
 )
-from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.objects import SourceFolder, SourceObject
 from quilt_packager_runtime.s3 import S3
 
+from tests.hashes import list_folder
 from tests.s3_stub import NULL, Bucket, S3Stub, Version, Versioning
 
 FOLDER = SourceFolder("raw", "run/")
@@ -36,7 +36,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def list_keys(s3: S3, folder: SourceFolder = FOLDER) -> list[str]:
-    return [found.key for found in await list_source(s3, folder)]
+    return [found.key for found in await list_folder(s3, folder)]
 
 
 def as_listed(key: str, version: Version) -> SourceObject:
@@ -53,7 +53,7 @@ def as_listed(key: str, version: Version) -> SourceObject:
 
 async def test_an_object_is_listed_with_its_identity(s3: S3, bucket: Bucket) -> None:
     version = bucket.put("run/a.txt", b"hello")
-    [found] = await list_source(s3, FOLDER)
+    [found] = await list_folder(s3, FOLDER)
     assert found == SourceObject("run/a.txt", 5, f'"{version.etag}"', version.version_id)
 
 
@@ -67,7 +67,7 @@ async def test_only_the_newest_version_is_listed(s3: S3, bucket: Bucket) -> None
     bucket.put("run/a", b"old")
     bucket.put("run/a", b"older than new")
     newest = bucket.put("run/a", b"new")
-    assert await list_source(s3, FOLDER) == [as_listed("run/a", newest)]
+    assert await list_folder(s3, FOLDER) == [as_listed("run/a", newest)]
 
 
 async def test_a_deleted_object_is_not_listed(s3: S3, bucket: Bucket) -> None:
@@ -81,7 +81,7 @@ async def test_an_object_written_again_after_its_deletion_is_listed(s3: S3, buck
     bucket.put("run/a", b"x")
     bucket.delete("run/a")
     newest = bucket.put("run/a", b"y")
-    assert await list_source(s3, FOLDER) == [as_listed("run/a", newest)]
+    assert await list_folder(s3, FOLDER) == [as_listed("run/a", newest)]
 
 
 async def test_versions_of_one_key_may_span_pages(
@@ -91,7 +91,7 @@ async def test_versions_of_one_key_may_span_pages(
         bucket.put("run/a", str(content))
     bucket.delete("run/b")
     newest = bucket.put("run/c", b"x")
-    listed = await list_source(s3, FOLDER)
+    listed = await list_folder(s3, FOLDER)
     assert listed[1:] == [as_listed("run/c", newest)]
     assert bucket.versions("run/a")[0].version_id == listed[0].version_id
     assert s3_stub.counts == {"ListObjectVersions": 3}
@@ -104,7 +104,7 @@ async def test_without_versioning_objects_have_no_version_id(
     bucket.versioning = versioning
     versions = [bucket.put(f"run/{n}", str(n)) for n in range(5)]
     expected = [as_listed(f"run/{n}", version) for n, version in enumerate(versions)]
-    assert await list_source(s3, FOLDER) == expected
+    assert await list_folder(s3, FOLDER) == expected
     assert {found.version_id for found in expected} == {None}
 
 
@@ -112,7 +112,7 @@ async def test_versions_from_before_a_suspension_keep_their_ids(s3: S3, bucket: 
     before = bucket.put("run/a", b"x")
     bucket.versioning = Versioning.SUSPENDED
     bucket.put("run/b", b"x")
-    listed = await list_source(s3, FOLDER)
+    listed = await list_folder(s3, FOLDER)
     assert [found.version_id for found in listed] == [before.version_id, None]
 
 
@@ -130,7 +130,7 @@ async def test_storage_classes_tell_what_is_archived(
     s3: S3, bucket: Bucket, storage_class: str, archived: bool
 ) -> None:
     bucket.put("run/a", b"x", storage_class=storage_class)
-    [found] = await list_source(s3, FOLDER)
+    [found] = await list_folder(s3, FOLDER)
     assert found.archived == archived
 
 
@@ -208,7 +208,7 @@ async def test_a_folder_without_objects_is_rejected(
     for key in keys:
         bucket.put(key, b"")
     with pytest.raises(EmptySource, match="s3://raw/run/ holds no objects"):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
 
 
 async def test_a_folder_of_deleted_objects_is_rejected(
@@ -218,20 +218,20 @@ async def test_a_folder_of_deleted_objects_is_rejected(
         bucket.put(f"run/{n}", b"x")
         bucket.delete(f"run/{n}")
     with pytest.raises(EmptySource):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
 
 
 async def test_a_bucket_with_nothing_but_its_registry_is_rejected(s3: S3, bucket: Bucket) -> None:
     bucket.put(".quilt/packages/1", b"x")
     for folder in (ROOT, SourceFolder("raw", ".quilt/packages/")):
         with pytest.raises(EmptySource):
-            await list_source(s3, folder)
+            await list_folder(s3, folder)
 
 
 async def test_a_question_mark_is_a_part_of_the_folders_name(s3: S3, bucket: Bucket) -> None:
     bucket.put("what/a", b"x")
     with pytest.raises(EmptySource, match="what%3F/ holds no objects"):
-        await list_source(s3, SourceFolder("raw", "what?/"))
+        await list_folder(s3, SourceFolder("raw", "what?/"))
 
 
 # Keys that no package can hold
@@ -240,14 +240,14 @@ async def test_a_question_mark_is_a_part_of_the_folders_name(s3: S3, bucket: Buc
 async def test_a_marker_with_content_is_rejected_by_its_whole_key(s3: S3, bucket: Bucket) -> None:
     bucket.put("run/", b"content")
     with pytest.raises(InvalidKeys, match=r'^1 key has .*: "run/"'):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
 
 
 @pytest.mark.parametrize("name", ["a/", "a//b", "/a", ".", "..", "a/./b", "../a", "a/.."])
 async def test_a_key_that_quilt3_refuses_is_rejected(s3: S3, bucket: Bucket, name: str) -> None:
     bucket.put(f"run/{name}", b"x")
     with pytest.raises(InvalidKeys) as failure:
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert failure.value.happened == f'1 key has a component "", "." or "..": "run/{name}".'
 
 
@@ -255,7 +255,7 @@ async def test_a_file_with_the_name_of_a_folder_is_rejected(s3: S3, bucket: Buck
     for key in ("run/a", "run/a-", "run/a.b", "run/a/b/c"):
         bucket.put(key, b"x")
     with pytest.raises(InvalidKeys) as failure:
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert failure.value.happened == '1 key is both a file and a folder: "run/a".'
 
 
@@ -269,7 +269,7 @@ async def test_all_that_is_wrong_with_keys_is_told_at_once(s3: S3, bucket: Bucke
     for key in ("run/a", "run/a/b", "run/c", "run/c/d/e", "run/f//g", "run/h/.."):
         bucket.put(key, b"x")
     with pytest.raises(InvalidKeys) as failure:
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert failure.value.happened == (
         '2 keys have a component "", "." or "..": "run/f//g", "run/h/..". '
         '2 keys are both a file and a folder: "run/a", "run/c".'
@@ -282,7 +282,7 @@ async def test_of_many_bad_keys_twenty_are_named_and_all_are_counted(
     for n in range(25):
         bucket.put(f"run/{n:02}//", b"x")
     with pytest.raises(InvalidKeys) as failure:
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     named = ", ".join(f'"run/{n:02}//"' for n in range(20))
     assert failure.value.happened == (
         f'25 keys have a component "", "." or "..": {named} and 5 more (25).'
@@ -334,7 +334,7 @@ async def test_a_listing_equals_a_model(
         for found in expected
         if any(other.key.startswith(found.key + "/") for other in expected)
     }
-    listing = list_source(s3, SourceFolder("raw", prefix))
+    listing = list_folder(s3, SourceFolder("raw", prefix))
     if not expected:
         with pytest.raises(EmptySource):
             await listing
@@ -359,7 +359,7 @@ def is_accepted(logical_key: str) -> bool:
 
 async def test_a_missing_bucket_is_named(s3: S3, s3_stub: S3Stub) -> None:
     with pytest.raises(NoSuchBucket, match='"raw"'):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert s3_stub.counts == {"ListObjectVersions": 1}
 
 
@@ -368,7 +368,7 @@ async def test_a_refused_listing_names_action_and_bucket(
 ) -> None:
     s3_stub.deny("ListObjectVersions")
     with pytest.raises(AccessDenied, match=r"ListObjectVersions.*s3://raw/"):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert s3_stub.counts == {"ListObjectVersions": 1}
 
 
@@ -458,7 +458,7 @@ async def test_a_page_that_stays_broken_fails_the_listing(
         bucket.put(f"run/{n}", b"x")
     s3_stub.on("ListObjectVersions", nth=nth, times=None).rewrite_body(break_page)
     with pytest.raises(BrokenAnswer, match="s3://raw/"):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert s3_stub.counts == {"ListObjectVersions": nth - 1 + 3}
 
 
@@ -474,7 +474,7 @@ async def test_a_page_that_never_comes_fails_the_listing(
     else:
         rule.answer(503, "SlowDown")
     with pytest.raises(ServiceUnavailable):
-        await list_source(s3, FOLDER)
+        await list_folder(s3, FOLDER)
     assert s3_stub.counts["ListObjectVersions"] <= 1 + 6
 
 
@@ -503,6 +503,6 @@ async def test_an_object_that_is_overwritten_between_pages_is_listed_once(
             bucket.put(key, b"new")
         held.release()
 
-    listed, _ = await gather(list_source(s3, FOLDER), overwrite())
+    listed, _ = await gather(list_folder(s3, FOLDER), overwrite())
     assert [found.key for found in listed] == keys
     assert [found.size_bytes for found in listed] == [1, 1, 1, 3, 3]
