@@ -199,7 +199,7 @@ def from_chunk_digests(
         >>> from_chunk_digests(ChecksumAlgorithm.SHA256_CHUNKED, 0, []).value
         '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
     """
-    chunks = _count_chunks(size_bytes)
+    chunks = count_chunks(size_bytes)
     if len(digests) != chunks:
         raise ValueError(f"{len(digests)} digests for {chunks} chunks")
     if algorithm is ChecksumAlgorithm.CRC64NVME:
@@ -250,7 +250,7 @@ def needs_part_sizes(
         True
     """
     digest, parts = _parse_stored(algorithm, stored)
-    return digest is not None and parts > 1 and parts == _count_chunks(size_bytes)
+    return digest is not None and parts > 1 and parts == count_chunks(size_bytes)
 
 
 def from_stored(
@@ -282,7 +282,7 @@ def from_stored(
     digest, parts = _parse_stored(algorithm, stored)
     if digest is None:
         return None
-    chunks = _count_chunks(size_bytes)
+    chunks = count_chunks(size_bytes)
     if parts == 0:
         if algorithm is ChecksumAlgorithm.CRC64NVME:
             return _checksum(algorithm, digest)
@@ -313,7 +313,16 @@ def _parse_stored(
     return decode_digest(algorithm, match["digest"]) if usable else None, parts
 
 
-def _count_chunks(size_bytes: int) -> int:
+def count_chunks(size_bytes: int) -> int:
+    """How many chunks Quilt cuts an object into: none of an empty one.
+
+    Args:
+        size_bytes: The object's size.
+
+    Example:
+        >>> count_chunks(8388608 + 1)
+        2
+    """
     return -(-size_bytes // chunk_size_bytes(size_bytes))
 
 

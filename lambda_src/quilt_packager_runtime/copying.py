@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from uuid import uuid4
 
 from quilt_packager_runtime.checksums import (
     chunk_ranges,
     chunk_size_bytes,
+    count_chunks,
     decode_digest,
     from_chunk_digests,
 )
@@ -22,6 +24,7 @@ from quilt_packager_runtime.objects import (
     SourceObject,
 )
 from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
 
 PARTS_IN_FLIGHT = 32
 """How many parts of one object are copied at once."""
@@ -39,17 +42,20 @@ class _NoChecksum(Exception):
 class PartCopier:
     """Copies the chunks of objects for the sake of their checksums.
 
-    Where the scratch bucket cannot serve, it is not tried again.
+    S3 hashes within a region alone, so each region needs a scratch bucket of its own. One that
+    cannot serve is not tried again.
 
     Args:
         s3: S3.
-        scratch_bucket: Where the uploads go; None: there is nothing to be done.
+        settings: Where the uploads go.
     """
 
-    def __init__(self, s3: S3, scratch_bucket: str | None) -> None:
+    def __init__(self, s3: S3, settings: Settings) -> None:
         """Make no request yet."""
         self._s3 = s3
-        self._scratch_bucket = scratch_bucket
+        self._home_bucket = settings.scratch_bucket
+        self._bucket_by_region = dict(entry.split("=", 1) for entry in settings.scratch_buckets)
+        self._useless: set[str] = set()
 
     async def checksum_of(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
@@ -64,17 +70,39 @@ class PartCopier:
         Returns:
             None where the bytes have to be read instead.
         """
-        bucket = self._scratch_bucket
-        if bucket is None or chunk_size_bytes(found.size_bytes) > MAX_PART_BYTES:
+        chunks = (0, count_chunks(found.size_bytes))
+        digests = await self.digests_of(uri, found, algorithm, chunks)
+        if digests is None:
+            return None
+        return from_chunk_digests(algorithm, found.size_bytes, digests)
+
+    async def digests_of(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, chunks: tuple[int, int]
+    ) -> list[bytes] | None:
+        """Have some chunks of an object hashed.
+
+        Args:
+            uri: The object, or its version. S3 must have answered for its bucket already.
+            found: What it must still be.
+            algorithm: What to compute.
+            chunks: The first chunk, and the one to stop before.
+
+        Returns:
+            None where the bytes have to be read instead.
+        """
+        bucket = self._bucket_by_region.get(self._s3.region_of(uri.bucket), self._home_bucket)
+        if bucket is None or bucket in self._useless:
+            return None
+        if chunk_size_bytes(found.size_bytes) > MAX_PART_BYTES:
             return None
         try:
-            async with self._upload(bucket, algorithm) as (scratch, upload_id):
+            async with self._upload(bucket, algorithm) as upload:
                 # By now S3 has told the regions of both.
-                if self._s3.same_region(uri.bucket, bucket):
-                    return await self._copy(uri, found, algorithm, scratch, upload_id)
-                self._scratch_bucket = None
+                if self._s3.region_of(uri.bucket) == self._s3.region_of(bucket):
+                    return await self._copy(uri, found, algorithm, chunks, upload)
+                self._useless.add(bucket)
         except _NoChecksum:
-            self._scratch_bucket = None
+            self._useless.add(bucket)
         except (AccessDenied, BadRequest, NoSuchBucket) as error:
             # Reading tells whether it is the object that is refused, or only the copy of it.
             logger.warning("could not copy", extra={"code": error.code})
@@ -85,9 +113,10 @@ class PartCopier:
         uri: S3Uri,
         found: SourceObject,
         algorithm: ChecksumAlgorithm,
-        scratch: S3Uri,
-        upload_id: str,
-    ) -> Checksum:
+        chunks: tuple[int, int],
+        upload: tuple[S3Uri, str],
+    ) -> list[bytes]:
+        scratch, upload_id = upload
         digests: dict[int, bytes] = {}
 
         async def copy(part: tuple[int, tuple[int, int]]) -> None:
@@ -107,11 +136,10 @@ class PartCopier:
                 raise _NoChecksum
             digests[number] = digest
 
-        parts = enumerate(chunk_ranges(found.size_bytes), start=1)
+        parts = islice(enumerate(chunk_ranges(found.size_bytes), start=1), *chunks)
         await copy(next(parts))  # alone: an S3 that gives no checksum gives none of any part
         await for_each(parts, copy, at_once=PARTS_IN_FLIGHT)
-        ordered = [digests[number] for number in sorted(digests)]
-        return from_chunk_digests(algorithm, found.size_bytes, ordered)
+        return [digests[number] for number in sorted(digests)]
 
     @asynccontextmanager
     async def _upload(
@@ -124,7 +152,7 @@ class PartCopier:
             yield scratch, await asyncio.shield(creating)
         finally:
             if creating.done() and creating.exception():
-                self._scratch_bucket = None
+                self._useless.add(bucket)
             else:
                 await self._abort(scratch, creating)
 

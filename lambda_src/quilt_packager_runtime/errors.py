@@ -21,6 +21,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
         ├── SourceChanged         an object changed between list and hash
         ├── Contended             other writers kept winning the race for `latest`
         ├── DeadlineExceeded      the time of this invocation is over
+        ├── LargeJobFailed        the state machine gave up, and knows no better reason
         ├── Crashed               the packager has a defect
         ├── AwsError              another service than S3 answered with an error
         └── S3Error               S3 answered with an error that its client could not overcome
@@ -141,6 +142,10 @@ class Contended(Failed):
 
 class DeadlineExceeded(Failed):
     """The time of this invocation is over."""
+
+
+class LargeJobFailed(Failed):
+    """The state machine gave up on a job, and none of its steps left a reason."""
 
 
 class Crashed(Failed):

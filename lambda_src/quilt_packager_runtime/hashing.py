@@ -5,7 +5,9 @@ inside S3, which hashes the parts, or else read in ranges. Each route gives the 
 each request is bound to the version or ETag that was listed.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import chain
 
 import msgspec
@@ -55,8 +57,14 @@ class Hashed(msgspec.Struct, frozen=True):
     computed: int
 
 
-async def hash_objects(
-    s3: S3, inventory: Inventory, *, settings: Settings, on_progress: Callable[[int], object]
+async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
+    s3: S3,
+    inventory: Inventory,
+    *,
+    settings: Settings,
+    on_progress: Callable[[int], object],
+    deadline: float | None = None,
+    skip_changed: bool = False,
 ) -> Hashed:
     """Find or compute every checksum that an inventory lacks. The first failure cancels the rest.
 
@@ -68,6 +76,9 @@ async def hash_objects(
         inventory: The objects; takes their checksums.
         settings: Algorithms, scratch bucket, concurrency.
         on_progress: Told after each object how many are done.
+        deadline: When to stop, in seconds of the event loop's clock. The inventory tells what is
+            missing then.
+        skip_changed: Go on without objects that are not what was listed any more.
 
     Raises:
         SourceChanged: An object is not what was listed any more.
@@ -79,6 +90,7 @@ async def hash_objects(
     unrecorded: list[tuple[str, Checksum]] = []
     done = 0
     unreadable: dict[type[Rejected], list[str]] = {}
+    tolerated = (SourceChanged,) if skip_changed else ()
 
     def record() -> None:
         inventory.record(unrecorded)
@@ -88,6 +100,8 @@ async def hash_objects(
         nonlocal done
         try:
             checksum = await hasher.checksum_of(found)
+        except tolerated:
+            return
         except _Unreadable as finding:
             keys = unreadable.setdefault(finding.kind, [])
             keys.append(found.key)
@@ -103,12 +117,43 @@ async def hash_objects(
     for archived in (True, False):
         objects = chain.from_iterable(inventory.unhashed(archived=archived))
         try:
-            await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
+            async with asyncio.timeout_at(deadline):
+                await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
+        except TimeoutError:
+            break
         finally:
             record()
         if unreadable:
             raise _unreadable_error(unreadable, more=False)
     return Hashed(stored=done - hasher.computed, computed=hasher.computed)
+
+
+async def hash_chunks(
+    s3: S3, bucket: str, found: SourceObject, chunks: tuple[int, int], *, settings: Settings
+) -> Checksum | list[bytes]:
+    """Compute the digests of some chunks of an object, for others to combine with the rest.
+
+    Args:
+        s3: S3.
+        bucket: Where the object is.
+        found: The object as it was listed.
+        chunks: The first chunk, and the one to stop before.
+        settings: Algorithms, scratch bucket.
+
+    Returns:
+        The digests, in order, by the first algorithm of the settings; or the checksum of the whole
+        object, where S3 has stored it.
+
+    Raises:
+        SourceChanged: The object is not what was listed any more.
+        ArchivedObjects: Its bytes cannot be read, and there is no stored checksum.
+        UnreadableObjects: It is encrypted with its owner's own key.
+        AccessDenied: It may not be read.
+    """
+    try:
+        return await _ObjectHasher(s3, bucket, settings).digests_of(found, chunks)
+    except _Unreadable as finding:
+        raise _unreadable_error({finding.kind: [found.key]}, more=False) from None
 
 
 class _Unreadable(Exception):
@@ -126,7 +171,7 @@ class _ObjectHasher:
         self._s3 = s3
         self._bucket = bucket
         self._algorithms = settings.checksum_algorithms
-        self._copier = PartCopier(s3, settings.scratch_bucket)
+        self._copier = PartCopier(s3, settings)
         self._reader = RangeReader(s3)
         self.computed = 0
 
@@ -134,10 +179,34 @@ class _ObjectHasher:
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
-        try:
+        async with self._understanding(uri, found):
             stored = await self._ask_stored(uri, found)
             checksum = await self._take_stored(uri, found, stored)
             return checksum or await self._compute(uri, found, stored)
+
+    async def digests_of(
+        self, found: SourceObject, chunks: tuple[int, int]
+    ) -> Checksum | list[bytes]:
+        uri = S3Uri(self._bucket, found.key, found.version_id)
+        async with self._understanding(uri, found):
+            stored = await self._ask_stored(uri, found)
+            checksum = await self._take_stored(uri, found, stored)
+            if checksum is not None:
+                return checksum
+            if found.archived:
+                raise _Unreadable(ArchivedObjects)
+            algorithm = self._algorithms[0]
+            copied = await self._copier.digests_of(uri, found, algorithm, chunks)
+            if copied is not None:
+                return copied
+            (digests,) = await self._reader.digests_of(uri, found, [algorithm], chunks)
+            return digests
+
+    @asynccontextmanager
+    async def _understanding(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
+        """Tell what S3's refusals mean for an object that was there when it was listed."""
+        try:
+            yield
         except InvalidObjectState:
             raise _Unreadable(ArchivedObjects) from None
         except AccessDenied:

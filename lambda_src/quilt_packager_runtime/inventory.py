@@ -159,6 +159,44 @@ class Inventory:
             ),
         ).rowcount
 
+    def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> int:
+        """Take in the checksums of those objects that are still what they were.
+
+        Args:
+            checksums: An object as it was listed, and its checksum.
+
+        Returns:
+            How many there are.
+        """
+        prefix_length = len(self.folder.prefix)
+        return self._database.executemany(
+            "UPDATE objects SET hash_type = ?, hash_value = ?"
+            " WHERE path = ? AND version_id IS ? AND etag = ? AND size_bytes = ?"
+            " AND hash_value IS NULL",
+            (
+                (
+                    checksum.type,
+                    checksum.value,
+                    sort_key(found.key[prefix_length:]).encode(),
+                    found.version_id,
+                    found.etag,
+                    found.size_bytes,
+                )
+                for found, checksum in checksums
+            ),
+        ).rowcount
+
+    def hashed(self) -> Iterator[tuple[SourceObject, Checksum]]:
+        """Each object whose checksum is known, and that, in the manifest's order."""
+        rows = self._database.execute(
+            "SELECT path, size_bytes, etag, version_id, archived, hash_type, hash_value"
+            " FROM objects WHERE hash_value IS NOT NULL ORDER BY path"
+        )
+        for path, size_bytes, etag, version_id, archived, hash_type, hash_value in rows:
+            key = self.folder.prefix + key_of(path.decode())
+            found = SourceObject(key, size_bytes, etag, version_id, bool(archived))
+            yield found, Checksum(hash_type, hash_value)
+
     def entries(self) -> Iterator[Entry]:
         """The entries of the manifest, in its order; every checksum must be known.
 

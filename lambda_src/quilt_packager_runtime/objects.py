@@ -15,6 +15,9 @@ REGISTRY_PREFIX = ".quilt/"
 SCRATCH_PREFIX = "hash/"
 """Where the scratch bucket takes the uploads that are only made to be hashed."""
 
+JOBS_PREFIX = "jobs/"
+"""Where the scratch bucket keeps the files of large jobs."""
+
 
 class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
     """An object in S3, or one version of it.

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 
 from quilt_packager_runtime.checksums import (
     MIN_CHUNK_BYTES,
     ChunkHasher,
     chunk_hasher,
     chunk_ranges,
+    count_chunks,
     from_chunk_digests,
 )
 from quilt_packager_runtime.concurrency import ByteBudget, for_each
@@ -58,6 +60,35 @@ class RangeReader:
         Raises:
             BrokenAnswer: S3 keeps sending other bytes than it was asked for.
         """
+        chunks = (0, count_chunks(found.size_bytes))
+        return [
+            from_chunk_digests(algorithm, found.size_bytes, digests)
+            for algorithm, digests in zip(
+                algorithms, await self.digests_of(uri, found, algorithms, chunks), strict=True
+            )
+        ]
+
+    async def digests_of(
+        self,
+        uri: S3Uri,
+        found: SourceObject,
+        algorithms: Sequence[ChecksumAlgorithm],
+        chunks: tuple[int, int],
+    ) -> list[list[bytes]]:
+        """Read some chunks of an object once, and hash them by several algorithms.
+
+        Args:
+            uri: The object, or its version.
+            found: What it must still be; not empty.
+            algorithms: What to compute.
+            chunks: The first chunk, and the one to stop before.
+
+        Returns:
+            For each algorithm the digests of the chunks, in order.
+
+        Raises:
+            BrokenAnswer: S3 keeps sending other bytes than it was asked for.
+        """
         digests: dict[int, list[bytes]] = {}
 
         async def read_chunk(chunk: tuple[int, int]) -> None:
@@ -73,12 +104,10 @@ class RangeReader:
                         await asyncio.to_thread(_update, hashers, data)
             digests[first_byte] = [hasher.digest() for hasher in hashers]
 
-        await for_each(chunk_ranges(found.size_bytes), read_chunk, at_once=RANGES_IN_FLIGHT)
+        wanted = islice(chunk_ranges(found.size_bytes), *chunks)
+        await for_each(wanted, read_chunk, at_once=RANGES_IN_FLIGHT)
         ordered = [digests[first_byte] for first_byte in sorted(digests)]
-        return [
-            from_chunk_digests(algorithm, found.size_bytes, [chunk[index] for chunk in ordered])
-            for index, algorithm in enumerate(algorithms)
-        ]
+        return [[chunk[index] for chunk in ordered] for index in range(len(algorithms))]
 
     async def _read_range(
         self, uri: S3Uri, found: SourceObject, first_byte: int, size_bytes: int

@@ -109,9 +109,9 @@ class S3:
             )
         )
 
-    def same_region(self, bucket: str, other: str) -> bool:
-        """Whether two buckets are in one region, as far as answers have told."""
-        return self._transport.region_of(bucket) == self._transport.region_of(other)
+    def region_of(self, bucket: str) -> str:
+        """A bucket's region, as far as answers have told."""
+        return self._transport.region_of(bucket)
 
     def clock_seconds(self) -> int:
         """S3's own time at its last answer, in seconds since 1970; the host's may be off.

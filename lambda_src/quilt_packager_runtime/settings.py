@@ -29,6 +29,7 @@ class Metric(StrEnum):
     OBJECTS = "Objects"
     BYTES = "Bytes"
     SECONDS = "Seconds"
+    LARGE_JOBS = "LargeJobs"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +40,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         registry_buckets: Buckets to write packages to; empty: any that IAM allows.
         default_registry: Where packages go whose message names no registry; None: to the bucket of
             their source.
-        scratch_bucket: Where multipart copies are hashed by S3; None: read the bytes instead.
+        scratch_bucket: Where multipart copies are hashed by S3, and large jobs keep their files;
+            None: read the bytes instead.
+        scratch_buckets: Buckets for the copies of objects of other regions: `region=bucket`.
         checksum_algorithms: Acceptable algorithms, the most wanted first. A stored checksum of
             any of them serves; what must be computed is computed in the first.
         dead_letter_queue_url: Where rejected messages go.
         max_requests_in_flight: How many S3 requests a job keeps in flight at most.
+        state_machine_arn: What goes on with jobs that are too large for one invocation; None: they
+            fail.
+        max_inline_objects: How many checksums one invocation is to find at most.
+        max_inline_bytes: How many bytes the objects that it is to hash have at most.
+        max_shard_objects: How many objects of a large job one worker is given at most.
+        max_shard_bytes: How many bytes these have at most. Larger objects are shared by workers.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -57,16 +66,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registry_buckets: tuple[str, ...] = ()
     default_registry: str | None = None
     scratch_bucket: str | None = None
+    scratch_buckets: tuple[str, ...] = ()
     checksum_algorithms: tuple[ChecksumAlgorithm, ...] = (ChecksumAlgorithm.SHA256_CHUNKED,)
     dead_letter_queue_url: str | None = None
     max_requests_in_flight: int = 128
+    state_machine_arn: str | None = None
+    max_inline_objects: int = 500_000
+    max_inline_bytes: int = 1024**4
+    max_shard_objects: int = 20_000
+    max_shard_bytes: int = 32 * 1024**3
 
     def __post_init__(self) -> None:
         """Refuse values that no job could run with."""
         if not self.checksum_algorithms:
             raise ValueError("checksum_algorithms is empty; name at least SHA256_CHUNKED")
-        if self.max_requests_in_flight < 1:
-            raise ValueError(f"max_requests_in_flight is {self.max_requests_in_flight}; at least 1")
+        for field in ("max_requests_in_flight", "max_shard_objects", "max_shard_bytes"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} is {getattr(self, field)}; at least 1")
 
     def to_environment(self) -> dict[str, str]:
         """The environment variables that carry these settings; None and empty are left out."""

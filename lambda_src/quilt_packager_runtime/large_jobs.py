@@ -1,0 +1,251 @@
+"""Jobs beyond one invocation: handed over to the state machine, and taken up again.
+
+Whoever hands a job over writes its shards, and whoever takes it up again runs the same story once
+more with the checksums that are known by then. What has changed meanwhile is merely not known.
+docs/adr/0032-large-jobs.md has the reasons.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from quilt_packager_runtime import errors
+from quilt_packager_runtime.checksums import count_chunks, from_chunk_digests
+from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.errors import LargeJobFailed, PackagerError
+from quilt_packager_runtime.hashing import Hashed
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.shards import (
+    ChunkDigests,
+    Finding,
+    Item,
+    Job,
+    Known,
+    Tally,
+    decode_findings,
+    encode_lines,
+    plan_shards,
+)
+
+MAX_ROUNDS = 5
+"""How often the map goes over what is left, before a job has to end with one invocation."""
+
+WRITES_IN_FLIGHT = 8
+"""How many files of a plan are written at once: each is in memory, some megabytes large."""
+
+T = TypeVar("T")
+
+File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
+Pieces: TypeAlias = dict[tuple[SourceObject, ChecksumAlgorithm], dict[int, bytes]]
+
+
+class HandedOver(Exception):
+    """Not an error: the job goes on under the state machine.
+
+    Args:
+        job: What goes on.
+        shards: How many shards there are.
+        objects: How many objects are in them.
+    """
+
+    def __init__(self, job: Job, shards: int, objects: int) -> None:
+        """Say so, for a log."""
+        super().__init__(f"job {job.id} goes on with {objects} objects in {shards} shards")
+        self.job = job
+        self.shards = shards
+        self.objects = objects
+
+
+class JobMessage(msgspec.Struct, frozen=True):
+    """The message that asked for a job.
+
+    Attributes:
+        body: Its body.
+        message_id: Its id.
+        started_seconds: When the job began, in seconds since 1970.
+    """
+
+    body: str
+    message_id: str
+    started_seconds: float
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why something of a large job failed: an error, as others can read it.
+
+    Attributes:
+        code: The error's code.
+        happened: What happened.
+        why: The rule or the cause.
+        remedy: What the reader can do.
+    """
+
+    code: str
+    happened: str
+    why: str
+    remedy: str
+
+
+def is_too_large(inventory: Inventory, settings: Settings) -> bool:
+    """Whether more is left to hash than one invocation should.
+
+    Args:
+        inventory: The objects, and what is known of them.
+        settings: The limits.
+    """
+    objects, size_bytes = inventory.totals(unhashed=True)
+    return objects > settings.max_inline_objects or size_bytes > settings.max_inline_bytes
+
+
+async def hand_over(
+    s3: S3, job: Job, inventory: Inventory, *, hashed: Hashed | None, settings: Settings
+) -> HandedOver:
+    """Write a plan of what is left to hash, and keep what is known.
+
+    Args:
+        s3: S3.
+        job: The job.
+        inventory: The objects, and what is known of them.
+        hashed: Where the checksums came from that are to be kept; None: none is new.
+        settings: The sizes of shards.
+
+    Returns:
+        For the caller to raise.
+    """
+
+    async def write(file: File) -> None:
+        uri, lines = file
+        await s3.put_object(uri, encode_lines(lines))
+
+    if hashed is not None:
+        files = _kept(job, inventory, hashed, settings.max_shard_objects)
+        await for_each(files, write, at_once=WRITES_IN_FLIGHT)
+    objects = chain.from_iterable(
+        block for archived in (True, False) for block in inventory.unhashed(archived=archived)
+    )
+    shards = 0
+
+    def shard_files() -> Iterator[File]:
+        nonlocal shards
+        for tasks in plan_shards(
+            objects, max_objects=settings.max_shard_objects, max_bytes=settings.max_shard_bytes
+        ):
+            yield job.shard(shards), tasks
+            shards += 1
+
+    left, _ = inventory.totals(unhashed=True)
+    await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
+    items = (Item(job.id, job.round, number, inventory.folder) for number in range(shards))
+    await write((job.items, items))
+    return HandedOver(job, shards, left)
+
+
+async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
+    """Record what the rounds so far have found of the objects that are still what they were.
+
+    Memory: a result at a time, and the digests of very large objects that are not complete yet.
+
+    Args:
+        s3: S3.
+        job: The job.
+        inventory: The objects, listed anew; takes their checksums.
+
+    Returns:
+        Where the checksums came from.
+    """
+    stored = computed = 0
+    pieces: Pieces = {}
+    async for findings in _results(s3, job):
+        for tally in findings:
+            if isinstance(tally, Tally):
+                stored += tally.stored
+                computed += tally.computed
+        whole = list(_combine(findings, pieces))
+        computed += len(whole)
+        known = ((each.found, each.checksum) for each in findings if isinstance(each, Known))
+        inventory.record_known(chain(known, whole))
+    return Hashed(stored=stored, computed=computed)
+
+
+async def record_failure(s3: S3, job: Job, name: int | str, error: PackagerError) -> None:
+    """Keep the reason of a failure, which the state machine would lose.
+
+    Args:
+        s3: S3.
+        job: The job.
+        name: The shard, or the step.
+        error: Why it failed.
+    """
+    failure = Failure(error.code, error.happened, error.why, error.remedy)
+    await s3.put_object(job.failure(name), msgspec.json.encode(failure))
+
+
+async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerError:
+    """Say why the state machine gave up on a job.
+
+    Args:
+        s3: S3.
+        job: The job, in the round in which it failed.
+        code: What the state machine says.
+        cause: What it says about it.
+
+    Returns:
+        The error of a step that failed, and did not succeed later.
+    """
+    results = {uri.key async for uri in _files(s3, job.results)}
+    async for uri in _files(s3, job.failures):
+        name = uri.key.removeprefix(job.failures.key).removesuffix(".json")
+        if job.result(name).key not in results:
+            failure = msgspec.json.decode((await s3.get_object(uri)).data, type=Failure)
+            kind = getattr(errors, failure.code)
+            error: PackagerError = kind(failure.happened, why=failure.why, remedy=failure.remedy)
+            return error
+    return LargeJobFailed(
+        f"The state machine gave up: {errors.quote(code)}.",
+        why=f"Its cause is {errors.quote(cause)}.",
+        remedy="Look at the execution, and at the log of the checksum function; then send again.",
+    )
+
+
+def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> Iterator[File]:
+    """Results of what is known, as if workers had found it."""
+    yield job.result("kept"), [Tally(hashed.stored, hashed.computed)]
+    known = (Known(found, checksum) for found, checksum in inventory.hashed())
+    for number, lines in enumerate(_blocks(known, size)):
+        yield job.result(f"kept-{number:06}"), lines
+
+
+async def _results(s3: S3, job: Job) -> AsyncIterator[list[Finding]]:
+    async for uri in _files(s3, job.results):
+        yield decode_findings((await s3.get_object(uri)).data)
+
+
+async def _files(s3: S3, folder: S3Uri) -> AsyncIterator[S3Uri]:
+    async for keys in s3.list_keys(folder.bucket, folder.key):
+        for key in keys:
+            yield S3Uri(folder.bucket, key)
+
+
+def _combine(
+    findings: Iterable[Finding], pieces: Pieces
+) -> Iterator[tuple[SourceObject, Checksum]]:
+    """Take in digests of chunks; give out the checksums of the objects that are complete."""
+    for piece in findings:
+        if not isinstance(piece, ChunkDigests):
+            continue
+        found, algorithm = whole = piece.found, piece.algorithm
+        digests = pieces.setdefault(whole, {})
+        digests.update(enumerate(piece.digests, start=piece.first_chunk))
+        if len(digests) == count_chunks(found.size_bytes):
+            ordered = [digests[chunk] for chunk in sorted(pieces.pop(whole))]
+            yield found, from_chunk_digests(algorithm, found.size_bytes, ordered)
+
+
+def _blocks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while block := list(islice(items, size)):
+        yield block

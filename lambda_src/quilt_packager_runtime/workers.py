@@ -1,0 +1,88 @@
+"""What a worker of a large job does with its shard."""
+
+import asyncio
+
+from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
+from quilt_packager_runtime.hashing import hash_chunks, hash_objects
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.objects import Checksum
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.shards import (
+    ChunkDigests,
+    Finding,
+    Item,
+    Job,
+    Known,
+    Tally,
+    Task,
+    decode_tasks,
+    encode_lines,
+)
+
+
+async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadline: float) -> int:
+    """Hash what a shard names, and write what was found; nothing, if that is there already.
+
+    What changed since the shard was written is left out, and so is what there was no time for:
+    whoever takes the job up again sees that it is missing.
+
+    Args:
+        s3: S3.
+        job: The job.
+        item: Which shard.
+        settings: Algorithms, scratch buckets, concurrency.
+        deadline: When to stop, in seconds of the event loop's clock.
+
+    Returns:
+        How many lines of the shard were done.
+
+    Raises:
+        DeadlineExceeded: There was time for nothing at all.
+        Rejected: Objects cannot be hashed, whoever tries how often.
+    """
+    result = job.result(item.shard)
+    if await s3.read_if_exists(result, max_bytes=1) is not None:
+        return 0
+    tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
+    findings: list[Finding] = []
+    with Inventory(item.folder) as inventory:
+        inventory.add(task.found for task in tasks if task.chunks is None)
+        hashed = await hash_objects(
+            s3,
+            inventory,
+            settings=settings,
+            on_progress=lambda _done: None,
+            deadline=deadline,
+            skip_changed=True,
+        )
+        findings += [Known(found, checksum) for found, checksum in inventory.hashed()]
+    for task in tasks:
+        finding = await _hash_chunks(s3, item, task, settings=settings, deadline=deadline)
+        findings += [finding] if finding else []
+    if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
+        raise DeadlineExceeded(
+            f"Of {len(tasks)} lines of a shard, none was hashed in the time of one invocation.",
+            why="Reading objects takes longer than the function may run.",
+            remedy="Raise the function's memory or timeout, or make shards smaller.",
+        )
+    tally = Tally(hashed.stored, hashed.computed)
+    await s3.put_object(result, encode_lines([tally, *findings]))
+    return len(findings)
+
+
+async def _hash_chunks(
+    s3: S3, item: Item, task: Task, *, settings: Settings, deadline: float
+) -> Known | ChunkDigests | None:
+    if task.chunks is None:
+        return None
+    try:
+        async with asyncio.timeout_at(deadline):
+            hashed = await hash_chunks(
+                s3, item.folder.bucket, task.found, task.chunks, settings=settings
+            )
+    except (SourceChanged, TimeoutError):
+        return None
+    if isinstance(hashed, Checksum):
+        return Known(task.found, hashed)
+    return ChunkDigests(task.found, settings.checksum_algorithms[0], task.chunks[0], hashed)
