@@ -1,0 +1,112 @@
+"""One log line and one set of metrics a job."""
+
+import pytest
+from quilt_packager_runtime.observability import record
+from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.settings import Metric
+
+from tests.job_log import JobLog
+
+CREATED = Outcome(
+    outcome=Result.CREATED,
+    package_name="runs/42",
+    registry="packages",
+    top_hash="f" * 64,
+    objects=3,
+    bytes=42,
+    reused=0,
+    stored=2,
+    computed=1,
+)
+REJECTED = Outcome(outcome=Result.REJECTED, code="EmptySource", reason="No objects.")
+
+
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
+    return JobLog(capsys, monkeypatch)
+
+
+class TestLogLine:
+    def test_tells_how_the_job_ended(self, log: JobLog) -> None:
+        record(CREATED, seconds=1.23456)
+        line = log.read_line()
+        assert (
+            line.items()
+            >= {
+                "level": "INFO",
+                "message": "package created",
+                "outcome": "created",
+                "package_name": "runs/42",
+                "registry": "packages",
+                "top_hash": "f" * 64,
+                "objects": 3,
+                "bytes": 42,
+                "stored": 2,
+                "computed": 1,
+                "seconds": 1.235,
+            }.items()
+        )
+
+    def test_tells_code_and_reason(self, log: JobLog) -> None:
+        record(REJECTED, seconds=0.1)
+        line = log.read_line()
+        assert (line["code"], line["reason"]) == ("EmptySource", "No objects.")
+
+    def test_tells_where_the_job_came_from(self, log: JobLog) -> None:
+        record(CREATED, seconds=0.1, message_id="m", source="s3://raw/runs/42/")
+        line = log.read_line()
+        assert (line["message_id"], line["source"]) == ("m", "s3://raw/runs/42/")
+
+    def test_leaves_out_what_is_not_known(self, log: JobLog) -> None:
+        record(REJECTED, seconds=0.1, event_id=None)
+        assert not {"event_id", "package_name", "objects"} & log.read_line().keys()
+
+    @pytest.mark.parametrize(
+        ("result", "level"),
+        [
+            (Result.CREATED, "INFO"),
+            (Result.UNCHANGED, "INFO"),
+            (Result.REJECTED, "WARNING"),
+            (Result.FAILED, "ERROR"),
+        ],
+    )
+    def test_has_the_level_of_the_outcome(self, log: JobLog, result: Result, level: str) -> None:
+        record(Outcome(outcome=result), seconds=0.1)
+        assert log.read_line()["level"] == level
+
+    @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\u2028b", '"}\n{"', "\x1b[31m", "ä\x01"])
+    def test_is_one_line_whatever_it_says(self, log: JobLog, text: str) -> None:
+        record(Outcome(outcome=Result.REJECTED, reason=text), seconds=0.1, source=text)
+        line = log.read_line()
+        assert (line["reason"], line["source"]) == (text, text)
+
+    def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
+        record(Outcome(outcome=Result.FAILED), seconds=0.1, crash=LookupError("nowhere"))
+        line = log.read_line()
+        assert line["exception_name"] == "LookupError"
+        assert "nowhere" in line["exception"]
+
+
+class TestMetrics:
+    @pytest.mark.parametrize(
+        ("result", "metric"),
+        [
+            (Result.CREATED, Metric.PACKAGES_CREATED),
+            (Result.UNCHANGED, Metric.PACKAGES_UNCHANGED),
+            (Result.REJECTED, Metric.PACKAGES_REJECTED),
+            (Result.FAILED, Metric.PACKAGES_FAILED),
+        ],
+    )
+    def test_count_the_outcome(self, log: JobLog, result: Result, metric: Metric) -> None:
+        record(Outcome(outcome=result), seconds=0.5)
+        assert log.read_metrics() == [{metric: [1.0], Metric.SECONDS: [0.5]}]
+
+    def test_measure_the_package(self, log: JobLog) -> None:
+        record(CREATED, seconds=0.5)
+        (metrics,) = log.read_metrics()
+        assert metrics.items() >= {Metric.OBJECTS: [3.0], Metric.BYTES: [42.0]}.items()
+
+    def test_are_of_one_job_each(self, log: JobLog) -> None:
+        record(CREATED, seconds=0.5)
+        record(REJECTED, seconds=0.5)
+        assert len(log.read_metrics()) == 2
