@@ -1,0 +1,405 @@
+"""Messages of a queue: packaged, put aside with a reason, or left for another delivery."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from quilt_packager_runtime import aws
+from quilt_packager_runtime.handlers import packager
+from quilt_packager_runtime.messages import MAX_BODY_BYTES
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Metric, Settings
+
+from tests.boto_stub import Service
+from tests.job_log import JobLog
+from tests.s3_stub import Bucket, S3Stub
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
+LATEST = ".quilt/named_packages/runs/{}/latest"
+RUN_ARN = "arn:aws:omics:us-east-1:123456789012:run/123"
+TOKEN = "hunter2-7a1c"
+
+TELLING_FIELDS: dict[str, dict[str, object]] = {
+    "good": {"metadata": {"password": TOKEN}},
+    "text": {"metadata": TOKEN},
+    "list": {"metadata": [TOKEN]},
+    "too large": {"metadata": {"password": TOKEN + "x" * 1_000_000}},
+    "two": {"metadata": {"password": TOKEN}, "metadata_uri": "entry.json"},
+    "of nothing": {"metadata": {"password": TOKEN}, "source_prefix": "s3://raw/runs/none/"},
+    "of no source": {"metadata": {"password": TOKEN}, "source_prefix": 1},
+    "good file": {"metadata_uri": "good.json"},
+    "list in a file": {"metadata_uri": "list.json"},
+    "broken file": {"metadata_uri": "broken.json"},
+    "half a surrogate pair in a file": {"metadata_uri": "surrogate.json"},
+}
+
+
+class Context:
+    """What Lambda tells of an invocation."""
+
+    def __init__(self, remaining_seconds: float) -> None:
+        self._remaining_seconds = remaining_seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self._remaining_seconds * 1000)
+
+
+class Engine:
+    """A deployed engine, as far as its function knows it.
+
+    Attributes:
+        raw: The bucket with the sources, where the packages go too.
+        sqs: The dead-letter queue's service.
+        omics: HealthOmics.
+        log: The function's log.
+    """
+
+    def __init__(self, raw: Bucket, sqs: Service, omics: Service, log: JobLog) -> None:
+        self.raw = raw
+        self.sqs = sqs
+        self.omics = omics
+        self.log = log
+
+    def upload(self, *runs: str) -> list[str]:
+        """Fill folders, and return the message for each."""
+        for run in runs:
+            self.raw.put(f"runs/{run}/a.txt", run, stored=["SHA256"])
+        return [message(run) for run in runs]
+
+    def deliver(self, *bodies: str, remaining_seconds: float = 900) -> list[int]:
+        """Invoke the function, and return which messages it wants delivered again."""
+        records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
+        context = cast("LambdaContext", Context(remaining_seconds))
+        answer = packager.handler({"Records": records}, context)
+        return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
+
+    def expect_dead_letters(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.sqs.script.add_response("send_message", {"MessageId": "m"})
+
+    def dead_letters(self) -> list[tuple[str, str, str]]:
+        """Body, code and reason of each."""
+        return [
+            (
+                asked["MessageBody"],
+                asked["MessageAttributes"]["code"]["StringValue"],
+                asked["MessageAttributes"]["reason"]["StringValue"],
+            )
+            for asked in self.sqs.asked
+        ]
+
+    def packages(self) -> list[str]:
+        """The runs that are packaged."""
+        keys = self.raw.keys(".quilt/named_packages/")
+        return [key.split("/")[3] for key in keys if key.endswith("/latest")]
+
+
+def message(run: str, **fields: Any) -> str:
+    return json.dumps({"source_prefix": f"s3://raw/runs/{run}/", **fields})
+
+
+def omics_event(**detail: str) -> str:
+    event = {
+        "id": "e1",
+        "source": "aws.omics",
+        "detail-type": "Run Status Change",
+        "detail": {"arn": RUN_ARN, "status": "COMPLETED", **detail},
+    }
+    return json.dumps(event)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(dead_letter_queue_url=DEAD_LETTERS)
+
+
+@pytest.fixture
+def engine(
+    settings: Settings,
+    s3: S3,
+    s3_stub: S3Stub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Engine:
+    services = {"sqs": Service("sqs"), "omics": Service("omics")}
+    monkeypatch.setattr(aws, "_client", lambda name, _region=None: services[name].client)
+    monkeypatch.setattr(packager, "load_settings", lambda: settings)
+    monkeypatch.setattr(packager, "connect", lambda: s3)
+    log = JobLog(capsys, monkeypatch)
+    return Engine(s3_stub.create_bucket("raw"), services["sqs"], services["omics"], log)
+
+
+class TestBatch:
+    def test_of_good_messages_is_packaged_and_acknowledged(self, engine: Engine) -> None:
+        assert engine.deliver(*engine.upload("1", "2")) == []
+        assert engine.packages() == ["1", "2"]
+
+    def test_of_ten_with_one_poison_message_loses_none(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        runs = [str(number) for number in range(1, 10)]
+        good = engine.upload(*runs)
+        assert engine.deliver(*good[:4], "poison", *good[4:]) == []
+        assert engine.packages() == runs
+        assert [body for body, _, _ in engine.dead_letters()] == ["poison"]
+
+    def test_with_one_failure_gets_that_one_again(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("2"), times=None).answer(500)
+        assert engine.deliver(*engine.upload("1", "2", "3")) == [1]
+        assert engine.packages() == ["1", "3"]
+        assert engine.dead_letters() == []
+
+    def test_that_fails_as_a_whole_is_named_one_by_one(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(*engine.upload("1", "2")) == [0, 1]
+
+    def test_delivered_again_is_unchanged(self, engine: Engine) -> None:
+        bodies = engine.upload("1")
+        engine.deliver(*bodies)
+        engine.log.read()
+        assert engine.deliver(*bodies) == []
+        assert engine.log.read_line()["outcome"] == "unchanged"
+
+
+class TestRejected:
+    def test_goes_to_the_dead_letters_with_code_and_reason(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        assert engine.deliver(message("none")) == []
+        ((body, code, reason),) = engine.dead_letters()
+        assert body == message("none")
+        assert code == "EmptySource"
+        assert reason.startswith("s3://raw/runs/none/ holds no objects.")
+
+    def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Engine) -> None:
+        engine.sqs.fail("send_message", "AccessDenied")
+        assert engine.deliver(message("none")) == [0]
+        line = engine.log.read_line()
+        assert (line["outcome"], line["code"]) == ("failed", "AwsError")
+        assert "EmptySource" in line["reason"]
+        assert "s3://raw/runs/none/ holds no objects." in line["reason"]
+
+    def test_of_the_largest_size_gets_there_all_the_same(self, engine: Engine) -> None:
+        engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+        body = "x" * MAX_BODY_BYTES
+        assert engine.deliver(body) == []
+        assert engine.sqs.asked[0]["MessageBody"] == body
+
+    def test_for_a_key_with_a_control_character_names_it_in_legal_text(
+        self, engine: Engine
+    ) -> None:
+        engine.expect_dead_letters()
+        engine.raw.put("runs/1/a\x01//b", "x")
+        assert engine.deliver(message("1")) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "InvalidKeys"
+        assert 'a\\x01//b"' in reason
+
+    def test_for_a_key_with_a_newline_gives_one_log_line(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.raw.put('runs/1/a\n{"level": "INFO"}\n//b', "x")
+        engine.deliver(message("1"))
+        assert engine.log.read_line()["code"] == "InvalidKeys"
+
+    @pytest.mark.parametrize(
+        "settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))]
+    )
+    def test_for_its_bucket_costs_no_request(self, engine: Engine, s3_stub: S3Stub) -> None:
+        engine.expect_dead_letters()
+        assert engine.deliver(message("1")) == []
+        assert engine.dead_letters()[0][1] == "BucketNotAllowed"
+        assert not s3_stub.requests
+
+    @pytest.mark.parametrize("settings", [Settings()])
+    def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Engine) -> None:
+        assert engine.deliver(message("none")) == [0]
+        assert engine.log.read_line()["outcome"] == "rejected"
+
+
+class TestDeadline:
+    def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies, remaining_seconds=9) == [0]
+        line = engine.log.read_line()
+        assert (line["outcome"], line["code"]) == ("failed", "DeadlineExceeded")
+        assert engine.packages() == []
+
+    def test_in_the_middle_stops_the_job(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on("ListObjectVersions").pause_before()
+        margin = packager.DEADLINE_MARGIN_SECONDS
+        assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
+        assert engine.log.read_line()["code"] == "DeadlineExceeded"
+
+    def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Engine) -> None:
+        bodies = engine.upload("1")
+        engine.deliver(*bodies, remaining_seconds=9)
+        assert engine.deliver(*bodies) == []
+        assert engine.packages() == ["1"]
+
+
+class TestCrash:
+    @pytest.fixture(autouse=True)
+    def defect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def crash(*_: object, **__: object) -> None:
+            raise LookupError("a\x01b")
+
+        monkeypatch.setattr(packager, "package", crash)
+
+    def test_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
+        assert engine.deliver(*engine.upload("1")) == [0]
+        assert engine.dead_letters() == []
+
+    def test_is_recorded_as_a_failure_with_its_stack(self, engine: Engine) -> None:
+        engine.deliver(*engine.upload("1"))
+        line = engine.log.read_line()
+        assert (line["outcome"], line["code"]) == ("failed", "Crashed")
+        assert line["reason"].startswith("The packager crashed: LookupError: a\\x01b.")
+        assert line["exception_name"] == "LookupError"
+        assert line["package_name"] == "runs/1"
+
+    def test_counts_as_a_failure(self, engine: Engine) -> None:
+        engine.deliver(*engine.upload("1"))
+        (metrics,) = engine.log.read_metrics()
+        assert metrics[Metric.PACKAGES_FAILED] == [1.0]
+
+
+class TestIgnored:
+    def test_is_acknowledged_with_no_request_and_no_outcome(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        assert engine.deliver('{"Event": "s3:TestEvent"}') == []
+        line = engine.log.read_line()
+        assert (line["level"], line["message"]) == ("INFO", "message ignored")
+        assert "outcome" not in line
+        assert not s3_stub.requests
+
+    def test_counts_as_nothing(self, engine: Engine) -> None:
+        engine.deliver('{"Event": "s3:TestEvent"}')
+        assert engine.log.read_metrics() == []
+
+
+class TestOmicsRun:
+    def test_with_an_output_is_packaged_unasked(self, engine: Engine) -> None:
+        engine.upload("123")
+        assert engine.deliver(omics_event(runOutputUri="s3://raw/runs/123")) == []
+        assert engine.packages() == ["123"]
+        assert engine.omics.asked == []
+
+    def test_without_its_output_is_asked_for(self, engine: Engine) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
+        assert engine.deliver(omics_event()) == []
+        assert engine.packages() == ["123"]
+
+    def test_that_we_may_not_ask_for_is_rejected(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.omics.fail("get_run", "AccessDeniedException")
+        assert engine.deliver(omics_event()) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "AccessDenied"
+        assert "omics:GetRun" in reason
+
+    def test_while_healthomics_is_throttled_is_left_for_another_delivery(
+        self, engine: Engine
+    ) -> None:
+        engine.omics.fail("get_run", "ThrottlingException")
+        assert engine.deliver(omics_event()) == [0]
+        assert engine.log.read_line()["code"] == "AwsError"
+
+
+class TestLogLine:
+    def test_is_one_a_job_and_tells_all_of_it(self, engine: Engine) -> None:
+        engine.deliver(*engine.upload("1"))
+        line = engine.log.read_line()
+        latest = engine.raw.get(LATEST.format("1"))
+        assert latest
+        assert line.pop("seconds") >= 0
+        assert (
+            line.items()
+            >= {
+                "message_id": "0",
+                "outcome": "created",
+                "package_name": "runs/1",
+                "registry": "raw",
+                "top_hash": latest.data.decode(),
+                "objects": 1,
+                "bytes": 1,
+                "stored": 1,
+                "computed": 0,
+                "source": "s3://raw/runs/1/",
+                "trigger": "message",
+            }.items()
+        )
+
+    def test_of_an_event_tells_which(self, engine: Engine) -> None:
+        engine.upload("123")
+        engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
+        line = engine.log.read_line()
+        assert (line["trigger"], line["event_id"]) == ("health_omics", "e1")
+
+    def test_of_a_rejection_names_the_package(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.deliver(message("none"))
+        line = engine.log.read_line()
+        assert (line["package_name"], line["registry"]) == ("runs/none", "raw")
+
+    def test_names_the_fields_that_were_ignored(self, engine: Engine) -> None:
+        engine.upload("1")
+        engine.deliver(message("1", colour="red"))
+        assert engine.log.read_line()["ignored_fields"] == ["colour"]
+
+    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
+    def test_never_tells_values_of_metadata(
+        self,
+        engine: Engine,
+        fields: dict[str, object],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        engine.expect_dead_letters()
+        engine.upload("1")
+        for name, text in (
+            ("good", f'{{"password": "{TOKEN}"}}'),
+            ("list", f'["{TOKEN}"]'),
+            ("broken", f'{{"password": {TOKEN}'),
+            ("surrogate", f'{{"password": "{TOKEN}\\ud800"}}'),
+        ):
+            engine.raw.put(f"runs/1/{name}.json", text)
+        body = json.dumps({"source_prefix": "s3://raw/runs/1/", **fields})
+        assert engine.deliver(body) == []
+        assert TOKEN not in engine.log.read()
+        assert TOKEN not in caplog.text
+        assert not [reason for _, _, reason in engine.dead_letters() if TOKEN in reason]
+
+
+class TestMetrics:
+    def test_are_one_set_a_job(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.deliver(*engine.upload("1"), message("none"))
+        created, rejected = engine.log.read_metrics()
+        assert created[Metric.PACKAGES_CREATED] == [1.0]
+        assert created[Metric.OBJECTS] == [1.0]
+        assert rejected[Metric.PACKAGES_REJECTED] == [1.0]
+
+
+class TestEnvironment:
+    @pytest.fixture(autouse=True)
+    def forget(self) -> Iterator[None]:
+        yield
+        packager.load_settings.cache_clear()
+        packager.connect.cache_clear()
+
+    def test_tells_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
+        assert packager.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
+
+    def test_tells_where_s3_is(
+        self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Engine
+    ) -> None:
+        monkeypatch.undo()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3_stub.url)
+        assert engine.deliver(*engine.upload("1")) == []
+        assert engine.packages() == ["1"]
