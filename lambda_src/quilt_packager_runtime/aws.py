@@ -1,5 +1,7 @@
 """AWS beyond S3, by boto3, which is imported only when one of these is called."""
 
+import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -98,6 +100,35 @@ def get_run_output_uri(run_id: str, *, region: str) -> str:
     if "outputUri" not in run:
         raise _no_output(run_id, "the run has no outputUri")
     return str(run["outputUri"])
+
+
+def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]) -> None:
+    """Start an execution, unless one of this name was started before.
+
+    Args:
+        state_machine_arn: The state machine.
+        name: The execution's name.
+        job: Its input.
+
+    Raises:
+        AwsError: It was not started.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+
+    try:
+        _client("stepfunctions").start_execution(
+            stateMachineArn=state_machine_arn, name=name, input=json.dumps(job)
+        )
+    except (BotoCoreError, ClientError) as failure:
+        if isinstance(failure, ClientError):
+            code = failure.response["Error"]["Code"]
+            if code == "ExecutionAlreadyExists":
+                return
+        raise AwsError(
+            f"The execution {name} was not started: {failure}.",
+            why="The job is too large for one invocation.",
+            remedy="The job is retried by itself. Allow states:StartExecution on the machine.",
+        ) from failure
 
 
 @cache

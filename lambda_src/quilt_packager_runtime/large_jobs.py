@@ -38,10 +38,25 @@ MAX_ROUNDS = 5
 WRITES_IN_FLIGHT = 8
 """How many files of a plan are written at once: each is in memory, some megabytes large."""
 
+NOTHING = Hashed(stored=0, computed=0)
+
 T = TypeVar("T")
 
 File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
 Pieces: TypeAlias = dict[tuple[SourceObject, ChecksumAlgorithm], dict[int, bytes]]
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """A job that may be handed over, and when it is to be.
+
+    Attributes:
+        job: The job.
+        deadline: When to hand over what is left, in seconds of the event loop's clock; None for
+            the last round, which has to end with this invocation.
+    """
+
+    job: Job
+    deadline: float | None
 
 
 class HandedOver(Exception):
@@ -91,19 +106,22 @@ class Failure(msgspec.Struct, frozen=True):
     remedy: str
 
 
-def is_too_large(inventory: Inventory, settings: Settings) -> bool:
-    """Whether more is left to hash than one invocation should.
+def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool:
+    """Whether more is left to hash than one invocation should, and others can.
 
     Args:
         inventory: The objects, and what is known of them.
+        relay: As what to hand it over.
         settings: The limits.
     """
+    if relay.deadline is None:
+        return False
     objects, size_bytes = inventory.totals(unhashed=True)
     return objects > settings.max_inline_objects or size_bytes > settings.max_inline_bytes
 
 
 async def hand_over(
-    s3: S3, job: Job, inventory: Inventory, *, hashed: Hashed | None, settings: Settings
+    s3: S3, job: Job, inventory: Inventory, *, hashed: Hashed, settings: Settings
 ) -> HandedOver:
     """Write a plan of what is left to hash, and keep what is known.
 
@@ -111,7 +129,8 @@ async def hand_over(
         s3: S3.
         job: The job.
         inventory: The objects, and what is known of them.
-        hashed: Where the checksums came from that are to be kept; None: none is new.
+        hashed: Where the checksums came from that this invocation found. Those of the first are
+            kept; later, results have most of what is known, and to write all again takes time.
         settings: The sizes of shards.
 
     Returns:
@@ -122,7 +141,7 @@ async def hand_over(
         uri, lines = file
         await s3.put_object(uri, encode_lines(lines))
 
-    if hashed is not None:
+    if hashed != NOTHING and job.round == 0:
         files = _kept(job, inventory, hashed, settings.max_shard_objects)
         await for_each(files, write, at_once=WRITES_IN_FLIGHT)
     objects = chain.from_iterable(
@@ -170,6 +189,37 @@ async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
         known = ((each.found, each.checksum) for each in findings if isinstance(each, Known))
         inventory.record_known(chain(known, whole))
     return Hashed(stored=stored, computed=computed)
+
+
+async def keep_message(s3: S3, job: Job, message: JobMessage) -> None:
+    """Write the message of a job, the last file of its plan.
+
+    Args:
+        s3: S3.
+        job: The job.
+        message: The message.
+    """
+    await s3.put_object(job.message, msgspec.json.encode(message))
+
+
+async def read_message(s3: S3, job: Job) -> JobMessage:
+    """Read the message of a job.
+
+    Args:
+        s3: S3.
+        job: The job.
+    """
+    return msgspec.json.decode((await s3.get_object(job.message)).data, type=JobMessage)
+
+
+async def is_handed_over(s3: S3, job: Job) -> bool:
+    """Whether a job has a whole plan, so that it may be running already.
+
+    Args:
+        s3: S3.
+        job: The job.
+    """
+    return await s3.read_if_exists(job.message, max_bytes=1) is not None
 
 
 async def record_failure(s3: S3, job: Job, name: int | str, error: PackagerError) -> None:

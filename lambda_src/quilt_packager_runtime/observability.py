@@ -54,3 +54,17 @@ def record(
         metrics.add_metric(Metric.OBJECTS, MetricUnit.Count, outcome.objects)
         metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)
     metrics.flush_metrics()
+
+
+def record_large_job(*, shards: int, objects: int, **context: object) -> None:
+    """Log that a job goes on under the state machine, and count it.
+
+    Args:
+        shards: How many shards there are.
+        objects: How many objects are in them.
+        context: More fields for the log line; those that are None are left out.
+    """
+    fields = {name: value for name, value in context.items() if value is not None}
+    logger.info("package handed over", extra={**fields, "shards": shards, "left": objects})
+    metrics.add_metric(Metric.LARGE_JOBS, MetricUnit.Count, 1)
+    metrics.flush_metrics()

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from quilt_packager_runtime import registry, workflows
+from quilt_packager_runtime import large_jobs, registry, workflows
 from quilt_packager_runtime.documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
@@ -14,7 +14,7 @@ from quilt_packager_runtime.errors import (
     name_some,
     quote,
 )
-from quilt_packager_runtime.hashing import hash_objects
+from quilt_packager_runtime.hashing import Hashed, hash_objects
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.manifest import Header, write_manifest
@@ -39,6 +39,7 @@ async def package(
     settings: Settings,
     s3: S3,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
+    relay: large_jobs.Relay | None = None,
 ) -> Outcome:
     """Make a folder a revision of a package, unless its newest revision is just that.
 
@@ -47,17 +48,19 @@ async def package(
         settings: What is allowed, and how.
         s3: S3.
         on_progress: Told how far the job is.
+        relay: As what to hand the job over when it is too large; None: never.
 
     Returns:
         The outcome, `created` or `unchanged`.
 
     Raises:
+        HandedOver: The job was too large, and its plan is written.
         Rejected: The job can never succeed as it is.
         Failed: The job may succeed later.
     """
     check_buckets(request, settings)
     for _ in range(MAX_PASSES):
-        outcome = await _attempt(request, settings, s3, on_progress)
+        outcome = await _attempt(request, settings, s3, on_progress, relay)
         if outcome is not None:
             return outcome
     raise Contended(
@@ -93,7 +96,11 @@ def check_buckets(request: PackageRequest, settings: Settings) -> None:
 
 
 async def _attempt(
-    request: PackageRequest, settings: Settings, s3: S3, on_progress: OnProgress
+    request: PackageRequest,
+    settings: Settings,
+    s3: S3,
+    on_progress: OnProgress,
+    relay: large_jobs.Relay | None,
 ) -> Outcome | None:
     """One pass; None if another writer published meanwhile, so that all must be read again."""
     package = registry.Package(request.registry, request.package_name)
@@ -116,12 +123,12 @@ async def _attempt(
         if latest.top_hash is not None:
             previous = package.manifest(latest.top_hash)
             reused = await reuse_checksums(s3, previous, inventory, settings=settings)
-        on_progress("checksums", reused, objects)
-        hashed = await hash_objects(
+        hashed = await _hash(
             s3,
             inventory,
-            settings=settings,
-            on_progress=lambda done: on_progress("checksums", reused + done, objects),
+            settings,
+            lambda done: on_progress("checksums", reused + done, objects),
+            relay,
         )
         on_progress("publishing", objects, objects)
         header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
@@ -144,6 +151,33 @@ async def _attempt(
         stored=hashed.stored,
         computed=hashed.computed,
     )
+
+
+async def _hash(
+    s3: S3,
+    inventory: Inventory,
+    settings: Settings,
+    on_progress: Callable[[int], object],
+    relay: large_jobs.Relay | None,
+) -> Hashed:
+    """Find every checksum that is missing, or hand over."""
+    if relay is None:
+        return await hash_objects(s3, inventory, settings=settings, on_progress=on_progress)
+    taken = hashed = large_jobs.NOTHING
+    if relay.job.round > 0:
+        taken = await large_jobs.take_up(s3, relay.job, inventory)
+    if not large_jobs.is_too_large(inventory, relay, settings):
+        hashed = await hash_objects(
+            s3,
+            inventory,
+            settings=settings,
+            on_progress=lambda done: on_progress(taken.stored + taken.computed + done),
+            deadline=relay.deadline,
+        )
+    unhashed, _ = inventory.totals(unhashed=True)
+    if unhashed:
+        raise await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
+    return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
 
 
 async def _read_metadata(s3: S3, request: PackageRequest) -> dict[str, Any] | None:

@@ -65,6 +65,10 @@ class Job(msgspec.Struct, frozen=True):
         """Why a worker, or the publishing, failed last."""
         return S3Uri(self.bucket, f"{self.failures.key}{_file_name(name)}.json")
 
+    def to_input(self) -> dict[str, object]:
+        """What the state machine goes on with: equal for equal jobs, so that it starts but once."""
+        return {"job_id": self.id, "round": self.round, "items_key": self.items.key}
+
     def _file(self, path: str) -> S3Uri:
         return S3Uri(self.bucket, f"{JOBS_PREFIX}{self.id}/{path}")
 

@@ -6,7 +6,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from quilt_packager_runtime import aws
+from quilt_packager_runtime import aws, large_jobs
 from quilt_packager_runtime.errors import (
     AwsError,
     Crashed,
@@ -16,18 +16,25 @@ from quilt_packager_runtime.errors import (
     printable,
 )
 from quilt_packager_runtime.events import Ignored, OmicsRun, omics_folder
+from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
 from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
-from quilt_packager_runtime.observability import logger, record
+from quilt_packager_runtime.observability import logger, record, record_large_job
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 DEADLINE_MARGIN_SECONDS = 10
 """What is kept of Lambda's time to clean up, and to say that there was too little of it."""
+
+HAND_OVER_SECONDS = 60
+"""What is kept of an invocation's time to write the plan of a large job; of a short one, less."""
+
+HAND_OVER_SHARE = 0.25
 
 
 @cache
@@ -49,19 +56,27 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     failures = []
     for message in event["Records"]:
         try:
-            handle_message(message["body"], message["messageId"], deadline)
+            handle_message(
+                message["body"],
+                message["messageId"],
+                deadline,
+                redelivered=_is_redelivered(message),
+            )
         except PackagerError:
             failures.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failures}
 
 
-def handle_message(body: str, message_id: str, deadline: float) -> None:
+def handle_message(
+    body: str, message_id: str, deadline: float, *, redelivered: bool = False
+) -> None:
     """Package what one message asks for, or put it aside with the reason.
 
     Args:
         body: The message's body.
         message_id: Its id, for the log.
         deadline: When to give up, in seconds of the monotonic clock.
+        redelivered: SQS has delivered it before, so the job may be running already.
 
     Raises:
         PackagerError: SQS is to deliver the message again.
@@ -73,9 +88,15 @@ def handle_message(body: str, message_id: str, deadline: float) -> None:
         request = read_request(body, message_id)
         if request is None:
             return
-        outcome = asyncio.run(package_until(deadline, request))
+        message = JobMessage(body, message_id, time.time())
+        packaged = asyncio.run(
+            package_or_hand_over(deadline, request, message, redelivered=redelivered)
+        )
+        if packaged is None:
+            return
+        outcome = packaged
     except Exception as error:  # noqa: BLE001 - every end is recorded, and raised if it is a retry
-        failure = put_aside(body, error if isinstance(error, PackagerError) else _crash(error))
+        failure = put_aside(body, as_failure(error))
         outcome = Outcome.from_error(
             failure,
             package_name=request.package_name if request else None,
@@ -86,7 +107,7 @@ def handle_message(body: str, message_id: str, deadline: float) -> None:
         seconds=time.monotonic() - started,
         crash=failure.__cause__ if isinstance(failure, Crashed) else None,
         message_id=message_id,
-        **_origin(request),
+        **origin_of(request),
     )
     if failure is not None and not _is_put_aside(failure):
         raise failure
@@ -112,11 +133,48 @@ def request_for_run(run: OmicsRun) -> PackageRequest:
     )
 
 
-async def package_until(deadline: float, request: PackageRequest) -> Outcome:
+async def package_or_hand_over(
+    deadline: float, request: PackageRequest, message: JobMessage, *, redelivered: bool
+) -> Outcome | None:
+    """Package, or see to it that the state machine does.
+
+    Returns:
+        The outcome; None if the job goes on elsewhere.
+    """
+    settings = load_settings()
+    if settings.state_machine_arn is None or settings.scratch_bucket is None:
+        return await package_until(deadline, request)
+    job = Job(settings.scratch_bucket, message.message_id)
+    s3 = connect()
+    if not (redelivered and await large_jobs.is_handed_over(s3, job)):
+        try:
+            return await package_until(deadline, request, Relay(job, hand_over_time(deadline)))
+        except HandedOver as handed:
+            await large_jobs.keep_message(s3, job, message)
+            record_large_job(
+                shards=handed.shards,
+                objects=handed.objects,
+                message_id=message.message_id,
+                **origin_of(request),
+            )
+    aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
+    return None
+
+
+def hand_over_time(deadline: float) -> float:
+    """When to hand over what is not done by then, in seconds of the running loop's clock."""
+    remaining_seconds = deadline - time.monotonic()
+    kept_seconds = min(HAND_OVER_SECONDS, HAND_OVER_SHARE * remaining_seconds)
+    return asyncio.get_running_loop().time() + remaining_seconds - kept_seconds
+
+
+async def package_until(
+    deadline: float, request: PackageRequest, relay: Relay | None = None
+) -> Outcome:
     """Package, and stop in time to say that there was too little of it."""
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            return await package(request, settings=load_settings(), s3=connect())
+            return await package(request, settings=load_settings(), s3=connect(), relay=relay)
     except TimeoutError:
         raise DeadlineExceeded(
             f"{request.source} could not be packaged in the time of one invocation.",
@@ -146,7 +204,7 @@ def _is_put_aside(failure: PackagerError) -> bool:
     return isinstance(failure, Rejected) and has_queue
 
 
-def _origin(request: PackageRequest | None) -> dict[str, object]:
+def origin_of(request: PackageRequest | None) -> dict[str, object]:
     """Where a job came from, for the log."""
     if request is None:
         return {}
@@ -158,7 +216,10 @@ def _origin(request: PackageRequest | None) -> dict[str, object]:
     }
 
 
-def _crash(error: Exception) -> Crashed:
+def as_failure(error: Exception) -> PackagerError:
+    """What somebody raised, as one of our errors: what nobody foresaw is a defect."""
+    if isinstance(error, PackagerError):
+        return error
     crashed = Crashed(
         f"The packager crashed: {type(error).__name__}: {printable(str(error))}.",
         why="This is a defect, or something happened that it does not foresee.",
@@ -166,3 +227,7 @@ def _crash(error: Exception) -> Crashed:
     )
     crashed.__cause__ = error
     return crashed
+
+
+def _is_redelivered(message: dict[str, Any]) -> bool:
+    return int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) > 1

@@ -1,0 +1,54 @@
+"""The map's worker: one item in, the checksums of one shard in the scratch bucket."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from quilt_packager_runtime import large_jobs, workers
+from quilt_packager_runtime.handlers.packager import (
+    DEADLINE_MARGIN_SECONDS,
+    as_failure,
+    connect,
+    load_settings,
+)
+from quilt_packager_runtime.observability import logger
+from quilt_packager_runtime.shards import Item, Job
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def handler(event: dict[str, Any], context: "LambdaContext") -> None:
+    """Hash a shard. The answer is empty: the state machine keeps it for each of many shards."""
+    item = msgspec.convert(event, Item)
+    remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
+    done = asyncio.run(hash_shard(item, remaining_seconds))
+    logger.info(
+        "shard hashed",
+        extra={"message_id": item.job_id, "round": item.round, "shard": item.shard, "done": done},
+    )
+
+
+async def hash_shard(item: Item, remaining_seconds: float) -> int:
+    """Hash a shard, and leave the reason of a failure where others find it.
+
+    Args:
+        item: Which shard.
+        remaining_seconds: How long it may take.
+
+    Returns:
+        How many lines of it were done.
+
+    Raises:
+        PackagerError: The state machine is to try again, unless it was rejected.
+    """
+    settings = load_settings()
+    job = Job(settings.scratch_bucket or "", item.job_id, item.round)
+    deadline = asyncio.get_running_loop().time() + remaining_seconds
+    try:
+        return await workers.hash_shard(connect(), job, item, settings=settings, deadline=deadline)
+    except Exception as error:
+        failure = as_failure(error)
+        await large_jobs.record_failure(connect(), job, item.shard, failure)
+        raise failure from error

@@ -1,0 +1,152 @@
+"""What the state machine does when all shards are hashed, or when it gives up."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from quilt_packager_runtime import aws, large_jobs
+from quilt_packager_runtime.errors import Crashed, PackagerError
+from quilt_packager_runtime.handlers.packager import (
+    DEADLINE_MARGIN_SECONDS,
+    as_failure,
+    connect,
+    hand_over_time,
+    load_settings,
+    origin_of,
+    package_until,
+    read_request,
+)
+from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
+from quilt_packager_runtime.messages import PackageRequest
+from quilt_packager_runtime.observability import logger, record
+from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.shards import Job
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+class StateError(msgspec.Struct, frozen=True):
+    """What a state machine says of a failure.
+
+    Attributes:
+        error: Its name.
+        cause: Its cause.
+    """
+
+    error: str = msgspec.field(name="Error")
+    cause: str = msgspec.field(name="Cause", default="")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What the state machine wants.
+
+    Attributes:
+        job_id: The job.
+        round: The round of it that the map has just gone.
+        error: Why to give up; None to publish.
+    """
+
+    job_id: str
+    round: int
+    error: StateError | None = None
+
+
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object]:
+    """Publish a job, or give it up."""
+    step = msgspec.convert(event, Step)
+    if step.error is not None:
+        return asyncio.run(give_up(step, step.error))
+    remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
+    return asyncio.run(publish(step, time.monotonic() + remaining_seconds))
+
+
+async def publish(step: Step, deadline: float) -> dict[str, object]:
+    """Run the job once more, with what the map found.
+
+    Args:
+        step: The job.
+        deadline: When to give up, in seconds of the monotonic clock.
+
+    Returns:
+        What the state machine goes on with; `goes_on` tells whether the map has more to do.
+
+    Raises:
+        PackagerError: The state machine is to try again, unless it was rejected.
+    """
+    job = _job(step)
+    next_round = msgspec.structs.replace(job, round=job.round + 1)
+    is_last = next_round.round >= MAX_ROUNDS
+    relay = Relay(next_round, None if is_last else hand_over_time(deadline))
+    try:
+        message = await large_jobs.read_message(connect(), job)
+        request = _read_request(message)
+        outcome = await package_until(deadline, request, relay)
+    except HandedOver as handed:
+        logger.info("more to hash", extra={"message_id": job.id, "left": handed.objects})
+        return {**next_round.to_input(), "goes_on": True}
+    except Exception as error:
+        failure = as_failure(error)
+        await large_jobs.record_failure(connect(), job, "publish", failure)
+        raise failure from error
+    _record(outcome, message, request)
+    return {**job.to_input(), "goes_on": False}
+
+
+async def give_up(step: Step, why: StateError) -> dict[str, object]:
+    """Put the message of a job aside, with the reason.
+
+    Args:
+        step: The job.
+        why: What the state machine says.
+
+    Returns:
+        The error's code, and its reason.
+
+    Raises:
+        AwsError: The message could not be put aside; the state machine is to try again.
+    """
+    job = _job(step)
+    message = await large_jobs.read_message(connect(), job)
+    failure = await large_jobs.find_failure(connect(), job, code=why.error, cause=why.cause)
+    queue_url = load_settings().dead_letter_queue_url
+    if queue_url is not None:
+        aws.send_to_dead_letters(queue_url, message.body, failure)
+    try:
+        request = _read_request(message)
+    except PackagerError:
+        request = None
+    outcome = Outcome.from_error(
+        failure,
+        package_name=request.package_name if request else None,
+        registry=request.registry if request else None,
+    )
+    _record(outcome, message, request)
+    return {"code": failure.code, "reason": failure.reason}
+
+
+def _job(step: Step) -> Job:
+    return Job(load_settings().scratch_bucket or "", step.job_id, step.round)
+
+
+def _read_request(message: JobMessage) -> PackageRequest:
+    request = read_request(message.body, message.message_id)
+    if request is None:
+        raise Crashed(
+            "A message asked for nothing, though it made a job.",
+            why="The packager has changed while the job was running, or has a defect.",
+            remedy="Send the message again.",
+        )
+    return request
+
+
+def _record(outcome: Outcome, message: JobMessage, request: PackageRequest | None) -> None:
+    record(
+        outcome,
+        seconds=time.time() - message.started_seconds,
+        crash=None,
+        message_id=message.message_id,
+        **origin_of(request),
+    )
