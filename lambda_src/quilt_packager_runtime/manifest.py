@@ -142,6 +142,19 @@ class _EntryLine(msgspec.Struct, gc=False):
     hash: Checksum
 
 
+def check_header(header: Header) -> None:
+    """Tell, before any work is done, whether a header can be written.
+
+    Args:
+        header: The first line.
+
+    Raises:
+        InvalidMetadata: It holds what JSON in UTF-8 cannot carry.
+        ManifestLineTooLong: It would not fit into a line.
+    """
+    _header_lines(header)
+
+
 def _header_lines(header: Header) -> tuple[bytes, bytes]:
     record: dict[str, Any] = {"version": "v0", "user_meta": header.user_meta}
     if header.workflow is not None:

@@ -8,16 +8,18 @@ from typing import Any
 from quilt_packager_runtime import large_jobs, registry, workflows
 from quilt_packager_runtime.documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.errors import (
+    BadRequest,
     BucketNotAllowed,
     Contended,
     InvalidMetadata,
+    InvalidObjectState,
     name_some,
     quote,
 )
 from quilt_packager_runtime.hashing import Hashed, hash_objects
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.manifest import Header, write_manifest
+from quilt_packager_runtime.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.objects import Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
@@ -119,6 +121,8 @@ async def _attempt(
             metadata=metadata,
             entries=inventory.sizes(),
         )
+        header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
+        check_header(header)
         reused = 0
         if latest.top_hash is not None:
             previous = package.manifest(latest.top_hash)
@@ -131,7 +135,6 @@ async def _attempt(
             relay,
         )
         on_progress("publishing", objects, objects)
-        header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
         with TemporaryDirectory() as folder:
             manifest = Path(folder, "manifest.jsonl")
             top_hash = _spool(manifest, header, inventory.entries())
@@ -183,14 +186,21 @@ async def _hash(
 async def _read_metadata(s3: S3, request: PackageRequest) -> dict[str, Any] | None:
     if request.metadata_uri is None:
         return request.metadata
-    body = await s3.read_if_exists(request.metadata_uri, max_bytes=MAX_METADATA_BYTES + 1)
+    try:
+        body = await s3.read_if_exists(request.metadata_uri, max_bytes=MAX_METADATA_BYTES + 1)
+    except (BadRequest, InvalidObjectState) as error:
+        raise _no_metadata(error.happened) from error
     if body is None:
-        raise InvalidMetadata(
-            f"There is no object {quote(str(request.metadata_uri))}.",
-            why="The message's metadata_uri names it as the package's metadata.",
-            remedy="Upload it, or correct metadata_uri, and send the message again.",
-        )
+        raise _no_metadata(f"There is no object {quote(str(request.metadata_uri))}.")
     return read_metadata(body.data, request.metadata_uri)
+
+
+def _no_metadata(happened: str) -> InvalidMetadata:
+    return InvalidMetadata(
+        happened,
+        why="The message's metadata_uri names it as the package's metadata.",
+        remedy="Upload it, or correct metadata_uri, and send the message again.",
+    )
 
 
 def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:
