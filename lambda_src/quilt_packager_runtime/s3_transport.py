@@ -45,6 +45,10 @@ from quilt_packager_runtime.objects import S3Uri
 
 DEFAULT_REGION = "us-east-1"
 MAX_CONNECTIONS = 128
+# awscrt opens so many for each Gbit/s that it aims at. Its override can only lower their number.
+CONNECTIONS_PER_GBPS = 2.5
+# awscrt keeps up to four parts of 8 MiB of a file for each connection in memory.
+FILE_CONNECTIONS = 4
 RETRY_BASE_MS = 500
 REGION_HEADER = "x-amz-bucket-region"
 # What S3 says of a bucket that is asked for in another region than its own.
@@ -116,7 +120,7 @@ class S3Transport:
             None for AWS: virtual-host addressing over TLS.
         region: The region to try first.
         credentials: Who signs.
-        max_connections: How many connections to hold open at most.
+        max_connections: How many connections to hold open at most, for anything but files.
         retry_base_ms: The base of the exponential back-off between the client's five retries.
     """
 
@@ -135,7 +139,7 @@ class S3Transport:
         self._credentials = credentials
         self._max_connections = max_connections
         self._retries = S3RetryConfig(backoff_scale_factor_ms=retry_base_ms)
-        self._clients: dict[str, S3Client] = {}
+        self._clients: dict[tuple[str, int], S3Client] = {}
         self._bucket_regions: dict[str, str] = {}
 
     @classmethod
@@ -216,7 +220,10 @@ class S3Transport:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, answered, result)
 
-        sent = self._client(region).make_request(
+        connections = self._max_connections
+        if request.file is not None:
+            connections = min(connections, FILE_CONNECTIONS)
+        sent = self._client(region, connections).make_request(
             type=S3RequestType.DEFAULT if request.file is None else S3RequestType.PUT_OBJECT,
             operation_name=request.operation,
             request=self._http_request(request, region),
@@ -234,17 +241,18 @@ class S3Transport:
             raise _error_without_answer(request, result) from result
         return result
 
-    def _client(self, region: str) -> S3Client:
-        client = self._clients.get(region)
+    def _client(self, region: str, connections: int) -> S3Client:
+        client = self._clients.get((region, connections))
         if client is None:
             plain_http = self._endpoint is not None and self._endpoint.scheme == "http"
-            client = self._clients[region] = S3Client(
+            client = self._clients[region, connections] = S3Client(
                 region=region,
                 tls_mode=S3RequestTlsMode.DISABLED if plain_http else S3RequestTlsMode.ENABLED,
                 signing_config=create_default_s3_signing_config(
                     region=region, credential_provider=self._credentials
                 ),
-                max_active_connections_override=self._max_connections,
+                throughput_target_gbps=connections / CONNECTIONS_PER_GBPS,
+                max_active_connections_override=connections,
                 retry_config=self._retries,
             )
         return client

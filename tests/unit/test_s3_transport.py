@@ -1,10 +1,11 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 from quilt_packager_runtime.errors import CredentialsRefused, S3Error
 from quilt_packager_runtime.objects import S3Uri
 from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.s3_transport import Request, S3Transport
+from quilt_packager_runtime.s3_transport import FILE_CONNECTIONS, Request, S3Transport
 
 from tests.s3_stub import S3Stub
 
@@ -155,17 +156,35 @@ class TestCredentials:
             S3.from_environment({})
 
 
-async def test_no_more_connections_are_opened_than_asked(s3_stub: S3Stub) -> None:
+@pytest.mark.parametrize("asked", [2, 128])
+async def test_as_many_connections_are_opened_as_asked(s3_stub: S3Stub, asked: int) -> None:
     s3_stub.create_bucket("raw").put("k")
     environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_stub.url}
-    s3 = S3.from_environment(environment, max_connections=2)
+    s3 = S3.from_environment(environment, max_connections=asked)
     connections = len(s3_stub.connections)
     pause = s3_stub.on("HeadObject", times=None).pause_before()
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(20):
+        for _ in range(asked + 20):
             tasks.create_task(s3.head_object(S3Uri("raw", "k")))
-        await pause.reached()
-        await pause.reached()
-        assert len(s3_stub.connections) - connections == 2
+        for _ in range(asked):
+            await pause.reached()
+        assert len(s3_stub.connections) - connections == asked
         pause.open()
-    assert s3_stub.counts["HeadObject"] == 20
+    assert s3_stub.counts["HeadObject"] == asked + 20
+
+
+async def test_a_file_goes_through_few_connections_since_its_parts_are_in_memory(
+    s3: S3, s3_stub: S3Stub, tmp_path: Path
+) -> None:
+    s3_stub.create_bucket("raw")
+    connections = len(s3_stub.connections)
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(10 * 8 * 2**20)
+    pause = s3_stub.on("UploadPart", times=None).pause_before()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(s3.put_file(S3Uri("raw", "k"), path))
+        for _ in range(FILE_CONNECTIONS):
+            await pause.reached()
+        assert len(s3_stub.connections) - connections == FILE_CONNECTIONS
+        pause.open()
