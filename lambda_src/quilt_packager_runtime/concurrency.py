@@ -10,6 +10,17 @@ Item = TypeVar("Item")
 UNIT_BYTES = 256 * 1024
 
 
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks, awaited at its end. The first failure cancels the rest, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except ExceptionGroup as failures:
+        first_failure = failures.exceptions[0]
+        raise first_failure from first_failure.__cause__
+
+
 async def for_each(
     items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, at_once: int
 ) -> None:
@@ -35,13 +46,9 @@ async def for_each(
         for item in shared:
             await work(item)
 
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _, first in zip(range(at_once), shared, strict=False):
-                workers.create_task(worker(first))
-    except ExceptionGroup as failures:
-        first_failure = failures.exceptions[0]
-        raise first_failure from first_failure.__cause__
+    async with task_group() as workers:
+        for _, first in zip(range(at_once), shared, strict=False):
+            workers.create_task(worker(first))
 
 
 class ByteBudget:

@@ -4,12 +4,12 @@ awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measure
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Self, TypeAlias
-from urllib.parse import quote, unquote_plus
+from typing import Self
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -27,6 +27,17 @@ from quilt_packager_runtime.errors import (
     S3Error,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.s3_answers import (
+    KEY_MARKERS,
+    VERSION_MARKERS,
+    Position,
+    VersionPage,
+    key_decoder,
+    next_position,
+    parse_xml,
+    version_id,
+    version_page,
+)
 from quilt_packager_runtime.s3_transport import (
     MAX_CONNECTIONS,
     RETRY_BASE_MS,
@@ -35,10 +46,6 @@ from quilt_packager_runtime.s3_transport import (
     S3Transport,
 )
 
-# Storage classes whose objects must be restored before their bytes can be read. Intelligent
-# tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
-ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-NULL_VERSION = "null"
 METADATA_PREFIX = "x-amz-meta-"
 PAGE_ATTEMPTS = 3
 
@@ -144,7 +151,7 @@ class S3:
         return ObjectHead(
             size_bytes=int(head["content-length"]),
             etag=head["etag"],
-            version_id=_version_id(head.get("x-amz-version-id")),
+            version_id=version_id(head.get("x-amz-version-id")),
             stored=StoredChecksums(
                 sha256=head.get("x-amz-checksum-sha256"),
                 crc64nvme=head.get("x-amz-checksum-crc64nvme"),
@@ -179,7 +186,7 @@ class S3:
             data=response.body,
             size_bytes=int(content_range.rpartition("/")[2] or len(response.body)),
             etag=response.headers["etag"],
-            version_id=_version_id(response.headers.get("x-amz-version-id")),
+            version_id=version_id(response.headers.get("x-amz-version-id")),
             metadata={
                 name.removeprefix(METADATA_PREFIX): value
                 for name, value in response.headers.items()
@@ -252,7 +259,7 @@ class S3:
                     headers=headers,
                 )
             )
-            attributes = _xml(response, uri)
+            attributes = parse_xml(response.body, uri)
             # S3 takes no condition here; it leaves the quotes out.
             if if_match not in {None, f'"{attributes.findtext("{*}ETag")}"'}:
                 raise PreconditionFailed(
@@ -319,9 +326,29 @@ class S3:
 
         Delete markers and noncurrent versions are passed over.
         """
+        async for page in self.list_version_pages(bucket, prefix):
+            yield page.objects
+
+    async def list_version_pages(
+        self, bucket: str, prefix: str, *, after: str = "", delimiter: str = ""
+    ) -> AsyncIterator[VersionPage]:
+        """List the newest versions under a prefix, and where each page ends, in S3's order.
+
+        Args:
+            bucket: The bucket.
+            prefix: What the keys begin with.
+            after: Only keys that sort after this one; it need not exist.
+            delimiter: Sum up keys that are the same up to where it follows the prefix.
+        """
         query = {"versions": "", "encoding-type": "url", "prefix": prefix}
-        async for page in self._pages("ListObjectVersions", bucket, query, _VERSION_MARKERS):
-            yield list(_latest_versions(page))
+        if delimiter:
+            query["delimiter"] = delimiter
+        start: Position = (("key-marker", after),) if after else ()
+        async for page, following in self._pages(
+            "ListObjectVersions", bucket, query, VERSION_MARKERS, start
+        ):
+            next_key = None if following is None else dict(following).get("key-marker")
+            yield version_page(page, next_key)
 
     async def list_keys(
         self, bucket: str, prefix: str, *, start_after: str = ""
@@ -336,8 +363,8 @@ class S3:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         if start_after:
             query["start-after"] = start_after
-        async for page in self._pages("ListObjectsV2", bucket, query, _KEY_MARKERS):
-            decode = _decoder(page)
+        async for page, _ in self._pages("ListObjectsV2", bucket, query, KEY_MARKERS):
+            decode = key_decoder(page)
             yield [decode(each.findtext("{*}Key", "")) for each in page.findall("{*}Contents")]
 
     async def create_multipart_upload(self, uri: S3Uri, algorithm: ChecksumAlgorithm) -> str:
@@ -357,7 +384,7 @@ class S3:
                 headers=headers,
             )
         )
-        return _xml(response, uri).findtext("{*}UploadId", "")
+        return parse_xml(response.body, uri).findtext("{*}UploadId", "")
 
     async def upload_part_copy(  # noqa: PLR0913 - each is a parameter of S3's operation
         self,
@@ -396,7 +423,7 @@ class S3:
         response = await self._send(
             Request(operation="UploadPartCopy", method="PUT", uri=uri, query=query, headers=headers)
         )
-        return _xml(response, uri).findtext(COPY_PART_CHECKSUMS[algorithm][2])
+        return parse_xml(response.body, uri).findtext(COPY_PART_CHECKSUMS[algorithm][2])
 
     async def abort_multipart_upload(self, uri: S3Uri, upload_id: str) -> None:
         """Throw an upload and its parts away."""
@@ -424,11 +451,19 @@ class S3:
         return response
 
     async def _pages(
-        self, operation: str, bucket: str, query: dict[str, str], markers: Mapping[str, str]
-    ) -> AsyncIterator[ET.Element]:
-        """The pages of a listing. One that does not say how it goes on is asked for again."""
+        self,
+        operation: str,
+        bucket: str,
+        query: dict[str, str],
+        markers: Mapping[str, str],
+        start: Position = (),
+    ) -> AsyncIterator[tuple[ET.Element, Position | None]]:
+        """The pages of a listing, each with where the next begins.
+
+        One that does not say how it goes on is asked for again.
+        """
         uri = S3Uri(bucket, "")
-        position: Position | None = ()
+        position: Position | None = start
         seen: set[Position] = set()
         while position is not None:
             request = Request(
@@ -437,84 +472,14 @@ class S3:
             seen.add(position)
             for attempt in range(1, PAGE_ATTEMPTS + 1):
                 try:
-                    page = _xml(await self._send(request), uri)
-                    position = _next_position(page, markers, seen, uri)
+                    page = parse_xml((await self._send(request)).body, uri)
+                    position = next_position(page, markers, seen, uri)
                     break
                 except BrokenAnswer:
                     if attempt == PAGE_ATTEMPTS:
                         raise
-            yield page
-
-
-_VERSION_MARKERS = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
-_KEY_MARKERS = {"NextContinuationToken": "continuation-token"}
-
-Position: TypeAlias = tuple[tuple[str, str], ...]
-"""Where a page of a listing begins: the query parameters that say so."""
-
-
-def _next_position(
-    page: ET.Element, markers: Mapping[str, str], seen: Container[Position], uri: S3Uri
-) -> Position | None:
-    truncated = page.findtext("{*}IsTruncated")
-    if truncated == "false":
-        return None
-    decode = _decoder(page)
-    position = tuple(
-        (parameter, decode(text) if parameter == "key-marker" else text)
-        for element, parameter in markers.items()
-        if (text := page.findtext("{*}" + element))
-    )
-    # The first position is empty, so a page without any marker is among the seen, too.
-    if truncated != "true" or position in seen:
-        raise _broken(uri, "it does not tell where the next page begins")
-    return position
-
-
-def _latest_versions(page: ET.Element) -> Iterator[SourceObject]:
-    namespace = page.tag.rpartition("}")[0]
-    namespace = namespace + "}" if namespace else ""
-    names = ("Key", "VersionId", "IsLatest", "ETag", "Size", "StorageClass")
-    key, version_id, is_latest, etag, size, storage_class = (namespace + name for name in names)
-    decode = _decoder(page)
-    for element in page.iterfind(namespace + "Version"):
-        fields = {child.tag: child.text for child in element}
-        if fields[is_latest] == "true":
-            yield SourceObject(
-                key=decode(fields[key] or ""),
-                size_bytes=int(fields[size] or 0),
-                etag=fields[etag] or "",
-                version_id=_version_id(fields.get(version_id)),
-                archived=fields.get(storage_class) in ARCHIVED_CLASSES,
-            )
-
-
-def _decoder(page: ET.Element) -> Callable[[str], str]:
-    """How to read a listing's keys: not every S3 encodes them when asked to, and each says so."""
-    if page.findtext("{*}EncodingType") != "url":
-        return str
-    # A space is written as "+".
-    return lambda key: unquote_plus(key) if "%" in key or "+" in key else key
-
-
-def _version_id(text: str | None) -> str | None:
-    return None if text == NULL_VERSION else text or None
+            yield page, position
 
 
 def _condition(if_match: str | None) -> list[tuple[str, str]]:
     return [] if if_match is None else [("If-Match", if_match)]
-
-
-def _xml(response: Response, uri: S3Uri) -> ET.Element:
-    try:
-        return ET.fromstring(response.body)  # noqa: S314 - S3 wrote it; expat refuses bombs
-    except ET.ParseError as error:
-        raise _broken(uri, f"its XML does not parse ({error})") from error
-
-
-def _broken(uri: S3Uri, how: str) -> BrokenAnswer:
-    return BrokenAnswer(
-        f"S3's answer about {uri} makes no sense: {how}.",
-        why="It was cut on its way, or the endpoint is not quite S3.",
-        remedy="The job is retried by itself; look into it if this returns.",
-    )
