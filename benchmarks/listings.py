@@ -31,7 +31,7 @@ def run(objects: int, progress: Progress) -> Section:
     with StubProcess(f"--synthetic={BUCKET}={objects},sha256") as stub:
         for _, way in product(range(ROUNDS), Way):
             with progress.step(f"listing of {objects:,} objects, {way}"):
-                listed = _list(stub, way)
+                listed = list_keys(stub, BUCKET, way)
             if listed.keys != objects:
                 raise RuntimeError(f"{way} found {listed.keys:,} of {objects:,} keys")
             seconds[way].append(listed.cpu_seconds)
@@ -48,11 +48,12 @@ def run(objects: int, progress: Progress) -> Section:
     )
 
 
-def _list(stub: StubProcess, way: Way) -> Listed:
+def list_keys(stub: StubProcess, bucket: str, way: Way) -> Listed:
+    """List a bucket's generated objects in one way."""
     finished = run_module(
         "benchmarks.list_folder",
         way,
-        BUCKET,
+        bucket,
         limit_seconds=LIMIT_SECONDS,
         environment={"AWS_ENDPOINT_URL": stub.url},
     )

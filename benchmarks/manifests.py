@@ -29,10 +29,7 @@ def run(entries: int, progress: Progress) -> Section:
     found: dict[Side, list[Written]] = {side: [] for side in Side}
     for _, side in product(range(ROUNDS), Side):
         with progress.step(f"manifest of {entries:,} entries: {side}"):
-            finished = run_module(
-                "benchmarks.write_manifest", side, str(entries), limit_seconds=LIMIT_SECONDS
-            )
-        found[side].append(msgspec.json.decode(finished.output, type=Written))
+            found[side].append(write_entries(side, entries))
     hashes = {written.top_hash for side in Side for written in found[side]}
     if len(hashes) > 1:
         raise RuntimeError(f"the sides have different top hashes: {hashes}")
@@ -48,3 +45,11 @@ def run(entries: int, progress: Progress) -> Section:
         + to_table(["side", "CPU s", "manifest MiB"], rows),
         [Goal("CPU", GOAL_CPU_SECONDS, seconds[Side.ENGINE], "s", note=note)],
     )
+
+
+def write_entries(side: Side, entries: int) -> Written:
+    """Let a side write a manifest of generated entries."""
+    finished = run_module(
+        "benchmarks.write_manifest", side, str(entries), limit_seconds=LIMIT_SECONDS
+    )
+    return msgspec.json.decode(finished.output, type=Written)

@@ -1,0 +1,76 @@
+"""The benchmarks still fit the engine, the stub and the document. None of this is timed."""
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from benchmarks import generated, package_without_network, scenarios
+from benchmarks.__main__ import DOCUMENT, choose
+from benchmarks.jobs import REGISTRIES, Side, run_job
+from benchmarks.list_folder import Way
+from benchmarks.listings import list_keys
+from benchmarks.manifests import write_entries
+from benchmarks.processes import Overdue, run_module
+from benchmarks.report import replace_section
+from tests.s3_stub.process import StubProcess
+
+MODULES = sorted(path.stem for path in Path(benchmarks.__path__[0]).glob("[a-z]*.py"))
+OBJECTS = 3
+LIMIT_SECONDS = 60
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str) -> None:
+    failed, _ = doctest.testmod(import_module(f"benchmarks.{name}"))
+    assert failed == 0
+
+
+def test_each_benchmark_has_its_place_in_the_document() -> None:
+    document = Path(DOCUMENT).read_text()
+    for name in choose(quick=False):
+        assert "measured just now" in replace_section(document, name, "measured just now")
+
+
+def test_both_sides_do_the_same_job_and_its_requests_are_counted() -> None:
+    registries = [f"--bucket={name}" for name in REGISTRIES.values()]
+    with StubProcess(f"--synthetic=stored={OBJECTS},sha256", *registries) as stub:
+        jobs = {side: run_job(stub, side, "stored", limit_seconds=LIMIT_SECONDS) for side in Side}
+    assert len({job.top_hash for job in jobs.values()}) == 1
+    assert jobs[Side.ENGINE].requests["HeadObject"] == OBJECTS
+    assert jobs[Side.QUILT3].requests["GetObject"] > OBJECTS
+    assert jobs[Side.ENGINE].cost.cpu_seconds > 0
+
+
+def test_both_sides_write_the_same_manifest() -> None:
+    hashes = {write_entries(side, OBJECTS).top_hash for side in Side}
+    assert len(hashes) == 1
+
+
+def test_each_way_lists_all_keys() -> None:
+    with StubProcess(f"--synthetic=stored={OBJECTS}") as stub:
+        assert {list_keys(stub, "stored", way).keys for way in Way} == {OBJECTS}
+
+
+def test_a_job_without_network_goes_through_all_phases(tmp_path: Path) -> None:
+    assert package_without_network.work(OBJECTS, tmp_path).manifest_bytes > 0
+    assert len(list(generated.entries(OBJECTS))) == OBJECTS
+
+
+def test_only_jobs_of_quilt3_that_take_minutes_are_left_out() -> None:
+    cells = scenarios.plan([1_000, 100_000])
+    assert sum(cell.objects == 1_000 for cell in cells) == 16
+    assert sum(cell.objects == 100_000 and cell.side is Side.ENGINE for cell in cells) == 8
+    assert sum(cell.objects == 100_000 and cell.side is Side.QUILT3 for cell in cells) == 3
+
+
+def test_a_process_is_ended_at_its_limit() -> None:
+    with pytest.raises(Overdue):
+        run_module("asyncio", limit_seconds=0.01)
+
+
+def test_a_process_that_fails_tells_its_last_words() -> None:
+    with pytest.raises(RuntimeError, match="No module named no_such_module"):
+        run_module("no_such_module", limit_seconds=LIMIT_SECONDS)
