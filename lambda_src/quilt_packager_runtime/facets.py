@@ -1,0 +1,83 @@
+"""Metadata that the catalog can index: flat, short, and without a value that says nothing.
+
+A facet is a string of at most 256 characters, or a list of such strings that is not empty. What
+gives no facet is left out, so that every key that is there can be searched for.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from itertools import islice
+
+MAX_CHARACTERS = 256
+"""What the catalog indexes of a string."""
+
+MAX_ITEMS = 100
+"""How many values a list keeps."""
+
+Facet = str | list[str]
+
+
+def make_facets(values: Mapping[str, str | Iterable[str] | None]) -> dict[str, Facet]:
+    r"""Bring values into the form of facets, and leave out those that are empty.
+
+    Args:
+        values: Texts, or several texts, by their names. Of equal texts the first stays.
+
+    Example:
+        >>> make_facets({"name": " a\n b ", "tools": ["x", "", "x"], "author": []})
+        {'name': 'a b', 'tools': ['x']}
+    """
+    facets: dict[str, Facet] = {}
+    for name, value in values.items():
+        facet = _text(value or "") if isinstance(value, str | None) else _texts(value)
+        if facet:
+            facets[name] = facet
+    return facets
+
+
+def iso_time(text: str) -> str | None:
+    """Read a date or time as ISO 8601 writes it; None if it is neither.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The day, or the time to the second, in UTC if its zone is known.
+
+    Example:
+        >>> iso_time("2024-12-10T09:07:42.073671473+01:00"), iso_time("2024-12-10")
+        ('2024-12-10T08:07:42Z', '2024-12-10')
+        >>> iso_time("last week")
+    """
+    text = text.strip()
+    try:
+        if len(text) == len("2024-12-10"):
+            return date.fromisoformat(text).isoformat()
+        return format_time(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def format_time(time: datetime) -> str:
+    """Write a time to the second, in UTC if its zone is known.
+
+    Example:
+        >>> format_time(datetime(2024, 12, 10, 8, 7, 42, 73671, tzinfo=UTC))
+        '2024-12-10T08:07:42Z'
+    """
+    if time.tzinfo is None:
+        return time.isoformat(timespec="seconds")
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _texts(values: Iterable[str]) -> list[str]:
+    texts = dict.fromkeys(_text(value) for value in values)
+    return list(islice(filter(None, texts), MAX_ITEMS))
+
+
+def _text(value: str) -> str:
+    """One line of printable characters, with an ellipsis where the rest is missing."""
+    # Four times as much as is kept: an abstract of megabytes need not be walked through.
+    words = value[: 4 * MAX_CHARACTERS].split()
+    text = "".join(character for character in " ".join(words) if character.isprintable())
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
