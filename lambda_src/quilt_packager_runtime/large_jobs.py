@@ -17,6 +17,7 @@ from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import LargeJobFailed, PackagerError
 from quilt_packager_runtime.hashing import Hashed
 from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
@@ -82,11 +83,13 @@ class JobMessage(msgspec.Struct, frozen=True):
     Attributes:
         body: Its body.
         message_id: Its id.
+        request: What it asked for, events looked up.
         started_seconds: When the job began, in seconds since 1970.
     """
 
     body: str
     message_id: str
+    request: PackageRequest
     started_seconds: float
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime import aws, large_jobs
-from quilt_packager_runtime.errors import Crashed, PackagerError
 from quilt_packager_runtime.handlers.packager import (
     DEADLINE_MARGIN_SECONDS,
     as_failure,
@@ -16,10 +15,8 @@ from quilt_packager_runtime.handlers.packager import (
     load_settings,
     origin_of,
     package_until,
-    read_request,
 )
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
-from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.observability import logger, record
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.shards import Job
@@ -82,8 +79,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     relay = Relay(next_round, None if is_last else hand_over_time(deadline))
     try:
         message = await large_jobs.read_message(connect(), job)
-        request = _read_request(message)
-        outcome = await package_until(deadline, request, relay)
+        outcome = await package_until(deadline, message.request, relay)
     except HandedOver as handed:
         logger.info("more to hash", extra={"message_id": job.id, "left": handed.objects})
         return {**next_round.to_input(), "goes_on": True}
@@ -91,7 +87,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         failure = as_failure(error)
         await large_jobs.record_failure(connect(), job, "publish", failure)
         raise failure from error
-    _record(outcome, message, request)
+    _record(outcome, message)
     return {**job.to_input(), "goes_on": False}
 
 
@@ -114,16 +110,10 @@ async def give_up(step: Step, why: StateError) -> dict[str, object]:
     queue_url = load_settings().dead_letter_queue_url
     if queue_url is not None:
         aws.send_to_dead_letters(queue_url, message.body, failure)
-    try:
-        request = _read_request(message)
-    except PackagerError:
-        request = None
     outcome = Outcome.from_error(
-        failure,
-        package_name=request.package_name if request else None,
-        registry=request.registry if request else None,
+        failure, package_name=message.request.package_name, registry=message.request.registry
     )
-    _record(outcome, message, request)
+    _record(outcome, message)
     return {"code": failure.code, "reason": failure.reason}
 
 
@@ -131,22 +121,11 @@ def _job(step: Step) -> Job:
     return Job(load_settings().scratch_bucket or "", step.job_id, step.round)
 
 
-def _read_request(message: JobMessage) -> PackageRequest:
-    request = read_request(message.body, message.message_id)
-    if request is None:
-        raise Crashed(
-            "A message asked for nothing, though it made a job.",
-            why="The packager has changed while the job was running, or has a defect.",
-            remedy="Send the message again.",
-        )
-    return request
-
-
-def _record(outcome: Outcome, message: JobMessage, request: PackageRequest | None) -> None:
+def _record(outcome: Outcome, message: JobMessage) -> None:
     record(
         outcome,
         seconds=time.time() - message.started_seconds,
         crash=None,
         message_id=message.message_id,
-        **origin_of(request),
+        **origin_of(message.request),
     )

@@ -88,10 +88,8 @@ def handle_message(
         request = read_request(body, message_id)
         if request is None:
             return
-        message = JobMessage(body, message_id, time.time())
-        packaged = asyncio.run(
-            package_or_hand_over(deadline, request, message, redelivered=redelivered)
-        )
+        message = JobMessage(body, message_id, request, time.time())
+        packaged = asyncio.run(package_or_hand_over(deadline, message, redelivered=redelivered))
         if packaged is None:
             return
         outcome = packaged
@@ -134,7 +132,7 @@ def request_for_run(run: OmicsRun) -> PackageRequest:
 
 
 async def package_or_hand_over(
-    deadline: float, request: PackageRequest, message: JobMessage, *, redelivered: bool
+    deadline: float, message: JobMessage, *, redelivered: bool
 ) -> Outcome | None:
     """Package, or see to it that the state machine does.
 
@@ -143,19 +141,20 @@ async def package_or_hand_over(
     """
     settings = load_settings()
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
-        return await package_until(deadline, request)
+        return await package_until(deadline, message.request)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = connect()
     if not (redelivered and await large_jobs.is_handed_over(s3, job)):
         try:
-            return await package_until(deadline, request, Relay(job, hand_over_time(deadline)))
+            relay = Relay(job, hand_over_time(deadline))
+            return await package_until(deadline, message.request, relay)
         except HandedOver as handed:
             await large_jobs.keep_message(s3, job, message)
             record_large_job(
                 shards=handed.shards,
                 objects=handed.objects,
                 message_id=message.message_id,
-                **origin_of(request),
+                **origin_of(message.request),
             )
     aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
     return None
