@@ -41,7 +41,7 @@ def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> Non
     Raises:
         AwsError: It was not sent.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
 
     room = MAX_MESSAGE_BYTES - len(body.encode())
     attributes = {}
@@ -52,7 +52,7 @@ def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> Non
             attributes[name] = {"DataType": ATTRIBUTE_TYPE, "StringValue": value}
             room -= len(name) + len(ATTRIBUTE_TYPE) + len(value.encode())
     try:
-        _client("sqs").send_message(
+        connect("sqs").send_message(
             QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes
         )
     except (BotoCoreError, ClientError) as failure:
@@ -80,10 +80,10 @@ def get_run_output_uri(run_id: str, *, region: str) -> str:
         NoRunOutput: There is no such run, or it has no output.
         AwsError: HealthOmics did not answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
 
     try:
-        run = _client("omics", region).get_run(id=run_id)
+        run = connect("omics", region).get_run(id=run_id)
     except ClientError as failure:
         code = failure.response["Error"]["Code"]
         if code in DENIED_CODES:
@@ -113,10 +113,10 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
     Raises:
         AwsError: It was not started.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
 
     try:
-        _client("stepfunctions").start_execution(
+        connect("stepfunctions").start_execution(
             stateMachineArn=state_machine_arn, name=name, input=json.dumps(job)
         )
     except (BotoCoreError, ClientError) as failure:
@@ -132,7 +132,8 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
 
 
 @cache
-def _client(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
+def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
+    """A client of a service, made once, whose calls end within half a minute."""
     import boto3  # noqa: PLC0415 - half a second, and rarely needed
     from botocore.config import Config  # noqa: PLC0415
 

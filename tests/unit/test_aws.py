@@ -34,14 +34,14 @@ LEGAL = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service("sqs")
-    monkeypatch.setattr(aws, "_client", lambda name: {"sqs": service}[name].client)
+    monkeypatch.setattr(aws, "connect", lambda name: {"sqs": service}[name].client)
     return service
 
 
 @pytest.fixture
 def omics(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service("omics")
-    monkeypatch.setattr(aws, "_client", lambda name, _region: {"omics": service}[name].client)
+    monkeypatch.setattr(aws, "connect", lambda name, _region: {"omics": service}[name].client)
     return service
 
 
@@ -92,7 +92,7 @@ class TestDeadLetter:
     def test_has_a_legal_reason_whatever_the_error_says(self, text: str) -> None:
         with pytest.MonkeyPatch.context() as monkeypatch:
             service = Service("sqs")
-            monkeypatch.setattr(aws, "_client", lambda _: service.client)
+            monkeypatch.setattr(aws, "connect", lambda _: service.client)
             reason = send(service, "{}", Rejected(text, why="No.", remedy="None."))["reason"]
         assert LEGAL.fullmatch(reason)
 
@@ -148,18 +148,18 @@ class TestClient:
     @pytest.fixture(autouse=True)
     def forget_clients(self) -> Iterator[None]:
         yield
-        aws._client.cache_clear()
+        aws.connect.cache_clear()
 
     def test_is_of_the_region_of_the_run(self) -> None:
-        assert aws._client("omics", "eu-west-1").meta.region_name == "eu-west-1"
+        assert aws.connect("omics", "eu-west-1").meta.region_name == "eu-west-1"
 
     def test_ends_its_calls_within_half_a_minute(self) -> None:
-        config = aws._client("sqs").meta.config
+        config = aws.connect("sqs").meta.config
         attempts = config.retries["total_max_attempts"]
         assert attempts * (config.connect_timeout + config.read_timeout) < 30
 
     def test_is_made_once(self) -> None:
-        assert aws._client("sqs") is aws._client("sqs")
+        assert aws.connect("sqs") is aws.connect("sqs")
 
 
 def _lose_credentials(**_: object) -> None:

@@ -126,7 +126,7 @@ def engine(
     capsys: pytest.CaptureFixture[str],
 ) -> Engine:
     services = {"sqs": Service("sqs"), "omics": Service("omics")}
-    monkeypatch.setattr(aws, "_client", lambda name, _region=None: services[name].client)
+    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
     monkeypatch.setattr(packager, "load_settings", lambda: settings)
     monkeypatch.setattr(packager, "connect", lambda: s3)
     log = JobLog(capsys, monkeypatch)
