@@ -20,7 +20,6 @@ MODULES = {
     Side.ENGINE: "benchmarks.package_with_engine",
     Side.QUILT3: "benchmarks.package_with_quilt3",
 }
-REGISTRIES = {Side.ENGINE: "engine-registry", Side.QUILT3: "quilt3-registry"}
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -40,8 +39,17 @@ class Job(msgspec.Struct, frozen=True):
     top_hash: str
 
 
+def registry_of(side: Side, bucket: str) -> str:
+    """The registry of a side for the packages of a bucket.
+
+    Each has its own: a manifest's key is the hash of contents alone, so of two buckets with the
+    same contents, the second would overwrite the manifest of the first.
+    """
+    return f"{side.name.lower()}-registry-for-{bucket}"
+
+
 def run_job(stub: StubProcess, side: Side, bucket: str, *, limit_seconds: float) -> Job:
-    """Package a bucket's generated objects into the side's own registry.
+    """Package a bucket's generated objects into `registry_of` it.
 
     Args:
         stub: S3, with the bucket and the registries in it.
@@ -57,7 +65,7 @@ def run_job(stub: StubProcess, side: Side, bucket: str, *, limit_seconds: float)
         MODULES[side],
         bucket,
         PREFIX,
-        REGISTRIES[side],
+        registry_of(side, bucket),
         f"bench/{bucket}",
         limit_seconds=limit_seconds,
         environment={"AWS_ENDPOINT_URL": stub.url},

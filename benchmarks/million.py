@@ -1,7 +1,7 @@
 """One process packages a million objects: how long it takes, and how much memory."""
 
 from benchmarks.goals import Goal
-from benchmarks.jobs import REGISTRIES, Side, run_job
+from benchmarks.jobs import Side, registry_of, run_job
 from benchmarks.processes import MIB
 from benchmarks.progress import Progress
 from benchmarks.report import Section
@@ -23,7 +23,7 @@ def run(objects: int, progress: Progress) -> Section:
     with StubProcess(
         f"--latency-ms={LATENCY_MS}",
         f"--synthetic=stored={objects},sha256",
-        f"--bucket={REGISTRIES[Side.ENGINE]}",
+        f"--bucket={registry_of(Side.ENGINE, 'stored')}",
     ) as stub:
         for state in STATES:
             with progress.step(f"{objects:,} objects, {state}, {LATENCY_MS} ms latency"):

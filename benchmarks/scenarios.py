@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benchmarks.goals import Goal
-from benchmarks.jobs import REGISTRIES, Job, Side, run_job
+from benchmarks.jobs import Job, Side, registry_of, run_job
 from benchmarks.processes import Overdue
 from benchmarks.progress import Progress
 from benchmarks.report import Section
@@ -101,13 +101,11 @@ def measure(sizes: Sequence[int], progress: Progress) -> Results:
 
 
 def _start_stub(objects: int, latency_ms: int) -> StubProcess:
-    registries = [argument for name in REGISTRIES.values() for argument in ("--bucket", name)]
-    return StubProcess(
-        f"--latency-ms={latency_ms}",
-        f"--synthetic=stored={objects},sha256",
-        f"--synthetic=absent={objects},none",
-        *registries,
-    )
+    arguments = [f"--latency-ms={latency_ms}"]
+    for bucket, checksums in (("stored", "sha256"), ("absent", "none")):
+        arguments.append(f"--synthetic={bucket}={objects},{checksums}")
+        arguments += [f"--bucket={registry_of(side, bucket)}" for side in Side]
+    return StubProcess(*arguments)
 
 
 def _run(stub: StubProcess, cell: Cell) -> Job | None:

@@ -9,7 +9,7 @@ import pytest
 import benchmarks
 from benchmarks import generated, package_without_network, scenarios
 from benchmarks.__main__ import DOCUMENT, choose
-from benchmarks.jobs import REGISTRIES, Side, run_job
+from benchmarks.jobs import Side, registry_of, run_job
 from benchmarks.list_folder import Way
 from benchmarks.listings import list_keys
 from benchmarks.manifests import write_entries
@@ -35,7 +35,7 @@ def test_each_benchmark_has_its_place_in_the_document() -> None:
 
 
 def test_both_sides_do_the_same_job_and_its_requests_are_counted() -> None:
-    registries = [f"--bucket={name}" for name in REGISTRIES.values()]
+    registries = [f"--bucket={registry_of(side, 'stored')}" for side in Side]
     with StubProcess(f"--synthetic=stored={OBJECTS},sha256", *registries) as stub:
         jobs = {side: run_job(stub, side, "stored", limit_seconds=LIMIT_SECONDS) for side in Side}
     assert len({job.top_hash for job in jobs.values()}) == 1
