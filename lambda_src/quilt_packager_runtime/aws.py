@@ -1,6 +1,7 @@
 """AWS beyond S3, by boto3, which is imported only when one of these is called."""
 
 import json
+import time
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -23,6 +24,9 @@ ATTRIBUTE_TYPE = "String"
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
+
+REFUSED_ENTRY_PAUSE_SECONDS = 0.5
+"""How much longer each pause is before EventBridge is given a refused entry again."""
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
 UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException"})
@@ -131,6 +135,60 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
         ) from failure
 
 
+def put_event(bus: str, *, source: str, detail_type: str, detail: str) -> None:
+    """Put one event on a bus.
+
+    Args:
+        bus: The bus's name or ARN.
+        source: Who says it.
+        detail_type: What kind of thing happened.
+        detail: What happened, as the JSON of an object.
+
+    Raises:
+        AwsError: It was not put there.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
+
+    entry = {
+        "EventBusName": bus,
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": detail,
+    }
+    refused: dict[str, Any] = {}
+    for attempt in range(ATTEMPTS):
+        time.sleep(attempt * REFUSED_ENTRY_PAUSE_SECONDS)
+        try:
+            answer = connect("events").put_events(Entries=[entry])
+        except (BotoCoreError, ClientError) as failure:
+            raise _unsaid(detail_type, f"onto the event bus {bus}", failure) from failure
+        # An entry is refused in an answer that is a success, so boto3 does not try again.
+        if not answer["FailedEntryCount"]:
+            return
+        refused = answer["Entries"][0]
+    said = f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
+    raise _unsaid(detail_type, f"onto the event bus {bus}", said)
+
+
+def publish_notice(topic_arn: str, subject: str, text: str) -> None:
+    """Publish a message for people.
+
+    Args:
+        topic_arn: The SNS topic.
+        subject: ASCII, of fewer than 100 characters.
+        text: The message.
+
+    Raises:
+        AwsError: It was not published.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
+
+    try:
+        connect("sns").publish(TopicArn=topic_arn, Subject=subject, Message=text)
+    except (BotoCoreError, ClientError) as failure:
+        raise _unsaid(subject, f"to the topic {topic_arn}", failure) from failure
+
+
 @cache
 def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
     """A client of a service, made once, whose calls end within half a minute."""
@@ -158,6 +216,15 @@ def _no_answer(run_id: str, failure: Exception) -> AwsError:
         f"HealthOmics did not tell where run {run_id} wrote to: {failure}.",
         why="It was asked for the runOutputUri, which the event does not have.",
         remedy="The job is retried by itself; look into it if this returns.",
+    )
+
+
+def _unsaid(what: str, where: str, failure: object) -> AwsError:
+    return AwsError(
+        f"{printable(what)} was not put {where}: {failure}.",
+        why="Whoever waits for the outcome of a job would never hear of it.",
+        remedy="The job is retried by itself, and finds what it has done; look into it if this "
+        "returns.",
     )
 
 

@@ -23,6 +23,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
         ├── DeadlineExceeded      the time of this invocation is over
         ├── LargeJobFailed        the state machine gave up, and knows no better reason
         ├── Crashed               the packager has a defect
+        ├── GaveUp                the last attempt ended without saying why
         ├── AwsError              another service than S3 answered with an error
         └── S3Error               S3 answered with an error that its client could not overcome
             ├── NoSuchKey
@@ -125,7 +126,13 @@ class InvalidWorkflowConfig(Rejected):
 
 
 class WorkflowViolations(Rejected):
-    """The package breaks the rules of its registry's workflow."""
+    """The package breaks the rules of its registry's workflow.
+
+    Attributes:
+        quarantine: Where it was put instead, as a `quilt+s3` URI; None: nowhere.
+    """
+
+    quarantine: str | None = None
 
 
 class Failed(PackagerError):
@@ -150,6 +157,10 @@ class LargeJobFailed(Failed):
 
 class Crashed(Failed):
     """The packager has a defect: something was raised that nobody foresaw."""
+
+
+class GaveUp(Failed):
+    """The job was tried as often as it may be, and the last attempt did not say how it ended."""
 
 
 class AwsError(Failed):

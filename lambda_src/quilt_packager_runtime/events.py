@@ -13,6 +13,7 @@ import msgspec
 
 from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.outcomes import DETAIL_TYPES, EVENT_SOURCE
 
 Kind = Literal["message", "health_omics", "workflow_run_crate", "objects_ready"]
 
@@ -95,6 +96,8 @@ def translate(event: Mapping[str, object]) -> Translation:
             return _translate_object_created(event)
         case "com.quiltdata.edp", "package-objects-ready":
             return _translate_objects_ready(event)
+        case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
+            return Ignored("an outcome asks for nothing, or it would never end")
         case source, detail_type:
             raise InvalidMessage(
                 f"Events {quote(str(detail_type))} of {quote(str(source))} are of an unknown kind.",

@@ -5,7 +5,7 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.errors import PackagerError, Rejected
+from quilt_packager_runtime.errors import PackagerError, Rejected, WorkflowViolations
 
 
 class Result(StrEnum):
@@ -17,6 +17,13 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
+EVENT_SOURCE = "quilt.packager"
+"""The `source` of our events; Quilt's own stack has another."""
+
+DETAIL_TYPES = {result: f"Package {result.capitalize()}" for result in Result}
+"""The `detail-type` of the event that each kind of end is announced by."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended. What is not known has None; nothing of the metadata's values is in it.
 
@@ -25,6 +32,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         package_name: `prefix/suffix`.
         registry: The bucket that holds, or would have held, the package.
         top_hash: The revision's 64 hex characters.
+        previous_top_hash: The revision that was the package's newest when the job began.
         objects: How many entries the revision has.
         bytes: The sum of their sizes.
         reused: How many checksums the previous revision had.
@@ -32,12 +40,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         computed: How many checksums had to be computed.
         code: The error's stable code.
         reason: The error in words.
+        quarantine: Where the package is instead, as a `quilt+s3` URI.
     """
 
     outcome: Result
     package_name: str | None = None
     registry: str | None = None
     top_hash: str | None = None
+    previous_top_hash: str | None = None
     objects: int | None = None
     bytes: int | None = None
     reused: int | None = None
@@ -45,6 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     computed: int | None = None
     code: str | None = None
     reason: str | None = None
+    quarantine: str | None = None
 
     @classmethod
     def from_error(
@@ -69,4 +80,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             registry=registry,
             code=error.code,
             reason=error.reason,
+            quarantine=error.quarantine if isinstance(error, WorkflowViolations) else None,
         )

@@ -45,7 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         scratch_buckets: Buckets for the copies of objects of other regions: `region=bucket`.
         checksum_algorithms: Acceptable algorithms, the most wanted first. A stored checksum of
             any of them serves; what must be computed is computed in the first.
-        dead_letter_queue_url: Where rejected messages go.
+        dead_letter_queue_url: Where messages go that nothing more is done about.
+        max_attempts: How often a message is tried before it is one of those; None: SQS knows.
+        engine: The engine's name in the events of its outcomes.
+        event_bus: The bus that outcomes are announced on; None: they are not.
+        notifications_topic_arn: Where people read of packages that will not be; None: nowhere.
+        catalog_url: The Quilt catalog that the registries are seen in; None: there is none.
+        quarantine_registry: Where packages go that break the rules of their registry; None:
+            nowhere.
         max_requests_in_flight: How many S3 requests a job keeps in flight at most.
         state_machine_arn: What goes on with jobs that are too large for one invocation; None: they
             fail.
@@ -69,6 +76,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scratch_buckets: tuple[str, ...] = ()
     checksum_algorithms: tuple[ChecksumAlgorithm, ...] = (ChecksumAlgorithm.SHA256_CHUNKED,)
     dead_letter_queue_url: str | None = None
+    max_attempts: int | None = None
+    engine: str | None = None
+    event_bus: str | None = None
+    notifications_topic_arn: str | None = None
+    catalog_url: str | None = None
+    quarantine_registry: str | None = None
     max_requests_in_flight: int = 128
     state_machine_arn: str | None = None
     max_inline_objects: int = 500_000

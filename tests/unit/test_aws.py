@@ -28,6 +28,10 @@ from tests.boto_stub import Service
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 EMPTY = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+REFUSED_ENTRY = {
+    "FailedEntryCount": 1,
+    "Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "Slow down"}],
+}
 LEGAL = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 
@@ -142,6 +146,71 @@ class TestRunOutput:
         omics.client.meta.events.register("before-send.omics.GetRun", _lose_credentials)
         with pytest.raises(AwsError, match="credentials"):
             get_run_output_uri("123", region="us-east-1")
+
+
+class TestEvent:
+    @pytest.fixture
+    def events(self, monkeypatch: pytest.MonkeyPatch) -> Service:
+        service = Service("events")
+        monkeypatch.setattr(aws, "connect", lambda name: {"events": service}[name].client)
+        monkeypatch.setattr(aws, "REFUSED_ENTRY_PAUSE_SECONDS", 0)
+        return service
+
+    def put(self) -> None:
+        aws.put_event("bus", source="quilt.packager", detail_type="Package Created", detail="{}")
+
+    def test_is_put_on_its_bus(self, events: Service) -> None:
+        events.script.add_response("put_events", {"FailedEntryCount": 0, "Entries": []})
+        self.put()
+        assert events.asked == [
+            {
+                "Entries": [
+                    {
+                        "EventBusName": "bus",
+                        "Source": "quilt.packager",
+                        "DetailType": "Package Created",
+                        "Detail": "{}",
+                    }
+                ]
+            }
+        ]
+
+    def test_that_is_refused_in_a_success_is_put_again(self, events: Service) -> None:
+        events.script.add_response("put_events", REFUSED_ENTRY)
+        events.script.add_response("put_events", {"FailedEntryCount": 0, "Entries": []})
+        self.put()
+        assert len(events.asked) == 2
+
+    def test_that_keeps_being_refused_fails_with_the_reason(self, events: Service) -> None:
+        for _ in range(aws.ATTEMPTS):
+            events.script.add_response("put_events", REFUSED_ENTRY)
+        with pytest.raises(AwsError, match=r"Package Created.*bus: ThrottlingException: Slow down"):
+            self.put()
+        assert len(events.asked) == aws.ATTEMPTS
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+    def test_that_is_not_taken_fails(self, events: Service, code: str) -> None:
+        events.fail("put_events", code)
+        with pytest.raises(AwsError, match=code):
+            self.put()
+
+
+class TestNotice:
+    @pytest.fixture
+    def sns(self, monkeypatch: pytest.MonkeyPatch) -> Service:
+        service = Service("sns")
+        monkeypatch.setattr(aws, "connect", lambda name: {"sns": service}[name].client)
+        return service
+
+    def test_is_published_to_its_topic(self, sns: Service) -> None:
+        sns.script.add_response("publish", {"MessageId": "m"})
+        aws.publish_notice("topic", "Package Failed", "Why.")
+        assert sns.asked == [{"TopicArn": "topic", "Subject": "Package Failed", "Message": "Why."}]
+
+    def test_that_is_not_published_fails(self, sns: Service) -> None:
+        sns.fail("publish", "AuthorizationError")
+        with pytest.raises(AwsError, match=r"topic.*AuthorizationError"):
+            aws.publish_notice("topic", "Package Failed", "Why.")
 
 
 class TestClient:

@@ -1,0 +1,133 @@
+"""The end of a job, whoever did it: others hear of it, people read of it, and it is recorded.
+
+All handlers end their jobs here. The order makes each end at-least-once: what could not be told
+fails the job, which is then done again, finds its package unchanged, and is told again.
+"""
+
+import msgspec
+
+from quilt_packager_runtime import aws
+from quilt_packager_runtime.errors import AwsError, Crashed, PackagerError, Rejected
+from quilt_packager_runtime.messages import PackageRequest
+from quilt_packager_runtime.notices import write_notice
+from quilt_packager_runtime.observability import record
+from quilt_packager_runtime.outcome_events import describe
+from quilt_packager_runtime.outcomes import DETAIL_TYPES, EVENT_SOURCE, Outcome
+from quilt_packager_runtime.settings import Settings
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at what a message asks for.
+
+    Attributes:
+        body: The message's body.
+        message_id: Its id.
+        request: What it comes to; None if it did not get that far.
+        seconds: How long the job took.
+        is_last: Nobody will attempt it again, whatever it may need.
+    """
+
+    body: str
+    message_id: str
+    request: PackageRequest | None
+    seconds: float
+    is_last: bool = False
+
+
+def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
+    """Tell of a package.
+
+    Args:
+        attempt: What was attempted.
+        outcome: How it ended: `created` or `unchanged`.
+        settings: Whom to tell.
+
+    Raises:
+        AwsError: Nobody could be told: the job is to be done again.
+    """
+    try:
+        _announce(attempt, outcome, settings)
+    except AwsError as untold:
+        _record(attempt, _failed(attempt, untold))
+        raise
+    _record(attempt, outcome)
+
+
+def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -> bool:
+    """Tell of a job that ended with an error, and put its message aside if that is its end.
+
+    Args:
+        attempt: What was attempted.
+        error: What ended it.
+        settings: Whom to tell, and where messages are put aside.
+
+    Returns:
+        Whether it was the end. If not, the job is to be done again.
+
+    Raises:
+        AwsError: It was, but nobody could be told, or the message not be put aside.
+    """
+    queue_url = settings.dead_letter_queue_url
+    is_end = attempt.is_last or (isinstance(error, Rejected) and queue_url is not None)
+    crash = error.__cause__ if isinstance(error, Crashed) else None
+    if is_end:
+        try:
+            _announce(attempt, _failed(attempt, error), settings)
+            if queue_url is not None:
+                aws.send_to_dead_letters(queue_url, attempt.body, error)
+        except AwsError as untold:
+            _record(attempt, _failed(attempt, untold))
+            raise
+    _record(attempt, _failed(attempt, error), crash)
+    return is_end
+
+
+def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
+    request = attempt.request
+    return Outcome.from_error(
+        error,
+        package_name=request.package_name if request else None,
+        registry=request.registry if request else None,
+    )
+
+
+def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
+    request = attempt.request
+    detail = describe(
+        outcome,
+        engine=settings.engine or "",
+        message_id=attempt.message_id,
+        seconds=attempt.seconds,
+        source=request.source if request else None,
+        trigger=request.trigger if request else None,
+        catalog_url=settings.catalog_url,
+    )
+    if settings.event_bus is not None:
+        aws.put_event(
+            settings.event_bus,
+            source=EVENT_SOURCE,
+            detail_type=DETAIL_TYPES[outcome.outcome],
+            detail=msgspec.json.encode(detail).decode(),
+        )
+    if settings.notifications_topic_arn is not None and outcome.code is not None:
+        notice = write_notice(detail)
+        aws.publish_notice(settings.notifications_topic_arn, notice.subject, notice.text)
+
+
+def _record(attempt: Attempt, outcome: Outcome, crash: BaseException | None = None) -> None:
+    request = attempt.request
+    origin: dict[str, object] = {}
+    if request is not None:
+        origin = {
+            "source": str(request.source),
+            "trigger": request.trigger.kind,
+            "event_id": request.trigger.event_id,
+            "ignored_fields": request.ignored_fields or None,
+        }
+    record(
+        outcome,
+        seconds=attempt.seconds,
+        crash=crash,
+        message_id=attempt.message_id,
+        **origin,
+    )
