@@ -17,7 +17,8 @@ class Goal(msgspec.Struct, frozen=True):
         unit: Of both.
         is_floor: Whether it is to be at least the limit.
         decimals: To how many both are compared; None for exactly.
-        note: How to read the verdict.
+        elsewhere: What it was measured on, if that is not what the goal speaks of: then there is
+            no verdict.
     """
 
     what: str
@@ -26,7 +27,7 @@ class Goal(msgspec.Struct, frozen=True):
     unit: str = ""
     is_floor: bool = False
     decimals: int | None = None
-    note: str = ""
+    elsewhere: str = ""
 
     @property
     def is_reached(self) -> bool:
@@ -55,7 +56,7 @@ def _row(goal: Goal) -> list[str]:
         goal.what,
         f"{bound} {_write(goal.limit)}{unit}",
         f"{_write(goal.measured)}{unit}",
-        f"{verdict}; {goal.note}" if goal.note else verdict,
+        f"no verdict: measured {goal.elsewhere}" if goal.elsewhere else verdict,
     ]
 
 

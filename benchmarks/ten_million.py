@@ -31,12 +31,12 @@ def run(objects: int, progress: Progress) -> Section:
         [phase, f"{seconds:.1f}", f"{seconds / objects * 1e6:.1f}"]
         for phase, seconds in phases.items()
     ]
-    note = "" if objects == GOAL_OBJECTS else f"at {objects:,} objects, not {GOAL_OBJECTS:,}"
+    elsewhere = "" if objects == GOAL_OBJECTS else f"on {objects:,} objects, not {GOAL_OBJECTS:,}"
     peak_mib = finished.cost.peak_bytes / MIB
     return Section(
         "ten-million",
         f"{objects:,} generated objects: {finished.cost.wall_seconds:.0f} s on the clock, "
         f"{peak_mib:.0f} MiB peak, a manifest of {worked.manifest_bytes / MIB:,.0f} MiB.\n\n"
         + to_table(["phase", "CPU s", "µs per object"], rows),
-        [Goal("peak memory", GOAL_MIB, peak_mib, "MiB", note=note)],
+        [Goal("peak memory", GOAL_MIB, peak_mib, "MiB", elsewhere=elsewhere)],
     )
