@@ -1,19 +1,14 @@
 import contextlib
 import re
-from asyncio import gather
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quilt3.util import QuiltException, validate_key
 from quilt_packager_runtime.errors import (
-    AccessDenied,
-    BrokenAnswer,
     EmptySource,
     InvalidKeys,
-    NoSuchBucket,
-    ServiceUnavailable,
 )
 from quilt_packager_runtime.objects import SourceFolder, SourceObject
 from quilt_packager_runtime.s3 import S3
@@ -352,157 +347,3 @@ def is_accepted(logical_key: str) -> bool:
         validate_key(logical_key)
         return True
     return False
-
-
-# What S3 answers instead of a page
-
-
-async def test_a_missing_bucket_is_named(s3: S3, s3_stub: S3Stub) -> None:
-    with pytest.raises(NoSuchBucket, match='"raw"'):
-        await list_folder(s3, FOLDER)
-    assert s3_stub.counts == {"ListObjectVersions": 1}
-
-
-async def test_a_refused_listing_names_action_and_bucket(
-    s3: S3, s3_stub: S3Stub, bucket: Bucket
-) -> None:
-    s3_stub.deny("ListObjectVersions")
-    with pytest.raises(AccessDenied, match=r"ListObjectVersions.*s3://raw/"):
-        await list_folder(s3, FOLDER)
-    assert s3_stub.counts == {"ListObjectVersions": 1}
-
-
-async def test_throttled_pages_are_asked_for_again(s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
-    bucket.put("run/a", b"x")
-    s3_stub.on("ListObjectVersions", times=3).answer(503, "SlowDown")
-    assert await list_keys(s3) == ["run/a"]
-
-
-async def test_a_page_cut_by_the_connection_is_asked_for_again(
-    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None
-) -> None:
-    keys = [f"run/{n}" for n in range(8)]
-    for key in keys:
-        bucket.put(key, b"x")
-    s3_stub.on("ListObjectVersions", nth=2, times=2).cut_body(300)
-    assert await list_keys(s3) == keys
-
-
-def without_the_end(page: bytes) -> bytes:
-    return page[: len(page) // 2]
-
-
-def without_a_token(page: bytes) -> bytes:
-    return page.replace(b"NextKeyMarker", b"Nothing").replace(b"NextVersionIdMarker", b"Nothing")
-
-
-def with_the_token_that_was_sent(page: bytes) -> bytes:
-    for name in (b"KeyMarker", b"VersionIdMarker"):
-        sent = page.partition(b"<" + name + b">")[2].partition(b"<")[0]
-        following = page.partition(b"<Next" + name + b">")[2].partition(b"<")[0]
-        page = page.replace(b"<Next%s>%s<" % (name, following), b"<Next%s>%s<" % (name, sent))
-    return page
-
-
-def without_saying_whether_it_is_the_last(page: bytes) -> bytes:
-    return page.replace(b"IsTruncated", b"IsWhat")
-
-
-def of_something_else(page: bytes) -> bytes:
-    return b"<html><body>Welcome to the hotel</body></html>"
-
-
-def empty(page: bytes) -> bytes:
-    return b""
-
-
-BROKEN = [
-    without_the_end,
-    without_a_token,
-    with_the_token_that_was_sent,
-    without_saying_whether_it_is_the_last,
-    of_something_else,
-    empty,
-]
-
-
-@pytest.mark.usefixtures("small_pages")
-@pytest.mark.parametrize("break_page", BROKEN)
-@pytest.mark.parametrize("nth", [1, 2])
-async def test_a_broken_page_is_asked_for_again(
-    s3: S3,
-    s3_stub: S3Stub,
-    bucket: Bucket,
-    break_page: Callable[[bytes], bytes],
-    nth: int,
-) -> None:
-    keys = [f"run/{n}" for n in range(8)]
-    for key in keys:
-        bucket.put(key, b"x")
-    s3_stub.on("ListObjectVersions", nth=nth, times=2).rewrite_body(break_page)
-    assert await list_keys(s3) == keys
-    assert s3_stub.counts == {"ListObjectVersions": 3 + 2}
-
-
-@pytest.mark.usefixtures("small_pages")
-@pytest.mark.parametrize("break_page", BROKEN)
-@pytest.mark.parametrize("nth", [1, 2])
-async def test_a_page_that_stays_broken_fails_the_listing(
-    s3: S3,
-    s3_stub: S3Stub,
-    bucket: Bucket,
-    break_page: Callable[[bytes], bytes],
-    nth: int,
-) -> None:
-    for n in range(8):
-        bucket.put(f"run/{n}", b"x")
-    s3_stub.on("ListObjectVersions", nth=nth, times=None).rewrite_body(break_page)
-    with pytest.raises(BrokenAnswer, match="s3://raw/"):
-        await list_folder(s3, FOLDER)
-    assert s3_stub.counts == {"ListObjectVersions": nth - 1 + 3}
-
-
-@pytest.mark.parametrize("fault", ["cut", "down"])
-async def test_a_page_that_never_comes_fails_the_listing(
-    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None, fault: str
-) -> None:
-    for n in range(8):
-        bucket.put(f"run/{n}", b"x")
-    rule = s3_stub.on("ListObjectVersions", nth=2, times=None)
-    if fault == "cut":
-        rule.cut_body(300)
-    else:
-        rule.answer(503, "SlowDown")
-    with pytest.raises(ServiceUnavailable):
-        await list_folder(s3, FOLDER)
-    assert s3_stub.counts["ListObjectVersions"] <= 1 + 6
-
-
-async def test_a_listing_in_another_region_finds_it_once(s3: S3, s3_stub: S3Stub) -> None:
-    bucket = s3_stub.create_bucket("raw", region="eu-west-1")
-    bucket.put("run/a", b"x")
-    assert await list_keys(s3) == ["run/a"]
-    assert await list_keys(s3) == ["run/a"]
-    assert [request.status for request in s3_stub.requests] == [301, 200, 200]
-
-
-# What happens while the pages come
-
-
-async def test_an_object_that_is_overwritten_between_pages_is_listed_once(
-    s3: S3, s3_stub: S3Stub, bucket: Bucket, small_pages: None
-) -> None:
-    keys = [f"run/{n}" for n in range(5)]
-    for key in keys:
-        bucket.put(key, b"x")
-    pause = s3_stub.on("ListObjectVersions", nth=2).pause_before()
-
-    async def overwrite() -> None:
-        held = await pause.reached()
-        for key in keys:
-            bucket.put(key, b"new")
-        held.release()
-
-    listed, _ = await gather(list_folder(s3, FOLDER), overwrite())
-    assert [found.key for found in listed] == keys
-    assert [found.size_bytes for found in listed] == [1, 1, 1, 3, 3]
