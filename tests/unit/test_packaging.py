@@ -130,6 +130,12 @@ class TestFolder:
         assert (await run(s3, **fields)).outcome is Result.CREATED
         assert (await run(s3, **fields)).outcome is Result.UNCHANGED
 
+    async def test_is_listed_after_latest_was_read(self, s3: S3, s3_stub: S3Stub) -> None:
+        await run(s3)
+        first, *others = s3_stub.requests
+        assert (first.operation, first.key) == ("GetObject", LATEST)
+        assert "ListObjectVersions" in [other.operation for other in others]
+
     async def test_tells_how_far_it_is(self, s3: S3) -> None:
         told: list[tuple[str, int, int | None]] = []
         await package(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pytest
 from quilt_packager_runtime import aws
@@ -13,10 +13,8 @@ from quilt_packager_runtime.settings import Metric, Settings
 
 from tests.boto_stub import Service
 from tests.job_log import JobLog
+from tests.lambda_context import invocation
 from tests.s3_stub import Bucket, S3Stub
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 LATEST = ".quilt/named_packages/runs/{}/latest"
@@ -36,16 +34,6 @@ TELLING_FIELDS: dict[str, dict[str, object]] = {
     "broken file": {"metadata_uri": "broken.json"},
     "half a surrogate pair in a file": {"metadata_uri": "surrogate.json"},
 }
-
-
-class Context:
-    """What Lambda tells of an invocation."""
-
-    def __init__(self, remaining_seconds: float) -> None:
-        self._remaining_seconds = remaining_seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self._remaining_seconds * 1000)
 
 
 class Engine:
@@ -73,8 +61,7 @@ class Engine:
     def deliver(self, *bodies: str, remaining_seconds: float = 900) -> list[int]:
         """Invoke the function, and return which messages it wants delivered again."""
         records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
-        context = cast("LambdaContext", Context(remaining_seconds))
-        answer = packager.handler({"Records": records}, context)
+        answer = packager.handler({"Records": records}, invocation(remaining_seconds))
         return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
     def expect_dead_letters(self, count: int = 1) -> None:
