@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from quilt_packager_runtime.errors import EmptySource, InvalidKeys, name_some
 from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.objects import REGISTRY_PREFIX
+from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceObject
+from quilt_packager_runtime.parallel_listing import list_folder
 from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
@@ -27,13 +28,7 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
         NoSuchBucket: There is no such bucket.
     """
     folder = inventory.folder
-    async for page in s3.list_latest_versions(folder.bucket, folder.prefix):
-        inventory.add(
-            found
-            for found in page
-            if not found.key.startswith(REGISTRY_PREFIX)
-            and not (found.key.endswith("/") and found.size_bytes == 0)
-        )
+    await list_folder(s3, folder, lambda found: inventory.add(filter(_is_content, found)))
     objects, _ = inventory.totals()
     if not objects:
         raise EmptySource(
@@ -42,6 +37,11 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
             remedy="Check the folder, then send the message again.",
         )
     check_keys((folder.prefix + key for key, _ in inventory.sizes()), prefix=folder.prefix)
+
+
+def _is_content(found: SourceObject) -> bool:
+    is_marker = found.key.endswith("/") and found.size_bytes == 0
+    return not is_marker and not found.key.startswith(REGISTRY_PREFIX)
 
 
 def check_keys(keys: Iterable[str], *, prefix: str) -> None:

@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
-from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -28,12 +27,15 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.s3_answers import (
-    KEY_MARKERS,
-    VERSION_MARKERS,
+    KEYS,
+    VERSIONS,
+    ListingKind,
+    ListingPage,
     Position,
     VersionPage,
-    key_decoder,
+    key_page,
     next_position,
+    parse_listing,
     parse_xml,
     version_id,
     version_page,
@@ -344,11 +346,8 @@ class S3:
         if delimiter:
             query["delimiter"] = delimiter
         start: Position = (("key-marker", after),) if after else ()
-        async for page, following in self._pages(
-            "ListObjectVersions", bucket, query, VERSION_MARKERS, start
-        ):
-            next_key = None if following is None else dict(following).get("key-marker")
-            yield version_page(page, next_key)
+        async for page, following in self._pages(VERSIONS, bucket, query, start):
+            yield version_page(page, following)
 
     async def list_keys(
         self, bucket: str, prefix: str, *, start_after: str = ""
@@ -363,9 +362,8 @@ class S3:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         if start_after:
             query["start-after"] = start_after
-        async for page, _ in self._pages("ListObjectsV2", bucket, query, KEY_MARKERS):
-            decode = key_decoder(page)
-            yield [decode(each.findtext("{*}Key", "")) for each in page.findall("{*}Contents")]
+        async for page, _ in self._pages(KEYS, bucket, query):
+            yield key_page(page)
 
     async def create_multipart_upload(self, uri: S3Uri, algorithm: ChecksumAlgorithm) -> str:
         """Begin an upload whose parts S3 hashes with an algorithm.
@@ -451,13 +449,8 @@ class S3:
         return response
 
     async def _pages(
-        self,
-        operation: str,
-        bucket: str,
-        query: dict[str, str],
-        markers: Mapping[str, str],
-        start: Position = (),
-    ) -> AsyncIterator[tuple[ET.Element, Position | None]]:
+        self, kind: ListingKind, bucket: str, query: dict[str, str], start: Position = ()
+    ) -> AsyncIterator[tuple[ListingPage, Position | None]]:
         """The pages of a listing, each with where the next begins.
 
         One that does not say how it goes on is asked for again.
@@ -467,13 +460,13 @@ class S3:
         seen: set[Position] = set()
         while position is not None:
             request = Request(
-                operation=operation, method="GET", uri=uri, query=query | dict(position)
+                operation=kind.operation, method="GET", uri=uri, query=query | dict(position)
             )
             seen.add(position)
             for attempt in range(1, PAGE_ATTEMPTS + 1):
                 try:
-                    page = parse_xml((await self._send(request)).body, uri)
-                    position = next_position(page, markers, seen, uri)
+                    page = parse_listing((await self._send(request)).body, kind, uri)
+                    position = next_position(page, seen)
                     break
                 except BrokenAnswer:
                     if attempt == PAGE_ATTEMPTS:

@@ -1,6 +1,8 @@
 """What S3 says in XML: pages of its listings above all."""
 
-from collections.abc import Callable, Container, Mapping
+import re
+from collections.abc import Callable, Container
+from html import unescape
 from typing import TypeAlias
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
@@ -15,12 +17,50 @@ from quilt_packager_runtime.objects import S3Uri, SourceObject
 ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 NULL_VERSION = "null"
 
-VERSION_MARKERS = {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"}
-KEY_MARKERS = {"NextContinuationToken": "continuation-token"}
-"""Which query parameter takes what an answer says of the next page; the first must be there."""
+NEWEST = "<IsLatest>true</IsLatest>"
+FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
 """Where a page of a listing begins: the query parameters that say so."""
+
+
+class ListingKind(msgspec.Struct, frozen=True):
+    """One of S3's listings.
+
+    Attributes:
+        operation: S3's name of it.
+        row_name: The element that is repeated.
+        markers: Which query parameter takes what an answer says of the next page; the first must
+            be there.
+    """
+
+    operation: str
+    row_name: str
+    markers: dict[str, str]
+
+
+VERSIONS = ListingKind(
+    "ListObjectVersions",
+    "Version",
+    {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"},
+)
+KEYS = ListingKind("ListObjectsV2", "Contents", {"NextContinuationToken": "continuation-token"})
+
+
+class ListingPage(msgspec.Struct, frozen=True, gc=False):
+    """A page of a listing. Its rows are kept apart: as trees they would take twice the time.
+
+    Attributes:
+        uri: What is listed, to tell in an error.
+        kind: Of the listing.
+        frame: All but the rows.
+        rows: What stands between the tags of each.
+    """
+
+    uri: S3Uri
+    kind: ListingKind
+    frame: ET.Element
+    rows: list[str]
 
 
 class VersionPage(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +77,7 @@ class VersionPage(msgspec.Struct, frozen=True, gc=False):
     next_key: str | None
 
 
-def parse_xml(body: bytes, uri: S3Uri) -> ET.Element:
+def parse_xml(body: bytes | str, uri: S3Uri) -> ET.Element:
     """Read an answer.
 
     Args:
@@ -53,25 +93,51 @@ def parse_xml(body: bytes, uri: S3Uri) -> ET.Element:
         raise broken(uri, f"its XML does not parse ({error})") from error
 
 
-def next_position(
-    page: ET.Element, markers: Mapping[str, str], seen: Container[Position], uri: S3Uri
-) -> Position | None:
+def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
+    """Read a page of a listing.
+
+    Args:
+        body: The answer.
+        kind: Of the listing.
+        uri: What is listed, to tell in an error.
+
+    Raises:
+        BrokenAnswer: It is no XML, or rows cannot be told from the rest of it.
+    """
+    row_name = kind.row_name
+    try:
+        *pieces, end = body.decode().split(f"</{row_name}>")
+    except UnicodeDecodeError as error:
+        raise broken(uri, "it is not UTF-8") from error
+    frame, rows = [], []
+    for piece in pieces:
+        before, _, row = piece.rpartition(f"<{row_name}>")
+        frame.append(before)
+        rows.append(row)
+    root = parse_xml("".join([*frame, end]), uri)
+    if root.find("{*}" + row_name) is not None:
+        raise broken(uri, f"it writes {row_name} in a way that S3 does not")
+    return ListingPage(uri, kind, root, rows)
+
+
+def next_position(page: ListingPage, seen: Container[Position]) -> Position | None:
     """Where the next page of a listing begins; None if this is the last.
 
     Args:
         page: A page.
-        markers: `VERSION_MARKERS` or `KEY_MARKERS`.
         seen: Where earlier pages began.
-        uri: What is listed, to tell in an error.
 
     Raises:
         BrokenAnswer: The page does not tell, or it leads back.
     """
-    truncated = page.findtext("{*}IsTruncated")
+    truncated = page.frame.findtext("{*}IsTruncated")
     if truncated == "false":
         return None
     decode = key_decoder(page)
-    texts = {parameter: page.findtext("{*}" + element) for element, parameter in markers.items()}
+    texts = {
+        parameter: page.frame.findtext("{*}" + element)
+        for element, parameter in page.kind.markers.items()
+    }
     is_told = truncated == "true" and bool(next(iter(texts.values())))
     position = tuple(
         (parameter, decode(text) if parameter == "key-marker" else text)
@@ -79,44 +145,58 @@ def next_position(
         if text
     )
     if not is_told or position in seen:
-        raise broken(uri, "it does not tell where the next page begins")
+        raise broken(page.uri, "it does not tell where the next page begins")
     return position
 
 
-def version_page(page: ET.Element, next_key: str | None) -> VersionPage:
+def version_page(page: ListingPage, following: Position | None) -> VersionPage:
     """Read a page of ListObjectVersions. Delete markers and noncurrent versions are passed over.
 
     Args:
         page: The page.
-        next_key: The key at which the next page goes on.
+        following: Where the next begins.
+
+    Raises:
+        BrokenAnswer: A row lacks what S3 says of each version.
     """
-    namespace = page.tag.rpartition("}")[0]
-    namespace = namespace + "}" if namespace else ""
-    names = ("Key", "VersionId", "IsLatest", "ETag", "Size", "StorageClass")
-    key, version, is_latest, etag, size, storage_class = (namespace + name for name in names)
     decode = key_decoder(page)
     objects = []
-    for element in page.iterfind(namespace + "Version"):
-        fields = {child.tag: child.text for child in element}
-        if fields[is_latest] == "true":
+    for row in page.rows:
+        if NEWEST not in row:
+            continue
+        fields = dict(FIELDS.findall(row))
+        try:
             found = SourceObject(
-                key=decode(fields[key] or ""),
-                size_bytes=int(fields[size] or 0),
-                etag=fields[etag] or "",
-                version_id=version_id(fields.get(version)),
-                archived=fields.get(storage_class) in ARCHIVED_CLASSES,
+                key=decode(fields["Key"]),
+                size_bytes=int(fields["Size"]),
+                etag=_text(fields["ETag"]),
+                version_id=version_id(_text(fields.get("VersionId", ""))),
+                archived=fields.get("StorageClass") in ARCHIVED_CLASSES,
             )
-            objects.append(found)
-    prefixes = page.iterfind("{*}CommonPrefixes/{*}Prefix")
-    return VersionPage(objects, [decode(prefix.text or "") for prefix in prefixes], next_key)
+        except (KeyError, ValueError) as error:
+            raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
+        objects.append(found)
+    prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
+    folders = [decode(prefix.text or "") for prefix in prefixes]
+    return VersionPage(objects, folders, dict(following or ()).get("key-marker"))
 
 
-def key_decoder(page: ET.Element) -> Callable[[str], str]:
+def key_page(page: ListingPage) -> list[str]:
+    """The keys of a page of ListObjectsV2."""
+    decode = key_decoder(page)
+    return [decode(key) for row in page.rows for name, key in FIELDS.findall(row) if name == "Key"]
+
+
+def key_decoder(page: ListingPage) -> Callable[[str], str]:
     """How to read a listing's keys: not every S3 encodes them when asked to, and each says so."""
-    if page.findtext("{*}EncodingType") != "url":
-        return str
+    if page.frame.findtext("{*}EncodingType") != "url":
+        return _text
     # A space is written as "+".
     return lambda key: unquote_plus(key) if "%" in key or "+" in key else key
+
+
+def _text(xml: str) -> str:
+    return unescape(xml.replace("&quot;", '"')) if "&" in xml else xml
 
 
 def version_id(text: str | None) -> str | None:
