@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -135,7 +135,9 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
         ) from failure
 
 
-def put_event(bus: str, *, source: str, detail_type: str, detail: str) -> None:
+def put_event(
+    bus: str, *, source: str, detail_type: str, detail: str, resources: Sequence[str] = ()
+) -> None:
     """Put one event on a bus.
 
     Args:
@@ -143,6 +145,7 @@ def put_event(bus: str, *, source: str, detail_type: str, detail: str) -> None:
         source: Who says it.
         detail_type: What kind of thing happened.
         detail: What happened, as the JSON of an object.
+        resources: The ARNs of what it happened to.
 
     Raises:
         AwsError: It was not put there.
@@ -154,6 +157,7 @@ def put_event(bus: str, *, source: str, detail_type: str, detail: str) -> None:
         "Source": source,
         "DetailType": detail_type,
         "Detail": detail,
+        **({"Resources": list(resources)} if resources else {}),
     }
     refused: dict[str, Any] = {}
     for attempt in range(ATTEMPTS):
@@ -222,8 +226,8 @@ def _no_answer(run_id: str, failure: Exception) -> AwsError:
 def _unsaid(what: str, where: str, failure: object) -> AwsError:
     return AwsError(
         f"{printable(what)} was not put {where}: {failure}.",
-        why="Whoever waits for the outcome of a job would never hear of it.",
-        remedy="The job is retried by itself, and finds what it has done; look into it if this "
+        why="Whoever waits for it would never hear of it.",
+        remedy="It is tried again by itself, and finds what it has done; look into it if this "
         "returns.",
     )
 

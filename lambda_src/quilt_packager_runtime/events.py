@@ -13,6 +13,7 @@ import msgspec
 
 from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 from quilt_packager_runtime.outcomes import DETAIL_TYPES, EVENT_SOURCE
 
 Kind = Literal["message", "health_omics", "workflow_run_crate", "objects_ready"]
@@ -94,7 +95,7 @@ def translate(event: Mapping[str, object]) -> Translation:
             return _translate_omics(event)
         case "aws.s3", "Object Created":
             return _translate_object_created(event)
-        case "com.quiltdata.edp", "package-objects-ready":
+        case _, "package-objects-ready":
             return _translate_objects_ready(event)
         case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
             return Ignored("an outcome asks for nothing, or it would never end")
@@ -294,12 +295,21 @@ def _translate_record(record: _Record) -> FolderReady | Ignored:
     return _find_crate(record.s3.bucket.name, key, Trigger("workflow_run_crate", request_id))
 
 
-# Event-Driven Packaging (EDP): uploads below a prefix have come to rest.
+# Uploads below a prefix have come to rest: so says our coalescer, or Event-Driven Packaging (EDP).
+
+OBJECTS_READY = "package-objects-ready"
+EDP_SOURCE = "com.quiltdata.edp"
 
 
-def objects_ready_pattern() -> dict[str, object]:
-    """Match prefixes that EDP found to be at rest, on EDP's own event bus."""
-    return {"source": ["com.quiltdata.edp"], "detail-type": ["package-objects-ready"]}
+def objects_ready_pattern(
+    sources: Sequence[str] = (EDP_SOURCE, UPLOADS_SOURCE),
+) -> dict[str, object]:
+    """Match prefixes that were found to be at rest.
+
+    Args:
+        sources: By whom. The queue takes such events of any source.
+    """
+    return {"source": list(sources), "detail-type": [OBJECTS_READY]}
 
 
 class _ObjectsReadyDetail(msgspec.Struct):

@@ -7,6 +7,7 @@ import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from quilt_packager_runtime.objects import SourceFolder
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 
@@ -67,4 +68,25 @@ def record_large_job(*, shards: int, objects: int, **context: object) -> None:
     fields = {name: value for name, value in context.items() if value is not None}
     logger.info("package handed over", extra={**fields, "shards": shards, "left": objects})
     metrics.add_metric(Metric.LARGE_JOBS, MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+
+def record_announcement(folder: SourceFolder, *, uploads: int) -> None:
+    """Log that a prefix was announced, and count it; `record_uploads` sends what was counted.
+
+    Args:
+        folder: The prefix.
+        uploads: How many uploads its window held.
+    """
+    logger.info("prefix announced", extra={"source": str(folder), "uploads": uploads})
+    metrics.add_metric(Metric.PREFIXES_ANNOUNCED, MetricUnit.Count, 1)
+
+
+def record_uploads(uploads: int) -> None:
+    """Count what a batch was about: one record, however many prefixes there are.
+
+    Args:
+        uploads: How many uploads were recorded.
+    """
+    metrics.add_metric(Metric.UPLOADS, MetricUnit.Count, uploads)
     metrics.flush_metrics()

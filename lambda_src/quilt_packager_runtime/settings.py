@@ -30,6 +30,8 @@ class Metric(StrEnum):
     BYTES = "Bytes"
     SECONDS = "Seconds"
     LARGE_JOBS = "LargeJobs"
+    UPLOADS = "Uploads"
+    PREFIXES_ANNOUNCED = "PrefixesAnnounced"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
