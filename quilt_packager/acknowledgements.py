@@ -22,11 +22,19 @@ def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
     )
 
 
-def acknowledge_wildcards(role: iam.IRole, statement: iam.PolicyStatement, reason: str) -> None:
-    """Record that a statement's wildcard resources are as narrow as they can be."""
-    stack = Stack.of(role)
+def acknowledge_wildcards(holder: IConstruct, statement: iam.PolicyStatement, reason: str) -> None:
+    """Record that a statement's wildcard resources are as narrow as they can be.
+
+    Args:
+        holder: The role or policy that has the statement.
+        statement: The statement.
+        reason: Why they are.
+    """
+    stack = Stack.of(holder)
     flat = (_flatten(stack.resolve(arn)) for arn in statement.resources)
-    acknowledge(role, {f"AwsSolutions-IAM5[Resource::{arn}]": reason for arn in flat if "*" in arn})
+    acknowledge(
+        holder, {f"AwsSolutions-IAM5[Resource::{arn}]": reason for arn in flat if "*" in arn}
+    )
 
 
 def _flatten(reference: object) -> str:

@@ -5,8 +5,12 @@ from typing import TypedDict
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+from quilt_packager_runtime.objects import JOBS_PREFIX, SCRATCH_PREFIX
 
 from quilt_packager.acknowledgements import acknowledge
+
+REDRIVE_DAYS = 14
+"""For how long Step Functions lets a failed execution be redriven."""
 
 
 class _Protection(TypedDict):
@@ -52,26 +56,25 @@ def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
 
 
 def create_scratch_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
-    """Create a bucket for multipart copies that are aborted as soon as S3 has hashed them.
+    """Create a bucket for multipart copies, which are aborted as soon as S3 has hashed them.
 
-    No object ever appears in it, so deleting it needs no help. What a crashed function leaves is
-    gone after a day.
+    Of these no object ever appears in it, and what a crashed function leaves is gone after a day.
+    The files of large jobs stay for as long as an execution can be redriven.
     """
     bucket = s3.Bucket(
         scope,
         construct_id,
         lifecycle_rules=[
-            s3.LifecycleRule(
-                expiration=Duration.days(1),
-                abort_incomplete_multipart_upload_after=Duration.days(1),
-            )
+            s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
+            s3.LifecycleRule(prefix=SCRATCH_PREFIX, expiration=Duration.days(1)),
+            s3.LifecycleRule(prefix=JOBS_PREFIX, expiration=Duration.days(REDRIVE_DAYS)),
         ],
         removal_policy=RemovalPolicy.DESTROY,
         **_protection(),
     )
     acknowledge(
         bucket,
-        {"AwsSolutions-S1": "No object appears in it: uploads are aborted once S3 hashed them."},
+        {"AwsSolutions-S1": "Nothing of the data appears in it: uploads are aborted once hashed."},
     )
     return bucket
 

@@ -16,13 +16,24 @@ from quilt_packager_runtime.settings import ChecksumAlgorithm
 
 from quilt_packager.custom_rules import CustomRule, read_custom_rules
 from quilt_packager.limits import (
+    DEFAULT_CHECKSUM_CONCURRENCY,
     DEFAULT_EPHEMERAL_MEBIBYTES,
     DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MAX_INLINE_MEBIBYTES,
+    DEFAULT_MAX_INLINE_OBJECTS,
+    DEFAULT_MAX_SHARD_MEBIBYTES,
+    DEFAULT_MAX_SHARD_OBJECTS,
     DEFAULT_MEMORY_MEBIBYTES,
     DEFAULT_TIMEOUT_SECONDS,
+    AwsRegion,
     BucketName,
+    ChecksumConcurrency,
     EphemeralMebibytes,
     MaxConcurrency,
+    MaxInlineMebibytes,
+    MaxInlineObjects,
+    MaxShardMebibytes,
+    MaxShardObjects,
     MemoryMebibytes,
     TimeoutSeconds,
 )
@@ -60,6 +71,12 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         timeout: How long one job may take, in seconds.
         ephemeral_storage_size: MiB of the function's `/tmp`.
         max_concurrency: How many jobs run at once.
+        max_inline_objects: How many checksums one invocation finds at most.
+        max_inline_size: MiB that the objects have at most that one invocation hashes.
+        max_shard_objects: How many objects of a large job one worker is given at most.
+        max_shard_size: MiB that these have at most.
+        checksum_concurrency: How many workers a large job has at once.
+        scratch_buckets: Where S3 copies objects of other regions, to hash them.
     """
 
     stack_name: Annotated[
@@ -103,6 +120,25 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: Annotated[MaxConcurrency, Meta(description="2 to 1000 (jobs)")] = (
         DEFAULT_MAX_CONCURRENCY
     )
+    max_inline_objects: Annotated[MaxInlineObjects, Meta(description="0 or more (objects)")] = (
+        DEFAULT_MAX_INLINE_OBJECTS
+    )
+    max_inline_size: Annotated[MaxInlineMebibytes, Meta(description="0 or more (MiB)")] = (
+        DEFAULT_MAX_INLINE_MEBIBYTES
+    )
+    max_shard_objects: Annotated[MaxShardObjects, Meta(description="1 to 100000 (objects)")] = (
+        DEFAULT_MAX_SHARD_OBJECTS
+    )
+    max_shard_size: Annotated[MaxShardMebibytes, Meta(description="1 or more (MiB)")] = (
+        DEFAULT_MAX_SHARD_MEBIBYTES
+    )
+    checksum_concurrency: Annotated[
+        ChecksumConcurrency, Meta(description="1 to 1000 (workers)")
+    ] = DEFAULT_CHECKSUM_CONCURRENCY
+    scratch_buckets: Annotated[
+        dict[AwsRegion, BucketName],
+        Meta(description="region=bucket, separated by commas"),
+    ] = {}
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -1,8 +1,10 @@
 """The engine: a queue of jobs, the function that makes packages of them, and what both need."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal, Protocol, TypedDict, Unpack
 
+import msgspec
 from aws_cdk import Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
@@ -22,16 +24,27 @@ from quilt_packager_runtime.settings import (
 from quilt_packager import permissions
 from quilt_packager.buckets import create_scratch_bucket
 from quilt_packager.functions import bundle_code, create_function
+from quilt_packager.large_jobs import create_state_machine
 from quilt_packager.limits import (
+    DEFAULT_CHECKSUM_CONCURRENCY,
     DEFAULT_EPHEMERAL_MEBIBYTES,
     DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MAX_INLINE_MEBIBYTES,
+    DEFAULT_MAX_INLINE_OBJECTS,
+    DEFAULT_MAX_SHARD_MEBIBYTES,
+    DEFAULT_MAX_SHARD_OBJECTS,
     DEFAULT_MEMORY_MEBIBYTES,
     DEFAULT_TIMEOUT_SECONDS,
     MAX_VISIBILITY_SECONDS,
+    ChecksumConcurrency,
     EngineName,
     EphemeralMebibytes,
     MaxConcurrency,
+    MaxInlineMebibytes,
+    MaxInlineObjects,
     MaxReceiveCount,
+    MaxShardMebibytes,
+    MaxShardObjects,
     MemoryMebibytes,
     TimeoutSeconds,
     find_violations,
@@ -76,7 +89,7 @@ class PackagingEngine(Construct):
             CPU.
         timeout: How long one job may take. Default: 15 minutes, the most that Lambda allows.
         ephemeral_storage_size: The size of the function's `/tmp`, where manifests are made.
-            Default: 2 GiB.
+            Default: 10 GiB, which hold ten million objects.
         architecture: The CPU of the function. Default: arm64.
         tracing: Whether X-Ray traces the function. Default: disabled.
         max_concurrency: How many jobs run at once, from 2 to 1000; more wait in the queue. Default:
@@ -91,6 +104,19 @@ class PackagingEngine(Construct):
         queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
             cost nothing and need no permission.
         log_retention: How long logs are kept. Default: one year.
+        max_inline_objects: How many checksums one invocation finds at most. Jobs with more go on
+            under Step Functions. Default: 500,000.
+        max_inline_size: How large the objects are that one invocation hashes at most. Default: 1
+            TiB.
+        max_shard_objects: How many objects of a large job one worker is given at most. Default:
+            20,000.
+        max_shard_size: How large these are at most; larger objects are shared by workers. Default:
+            32 GiB.
+        checksum_concurrency: How many workers one large job has at once, from 1 to 1000. Default:
+            20.
+        scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
+            They need a lifecycle rule that aborts uploads. Default: objects of other regions are
+            read.
         engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
             is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
             Default: none; both without `<name>`.
@@ -102,8 +128,13 @@ class PackagingEngine(Construct):
         dead_letter_queue: Where rejected jobs, jobs that kept failing, and events that EventBridge
             could not deliver end up.
         packager_function: The function that makes packages.
-        scratch_bucket: Where S3 copies objects to hash them; nothing stays there.
-        log_group: The log of the function.
+        checksum_function: The function that hashes a shard of a large job.
+        large_job_function: The function that publishes a large job, or gives it up.
+        state_machine: What runs large jobs.
+        scratch_bucket: Where S3 copies objects to hash them, of which nothing stays, and where the
+            files of large jobs are, which stay for two weeks.
+        log_group: The log of the jobs: of the packager and of the large-job function.
+        checksum_log_group: The log of the checksum function.
         source_buckets: As given.
         registry_buckets: As given.
         service: The `service` field of logs, and dimension of metrics.
@@ -134,6 +165,12 @@ class PackagingEngine(Construct):
         dead_letter_retention_period: Duration | None = None,
         queue_encryption_key: kms.IKey | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        max_inline_objects: int = DEFAULT_MAX_INLINE_OBJECTS,
+        max_inline_size: Size | None = None,
+        max_shard_objects: int = DEFAULT_MAX_SHARD_OBJECTS,
+        max_shard_size: Size | None = None,
+        checksum_concurrency: int = DEFAULT_CHECKSUM_CONCURRENCY,
+        scratch_buckets: Mapping[str, s3.IBucket] | None = None,
         engine_name: str | None = None,
         code: lambda_.Code | None = None,
     ) -> None:
@@ -143,6 +180,9 @@ class PackagingEngine(Construct):
         ephemeral_storage_size = ephemeral_storage_size or Size.mebibytes(
             DEFAULT_EPHEMERAL_MEBIBYTES
         )
+        scratch_buckets = scratch_buckets or {}
+        max_inline_size = max_inline_size or Size.mebibytes(DEFAULT_MAX_INLINE_MEBIBYTES)
+        max_shard_size = max_shard_size or Size.mebibytes(DEFAULT_MAX_SHARD_MEBIBYTES)
         architecture = architecture or lambda_.Architecture.ARM_64
         _check_props(
             source_buckets=source_buckets,
@@ -155,6 +195,11 @@ class PackagingEngine(Construct):
             visibility_timeout=visibility_timeout,
             max_concurrency=max_concurrency,
             max_receive_count=max_receive_count,
+            max_inline_objects=max_inline_objects,
+            max_inline_size=max_inline_size,
+            max_shard_objects=max_shard_objects,
+            max_shard_size=max_shard_size,
+            checksum_concurrency=checksum_concurrency,
             engine_name=engine_name,
         )
         self.source_buckets = tuple(source_buckets)
@@ -172,47 +217,79 @@ class PackagingEngine(Construct):
         self.queue = self._queues.queue
         self.dead_letter_queue = self._queues.dead_letter_queue
         self.scratch_bucket = create_scratch_bucket(self, "ScratchBucket")
-        self.log_group = logs.LogGroup(
-            self,
-            "PackagerLog",
-            log_group_name=f"/quilt/{self.service}/PackagerLambda",
-            retention=log_retention,
-            # Its name is fixed: kept, it would be in the way of the stack's next deployment.
-            removal_policy=RemovalPolicy.DESTROY,
+        self.log_group = self._create_log("PackagerLog", "PackagerLambda", log_retention)
+        self.checksum_log_group = self._create_log("ChecksumLog", "ChecksumLambda", log_retention)
+        settings = Settings(
+            source_buckets=_names(source_buckets),
+            registry_buckets=_names(registry_buckets),
+            default_registry=_default_registry(source_buckets, registry_buckets, default_registry),
+            scratch_bucket=self.scratch_bucket.bucket_name,
+            scratch_buckets=tuple(
+                f"{region}={bucket.bucket_name}" for region, bucket in scratch_buckets.items()
+            ),
+            checksum_algorithms=tuple(checksum_algorithms),
+            dead_letter_queue_url=self.dead_letter_queue.queue_url,
+            max_inline_objects=max_inline_objects,
+            max_inline_bytes=int(max_inline_size.to_bytes()),
+            max_shard_objects=max_shard_objects,
+            max_shard_bytes=int(max_shard_size.to_bytes()),
         )
-        self.packager_function = create_function(
+        create = partial(
+            create_function,
             self,
-            "PackagerFunction",
-            handler="packager",
-            description="Makes Quilt packages of S3 folders",
             code=code or bundle_code(self, _machine(architecture)),
             architecture=architecture,
             memory_size=memory_size,
             timeout=timeout,
             ephemeral_storage_size=ephemeral_storage_size,
-            log_group=self.log_group,
             service=self.service,
             tracing=tracing,
-            environment=Settings(
-                source_buckets=_names(source_buckets),
-                registry_buckets=_names(registry_buckets),
-                default_registry=_default_registry(
-                    source_buckets, registry_buckets, default_registry
-                ),
-                scratch_bucket=self.scratch_bucket.bucket_name,
-                checksum_algorithms=tuple(checksum_algorithms),
-                dead_letter_queue_url=self.dead_letter_queue.queue_url,
+        )
+        self.checksum_function = create(
+            "ChecksumFunction",
+            handler="checksum",
+            description="Hashes shards of large Quilt packages",
+            log_group=self.checksum_log_group,
+            environment=settings.to_environment(),
+        )
+        self.large_job_function = create(
+            "LargeJobFunction",
+            handler="large_job",
+            description="Publishes large Quilt packages",
+            log_group=self.log_group,
+            environment=settings.to_environment(),
+        )
+        self.state_machine = create_state_machine(
+            self,
+            checksum_function=self.checksum_function,
+            large_job_function=self.large_job_function,
+            scratch_bucket=self.scratch_bucket,
+            checksum_concurrency=checksum_concurrency,
+            tracing=tracing,
+        )
+        self.packager_function = create(
+            "PackagerFunction",
+            handler="packager",
+            description="Makes Quilt packages of S3 folders",
+            log_group=self.log_group,
+            environment=msgspec.structs.replace(
+                settings, state_machine_arn=self.state_machine.state_machine_arn
             ).to_environment(),
         )
+        hashing = [
+            *permissions.read_sources(source_buckets),
+            permissions.hash_in_scratch([self.scratch_bucket, *scratch_buckets.values()]),
+            *permissions.keep_jobs(self.scratch_bucket),
+            *permissions.never(source_buckets, registry_buckets),
+        ]
+        publishing = permissions.write_registries(registry_buckets)
+        permissions.permit(self.checksum_function, hashing)
+        permissions.permit(self.large_job_function, [*hashing, *publishing])
         permissions.permit(
             self.packager_function,
-            [
-                *permissions.read_sources(source_buckets),
-                *permissions.write_registries(registry_buckets),
-                permissions.hash_in_scratch(self.scratch_bucket),
-                *permissions.never(source_buckets, registry_buckets),
-            ],
+            [*hashing, *publishing, permissions.start_large_jobs(self.state_machine)],
         )
+        self._queues.let_put_aside(self.large_job_function)
         self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
         for event_source in event_sources:
             self.add_event_source(event_source)
@@ -328,6 +405,30 @@ class PackagingEngine(Construct):
         """How many dead letters there are."""
         return self.dead_letter_queue.metric_approximate_number_of_messages_visible(**options)
 
+    def metric_large_jobs(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many jobs were too large for one invocation."""
+        return self.metric(Metric.LARGE_JOBS, **options)
+
+    def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many of them Step Functions gave up."""
+        return self.state_machine.metric_failed(**options)
+
+    def metric_large_jobs_time(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Milliseconds that they took under Step Functions."""
+        return self.state_machine.metric_time(**options)
+
+    def _create_log(
+        self, construct_id: str, name: str, retention: logs.RetentionDays
+    ) -> logs.LogGroup:
+        return logs.LogGroup(
+            self,
+            construct_id,
+            log_group_name=f"/quilt/{self.service}/{name}",
+            retention=retention,
+            # Its name is fixed: kept, it would be in the way of the stack's next deployment.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
     def _check_alone(self) -> None:
         """Refuse a second engine whose log and metrics would mix with the first one's."""
         for other in Stack.of(self).node.find_all():
@@ -371,6 +472,11 @@ def _check_props(
     visibility_timeout: Duration,
     max_concurrency: int,
     max_receive_count: int,
+    max_inline_objects: int,
+    max_inline_size: Size,
+    max_shard_objects: int,
+    max_shard_size: Size,
+    checksum_concurrency: int,
     engine_name: str | None,
 ) -> None:
     required = {
@@ -395,6 +501,11 @@ def _check_props(
             ),
             "max_concurrency": (max_concurrency, MaxConcurrency),
             "max_receive_count": (max_receive_count, MaxReceiveCount),
+            "max_inline_objects": (max_inline_objects, MaxInlineObjects),
+            "max_inline_size, in MiB,": (int(max_inline_size.to_mebibytes()), MaxInlineMebibytes),
+            "max_shard_objects": (max_shard_objects, MaxShardObjects),
+            "max_shard_size, in MiB,": (int(max_shard_size.to_mebibytes()), MaxShardMebibytes),
+            "checksum_concurrency": (checksum_concurrency, ChecksumConcurrency),
             "engine_name": (engine_name, EngineName | None),
         }
     )

@@ -8,19 +8,33 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+from quilt_packager_runtime.settings import Settings
 
+AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 EngineName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 EphemeralMebibytes = Annotated[int, Meta(ge=512, le=10240)]
 MaxConcurrency = Annotated[int, Meta(ge=2, le=1000)]
+ChecksumConcurrency = Annotated[int, Meta(ge=1, le=1000)]
+MaxInlineMebibytes = Annotated[int, Meta(ge=0)]
+MaxInlineObjects = Annotated[int, Meta(ge=0)]
 MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000)]
+MaxShardMebibytes = Annotated[int, Meta(ge=1)]
+MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
 MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]
 TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
 
 MAX_VISIBILITY_SECONDS = 12 * 60 * 60
 
-DEFAULT_EPHEMERAL_MEBIBYTES = 2048
+MEBIBYTE = 1024 * 1024
+
+DEFAULT_CHECKSUM_CONCURRENCY = 20
+DEFAULT_EPHEMERAL_MEBIBYTES = 10240
 DEFAULT_MAX_CONCURRENCY = 10
+DEFAULT_MAX_INLINE_MEBIBYTES = Settings().max_inline_bytes // MEBIBYTE
+DEFAULT_MAX_INLINE_OBJECTS = Settings().max_inline_objects
+DEFAULT_MAX_SHARD_MEBIBYTES = Settings().max_shard_bytes // MEBIBYTE
+DEFAULT_MAX_SHARD_OBJECTS = Settings().max_shard_objects
 DEFAULT_MEMORY_MEBIBYTES = 2048
 DEFAULT_TIMEOUT_SECONDS = 900
 

@@ -10,8 +10,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
-from quilt_packager_runtime.objects import SCRATCH_PREFIX
+from quilt_packager_runtime.objects import JOBS_PREFIX, SCRATCH_PREFIX
 
 from quilt_packager.acknowledgements import acknowledge_wildcards
 
@@ -26,6 +27,7 @@ _WILDCARD_REASONS = {
     "WriteRegistries": _NAMED_AT_RUN_TIME,
     "AbortManifests": _NAMED_AT_RUN_TIME,
     "HashInScratch": _NAMED_AT_RUN_TIME,
+    "KeepJobs": _NAMED_AT_RUN_TIME,
     "GetOmicsRuns": _NAMED_AT_RUN_TIME,
 }
 
@@ -89,36 +91,127 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
     ]
 
 
-def hash_in_scratch(bucket: s3.IBucket) -> iam.PolicyStatement:
+def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
     """Copy objects into multipart uploads, which are aborted when S3 has hashed them."""
     return iam.PolicyStatement(
         sid="HashInScratch",
         actions=["s3:AbortMultipartUpload", "s3:PutObject"],
-        resources=[bucket.arn_for_objects(f"{SCRATCH_PREFIX}*")],
-        # A bucket's name is free for anyone to take once the stack is gone.
-        conditions={"StringEquals": {"aws:ResourceAccount": bucket.env.account}},
+        resources=_objects(buckets, [f"{SCRATCH_PREFIX}*"]),
+        conditions=_in_accounts(buckets),
     )
 
 
-def consume_queue(queue: sqs.IQueue, dead_letter_queue: sqs.IQueue) -> list[iam.PolicyStatement]:
-    """Take messages from the queue as Lambda's poller does, and send the rejected ones away."""
+def keep_jobs(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+    """Write the files of large jobs, and find and read them."""
     return [
         iam.PolicyStatement(
-            sid="ConsumeQueue",
-            actions=[
-                "sqs:ChangeMessageVisibility",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:ReceiveMessage",
-            ],
-            resources=[queue.queue_arn],
+            sid="ListJobs",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{JOBS_PREFIX}*"}, **_in_accounts([bucket])},
         ),
         iam.PolicyStatement(
-            sid="SendDeadLetters",
-            actions=["sqs:SendMessage"],
-            resources=[dead_letter_queue.queue_arn],
+            sid="KeepJobs",
+            actions=["s3:GetObject", "s3:PutObject"],
+            resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
+            conditions=_in_accounts([bucket]),
         ),
     ]
+
+
+def start_large_jobs(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+    """Hand jobs over to the state machine."""
+    return iam.PolicyStatement(
+        sid="StartLargeJobs",
+        actions=["states:StartExecution"],
+        resources=[machine.state_machine_arn],
+    )
+
+
+def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
+    """Run functions."""
+    return iam.PolicyStatement(
+        sid="InvokeFunctions",
+        actions=["lambda:InvokeFunction"],
+        resources=[function.function_arn for function in functions],
+    )
+
+
+def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
+    """Read which shards there are."""
+    return iam.PolicyStatement(
+        sid="ReadItems",
+        actions=["s3:GetObject"],
+        resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
+        conditions=_in_accounts([bucket]),
+    )
+
+
+def map_shards(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
+    """For the role of a state machine: run its map's items as executions, and run them again."""
+
+    def executions(pattern: str) -> str:
+        return Stack.of(machine).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine.state_machine_name}{pattern}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    return [
+        iam.PolicyStatement(
+            sid="StartItems",
+            actions=["states:StartExecution"],
+            resources=[machine.state_machine_arn],
+        ),
+        iam.PolicyStatement(
+            sid="WatchItems",
+            actions=["states:DescribeExecution", "states:StopExecution"],
+            resources=[executions(":*")],
+        ),
+        iam.PolicyStatement(
+            sid="RedriveItems",
+            actions=["states:RedriveExecution"],
+            resources=[executions("/*")],
+        ),
+    ]
+
+
+def trace() -> iam.PolicyStatement:
+    """Send traces to X-Ray, whose actions are on no resource."""
+    return iam.PolicyStatement(
+        sid="Trace",
+        actions=[
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        ],
+        resources=["*"],
+    )
+
+
+def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Put messages aside."""
+    return iam.PolicyStatement(
+        sid="SendDeadLetters",
+        actions=["sqs:SendMessage"],
+        resources=[dead_letter_queue.queue_arn],
+    )
+
+
+def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Take messages from the queue as Lambda's poller does."""
+    return iam.PolicyStatement(
+        sid="ConsumeQueue",
+        actions=[
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        ],
+        resources=[queue.queue_arn],
+    )
 
 
 def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
@@ -198,6 +291,13 @@ def encrypt_events() -> iam.PolicyStatement:
 
 def _event_bridge() -> iam.ServicePrincipal:
     return iam.ServicePrincipal("events.amazonaws.com")
+
+
+def _in_accounts(buckets: Iterable[s3.IBucket]) -> dict[str, dict[str, str | list[str]]]:
+    """A bucket's name is free for anyone to take once the stack is gone."""
+    accounts = list(dict.fromkeys(bucket.env.account for bucket in buckets))
+    account = accounts[0] if len(accounts) == 1 else accounts
+    return {"StringEquals": {"aws:ResourceAccount": account}}
 
 
 def _objects(buckets: Iterable[s3.IBucket], patterns: Sequence[str]) -> list[str]:

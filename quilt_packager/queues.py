@@ -71,9 +71,8 @@ class JobQueues:
 
     def feed(self, function: lambda_.Function, *, max_concurrency: int) -> None:
         """Hand each job to a function, which may send it on to the dead letters."""
-        permissions.permit(function, permissions.consume_queue(self.queue, self.dead_letter_queue))
-        if self._key:
-            self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
+        permissions.permit(function, [permissions.consume_queue(self.queue)])
+        self.let_put_aside(function)
         function.add_event_source_mapping(
             "PackagerQueue",
             event_source_arn=self.queue.queue_arn,
@@ -81,6 +80,12 @@ class JobQueues:
             max_concurrency=max_concurrency,
             report_batch_item_failures=True,
         )
+
+    def let_put_aside(self, function: lambda_.Function) -> None:
+        """Let a function send jobs to the dead letters."""
+        permissions.permit(function, [permissions.send_dead_letters(self.dead_letter_queue)])
+        if self._key:
+            self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
 
     def receive(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
         """Make the queue the target of a rule.

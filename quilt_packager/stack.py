@@ -83,6 +83,17 @@ class PackagingEngineStack(Stack):
             timeout=Duration.seconds(flags.timeout),
             ephemeral_storage_size=Size.mebibytes(flags.ephemeral_storage_size),
             max_concurrency=flags.max_concurrency,
+            max_inline_objects=flags.max_inline_objects,
+            max_inline_size=Size.mebibytes(flags.max_inline_size),
+            max_shard_objects=flags.max_shard_objects,
+            max_shard_size=Size.mebibytes(flags.max_shard_size),
+            checksum_concurrency=flags.checksum_concurrency,
+            scratch_buckets={
+                region: s3.Bucket.from_bucket_attributes(
+                    self, f"Scratch-{region}", bucket_name=name, region=region
+                )
+                for region, name in flags.scratch_buckets.items()
+            },
             code=code or bundle_code(self, flags.architecture),
         )
         # CloudFormation makes a queue's name of the stack's and of this.

@@ -82,7 +82,7 @@ class DeployedEngine:
         self.stack_name = ""
         self.queue_url = ""
         self.dead_letter_queue_url = ""
-        self._aws = aws
+        self.aws = aws
         self.directory = directory
         self._s3 = boto3.client("s3")
         self._sqs = boto3.client("sqs")
@@ -103,12 +103,13 @@ class DeployedEngine:
         )
         self._events.create_event_bus(Name=EDP_BUS)
 
-    def deploy(self, cdk: Cdk, *, on_line: OnLine) -> None:
+    def deploy(self, cdk: Cdk, *, on_line: OnLine, flags: Mapping[str, str] | None = None) -> None:
         """Deploy the app.
 
         Args:
             cdk: The CDK, talking to the same AWS.
             on_line: Told the last line of the CDK's output, now and then.
+            flags: More of its context flags.
 
         Raises:
             LocalError: It failed.
@@ -122,6 +123,7 @@ class DeployedEngine:
                 "quilt:architecture": "host",
                 "quilt:edp": EDP_BUS,
                 "quilt:source_buckets": BUCKET,
+                **(flags or {}),
             },
         )
         ((self.stack_name, values),) = outputs.items()
@@ -246,7 +248,7 @@ class DeployedEngine:
             f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what}.",
             why="The function did not log it.",
             remedy="The ends of its log and of MiniStack's, above, tell more.",
-            log="\n".join([*lines, self._aws.log()]),
+            log="\n".join([*lines, self.aws.log()]),
         )
 
 

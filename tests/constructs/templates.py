@@ -60,9 +60,14 @@ def properties_of(template: JsonObject, resource_type: str, *, like: str = "") -
     return properties
 
 
-def permissions_of(template: JsonObject) -> dict[str, JsonObject]:
-    """The statements of the only role policy, by Sid; those without one by their action."""
-    policy = properties_of(template, "AWS::IAM::Policy")
+def permissions_of(template: JsonObject, holder: str = "PackagerFunction") -> dict[str, JsonObject]:
+    """The statements of a policy, by Sid; those without one by their action.
+
+    Args:
+        template: The template.
+        holder: What the id of the role, or of the policy, contains.
+    """
+    policy = properties_of(template, "AWS::IAM::Policy", like=holder)
     return {
         each.get("Sid") or str(each["Action"]): each
         for each in policy["PolicyDocument"]["Statement"]

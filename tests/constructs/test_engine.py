@@ -31,7 +31,7 @@ def template() -> JsonObject:
 
 @pytest.fixture(scope="module")
 def function(template: JsonObject) -> JsonObject:
-    return properties_of(template, "AWS::Lambda::Function")
+    return properties_of(template, "AWS::Lambda::Function", like="Packager")
 
 
 def test_function_fails_if_not_on_arm64_and_python_3_13(function: JsonObject) -> None:
@@ -49,7 +49,7 @@ def test_function_fails_if_a_job_may_not_take_15_minutes(function: JsonObject) -
 
 def test_function_fails_if_its_size_is_not_the_documented(function: JsonObject) -> None:
     assert function["MemorySize"] == 2048
-    assert function["EphemeralStorage"] == {"Size": 2048}
+    assert function["EphemeralStorage"] == {"Size": 10240}
 
 
 def test_function_fails_if_it_has_reserved_concurrency(function: JsonObject) -> None:
@@ -63,7 +63,7 @@ def test_function_fails_if_traced_unasked(function: JsonObject) -> None:
 def test_function_fails_if_lambdas_own_log_lines_are_not_json(
     function: JsonObject, template: JsonObject
 ) -> None:
-    (log_group,) = find(template, "AWS::Logs::LogGroup")
+    (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog")
     assert function["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": {"Ref": log_group}}
 
 
@@ -76,6 +76,8 @@ def test_environment_fails_if_the_handler_reads_other_settings(
     assert variables.pop("QUILT_PACKAGER_SCRATCH_BUCKET") == {"Ref": scratch}
     assert variables.pop("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL") == {"Ref": dead_letters}
     assert variables.pop("POWERTOOLS_SERVICE_NAME") == "Stack"
+    (machine,) = find(template, "AWS::StepFunctions::StateMachine")
+    assert variables.pop("QUILT_PACKAGER_STATE_MACHINE_ARN") == {"Ref": machine}
     assert Settings.from_environment(variables) == Settings(
         source_buckets=("raw",), registry_buckets=("reg",), default_registry="reg"
     )
@@ -102,7 +104,9 @@ def test_default_registry_fails_if_jobs_that_name_none_would_be_rejected(
         registry_buckets=[buckets[name] for name in registries],
         default_registry=buckets[chosen] if chosen else None,
     )
-    environment = properties_of(template_of(stack), "AWS::Lambda::Function")["Environment"]
+    environment = properties_of(template_of(stack), "AWS::Lambda::Function", like="Packager")[
+        "Environment"
+    ]
     assert environment["Variables"].get("QUILT_PACKAGER_DEFAULT_REGISTRY") == expected
 
 
@@ -123,7 +127,7 @@ def test_function_fails_if_props_do_not_reach_it() -> None:
         tracing=lambda_.Tracing.ACTIVE,
         checksum_algorithms=[ChecksumAlgorithm.CRC64NVME, ChecksumAlgorithm.SHA256_CHUNKED],
     )
-    function = properties_of(template_of(stack), "AWS::Lambda::Function")
+    function = properties_of(template_of(stack), "AWS::Lambda::Function", like="Packager")
     assert function["MemorySize"] == 4096
     assert function["Timeout"] == 300
     assert function["EphemeralStorage"] == {"Size": 4096}
@@ -134,7 +138,7 @@ def test_function_fails_if_props_do_not_reach_it() -> None:
 
 
 def test_log_fails_if_not_where_the_docs_say_for_a_year(template: JsonObject) -> None:
-    (log_group,) = find(template, "AWS::Logs::LogGroup").values()
+    (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog").values()
     assert log_group["Properties"] == {
         "LogGroupName": "/quilt/Stack/PackagerLambda",
         "RetentionInDays": 365,
@@ -142,24 +146,27 @@ def test_log_fails_if_not_where_the_docs_say_for_a_year(template: JsonObject) ->
 
 
 def test_log_fails_if_it_is_in_the_way_of_the_next_deployment(template: JsonObject) -> None:
-    (log_group,) = find(template, "AWS::Logs::LogGroup").values()
+    (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog").values()
     assert log_group["DeletionPolicy"] == "Delete"
 
 
 def test_log_fails_if_its_retention_is_not_the_props() -> None:
     stack = make_stack()
     add_engine(stack, log_retention=logs.RetentionDays.ONE_WEEK)
-    assert properties_of(template_of(stack), "AWS::Logs::LogGroup")["RetentionInDays"] == 7
+    assert (
+        properties_of(template_of(stack), "AWS::Logs::LogGroup", like="PackagerLog")[
+            "RetentionInDays"
+        ]
+        == 7
+    )
 
 
 def test_scratch_bucket_fails_if_anything_stays_in_it(template: JsonObject) -> None:
     scratch = properties_of(template, "AWS::S3::Bucket")
     assert scratch["LifecycleConfiguration"]["Rules"] == [
-        {
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-            "ExpirationInDays": 1,
-            "Status": "Enabled",
-        }
+        {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}, "Status": "Enabled"},
+        {"ExpirationInDays": 1, "Prefix": "hash/", "Status": "Enabled"},
+        {"ExpirationInDays": 14, "Prefix": "jobs/", "Status": "Enabled"},
     ]
     assert "VersioningConfiguration" not in scratch
 
@@ -174,7 +181,7 @@ def test_scratch_bucket_fails_if_not_protected(template: JsonObject) -> None:
 
 
 def test_template_fails_if_cdk_adds_helper_functions(template: JsonObject) -> None:
-    assert len(find(template, "AWS::Lambda::Function")) == 1
+    assert len(find(template, "AWS::Lambda::Function")) == 3
 
 
 def test_template_fails_if_names_are_fixed_beside_the_log_groups(template: JsonObject) -> None:
@@ -198,7 +205,11 @@ def test_second_engine_fails_if_it_cannot_stand_beside_the_first() -> None:
         each["Properties"]["LogGroupName"]
         for each in find(template, "AWS::Logs::LogGroup").values()
     }
-    assert names == {"/quilt/Stack/PackagerLambda", "/quilt/Stack/second/PackagerLambda"}
+    assert names == {
+        f"/quilt/{service}/{function}"
+        for service in ("Stack", "Stack/second")
+        for function in ("PackagerLambda", "ChecksumLambda")
+    }
     assert (first.service, second.service) == ("Stack", "Stack/second")
 
 
@@ -232,6 +243,10 @@ def test_engines_fail_if_two_stacks_cannot_have_one_each() -> None:
         ({"max_concurrency": 1}, "max_concurrency is 1: "),
         ({"max_receive_count": 0}, "max_receive_count is 0: "),
         ({"visibility_timeout": Duration.minutes(14)}, "visibility_timeout is 840 s: .* 900 s"),
+        ({"max_inline_objects": -1}, "max_inline_objects is -1: "),
+        ({"max_shard_objects": 0}, "max_shard_objects is 0: "),
+        ({"max_shard_size": Size.mebibytes(0)}, "max_shard_size, in MiB, is 0: "),
+        ({"checksum_concurrency": 0}, "checksum_concurrency is 0: "),
         ({"engine_name": "a b"}, "engine_name is 'a b': "),
     ],
 )
@@ -266,6 +281,7 @@ def test_metrics_fail_if_the_runtime_emits_others() -> None:
         engine.metric_objects(),
         engine.metric_bytes(),
         engine.metric_seconds(),
+        engine.metric_large_jobs(),
     ]
     assert [metric.metric_name for metric in offered] == list(Metric)
     for metric in offered:

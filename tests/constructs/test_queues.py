@@ -62,7 +62,7 @@ def rule_arns(template: JsonObject) -> list[JsonObject]:
 
 def test_queue_fails_if_a_running_job_can_be_delivered_again(template: JsonObject) -> None:
     queue = queue_properties(template, QUEUE)
-    timeout = properties_of(template, "AWS::Lambda::Function")["Timeout"]
+    timeout = properties_of(template, "AWS::Lambda::Function", like="Packager")["Timeout"]
     assert queue["VisibilityTimeout"] == 2 * timeout
 
 

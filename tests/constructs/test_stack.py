@@ -32,7 +32,9 @@ def rule(template: JsonObject, name: str) -> JsonObject:
 
 
 def environment(template: JsonObject) -> JsonObject:
-    variables: JsonObject = properties_of(template, "AWS::Lambda::Function")["Environment"]
+    variables: JsonObject = properties_of(template, "AWS::Lambda::Function", like="Packager")[
+        "Environment"
+    ]
     return variables["Variables"]  # type: ignore[no-any-return]
 
 
@@ -54,7 +56,7 @@ def test_stack_name_fails_if_it_is_not_the_flags() -> None:
     assert make_flagged_stack().stack_name == "quilt-packager"
     stack = make_flagged_stack(stack_name="lab-packages")
     assert stack.stack_name == "lab-packages"
-    log_group = properties_of(template_of(stack), "AWS::Logs::LogGroup")
+    log_group = properties_of(template_of(stack), "AWS::Logs::LogGroup", like="PackagerLog")
     assert log_group["LogGroupName"] == "/quilt/lab-packages/PackagerLambda"
 
 
@@ -82,7 +84,7 @@ def test_own_bucket_fails_if_not_protected(template: JsonObject) -> None:
 
 
 def test_own_bucket_fails_if_it_brings_helper_functions(template: JsonObject) -> None:
-    assert len(find(template, "AWS::Lambda::Function")) == 1
+    assert len(find(template, "AWS::Lambda::Function")) == 3
 
 
 def test_existing_buckets_fail_if_the_stack_makes_one_too() -> None:
@@ -190,7 +192,7 @@ def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
             architecture="x86_64",
         )
     )
-    function = properties_of(template, "AWS::Lambda::Function")
+    function = properties_of(template, "AWS::Lambda::Function", like="Packager")
     assert function["MemorySize"] == 1024
     assert function["Timeout"] == 60
     assert function["EphemeralStorage"] == {"Size": 512}
