@@ -41,7 +41,7 @@ def write_notice(detail: OutcomeDetail) -> Notice:
         "Registry": detail.registry,
         "Source": detail.source,
         "Quarantine": detail.links.quarantine,
-        "Trigger": trigger and " ".join(filter(None, [trigger.kind, trigger.event_id])),
+        "Trigger": trigger and f"{trigger.kind} {trigger.event_id or ''}".rstrip(),
         "Message": detail.message_id,
         "Engine": detail.engine,
     }

@@ -148,6 +148,7 @@ async def _attempt(
         package_name=request.package_name,
         registry=request.registry,
         top_hash=top_hash,
+        previous_top_hash=latest.top_hash,
         objects=objects,
         bytes=size_bytes,
         reused=reused,

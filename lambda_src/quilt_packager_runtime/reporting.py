@@ -82,6 +82,18 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
     return is_end
 
 
+def origin_of(request: PackageRequest | None) -> dict[str, object]:
+    """Where a job came from, for the log."""
+    if request is None:
+        return {}
+    return {
+        "source": str(request.source),
+        "trigger": request.trigger.kind,
+        "event_id": request.trigger.event_id,
+        "ignored_fields": request.ignored_fields or None,
+    }
+
+
 def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
     request = attempt.request
     return Outcome.from_error(
@@ -115,19 +127,10 @@ def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
 
 
 def _record(attempt: Attempt, outcome: Outcome, crash: BaseException | None = None) -> None:
-    request = attempt.request
-    origin: dict[str, object] = {}
-    if request is not None:
-        origin = {
-            "source": str(request.source),
-            "trigger": request.trigger.kind,
-            "event_id": request.trigger.event_id,
-            "ignored_fields": request.ignored_fields or None,
-        }
     record(
         outcome,
         seconds=attempt.seconds,
         crash=crash,
         message_id=attempt.message_id,
-        **origin,
+        **origin_of(attempt.request),
     )

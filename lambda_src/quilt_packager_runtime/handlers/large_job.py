@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime import aws, large_jobs
+from quilt_packager_runtime import large_jobs
 from quilt_packager_runtime.handlers.packager import (
     DEADLINE_MARGIN_SECONDS,
     as_failure,
     connect,
     hand_over_time,
     load_settings,
-    origin_of,
     package_until,
 )
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
-from quilt_packager_runtime.observability import logger, record
-from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.observability import logger
+from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
 from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     try:
         message = await large_jobs.read_message(connect(), job)
         outcome = await package_until(deadline, message.request, relay)
+        report_success(_attempt(message), outcome, load_settings())
     except HandedOver as handed:
         logger.info("more to hash", extra={"message_id": job.id, "left": handed.objects})
         return {**next_round.to_input(), "goes_on": True}
@@ -87,7 +87,6 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         failure = as_failure(error)
         await large_jobs.record_failure(connect(), job, "publish", failure)
         raise failure from error
-    _record(outcome, message)
     return {**job.to_input(), "goes_on": False}
 
 
@@ -102,18 +101,13 @@ async def give_up(step: Step, why: StateError) -> dict[str, object]:
         The error's code, and its reason.
 
     Raises:
-        AwsError: The message could not be put aside; the state machine is to try again.
+        AwsError: Nobody could be told, or the message not be put aside; the state machine is to
+            try again.
     """
     job = _job(step)
     message = await large_jobs.read_message(connect(), job)
     failure = await large_jobs.find_failure(connect(), job, code=why.error, cause=why.cause)
-    queue_url = load_settings().dead_letter_queue_url
-    if queue_url is not None:
-        aws.send_to_dead_letters(queue_url, message.body, failure)
-    outcome = Outcome.from_error(
-        failure, package_name=message.request.package_name, registry=message.request.registry
-    )
-    _record(outcome, message)
+    report_failure(_attempt(message), failure, load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 
@@ -121,11 +115,12 @@ def _job(step: Step) -> Job:
     return Job(load_settings().scratch_bucket or "", step.job_id, step.round)
 
 
-def _record(outcome: Outcome, message: JobMessage) -> None:
-    record(
-        outcome,
-        seconds=time.time() - message.started_seconds,
-        crash=None,
+def _attempt(message: JobMessage) -> Attempt:
+    return Attempt(
+        body=message.body,
         message_id=message.message_id,
-        **origin_of(message.request),
+        request=message.request,
+        seconds=time.time() - message.started_seconds,
+        # The state machine has tried its steps as often as it does.
+        is_last=True,
     )

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from quilt_packager_runtime import aws, large_jobs
 from quilt_packager_runtime.errors import (
-    AwsError,
     Crashed,
     DeadlineExceeded,
+    GaveUp,
     PackagerError,
-    Rejected,
     printable,
 )
 from quilt_packager_runtime.events import Ignored, OmicsRun, omics_folder
 from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
 from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
-from quilt_packager_runtime.observability import logger, record, record_large_job
+from quilt_packager_runtime.observability import logger, record_large_job
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.reporting import (
+    Attempt,
+    origin_of,
+    report_failure,
+    report_success,
+)
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.shards import Job
@@ -60,55 +65,52 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
                 message["body"],
                 message["messageId"],
                 deadline,
-                redelivered=_is_redelivered(message),
+                delivery=_count_deliveries(message),
             )
         except PackagerError:
             failures.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failures}
 
 
-def handle_message(
-    body: str, message_id: str, deadline: float, *, redelivered: bool = False
-) -> None:
+def handle_message(body: str, message_id: str, deadline: float, *, delivery: int = 1) -> None:
     """Package what one message asks for, or put it aside with the reason.
 
     Args:
         body: The message's body.
-        message_id: Its id, for the log.
+        message_id: Its id.
         deadline: When to give up, in seconds of the monotonic clock.
-        redelivered: SQS has delivered it before, so the job may be running already.
+        delivery: Which delivery of the message this is, from 1. After the first, the job may be
+            running already.
 
     Raises:
         PackagerError: SQS is to deliver the message again.
     """
     started = time.monotonic()
+    settings = load_settings()
     request: PackageRequest | None = None
+    outcome: Outcome | None = None
     failure: PackagerError | None = None
     try:
         request = read_request(body, message_id)
         if request is None:
             return
+        check_attempts(delivery)
         message = JobMessage(body, message_id, request, time.time())
-        packaged = asyncio.run(package_or_hand_over(deadline, message, redelivered=redelivered))
-        if packaged is None:
-            return
-        outcome = packaged
-    except Exception as error:  # noqa: BLE001 - every end is recorded, and raised if it is a retry
-        failure = put_aside(body, as_failure(error))
-        outcome = Outcome.from_error(
-            failure,
-            package_name=request.package_name if request else None,
-            registry=request.registry if request else None,
-        )
-    record(
-        outcome,
-        seconds=time.monotonic() - started,
-        crash=failure.__cause__ if isinstance(failure, Crashed) else None,
+        outcome = asyncio.run(package_or_hand_over(deadline, message, redelivered=delivery > 1))
+    except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
+        failure = as_failure(error)
+    attempt = Attempt(
+        body=body,
         message_id=message_id,
-        **origin_of(request),
+        request=request,
+        seconds=time.monotonic() - started,
+        is_last=settings.max_attempts is not None and delivery >= settings.max_attempts,
     )
-    if failure is not None and not _is_put_aside(failure):
-        raise failure
+    if failure is not None:
+        if not report_failure(attempt, failure, settings):
+            raise failure
+    elif outcome is not None:
+        report_success(attempt, outcome, settings)
 
 
 def read_request(body: str, message_id: str) -> PackageRequest | None:
@@ -118,6 +120,23 @@ def read_request(body: str, message_id: str) -> PackageRequest | None:
         logger.info("message ignored", extra={"message_id": message_id, "why": wanted.why})
         return None
     return request_for_run(wanted) if isinstance(wanted, OmicsRun) else wanted
+
+
+def check_attempts(delivery: int) -> None:
+    """Refuse the delivery that comes only where the last attempt ended without a word.
+
+    Raises:
+        GaveUp: The message was attempted as often as it may be.
+    """
+    max_attempts = load_settings().max_attempts
+    if max_attempts is not None and delivery > max_attempts:
+        raise GaveUp(
+            f"The job was tried {max_attempts} times, and the last attempt did not say how it "
+            "ended.",
+            why="The function ran out of memory or was stopped, or nobody could be told.",
+            remedy="Look for the message's id in the log, mend what it shows, and send the "
+            "message again.",
+        )
 
 
 def request_for_run(run: OmicsRun) -> PackageRequest:
@@ -182,39 +201,6 @@ async def package_until(
         ) from None
 
 
-def put_aside(body: str, failure: PackagerError) -> PackagerError:
-    """Send a rejected message to the dead-letter queue, where its reason can be read.
-
-    Returns:
-        How the job ended: as it did, or by the message's not being sent.
-    """
-    queue_url = load_settings().dead_letter_queue_url
-    if isinstance(failure, Rejected) and queue_url is not None:
-        try:
-            aws.send_to_dead_letters(queue_url, body, failure)
-        except AwsError as unsent:
-            return unsent
-    return failure
-
-
-def _is_put_aside(failure: PackagerError) -> bool:
-    # Without a queue of ours, SQS itself must end the deliveries of a rejected message.
-    has_queue = load_settings().dead_letter_queue_url is not None
-    return isinstance(failure, Rejected) and has_queue
-
-
-def origin_of(request: PackageRequest | None) -> dict[str, object]:
-    """Where a job came from, for the log."""
-    if request is None:
-        return {}
-    return {
-        "source": str(request.source),
-        "trigger": request.trigger.kind,
-        "event_id": request.trigger.event_id,
-        "ignored_fields": request.ignored_fields or None,
-    }
-
-
 def as_failure(error: Exception) -> PackagerError:
     """What somebody raised, as one of our errors: what nobody foresaw is a defect."""
     if isinstance(error, PackagerError):
@@ -228,5 +214,5 @@ def as_failure(error: Exception) -> PackagerError:
     return crashed
 
 
-def _is_redelivered(message: dict[str, Any]) -> bool:
-    return int(message.get("attributes", {}).get("ApproximateReceiveCount", 1)) > 1
+def _count_deliveries(message: dict[str, Any]) -> int:
+    return int(message.get("attributes", {}).get("ApproximateReceiveCount", 1))

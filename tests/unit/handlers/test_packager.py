@@ -43,11 +43,15 @@ class Engine:
         raw: The bucket with the sources, where the packages go too.
         sqs: The dead-letter queue's service.
         omics: HealthOmics.
+        events: EventBridge.
         log: The function's log.
     """
 
-    def __init__(self, raw: Bucket, sqs: Service, omics: Service, log: JobLog) -> None:
+    def __init__(
+        self, raw: Bucket, sqs: Service, omics: Service, events: Service, log: JobLog
+    ) -> None:
         self.raw = raw
+        self.events = events
         self.sqs = sqs
         self.omics = omics
         self.log = log
@@ -58,9 +62,16 @@ class Engine:
             self.raw.put(f"runs/{run}/a.txt", run, stored=["SHA256"])
         return [message(run) for run in runs]
 
-    def deliver(self, *bodies: str, remaining_seconds: float = 900) -> list[int]:
+    def deliver(self, *bodies: str, remaining_seconds: float = 900, delivery: int = 1) -> list[int]:
         """Invoke the function, and return which messages it wants delivered again."""
-        records = [{"messageId": str(number), "body": body} for number, body in enumerate(bodies)]
+        records = [
+            {
+                "messageId": str(number),
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": str(delivery)},
+            }
+            for number, body in enumerate(bodies)
+        ]
         answer = packager.handler({"Records": records}, invocation(remaining_seconds))
         return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
 
@@ -77,6 +88,19 @@ class Engine:
                 asked["MessageAttributes"]["reason"]["StringValue"],
             )
             for asked in self.sqs.asked
+        ]
+
+    def expect_events(self, count: int = 1) -> None:
+        for _ in range(count):
+            answer = {"FailedEntryCount": 0, "Entries": []}
+            self.events.script.add_response("put_events", answer)
+
+    def announced(self) -> list[tuple[str, dict[str, Any]]]:
+        """Detail-type and detail of each event."""
+        return [
+            (entry["DetailType"], json.loads(entry["Detail"]))
+            for asked in self.events.asked
+            for entry in asked["Entries"]
         ]
 
     def packages(self) -> list[str]:
@@ -112,12 +136,12 @@ def engine(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Engine:
-    services = {"sqs": Service("sqs"), "omics": Service("omics")}
+    services = {name: Service(name) for name in ("sqs", "omics", "events")}
     monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
     monkeypatch.setattr(packager, "load_settings", lambda: settings)
     monkeypatch.setattr(packager, "connect", lambda: s3)
     log = JobLog(capsys, monkeypatch)
-    return Engine(s3_stub.create_bucket("raw"), services["sqs"], services["omics"], log)
+    return Engine(s3_stub.create_bucket("raw"), **services, log=log)
 
 
 class TestBatch:
@@ -205,6 +229,92 @@ class TestRejected:
     def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Engine) -> None:
         assert engine.deliver(message("none")) == [0]
         assert engine.log.read_line()["outcome"] == "rejected"
+
+
+ANNOUNCING = Settings(
+    dead_letter_queue_url=DEAD_LETTERS, event_bus="bus", engine="lab", max_attempts=3
+)
+
+
+@pytest.mark.parametrize("settings", [ANNOUNCING])
+class TestOutcome:
+    def test_of_each_job_is_one_event(self, engine: Engine) -> None:
+        engine.expect_events(3)
+        engine.expect_dead_letters()
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies, *bodies, message("none")) == []
+        created, unchanged, rejected = engine.announced()
+        assert created[0] == "Package Created"
+        assert unchanged[0] == "Package Unchanged"
+        assert rejected[0] == "Package Rejected"
+        assert rejected[1]["code"] == "EmptySource"
+
+    def test_names_the_revision_before(self, engine: Engine) -> None:
+        engine.expect_events(2)
+        engine.deliver(*engine.upload("1"))
+        engine.raw.put("runs/1/b.txt", "x", stored=["SHA256"])
+        engine.deliver(message("1"))
+        (_, first), (_, second) = engine.announced()
+        assert "previous_top_hash" not in first
+        assert second["previous_top_hash"] == first["top_hash"] != second["top_hash"]
+
+    def test_that_was_not_announced_is_announced_by_the_next_delivery_and_nothing_published_twice(
+        self, engine: Engine
+    ) -> None:
+        engine.events.fail("put_events", "InternalException")
+        engine.expect_events()
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies) == [0]
+        published = engine.raw.keys(".quilt/")
+        assert engine.deliver(*bodies, delivery=2) == []
+        assert engine.announced()[-1][0] == "Package Unchanged"
+        assert engine.raw.keys(".quilt/") == published
+
+    def test_of_a_failure_is_announced_after_the_last_attempt_alone(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(message("1"), delivery=2) == [0]
+        assert engine.announced() == []
+        engine.expect_events()
+        engine.expect_dead_letters()
+        assert engine.deliver(message("1"), delivery=3) == []
+        ((detail_type, detail),) = engine.announced()
+        assert (detail_type, detail["code"]) == ("Package Failed", "ServiceUnavailable")
+        assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+
+    def test_of_attempts_that_died_without_a_word_is_announced_by_one_delivery_more(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        engine.expect_events()
+        engine.expect_dead_letters()
+        assert engine.deliver(*engine.upload("1"), delivery=4) == []
+        ((detail_type, detail),) = engine.announced()
+        assert (detail_type, detail["code"]) == ("Package Failed", "GaveUp")
+        assert detail["package_name"] == "runs/1"
+        assert engine.dead_letters()[0][:2] == (message("1"), "GaveUp")
+        assert engine.packages() == []
+
+    def test_of_what_asked_for_nothing_is_not_announced(self, engine: Engine) -> None:
+        assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
+        assert engine.announced() == []
+
+    def test_that_comes_back_as_a_message_ends_there(self, engine: Engine) -> None:
+        outcome = {"source": "quilt.packager", "detail-type": "Package Rejected", "detail": {}}
+        assert engine.deliver(json.dumps(outcome)) == []
+        assert engine.announced() == []
+
+    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
+    def test_never_tells_values_of_metadata(
+        self, engine: Engine, fields: dict[str, object]
+    ) -> None:
+        engine.expect_events()
+        engine.expect_dead_letters()
+        engine.upload("1")
+        engine.raw.put("runs/1/broken.json", f'{{"password": {TOKEN}')
+        engine.deliver(json.dumps({"source_prefix": "s3://raw/runs/1/", **fields}))
+        assert engine.announced()
+        assert TOKEN not in json.dumps(engine.announced())
 
 
 class TestDeadline:
