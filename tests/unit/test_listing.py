@@ -246,6 +246,14 @@ async def test_a_key_that_quilt3_refuses_is_rejected(s3: S3, bucket: Bucket, nam
     assert failure.value.happened == f'1 key has a component "", "." or "..": "run/{name}".'
 
 
+@pytest.mark.parametrize("prefix", ["/", "a//", "./", "../", "a/../b/"])
+async def test_what_quilt3_refuses_of_a_key_may_stand_in_the_name_of_the_folder(
+    s3: S3, bucket: Bucket, prefix: str
+) -> None:
+    bucket.put(f"{prefix}c/d", b"x")
+    assert await list_keys(s3, SourceFolder("raw", prefix)) == [f"{prefix}c/d"]
+
+
 async def test_a_file_with_the_name_of_a_folder_is_rejected(s3: S3, bucket: Bucket) -> None:
     for key in ("run/a", "run/a-", "run/a.b", "run/a/b/c"):
         bucket.put(key, b"x")
@@ -298,7 +306,7 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, prefix=st.sampled_from(["", "run/", "a/", ".quilt/"]))
+@given(steps=STEPS, prefix=st.sampled_from(["", "run/", "a//", ".quilt/"]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 async def test_a_listing_equals_a_model(
     s3: S3,
