@@ -69,25 +69,53 @@ def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> Non
         ) from failure
 
 
-def get_run_output_uri(run_id: str, *, region: str) -> str:
-    """Ask HealthOmics where a run writes to.
+def postpone(queue_arn: str, receipt_handle: str, seconds: int) -> None:
+    """Keep a message that was received from being received again for a while.
+
+    Args:
+        queue_arn: The queue that it was received from.
+        receipt_handle: The receipt.
+        seconds: How long.
+
+    Raises:
+        AwsError: It will be received again when the queue's own visibility timeout is over.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
+
+    *_, region, account, name = queue_arn.split(":")
+    try:
+        connect("sqs", region).change_message_visibility(
+            QueueUrl=f"https://sqs.{region}.amazonaws.com/{account}/{name}",
+            ReceiptHandle=receipt_handle,
+            VisibilityTimeout=seconds,
+        )
+    except (BotoCoreError, ClientError) as failure:
+        raise AwsError(
+            f"A message could not be put off for {seconds} s: {failure}.",
+            why="Its event source waits for its folder to settle.",
+            remedy="It comes back by itself, later; allow sqs:ChangeMessageVisibility.",
+        ) from failure
+
+
+def get_run(run_id: str, *, region: str) -> dict[str, Any]:
+    """Ask HealthOmics about a run.
 
     Args:
         run_id: The run.
         region: Where it ran.
 
     Returns:
-        Its `outputUri`: the folder that holds the run's own.
+        What `omics:GetRun` answers. Its `outputUri` is the folder that holds the run's own.
 
     Raises:
         AccessDenied: We may not ask.
-        NoRunOutput: There is no such run, or it has no output.
+        NoRunOutput: There is no such run.
         AwsError: HealthOmics did not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
 
     try:
-        run = connect("omics", region).get_run(id=run_id)
+        run: dict[str, Any] = connect("omics", region).get_run(id=run_id)
     except ClientError as failure:
         code = failure.response["Error"]["Code"]
         if code in DENIED_CODES:
@@ -97,13 +125,11 @@ def get_run_output_uri(run_id: str, *, region: str) -> str:
                 remedy="Allow omics:GetRun, deploy, and send the event again.",
             ) from failure
         if code in UNKNOWN_RUN_CODES:
-            raise _no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
+            raise no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
         raise _no_answer(run_id, failure) from failure
     except BotoCoreError as failure:
         raise _no_answer(run_id, failure) from failure
-    if "outputUri" not in run:
-        raise _no_output(run_id, "the run has no outputUri")
-    return str(run["outputUri"])
+    return run
 
 
 def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]) -> None:
@@ -207,7 +233,13 @@ def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - m
     return boto3.client(service, region_name=region, config=config)
 
 
-def _no_output(run_id: str, happened: str) -> NoRunOutput:
+def no_output(run_id: str, happened: str) -> NoRunOutput:
+    """The error of a run whose folder nobody knows.
+
+    Args:
+        run_id: The run.
+        happened: Why nobody does.
+    """
     return NoRunOutput(
         f"The output of HealthOmics run {run_id} is not known: {happened}.",
         why="The event has no runOutputUri, and the run was deleted, or ran elsewhere.",
@@ -217,8 +249,8 @@ def _no_output(run_id: str, happened: str) -> NoRunOutput:
 
 def _no_answer(run_id: str, failure: Exception) -> AwsError:
     return AwsError(
-        f"HealthOmics did not tell where run {run_id} wrote to: {failure}.",
-        why="It was asked for the runOutputUri, which the event does not have.",
+        f"HealthOmics did not tell about run {run_id}: {failure}.",
+        why="It was asked for what the event does not have.",
         remedy="The job is retried by itself; look into it if this returns.",
     )
 

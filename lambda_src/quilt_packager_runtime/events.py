@@ -13,10 +13,14 @@ import msgspec
 
 from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
-from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 from quilt_packager_runtime.outcomes import DETAIL_TYPES, EVENT_SOURCE
+from quilt_packager_runtime.source_options import SourceKind, SourceOptions, find_options
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 
-Kind = Literal["message", "health_omics", "workflow_run_crate", "objects_ready"]
+Kind = Literal["message", SourceKind]
+
+Sources = Sequence[SourceOptions]
+"""The options of an engine's event sources."""
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -32,24 +36,43 @@ class Trigger(msgspec.Struct, frozen=True):
 
 
 class FolderReady(msgspec.Struct, frozen=True):
-    """An event that names the folder to package."""
+    """An event that names the folder to package.
+
+    Attributes:
+        source: The folder.
+        trigger: The event.
+        options: What its event source wants of the package.
+    """
 
     source: SourceFolder
     trigger: Trigger
+    options: SourceOptions
 
 
-class OmicsRun(msgspec.Struct, frozen=True):
-    """A HealthOmics event without its output folder: `omics:GetRun` knows the `outputUri`.
+class OmicsRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of HealthOmics, as an event tells of it; `omics:GetRun` knows more.
 
     Attributes:
         run_id: The run's id.
         arn: The run's ARN, which tells its region.
+        status: The status that the event is about.
+        source: The run's folder; None: its `outputUri` must be asked for, see `omics_folder`.
+        name: The run's name.
+        workflow_id: The id of what it ran.
+        workflow_name: The name of what it ran.
         trigger: The event.
+        options: What its event source wants of the package.
     """
 
     run_id: str
     arn: str
+    status: str
+    source: SourceFolder | None = None
+    name: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
     trigger: Trigger
+    options: SourceOptions
 
 
 class Ignored(msgspec.Struct, frozen=True):
@@ -73,11 +96,12 @@ def is_event(body: Mapping[str, object]) -> bool:
     return not body.keys().isdisjoint({"detail-type", "Records", "Event"})
 
 
-def translate(event: Mapping[str, object]) -> Translation:
+def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation:
     """Say what an event asks for.
 
     Args:
         event: An EventBridge event, or a classic S3 notification.
+        sources: The options of the event sources, one of which it came from.
 
     Raises:
         InvalidMessage: The event is of an unknown kind, or not of its kind's shape.
@@ -89,14 +113,14 @@ def translate(event: Mapping[str, object]) -> Translation:
     if event.get("Event") == "s3:TestEvent":
         return Ignored("S3's test of a new notification")
     if "Records" in event:
-        return _translate_notification(event)
+        return _translate_notification(event, sources)
     match event.get("source"), event.get("detail-type"):
         case "aws.omics", "Run Status Change":
-            return _translate_omics(event)
+            return _translate_omics(event, sources)
         case "aws.s3", "Object Created":
-            return _translate_object_created(event)
+            return _translate_object_created(event, sources)
         case _, "package-objects-ready":
-            return _translate_objects_ready(event)
+            return _translate_objects_ready(event, sources)
         case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
             return Ignored("an outcome asks for nothing, or it would never end")
         case source, detail_type:
@@ -149,6 +173,9 @@ class _OmicsDetail(msgspec.Struct, rename="camel"):
     arn: _Text
     status: _Text
     run_output_uri: str | None = None
+    run_name: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
 
 
 class _OmicsEvent(msgspec.Struct):
@@ -156,15 +183,28 @@ class _OmicsEvent(msgspec.Struct):
     id: str | None = None
 
 
-def _translate_omics(event: Mapping[str, object]) -> FolderReady | OmicsRun:
+def _translate_omics(event: Mapping[str, object], sources: Sources) -> OmicsRun | Ignored:
     read = _read(event, _OmicsEvent)
-    trigger = Trigger("health_omics", read.id)
-    arn = _RUN_ARN.fullmatch(read.detail.arn)
+    detail = read.detail
+    arn = _RUN_ARN.fullmatch(detail.arn)
     if not arn:
-        raise _malformed(f"{quote(read.detail.arn)} is not the ARN of a HealthOmics run")
-    if read.detail.run_output_uri:
-        return FolderReady(_run_folder(read.detail.run_output_uri), trigger)
-    return OmicsRun(run_id=arn[1], arn=read.detail.arn, trigger=trigger)
+        raise _malformed(f"{quote(detail.arn)} is not the ARN of a HealthOmics run")
+    options = find_options(sources, "health_omics", detail.status)
+    source = _run_folder(detail.run_output_uri) if detail.run_output_uri else None
+    refused = options.refuse(source) if source else None
+    if refused:
+        return Ignored(refused)
+    return OmicsRun(
+        run_id=arn[1],
+        arn=detail.arn,
+        status=detail.status,
+        source=source,
+        name=detail.run_name,
+        workflow_id=detail.workflow_id,
+        workflow_name=detail.workflow_name,
+        trigger=Trigger("health_omics", read.id),
+        options=options,
+    )
 
 
 def omics_folder(output_uri: str, run_id: str) -> SourceFolder:
@@ -194,23 +234,27 @@ def _run_folder(uri: str) -> SourceFolder:
 CRATE_NAME = "ro-crate-metadata.json"
 
 
-def workflow_run_crate_pattern(buckets: Sequence[str]) -> dict[str, object]:
-    """Match crates that are written to some buckets, except at their roots.
+def workflow_run_crate_pattern(
+    buckets: Sequence[str], *, allow_bucket_root: bool = False
+) -> dict[str, object]:
+    """Match crates that are written to some buckets.
 
     Args:
         buckets: Names of buckets that send their events to EventBridge.
+        allow_bucket_root: Whether to match crates at their roots, too.
 
     Raises:
         ValueError: None is given.
     """
     if not buckets:
         raise ValueError("buckets is empty; name those that receive crates")
+    at_root = [CRATE_NAME] if allow_bucket_root else []
     return {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
         "detail": {
             "bucket": {"name": list(buckets)},
-            "object": {"key": [{"suffix": f"/{CRATE_NAME}"}]},
+            "object": {"key": [{"suffix": f"/{CRATE_NAME}"}, *at_root]},
         },
     }
 
@@ -233,26 +277,30 @@ class _ObjectCreated(msgspec.Struct):
     id: str | None = None
 
 
-def _translate_object_created(event: Mapping[str, object]) -> FolderReady | Ignored:
+def _translate_object_created(
+    event: Mapping[str, object], sources: Sources
+) -> FolderReady | Ignored:
     read = _read(event, _ObjectCreated)
     trigger = Trigger("workflow_run_crate", read.id)
-    return _find_crate(read.detail.bucket.name, read.detail.object.key, trigger)
+    return _find_crate(read.detail.bucket.name, read.detail.object.key, trigger, sources)
 
 
-def _find_crate(bucket: str, key: str, trigger: Trigger) -> FolderReady | Ignored:
+def _find_crate(bucket: str, key: str, trigger: Trigger, sources: Sources) -> FolderReady | Ignored:
     folder, slash, name = key.rpartition("/")
     if name != CRATE_NAME:
         return Ignored(f"{quote(name)} is not named {CRATE_NAME}")
-    return _find_folder(bucket, folder + slash, trigger)
+    options = find_options(sources, "workflow_run_crate", bucket)
+    return _find_folder(SourceFolder(bucket, folder + slash), trigger, options)
 
 
-def _find_folder(bucket: str, prefix: str, trigger: Trigger) -> FolderReady | Ignored:
-    """Refuse what nobody who sends an event can mean: the whole bucket, and the registry."""
-    if not prefix:
-        return Ignored("at a bucket's root it would package the whole bucket; send a message")
-    if prefix.startswith(REGISTRY_PREFIX):
+def _find_folder(
+    source: SourceFolder, trigger: Trigger, options: SourceOptions
+) -> FolderReady | Ignored:
+    """Refuse what nobody who sends an event can mean: the registry, and what is opted out of."""
+    if source.prefix.startswith(REGISTRY_PREFIX):
         return Ignored(f"what is under {REGISTRY_PREFIX} is the registry itself")
-    return FolderReady(SourceFolder(bucket, prefix), trigger)
+    refused = options.refuse(source)
+    return Ignored(refused) if refused else FolderReady(source, trigger, options)
 
 
 # Classic S3 notifications, straight to a queue or through SNS: the same crates.
@@ -274,8 +322,8 @@ class _Notification(msgspec.Struct, rename="pascal"):
     records: list[_Record]
 
 
-def _translate_notification(event: Mapping[str, object]) -> FolderReady | Ignored:
-    found = [_translate_record(record) for record in _read(event, _Notification).records]
+def _translate_notification(event: Mapping[str, object], sources: Sources) -> FolderReady | Ignored:
+    found = [_translate_record(record, sources) for record in _read(event, _Notification).records]
     ready = {each.source: each for each in found if isinstance(each, FolderReady)}
     if len(ready) > 1:
         folders = name_some([str(source) for source in ready])
@@ -284,7 +332,7 @@ def _translate_notification(event: Mapping[str, object]) -> FolderReady | Ignore
     return next(iter(ready.values()), None) or next(ignored, Ignored("it holds no records"))
 
 
-def _translate_record(record: _Record) -> FolderReady | Ignored:
+def _translate_record(record: _Record, sources: Sources) -> FolderReady | Ignored:
     if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
         return Ignored(f"{quote(record.event_name)} creates no object")
     try:
@@ -292,7 +340,8 @@ def _translate_record(record: _Record) -> FolderReady | Ignored:
     except UnicodeDecodeError:
         raise _malformed(f"the key {quote(record.s3.object.key)} does not decode") from None
     request_id = record.response_elements.get("x-amz-request-id")
-    return _find_crate(record.s3.bucket.name, key, Trigger("workflow_run_crate", request_id))
+    trigger = Trigger("workflow_run_crate", request_id)
+    return _find_crate(record.s3.bucket.name, key, trigger, sources)
 
 
 # Uploads below a prefix have come to rest: so says our coalescer, or Event-Driven Packaging (EDP).
@@ -322,12 +371,16 @@ class _ObjectsReady(msgspec.Struct):
     id: str | None = None
 
 
-def _translate_objects_ready(event: Mapping[str, object]) -> FolderReady | Ignored:
+def _translate_objects_ready(
+    event: Mapping[str, object], sources: Sources
+) -> FolderReady | Ignored:
     read = _read(event, _ObjectsReady)
     prefix = read.detail.prefix
     # A prefix of whole components, which without its slash would match its siblings too.
     folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
-    return _find_folder(read.detail.bucket, folder, Trigger("objects_ready", read.id))
+    bucket = read.detail.bucket
+    options = find_options(sources, "objects_ready", bucket)
+    return _find_folder(SourceFolder(bucket, folder), Trigger("objects_ready", read.id), options)
 
 
 def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:

@@ -6,9 +6,10 @@ million needs no more memory than one of a million.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
+from quilt_packager_runtime.globs import match_any
 from quilt_packager_runtime.manifest import key_of, sort_key
 from quilt_packager_runtime.objects import Checksum, Entry, S3Uri, SourceFolder, SourceObject
 
@@ -38,6 +39,7 @@ class Inventory:
 
     Args:
         folder: The source folder.
+        exclude: Globs of logical keys that are not taken in.
 
     Example:
         >>> with Inventory(SourceFolder("b", "f/")) as inventory:
@@ -48,8 +50,9 @@ class Inventory:
         ['a/b', 'a-b']
     """
 
-    def __init__(self, folder: SourceFolder) -> None:
+    def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._excluded = match_any(exclude)
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         # Nobody reads it after a crash, so it needs no journal and waits for no disk.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
@@ -68,7 +71,7 @@ class Inventory:
         self._database.close()
 
     def add(self, objects: Iterable[SourceObject]) -> None:
-        """Take objects of the folder in, in any order, each once.
+        """Take objects of the folder in, in any order, each once; but not those excluded.
 
         Args:
             objects: Of the listing.
@@ -85,6 +88,7 @@ class Inventory:
                     found.archived,
                 )
                 for found in objects
+                if not self._excluded(found.key[prefix_length:])
             ),
         )
 

@@ -5,9 +5,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -20,14 +20,19 @@ from quilt_packager_runtime.errors import (
     InvalidMessage,
     quote,
 )
-from quilt_packager_runtime.events import FolderReady, Ignored, OmicsRun, Trigger
+from quilt_packager_runtime.events import CRATE_NAME, FolderReady, Ignored, OmicsRun, Trigger
+from quilt_packager_runtime.globs import MAX_GLOBS, check_globs
 from quilt_packager_runtime.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.package_names import name_package
+from quilt_packager_runtime.source_options import SourceOptions
 
 MAX_BODY_BYTES = 1024 * 1024
 """The most that SQS takes."""
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
 """The most that a commit message may have, in UTF-8."""
+
+MetadataFormat = Literal["json", "ro-crate"]
 
 _BASE = "s3://source-bucket/"
 _Value = TypeVar("_Value")
@@ -76,6 +81,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             examples=["entry.json", "s3://raw/entry.json?versionId=v1"],
         ),
     ] = None
+    metadata_format: Annotated[
+        MetadataFormat | None,
+        Meta(
+            description="How metadata_uri is read: json takes its object as it is; ro-crate takes "
+            "facets of a ro-crate-metadata.json. Default: json.",
+        ),
+    ] = None
     commit_message: Annotated[
         str | None,
         Meta(
@@ -90,6 +102,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             "workflow; empty: none.",
         ),
     ] = None
+    exclude: Annotated[
+        list[str] | None,
+        Meta(
+            description="Globs of files below the folder that do not become part of the package. "
+            "Default: none.",
+            examples=[["work/**", ".nextflow*"]],
+            extra_json_schema={"maxItems": MAX_GLOBS},
+        ),
+    ] = None
 
 
 class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,10 +120,15 @@ class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
         source: The folder to package.
         registry: The bucket that receives the package.
         package_name: `prefix/suffix`.
+        name_template: What makes the package's name of the metadata; None: it has its name.
         metadata: The metadata that came with the message.
         metadata_uri: Where the metadata is instead.
+        metadata_format: How that is read.
+        metadata_optional: Whether the package is made without it, where it is of no use.
         commit_message: The revision's message; constant for an equal source by default.
         workflow: A workflow's name, None for none, UNSET for the registry's default.
+        exclude: Globs of files that do not become part of the package.
+        settle_seconds: How long the message waits before it is looked at.
         trigger: What made the request.
         ignored_fields: Names of the message's unknown fields, `MAX_NAMED` at most, shortened.
     """
@@ -110,16 +136,21 @@ class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceFolder
     registry: str
     package_name: str
+    name_template: str | None = None
     metadata: dict[str, Any] | None = None
     metadata_uri: S3Uri | None = None
+    metadata_format: MetadataFormat = "json"
+    metadata_optional: bool = False
     commit_message: str
     workflow: str | UnsetType | None = UNSET
+    exclude: tuple[str, ...] = ()
+    settle_seconds: int = 0
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
 
 
 def parse_message(
-    body: str, *, default_registry: str | None = None
+    body: str, *, default_registry: str | None = None, sources: Sequence[SourceOptions] = ()
 ) -> PackageRequest | OmicsRun | Ignored:
     """Read the body of a message in any of its forms.
 
@@ -130,10 +161,11 @@ def parse_message(
         body: The body, as SQS delivers it.
         default_registry: Where the package goes if the message does not say; None: to the source
             bucket.
+        sources: The options of the event sources.
 
     Returns:
-        The request; or the HealthOmics run whose output folder must be looked up first (see
-        `events.omics_folder` and `request_for_folder`); or that there is nothing to do.
+        The request; or the HealthOmics run that is to be looked up first (see `runs`); or that
+        there is nothing to do.
 
     Raises:
         InvalidMessage: The message breaks rules: all of them that can be told at once.
@@ -145,39 +177,51 @@ def parse_message(
     """
     fields = _unwrap(body)
     if fields.get("source_prefix") is None and events.is_event(fields):
-        translation = events.translate(fields)
+        translation = events.translate(fields, sources)
         if isinstance(translation, FolderReady):
-            return request_for_folder(
-                translation.source, translation.trigger, default_registry=default_registry
-            )
+            return request_for_folder(translation, default_registry=default_registry)
         return translation
     return _request_from_fields(fields, default_registry)
 
 
 def request_for_folder(
-    source: SourceFolder, trigger: Trigger, *, default_registry: str | None = None
+    ready: FolderReady,
+    *,
+    described: Mapping[str, Any] | None = None,
+    default_registry: str | None = None,
 ) -> PackageRequest:
-    """Ask for the package of a folder, with every default.
+    """Ask for the package of a folder, as its event source wants it.
 
     Args:
-        source: The folder.
-        trigger: The event that named it.
+        ready: The folder.
+        described: What is known of the run that made it; None: nothing, or a crate there tells.
         default_registry: Where the package goes; None: to the source bucket.
 
     Raises:
         InvalidMessage: No bucket has such a name, or the folder gives no legal package name.
     """
+    source, options = ready.source, ready.options
     violations = _Violations()
     violations.check("bucket", source.bucket, naming.check_bucket)
-    name = _infer_package_name(source, violations)
-    if violations.found or name is None:
+    name, missing = name_package(options.package_name, source, described or {})
+    violations.check("package_name (inferred)", name, naming.check_package_name)
+    if violations.found:
         raise violations.as_error()
+    has_crate = ready.trigger.kind == "workflow_run_crate"
+    wants_crate = has_crate and options.metadata
     return PackageRequest(
         source=source,
         registry=default_registry or source.bucket,
         package_name=name,
+        name_template=options.package_name if missing and has_crate else None,
+        metadata=dict(described) if described and options.metadata else None,
+        metadata_uri=_crate_in(source) if wants_crate else None,
+        metadata_format="ro-crate" if wants_crate else "json",
+        metadata_optional=wants_crate,
         commit_message=default_commit_message(source),
-        trigger=trigger,
+        exclude=options.exclude,
+        settle_seconds=options.settle_seconds,
+        trigger=ready.trigger,
     )
 
 
@@ -249,6 +293,17 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         "commit_message", given["commit_message"], _check_commit_message
     )
     workflow = given["workflow"]
+    exclude = violations.check("exclude", given["exclude"], check_globs)
+    metadata_format: MetadataFormat = given["metadata_format"] or "json"
+    # Whoever names a crate as the source means what it says, if nothing else is said.
+    is_crate = (
+        str(source_prefix).partition("?versionId=")[0].endswith(f"/{CRATE_NAME}")
+        and fields.get("metadata") is None
+        and fields.get("metadata_uri") is None
+        and fields.get("metadata_format") != "json"
+    )
+    if metadata_format == "ro-crate" and not is_crate and fields.get("metadata_uri") is None:
+        violations.found.append("metadata_format: there is no metadata_uri that it is of")
 
     if violations.found or source is None or name is None:
         raise violations.as_error()
@@ -258,9 +313,12 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         registry=registry or default_registry or source.bucket,
         package_name=name,
         metadata=metadata,
-        metadata_uri=metadata_uri,
+        metadata_uri=_crate_in(source) if is_crate else metadata_uri,
+        metadata_format="ro-crate" if is_crate else metadata_format,
+        metadata_optional=is_crate and fields.get("metadata_format") is None,
         commit_message=commit_message or default_commit_message(source),
         workflow=UNSET if workflow is None else workflow or None,
+        exclude=exclude or (),
         trigger=Trigger("message"),
         ignored_fields=tuple(unknown[:MAX_NAMED]),
     )
@@ -290,6 +348,10 @@ class _Violations:
     def as_error(self) -> InvalidMessage:
         """All of them as one error."""
         return _invalid(f"The message is invalid. {'; '.join(self.found)}.")
+
+
+def _crate_in(source: SourceFolder) -> S3Uri:
+    return S3Uri(source.bucket, source.prefix + CRATE_NAME)
 
 
 def _infer_package_name(source: SourceFolder, violations: _Violations) -> str | None:

@@ -18,7 +18,7 @@ MAX_PACKAGE_NAME = MAX_KEY_BYTES - len(".quilt/named_packages//1234567890")
 PACKAGE_NAME = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 """What a package name matches as a whole."""
 
-_NOT_IN_PACKAGE_NAME = re.compile(r"[^A-Za-z0-9_-]")
+NOT_IN_PACKAGE_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 _IP_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -42,7 +42,7 @@ def infer_package_name(prefix: str) -> str:
         >>> infer_package_name("")
         'package/null'
     """
-    components = [_NOT_IN_PACKAGE_NAME.sub("-", part) for part in prefix.split("/") if part]
+    components = [NOT_IN_PACKAGE_NAME.sub("-", part) for part in prefix.split("/") if part]
     *parents, name = components or ["null"]
     return f"{'_'.join(parents) or 'package'}/{name}"
 

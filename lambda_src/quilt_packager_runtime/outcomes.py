@@ -38,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         reused: How many checksums the previous revision had.
         stored: How many checksums S3 had stored.
         computed: How many checksums had to be computed.
+        remark: What is missing in the revision that could have been there.
         code: The error's stable code.
         reason: The error in words.
         quarantine: Where the package is instead, as a `quilt+s3` URI.
@@ -53,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reused: int | None = None
     stored: int | None = None
     computed: int | None = None
+    remark: str | None = None
     code: str | None = None
     reason: str | None = None
     quarantine: str | None = None

@@ -3,24 +3,19 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from quilt_packager_runtime import large_jobs, registry, workflows
-from quilt_packager_runtime.documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.errors import (
-    BadRequest,
     BucketNotAllowed,
     Contended,
-    InvalidMetadata,
-    InvalidObjectState,
     name_some,
-    quote,
 )
 from quilt_packager_runtime.hashing import Hashed, hash_objects
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.messages import PackageRequest
+from quilt_packager_runtime.metadata import describe, name_request
 from quilt_packager_runtime.objects import Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.registry import Publication
@@ -61,6 +56,7 @@ async def package(
         Failed: The job may succeed later.
     """
     check_buckets(request, settings)
+    request = await name_request(s3, request)
     for _ in range(MAX_PASSES):
         outcome = await _attempt(request, settings, s3, on_progress, relay)
         if outcome is not None:
@@ -107,8 +103,9 @@ async def _attempt(
     """One pass; None if another writer published meanwhile, so that all must be read again."""
     package = registry.Package(request.registry, request.package_name)
     latest = await registry.read_latest(s3, package)
-    metadata = await _read_metadata(s3, request)
-    with Inventory(request.source) as inventory:
+    described = await describe(s3, request)
+    metadata = described.metadata
+    with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
         await list_source(s3, inventory)
         objects, size_bytes = inventory.totals()
@@ -154,6 +151,7 @@ async def _attempt(
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
+        remark=described.remark,
     )
 
 
@@ -182,26 +180,6 @@ async def _hash(
     if unhashed:
         raise await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
     return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
-
-
-async def _read_metadata(s3: S3, request: PackageRequest) -> dict[str, Any] | None:
-    if request.metadata_uri is None:
-        return request.metadata
-    try:
-        body = await s3.read_if_exists(request.metadata_uri, max_bytes=MAX_METADATA_BYTES + 1)
-    except (BadRequest, InvalidObjectState) as error:
-        raise _no_metadata(error.happened) from error
-    if body is None:
-        raise _no_metadata(f"There is no object {quote(str(request.metadata_uri))}.")
-    return read_metadata(body.data, request.metadata_uri)
-
-
-def _no_metadata(happened: str) -> InvalidMetadata:
-    return InvalidMetadata(
-        happened,
-        why="The message's metadata_uri names it as the package's metadata.",
-        remedy="Upload it, or correct metadata_uri, and send the message again.",
-    )
 
 
 def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:

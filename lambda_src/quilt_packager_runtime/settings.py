@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from quilt_packager_runtime.objects import ChecksumAlgorithm
+from quilt_packager_runtime.source_options import SourceOptions
 
 __all__ = ["METRICS_NAMESPACE", "PREFIX", "ChecksumAlgorithm", "Metric", "Settings"]
 
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_inline_bytes: How many bytes the objects that it is to hash have at most.
         max_shard_objects: How many objects of a large job one worker is given at most.
         max_shard_bytes: How many bytes these have at most. Larger objects are shared by workers.
+        sources: The options of the event sources, which their events are treated by.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -90,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_inline_bytes: int = 1024**4
     max_shard_objects: int = 20_000
     max_shard_bytes: int = 32 * 1024**3
+    sources: tuple[SourceOptions, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that no job could run with."""
@@ -104,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         variables = {}
         for field in self.__struct_fields__:
             value = getattr(self, field)
-            text = ",".join(value) if isinstance(value, tuple) else value
+            text = _write_tuple(value) if isinstance(value, tuple) else value
             if text not in ("", None):
                 variables[PREFIX + field.upper()] = str(text)
         return variables
@@ -121,9 +124,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             text = environment.get(PREFIX + field.name.upper())
             if text is not None:
                 is_list = isinstance(field.default, tuple)
-                values[field.name] = text.split(",") if is_list else text
+                values[field.name] = _read_tuple(text) if is_list else text
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             message = f"The environment variables {PREFIX}* do not fit: {error}"
             raise ValueError(message) from error
+
+
+def _write_tuple(values: tuple[str | SourceOptions, ...]) -> str:
+    """Words between commas, or the JSON of what is more than a word."""
+    if all(isinstance(value, str) for value in values):
+        return ",".join(map(str, values))
+    return msgspec.json.encode(values).decode()
+
+
+def _read_tuple(text: str) -> object:
+    return msgspec.json.decode(text) if text.startswith("[") else text.split(",")

@@ -93,16 +93,16 @@ def read_request(body: str) -> PackageRequest:
         Misuse: It is an event that asks for no package.
     """
     wanted = parse_message(body)
+    if isinstance(wanted, OmicsRun):
+        from quilt_packager_runtime.runs import request_for_run
+
+        wanted = request_for_run(wanted)
     if isinstance(wanted, Ignored):
         raise Misuse(
             "This message asks for no package.",
             why=f"{wanted.why[:1].upper()}{wanted.why[1:]}.",
             remedy="Give a folder, or the JSON of a message.",
         )
-    if isinstance(wanted, OmicsRun):
-        from quilt_packager_runtime.handlers.packager import request_for_run
-
-        return request_for_run(wanted)
     return wanted
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.aws import (
     MAX_MESSAGE_BYTES,
-    get_run_output_uri,
+    get_run,
     send_to_dead_letters,
 )
 from quilt_packager_runtime.errors import (
@@ -113,25 +113,20 @@ class TestDeadLetter:
             send_to_dead_letters(QUEUE_URL, "{}", EMPTY)
 
 
-class TestRunOutput:
+class TestRun:
     def test_is_what_healthomics_says(self, omics: Service) -> None:
         omics.script.add_response("get_run", {"outputUri": "s3://runs/out"}, {"id": "123"})
-        assert get_run_output_uri("123", region="us-east-1") == "s3://runs/out"
+        assert get_run("123", region="us-east-1")["outputUri"] == "s3://runs/out"
 
     def test_that_we_may_not_ask_for_names_the_permission(self, omics: Service) -> None:
         omics.fail("get_run", "AccessDeniedException")
         with pytest.raises(AccessDenied, match="omics:GetRun on run 123"):
-            get_run_output_uri("123", region="us-east-1")
+            get_run("123", region="us-east-1")
 
     def test_of_a_run_that_is_gone_is_rejected(self, omics: Service) -> None:
         omics.fail("get_run", "ResourceNotFoundException")
         with pytest.raises(NoRunOutput, match="no such run in us-east-1"):
-            get_run_output_uri("123", region="us-east-1")
-
-    def test_that_the_run_does_not_have_is_rejected(self, omics: Service) -> None:
-        omics.script.add_response("get_run", {"id": "123"})
-        with pytest.raises(NoRunOutput, match="no outputUri"):
-            get_run_output_uri("123", region="us-east-1")
+            get_run("123", region="us-east-1")
 
     @pytest.mark.parametrize(
         "code", ["ThrottlingException", "InternalServerException", "ExpiredTokenException"]
@@ -139,13 +134,13 @@ class TestRunOutput:
     def test_that_is_not_told_now_may_be_told_later(self, omics: Service, code: str) -> None:
         omics.fail("get_run", code)
         with pytest.raises(AwsError, match=f"run 123.*{code}"):
-            get_run_output_uri("123", region="us-east-1")
+            get_run("123", region="us-east-1")
 
     def test_without_credentials_may_be_told_later(self, omics: Service) -> None:
         omics.script.deactivate()
         omics.client.meta.events.register("before-send.omics.GetRun", _lose_credentials)
         with pytest.raises(AwsError, match="credentials"):
-            get_run_output_uri("123", region="us-east-1")
+            get_run("123", region="us-east-1")
 
 
 class TestEvent:

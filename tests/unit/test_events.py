@@ -24,6 +24,7 @@ from quilt_packager_runtime.events import (
     workflow_run_crate_pattern,
 )
 from quilt_packager_runtime.objects import SourceFolder
+from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 SAMPLES = Path(__file__).parents[1] / "data" / "events"
 OMICS_GENERATIONS = ["omics-2023-07", "omics-2024-12", "omics-today"]
@@ -81,8 +82,15 @@ def matches(pattern: object, event: object) -> bool:
 
 def folder_of(event: Mapping[str, object]) -> SourceFolder:
     translation = translate(event)
-    assert isinstance(translation, FolderReady)
+    assert isinstance(translation, FolderReady | OmicsRun)
+    assert translation.source
     return translation.source
+
+
+def ready(bucket: str, prefix: str, kind: SourceKind, event_id: str) -> FolderReady:
+    """What an event comes to whose source has no options."""
+    source = SourceFolder(bucket, prefix)
+    return FolderReady(source, Trigger(kind, event_id), SourceOptions(kind=kind))
 
 
 class TestHealthOmics:
@@ -107,19 +115,31 @@ class TestHealthOmics:
         assert translate(event) == OmicsRun(
             run_id="2101313",
             arn="arn:aws:omics:us-west-2:123456789012:run/2101313",
+            status="COMPLETED",
             trigger=Trigger("health_omics", event["id"]),
+            options=SourceOptions(kind="health_omics"),
+        )
+
+    def test_what_the_event_says_of_the_run_is_kept(self) -> None:
+        run = translate(sample("omics-today"))
+        assert isinstance(run, OmicsRun)
+        assert (run.name, run.workflow_id, run.workflow_name, run.status) == (
+            "run name",
+            "1234567",
+            "workflow name",
+            "COMPLETED",
         )
 
     @pytest.mark.parametrize("missing", [None, ""])
     def test_an_empty_output_folder_is_a_missing_one(self, missing: str | None) -> None:
-        assert isinstance(translate(with_detail("omics-today", runOutputUri=missing)), OmicsRun)
+        run = translate(with_detail("omics-today", runOutputUri=missing))
+        assert isinstance(run, OmicsRun)
+        assert run.source is None
 
     @pytest.mark.parametrize("slashes", ["", "/", "//", "///"])
     def test_the_output_folder_is_the_source_with_any_number_of_slashes(self, slashes: str) -> None:
         event = with_detail("omics-2024-12", runOutputUri=f"s3://runs/omics-quilt/3395667{slashes}")
-        assert translate(event) == FolderReady(
-            SourceFolder("runs", "omics-quilt/3395667/"), Trigger("health_omics", event["id"])
-        )
+        assert folder_of(event) == SourceFolder("runs", "omics-quilt/3395667/")
 
     @pytest.mark.parametrize("key", ODD_KEYS)
     def test_the_output_folder_is_not_percent_decoded(self, key: str) -> None:
@@ -128,7 +148,9 @@ class TestHealthOmics:
 
     @pytest.mark.parametrize("status", OMICS_STATUSES)
     def test_whatever_status_the_rule_chose_is_packaged(self, status: str) -> None:
-        assert isinstance(translate(with_detail("omics-today", status=status)), FolderReady)
+        run = translate(with_detail("omics-today", status=status))
+        assert isinstance(run, OmicsRun)
+        assert run.status == status
 
     @pytest.mark.parametrize("uri", ["s3://runs", "s3://runs/", "s3://runs//", "https://x/y", "x"])
     def test_a_run_at_a_buckets_root_or_out_of_s3_is_rejected(self, uri: str) -> None:
@@ -168,9 +190,8 @@ class TestWorkflowRunCrates:
 
     def test_the_folder_is_the_rest_of_the_key(self) -> None:
         event = sample("s3-object-created")
-        assert translate(event) == FolderReady(
-            SourceFolder("amzn-s3-demo-bucket1", "my/s3/folder/"),
-            Trigger("workflow_run_crate", event["id"]),
+        assert translate(event) == ready(
+            "amzn-s3-demo-bucket1", "my/s3/folder/", "workflow_run_crate", event["id"]
         )
 
     @pytest.mark.parametrize("folder", [*ODD_KEYS, "a//", "/", "../", "a/.quilt/"])
@@ -212,9 +233,7 @@ class TestClassicNotifications:
     def test_the_trigger_is_the_request_that_created_the_object(self) -> None:
         event = notification("a/ro-crate-metadata.json")
         event["Records"][0]["responseElements"] = {"x-amz-request-id": "C3D13FE58DE4C810"}
-        assert translate(event) == FolderReady(
-            SourceFolder("b", "a/"), Trigger("workflow_run_crate", "C3D13FE58DE4C810")
-        )
+        assert translate(event) == ready("b", "a/", "workflow_run_crate", "C3D13FE58DE4C810")
 
     @pytest.mark.parametrize(
         "event",
@@ -266,9 +285,7 @@ class TestObjectsReady:
     @pytest.mark.parametrize("prefix", ["prefix-path-1/prefix-path-2/", *ODD_KEYS])
     def test_the_prefix_is_the_folder(self, prefix: str) -> None:
         event = with_detail("edp-objects-ready", prefix=prefix)
-        assert translate(event) == FolderReady(
-            SourceFolder("bucket-name", prefix), Trigger("objects_ready", event["id"])
-        )
+        assert translate(event) == ready("bucket-name", prefix, "objects_ready", event["id"])
 
     def test_a_prefix_without_its_slash_is_still_the_folder(self) -> None:
         assert folder_of(with_detail("edp-objects-ready", prefix="a/b")).prefix == "a/b/"
@@ -276,6 +293,58 @@ class TestObjectsReady:
     @pytest.mark.parametrize("prefix", ["", ".quilt/packages/", ".quilt"])
     def test_the_whole_bucket_and_the_registry_are_ignored(self, prefix: str) -> None:
         assert isinstance(translate(with_detail("edp-objects-ready", prefix=prefix)), Ignored)
+
+
+class TestOptions:
+    """What an event source may want otherwise."""
+
+    ROOT_CRATE = object_created("ro-crate-metadata.json")
+
+    def options(self, **wanted: Any) -> SourceOptions:
+        return SourceOptions(kind="workflow_run_crate", **wanted)
+
+    def test_a_buckets_root_is_packaged_where_that_is_allowed(self) -> None:
+        allowed = self.options(allow_bucket_root=True)
+        translation = translate(self.ROOT_CRATE, [allowed])
+        assert isinstance(translation, FolderReady)
+        assert translation.source.prefix == ""
+        bucket = "amzn-s3-demo-bucket1"
+        pattern = workflow_run_crate_pattern([bucket], allow_bucket_root=True)
+        assert matches(pattern, self.ROOT_CRATE)
+
+    @pytest.mark.parametrize(
+        ("options", "folder", "packaged"),
+        [
+            ({"ignore_prefixes": ("tmp/**",)}, "tmp/a/", False),
+            ({"ignore_prefixes": ("tmp",)}, "tmp/a/", False),
+            ({"ignore_prefixes": ("tmp",)}, "tmpx/a/", True),
+            ({"include_prefixes": ("runs/*",)}, "runs/a/b/", True),
+            ({"include_prefixes": ("runs/*",)}, "other/a/", False),
+            ({"include_prefixes": ("a",), "ignore_prefixes": ("a/b",)}, "a/b/", False),
+        ],
+    )
+    def test_folders_are_packaged_by_their_prefix(
+        self, options: dict[str, Any], folder: str, packaged: bool
+    ) -> None:
+        event = object_created(f"{folder}ro-crate-metadata.json")
+        translation = translate(event, [self.options(**options)])
+        assert isinstance(translation, FolderReady) == packaged
+
+    def test_runs_are_packaged_by_their_prefix_too(self) -> None:
+        options = SourceOptions(kind="health_omics", ignore_prefixes=("omics-quilt",))
+        assert isinstance(translate(sample("omics-2024-12"), [options]), Ignored)
+
+    def test_the_registry_is_not_packaged_whatever_the_options(self) -> None:
+        event = object_created(".quilt/ro-crate-metadata.json")
+        allowed = self.options(allow_bucket_root=True, include_prefixes=("**",))
+        assert isinstance(translate(event, [allowed]), Ignored)
+
+    def test_each_event_has_the_options_of_its_source(self) -> None:
+        others = self.options(only=("other",), exclude=("a",))
+        mine = self.options(only=("amzn-s3-demo-bucket1",), exclude=("b",))
+        translation = translate(sample("s3-object-created"), [others, mine])
+        assert isinstance(translation, FolderReady)
+        assert translation.options is mine
 
 
 class TestShapes:

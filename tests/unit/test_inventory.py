@@ -93,3 +93,10 @@ def test_no_manifest_is_made_of_missing_checksums(inventory: Inventory) -> None:
     inventory.add([found("a")])
     with pytest.raises(ValueError, match="'a' is not known"):
         list(inventory.entries())
+
+
+def test_what_is_excluded_is_not_taken_in() -> None:
+    with Inventory(SourceFolder("b", "f/"), exclude=["work/**", "*.tmp"]) as inventory:
+        keys = ("f/a", "f/a.tmp", "f/work/x", "f/f/work/y")
+        inventory.add(SourceObject(key, 1, "", None) for key in keys)
+        assert [key for key, _ in inventory.sizes()] == ["a", "f/work/y"]

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from msgspec import UNSET
 from quilt_packager_runtime.documents import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_METADATA_BYTES
 from quilt_packager_runtime.errors import MAX_NAMED, InvalidMessage
-from quilt_packager_runtime.events import Ignored, OmicsRun, Trigger
+from quilt_packager_runtime.events import FolderReady, Ignored, OmicsRun, Trigger
 from quilt_packager_runtime.messages import (
     MAX_BODY_BYTES,
     MAX_COMMIT_MESSAGE_BYTES,
@@ -25,6 +25,7 @@ from quilt_packager_runtime.messages import (
 )
 from quilt_packager_runtime.naming import MAX_KEY_BYTES, MAX_PACKAGE_NAME, check_package_name
 from quilt_packager_runtime.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.source_options import SourceOptions
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "data" / "events"
@@ -40,6 +41,11 @@ def request(text: str) -> PackageRequest:
     parsed = parse_message(text)
     assert isinstance(parsed, PackageRequest)
     return parsed
+
+
+def ready(bucket: str, prefix: str, **options: Any) -> FolderReady:
+    wanted = SourceOptions(kind="objects_ready", **options)
+    return FolderReady(SourceFolder(bucket, prefix), Trigger("objects_ready"), wanted)
 
 
 def rejection(text: str) -> str:
@@ -245,8 +251,6 @@ class TestForms:
     @pytest.mark.parametrize(
         ("name", "kind", "source"),
         [
-            ("omics-2024-12", "health_omics", "s3://quilt-example/omics-quilt/3395667/"),
-            ("omics-today", "health_omics", "s3://amzn-s3-demo-bucket/run-output/2101313/"),
             ("s3-object-created", "workflow_run_crate", "s3://amzn-s3-demo-bucket1/my/s3/folder/"),
             ("sns-s3-notification", "workflow_run_crate", "s3://b/my%20folder/"),
             ("edp-objects-ready", "objects_ready", "s3://bucket-name/prefix-path-1/prefix-path-2/"),
@@ -262,8 +266,9 @@ class TestForms:
         assert parsed.commit_message == f"Packaged from {source}"
         assert check_package_name(parsed.package_name)
 
-    def test_a_run_without_its_folder_is_handed_on(self) -> None:
-        parsed = parse_message((SAMPLES / "omics-2023-07.json").read_text())
+    @pytest.mark.parametrize("name", ["omics-2023-07", "omics-2024-12", "omics-today"])
+    def test_a_run_is_handed_on(self, name: str) -> None:
+        parsed = parse_message((SAMPLES / f"{name}.json").read_text())
         assert isinstance(parsed, OmicsRun)
 
     def test_a_test_event_is_ignored(self) -> None:
@@ -275,11 +280,108 @@ class TestForms:
     @pytest.mark.parametrize("bucket", ["UPPER", "169.254.169.254", "a/b", ""])
     def test_an_event_with_a_bucket_that_cannot_be_is_rejected(self, bucket: str) -> None:
         with pytest.raises(InvalidMessage, match="bucket's name"):
-            request_for_folder(SourceFolder(bucket, "a/"), Trigger("objects_ready"))
+            request_for_folder(ready(bucket, "a/"))
 
     def test_an_event_whose_folder_gives_too_long_a_name_is_rejected(self) -> None:
         with pytest.raises(InvalidMessage, match="at most"):
-            request_for_folder(SourceFolder("b", "x" * 1000 + "/"), Trigger("objects_ready"))
+            request_for_folder(ready("b", "x" * 1000 + "/"))
+
+
+CRATE = "ro-crate-metadata.json"
+
+
+class TestCrates:
+    """When a package is described by a crate."""
+
+    def of_crate(self, text: str) -> bool:
+        wanted = request(text)
+        return wanted.metadata_format == "ro-crate"
+
+    def test_a_crate_named_as_metadata_must_be_usable(self) -> None:
+        wanted = request(body(metadata_uri=CRATE, metadata_format="ro-crate"))
+        assert wanted.metadata_uri == S3Uri("raw", f"runs/42/{CRATE}")
+        assert (wanted.metadata_format, wanted.metadata_optional) == ("ro-crate", False)
+
+    def test_a_crate_named_as_the_source_is_taken_if_it_is_usable(self) -> None:
+        wanted = request(body(f"s3://raw/runs/42/{CRATE}?versionId=v1"))
+        assert wanted.source == SourceFolder("raw", "runs/42/")
+        assert wanted.metadata_uri == S3Uri("raw", f"runs/42/{CRATE}")
+        assert (wanted.metadata_format, wanted.metadata_optional) == ("ro-crate", True)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"metadata": {}}, {"metadata_uri": "entry.json"}, {"metadata_format": "json"}],
+    )
+    def test_explicit_metadata_wins_over_the_crate_of_the_source(
+        self, fields: dict[str, Any]
+    ) -> None:
+        assert not self.of_crate(body(f"s3://raw/runs/42/{CRATE}", **fields))
+
+    @pytest.mark.parametrize("name", ["", "entry.json", f"foo-{CRATE}", f"{CRATE}/"])
+    def test_no_other_source_is_a_crate(self, name: str) -> None:
+        assert not self.of_crate(body(f"s3://raw/runs/42/{name}"))
+
+    def test_a_crates_event_takes_its_crate(self) -> None:
+        wanted = request((SAMPLES / "s3-object-created.json").read_text())
+        assert wanted.metadata_uri == S3Uri("amzn-s3-demo-bucket1", f"my/s3/folder/{CRATE}")
+        assert wanted.metadata_optional
+
+    def test_a_format_of_nothing_is_rejected(self) -> None:
+        assert "metadata_format: there is no" in rejection(body(metadata_format="ro-crate"))
+
+    def test_an_unknown_format_is_rejected(self) -> None:
+        assert "metadata_format" in rejection(body(metadata_uri="a.json", metadata_format="yaml"))
+
+
+class TestSourceOptions:
+    """What an event's source wants of the package."""
+
+    def of_crate(self, **options: Any) -> PackageRequest:
+        text = (SAMPLES / "s3-object-created.json").read_text()
+        wanted = SourceOptions(kind="workflow_run_crate", **options)
+        parsed = parse_message(text, sources=[wanted])
+        assert isinstance(parsed, PackageRequest)
+        return parsed
+
+    def test_the_crate_may_be_left_alone(self) -> None:
+        wanted = self.of_crate(metadata=False)
+        assert (wanted.metadata_uri, wanted.metadata_format) == (None, "json")
+
+    def test_files_and_time_are_the_sources(self) -> None:
+        wanted = self.of_crate(exclude=("work/**",), settle_seconds=60)
+        assert (wanted.exclude, wanted.settle_seconds) == (("work/**",), 60)
+
+    def test_a_name_that_needs_no_crate_is_made_at_once(self) -> None:
+        wanted = self.of_crate(package_name="{bucket}/{folder}")
+        assert wanted.package_name == "amzn-s3-demo-bucket1/folder"
+        assert wanted.name_template is None
+
+    def test_a_name_that_needs_the_crate_waits_for_it(self) -> None:
+        wanted = self.of_crate(package_name="{workflow_name}/{run_id}")
+        assert wanted.package_name == "my_s3/folder"
+        assert wanted.name_template == "{workflow_name}/{run_id}"
+
+    def test_what_is_known_of_a_run_describes_and_names_it(self) -> None:
+        wanted = request_for_folder(
+            ready("raw", "a/42/", package_name="{bucket}/{folder}"), described={"run_id": "42"}
+        )
+        assert (wanted.package_name, wanted.metadata) == ("raw/42", {"run_id": "42"})
+
+    def test_what_is_known_of_a_run_may_be_left_out(self) -> None:
+        silent = ready("raw", "a/42/", metadata=False)
+        assert request_for_folder(silent, described={"run_id": "42"}).metadata is None
+
+
+class TestExclude:
+    def test_is_taken_over(self) -> None:
+        assert request(body(exclude=["work/**", ".nextflow*"])).exclude == (
+            "work/**",
+            ".nextflow*",
+        )
+
+    @pytest.mark.parametrize("exclude", ["work", [1], [""], ["/work"], ["a"] * 101])
+    def test_is_a_list_of_globs(self, exclude: object) -> None:
+        assert "exclude" in rejection(body(exclude=exclude))
 
 
 class TestAbuse:
@@ -448,7 +550,5 @@ class TestDefaultRegistry:
         assert request.registry == "mine"
 
     def test_takes_events_too(self) -> None:
-        request = request_for_folder(
-            SourceFolder("raw", "f/"), Trigger("objects_ready"), default_registry="packages"
-        )
+        request = request_for_folder(ready("raw", "f/"), default_registry="packages")
         assert request.registry == "packages"

@@ -1,22 +1,25 @@
 """SQS messages in, packages out."""
 
 import asyncio
+import math
 import os
 import time
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from quilt_packager_runtime import aws, large_jobs
 from quilt_packager_runtime.errors import (
+    AwsError,
     Crashed,
     DeadlineExceeded,
     GaveUp,
     PackagerError,
     printable,
 )
-from quilt_packager_runtime.events import Ignored, OmicsRun, omics_folder
+from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
-from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
+from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.observability import logger, record_large_job
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.packaging import package
@@ -26,6 +29,7 @@ from quilt_packager_runtime.reporting import (
     report_failure,
     report_success,
 )
+from quilt_packager_runtime.runs import request_for_run
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.shards import Job
@@ -40,6 +44,19 @@ HAND_OVER_SECONDS = 60
 """What is kept of an invocation's time to write the plan of a large job; of a short one, less."""
 
 HAND_OVER_SHARE = 0.25
+
+
+class Unsettled(Exception):
+    """Not an error: the event's folder may still be written to.
+
+    Args:
+        seconds: How long to wait.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        """Say so, for a log."""
+        super().__init__(f"the folder has {seconds} s to settle")
+        self.seconds = seconds
 
 
 @cache
@@ -66,13 +83,24 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
                 message["messageId"],
                 deadline,
                 delivery=_count_deliveries(message),
+                age_seconds=_age_seconds(message),
             )
+        except Unsettled as unsettled:
+            failures.append({"itemIdentifier": message["messageId"]})
+            put_off(message, unsettled.seconds)
         except PackagerError:
             failures.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failures}
 
 
-def handle_message(body: str, message_id: str, deadline: float, *, delivery: int = 1) -> None:
+def handle_message(
+    body: str,
+    message_id: str,
+    deadline: float,
+    *,
+    delivery: int = 1,
+    age_seconds: float = math.inf,
+) -> None:
     """Package what one message asks for, or put it aside with the reason.
 
     Args:
@@ -81,8 +109,10 @@ def handle_message(body: str, message_id: str, deadline: float, *, delivery: int
         deadline: When to give up, in seconds of the monotonic clock.
         delivery: Which delivery of the message this is, from 1. After the first, the job may be
             running already.
+        age_seconds: How long ago it was sent.
 
     Raises:
+        Unsettled: It is too early.
         PackagerError: SQS is to deliver the message again.
     """
     started = time.monotonic()
@@ -94,9 +124,12 @@ def handle_message(body: str, message_id: str, deadline: float, *, delivery: int
         request = read_request(body, message_id)
         if request is None:
             return
+        check_settled(request, age_seconds)
         check_attempts(delivery)
         message = JobMessage(body, message_id, request, time.time())
         outcome = asyncio.run(package_or_hand_over(deadline, message, redelivered=delivery > 1))
+    except Unsettled:
+        raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
         failure = as_failure(error)
     attempt = Attempt(
@@ -113,13 +146,29 @@ def handle_message(body: str, message_id: str, deadline: float, *, delivery: int
         report_success(attempt, outcome, settings)
 
 
-def read_request(body: str, message_id: str) -> PackageRequest | None:
-    """Read a message, and look up what an event leaves open; None if there is nothing to do."""
-    wanted = parse_message(body, default_registry=load_settings().default_registry)
-    if isinstance(wanted, Ignored):
-        logger.info("message ignored", extra={"message_id": message_id, "why": wanted.why})
-        return None
-    return request_for_run(wanted) if isinstance(wanted, OmicsRun) else wanted
+def check_settled(request: PackageRequest, age_seconds: float) -> None:
+    """Let a request through whose folder has had its time.
+
+    Args:
+        request: The request.
+        age_seconds: How long ago its message was sent.
+
+    Raises:
+        Unsettled: It is too early.
+    """
+    if age_seconds < request.settle_seconds:
+        raise Unsettled(math.ceil(request.settle_seconds - age_seconds))
+
+
+def put_off(message: Mapping[str, Any], seconds: int) -> None:
+    """Hide a message until its folder has settled; if that fails, it comes back even later."""
+    try:
+        aws.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
+    except AwsError as error:
+        logger.warning("message not put off", extra={"reason": error.reason})
+    else:
+        extra = {"message_id": message["messageId"], "seconds": seconds}
+        logger.info("message put off", extra=extra)
 
 
 def check_attempts(delivery: int) -> None:
@@ -139,15 +188,17 @@ def check_attempts(delivery: int) -> None:
         )
 
 
-def request_for_run(run: OmicsRun) -> PackageRequest:
-    """Ask HealthOmics where a run's folder is, and for the package of that."""
-    region = run.arn.split(":")[3]
-    output_uri = aws.get_run_output_uri(run.run_id, region=region)
-    return request_for_folder(
-        omics_folder(output_uri, run.run_id),
-        run.trigger,
-        default_registry=load_settings().default_registry,
-    )
+def read_request(body: str, message_id: str) -> PackageRequest | None:
+    """Read a message, and look up what an event leaves open; None if there is nothing to do."""
+    settings = load_settings()
+    registry = settings.default_registry
+    wanted = parse_message(body, default_registry=registry, sources=settings.sources)
+    if isinstance(wanted, OmicsRun):
+        wanted = request_for_run(wanted, default_registry=registry)
+    if isinstance(wanted, Ignored):
+        logger.info("message ignored", extra={"message_id": message_id, "why": wanted.why})
+        return None
+    return wanted
 
 
 async def package_or_hand_over(
@@ -214,5 +265,11 @@ def as_failure(error: Exception) -> PackagerError:
     return crashed
 
 
-def _count_deliveries(message: dict[str, Any]) -> int:
+def _age_seconds(message: Mapping[str, Any]) -> float:
+    sent = message.get("attributes", {}).get("SentTimestamp")
+    # The clock of SQS may be ahead of ours.
+    return max(0, time.time() - int(sent) / 1000) if sent else math.inf
+
+
+def _count_deliveries(message: Mapping[str, Any]) -> int:
     return int(message.get("attributes", {}).get("ApproximateReceiveCount", 1))

@@ -1,6 +1,7 @@
 """Messages of a queue: packaged, put aside with a reason, or left for another delivery."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from quilt_packager_runtime.handlers import packager
 from quilt_packager_runtime.messages import MAX_BODY_BYTES
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Metric, Settings
+from quilt_packager_runtime.source_options import SourceOptions
 
 from tests.boto_stub import Service
 from tests.job_log import JobLog
@@ -62,13 +64,22 @@ class Engine:
             self.raw.put(f"runs/{run}/a.txt", run, stored=["SHA256"])
         return [message(run) for run in runs]
 
-    def deliver(self, *bodies: str, remaining_seconds: float = 900, delivery: int = 1) -> list[int]:
+    def deliver(
+        self,
+        *bodies: str,
+        remaining_seconds: float = 900,
+        age_seconds: float = 0,
+        delivery: int = 1,
+    ) -> list[int]:
         """Invoke the function, and return which messages it wants delivered again."""
+        sent = str(round((time.time() - age_seconds) * 1000))
         records = [
             {
                 "messageId": str(number),
                 "body": body,
-                "attributes": {"ApproximateReceiveCount": str(delivery)},
+                "receiptHandle": f"receipt-{number}",
+                "attributes": {"SentTimestamp": sent, "ApproximateReceiveCount": str(delivery)},
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:jobs",
             }
             for number, body in enumerate(bodies)
         ]
@@ -89,6 +100,14 @@ class Engine:
             )
             for asked in self.sqs.asked
         ]
+
+    def metadata(self, run: str) -> Any:
+        """The metadata of the newest revision of a run's package."""
+        latest = self.raw.get(LATEST.format(run))
+        assert latest
+        manifest = self.raw.get(f".quilt/packages/{latest.data.decode()}")
+        assert manifest
+        return json.loads(manifest.data.splitlines()[0])["user_meta"]
 
     def expect_events(self, count: int = 1) -> None:
         for _ in range(count):
@@ -380,17 +399,46 @@ class TestIgnored:
 
 
 class TestOmicsRun:
-    def test_with_an_output_is_packaged_unasked(self, engine: Engine) -> None:
+    OUTPUT = "s3://raw/runs/123"
+
+    def test_is_described_by_the_event_and_by_what_healthomics_knows(self, engine: Engine) -> None:
         engine.upload("123")
-        assert engine.deliver(omics_event(runOutputUri="s3://raw/runs/123")) == []
-        assert engine.packages() == ["123"]
-        assert engine.omics.asked == []
+        engine.omics.script.add_response("get_run", {"tags": {"project": "x"}}, {"id": "123"})
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT, runName="NA12878")) == []
+        assert engine.metadata("123") == {
+            "name": "NA12878",
+            "run_id": "123",
+            "run_status": "COMPLETED",
+            "output_uri": "s3://raw/runs/123/",
+            "tags": ["project=x"],
+        }
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+    def test_is_described_by_its_event_alone_if_more_is_not_told(
+        self, engine: Engine, code: str
+    ) -> None:
+        engine.upload("123")
+        engine.omics.fail("get_run", code)
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT)) == []
+        assert engine.metadata("123") == {
+            "run_id": "123",
+            "run_status": "COMPLETED",
+            "output_uri": "s3://raw/runs/123/",
+        }
 
     def test_without_its_output_is_asked_for(self, engine: Engine) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
         assert engine.deliver(omics_event()) == []
         assert engine.packages() == ["123"]
+
+    def test_without_any_output_is_rejected(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.omics.script.add_response("get_run", {"id": "123"}, {"id": "123"})
+        assert engine.deliver(omics_event()) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "NoRunOutput"
+        assert "no outputUri" in reason
 
     def test_that_we_may_not_ask_for_is_rejected(self, engine: Engine) -> None:
         engine.expect_dead_letters()
@@ -406,6 +454,84 @@ class TestOmicsRun:
         engine.omics.fail("get_run", "ThrottlingException")
         assert engine.deliver(omics_event()) == [0]
         assert engine.log.read_line()["code"] == "AwsError"
+
+
+CRATE = json.dumps({"@graph": [{"@id": "./", "name": "Run 42"}]})
+
+
+def crate_event(run: str) -> str:
+    return json.dumps(
+        {
+            "id": "e2",
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {
+                "bucket": {"name": "raw"},
+                "object": {"key": f"runs/{run}/ro-crate-metadata.json"},
+            },
+        }
+    )
+
+
+class TestCrate:
+    CRATES = SourceOptions(kind="workflow_run_crate")
+
+    def upload(self, engine: Engine, crate: str = CRATE) -> None:
+        engine.upload("42")
+        engine.raw.put("runs/42/ro-crate-metadata.json", crate, stored=["SHA256"])
+
+    def test_describes_its_folder(self, engine: Engine) -> None:
+        self.upload(engine)
+        assert engine.deliver(crate_event("42")) == []
+        assert engine.metadata("42") == {"name": "Run 42"}
+
+    def test_that_is_broken_is_packaged_all_the_same_and_the_log_says_so(
+        self, engine: Engine
+    ) -> None:
+        self.upload(engine, "{")
+        assert engine.deliver(crate_event("42")) == []
+        assert engine.metadata("42") is None
+        assert "ro-crate-metadata.json" in engine.log.read_line()["remark"]
+
+    def test_delivered_twice_is_one_revision(self, engine: Engine) -> None:
+        self.upload(engine)
+        engine.deliver(crate_event("42"), crate_event("42"))
+        pointers = engine.raw.keys(".quilt/named_packages/runs/42/")
+        assert len(pointers) == 2  # latest, and one revision
+
+
+class TestSettling:
+    """An event whose folder is still being written to."""
+
+    @pytest.fixture
+    def settings(self) -> Settings:
+        waiting = SourceOptions(kind="workflow_run_crate", settle_seconds=60)
+        return Settings(dead_letter_queue_url=DEAD_LETTERS, sources=(waiting,))
+
+    def test_is_hidden_for_the_rest_of_its_time(self, engine: Engine) -> None:
+        engine.upload("42")
+        engine.sqs.script.add_response("change_message_visibility", {})
+        assert engine.deliver(crate_event("42"), age_seconds=20.5) == [0]
+        (asked,) = engine.sqs.asked
+        assert asked["QueueUrl"].endswith("/123456789012/jobs")
+        assert asked["ReceiptHandle"] == "receipt-0"
+        assert 38 <= asked["VisibilityTimeout"] <= 41
+        assert engine.packages() == []
+
+    def test_is_packaged_when_its_time_has_come(self, engine: Engine) -> None:
+        engine.upload("42")
+        assert engine.deliver(crate_event("42"), age_seconds=61) == []
+        assert engine.packages() == ["42"]
+
+    def test_that_cannot_be_hidden_comes_back_all_the_same(self, engine: Engine) -> None:
+        engine.upload("42")
+        engine.sqs.fail("change_message_visibility", "AccessDenied")
+        assert engine.deliver(crate_event("42")) == [0]
+        assert engine.packages() == []
+
+    def test_is_no_matter_of_plain_messages(self, engine: Engine) -> None:
+        assert engine.deliver(*engine.upload("42")) == []
+        assert engine.packages() == ["42"]
 
 
 class TestLogLine:
@@ -434,6 +560,7 @@ class TestLogLine:
 
     def test_of_an_event_tells_which(self, engine: Engine) -> None:
         engine.upload("123")
+        engine.omics.script.add_response("get_run", {}, {"id": "123"})
         engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
         line = engine.log.read_line()
         assert (line["trigger"], line["event_id"]) == ("health_omics", "e1")

@@ -1,0 +1,47 @@
+"""The options of event sources: what is refused, and which of them an event is treated by."""
+
+from typing import Any
+
+import pytest
+from quilt_packager_runtime.source_options import SourceOptions, check_sources, find_options
+
+
+def crates(*only: str, **options: Any) -> SourceOptions:
+    return SourceOptions(kind="workflow_run_crate", only=only, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"package_name": "{workflow_id}/{run_id}"}, "workflow_id"),
+        ({"exclude": ("/work",)}, "exclude: a glob"),
+        ({"include_prefixes": ("",)}, "include_prefixes: a glob"),
+        ({"ignore_prefixes": ("a/",)}, "ignore_prefixes: a glob"),
+        ({"settle_seconds": 901}, "settle_seconds is 901; 0 to 900"),
+        ({"settle_seconds": -1}, "settle_seconds is -1; 0 to 900"),
+    ],
+)
+def test_options_that_cannot_be_applied_are_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        crates(**options)
+
+
+def test_an_event_without_a_source_has_the_defaults() -> None:
+    other = SourceOptions(kind="health_omics", metadata=False)
+    assert find_options([other], "workflow_run_crate", "raw") == crates()
+
+
+def test_an_event_has_the_options_of_its_bucket() -> None:
+    raw, rest = crates("raw", exclude=("a",)), crates("b", "c", exclude=("b",))
+    assert find_options([raw, rest], "workflow_run_crate", "c") is rest
+
+
+@pytest.mark.parametrize("only", [(), ("raw",), ("x", "raw")])
+def test_sources_that_disagree_on_an_event_are_refused(only: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="same workflow_run_crate events"):
+        check_sources([crates("raw"), crates(*only, metadata=False)])
+
+
+def test_sources_that_agree_or_never_meet_are_let_be() -> None:
+    check_sources([crates("raw"), crates("raw", "b"), crates("c", metadata=False)])
+    check_sources([crates(), SourceOptions(kind="health_omics", metadata=False)])
