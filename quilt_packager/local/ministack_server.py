@@ -1,34 +1,41 @@
 """MiniStack, and what this project needs of AWS beyond it. Run as a module in MiniStack's stead.
 
 It has no HealthOmics: its PutEvents takes that one's events, which AWS takes from nobody. It gives
-the whole of an object's version for any range of it: here it gives the range.
+the whole of an object's version for any range of it: here it gives the range. It names every
+error of a function alike: here by its class, as state machines expect it to decide by.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from ministack import app
-from ministack.services import eventbridge, s3
+from ministack.services import eventbridge, lambda_svc, s3
 
 # ruff: noqa: SLF001 - there is no other way into MiniStack
 
 OMICS_SOURCE = "aws.omics"
+CLASS = re.compile(r"[A-Za-z_][\w.]*")
 
 Answer = tuple[int, dict[str, str], bytes]
 
 _put_events = eventbridge._put_events
 _get_object = s3._get_object
+_execute_function = lambda_svc._execute_function_warm
 
 
-def put_events(data: Mapping[str, Any]) -> Answer:
+def put_events(data: Mapping[str, Any], *, allow_aws_source: bool = False) -> Answer:
     """Put events on their buses, those of HealthOmics included.
 
     Args:
         data: The request of PutEvents.
+        allow_aws_source: Take the events of any service: it is one of MiniStack's that puts them.
     """
     sources = {entry.get("Source") for entry in data.get("Entries", [])}
-    answer: Answer = _put_events(data, allow_aws_source=sources == {OMICS_SOURCE})
+    answer: Answer = _put_events(
+        data, allow_aws_source=allow_aws_source or sources == {OMICS_SOURCE}
+    )
     return answer
 
 
@@ -68,6 +75,27 @@ def get_object(
     )
 
 
+def execute_function(func: Mapping[str, Any], event: object, request_id: str) -> dict[str, Any]:
+    """Run a function, and name its error by the class.
+
+    Args:
+        func: The function.
+        event: What it is given.
+        request_id: The invocation's id.
+    """
+    result: dict[str, Any] = _execute_function(func, event, request_id)
+    error = result.get("body")
+    if result.get("error") and isinstance(error, dict):
+        # Of a traceback the last such line is `module.Class: message`.
+        message = str(error.get("errorMessage")).partition("\n")[0]
+        for line in reversed(str(result.get("log")).splitlines()):
+            name, separator, text = line.partition(": ")
+            if separator and text == message and CLASS.fullmatch(name):
+                error["errorType"] = name.rpartition(".")[2]
+                break
+    return result
+
+
 def _is_of_whole(header: str) -> bool:
     return header.lower().startswith(("x-amz-checksum-", "content-length"))
 
@@ -75,4 +103,5 @@ def _is_of_whole(header: str) -> bool:
 if __name__ == "__main__":
     eventbridge._put_events = put_events
     s3._get_object = get_object
+    lambda_svc._execute_function_warm = execute_function
     app.main()

@@ -1,9 +1,10 @@
-"""A job that is too large for one invocation, under the state machine of a deployed engine.
+"""Jobs that are too large for one invocation, under the state machine of a deployed engine.
 
 One worker is killed in the middle. The revision is the very one that a single invocation makes.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.objects import S3Uri
@@ -27,16 +29,24 @@ from quilt_packager.local.engine import BUCKET, DeployedEngine
 from quilt_packager.local.ministack import MiniStack
 from tests.running import group_members
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("large jobs"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("large jobs"),
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc"),
+]
 
-OBJECTS = 3000
+OBJECTS = 2000
+MAX_INLINE_OBJECTS = 100
 SHARD_OBJECTS = 250
-FOLDER = "plates/42/"
+SHARD_MEBIBYTES = 8
+MEBIBYTE = 1024 * 1024
+WAIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]:
-    """An engine with limits so small that the folder is a large job."""
+    """An engine with limits so small that a few thousand objects are a large job."""
     directory = tmp_path_factory.mktemp("aws")
     with MiniStack(directory) as aws, aws.as_only_aws():
         cdk = Cdk(aws, directory, os.environ)
@@ -47,89 +57,108 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
             cdk,
             on_line=lambda _line: None,
             flags={
-                "quilt:max_inline_objects": "100",
+                "quilt:max_inline_objects": str(MAX_INLINE_OBJECTS),
                 "quilt:max_shard_objects": str(SHARD_OBJECTS),
+                "quilt:max_shard_size": str(SHARD_MEBIBYTES),
                 "quilt:checksum_concurrency": "3",
             },
         )
         yield deployed
 
 
-async def fill(folder: str) -> None:
+async def fill(folder: str, objects: int) -> None:
+    """Upload small objects, with checksums that S3 stores."""
     s3 = S3.from_environment(os.environ)
 
     async def put(number: int) -> None:
         key = f"{folder}well-{number:04}/scan-{number % 7}.csv"
         await s3.put_object(S3Uri(BUCKET, key), f"{number},{number * number}\n".encode())
 
-    await for_each(range(OBJECTS), put, at_once=32)
+    await for_each(range(objects), put, at_once=32)
 
 
-async def package_inline(request: PackageRequest) -> Outcome:
-    return await package(request, settings=Settings(), s3=S3.from_environment(os.environ))
+def put_without_checksum(key: str, body: bytes, **options: Any) -> None:
+    config = Config(request_checksum_calculation="when_required")
+    boto3.client("s3", config=config).put_object(Bucket=BUCKET, Key=key, Body=body, **options)
 
 
-def scratch_bucket() -> str:
-    (name,) = [
-        bucket["Name"]
-        for bucket in boto3.client("s3").list_buckets()["Buckets"]
-        if "scratch" in bucket["Name"]
+def package_inline(message: dict[str, str]) -> Outcome:
+    request = parse_message(json.dumps(message))
+    assert isinstance(request, PackageRequest)
+
+    async def run() -> Outcome:
+        return await package(request, settings=Settings(), s3=S3.from_environment(os.environ))
+
+    return asyncio.run(run())
+
+
+def count_results() -> int:
+    s3 = boto3.client("s3")
+    (scratch,) = [
+        bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if "scratch" in bucket["Name"]
     ]
-    return name
+    found = s3.list_objects_v2(Bucket=scratch, Prefix="jobs/").get("Contents", [])
+    return sum("/results/" in each["Key"] for each in found)
 
 
-def results() -> int:
-    listed = boto3.client("s3").list_objects_v2(Bucket=scratch_bucket(), Prefix="jobs/")
-    return sum("/results/" in found["Key"] for found in listed.get("Contents", []))
-
-
-def workers(engine: DeployedEngine) -> list[int]:
-    """The processes that run the checksum function."""
-    return [
+def kill_a_worker(engine: DeployedEngine) -> None:
+    """Kill one of the processes that run the checksum function."""
+    worker = next(
         member
         for member in group_members(engine.aws.process_id)
         if b"ChecksumFunction" in Path(f"/proc/{member}/environ").read_bytes()
+    )
+    os.kill(worker, signal.SIGKILL)
+
+
+def wait_for_results(count: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while count_results() < count:
+        assert time.monotonic() < deadline, "no worker has found anything"
+        time.sleep(0.05)
+
+
+def worker_errors() -> list[str]:
+    """What the attempts of all workers of the only execution failed with."""
+    states = boto3.client("stepfunctions")
+    (machine,) = states.list_state_machines()["stateMachines"]
+    (job,) = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    (run,) = states.list_map_runs(executionArn=job["executionArn"])["mapRuns"]
+    return [
+        event["taskFailedEventDetails"]["cause"]
+        for item in states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        for event in states.get_execution_history(executionArn=item["executionArn"])["events"]
+        if event["type"] == "TaskFailed"
     ]
 
 
-def kill_a_worker_in_the_middle(engine: DeployedEngine) -> int:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if results() >= 2:
-            os.kill(worker := workers(engine)[0], signal.SIGKILL)
-            return worker
-        time.sleep(0.05)
-    raise TimeoutError("no worker has found anything")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_large_job_is_the_same_revision_as_inline_though_a_worker_dies(
     engine: DeployedEngine,
 ) -> None:
-    asyncio.run(fill(FOLDER))
-    message = {"source_prefix": f"s3://{BUCKET}/{FOLDER}"}
+    asyncio.run(fill("plates/42/", OBJECTS))
+    body = b"".join(bytes([number]) * MEBIBYTE for number in range(18))
+    put_without_checksum("plates/42/shared by workers.tiff", body)
+    message = {"source_prefix": f"s3://{BUCKET}/plates/42/"}
     engine.send_message(message)
-    kill_a_worker_in_the_middle(engine)
-    assert results() < OBJECTS // SHARD_OBJECTS
+    wait_for_results(2)
+    kill_a_worker(engine)
     (outcome,) = engine.wait_for_outcomes(["plates/42"], Result.CREATED)
 
     boto3.client("s3").create_bucket(Bucket="inline")
-    request: Any = parse_message(f'{{"source_prefix": "s3://{BUCKET}/{FOLDER}", "registry": "inline"}}')
-    inline = asyncio.run(package_inline(request))
+    inline = package_inline({**message, "registry": "inline"})
+    (error,) = worker_errors()
+    assert "died" in error
     assert outcome.top_hash == inline.top_hash
-    assert outcome.objects == OBJECTS
-    assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed)
-    sfn = boto3.client("stepfunctions")
-    (machine,) = sfn.list_state_machines()["stateMachines"]
-    for e in sfn.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
-        print(e)
-        for h in sfn.get_execution_history(executionArn=e["executionArn"])["events"]:
-            print(h)
-        for m in sfn.list_map_runs(executionArn=e["executionArn"])["mapRuns"]:
-            print(sfn.describe_map_run(mapRunArn=m["mapRunArn"]))
-            for c in sfn.list_executions(mapRunArn=m["mapRunArn"])["executions"]:
-                hs = sfn.get_execution_history(executionArn=c["executionArn"])["events"]
-                print(c["status"], [h["type"] for h in hs], [h for h in hs if "ail" in h["type"]])
-    print(engine.aws.log()[-3000:])
-    for line in engine._log_lines(): print(line)
-    raise SystemError
+    assert outcome.objects == OBJECTS + 1
+    assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 1)
+
+
+def test_large_job_that_is_rejected_is_put_aside_with_its_reason(engine: DeployedEngine) -> None:
+    asyncio.run(fill("plates/43/", MAX_INLINE_OBJECTS))
+    put_without_checksum("plates/43/cold.tiff", b"cold", StorageClass="GLACIER")
+    message = {"source_prefix": f"s3://{BUCKET}/plates/43/"}
+    engine.send_message(message)
+    letter = engine.wait_for_dead_letter()
+    assert json.loads(letter.body) == message
+    assert letter.code == "ArchivedObjects"
+    assert '"plates/43/cold.tiff"' in letter.reason
