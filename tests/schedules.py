@@ -1,13 +1,15 @@
 """Every schedule of several jobs on one S3: the real code, stopped before each of its requests.
 
 Which job goes on, crashes or loses a reply, and when the source changes, is for the explorer to
-choose. It visits each state that can be told apart once, so that all interleavings of two jobs are
-some thousands of steps. Requests reach the stub without a socket.
+choose. It visits each state that can be told apart once. A job is a function of what it remembers,
+so what it does next is run once for each memory, and looked up whenever that comes again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from hashlib import sha256
+from typing import NamedTuple, Self
 
 import msgspec
 from quilt_packager_runtime.s3 import S3
@@ -25,6 +27,8 @@ CONDITIONS = frozenset({"if-match", "if-none-match"})
 Story = Callable[[S3, Callable[[], None]], Awaitable[object]]
 """What a job does with its S3. It calls the second argument when all that it remembers is the last
 answer, and how often it came to that point."""
+
+Memory = tuple[bytes, ...]
 
 
 class Scenario(msgspec.Struct, frozen=True):
@@ -48,277 +52,325 @@ class Scenario(msgspec.Struct, frozen=True):
     serial: bool = False
 
 
-class Job(S3Transport):
-    """A delivery of a message: its story's S3, which stops before each request.
+class Action(msgspec.Struct, frozen=True):
+    """Something that happens.
 
     Attributes:
-        waiting: The request that it stops before, and its body; None at the story's end.
-        history: All that it remembers. The story is a function of this.
+        kind: `go`, `crash` or `lose reply` of a job; `change` of the source; `tick` of the clock.
+        index: Which job, change or second.
+    """
+
+    kind: str
+    index: int
+
+
+class Asked(NamedTuple):
+    """A request that a job stops before, and its body."""
+
+    request: protocol.Request
+    body: bytes
+
+
+class Moment(NamedTuple):
+    """A job between two requests.
+
+    Attributes:
+        memory: What it remembers.
+        asked: The request that it stops before; None at its end.
+        answers: Some answers that lead here.
+    """
+
+    memory: Memory
+    asked: Asked | None
+    answers: tuple[Response, ...]
+
+
+class State(msgspec.Struct, frozen=True):
+    """S3, the source and the jobs, at one point of one schedule.
+
+    Attributes:
+        source: The keys that the source holds.
+        registry: What the registry holds, by key.
+        jobs: Those that are at work, by index.
+        acknowledged: The jobs that are done.
+        changed: How many changes of the source there were.
+        ticked: How many seconds went by.
+        crashed: How many jobs crashed.
+        lost: How many replies were lost.
+    """
+
+    source: frozenset[str]
+    registry: Mapping[str, bytes]
+    jobs: Mapping[int, Moment] = {}
+    acknowledged: frozenset[int] = frozenset()
+    changed: int = 0
+    ticked: int = 0
+    crashed: int = 0
+    lost: int = 0
+
+    def key(self) -> tuple[object, ...]:
+        """What can be told apart."""
+        return (
+            frozenset(self.registry.items()),
+            frozenset((index, moment.memory) for index, moment in self.jobs.items()),
+            self.acknowledged,
+            (self.changed, self.ticked, self.crashed, self.lost),
+        )
+
+    def apply(self, asked: Asked) -> tuple[Self, Response]:
+        """Let S3 answer a request."""
+        service = Service()
+        service.store.clock = lambda: START_SECONDS + self.ticked
+        raw = service.store.create_bucket(SOURCE, versioning=Versioning.OFF)
+        for key in self.source:
+            raw.put(key, last_modified=0)
+        registry = service.store.create_bucket(REGISTRY, versioning=Versioning.OFF)
+        for key, data in self.registry.items():
+            registry.put(key, data, last_modified=0)
+        answer = service.apply(*asked)
+        answer.headers["Date"] = protocol.http_date(int(service.store.clock()))
+        return self._with(registry=_contents(registry)), _to_response(answer)
+
+    def tick(self) -> Self:
+        return self._with(ticked=self.ticked + 1)
+
+    def change(self, source: frozenset[str]) -> Self:
+        return self._with(source=source, changed=self.changed + 1)
+
+    def crash(self, index: int) -> Self:
+        return self._without_job(index)._with(crashed=self.crashed + 1)
+
+    def lose_reply(self, index: int) -> Self:
+        asked = self.jobs[index].asked
+        assert asked
+        after, _ = self.apply(asked)
+        return after._with(lost=self.lost + 1)
+
+    def acknowledge(self, index: int) -> Self:
+        return self._without_job(index)._with(acknowledged=self.acknowledged | {index})
+
+    def move(self, index: int, moment: Moment) -> Self:
+        return self._with(jobs={**self.jobs, index: moment})
+
+    def _without_job(self, index: int) -> Self:
+        return self._with(jobs={each: job for each, job in self.jobs.items() if each != index})
+
+    def _with(self, **changes: object) -> Self:
+        return msgspec.structs.replace(self, **changes)
+
+
+class Jobs:
+    """What jobs of one story do.
+
+    Args:
+        story: The story.
     """
 
     def __init__(self, story: Story) -> None:
-        self.waiting: tuple[protocol.Request, bytes] | None = None
-        self.history: tuple[bytes, ...] = ()
+        self._story = story
+        self._known: dict[tuple[Memory, bytes], Moment] = {}
+
+    async def go(self, state: State, index: int) -> State:
+        """Let a job send its next request, or be acknowledged at its end."""
+        moment = state.jobs.get(index) or await self._begin()
+        if moment.asked is None:
+            return state.acknowledge(index)
+        state, response = state.apply(moment.asked)
+        moment = await self._go_on(moment, response)
+        while moment.asked and _reads_what_stays(moment.asked):
+            _, response = state.apply(moment.asked)
+            moment = await self._go_on(moment, response)
+        return state.move(index, moment)
+
+    async def run_another(self, state: State) -> State:
+        """Deliver one more message, and let nothing disturb its job."""
+        index = max(state.acknowledged, default=-1) + 1
+        while index not in state.acknowledged:
+            state = await self.go(state, index)
+        return state
+
+    async def _begin(self) -> Moment:
+        return await self._look_up(((), b""), ())
+
+    async def _go_on(self, moment: Moment, response: Response) -> Moment:
+        digest = sha256(repr(response).encode()).digest()
+        return await self._look_up((moment.memory, digest), (*moment.answers, response))
+
+    async def _look_up(self, key: tuple[Memory, bytes], answers: tuple[Response, ...]) -> Moment:
+        if key not in self._known:
+            self._known[key] = await _Run(self._story).answer(answers)
+        return self._known[key]
+
+
+class _Run(S3Transport):
+    """One run of a story, answered from a script as far as that goes."""
+
+    def __init__(self, story: Story) -> None:
+        self._asked: deque[tuple[Asked, asyncio.Future[Response]]] = deque()
+        self._memory: Memory = ()
         self._beginnings = 0
         self._stopped = asyncio.Event()
-        self._answer: asyncio.Future[protocol.Response]
-        self._task = asyncio.create_task(self._run(story))
+        self._task = asyncio.create_task(self._tell(story))
 
-    async def stop(self) -> None:
-        """Wait until it stops before a request, or at its end."""
-        await self._stopped.wait()
-        self._stopped.clear()
-        if self._task.done():
-            self._task.result()
+    async def answer(self, answers: tuple[Response, ...]) -> Moment:
+        """Answer its first requests, and say where it stops then."""
+        try:
+            await self._stop()
+            for response in answers:
+                asked, answer = self._asked.popleft()
+                self._memory += (sha256(repr((asked.request, response)).encode()).digest(),)
+                answer.set_result(response)
+                await self._stop()
+            return Moment(self._memory, self._asked[0][0] if self._asked else None, answers)
+        finally:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
-    async def proceed(self, answer: protocol.Response) -> None:
-        """Answer the request that it stops before."""
-        self._answer.set_result(answer)
-        await self.stop()
-
-    async def kill(self) -> None:
-        """End it where it stands."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    def begin(self) -> None:
-        """Forget all but the last answer."""
-        self._beginnings += 1
-        self.history = (b"%d" % self._beginnings, *self.history[-1:])
+    async def send(self, request: Request) -> Response:
+        uri = request.uri
+        headers = {name.lower(): value for name, value in request.headers}
+        asked = protocol.Request(request.method, uri.bucket, uri.key, {**request.query}, headers)
+        asked.operation = name_operation(asked)
+        body = request.file.read_bytes() if request.file else request.body or b""
+        answer = asyncio.get_running_loop().create_future()
+        self._asked.append((Asked(asked, body), answer))
+        self._stopped.set()
+        response: Response = await answer
+        if response.status >= 300:
+            raise error_of(request, response)
+        return response
 
     def region_of(self, bucket: str) -> str:
         return "us-east-1"
 
-    async def send(self, request: Request) -> Response:
-        headers = {name.lower(): value for name, value in request.headers}
-        uri = request.uri
-        asked = protocol.Request(request.method, uri.bucket, uri.key, {**request.query}, headers)
-        asked.operation = name_operation(asked)
-        self.waiting = asked, request.file.read_bytes() if request.file else request.body or b""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._stopped.set()
-        answer = await self._answer
-        response = _to_response(answer)
-        self.history += (_digest(asked.operation, asked.key, response),)
-        if answer.status >= 300:
-            raise error_of(request, response)
-        return response
+    async def _stop(self) -> None:
+        """Wait until it waits for an answer, or has ended."""
+        if not self._asked:
+            await self._stopped.wait()
+        self._stopped.clear()
+        if self._task.done():
+            self._task.result()
 
-    async def _run(self, story: Story) -> object:
+    async def _tell(self, story: Story) -> object:
         try:
-            return await story(S3(self), self.begin)
+            return await story(S3(self), self._begin)
         finally:
-            self.waiting = None
             # Whoever waits for the stop looks at the result of the task, which ends right after.
             asyncio.get_running_loop().call_soon(self._stopped.set)
 
-
-class World:
-    """S3, the source and the jobs, at one point of one schedule.
-
-    Attributes:
-        registry: What the registry holds, by key.
-        source: The keys that the source holds.
-    """
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        story: Story,
-        *,
-        source: Iterable[str],
-        registry: Mapping[str, bytes],
-    ) -> None:
-        self._scenario = scenario
-        self._story = story
-        self._service = Service()
-        self._service.store.clock = self._clock
-        self._source = self._service.store.create_bucket(SOURCE, versioning=Versioning.OFF)
-        self._registry = self._service.store.create_bucket(REGISTRY, versioning=Versioning.OFF)
-        self._changed = self._ticked = self._crashed = self._lost = 0
-        self._jobs: list[Job | None] = [None for _ in scenario.messages]
-        self._acknowledged: set[int] = set()
-        for key in source:
-            self._source.put(key)
-        for key, data in registry.items():
-            self._registry.put(key, data)
-
-    @property
-    def registry(self) -> dict[str, bytes]:
-        return _contents(self._registry)
-
-    @property
-    def source(self) -> frozenset[str]:
-        return frozenset(self._source.keys())
-
-    def state(self) -> tuple[object, ...]:
-        """What can be told apart."""
-        return (
-            self._changed,
-            self._ticked,
-            self._crashed,
-            self._lost,
-            frozenset(self.registry.items()),
-            tuple(job and job.history for job in self._jobs),
-            frozenset(self._acknowledged),
-        )
-
-    def actions(self) -> list[tuple[str, int]]:
-        """What can happen next; nothing at rest."""
-        scenario = self._scenario
-        found = []
-        busy = next((index for index, job in enumerate(self._jobs) if job), None)
-        for index, job in enumerate(self._jobs):
-            is_sent = scenario.messages[index] <= self._changed
-            is_blocked = scenario.serial and busy not in (None, index)
-            if index in self._acknowledged or not is_sent or is_blocked:
-                continue
-            found.append(("go", index))
-            if job and self._crashed < scenario.crashes:
-                found.append(("crash", index))
-            if job and self._lost < scenario.lost_replies and _is_conditional(job.waiting):
-                found.append(("lose reply", index))
-        if self._changed < len(scenario.changes):
-            found.append(("change", self._changed))
-        if found and self._ticked < scenario.ticks:
-            found.append(("tick", self._ticked))
-        return found
-
-    async def do(self, action: tuple[str, int]) -> None:
-        """Let something happen."""
-        kind, index = action
-        if kind == "tick":
-            self._ticked += 1
-        elif kind == "change":
-            self._change(self._scenario.changes[index])
-        elif kind == "crash":
-            self._crashed += 1
-            await self._end(index)
-        elif kind == "lose reply":
-            self._lost += 1
-            self._apply(self._jobs[index])
-        else:
-            await self._go(index)
-
-    async def run_another(self) -> None:
-        """Deliver one more message, and let nothing disturb its job."""
-        self._jobs.append(None)
-        index = len(self._jobs) - 1
-        while index not in self._acknowledged:
-            await self._go(index)
-
-    async def close(self) -> None:
-        """End every job."""
-        for index in range(len(self._jobs)):
-            await self._end(index)
-
-    async def _go(self, index: int) -> None:
-        job = self._jobs[index]
-        if job is None:
-            job = self._jobs[index] = Job(self._story)
-            await job.stop()
-        if job.waiting:
-            await job.proceed(self._apply(job))
-            while _reads_what_stays(job.waiting):
-                await job.proceed(self._apply(job))
-        else:
-            self._acknowledged.add(index)
-            await self._end(index)
-
-    async def _end(self, index: int) -> None:
-        job, self._jobs[index] = self._jobs[index], None
-        if job:
-            await job.kill()
-
-    def _apply(self, job: Job | None) -> protocol.Response:
-        assert job
-        assert job.waiting
-        answer = self._service.apply(*job.waiting)
-        answer.headers["Date"] = protocol.http_date(int(self._clock()))
-        return answer
-
-    def _change(self, keys: frozenset[str]) -> None:
-        self._changed += 1
-        for key in self.source - keys:
-            self._source.delete(key)
-        for key in keys - self.source:
-            self._source.put(key)
-
-    def _clock(self) -> float:
-        return START_SECONDS + self._ticked
+    def _begin(self) -> None:
+        self._beginnings += 1
+        self._memory = (b"%d" % self._beginnings, *self._memory[-1:])
 
 
 async def explore(
-    start: Callable[[], World],
+    jobs: Jobs,
+    scenario: Scenario,
+    start: State,
     *,
     always: Callable[[Mapping[str, bytes], Mapping[str, bytes]], None],
-    at_rest: Callable[[World], Awaitable[None]],
+    at_rest: Callable[[State], Awaitable[None]],
 ) -> int:
-    """Visit every state that the actions of a world can lead to.
+    """Visit every state that a scenario can lead to.
 
     Args:
-        start: Makes the world anew.
+        jobs: What jobs do.
+        scenario: What happens around them.
+        start: How it begins.
         always: Checks the registry after each action, against what it held before.
-        at_rest: Checks a world in which nothing happens any more.
+        at_rest: Checks a state in which nothing happens any more.
 
     Returns:
         How many states there are.
     """
-    seen = set()
-    schedules: list[list[tuple[str, int]]] = [[]]
-    while schedules:
-        schedule = schedules.pop()
-        world = start()
+    came_from: dict[object, tuple[object, Action | None]] = {start.key(): (None, None)}
+    waiting = deque([start])
+    while waiting:
+        state = waiting.popleft()
+        actions = list(_actions(scenario, state))
+        action = None
         try:
-            for action in schedule:
-                await world.do(action)
-            while (state := world.state()) not in seen:
-                seen.add(state)
-                actions = world.actions()
-                if not actions:
-                    await at_rest(world)
-                    break
-                schedules += [[*schedule, action] for action in actions[1:]]
-                schedule.append(actions[0])
-                before = world.registry
-                await world.do(actions[0])
-                always(before, world.registry)
+            if not actions:
+                await at_rest(state)
+            for action in actions:
+                after = await _do(jobs, scenario, state, action)
+                always(state.registry, after.registry)
+                key = after.key()
+                if key not in came_from:
+                    came_from[key] = state.key(), action
+                    waiting.append(after)
         except BaseException as error:
-            error.add_note(f"schedule: {schedule}")
+            error.add_note(f"schedule: {[*_trace(came_from, state.key()), action]}")
             raise
-        finally:
-            await world.close()
-    return len(seen)
+    return len(came_from)
+
+
+def _actions(scenario: Scenario, state: State) -> Iterator[Action]:
+    """What can happen next; nothing at rest."""
+    is_at_rest = state.changed == len(scenario.changes)
+    for index, sent_at in enumerate(scenario.messages):
+        if index in state.acknowledged:
+            continue
+        is_at_rest = False
+        is_blocked = scenario.serial and not state.jobs.keys() <= {index}
+        if sent_at > state.changed or is_blocked:
+            continue
+        yield Action("go", index)
+        if index in state.jobs:
+            if state.crashed < scenario.crashes:
+                yield Action("crash", index)
+            asked = state.jobs[index].asked
+            if state.lost < scenario.lost_replies and asked and _is_conditional(asked):
+                yield Action("lose reply", index)
+    if state.changed < len(scenario.changes):
+        yield Action("change", state.changed)
+    if state.ticked < scenario.ticks and not is_at_rest:
+        yield Action("tick", state.ticked)
+
+
+async def _do(jobs: Jobs, scenario: Scenario, state: State, action: Action) -> State:
+    if action.kind == "tick":
+        return state.tick()
+    if action.kind == "change":
+        return state.change(scenario.changes[action.index])
+    if action.kind == "crash":
+        return state.crash(action.index)
+    if action.kind == "lose reply":
+        return state.lose_reply(action.index)
+    return await jobs.go(state, action.index)
+
+
+def _trace(
+    came_from: Mapping[object, tuple[object, Action | None]], key: object
+) -> list[Action | None]:
+    """What led to a state."""
+    actions: list[Action | None] = []
+    while (step := came_from[key])[1]:
+        key, action = step
+        actions.append(action)
+    return actions[::-1]
+
+
+def _reads_what_stays(asked: Asked) -> bool:
+    """Whether a request's answer is the same whenever it is sent, so that it is no event.
+
+    Of all objects, only `latest` is ever rewritten.
+    """
+    request = asked.request
+    return request.operation == "GetObject" and not request.key.endswith("/latest")
+
+
+def _is_conditional(asked: Asked) -> bool:
+    return not CONDITIONS.isdisjoint(asked.request.headers)
 
 
 def _contents(bucket: Bucket) -> dict[str, bytes]:
     return {key: version.data for key in bucket.iterate() if (version := bucket.get(key))}
 
 
-def _reads_what_stays(waiting: tuple[protocol.Request, bytes] | None) -> bool:
-    """Whether a request's answer is the same whenever it is sent, so that it is no event.
-
-    Of all objects, only `latest` is ever rewritten.
-    """
-    return (
-        waiting is not None
-        and waiting[0].operation == "GetObject"
-        and not waiting[0].key.endswith("/latest")
-    )
-
-
-def _is_conditional(waiting: tuple[protocol.Request, bytes] | None) -> bool:
-    return waiting is not None and not CONDITIONS.isdisjoint(waiting[0].headers)
-
-
 def _to_response(answer: protocol.Response) -> Response:
     body = answer.body
     if not isinstance(body, bytes):
         body = body.read(*(answer.body_range or (0, body.size_bytes)))
-    return Response(
-        answer.status, {name.lower(): value for name, value in answer.headers.items()}, body
-    )
-
-
-def _digest(operation: str, key: str, response: Response) -> bytes:
-    return sha256(repr((operation, key, response)).encode()).digest()
+    names = {name.lower(): value for name, value in answer.headers.items()}
+    return Response(answer.status, names, body)

@@ -1,6 +1,7 @@
 """What holds in every schedule of jobs that publish one package; docs/adr/0020 tells why."""
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,9 @@ from quilt_packager_runtime.registry import LATEST, MANIFESTS, NAMED_PACKAGES
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
-from tests.schedules import REGISTRY, SOURCE, Scenario, World, explore
+from tests.schedules import REGISTRY, SOURCE, Jobs, Scenario, State, explore
+
+AtRest = Callable[[State], Awaitable[None]]
 
 FOLDER = "runs/42/"
 POINTERS = f"{NAMED_PACKAGES}runs/42/"
@@ -26,12 +29,11 @@ A, B, C = holding("a"), holding("b"), holding("c", "d")
 MANY = 500
 """Fewer states than this, and the schedules would not be what they are thought to be."""
 
-TOP_HASHES: dict[frozenset[str], bytes] = {}
-
 OVERLAPPING = {
     "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=1, lost_replies=1),
-    "A to B to C": Scenario(changes=(B, C), messages=(1, 2), lost_replies=1),
-    "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1),
+    "A to B to C": Scenario(changes=(B, C), messages=(1, 2), crashes=1, lost_replies=1),
+    "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1, ticks=1),
+    "three jobs": Scenario(changes=(B, A), messages=(1, 1, 2)),
 }
 SERIAL = {
     "one message twice": Scenario(
@@ -61,16 +63,16 @@ async def job(s3: S3, begin_pass: Callable[[], None]) -> object:
     return await package(request, settings=Settings(), s3=s3, on_progress=on_progress)
 
 
+JOBS = Jobs(job)
+
+
 async def publish_alone(source: frozenset[str], registry: Mapping[str, bytes]) -> dict[str, bytes]:
-    world = World(Scenario(changes=(), messages=()), job, source=source, registry=registry)
-    await world.run_another()
-    return world.registry
+    state = await JOBS.run_another(State(source=source, registry=registry))
+    return dict(state.registry)
 
 
 async def top_hash_of(source: frozenset[str]) -> bytes:
-    if source not in TOP_HASHES:
-        TOP_HASHES[source] = (await publish_alone(source, {}))[NEWEST]
-    return TOP_HASHES[source]
+    return (await publish_alone(source, {}))[NEWEST]
 
 
 def pointers_of(registry: Mapping[str, bytes]) -> list[bytes]:
@@ -94,54 +96,53 @@ def check_always(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Non
         assert after[NEWEST] in pointers_of(after), "latest has no pointer"
 
 
-async def check_settled(world: World) -> None:
-    pointers = pointers_of(world.registry)
-    assert world.registry[NEWEST] == await top_hash_of(world.source), "latest is not the source"
-    assert pointers[-1] == world.registry[NEWEST], "the newest pointer is not latest"
+async def check_settled(state: State) -> None:
+    pointers = pointers_of(state.registry)
+    assert state.registry[NEWEST] == await top_hash_of(state.source), "latest is not the source"
+    assert pointers[-1] == state.registry[NEWEST], "the newest pointer is not latest"
 
 
-async def check_settled_without_repeats(world: World) -> None:
-    await check_settled(world)
-    for older, newer in pairwise(pointers_of(world.registry)):
+async def check_settled_without_repeats(state: State) -> None:
+    await check_settled(state)
+    for older, newer in pairwise(pointers_of(state.registry)):
         assert older != newer, "two pointers in a row announce one revision"
 
 
-async def check_next_job_settles(world: World) -> None:
+async def check_next_job_settles(state: State) -> None:
     """What an older listing published last is put right by whichever job comes next."""
-    await world.run_another()
-    check_always({}, world.registry)
-    await check_settled(world)
+    settled = await JOBS.run_another(state)
+    check_always(state.registry, settled.registry)
+    await check_settled(settled)
+
+
+async def explore_from(source: frozenset[str], scenario: Scenario, at_rest: AtRest) -> int:
+    """Visit all states that follow a package's first revision."""
+    start = State(source=source, registry=await publish_alone(source, {}))
+    return await explore(JOBS, scenario, start, always=check_always, at_rest=at_rest)
 
 
 @pytest.mark.parametrize("scenario", OVERLAPPING.values(), ids=OVERLAPPING)
 async def test_overlapping_jobs_leave_only_whole_revisions(scenario: Scenario) -> None:
-    registry = await publish_alone(A, {})
-
-    def start() -> World:
-        return World(scenario, job, source=A, registry=registry)
-
-    assert await explore(start, always=check_always, at_rest=check_next_job_settles) > MANY
+    assert await explore_from(A, scenario, check_next_job_settles) > MANY
 
 
 async def test_overlapping_jobs_of_a_new_package_leave_only_whole_revisions() -> None:
     scenario = Scenario(changes=(), messages=(0, 0), crashes=1, lost_replies=1)
-
-    def start() -> World:
-        return World(scenario, job, source=A, registry={})
-
-    assert await explore(start, always=check_always, at_rest=check_next_job_settles) > MANY
+    states = await explore(
+        JOBS,
+        scenario,
+        State(source=A, registry={}),
+        always=check_always,
+        at_rest=check_next_job_settles,
+    )
+    assert states > MANY
 
 
 @pytest.mark.parametrize("scenario", SERIAL.values(), ids=SERIAL)
 async def test_one_job_at_a_time_ends_as_a_clean_run_wherever_jobs_crash(
     scenario: Scenario,
 ) -> None:
-    registry = await publish_alone(A, {})
-
-    def start() -> World:
-        return World(scenario, job, source=A, registry=registry)
-
-    assert await explore(start, always=check_always, at_rest=check_settled_without_repeats) > MANY
+    assert await explore_from(A, scenario, check_settled_without_repeats) > MANY
 
 
 async def test_the_schedules_find_what_writing_without_conditions_breaks(
@@ -149,10 +150,6 @@ async def test_the_schedules_find_what_writing_without_conditions_breaks(
 ) -> None:
     put = S3.put_object
     monkeypatch.setattr(S3, "put_object", lambda self, uri, body, **_: put(self, uri, body))
-    registry = await publish_alone(A, {})
-
-    def start() -> World:
-        return World(OVERLAPPING["A to B to C"], job, source=A, registry=registry)
-
+    monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
     with pytest.raises(AssertionError, match="overwritten"):
-        await explore(start, always=check_always, at_rest=check_next_job_settles)
+        await explore_from(A, OVERLAPPING["A to B to C"], check_next_job_settles)
