@@ -1,0 +1,136 @@
+"""All that can happen, one thing after the other."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import msgspec
+
+from tests.schedules.jobs import Jobs
+from tests.schedules.states import Asked, State
+
+CONDITIONS = frozenset({"if-match", "if-none-match"})
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """What happens around the jobs.
+
+    Attributes:
+        changes: The keys that the source holds after each change, in order.
+        messages: One a job: how many changes there are when it is sent.
+        crashes: How many jobs crash, each of them to be delivered again.
+        lost_replies: How many conditional writes are applied but not answered, so that the client
+            sends them again.
+        ticks: How often the clock goes on by a second.
+        serial: Never two jobs at a time.
+    """
+
+    changes: tuple[frozenset[str], ...]
+    messages: tuple[int, ...]
+    crashes: int = 0
+    lost_replies: int = 0
+    ticks: int = 0
+    serial: bool = False
+
+
+class Action(msgspec.Struct, frozen=True):
+    """Something that happens.
+
+    Attributes:
+        kind: `go`, `crash` or `lose reply` of a job; `change` of the source; `tick` of the clock.
+        index: Which job, change or second.
+    """
+
+    kind: str
+    index: int
+
+
+async def explore(
+    jobs: Jobs,
+    scenario: Scenario,
+    start: State,
+    *,
+    always: Callable[[Mapping[str, bytes], Mapping[str, bytes]], None],
+    at_rest: Callable[[State], Awaitable[None]],
+) -> int:
+    """Visit every state that a scenario can lead to.
+
+    Args:
+        jobs: What jobs do.
+        scenario: What happens around them.
+        start: How it begins.
+        always: Checks the registry after each action, against what it held before.
+        at_rest: Checks a state in which nothing happens any more.
+
+    Returns:
+        How many states there are.
+    """
+    came_from: dict[object, tuple[object, Action | None]] = {start.key(): (None, None)}
+    waiting = deque([start])
+    while waiting:
+        state = waiting.popleft()
+        actions = list(_actions(scenario, state))
+        action = None
+        try:
+            if not actions:
+                await at_rest(state)
+            for action in actions:
+                after = await _do(jobs, scenario, state, action)
+                always(state.registry, after.registry)
+                key = after.key()
+                if key not in came_from:
+                    came_from[key] = state.key(), action
+                    waiting.append(after)
+        except BaseException as error:
+            error.add_note(f"schedule: {[*_trace(came_from, state.key()), action]}")
+            raise
+    return len(came_from)
+
+
+def _actions(scenario: Scenario, state: State) -> Iterator[Action]:
+    """What can happen next; nothing at rest."""
+    is_at_rest = state.changed == len(scenario.changes)
+    for index, sent_at in enumerate(scenario.messages):
+        if index in state.acknowledged:
+            continue
+        is_at_rest = False
+        is_blocked = scenario.serial and not state.jobs.keys() <= {index}
+        if sent_at > state.changed or is_blocked:
+            continue
+        yield Action("go", index)
+        if index in state.jobs:
+            if state.crashed < scenario.crashes:
+                yield Action("crash", index)
+            asked = state.jobs[index].asked
+            if state.lost < scenario.lost_replies and asked and _is_conditional(asked):
+                yield Action("lose reply", index)
+    if state.changed < len(scenario.changes):
+        yield Action("change", state.changed)
+    if state.ticked < scenario.ticks and not is_at_rest:
+        yield Action("tick", state.ticked)
+
+
+async def _do(jobs: Jobs, scenario: Scenario, state: State, action: Action) -> State:
+    if action.kind == "tick":
+        return state.tick()
+    if action.kind == "change":
+        return state.change(scenario.changes[action.index])
+    if action.kind == "crash":
+        return state.crash(action.index)
+    if action.kind == "lose reply":
+        return state.lose_reply(action.index)
+    return await jobs.go(state, action.index)
+
+
+def _trace(
+    came_from: Mapping[object, tuple[object, Action | None]], key: object
+) -> list[Action | None]:
+    """What led to a state."""
+    actions: list[Action | None] = []
+    while (step := came_from[key])[1]:
+        key, action = step
+        actions.append(action)
+    return actions[::-1]
+
+
+def _is_conditional(asked: Asked) -> bool:
+    return not CONDITIONS.isdisjoint(asked.request.headers)

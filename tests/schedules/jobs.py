@@ -1,0 +1,132 @@
+"""The real code of a job, run as far as a script of answers goes."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.s3_transport import Request, Response, S3Transport, error_of
+
+from tests.s3_stub import protocol
+from tests.s3_stub.operations import name_operation
+from tests.schedules.states import Asked, Memory, Moment, State
+
+Story = Callable[[S3, Callable[[], None]], Awaitable[object]]
+"""What a job does with its S3. It calls the second argument when all that it remembers is the last
+answer, and how often it came to that point."""
+
+Memory = tuple[bytes, ...]
+
+
+class Jobs:
+    """What jobs of one story do.
+
+    Args:
+        story: The story.
+    """
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._known: dict[tuple[Memory, bytes], Moment] = {}
+
+    async def go(self, state: State, index: int) -> State:
+        """Let a job send its next request, or be acknowledged at its end."""
+        moment = state.jobs.get(index) or await self._begin()
+        if moment.asked is None:
+            return state.acknowledge(index)
+        state, response = state.apply(moment.asked)
+        moment = await self._go_on(moment, response)
+        while moment.asked and _reads_what_stays(moment.asked):
+            _, response = state.apply(moment.asked)
+            moment = await self._go_on(moment, response)
+        return state.move(index, moment)
+
+    async def run_another(self, state: State) -> State:
+        """Deliver one more message, and let nothing disturb its job."""
+        index = max(state.acknowledged, default=-1) + 1
+        while index not in state.acknowledged:
+            state = await self.go(state, index)
+        return state
+
+    async def _begin(self) -> Moment:
+        return await self._look_up(((), b""), ())
+
+    async def _go_on(self, moment: Moment, response: Response) -> Moment:
+        digest = sha256(repr(response).encode()).digest()
+        return await self._look_up((moment.memory, digest), (*moment.answers, response))
+
+    async def _look_up(self, key: tuple[Memory, bytes], answers: tuple[Response, ...]) -> Moment:
+        if key not in self._known:
+            self._known[key] = await _Run(self._story).answer(answers)
+        return self._known[key]
+
+
+class _Run(S3Transport):
+    """One run of a story, answered from a script as far as that goes."""
+
+    def __init__(self, story: Story) -> None:
+        self._asked: deque[tuple[Asked, asyncio.Future[Response]]] = deque()
+        self._memory: Memory = ()
+        self._beginnings = 0
+        self._stopped = asyncio.Event()
+        self._task = asyncio.create_task(self._tell(story))
+
+    async def answer(self, answers: tuple[Response, ...]) -> Moment:
+        """Answer its first requests, and say where it stops then."""
+        try:
+            await self._stop()
+            for response in answers:
+                asked, answer = self._asked.popleft()
+                self._memory += (sha256(repr((asked.request, response)).encode()).digest(),)
+                answer.set_result(response)
+                await self._stop()
+            return Moment(self._memory, self._asked[0][0] if self._asked else None, answers)
+        finally:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def send(self, request: Request) -> Response:
+        uri = request.uri
+        headers = {name.lower(): value for name, value in request.headers}
+        asked = protocol.Request(request.method, uri.bucket, uri.key, {**request.query}, headers)
+        asked.operation = name_operation(asked)
+        body = request.file.read_bytes() if request.file else request.body or b""
+        answer = asyncio.get_running_loop().create_future()
+        self._asked.append((Asked(asked, body), answer))
+        self._stopped.set()
+        response: Response = await answer
+        if response.status >= 300:
+            raise error_of(request, response)
+        return response
+
+    def region_of(self, bucket: str) -> str:
+        return "us-east-1"
+
+    async def _stop(self) -> None:
+        """Wait until it waits for an answer, or has ended."""
+        if not self._asked:
+            await self._stopped.wait()
+        self._stopped.clear()
+        if self._task.done():
+            self._task.result()
+
+    async def _tell(self, story: Story) -> object:
+        try:
+            return await story(S3(self), self._begin)
+        finally:
+            # Whoever waits for the stop looks at the result of the task, which ends right after.
+            asyncio.get_running_loop().call_soon(self._stopped.set)
+
+    def _begin(self) -> None:
+        self._beginnings += 1
+        self._memory = (b"%d" % self._beginnings, *self._memory[-1:])
+
+
+def _reads_what_stays(asked: Asked) -> bool:
+    """Whether a request's answer is the same whenever it is sent, so that it is no event.
+
+    Of all objects, only `latest` is ever rewritten.
+    """
+    request = asked.request
+    return request.operation == "GetObject" and not request.key.endswith("/latest")
