@@ -16,8 +16,6 @@ Story = Callable[[S3, Callable[[], None]], Awaitable[object]]
 """What a job does with its S3. It calls the second argument when all that it remembers is the last
 answer, and how often it came to that point."""
 
-Memory = tuple[bytes, ...]
-
 
 class Jobs:
     """What jobs of one story do.
