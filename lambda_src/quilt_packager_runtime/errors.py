@@ -207,11 +207,12 @@ class ServiceUnavailable(S3Error):
     """Throttled, down, or unreachable, after all of the client's retries."""
 
 
-def name_some(values: Sequence[str]) -> str:
+def name_some(values: Sequence[str], count: int | None = None) -> str:
     """List values for a reader: the first of them quoted, and how many there are in all.
 
     Args:
-        values: The offending values, in the order to show them.
+        values: The offending values, in the order to show them; the first `MAX_NAMED` do.
+        count: How many there are; None if these are all.
 
     Returns:
         The first `MAX_NAMED`, with control characters escaped, and the count of the rest.
@@ -222,9 +223,10 @@ def name_some(values: Sequence[str]) -> str:
         >>> name_some([str(n) for n in range(22)])[-20:]
         '"19" and 2 more (22)'
     """
+    count = len(values) if count is None else count
     named = ", ".join(quote(value) for value in values[:MAX_NAMED])
-    rest = len(values) - MAX_NAMED
-    return f"{named} and {rest} more ({len(values)})" if rest > 0 else named
+    rest = count - MAX_NAMED
+    return f"{named} and {rest} more ({count})" if rest > 0 else named
 
 
 def quote(value: str) -> str:

@@ -1,73 +1,59 @@
 """Guesses at keys that part what is not listed yet, from the keys that are.
 
-Keys are read as numbers in an alphabet of the characters that differ from key to key, so that what
-lies between two of them can be divided. A bad guess costs a request, and no key.
+Keys are read as numbers whose digits are their characters, so that what lies between two of them
+can be divided. A bad guess costs a request, and no key.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from string import ascii_lowercase, ascii_uppercase, digits
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
 
 MAX_KEY_BYTES = 1024
-MIN_PART_PAGES = 2
-GALLOP = (4, 16, 64, 256)
-"""Where to look for the end of keys that has not been seen: so many pages on."""
-
+MIN_PART_PAGES = 3
+MIN_LEAP_PAGES = 4
+LEAP_FACTOR = 3
+MAX_LEAPS = 4
 SPARE_DIGITS = 8
 HEXADECIMAL = 6
 """How many letters are digits of hexadecimal numbers."""
 
 
-def alphabet_of(keys: Sequence[str]) -> str:
-    """The characters by which keys differ, and those that are bound to come with them.
+class Rest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of the rest of a range.
 
-    Args:
-        keys: A sample.
-
-    Returns:
-        Each once, in order.
-
-    Example:
-        >>> alphabet_of(["f/sample007.csv", "f/sample018.csv"])
-        '0123456789'
-        >>> alphabet_of(["0a", "b3"])
-        '0123456789abcdef'
-    """
-    found: set[str] = set()
-    for characters in map(set, zip(*keys, strict=False)):
-        if len(characters) > 1:
-            found |= characters
-    for family in (digits, ascii_lowercase, ascii_uppercase):
-        present = found & set(family)
-        if present:
-            is_hexadecimal = present <= set(family[:HEXADECIMAL])
-            found |= set(family[:HEXADECIMAL] if family != digits and is_hexadecimal else family)
-    return "".join(sorted(found))
-
-
-def guess(  # noqa: PLR0913 - what is known of a range
-    *,
-    previous: str,
-    position: str,
-    until: str | None,
-    is_loose: bool,
-    prefix: str,
-    alphabet: str,
-    parts: int,
-) -> list[str]:
-    """Keys that part the rest of a range.
-
-    Where its end is known to be near other keys, the parts are even. Where it is not, each is some
-    times longer than the one before it, from the length of the last page on.
-
-    Args:
+    Attributes:
+        prefix: What all its keys begin with.
+        first: The first key of the folder.
         previous: Where the last page began.
         position: Where it ended, and the rest begins.
         until: Where the rest ends; None for the end of all keys.
-        is_loose: Whether there may be no keys near the end.
-        prefix: What all keys begin with.
-        alphabet: The characters by which the keys differ.
+        is_loose: There may be no keys near the end.
+        sample: Some keys of the last page, ascending.
+    """
+
+    prefix: str
+    first: str
+    previous: str
+    position: str
+    until: str | None
+    is_loose: bool
+    sample: Sequence[str]
+
+
+def guess(rest: Rest, parts: int) -> list[str]:
+    """Keys that part the rest of a range.
+
+    Where keys are known to go on to its end, the parts are even. Where they are not, each is some
+    times longer than the one before it, and the first as long as all that lies behind.
+
+    Args:
+        rest: The rest.
         parts: How many there may be.
 
     Returns:
@@ -75,55 +61,103 @@ def guess(  # noqa: PLR0913 - what is known of a range
         would be less than some pages.
 
     Example:
-        >>> rest = {"previous": "f100", "position": "f200", "prefix": "", "alphabet": "0123456789"}
-        >>> guess(**rest, until="f999", is_loose=False, parts=3)
-        ['f47', 'f72962626']
-        >>> guess(**rest, until=None, is_loose=True, parts=3)
-        ['f6']
+        >>> rest = Rest(
+        ...     prefix="",
+        ...     first="f000",
+        ...     previous="f010",
+        ...     position="f020",
+        ...     until="f399",
+        ...     is_loose=False,
+        ...     sample=["f011", "f015", "f020"],
+        ... )
+        >>> guess(rest, 3)
+        ['f146626262', 'f272262626']
+        >>> guess(msgspec.structs.replace(rest, is_loose=True), 3)
+        ['f060', 'f130']
     """
-    ruler = _Ruler(position, until, prefix, alphabet, _shared_length(previous, position))
-    start, end = ruler.number(position), ruler.number(until)
-    page = start - ruler.number(previous)
+    alphabet = alphabet_of(rest.sample)
+    if not alphabet:
+        return []
+    ruler = _Ruler(rest, alphabet)
+    start, end = ruler.number(rest.position), ruler.number(rest.until)
+    page = start - ruler.number(rest.previous)
     if page <= 0 or end <= start:
         return []
-    if is_loose or not ruler.measures(until):
-        numbers = [start + page * pages for pages in GALLOP[: parts - 1]]
+    if rest.is_loose or not ruler.measures(rest.until):
+        behind = start - ruler.number(rest.first) if ruler.measures(rest.first) else 0
+        leap = min(max(behind, page * MIN_LEAP_PAGES), (end - start) // 2)
+        numbers = [start + leap * LEAP_FACTOR**n for n in range(min(parts - 1, MAX_LEAPS))]
     else:
         parts = min(parts, (end - start) // (page * MIN_PART_PAGES))
         numbers = [start + (end - start) * part // parts for part in range(1, parts)]
-    return list(_between(position, until, map(ruler.key, (n for n in numbers if n < end))))
+    return list(_between(rest, map(ruler.key, (number for number in numbers if number < end))))
 
 
-def _shared_length(one: str, other: str) -> int:
+def alphabet_of(keys: Sequence[str]) -> str:
+    """The characters by which keys differ, and those that are bound to come with them.
+
+    Args:
+        keys: A sample, ascending.
+
+    Returns:
+        Each once, in order.
+
+    Example:
+        >>> alphabet_of(["sample7.csv", "sample8.csv"])
+        '0123456789'
+        >>> alphabet_of(["0a", "0b", "1"])
+        '0123456789abcdef'
+    """
+    found: set[str] = set()
+    for one, other in pairwise(keys):
+        same = shared_length(one, other)
+        found.update(one[same : same + 1], other[same : same + 1])
+    for family in (digits, ascii_lowercase, ascii_uppercase):
+        present = found & set(family)
+        if present:
+            is_hexadecimal = family != digits and present <= set(family[:HEXADECIMAL])
+            found |= set(family[:HEXADECIMAL] if is_hexadecimal else family)
+    return "".join(sorted(found))
+
+
+def shared_length(one: Sequence[T], other: Sequence[T]) -> int:
+    """How many items are the same at the beginning of both.
+
+    Example:
+        >>> shared_length("sample7", "sample12")
+        6
+    """
     same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     return sum(1 for _ in same)
 
 
-def _between(position: str, until: str | None, keys: Iterator[str]) -> Iterator[str]:
-    last = position
+def _between(rest: Rest, keys: Iterator[str]) -> Iterator[str]:
+    last = rest.position
     for key in keys:
-        in_range = last < key and (until is None or key < until)
+        in_range = last < key and (rest.until is None or key < rest.until)
         if in_range and len(key.encode()) <= MAX_KEY_BYTES:
             yield key
             last = key
 
 
 class _Ruler:
-    """Reads keys as numbers, and back; larger keys never have smaller numbers."""
+    """Reads keys as numbers, and numbers as keys; a larger key never has a smaller number."""
 
-    def __init__(
-        self, position: str, until: str | None, prefix: str, alphabet: str, same: int
-    ) -> None:
-        self._alphabet = alphabet
+    def __init__(self, rest: Rest, alphabet: str) -> None:
+        position = rest.position
         # What precedes the first character that may change stays: sample-0099 is followed by
         # sample-0100, not by tample.
-        first = len(prefix)
-        while first < len(position) and position[first] not in alphabet:
-            first += 1
-        shared = 0 if until is None else _shared_length(position, until)
-        self._stem = position[: max(first, shared)]
-        self._digits = max(same - len(self._stem), 0) + SPARE_DIGITS
+        length = len(rest.prefix)
+        while length < len(position) and position[length] not in alphabet:
+            length += 1
+        if rest.until is not None:
+            length = max(length, shared_length(position, rest.until))
+        self._stem = position[:length]
+        self._alphabet = alphabet
         self._base = len(alphabet) + 1
+        self._digits = max(shared_length(rest.previous, position) - length, 0) + SPARE_DIGITS
+        self._position = position[length:]
+        self._ranks = self._ranks_of(position)
 
     def measures(self, key: str | None) -> bool:
         return key is not None and key.startswith(self._stem)
@@ -132,15 +166,23 @@ class _Ruler:
         if key is None or (key > self._stem and not self.measures(key)):
             return int(self._base**self._digits) - 1
         number = 0
-        text = key[len(self._stem) :] if self.measures(key) else ""
-        for character in text[: self._digits].ljust(self._digits, "\0"):
-            number = number * self._base + bisect_right(self._alphabet, character)
+        for rank in self._ranks_of(key):
+            number = number * self._base + rank
         return number
 
     def key(self, number: int) -> str:
+        """A key behind the position, for a number larger than its."""
         ranks = []
         for _ in range(self._digits):
             number, rank = divmod(number, self._base)
             ranks.append(rank)
-        written = takewhile(bool, reversed(ranks))  # 0 is the end of a key
-        return self._stem + "".join(self._alphabet[rank - 1] for rank in written)
+        ranks.reverse()
+        # Characters that no key changes have no number of their own: they are the position's.
+        same = shared_length(ranks, self._ranks)
+        changed = takewhile(bool, ranks[same:])  # 0 is the end of a key
+        return self._stem + self._position[:same] + "".join(self._alphabet[r - 1] for r in changed)
+
+    def _ranks_of(self, key: str) -> list[int]:
+        text = key[len(self._stem) :][: self._digits] if self.measures(key) else ""
+        ranks = [bisect_right(self._alphabet, character) for character in text]
+        return ranks + [0] * (self._digits - len(ranks))

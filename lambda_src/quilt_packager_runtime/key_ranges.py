@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.key_guesses import alphabet_of, guess
+from quilt_packager_runtime.key_guesses import Rest, guess
 
 PATIENCE_PAGES = 2
 """How many pages of a range are listed before it is split on a guess: it might end just now."""
@@ -24,16 +24,16 @@ class FoldersAhead(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         names: Whole prefixes, ascending.
-        levels: The folders whose subfolders these are.
-        level_in_part: The one of them that has more behind the last name.
+        told: The folders all of whose subfolders are known.
+        untold: Those that have too many subfolders for S3 to tell.
     """
 
     names: tuple[str, ...] = ()
-    levels: frozenset[str] = frozenset()
-    level_in_part: str | None = None
+    told: frozenset[str] = frozenset()
+    untold: frozenset[str] = frozenset()
 
     def between(self, after: str, until: str | None) -> "FoldersAhead":
-        """What of it is known of a part of the range.
+        """What is known of a part of the range.
 
         Example:
             >>> FoldersAhead(("a/", "b/", "c/")).between("a/", "c/").names
@@ -41,25 +41,17 @@ class FoldersAhead(msgspec.Struct, frozen=True, gc=False):
         """
         first = bisect_right(self.names, after)
         last = len(self.names) if until is None else bisect_left(self.names, until)
-        names = self.names[first:last]
-        if last < len(self.names):
-            return FoldersAhead(names, self.levels)
-        if names:
-            return FoldersAhead(names, self.levels, self.level_in_part)
-        return FoldersAhead((), self.levels - {self.level_in_part})
+        return msgspec.structs.replace(self, names=self.names[first:last])
 
-    def choose(self, parts: int) -> list[str]:
-        """Names that part the range into so many, as evenly as one can know.
+    def choose(self, count: int) -> list[str]:
+        """So many names, as evenly spread as one can know.
 
         Example:
-            >>> FoldersAhead(("a/", "b/", "c/")).choose(2)
+            >>> FoldersAhead(("a/", "b/", "c/")).choose(1)
             ['b/']
         """
-        if self.level_in_part is None:
-            ends = {len(self.names) * part // parts for part in range(1, parts)}
-        else:  # the last name begins a part that can ask for more
-            ends = {len(self.names) * part // (parts - 1) - 1 for part in range(1, parts)} - {-1}
-        return [self.names[end] for end in sorted(ends)]
+        indexes = {len(self.names) * part // (count + 1) for part in range(1, count + 1)}
+        return [self.names[index] for index in sorted(indexes)]
 
 
 class KeyRange:
@@ -69,6 +61,7 @@ class KeyRange:
         prefix: What all keys begin with.
         after: The range begins behind this key.
         until: It ends with this one; None for the end of all keys.
+        first: The first key of the folder, if it is known.
         ahead: What is known of its folders.
 
     Attributes:
@@ -96,6 +89,7 @@ class KeyRange:
         after: str = "",
         until: str | None = None,
         *,
+        first: str = "",
         ahead: FoldersAhead = FoldersAhead(),  # noqa: B008 - immutable
     ) -> None:
         """Nothing is listed yet."""
@@ -107,6 +101,7 @@ class KeyRange:
         self.pages = 0
         self._prefix = prefix
         self._ahead = ahead
+        self._first = first
         self._previous = after
         self._sample: Sequence[str] = ()
 
@@ -125,6 +120,8 @@ class KeyRange:
         self._previous, self.position = self.position, next_key or self.position
         self._sample = keys[:: len(keys) // SAMPLED_KEYS + 1]
         self._ahead = self._ahead.between(self.position, self.until)
+        if keys and not (self._first and self._first.startswith(self._common_folder())):
+            self._first = keys[0]
         self.pages += 1
         return own
 
@@ -142,14 +139,9 @@ class KeyRange:
         """
         if self._ahead.names or self.pages < PATIENCE_PAGES:
             return None
-        levels = [self._prefix]
-        for name in self.position[len(self._prefix) :].split("/")[:-1]:
-            levels.append(f"{levels[-1]}{name}/")
-        for level, inner in pairwise(levels):
-            is_past = self.until is not None and self.until.startswith(inner)
-            if not is_past and level not in self._ahead.levels:
-                return level
-        return None
+        level = self._common_folder()
+        is_innermost = "/" not in self.position[len(level) :]
+        return None if is_innermost or level in self._ahead.untold else level
 
     def learn(self, level: str, folders: Sequence[str], *, is_all: bool) -> None:
         """Take note of the subfolders of a level.
@@ -159,10 +151,23 @@ class KeyRange:
             folders: Those behind the position, ascending.
             is_all: There are no more of them.
         """
-        levels = self._ahead.levels | {level}
-        level_in_part = None if is_all or not folders else level
-        told = FoldersAhead(tuple(folders), levels, level_in_part)
-        self._ahead = told.between(self.position, self.until)
+        told, untold = self._ahead.told, self._ahead.untold
+        if is_all:
+            ahead = FoldersAhead(tuple(folders), told | {level}, untold)
+        else:  # a thousand may hold a page or a million: names of files tell as much
+            ahead = FoldersAhead((), told, untold | {level})
+        self._ahead = ahead.between(self.position, self.until)
+
+    def _common_folder(self) -> str:
+        """The innermost folder that holds all of the rest, as far as S3 has told."""
+        folder = self._prefix
+        for name in self.position[len(folder) :].split("/")[:-1]:
+            inner = f"{folder}{name}/"
+            is_all = self.until is not None and self.until.startswith(inner)
+            if not is_all and folder not in self._ahead.told:
+                return folder
+            folder = inner
+        return folder
 
     def divide(self, parts: int) -> list[Self]:
         """Split the rest into some ranges, if that is likely to pay.
@@ -177,23 +182,22 @@ class KeyRange:
         if self.is_done or is_at_end or not self.pages:
             return []
         if self._ahead.names:
-            return self.split(self._ahead.choose(parts))
+            return self.split(self._folders_to_part(parts - 1))
         if self.position == self._previous:
             # One key has all the versions of a page: they can only be listed one after another.
             return self.split([self.position])
         if self.pages < PATIENCE_PAGES:
             return []
-        return self.split(
-            guess(
-                previous=self._previous,
-                position=self.position,
-                until=self.until,
-                is_loose=self.is_loose,
-                prefix=self._prefix,
-                alphabet=alphabet_of(self._sample),
-                parts=parts,
-            )
+        rest = Rest(
+            prefix=self._common_folder(),
+            first=self._first,
+            previous=self._previous,
+            position=self.position,
+            until=self.until,
+            is_loose=self.is_loose,
+            sample=self._sample,
         )
+        return self.split(guess(rest, parts))
 
     def split(self, points: Sequence[str]) -> list[Self]:
         """Leave the rest behind some keys to others.
@@ -207,7 +211,13 @@ class KeyRange:
         if not points:
             return []
         others = [
-            type(self)(self._prefix, after, until, ahead=self._ahead.between(after, until))
+            type(self)(
+                self._prefix,
+                after,
+                until,
+                first=self._first,
+                ahead=self._ahead.between(after, until),
+            )
             for after, until in pairwise([*points, self.until])
             if after is not None
         ]
@@ -217,3 +227,13 @@ class KeyRange:
         self.is_loose = False
         self.pages = 0
         return others
+
+    def _folders_to_part(self, count: int) -> list[str]:
+        following = self._ahead.names[0]
+        level = following[: following.rindex("/", 0, -1) + 1] if "/" in following[:-1] else ""
+        present = level + self.position[len(level) :].partition("/")[0] + "/"
+        if not self._previous.startswith(present):
+            return self._ahead.choose(count)
+        # A page did not get through the present folder: it may be larger than all that follow.
+        ahead = self._ahead.between(following, None)
+        return [following, *ahead.choose(min(count - 1, len(ahead.names)))]

@@ -1,15 +1,16 @@
 """What a source folder holds: the newest version of each object, as the files of a package."""
 
+import re
 from collections.abc import Iterable
 
-from quilt_packager_runtime.errors import EmptySource, InvalidKeys, name_some
+from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceObject
 from quilt_packager_runtime.parallel_listing import list_folder
 from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
-REFUSED_COMPONENTS = frozenset({"", ".", ".."})
+HAS_REFUSED_COMPONENT = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)").search
 
 
 async def list_source(s3: S3, inventory: Inventory) -> None:
@@ -36,7 +37,7 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
             why="The upload has not begun, the name is wrong, or all there is are folder markers.",
             remedy="Check the folder, then send the message again.",
         )
-    check_keys((folder.prefix + key for key, _ in inventory.sizes()), prefix=folder.prefix)
+    check_keys((key for key, _ in inventory.sizes()), prefix=folder.prefix)
 
 
 def _is_content(found: SourceObject) -> bool:
@@ -48,37 +49,53 @@ def check_keys(keys: Iterable[str], *, prefix: str) -> None:
     """Refuse keys that quilt3 would refuse, before any work is done on them.
 
     Args:
-        keys: Whole keys, in the manifest's order.
-        prefix: What is no part of the package's own keys.
+        keys: Logical keys, in the manifest's order; not kept.
+        prefix: Of the folder, to name them whole.
 
     Raises:
         InvalidKeys: All that is wrong with them.
 
     Example:
-        >>> check_keys(["f/a", "f/a/b"], prefix="f/")
+        >>> check_keys(["a", "a/b"], prefix="f/")
         Traceback (most recent call last):
         ...
         quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
     """
-    illegal, colliding = [], []
+    illegal, colliding = _Keys(), _Keys()
     previous = ""
     for key in keys:
-        if not REFUSED_COMPONENTS.isdisjoint(key[len(prefix) :].split("/")):
-            illegal.append(key)
+        if HAS_REFUSED_COMPONENT(key):
+            illegal.add(prefix + key)
         # In the manifest's order what is below a folder follows right after a file of its name.
         if previous and key.startswith(previous + "/"):
-            colliding.append(previous)
+            colliding.add(prefix + previous)
         previous = key
     happened = []
-    if illegal:
-        are = "key has" if len(illegal) == 1 else "keys have"
-        happened.append(f'{len(illegal)} {are} a component "", "." or "..": {name_some(illegal)}.')
-    if colliding:
-        are = "key is" if len(colliding) == 1 else "keys are"
-        happened.append(f"{len(colliding)} {are} both a file and a folder: {name_some(colliding)}.")
+    if illegal.count:
+        has = "key has" if illegal.count == 1 else "keys have"
+        happened.append(f'{illegal.count} {has} a component "", "." or "..": {illegal}.')
+    if colliding.count:
+        are = "key is" if colliding.count == 1 else "keys are"
+        happened.append(f"{colliding.count} {are} both a file and a folder: {colliding}.")
     if happened:
         raise InvalidKeys(
             " ".join(happened),
             why="Such keys have no place in a tree of files, and quilt3 refuses them.",
             remedy="Rename or delete these objects, then send the message again.",
         )
+
+
+class _Keys:
+    """Counts keys, and holds no more of them than an error names."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, key: str) -> None:
+        if self.count < MAX_NAMED:
+            self._first.append(key)
+        self.count += 1
+
+    def __str__(self) -> str:
+        return name_some(self._first, self.count)

@@ -18,7 +18,7 @@ from quilt_packager_runtime.s3_answers import VersionPage, broken
 
 RANGES_AT_ONCE = 16
 FIRST_TRIES = 15
-TRIES_PER_PAGE = 3
+TRIES_PER_PAGE = 2
 PAGES_PER_TRY = 25
 
 
@@ -30,7 +30,7 @@ async def list_folder(
     A folder of up to two pages costs these and no more. Then the rest is split, where subfolders
     are told by S3 or where the keys so far make it look worthwhile, and again as ranges come to
     their ends. Each range may cost one page more than its share, each question for subfolders is
-    one; after p requests there were at most min(15, 3p) + p / 25 of both. So 100,000 objects cost
+    one; after p requests there were at most min(15, 2p) + p / 25 of both. So 100,000 objects cost
     at most 119 requests, a million 1,057.
 
     Memory: `RANGES_AT_ONCE` pages, of some 1 MB each.

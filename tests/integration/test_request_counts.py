@@ -8,9 +8,8 @@ from quilt_packager_runtime.settings import Settings
 
 from tests.s3_stub import S3Stub, SyntheticBucket
 
-OBJECTS = 2_000
-PAGE_KEYS = 1_000
-PAGES = OBJECTS // PAGE_KEYS
+OBJECTS = 1_900
+PAGES = 2  # a listing of more is split, and how many it takes depends on which comes first
 MESSAGE = '{"source_prefix": "s3://raw/data/", "registry": "packages", "package_name": "a/b"}'
 
 # GetObject
@@ -86,9 +85,8 @@ async def test_what_changed_costs_a_head(s3: S3, s3_stub: S3Stub, raw: Synthetic
     changed = raw.keys()[::100]
     for key in changed:
         raw.put(key, "changed", stored=["SHA256"])
-    versions = OBJECTS + len(changed)
     assert await run(s3, s3_stub) == {
-        "ListObjectVersions": -(-versions // PAGE_KEYS),
+        "ListObjectVersions": PAGES,
         "HeadObject": len(changed),
         "GetObject": LATEST + WORKFLOW_CONFIG + PREVIOUS_MANIFEST + NEWEST_POINTER,
         "ListObjectsV2": POINTERS,
