@@ -4,7 +4,9 @@ Built-in sources send the whole event: its meaning stands in `events.py`, beside
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict, Unpack
 
+import msgspec
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.events import (
@@ -12,9 +14,31 @@ from quilt_packager_runtime.events import (
     objects_ready_pattern,
     workflow_run_crate_pattern,
 )
+from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 from quilt_packager import permissions
 from quilt_packager.engine import PackagingEngine
+
+
+class PackageOptions(TypedDict, total=False):
+    """What every built-in event source can be told of its packages.
+
+    Attributes:
+        package_name: The template of the packages' names, such as `{workflow_name}/{run_id}`.
+            Default: they are named after their folder, as are those that lack a field.
+        include_prefixes: Globs of the folders that are packaged. Default: all.
+        ignore_prefixes: Globs of folders that are not packaged after all. Default: none.
+        exclude: Globs of files, from the folder on, that do not become part of the package.
+            Default: none.
+        settle_seconds: How long to wait for late files, 0 to 900. It takes one of the deliveries
+            of `max_receive_count`. Default: 0.
+    """
+
+    package_name: str
+    include_prefixes: Sequence[str]
+    ignore_prefixes: Sequence[str]
+    exclude: Sequence[str]
+    settle_seconds: int
 
 
 class HealthOmicsRuns:
@@ -22,21 +46,36 @@ class HealthOmicsRuns:
 
     Args:
         statuses: The statuses that a run is packaged on. Default: `COMPLETED`.
+        metadata: `run` for what the event and HealthOmics say of the run, or `none`. Default:
+            `run`.
+        parameters: Whether the metadata has the run's parameters, too; what is named like a secret
+            is redacted. Default: it does not.
         enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
 
     Raises:
-        ValueError: A status that HealthOmics does not have, or none.
+        ValueError: A status that HealthOmics does not have, or none, or an option that no event
+            could be treated by.
     """
 
     def __init__(
         self,
         *,
         statuses: Sequence[str] = ("COMPLETED",),
+        metadata: Literal["run", "none"] = "run",
+        parameters: bool = False,
         enabled: bool = True,
         construct_id: str = "HealthOmicsRuns",
+        **options: Unpack[PackageOptions],
     ) -> None:
         self._pattern = health_omics_pattern(statuses)
+        self._options = _read_options(
+            "health_omics",
+            only=statuses,
+            metadata=_is_wanted(metadata, "run"),
+            parameters=parameters,
+            **options,
+        )
         self._description = f"HealthOmics runs that are {', '.join(statuses)}"
         self._enabled = enabled
         self._construct_id = construct_id
@@ -49,6 +88,7 @@ class HealthOmicsRuns:
             description=self._description,
             enabled=self._enabled,
         )
+        engine.add_source_options(self._options)
         permissions.permit(engine.packager_function, [permissions.get_omics_runs(engine)])
 
 
@@ -60,23 +100,35 @@ class WorkflowRunCrates:
     Args:
         buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
             the engine's source buckets.
+        metadata: `crate` for what the crate says of the run, or `none`. Default: `crate`.
+        allow_bucket_root: Whether a crate at a bucket's root packages the whole bucket. Default: it
+            packages nothing.
         enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
 
     Raises:
-        ValueError: No bucket is given.
+        ValueError: No bucket is given, or an option that no event could be treated by.
     """
 
     def __init__(
         self,
         *,
         buckets: Sequence[s3.IBucket] | None = None,
+        metadata: Literal["crate", "none"] = "crate",
+        allow_bucket_root: bool = False,
         enabled: bool = True,
         construct_id: str = "WorkflowRunCrates",
+        **options: Unpack[PackageOptions],
     ) -> None:
         if buckets is not None and not buckets:
             raise ValueError("buckets is empty; leave it out to watch all source buckets")
         self._buckets = buckets
+        self._options = _read_options(
+            "workflow_run_crate",
+            metadata=_is_wanted(metadata, "crate"),
+            allow_bucket_root=allow_bucket_root,
+            **options,
+        )
         self._enabled = enabled
         self._construct_id = construct_id
 
@@ -92,9 +144,13 @@ class WorkflowRunCrates:
         if strangers:
             paths = ", ".join(bucket.node.path for bucket in strangers)
             raise ValueError(f"buckets of WorkflowRunCrates that are no source_buckets: {paths}")
+        names = tuple(bucket.bucket_name for bucket in buckets)
+        engine.add_source_options(msgspec.structs.replace(self._options, only=names))
         engine.add_rule(
             self._construct_id,
-            pattern=workflow_run_crate_pattern([bucket.bucket_name for bucket in buckets]),
+            pattern=workflow_run_crate_pattern(
+                names, allow_bucket_root=self._options.allow_bucket_root
+            ),
             description="Workflow Run RO-Crates that are written",
             enabled=self._enabled,
         )
@@ -105,6 +161,8 @@ class ObjectsReady:
 
     Args:
         event_bus: EDP's event bus.
+        allow_bucket_root: Whether an event for the empty prefix packages the whole bucket. Default:
+            it packages nothing.
         enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
     """
@@ -113,15 +171,21 @@ class ObjectsReady:
         self,
         event_bus: events.IEventBus,
         *,
+        allow_bucket_root: bool = False,
         enabled: bool = True,
         construct_id: str = "ObjectsReady",
+        **options: Unpack[PackageOptions],
     ) -> None:
         self._event_bus = event_bus
+        self._options = _read_options(
+            "objects_ready", allow_bucket_root=allow_bucket_root, **options
+        )
         self._enabled = enabled
         self._construct_id = construct_id
 
     def bind(self, engine: PackagingEngine) -> None:
         """Add the rule to EDP's bus."""
+        engine.add_source_options(self._options)
         engine.add_rule(
             self._construct_id,
             pattern=objects_ready_pattern(),
@@ -176,6 +240,20 @@ class CustomEvents:
             event_bus=self._event_bus,
             enabled=self._enabled,
         )
+
+
+def _read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
+    """Check options early: at the event source that has them."""
+    try:
+        return msgspec.convert({"kind": kind, **options}, SourceOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"An event source cannot have these options: {error}") from error
+
+
+def _is_wanted(metadata: str, name: str) -> bool:
+    if metadata not in {name, "none"}:
+        raise ValueError(f"metadata is {metadata!r}; it may be {name!r} or 'none'")
+    return metadata == name
 
 
 def _as_json(pattern: events.EventPattern | Mapping[str, object]) -> Mapping[str, object]:

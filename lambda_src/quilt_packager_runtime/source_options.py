@@ -28,7 +28,9 @@ TEMPLATE_FIELDS: dict[SourceKind, tuple[str, ...]] = {
 """What a package name's template may name, by the kind of event."""
 
 
-class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SourceOptions(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """The options of an event source.
 
     Attributes:
@@ -71,6 +73,11 @@ class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
                 raise ValueError(f"{name}: {error}") from error
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             raise ValueError(f"settle_seconds is {self.settle_seconds}; 0 to {MAX_SETTLE_SECONDS}")
+
+    @property
+    def is_special(self) -> bool:
+        """Whether they are other than the defaults."""
+        return _without_key(self) != SourceOptions(kind=self.kind)
 
     def refuse(self, source: SourceFolder) -> str | None:
         """Say why a folder is not packaged; None if it is.

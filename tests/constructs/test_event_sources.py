@@ -1,5 +1,7 @@
 """Event sources: which events they match, on which bus, and what reaches the queue."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -233,3 +235,98 @@ def test_event_sources_fail_if_nobody_else_can_write_one() -> None:
             )
 
     assert rule_of(Nightly())["Description"] == "Every night"
+
+
+SOURCES = "QUILT_PACKAGER_SOURCES"
+
+
+def sources_of(*event_sources: EventSource, **props: Any) -> Any:
+    """What the function is told of the event sources; None: nothing."""
+    stack = make_stack()
+    add_engine(stack, event_sources=event_sources, **props)
+    functions = find(template_of(stack), "AWS::Lambda::Function", like="PackagerFunction")
+    (function,) = functions.values()
+    text = function["Properties"]["Environment"]["Variables"].get(SOURCES)
+    return text and json.loads(text)
+
+
+def test_options_fail_if_defaults_take_room_in_the_environment() -> None:
+    assert sources_of(HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus())) is None
+
+
+def test_options_fail_if_they_do_not_reach_the_function() -> None:
+    crates = WorkflowRunCrates(
+        metadata="none",
+        allow_bucket_root=True,
+        package_name="{workflow_name}/{run_id}",
+        include_prefixes=["runs/**"],
+        ignore_prefixes=["runs/tmp"],
+        exclude=["work/**"],
+        settle_seconds=60,
+    )
+    assert sources_of(crates) == [
+        {
+            "kind": "workflow_run_crate",
+            "only": ["raw"],
+            "metadata": False,
+            "allow_bucket_root": True,
+            "package_name": "{workflow_name}/{run_id}",
+            "include_prefixes": ["runs/**"],
+            "ignore_prefixes": ["runs/tmp"],
+            "exclude": ["work/**"],
+            "settle_seconds": 60,
+        }
+    ]
+
+
+def test_options_fail_if_those_of_two_sources_are_mixed_up() -> None:
+    failed = HealthOmicsRuns(
+        statuses=["FAILED"], package_name="failed/{run_id}", construct_id="FailedRuns"
+    )
+    assert sources_of(HealthOmicsRuns(parameters=True), failed) == [
+        {"kind": "health_omics", "only": ["COMPLETED"], "parameters": True},
+        {"kind": "health_omics", "only": ["FAILED"], "package_name": "failed/{run_id}"},
+    ]
+
+
+def test_options_fail_if_two_sources_may_disagree_on_an_event() -> None:
+    other = HealthOmicsRuns(metadata="none", construct_id="Other")
+    with pytest.raises(ValueError, match="same health_omics events"):
+        sources_of(HealthOmicsRuns(), other)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"package_name": "{workflow}/{run_id}"}, "names {workflow}; there are bucket, folder"),
+        ({"package_name": "{run_id}"}, "makes no name"),
+        ({"exclude": ["/work"]}, "exclude: a glob"),
+        ({"exclude": "work"}, "exclude"),
+        ({"settle_seconds": 901}, "settle_seconds"),
+        ({"excludes": ["work"]}, "excludes"),
+    ],
+)
+@pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates])
+def test_options_fail_if_wrong_ones_are_deployed(
+    source: Any, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        source(**options)
+
+
+@pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates])
+def test_options_fail_if_the_metadata_is_of_another_kind(source: Any) -> None:
+    with pytest.raises(ValueError, match="metadata is 'json'; it may be"):
+        source(metadata="json")
+
+
+def test_settling_fails_if_it_takes_the_only_delivery() -> None:
+    with pytest.raises(ValueError, match="max_receive_count of at least 2"):
+        sources_of(WorkflowRunCrates(settle_seconds=1), max_receive_count=1)
+
+
+def test_roots_fail_if_their_crates_are_matched_unasked() -> None:
+    keys = [{"suffix": "/ro-crate-metadata.json"}, "ro-crate-metadata.json"]
+    for allowed in (False, True):
+        rule = rule_of(WorkflowRunCrates(allow_bucket_root=allowed))
+        assert rule["EventPattern"]["detail"]["object"]["key"] == keys[: 1 + allowed]

@@ -6,24 +6,33 @@ import re
 from pathlib import Path
 
 import pytest
+from quilt_packager_runtime.package_names import FOLDER_FIELDS
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
+from quilt_packager_runtime.source_options import TEMPLATE_FIELDS
 
 import quilt_packager
 from quilt_packager import (
     CustomEvents,
     HealthOmicsRuns,
     ObjectsReady,
+    ObjectUploads,
     PackagingEngine,
     PackagingEngineStack,
     WorkflowRunCrates,
 )
 from quilt_packager.context import describe_flags
 from quilt_packager.custom_rules import CustomRule
+from quilt_packager.event_sources import PackageOptions
 from quilt_packager.stack import StackOptions
 from tests.constructs.templates import add_engine, make_flagged_stack, make_stack, template_of
 
-REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "construct.md").read_text("utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = (DOCS / "reference" / "construct.md").read_text("utf-8")
+EXAMPLES = [
+    example
+    for text in (REFERENCE, (DOCS / "how-to" / "event-sources.md").read_text("utf-8"))
+    for example in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+]
 
 
 def section(heading: str) -> str:
@@ -53,6 +62,7 @@ def props(construct: type) -> set[str]:
         HealthOmicsRuns,
         WorkflowRunCrates,
         ObjectsReady,
+        ObjectUploads,
         CustomEvents,
         PackagingEngineStack,
     ],
@@ -100,6 +110,17 @@ def test_reference_fails_if_it_names_a_flag_that_is_not_there() -> None:
 
 def test_reference_fails_if_a_field_of_custom_rules_is_missing() -> None:
     assert cells("Custom rules") == set(CustomRule.__struct_fields__)
+
+
+@pytest.mark.parametrize("option", sorted(PackageOptions.__optional_keys__))
+def test_reference_fails_if_an_option_of_event_sources_is_missing(option: str) -> None:
+    assert f"| `{option}` |" in section("Event sources")
+
+
+def test_how_to_fails_if_a_field_of_a_template_is_missing() -> None:
+    how_to = (DOCS / "how-to" / "event-sources.md").read_text("utf-8")
+    fields = {name for names in TEMPLATE_FIELDS.values() for name in names}
+    assert all(f"`{name}`" in how_to for name in fields | set(FOLDER_FIELDS))
 
 
 def test_reference_fails_if_an_output_is_missing() -> None:
