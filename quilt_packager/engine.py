@@ -16,10 +16,12 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 from quilt_packager_runtime.settings import (
     METRICS_NAMESPACE,
+    PREFIX,
     ChecksumAlgorithm,
     Metric,
     Settings,
 )
+from quilt_packager_runtime.source_options import SourceOptions, check_sources
 
 from quilt_packager import permissions
 from quilt_packager.buckets import create_scratch_bucket
@@ -203,6 +205,8 @@ class PackagingEngine(Construct):
             engine_name=engine_name,
         )
         self.source_buckets = tuple(source_buckets)
+        self._max_receive_count = max_receive_count
+        self._source_options: list[SourceOptions] = []
         self.registry_buckets = tuple(registry_buckets)
         self.service = "/".join(filter(None, [Stack.of(self).stack_name, engine_name]))
         self._check_alone()
@@ -301,6 +305,29 @@ class PackagingEngine(Construct):
             event_source: One of this library's, or anything else that has `bind`.
         """
         event_source.bind(self)
+
+    def add_source_options(self, options: SourceOptions) -> None:
+        """Say how the events of a source are treated: what event sources are made with.
+
+        Args:
+            options: The options; the function finds them by the kind of event, and by its bucket or
+                the run's status.
+
+        Raises:
+            ValueError: Another source wants the same events to be treated otherwise, or they are
+                to wait while every job is tried once.
+        """
+        check_sources([*self._source_options, options])
+        if options.settle_seconds and self._max_receive_count == 1:
+            raise ValueError(
+                "settle_seconds needs a max_receive_count of at least 2: waiting takes one delivery"
+            )
+        self._source_options.append(options)
+        # The environment of a function has 4 KiB: what is as it always is takes none of it.
+        if any(each.is_special for each in self._source_options):
+            name = f"{PREFIX}SOURCES"
+            environment = Settings(sources=tuple(self._source_options)).to_environment()
+            self.packager_function.add_environment(name, environment[name])
 
     def add_rule(
         self,
