@@ -77,6 +77,12 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         max_shard_size: MiB that these have at most.
         checksum_concurrency: How many workers a large job has at once.
         scratch_buckets: Where S3 copies objects of other regions, to hash them.
+        event_bus: The bus that outcomes are told on; empty: the account's default bus.
+        notifications_topic: The ARN of the topic where people read of failures; empty: nowhere.
+        quarantine_registry: Where packages are written that break the rules of their registry;
+            empty: nowhere.
+        catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
+        publish_schema: Whether the schema of the outcomes' events is published.
     """
 
     stack_name: Annotated[
@@ -139,6 +145,27 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         dict[AwsRegion, BucketName],
         Meta(description="region=bucket, separated by commas"),
     ] = {}
+    event_bus: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    notifications_topic: Annotated[
+        str,
+        Meta(
+            pattern=r"^(arn:[^:]+:sns:[^:]+:[0-9]{12}:.+)?$",
+            description="the ARN of an SNS topic, or empty",
+        ),
+    ] = ""
+    quarantine_registry: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
+            description="the name of an existing bucket, or empty",
+        ),
+    ] = ""
+    catalog_url: Annotated[
+        str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")
+    ] = ""
+    publish_schema: _Switch = False
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

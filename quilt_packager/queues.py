@@ -59,7 +59,9 @@ class JobQueues:
             retention_period=retention_period,
             visibility_timeout=visibility_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letter_queue, max_receive_count=max_receive_count
+                queue=self.dead_letter_queue,
+                # One delivery more: for the function to tell of a last attempt that died silently.
+                max_receive_count=max_receive_count + 1,
             ),
         )
         acknowledge(

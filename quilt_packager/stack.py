@@ -9,6 +9,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -94,6 +95,21 @@ class PackagingEngineStack(Stack):
                 )
                 for region, name in flags.scratch_buckets.items()
             },
+            event_bus=events.EventBus.from_event_bus_name(self, "OutcomesBus", flags.event_bus)
+            if flags.event_bus
+            else None,
+            notifications_topic=sns.Topic.from_topic_arn(
+                self, "NotificationsTopic", flags.notifications_topic
+            )
+            if flags.notifications_topic
+            else None,
+            quarantine_registry=s3.Bucket.from_bucket_name(
+                self, "QuarantineRegistry", flags.quarantine_registry
+            )
+            if flags.quarantine_registry
+            else None,
+            catalog_url=flags.catalog_url or None,
+            publish_schema=flags.publish_schema,
             code=code or bundle_code(self, flags.architecture),
         )
         # CloudFormation makes a queue's name of the stack's and of this.

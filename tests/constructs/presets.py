@@ -31,6 +31,11 @@ def existing_buckets(app: App) -> Stack:
         omics=False,
         edp="edp-bus",
         custom=str(RULES),
+        event_bus="lab",
+        notifications_topic="arn:aws:sns:us-east-1:123456789012:alarms",
+        quarantine_registry="refused",
+        catalog_url="https://quilt.example.com",
+        publish_schema=True,
         architecture="x86_64",
     )
 

@@ -78,8 +78,13 @@ def test_environment_fails_if_the_handler_reads_other_settings(
     assert variables.pop("POWERTOOLS_SERVICE_NAME") == "Stack"
     (machine,) = find(template, "AWS::StepFunctions::StateMachine")
     assert variables.pop("QUILT_PACKAGER_STATE_MACHINE_ARN") == {"Ref": machine}
+    assert str(variables.pop("QUILT_PACKAGER_EVENT_BUS")).count("event-bus/default") == 1
     assert Settings.from_environment(variables) == Settings(
-        source_buckets=("raw",), registry_buckets=("reg",), default_registry="reg"
+        source_buckets=("raw",),
+        registry_buckets=("reg",),
+        default_registry="reg",
+        max_attempts=5,
+        engine="Stack",
     )
 
 

@@ -58,6 +58,7 @@ def test_role_fails_if_it_has_capabilities_that_are_not_tested_here(
         "StartLargeJobs",
         "ConsumeQueue",
         "SendDeadLetters",
+        "PutOutcomes",
         "GetOmicsRuns",
         "NeverDeleteOrReconfigure",
         "NeverWriteWorkflows",
