@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         WorkflowRunCrates,
     )
     from quilt_packager.stack import PackagingEngineStack
+    from quilt_packager.uploads import ObjectUploads
 
 __all__ = [
     "BundlingError",
@@ -29,6 +30,7 @@ __all__ = [
     "CustomEvents",
     "EventSource",
     "HealthOmicsRuns",
+    "ObjectUploads",
     "ObjectsReady",
     "PackagingEngine",
     "PackagingEngineStack",
@@ -43,6 +45,7 @@ _MODULES = {
     "CustomEvents": "quilt_packager.event_sources",
     "EventSource": "quilt_packager.engine",
     "HealthOmicsRuns": "quilt_packager.event_sources",
+    "ObjectUploads": "quilt_packager.uploads",
     "ObjectsReady": "quilt_packager.event_sources",
     "PackagingEngine": "quilt_packager.engine",
     "PackagingEngineStack": "quilt_packager.stack",

@@ -37,6 +37,7 @@ from quilt_packager.limits import (
     MemoryMebibytes,
     TimeoutSeconds,
 )
+from quilt_packager.upload_rules import UploadRules, read_upload_rules
 
 PREFIX = "quilt:"
 
@@ -64,6 +65,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         omics_statuses: The statuses that a run is packaged on.
         wrroc: Whether folders that a Workflow Run RO-Crate is written to are packaged.
         edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
+        uploads: How uploads are packaged that have come to rest; empty: they are not.
         custom: A JSON file of rules for other events; empty: none.
         checksum_algorithms: Acceptable algorithms, the most wanted first.
         architecture: Where the function runs; `host` is for an embedded AWS on this machine.
@@ -105,6 +107,9 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     wrroc: _Switch = True
     edp: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    uploads: Annotated[
+        str, Meta(description="true, a JSON object, the path of a JSON file, or empty")
     ] = ""
     custom: Annotated[str, Meta(description="the path of a JSON file of rules, or empty")] = ""
     checksum_algorithms: Annotated[
@@ -209,6 +214,14 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         """
         return read_custom_rules(self.custom)
 
+    def read_uploads(self) -> UploadRules | None:
+        """What `uploads` says, or None: uploads are not packaged.
+
+        Raises:
+            ValueError: It cannot be read, or has values that it cannot have.
+        """
+        return read_upload_rules(self.uploads)
+
     def _find_contradictions(self) -> list[str]:
         """What single values do not show: names that must exist elsewhere."""
         violations = []
@@ -226,6 +239,17 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             self.read_rules()
         except ValueError as error:
             violations.append(f"{PREFIX}custom, {quote(self.custom)}: {error}")
+        try:
+            uploads = self.read_uploads()
+        except ValueError as error:
+            violations.append(f"{PREFIX}uploads, {quote(self.uploads)}: {error}")
+        else:
+            strangers = set(uploads.buckets if uploads else ()) - {*self.source_buckets}
+            if strangers:
+                violations.append(
+                    f"{PREFIX}uploads, {quote(self.uploads)}: {PREFIX}source_buckets does not "
+                    f"name {name_some(sorted(strangers))}"
+                )
         return violations
 
 
@@ -252,6 +276,8 @@ def _structured(value: object, default: object) -> object:
     """Read the text of a list or an object: JSON, or words between commas. `false` is no name."""
     if default == "" and value in (False, "false"):
         return default
+    if default == "" and isinstance(value, dict | bool):  # as `-c` would have it
+        return json.dumps(value)
     if not isinstance(value, str) or not isinstance(default, tuple | dict):
         return value
     if value.startswith(("[", "{")):

@@ -13,9 +13,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns as sns
 from constructs import Construct
-from quilt_packager_runtime.outcomes import Result
 from quilt_packager_runtime.settings import (
     METRICS_NAMESPACE,
     PREFIX,
@@ -40,7 +38,7 @@ from quilt_packager.limits import (
     DEFAULT_MEMORY_MEBIBYTES,
     DEFAULT_TIMEOUT_SECONDS,
     MAX_VISIBILITY_SECONDS,
-    CatalogUrl,
+    MIN_EPHEMERAL_MEBIBYTES,
     ChecksumConcurrency,
     EngineName,
     EphemeralMebibytes,
@@ -54,7 +52,6 @@ from quilt_packager.limits import (
     TimeoutSeconds,
     find_violations,
 )
-from quilt_packager.outcomes import Outcomes, RuleOptions
 from quilt_packager.queues import JobQueues
 
 
@@ -123,16 +120,6 @@ class PackagingEngine(Construct):
         scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
             They need a lifecycle rule that aborts uploads. Default: objects of other regions are
             read.
-        event_bus: The bus that the outcomes of jobs are told on. Default: the account's default
-            bus.
-        notifications_topic: Where people read of jobs that were rejected, or failed for good.
-            Default: nowhere.
-        quarantine_registry: Where packages are written that break the rules of their registry,
-            with the violations in their metadata; none of `registry_buckets`. Default: nowhere.
-        catalog_url: The Quilt catalog that the registries are seen in, for links in events.
-            Default: none.
-        publish_schema: Whether the schema of the outcomes' events is published in a registry of
-            EventBridge. Default: it is not.
         engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
             is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
             Default: none; both without `<name>`.
@@ -143,7 +130,6 @@ class PackagingEngine(Construct):
         queue: The queue that takes jobs.
         dead_letter_queue: Where rejected jobs, jobs that kept failing, and events that EventBridge
             could not deliver end up.
-        event_bus: The bus that the outcomes of jobs are told on.
         packager_function: The function that makes packages.
         checksum_function: The function that hashes a shard of a large job.
         large_job_function: The function that publishes a large job, or gives it up.
@@ -188,11 +174,6 @@ class PackagingEngine(Construct):
         max_shard_size: Size | None = None,
         checksum_concurrency: int = DEFAULT_CHECKSUM_CONCURRENCY,
         scratch_buckets: Mapping[str, s3.IBucket] | None = None,
-        event_bus: events.IEventBus | None = None,
-        notifications_topic: sns.ITopic | None = None,
-        quarantine_registry: s3.IBucket | None = None,
-        catalog_url: str | None = None,
-        publish_schema: bool = False,
         engine_name: str | None = None,
         code: lambda_.Code | None = None,
     ) -> None:
@@ -222,8 +203,6 @@ class PackagingEngine(Construct):
             max_shard_objects=max_shard_objects,
             max_shard_size=max_shard_size,
             checksum_concurrency=checksum_concurrency,
-            quarantine_registry=quarantine_registry,
-            catalog_url=catalog_url,
             engine_name=engine_name,
         )
         self.source_buckets = tuple(source_buckets)
@@ -242,17 +221,10 @@ class PackagingEngine(Construct):
         )
         self.queue = self._queues.queue
         self.dead_letter_queue = self._queues.dead_letter_queue
-        self._outcomes = Outcomes(
-            self,
-            engine=self.service,
-            event_bus=event_bus,
-            notifications_topic=notifications_topic,
-            publish_schema=publish_schema,
-        )
-        self.event_bus = self._outcomes.event_bus
         self.scratch_bucket = create_scratch_bucket(self, "ScratchBucket")
-        self.log_group = self._create_log("PackagerLog", "PackagerLambda", log_retention)
-        self.checksum_log_group = self._create_log("ChecksumLog", "ChecksumLambda", log_retention)
+        self._log_retention = log_retention
+        self.log_group = self._create_log(self, "PackagerLog", "PackagerLambda")
+        self.checksum_log_group = self._create_log(self, "ChecksumLog", "ChecksumLambda")
         settings = Settings(
             source_buckets=_names(source_buckets),
             registry_buckets=_names(registry_buckets),
@@ -263,21 +235,18 @@ class PackagingEngine(Construct):
             ),
             checksum_algorithms=tuple(checksum_algorithms),
             dead_letter_queue_url=self.dead_letter_queue.queue_url,
-            max_attempts=max_receive_count,
-            engine=self.service,
-            event_bus=self.event_bus.event_bus_arn,
-            notifications_topic_arn=self._outcomes.topic_arn,
-            catalog_url=catalog_url,
-            quarantine_registry=quarantine_registry.bucket_name if quarantine_registry else None,
             max_inline_objects=max_inline_objects,
             max_inline_bytes=int(max_inline_size.to_bytes()),
             max_shard_objects=max_shard_objects,
             max_shard_bytes=int(max_shard_size.to_bytes()),
         )
+        self._code = code or bundle_code(self, _machine(architecture))
+        self._architecture = architecture
+        self._tracing = tracing
         create = partial(
             create_function,
             self,
-            code=code or bundle_code(self, _machine(architecture)),
+            code=self._code,
             architecture=architecture,
             memory_size=memory_size,
             timeout=timeout,
@@ -316,22 +285,19 @@ class PackagingEngine(Construct):
                 settings, state_machine_arn=self.state_machine.state_machine_arn
             ).to_environment(),
         )
-        written_buckets = [*registry_buckets, *filter(None, [quarantine_registry])]
         hashing = [
             *permissions.read_sources(source_buckets),
             permissions.hash_in_scratch([self.scratch_bucket, *scratch_buckets.values()]),
             *permissions.keep_jobs(self.scratch_bucket),
-            *permissions.never(source_buckets, written_buckets),
+            *permissions.never(source_buckets, registry_buckets),
         ]
-        publishing = permissions.write_registries(written_buckets)
+        publishing = permissions.write_registries(registry_buckets)
         permissions.permit(self.checksum_function, hashing)
         permissions.permit(self.large_job_function, [*hashing, *publishing])
         permissions.permit(
             self.packager_function,
             [*hashing, *publishing, permissions.start_large_jobs(self.state_machine)],
         )
-        for function in (self.packager_function, self.large_job_function):
-            self._outcomes.let_tell(function)
         self._queues.let_put_aside(self.large_job_function)
         self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
         for event_source in event_sources:
@@ -412,57 +378,45 @@ class PackagingEngine(Construct):
         self._queues.receive(rule, message)
         return rule
 
-    def on_package_created(
+    def add_function(
         self,
+        scope: Construct,
         construct_id: str,
         *,
-        target: events.IRuleTarget | None = None,
-        **options: Unpack[RuleOptions],
-    ) -> events.Rule:
-        """Let something happen whenever a revision was published.
-
-        A job that died after publishing is done again, and ends unchanged: to miss no revision,
-        listen to both, and compare top hashes.
+        handler: str,
+        description: str,
+        log_name: str,
+        memory_size: int,
+        timeout: Duration,
+        environment: Mapping[str, str],
+    ) -> lambda_.Function:
+        """Create one more function of the runtime, with the engine's code, CPU, logs and tracing.
 
         Args:
-            construct_id: The rule's id, unique among these rules of the engine.
-            target: What happens. Default: nothing, until the rule is given a target.
-            **options: `description`, `enabled`, `rule_name`.
-
-        Returns:
-            The rule, whose pattern and targets can be added to.
+            scope: Where the function, its role and its log group go.
+            construct_id: The function's id.
+            handler: The module in `quilt_packager_runtime.handlers`.
+            description: What the function does.
+            log_name: Its log group is `/quilt/<service>/<log_name>`.
+            memory_size: MiB of its memory, which also buys CPU.
+            timeout: How long one invocation may take.
+            environment: Its settings.
         """
-        return self._outcomes.add_rule(construct_id, Result.CREATED, target, options)
-
-    def on_package_unchanged(
-        self,
-        construct_id: str,
-        *,
-        target: events.IRuleTarget | None = None,
-        **options: Unpack[RuleOptions],
-    ) -> events.Rule:
-        """Let something happen whenever a package was found up to date."""
-        return self._outcomes.add_rule(construct_id, Result.UNCHANGED, target, options)
-
-    def on_package_rejected(
-        self,
-        construct_id: str,
-        *,
-        target: events.IRuleTarget | None = None,
-        **options: Unpack[RuleOptions],
-    ) -> events.Rule:
-        """Let something happen whenever a job can never succeed as it is."""
-        return self._outcomes.add_rule(construct_id, Result.REJECTED, target, options)
-
-    def on_package_failed(
-        self,
-        construct_id: str,
-        *,
-        target: events.IRuleTarget | None = None,
-        **options: Unpack[RuleOptions],
-    ) -> events.Rule:
-        """Let something happen whenever a job failed for the last time."""
-        return self._outcomes.add_rule(construct_id, Result.FAILED, target, options)
+        return create_function(
+            scope,
+            construct_id,
+            handler=handler,
+            description=description,
+            code=self._code,
+            architecture=self._architecture,
+            memory_size=memory_size,
+            timeout=timeout,
+            ephemeral_storage_size=Size.mebibytes(MIN_EPHEMERAL_MEBIBYTES),
+            log_group=self._create_log(scope, f"{construct_id}Log", log_name),
+            service=self.service,
+            environment=environment,
+            tracing=self._tracing,
+        )
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let someone send jobs, and use the queue's key for it.
@@ -535,14 +489,12 @@ class PackagingEngine(Construct):
         """Milliseconds that they took under Step Functions."""
         return self.state_machine.metric_time(**options)
 
-    def _create_log(
-        self, construct_id: str, name: str, retention: logs.RetentionDays
-    ) -> logs.LogGroup:
+    def _create_log(self, scope: Construct, construct_id: str, name: str) -> logs.LogGroup:
         return logs.LogGroup(
-            self,
+            scope,
             construct_id,
             log_group_name=f"/quilt/{self.service}/{name}",
-            retention=retention,
+            retention=self._log_retention,
             # Its name is fixed: kept, it would be in the way of the stack's next deployment.
             removal_policy=RemovalPolicy.DESTROY,
         )
@@ -595,8 +547,6 @@ def _check_props(
     max_shard_objects: int,
     max_shard_size: Size,
     checksum_concurrency: int,
-    quarantine_registry: s3.IBucket | None,
-    catalog_url: str | None,
     engine_name: str | None,
 ) -> None:
     required = {
@@ -609,11 +559,6 @@ def _check_props(
     ]
     if default_registry and default_registry.bucket_name not in _names(registry_buckets):
         violations.append(f"default_registry is {default_registry.node.path}: no registry bucket")
-    if quarantine_registry and quarantine_registry.bucket_name in _names(registry_buckets):
-        violations.append(
-            f"quarantine_registry is {quarantine_registry.node.path}: a registry bucket, where "
-            "refused packages would take the place of good ones"
-        )
     timeout_seconds = int(timeout.to_seconds())
     visibility_seconds = int(visibility_timeout.to_seconds())
     violations += find_violations(
@@ -631,7 +576,6 @@ def _check_props(
             "max_shard_objects": (max_shard_objects, MaxShardObjects),
             "max_shard_size, in MiB,": (int(max_shard_size.to_mebibytes()), MaxShardMebibytes),
             "checksum_concurrency": (checksum_concurrency, ChecksumConcurrency),
-            "catalog_url": (catalog_url, CatalogUrl | None),
             "engine_name": (engine_name, EngineName | None),
         }
     )

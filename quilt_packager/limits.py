@@ -15,6 +15,8 @@ BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 CatalogUrl = Annotated[str, Meta(pattern=r"^https://[^\s/]+/?$")]
 EngineName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 EphemeralMebibytes = Annotated[int, Meta(ge=512, le=10240)]
+EventSourceName = Annotated[str, Meta(pattern=r"^(?!aws\.)[A-Za-z0-9._/-]{1,256}$")]
+KeyPrefix = Annotated[str, Meta(min_length=1, max_length=1024)]
 MaxConcurrency = Annotated[int, Meta(ge=2, le=1000)]
 ChecksumConcurrency = Annotated[int, Meta(ge=1, le=1000)]
 MaxInlineMebibytes = Annotated[int, Meta(ge=0)]
@@ -23,9 +25,13 @@ MaxReceiveCount = Annotated[int, Meta(ge=1, le=999)]
 MaxShardMebibytes = Annotated[int, Meta(ge=1)]
 MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
 MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]
+PrefixDepth = Annotated[int, Meta(ge=1, le=100)]
+ThresholdEventCount = Annotated[int, Meta(ge=1, le=1000)]
+ThresholdSeconds = Annotated[int, Meta(ge=1, le=12 * 60 * 60)]
 TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
 
 MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+MIN_EPHEMERAL_MEBIBYTES = 512
 
 MEBIBYTE = 1024 * 1024
 

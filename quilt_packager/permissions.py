@@ -6,16 +6,15 @@ The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion
 from collections.abc import Iterable, Sequence
 
 from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 from quilt_packager_runtime.objects import JOBS_PREFIX, SCRATCH_PREFIX
-from quilt_packager_runtime.outcomes import EVENT_SOURCE
 
 from quilt_packager.acknowledgements import acknowledge_wildcards
 
@@ -203,23 +202,6 @@ def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
     )
 
 
-def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
-    """Tell of outcomes on a bus, and of nothing else in anybody else's name."""
-    return iam.PolicyStatement(
-        sid="PutOutcomes",
-        actions=["events:PutEvents"],
-        resources=[event_bus.event_bus_arn],
-        conditions={"StringEquals": {"events:source": EVENT_SOURCE}},
-    )
-
-
-def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
-    """Tell people of failures."""
-    return iam.PolicyStatement(
-        sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
-    )
-
-
 def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
     """Take messages from the queue as Lambda's poller does."""
     return iam.PolicyStatement(
@@ -232,6 +214,28 @@ def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
         ],
         resources=[queue.queue_arn],
     )
+
+
+def coalesce(
+    queue: sqs.IQueue, table: dynamodb.ITable, bus: events.IEventBus, source: str
+) -> list[iam.PolicyStatement]:
+    """Keep windows of uploads, look at them later, and announce them, under one name alone."""
+    return [
+        iam.PolicyStatement(
+            sid="KeepWindows",
+            actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
+            resources=[table.table_arn],
+        ),
+        iam.PolicyStatement(
+            sid="SendLooks", actions=["sqs:SendMessage"], resources=[queue.queue_arn]
+        ),
+        iam.PolicyStatement(
+            sid="Announce",
+            actions=["events:PutEvents"],
+            resources=[bus.event_bus_arn],
+            conditions={"StringEquals": {"events:source": source}},
+        ),
+    ]
 
 
 def get_omics_runs(scope: Construct) -> iam.PolicyStatement:

@@ -1,4 +1,4 @@
-"""The queue of jobs and its dead-letter queue: how they are kept, and who may send to them."""
+"""A queue and its dead-letter queue: how they are kept, and who may send to them."""
 
 from aws_cdk import Annotations, Duration
 from aws_cdk import aws_events as events
@@ -13,10 +13,11 @@ from quilt_packager.acknowledgements import acknowledge
 
 
 class JobQueues:
-    """The two queues of an engine.
+    """The two queues of a function.
 
     Args:
-        scope: The engine.
+        scope: The engine, or a part of it.
+        name: What the queues' ids begin with.
         visibility_timeout: When a job that failed is tried again.
         max_receive_count: How often it is tried.
         retention_period: How long jobs wait at most.
@@ -32,6 +33,7 @@ class JobQueues:
         self,
         scope: Construct,
         *,
+        name: str = "Packager",
         visibility_timeout: Duration,
         max_receive_count: int,
         retention_period: Duration,
@@ -39,12 +41,13 @@ class JobQueues:
         key: kms.IKey | None,
     ) -> None:
         self._scope = scope
+        self._name = name
         self._key = key
         # EventBridge cannot send to a queue that is encrypted with AWS's own KMS key for SQS.
         encryption = sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED
         self.dead_letter_queue = sqs.Queue(
             scope,
-            "PackagerDeadLetterQueue",
+            f"{name}DeadLetterQueue",
             encryption=encryption,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -52,7 +55,7 @@ class JobQueues:
         )
         self.queue = sqs.Queue(
             scope,
-            "PackagerQueue",
+            f"{name}Queue",
             encryption=encryption,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -71,14 +74,29 @@ class JobQueues:
         self._rule_arns: list[str] = []
         self._accepting: list[iam.PolicyStatement] = []
 
-    def feed(self, function: lambda_.Function, *, max_concurrency: int) -> None:
-        """Hand each job to a function, which may send it on to the dead letters."""
+    def feed(
+        self,
+        function: lambda_.Function,
+        *,
+        max_concurrency: int,
+        batch_size: int = 1,
+        max_batching_window: Duration | None = None,
+    ) -> None:
+        """Hand messages to a function, which may send them on to the dead letters.
+
+        Args:
+            function: The function.
+            max_concurrency: How many batches it is handed at once.
+            batch_size: How many messages a batch has at most. Default: each job is a batch.
+            max_batching_window: How long to wait for a full batch. Default: not at all.
+        """
         permissions.permit(function, [permissions.consume_queue(self.queue)])
         self.let_put_aside(function)
         function.add_event_source_mapping(
-            "PackagerQueue",
+            f"{self._name}Queue",
             event_source_arn=self.queue.queue_arn,
-            batch_size=1,
+            batch_size=batch_size,
+            max_batching_window=max_batching_window,
             max_concurrency=max_concurrency,
             report_batch_item_failures=True,
         )
@@ -103,7 +121,7 @@ class JobQueues:
             )
         rule.targets = [
             events.CfnRule.TargetProperty(
-                id="PackagerQueue",
+                id=f"{self._name}Queue",
                 arn=self.queue.queue_arn,
                 input=made.input,
                 input_path=made.input_path,

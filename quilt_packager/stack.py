@@ -1,7 +1,7 @@
 """A stack with one engine, made of context flags: for those who deploy and write no CDK code."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from aws_cdk import CfnElement, CfnOutput, Duration, Environment, IStackSynthesizer, Size, Stack
@@ -24,6 +24,7 @@ from quilt_packager.event_sources import (
     WorkflowRunCrates,
 )
 from quilt_packager.functions import bundle_code
+from quilt_packager.uploads import ObjectUploads
 
 _EVENT_PATH = re.compile(r"<(\$[^<>]*)>")
 
@@ -76,7 +77,7 @@ class PackagingEngineStack(Stack):
             "Engine",
             source_buckets=sources,
             registry_buckets=registries,
-            event_sources=list(self._event_sources(flags)),
+            event_sources=list(self._event_sources(flags, sources)),
             checksum_algorithms=flags.checksum_algorithms,
             # On the host, whose AWS runs the code whatever this says, it is the default.
             architecture=lambda_.Architecture.X86_64 if x86_64 else lambda_.Architecture.ARM_64,
@@ -147,11 +148,24 @@ class PackagingEngineStack(Stack):
             return [self.bucket], [self.bucket, *registries]
         return sources, registries or sources
 
-    def _event_sources(self, flags: ContextFlags) -> Iterator[EventSource]:
+    def _event_sources(
+        self, flags: ContextFlags, sources: Sequence[s3.IBucket]
+    ) -> Iterator[EventSource]:
         yield HealthOmicsRuns(statuses=flags.omics_statuses, enabled=flags.omics)
         yield WorkflowRunCrates(enabled=flags.wrroc)
         if flags.edp:
             yield ObjectsReady(events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp))
+        uploads = flags.read_uploads()
+        if uploads:
+            yield ObjectUploads(
+                [each for each in sources if each.bucket_name in uploads.buckets] or None,
+                threshold_event_count=uploads.threshold_event_count,
+                threshold_duration=Duration.seconds(uploads.threshold_duration),
+                prefix_depth=uploads.prefix_depth,
+                ignore_prefixes=uploads.ignore_prefixes,
+                source=uploads.source,
+                enabled=uploads.enabled,
+            )
         for rule in flags.read_rules():
             yield self._custom_events(rule)
 

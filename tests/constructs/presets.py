@@ -9,7 +9,13 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
-from quilt_packager import CustomEvents, HealthOmicsRuns, ObjectsReady, WorkflowRunCrates
+from quilt_packager import (
+    CustomEvents,
+    HealthOmicsRuns,
+    ObjectsReady,
+    ObjectUploads,
+    WorkflowRunCrates,
+)
 from tests.constructs.templates import add_engine, make_flagged_stack
 
 RULES = Path(__file__).with_name("custom_rules.json")
@@ -30,6 +36,7 @@ def existing_buckets(app: App) -> Stack:
         bucket_keys={"raw": key},
         omics=False,
         edp="edp-bus",
+        uploads='{"buckets": ["raw"], "threshold_event_count": 50, "ignore_prefixes": ["tmp/"]}',
         custom=str(RULES),
         event_bus="lab",
         notifications_topic="arn:aws:sns:us-east-1:123456789012:alarms",
@@ -62,6 +69,7 @@ def construct(app: App) -> Stack:
             HealthOmicsRuns(),
             WorkflowRunCrates(),
             ObjectsReady(events.EventBus(stack, "Bus")),
+            ObjectUploads(),
             CustomEvents(events.EventPattern(source=["lab"])),
         ],
     )

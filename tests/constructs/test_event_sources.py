@@ -99,7 +99,7 @@ def test_objects_ready_fail_if_not_taken_from_edps_bus() -> None:
     rule = rule_of(ObjectsReady(on_bus()))
     assert rule["EventBusName"] == BUS
     assert rule["EventPattern"] == {
-        "source": ["com.quiltdata.edp"],
+        "source": ["com.quiltdata.edp", "quilt.packager.uploads"],
         "detail-type": ["package-objects-ready"],
     }
 

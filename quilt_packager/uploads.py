@@ -1,0 +1,151 @@
+"""Uploads that package themselves: Event-Driven Packaging, without a VPC and without a database."""
+
+from collections.abc import Sequence
+
+import msgspec
+from aws_cdk import Duration, Token
+from aws_cdk import aws_events as events
+from aws_cdk import aws_s3 as s3
+from quilt_packager_runtime.events import objects_ready_pattern
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE, UploadSettings
+from quilt_packager_runtime.uploads import uploads_pattern
+
+from quilt_packager.coalescing import Coalescer
+from quilt_packager.engine import PackagingEngine
+from quilt_packager.limits import (
+    EventSourceName,
+    KeyPrefix,
+    PrefixDepth,
+    ThresholdEventCount,
+    ThresholdSeconds,
+    find_violations,
+)
+
+_DEFAULTS = UploadSettings()
+
+MAX_PATTERN_CHARACTERS = 2048
+"""What EventBridge takes of a pattern."""
+
+_DEFAULT_ID = "ObjectUploads"
+
+
+class ObjectUploads:
+    """Packages folders when uploads to them have come to rest.
+
+    A folder is at rest when enough objects were uploaded to it, or none was for long enough. It is
+    announced by one `package-objects-ready` event, in the shape of Event-Driven Packaging (EDP), on
+    a bus of the engine's own, and packaged. The buckets must send their events to EventBridge.
+
+    Args:
+        buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
+            the engine's source buckets.
+        threshold_event_count: How many uploads are packaged without waiting for more, from 1 to
+            1000. Default: 20.
+        threshold_duration: How long no upload must have come for fewer to be packaged, from 1
+            second to 12 hours. Default: 5 minutes.
+        prefix_depth: How many components the folders have that become packages, from 1 to 100. An
+            object higher up has its own folder packaged, but never the whole bucket. Default: 2.
+        ignore_prefixes: Prefixes of keys that are left alone. Default: only `.quilt/` is.
+        source: The source of the announcements. Default: `quilt.packager.uploads`;
+            `com.quiltdata.edp` stands in for EDP.
+        event_bus: Where they are announced. Default: a bus of its own.
+        enabled: Whether uploads are gathered. Default: they are; disabled rules stay in place.
+        construct_id: The id of what it makes. Default: the class's name.
+
+    Raises:
+        ValueError: Props have values that cannot work; all such are listed.
+    """
+
+    def __init__(
+        self,
+        buckets: Sequence[s3.IBucket] | None = None,
+        *,
+        threshold_event_count: int = _DEFAULTS.threshold_event_count,
+        threshold_duration: Duration | None = None,
+        prefix_depth: int = _DEFAULTS.prefix_depth,
+        ignore_prefixes: Sequence[str] = (),
+        source: str = UPLOADS_SOURCE,
+        event_bus: events.IEventBus | None = None,
+        enabled: bool = True,
+        construct_id: str = _DEFAULT_ID,
+    ) -> None:
+        duration_seconds = _DEFAULTS.threshold_duration_seconds
+        if threshold_duration is not None:
+            duration_seconds = int(threshold_duration.to_seconds())
+        violations = find_violations(
+            {
+                "threshold_event_count": (threshold_event_count, ThresholdEventCount),
+                "threshold_duration, in seconds,": (duration_seconds, ThresholdSeconds),
+                "prefix_depth": (prefix_depth, PrefixDepth),
+                "ignore_prefixes": (list(ignore_prefixes), list[KeyPrefix]),
+                "source": (source, EventSourceName),
+            }
+        )
+        if buckets is not None and not buckets:
+            violations.append("buckets is empty; leave it out to watch all source buckets")
+        if violations:
+            raise ValueError("ObjectUploads cannot have these props: " + "; ".join(violations))
+        self._buckets = buckets
+        self._settings = UploadSettings(
+            threshold_event_count=threshold_event_count,
+            threshold_duration_seconds=duration_seconds,
+            prefix_depth=prefix_depth,
+            ignore_prefixes=tuple(ignore_prefixes),
+            source=source,
+        )
+        self._event_bus = event_bus
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the coalescer, its bus, and the rules to and from it.
+
+        Raises:
+            ValueError: A bucket is no source bucket of the engine, the engine has such uploads
+                already, or the names are too many for one rule.
+        """
+        if engine.node.try_find_child(self._construct_id):
+            raise ValueError(
+                f"{engine.node.path} has {self._construct_id!r} already; give the event source "
+                "another construct_id"
+            )
+        pattern = uploads_pattern(
+            [bucket.bucket_name for bucket in self._find_buckets(engine)],
+            self._settings.ignore_prefixes,
+        )
+        _check_size(pattern)
+        bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
+        is_first = self._construct_id == _DEFAULT_ID
+        coalescer = Coalescer(
+            engine,
+            self._construct_id,
+            settings=self._settings,
+            log_name="CoalescerLambda" if is_first else f"{self._construct_id}/CoalescerLambda",
+            event_bus=bus,
+        )
+        coalescer.add_rule(pattern, enabled=self._enabled)
+        engine.add_rule(
+            f"{self._construct_id}Ready",
+            pattern=objects_ready_pattern([self._settings.source]),
+            description="Prefixes that uploads have come to rest below",
+            event_bus=bus,
+        )
+
+    def _find_buckets(self, engine: PackagingEngine) -> Sequence[s3.IBucket]:
+        sources = {bucket.bucket_name for bucket in engine.source_buckets}
+        buckets = engine.source_buckets if self._buckets is None else self._buckets
+        strangers = [bucket for bucket in buckets if bucket.bucket_name not in sources]
+        if strangers:
+            paths = ", ".join(bucket.node.path for bucket in strangers)
+            raise ValueError(f"buckets of ObjectUploads that are no source_buckets: {paths}")
+        return buckets
+
+
+def _check_size(pattern: dict[str, object]) -> None:
+    """Refuse what EventBridge would refuse, as far as names are known before they are deployed."""
+    text = msgspec.json.encode(pattern).decode()
+    if not Token.is_unresolved(text) and len(text) > MAX_PATTERN_CHARACTERS:
+        raise ValueError(
+            f"buckets and ignore_prefixes make a rule of {len(text)} characters; EventBridge takes "
+            f"{MAX_PATTERN_CHARACTERS}: share the buckets among several ObjectUploads"
+        )
