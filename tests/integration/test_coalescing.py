@@ -1,0 +1,379 @@
+"""Uploads are coalesced on a real table, while invocations die and race at every point there is.
+
+The table is that of an embedded AWS; the queue and the bus are lists, so that time can be told.
+"""
+
+import itertools
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from quilt_packager_runtime import aws
+from quilt_packager_runtime.coalescing import Coalescer
+from quilt_packager_runtime.errors import AwsError
+from quilt_packager_runtime.looks import Look
+from quilt_packager_runtime.objects import SourceFolder
+from quilt_packager_runtime.upload_settings import UploadSettings
+from quilt_packager_runtime.window_table import WindowTable
+
+from quilt_packager.local.ministack import MiniStack
+
+FOLDER = SourceFolder("raw", "lab/plate/")
+LIFETIME_MS = 60_000
+VISIBILITY_MS = 360_000
+DURATION_SECONDS = 300
+POINTS = range(14)
+"""More than any history below has: in the last ones nobody dies."""
+
+
+class Killed(BaseException):
+    """Lambda is gone: nothing catches it."""
+
+
+class World:
+    """An account with a coalescer in it, a clock, and a hand on every request.
+
+    Attributes:
+        now_ms: The time.
+        history: What took effect, in its order: the digest of each upload, or `announced`.
+        looks: The looks in the queue, with the time when they are visible.
+        hand: Called before and after each request.
+    """
+
+    def __init__(self, table: str, **thresholds: Any) -> None:
+        self.now_ms = 1_000_000
+        self.history: list[object] = []
+        self.looks: list[tuple[int, Look]] = []
+        self.hand: Callable[[], None] = lambda: None
+        self.settings = UploadSettings(
+            table=table,
+            queue_url="queue",
+            event_bus="bus",
+            **{"threshold_duration_seconds": DURATION_SECONDS} | thresholds,
+        )
+        self.table = WindowTable(table)
+        self._dynamodb = boto3.client("dynamodb")
+
+    def connect(self, service: str) -> Any:
+        return {"sqs": self, "events": self, "dynamodb": self}[service]
+
+    def coalescer(self) -> Coalescer:
+        return Coalescer(self.settings, clock=lambda: self.now_ms)
+
+    # What it is to the runtime: the clients of SQS, EventBridge and DynamoDB.
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
+        self.hand()
+        for entry in Entries:
+            visible_ms = self.now_ms + entry["DelaySeconds"] * 1000
+            self.looks.append((visible_ms, msgspec.json.decode(entry["MessageBody"], type=Look)))
+        self.hand()
+        return {}
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
+        self.hand()
+        self.history += ["announced"] * len(Entries)
+        self.hand()
+        return {"FailedEntryCount": 0}
+
+    def get_item(self, **parameters: Any) -> Any:
+        self.hand()
+        answer = self._dynamodb.get_item(**parameters)
+        self.hand()
+        return answer
+
+    def update_item(self, **parameters: Any) -> Any:
+        self.hand()
+        answer = self._dynamodb.update_item(**parameters)
+        if "ADD uploads" in parameters["UpdateExpression"]:
+            self.history += parameters["ExpressionAttributeValues"][":uploads"]["BS"]
+        self.hand()
+        return answer
+
+    # What happens to it.
+
+    def upload(self, *uploads: bytes) -> None:
+        """One invocation, for a batch of uploads."""
+        coalescer = self.coalescer()
+        quiet_at_ms = coalescer.expect_rest([FOLDER])
+        coalescer.record(FOLDER, uploads, quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
+
+    def until_done(self, act: Callable[[], object]) -> None:
+        """Deliver again, as SQS does, what an invocation died of."""
+        while True:
+            try:
+                act()
+            except Killed:
+                self.now_ms += VISIBILITY_MS
+            else:
+                return
+
+    def drain(self) -> None:
+        """Let time pass until no look is left."""
+        for _ in range(100):
+            if not self.looks:
+                return
+            self.looks.sort(key=lambda entry: entry[0])
+            visible_ms, look = self.looks[0]
+            self.now_ms = max(self.now_ms, visible_ms)
+            self.until_done(partial(self.coalescer().look, look, lifetime_ms=LIFETIME_MS))
+            self.looks.remove((visible_ms, look))
+        raise AssertionError("looks make looks for ever")
+
+    def count_announcements(self) -> int:
+        return self.history.count("announced")
+
+    def assert_nothing_is_lost(self, *uploads: bytes) -> None:
+        self.hand = lambda: None
+        assert not self.table.read(FOLDER).new
+        last = len(self.history) - self.history[::-1].index("announced")
+        assert all(self.history.index(upload) < last for upload in uploads)
+
+
+@pytest.fixture(scope="module")
+def on_aws(ministack: MiniStack) -> Iterator[None]:
+    with ministack.as_only_aws():
+        yield
+
+
+def make_world(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> World:
+    """A world with a table of its own, which the runtime talks to."""
+    name = f"windows-{uuid.uuid4()}"
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "window", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "window", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    world = World(name, **thresholds)
+    monkeypatch.setattr(aws, "connect", world.connect)
+    return world
+
+
+@pytest.fixture
+def world(on_aws: None, monkeypatch: pytest.MonkeyPatch) -> World:
+    return make_world(monkeypatch, threshold_event_count=3)
+
+
+def kill_at(world: World, point: int) -> list[int]:
+    """Have the invocation that gets there die, once; in the list: how many points were passed."""
+    passed = [0]
+
+    def hand() -> None:
+        passed[0] += 1
+        if passed[0] == point + 1:
+            raise Killed
+
+    world.hand = hand
+    return passed
+
+
+class TestThresholds:
+    def test_enough_uploads_are_announced_at_once(self, world: World) -> None:
+        world.upload(b"1", b"2")
+        assert world.count_announcements() == 0
+        world.upload(b"3")
+        assert world.count_announcements() == 1
+
+    def test_fewer_are_announced_when_none_came_for_long_enough(self, world: World) -> None:
+        world.upload(b"1")
+        world.now_ms += DURATION_SECONDS * 1000 - 1
+        world.upload(b"2")
+        started_ms = world.now_ms
+        world.drain()
+        assert world.count_announcements() == 1
+        assert world.now_ms == started_ms + DURATION_SECONDS * 1000
+
+    def test_more_than_enough_in_one_batch_are_one_announcement(self, world: World) -> None:
+        world.upload(*(bytes([each]) for each in range(100)))
+        world.drain()
+        assert world.count_announcements() == 1
+
+    def test_longer_than_sqs_can_wait_is_waited_for(
+        self, on_aws: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = make_world(monkeypatch, threshold_duration_seconds=2000)
+        world.upload(b"1")
+        started_ms = world.now_ms
+        world.drain()
+        assert world.count_announcements() == 1
+        assert world.now_ms == started_ms + 2_000_000
+
+
+class TestDuplicates:
+    def test_are_counted_once(self, world: World) -> None:
+        world.upload(b"1", b"2")
+        world.upload(b"2", b"1")
+        assert world.count_announcements() == 0
+
+    def test_of_what_was_announced_are_known_again(self, world: World) -> None:
+        world.upload(b"1", b"2", b"3")
+        world.upload(b"3", b"1")
+        world.drain()
+        assert world.count_announcements() == 1
+
+    def test_of_looks_announce_nothing_twice(self, world: World) -> None:
+        world.upload(b"1")
+        world.looks *= 2
+        world.drain()
+        assert world.count_announcements() == 1
+
+
+class TestDeath:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_anywhere_of_enough_uploads_loses_nothing(self, world: World, point: int) -> None:
+        passed = kill_at(world, point)
+        world.until_done(lambda: world.upload(b"1", b"2", b"3"))
+        world.drain()
+        world.assert_nothing_is_lost(b"1", b"2", b"3")
+        died = point < passed[0]
+        assert 1 <= world.count_announcements() <= 1 + died
+
+    @pytest.mark.parametrize("point", POINTS)
+    def test_anywhere_of_a_window_at_rest_loses_nothing(self, world: World, point: int) -> None:
+        passed = kill_at(world, point)
+        world.until_done(lambda: world.upload(b"1"))
+        world.drain()
+        world.assert_nothing_is_lost(b"1")
+        died = point < passed[0]
+        assert 1 <= world.count_announcements() <= 1 + died
+
+    def test_between_emitting_and_closing_announces_once_more(self, world: World) -> None:
+        def hand() -> None:
+            if "announced" in world.history:
+                world.hand = lambda: None
+                raise Killed
+
+        world.hand = hand
+        world.until_done(lambda: world.upload(b"1", b"2", b"3"))
+        world.drain()
+        assert world.count_announcements() == 2
+
+    def test_points_are_fewer_than_are_tried(self, world: World) -> None:
+        passed = kill_at(world, -1)
+        world.upload(b"1")
+        world.drain()
+        assert passed[0] < len(POINTS)
+
+    def test_of_another_leaves_the_look_to_do_its_work(self, world: World) -> None:
+        world.upload(b"1")
+
+        world.now_ms += DURATION_SECONDS * 1000
+        claimed = world.table.claim(
+            FOLDER,
+            world.table.read(FOLDER),
+            now_ms=world.now_ms,
+            until_ms=world.now_ms + LIFETIME_MS,
+            at_rest=True,
+        )
+        assert claimed
+        world.drain()
+        assert world.count_announcements() == 1
+        world.assert_nothing_is_lost(b"1")
+
+
+class TestFailure:
+    def test_to_look_later_keeps_uploads_from_being_recorded(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            world, "send_message_batch", lambda **_: {"Failed": [{"Id": "0", "Code": "Throttled"}]}
+        )
+        with pytest.raises(AwsError, match="Throttled"):
+            world.upload(b"1")
+        assert world.history == []
+
+    def test_to_emit_leaves_the_window_to_the_next_delivery(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(aws, "REFUSED_ENTRY_PAUSE_SECONDS", 0)
+        refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+        with monkeypatch.context() as patch:
+            patch.setattr(world, "put_events", lambda **_: refused)
+            with pytest.raises(AwsError, match="InternalFailure"):
+                world.upload(b"1", b"2", b"3")
+        world.now_ms += VISIBILITY_MS
+        world.upload(b"1", b"2", b"3")
+        assert world.count_announcements() == 1
+
+    def test_of_a_slow_write_does_not_miss_its_own_look(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        coalescer = world.coalescer()
+        quiet_at_ms = coalescer.expect_rest([FOLDER])
+        world.drain()
+        world.now_ms = quiet_at_ms + 1
+        coalescer.record(FOLDER, [b"1"], quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
+        world.drain()
+        world.assert_nothing_is_lost(b"1")
+
+
+class Race:
+    """Invocations that take turns at every request, in an order that is given."""
+
+    def __init__(self, world: World, order: Iterator[int], acts: list[Callable[[], None]]) -> None:
+        self._world = world
+        self._order = order
+        self._turn = threading.Condition()
+        self._at: int | None = None
+        self._running = set(range(len(acts)))
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, act))
+            for number, act in enumerate(acts)
+        ]
+        self._numbers: dict[int, int] = {}
+
+    def run(self) -> None:
+        self._world.hand = self._wait
+        self._next()
+        for thread in self._threads:
+            thread.start()
+        for thread in self._threads:
+            thread.join()
+        self._world.hand = lambda: None
+
+    def _run(self, number: int, act: Callable[[], None]) -> None:
+        self._numbers[threading.get_ident()] = number
+        try:
+            act()
+        finally:
+            with self._turn:
+                self._running.discard(number)
+                self._next()
+                self._turn.notify_all()
+
+    def _wait(self) -> None:
+        number = self._numbers[threading.get_ident()]
+        with self._turn:
+            self._turn.wait_for(lambda: self._at == number)
+            self._next()
+            self._turn.notify_all()
+
+    def _next(self) -> None:
+        running = sorted(self._running)
+        self._at = running[next(self._order) % len(running)] if running else None
+
+
+class TestRaces:
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(order=st.lists(st.integers(0, 2), max_size=60))
+    def test_lose_nothing_and_announce_no_turn_twice(
+        self, on_aws: None, count: int, order: list[int]
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            world = make_world(patch, threshold_event_count=count)
+            uploads = [b"1", b"2", b"3"]
+            acts = [lambda each=each: world.upload(each) for each in uploads]
+            Race(world, itertools.chain(order, itertools.cycle([0, 1, 2])), acts).run()  # type: ignore[arg-type]
+            world.drain()
+            world.assert_nothing_is_lost(*uploads)
+            assert world.count_announcements() == world.table.read(FOLDER).turn
+            assert world.count_announcements() <= len(uploads)
