@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from quilt_packager.cli import backfill
 from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import Exit
@@ -22,6 +23,7 @@ Examples:
   quilt-packager demo
   quilt-packager package s3://raw/runs/42/
   quilt-packager send s3://raw/runs/42/ --queue-url "$PACKAGER_QUEUE_URL"
+  quilt-packager backfill s3 s3://raw/runs/ --queue-url "$PACKAGER_QUEUE_URL" --dry-run
 """
 
 app = typer.Typer(
@@ -45,6 +47,9 @@ def keep_examples(text: str) -> str:
 
 for command in (package, send, demo):
     app.command(help=keep_examples(command.__doc__ or ""))(command)
+
+
+app.add_typer(backfill.app, help=keep_examples(backfill.HELP))
 
 
 def write_version(wanted: bool) -> None:

@@ -91,13 +91,15 @@ class Terminal:
         """
         _write_labelled(self._out, fields, label_columns=11)
 
-    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: str) -> None:
+    def table(
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = ""
+    ) -> None:
         """Write a table, indented. What is wider than the terminal is wrapped by the terminal.
 
         Args:
             headings: The columns' headings.
             rows: The cells.
-            right: The heading of the column that is set flush right.
+            right: The heading of the column that is set flush right; empty: none is.
         """
         lines = [list(headings), *([printable(cell) for cell in row] for row in rows)]
         widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 
-COMMANDS = ["package", "send", "demo"]
+COMMANDS = ["package", "send", "demo", "backfill"]
 SLOW_TO_IMPORT = ["aws_cdk", "awscrt", "aws_lambda_powertools", "boto3", "botocore", "quilt3"]
 
 
