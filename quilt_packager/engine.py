@@ -13,7 +13,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from constructs import Construct
+from quilt_packager_runtime.outcomes import Result
 from quilt_packager_runtime.settings import (
     METRICS_NAMESPACE,
     PREFIX,
@@ -39,6 +41,7 @@ from quilt_packager.limits import (
     DEFAULT_TIMEOUT_SECONDS,
     MAX_VISIBILITY_SECONDS,
     MIN_EPHEMERAL_MEBIBYTES,
+    CatalogUrl,
     ChecksumConcurrency,
     EngineName,
     EphemeralMebibytes,
@@ -52,6 +55,7 @@ from quilt_packager.limits import (
     TimeoutSeconds,
     find_violations,
 )
+from quilt_packager.outcomes import Outcomes, RuleOptions
 from quilt_packager.queues import JobQueues
 
 
@@ -120,6 +124,16 @@ class PackagingEngine(Construct):
         scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
             They need a lifecycle rule that aborts uploads. Default: objects of other regions are
             read.
+        event_bus: The bus that the outcomes of jobs are told on. Default: the account's default
+            bus.
+        notifications_topic: Where people read of jobs that were rejected, or failed for good.
+            Default: nowhere.
+        quarantine_registry: Where packages are written that break the rules of their registry,
+            with the violations in their metadata; none of `registry_buckets`. Default: nowhere.
+        catalog_url: The Quilt catalog that the registries are seen in, for links in events.
+            Default: none.
+        publish_schema: Whether the schema of the outcomes' events is published in a registry of
+            EventBridge. Default: it is not.
         engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
             is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
             Default: none; both without `<name>`.
@@ -130,6 +144,7 @@ class PackagingEngine(Construct):
         queue: The queue that takes jobs.
         dead_letter_queue: Where rejected jobs, jobs that kept failing, and events that EventBridge
             could not deliver end up.
+        event_bus: The bus that the outcomes of jobs are told on.
         packager_function: The function that makes packages.
         checksum_function: The function that hashes a shard of a large job.
         large_job_function: The function that publishes a large job, or gives it up.
@@ -174,6 +189,11 @@ class PackagingEngine(Construct):
         max_shard_size: Size | None = None,
         checksum_concurrency: int = DEFAULT_CHECKSUM_CONCURRENCY,
         scratch_buckets: Mapping[str, s3.IBucket] | None = None,
+        event_bus: events.IEventBus | None = None,
+        notifications_topic: sns.ITopic | None = None,
+        quarantine_registry: s3.IBucket | None = None,
+        catalog_url: str | None = None,
+        publish_schema: bool = False,
         engine_name: str | None = None,
         code: lambda_.Code | None = None,
     ) -> None:
@@ -203,6 +223,8 @@ class PackagingEngine(Construct):
             max_shard_objects=max_shard_objects,
             max_shard_size=max_shard_size,
             checksum_concurrency=checksum_concurrency,
+            quarantine_registry=quarantine_registry,
+            catalog_url=catalog_url,
             engine_name=engine_name,
         )
         self.source_buckets = tuple(source_buckets)
@@ -221,6 +243,14 @@ class PackagingEngine(Construct):
         )
         self.queue = self._queues.queue
         self.dead_letter_queue = self._queues.dead_letter_queue
+        self._outcomes = Outcomes(
+            self,
+            engine=self.service,
+            event_bus=event_bus,
+            notifications_topic=notifications_topic,
+            publish_schema=publish_schema,
+        )
+        self.event_bus = self._outcomes.event_bus
         self.scratch_bucket = create_scratch_bucket(self, "ScratchBucket")
         self._log_retention = log_retention
         self.log_group = self._create_log(self, "PackagerLog", "PackagerLambda")
@@ -235,6 +265,12 @@ class PackagingEngine(Construct):
             ),
             checksum_algorithms=tuple(checksum_algorithms),
             dead_letter_queue_url=self.dead_letter_queue.queue_url,
+            max_attempts=max_receive_count,
+            engine=self.service,
+            event_bus=self.event_bus.event_bus_arn,
+            notifications_topic_arn=self._outcomes.topic_arn,
+            catalog_url=catalog_url,
+            quarantine_registry=quarantine_registry.bucket_name if quarantine_registry else None,
             max_inline_objects=max_inline_objects,
             max_inline_bytes=int(max_inline_size.to_bytes()),
             max_shard_objects=max_shard_objects,
@@ -285,19 +321,22 @@ class PackagingEngine(Construct):
                 settings, state_machine_arn=self.state_machine.state_machine_arn
             ).to_environment(),
         )
+        written_buckets = [*registry_buckets, *filter(None, [quarantine_registry])]
         hashing = [
             *permissions.read_sources(source_buckets),
             permissions.hash_in_scratch([self.scratch_bucket, *scratch_buckets.values()]),
             *permissions.keep_jobs(self.scratch_bucket),
-            *permissions.never(source_buckets, registry_buckets),
+            *permissions.never(source_buckets, written_buckets),
         ]
-        publishing = permissions.write_registries(registry_buckets)
+        publishing = permissions.write_registries(written_buckets)
         permissions.permit(self.checksum_function, hashing)
         permissions.permit(self.large_job_function, [*hashing, *publishing])
         permissions.permit(
             self.packager_function,
             [*hashing, *publishing, permissions.start_large_jobs(self.state_machine)],
         )
+        for function in (self.packager_function, self.large_job_function):
+            self._outcomes.let_tell(function)
         self._queues.let_put_aside(self.large_job_function)
         self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
         for event_source in event_sources:
@@ -417,6 +456,58 @@ class PackagingEngine(Construct):
             environment=environment,
             tracing=self._tracing,
         )
+
+    def on_package_created(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a revision was published.
+
+        A job that died after publishing is done again, and ends unchanged: to miss no revision,
+        listen to both, and compare top hashes.
+
+        Args:
+            construct_id: The rule's id, unique among these rules of the engine.
+            target: What happens. Default: nothing, until the rule is given a target.
+            **options: `description`, `enabled`, `rule_name`.
+
+        Returns:
+            The rule, whose pattern and targets can be added to.
+        """
+        return self._outcomes.add_rule(construct_id, Result.CREATED, target, options)
+
+    def on_package_unchanged(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a package was found up to date."""
+        return self._outcomes.add_rule(construct_id, Result.UNCHANGED, target, options)
+
+    def on_package_rejected(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a job can never succeed as it is."""
+        return self._outcomes.add_rule(construct_id, Result.REJECTED, target, options)
+
+    def on_package_failed(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a job failed for the last time."""
+        return self._outcomes.add_rule(construct_id, Result.FAILED, target, options)
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let someone send jobs, and use the queue's key for it.
@@ -547,6 +638,8 @@ def _check_props(
     max_shard_objects: int,
     max_shard_size: Size,
     checksum_concurrency: int,
+    quarantine_registry: s3.IBucket | None,
+    catalog_url: str | None,
     engine_name: str | None,
 ) -> None:
     required = {
@@ -559,6 +652,11 @@ def _check_props(
     ]
     if default_registry and default_registry.bucket_name not in _names(registry_buckets):
         violations.append(f"default_registry is {default_registry.node.path}: no registry bucket")
+    if quarantine_registry and quarantine_registry.bucket_name in _names(registry_buckets):
+        violations.append(
+            f"quarantine_registry is {quarantine_registry.node.path}: a registry bucket, where "
+            "refused packages would take the place of good ones"
+        )
     timeout_seconds = int(timeout.to_seconds())
     visibility_seconds = int(visibility_timeout.to_seconds())
     violations += find_violations(
@@ -576,6 +674,7 @@ def _check_props(
             "max_shard_objects": (max_shard_objects, MaxShardObjects),
             "max_shard_size, in MiB,": (int(max_shard_size.to_mebibytes()), MaxShardMebibytes),
             "checksum_concurrency": (checksum_concurrency, ChecksumConcurrency),
+            "catalog_url": (catalog_url, CatalogUrl | None),
             "engine_name": (engine_name, EngineName | None),
         }
     )

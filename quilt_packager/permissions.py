@@ -11,10 +11,12 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 from quilt_packager_runtime.objects import JOBS_PREFIX, SCRATCH_PREFIX
+from quilt_packager_runtime.outcomes import EVENT_SOURCE
 
 from quilt_packager.acknowledgements import acknowledge_wildcards
 
@@ -199,6 +201,23 @@ def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
         sid="SendDeadLetters",
         actions=["sqs:SendMessage"],
         resources=[dead_letter_queue.queue_arn],
+    )
+
+
+def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
+    """Tell of outcomes on a bus, and of nothing else in anybody else's name."""
+    return iam.PolicyStatement(
+        sid="PutOutcomes",
+        actions=["events:PutEvents"],
+        resources=[event_bus.event_bus_arn],
+        conditions={"StringEquals": {"events:source": EVENT_SOURCE}},
+    )
+
+
+def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
+    """Tell people of failures."""
+    return iam.PolicyStatement(
+        sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
     )
 
 

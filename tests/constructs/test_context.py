@@ -13,6 +13,7 @@ from quilt_packager_runtime.settings import ChecksumAlgorithm
 from quilt_packager.context import DEFAULTS, ContextError, ContextFlags, describe_flags
 
 CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text("utf-8"))
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567"
 
 
@@ -62,6 +63,11 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ({"timeout": 60}, {"timeout": 60}),
         ({"ephemeral_storage_size": "512"}, {"ephemeral_storage_size": 512}),
         ({"max_concurrency": "2"}, {"max_concurrency": 2}),
+        ({"event_bus": "lab"}, {"event_bus": "lab"}),
+        ({"notifications_topic": TOPIC}, {"notifications_topic": TOPIC}),
+        ({"quarantine_registry": "refused"}, {"quarantine_registry": "refused"}),
+        ({"catalog_url": "https://quilt.example"}, {"catalog_url": "https://quilt.example"}),
+        ({"publish_schema": "true"}, {"publish_schema": True}),
         ({"stack_name": "lab-packages"}, {"stack_name": "lab-packages"}),
         (
             {"source_buckets": "raw", "bucket_keys": f"raw={KEY}"},
@@ -105,6 +111,10 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("uploads", '{"prefix_depth": 0}'),
         ("uploads", '{"prefix_dept": 1}'),
         ("uploads", '{"buckets": ["raw"]}'),
+        ("event_bus", "a bus"),
+        ("notifications_topic", "alarms"),
+        ("quarantine_registry", "Refused"),
+        ("catalog_url", "http://quilt.example"),
         ("custom", "no/such/file.json"),
         ("custom", 1),
     ],
