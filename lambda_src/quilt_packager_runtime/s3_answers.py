@@ -17,7 +17,7 @@ from quilt_packager_runtime.objects import S3Uri, SourceObject
 ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 NULL_VERSION = "null"
 
-NEWEST = "<IsLatest>true</IsLatest>"
+NEWEST, NONCURRENT = "<IsLatest>true</IsLatest>", "<IsLatest>false</IsLatest>"
 FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
@@ -110,12 +110,14 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
     except UnicodeDecodeError as error:
         raise broken(uri, "it is not UTF-8") from error
     frame, rows = [], []
+    is_understood = True
     for piece in pieces:
-        before, _, row = piece.rpartition(f"<{row_name}>")
+        before, opening, row = piece.rpartition(f"<{row_name}>")
+        is_understood = is_understood and bool(opening)
         frame.append(before)
         rows.append(row)
     root = parse_xml("".join([*frame, end]), uri)
-    if root.find("{*}" + row_name) is not None:
+    if not is_understood or root.find("{*}" + row_name) is not None:
         raise broken(uri, f"it writes {row_name} in a way that S3 does not")
     return ListingPage(uri, kind, root, rows)
 
@@ -162,12 +164,12 @@ def version_page(page: ListingPage, following: Position | None) -> VersionPage:
     decode = key_decoder(page)
     objects = []
     for row in page.rows:
-        if NEWEST not in row:
+        if NONCURRENT in row:
             continue
         fields = dict(FIELDS.findall(row))
         try:
             found = SourceObject(
-                key=decode(fields["Key"]),
+                key=decode(_text(fields["Key"])),
                 size_bytes=int(fields["Size"]),
                 etag=_text(fields["ETag"]),
                 version_id=version_id(_text(fields.get("VersionId", ""))),
@@ -175,6 +177,8 @@ def version_page(page: ListingPage, following: Position | None) -> VersionPage:
             )
         except (KeyError, ValueError) as error:
             raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
+        if NEWEST not in row:
+            raise broken(page.uri, "a version does not say whether it is the newest")
         objects.append(found)
     prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
     folders = [decode(prefix.text or "") for prefix in prefixes]
@@ -184,13 +188,14 @@ def version_page(page: ListingPage, following: Position | None) -> VersionPage:
 def key_page(page: ListingPage) -> list[str]:
     """The keys of a page of ListObjectsV2."""
     decode = key_decoder(page)
-    return [decode(key) for row in page.rows for name, key in FIELDS.findall(row) if name == "Key"]
+    fields = (field for row in page.rows for field in FIELDS.findall(row))
+    return [decode(_text(key)) for name, key in fields if name == "Key"]
 
 
 def key_decoder(page: ListingPage) -> Callable[[str], str]:
     """How to read a listing's keys: not every S3 encodes them when asked to, and each says so."""
     if page.frame.findtext("{*}EncodingType") != "url":
-        return _text
+        return str
     # A space is written as "+".
     return lambda key: unquote_plus(key) if "%" in key or "+" in key else key
 
