@@ -1,0 +1,386 @@
+"""Large jobs from the message to the revision; the test stands in for the state machine."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from quilt_packager_runtime import aws, copying, workers
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    Crashed,
+    DeadlineExceeded,
+    ServiceUnavailable,
+)
+from quilt_packager_runtime.handlers import checksum, large_job, packager
+from quilt_packager_runtime.large_jobs import MAX_ROUNDS
+from quilt_packager_runtime.objects import ChecksumAlgorithm
+from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
+
+from tests.boto_stub import Service
+from tests.lambda_context import invocation
+from tests.s3_stub import Bucket, Pattern, S3Stub
+
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
+DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
+LATEST = ".quilt/named_packages/runs/42/latest"
+BODY = json.dumps({"source_prefix": "s3://raw/runs/42/"})
+MIB, TIB = 2**20, 2**40
+OBJECTS = 25
+
+State = dict[str, Any]
+
+
+class Engine:
+    """The functions of an engine, and what it asks of Step Functions and SQS."""
+
+    def __init__(self, raw: Bucket, scratch: Bucket, states: Service, sqs: Service) -> None:
+        self.raw = raw
+        self.scratch = scratch
+        self.states = states
+        self.sqs = sqs
+
+    def deliver(self, *, delivery: int = 1, remaining_seconds: float = 900) -> list[str]:
+        """Deliver the message, and return the ids of those that are wanted again."""
+        attributes = {"ApproximateReceiveCount": str(delivery)}
+        record = {"messageId": "id", "body": BODY, "attributes": attributes}
+        answer = packager.handler({"Records": [record]}, invocation(remaining_seconds))
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def expect_start(self, count: int = 1) -> None:
+        for _ in range(count):
+            answer = {"executionArn": f"{MACHINE}:id", "startDate": 0}
+            self.states.script.add_response("start_execution", answer)
+
+    def hand_over(self, **options: Any) -> State:
+        """Deliver the message, and return the input of the execution."""
+        self.expect_start()
+        assert self.deliver(**options) == []
+        state: State = json.loads(self.states.asked[-1]["input"])
+        return state
+
+    def items(self, state: State) -> list[State]:
+        found = self.scratch.get(state["items_key"])
+        assert found
+        return [json.loads(line) for line in found.data.splitlines()]
+
+    def hash_shards(self, state: State, *, remaining_seconds: float = 900) -> None:
+        for item in self.items(state):
+            checksum.handler(item, invocation(remaining_seconds))
+
+    def publish(self, state: State, **options: Any) -> State:
+        answer = large_job.handler(_step(state), invocation(**options))
+        return dict(answer)
+
+    def give_up(self, state: State, code: str, cause: str = "") -> State:
+        self.sqs.script.add_response("send_message", {"MessageId": "m"})
+        error = {"Error": code, "Cause": cause}
+        return dict(large_job.handler({**_step(state), "error": error}, invocation()))
+
+    def top_hash(self) -> str:
+        latest = self.raw.get(LATEST)
+        assert latest
+        return latest.data.decode()
+
+    def results(self) -> list[str]:
+        return self.scratch.keys("jobs/id/results/")
+
+
+def _step(state: State) -> State:
+    return {name: state[name] for name in ("job_id", "round")}
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch, s3: S3) -> Callable[..., None]:
+    """Gives the functions settings."""
+
+    def set_settings(**settings: Any) -> None:
+        default = Settings(
+            scratch_bucket="scratch",
+            state_machine_arn=MACHINE,
+            dead_letter_queue_url=DEAD_LETTERS,
+            max_inline_objects=10,
+            max_shard_objects=4,
+        )
+        chosen = msgspec.structs.replace(default, **settings)
+        for module in (packager, checksum, large_job):
+            monkeypatch.setattr(module, "load_settings", lambda: chosen)
+            monkeypatch.setattr(module, "connect", lambda: s3)
+
+    set_settings()
+    return set_settings
+
+
+@pytest.fixture
+def engine(
+    s3_stub: S3Stub, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    services = {name: Service(name) for name in ("stepfunctions", "sqs")}
+    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
+    raw = s3_stub.create_bucket("raw")
+    for number in range(OBJECTS):
+        stored = ["SHA256"] if number % 3 else []
+        raw.put(f"runs/42/{number:02}.txt", f"number {number}", stored=stored)
+    yield Engine(raw, s3_stub.create_bucket("scratch"), services["stepfunctions"], services["sqs"])
+    for service in services.values():
+        service.script.assert_no_pending_responses()
+
+
+@pytest.fixture
+def inline_hash(engine: Engine, configure: Callable[..., None]) -> Callable[[], str]:
+    """What one invocation makes of the folder as it is, in an account of its own."""
+
+    def package_inline() -> str:
+        pointers = {key: engine.raw.get(key) for key in engine.raw.keys(".quilt/")}
+        for key in pointers:
+            engine.raw.delete(key)
+        configure(max_inline_objects=10_000, state_machine_arn=None)
+        assert engine.deliver() == []
+        return engine.top_hash()
+
+    return package_inline
+
+
+class TestRevision:
+    def test_is_the_same_as_that_of_one_invocation(
+        self, engine: Engine, inline_hash: Callable[[], str]
+    ) -> None:
+        state = engine.hand_over()
+        assert len(engine.items(state)) == 7
+        engine.hash_shards(state)
+        assert engine.publish(state)["goes_on"] is False
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_has_what_changed_meanwhile(
+        self, engine: Engine, inline_hash: Callable[[], str]
+    ) -> None:
+        state = engine.hand_over()
+        engine.raw.put("runs/42/00.txt", "changed before it was hashed", stored=[])
+        engine.hash_shards(state)
+        engine.raw.put("runs/42/01.txt", "changed after it was hashed", stored=[])
+        engine.raw.put("runs/42/new.txt", "new", stored=[])
+        engine.raw.delete("runs/42/02.txt")
+        assert engine.publish(state)["goes_on"] is False
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_takes_no_request_for_an_object_when_publishing(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        s3_stub.forget_requests()
+        engine.publish(state)
+        assert not [each for each in s3_stub.requests if each.key.startswith("runs/42/")]
+
+
+class TestHandOver:
+    def test_of_what_one_invocation_can_do_does_not_happen(
+        self, engine: Engine, configure: Callable[..., None]
+    ) -> None:
+        configure(max_inline_objects=OBJECTS)
+        assert engine.deliver() == []
+        assert engine.states.asked == []
+        assert engine.scratch.keys("jobs/") == []
+
+    def test_of_too_many_bytes_happens(
+        self, engine: Engine, configure: Callable[..., None]
+    ) -> None:
+        configure(max_inline_objects=OBJECTS, max_inline_bytes=100)
+        assert engine.items(engine.hand_over())
+
+    def test_that_did_not_start_keeps_the_message(self, engine: Engine) -> None:
+        engine.states.fail("start_execution", "ThrottlingException")
+        assert engine.deliver() == ["id"]
+
+    def test_delivered_again_starts_the_same_job(self, engine: Engine) -> None:
+        state = engine.hand_over()
+        assert engine.hand_over(delivery=2) == state
+        first, second = engine.states.asked
+        assert first == second
+        assert first["name"] == "id"
+
+    def test_delivered_again_plans_nothing_anew(self, engine: Engine, s3_stub: S3Stub) -> None:
+        engine.hand_over()
+        s3_stub.forget_requests()
+        engine.hand_over(delivery=2)
+        assert not [each for each in s3_stub.requests if each.bucket != "scratch"]
+
+    def test_of_a_job_that_runs_is_acknowledged(self, engine: Engine) -> None:
+        engine.states.fail("start_execution", "ExecutionAlreadyExists")
+        assert engine.deliver() == []
+
+    def test_near_the_deadline_keeps_what_is_hashed(
+        self,
+        engine: Engine,
+        s3_stub: S3Stub,
+        configure: Callable[..., None],
+        inline_hash: Callable[[], str],
+    ) -> None:
+        configure(max_inline_objects=OBJECTS, max_requests_in_flight=1)
+        s3_stub.on("HeadObject", key="runs/42/20.txt", times=None).delay(60)
+        state = engine.hand_over(remaining_seconds=packager.DEADLINE_MARGIN_SECONDS + 4)
+        s3_stub.faults.clear()
+        shards = engine.items(state)
+        assert 1 <= len(shards) < 7
+        assert any("kept" in key for key in engine.results())
+        engine.hash_shards(state)
+        assert engine.publish(state)["goes_on"] is False
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+
+class TestWorker:
+    def test_skips_a_shard_that_is_done(self, engine: Engine, s3_stub: S3Stub) -> None:
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        s3_stub.forget_requests()
+        engine.hash_shards(state)
+        assert set(s3_stub.counts) == {"GetObject"}
+        assert s3_stub.counts["GetObject"] == len(engine.items(state))
+
+    def test_that_failed_does_its_shard_again(
+        self, engine: Engine, s3_stub: S3Stub, inline_hash: Callable[[], str]
+    ) -> None:
+        state = engine.hand_over()
+        s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
+        with pytest.raises(ServiceUnavailable):
+            engine.hash_shards(state)
+        s3_stub.faults.clear()
+        engine.hash_shards(state)
+        engine.publish(state)
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_that_finds_nothing_in_time_fails(self, engine: Engine) -> None:
+        state = engine.hand_over()
+        with pytest.raises(DeadlineExceeded):
+            engine.hash_shards(state, remaining_seconds=packager.DEADLINE_MARGIN_SECONDS)
+        assert engine.results() == []
+
+    def test_that_crashes_says_so(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = engine.hand_over()
+        monkeypatch.setattr(workers, "decode_tasks", lambda _data: 1 / 0)
+        with pytest.raises(Crashed):
+            engine.hash_shards(state)
+
+
+class TestVeryLargeObject:
+    """Its chunks are shared by workers."""
+
+    def test_has_the_checksum_that_one_worker_finds(
+        self,
+        engine: Engine,
+        configure: Callable[..., None],
+        inline_hash: Callable[[], str],
+    ) -> None:
+        engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
+        configure(max_shard_bytes=16 * MIB)
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        engine.publish(state)
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_whose_chunks_no_part_holds_is_read_in_ranges(
+        self,
+        engine: Engine,
+        s3_stub: S3Stub,
+        configure: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        inline_hash: Callable[[], str],
+    ) -> None:
+        monkeypatch.setattr(copying, "MAX_PART_BYTES", 4 * MIB)
+        engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
+        configure(max_shard_bytes=16 * MIB)
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        engine.publish(state)
+        assert s3_stub.counts["UploadPartCopy"] == 0
+        made = engine.top_hash()
+        monkeypatch.setattr(copying, "MAX_PART_BYTES", 5 * 1024 * MIB)
+        assert made == inline_hash()
+        assert s3_stub.counts["UploadPartCopy"] > 0
+
+    def test_of_5_tebibytes_is_hashed_by_s3(
+        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+    ) -> None:
+        engine.raw.put("runs/42/huge", Pattern(5 * TIB), stored=[], etag="e")
+        state = engine.hand_over()
+        assert len(engine.items(state)) > 160
+        engine.hash_shards(state)
+        engine.publish(state)
+        assert s3_stub.counts["UploadPartCopy"] == 5 * 1024
+        manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
+        assert manifest
+        entry = next(json.loads(each) for each in manifest.data.splitlines() if b'"huge"' in each)
+        assert entry["size"] == 5 * TIB
+        assert entry["hash"]["type"] == "sha2-256-chunked"
+
+    def test_of_48_tebibytes_with_a_stored_checksum_is_not_read(
+        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+    ) -> None:
+        configure(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,), max_shard_bytes=8 * TIB)
+        stored = {"CRC64NVME": "AAAAAAAAAAE="}
+        engine.raw.put("runs/42/huge", Pattern(48 * TIB), stored=stored, etag="e")
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        engine.publish(state)
+        read = [each for each in s3_stub.requests if each.key == "runs/42/huge"]
+        assert {each.operation for each in read} == {"HeadObject"}
+
+
+class TestGivingUp:
+    def test_puts_the_message_aside_with_the_workers_reason(self, engine: Engine) -> None:
+        engine.raw.put("runs/42/cold", "cold", stored=[], storage_class="GLACIER")
+        state = engine.hand_over()
+        with pytest.raises(Exception, match="Archived"):
+            engine.hash_shards(state)
+        told = engine.give_up(state, "States.ExceedToleratedFailureThreshold")
+        assert told["code"] == "ArchivedObjects"
+        (letter,) = engine.sqs.asked
+        assert letter["MessageBody"] == BODY
+        assert letter["MessageAttributes"]["code"]["StringValue"] == "ArchivedObjects"
+        assert "runs/42/cold" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+    def test_forgets_the_failures_that_were_overcome(self, engine: Engine, s3_stub: S3Stub) -> None:
+        state = engine.hand_over()
+        s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
+        with pytest.raises(ServiceUnavailable):
+            engine.hash_shards(state)
+        s3_stub.faults.clear()
+        engine.hash_shards(state)
+        assert engine.give_up(state, "Sandbox.Timedout", "Too late.")["code"] == "LargeJobFailed"
+        (letter,) = engine.sqs.asked
+        assert "Sandbox.Timedout" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+    def test_tells_why_publishing_failed(self, engine: Engine, s3_stub: S3Stub) -> None:
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        s3_stub.on("PutObject", bucket="raw", times=None).answer(403, "AccessDenied")
+        with pytest.raises(AccessDenied):
+            engine.publish(state)
+        assert engine.give_up(state, "AccessDenied")["code"] == "AccessDenied"
+
+
+class TestRounds:
+    def test_go_on_while_too_much_is_left(
+        self, engine: Engine, inline_hash: Callable[[], str]
+    ) -> None:
+        state = engine.hand_over()
+        for key in engine.raw.keys("runs/42/"):
+            engine.raw.put(key, f"changed {key}", stored=[])
+        engine.hash_shards(state)
+        state = engine.publish(state)
+        assert (state["goes_on"], state["round"]) == (True, 1)
+        engine.hash_shards(state)
+        assert engine.publish(state)["goes_on"] is False
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_end(self, engine: Engine) -> None:
+        state = engine.hand_over()
+        assert engine.publish(state | {"round": MAX_ROUNDS - 1})["goes_on"] is False
