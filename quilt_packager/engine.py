@@ -572,6 +572,14 @@ class PackagingEngine(Construct):
         """How many jobs were too large for one invocation."""
         return self.metric(Metric.LARGE_JOBS, **options)
 
+    def metric_uploads(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many uploads `ObjectUploads` recorded."""
+        return self.metric(Metric.UPLOADS, **options)
+
+    def metric_prefixes_announced(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many folders it found to be at rest."""
+        return self.metric(Metric.PREFIXES_ANNOUNCED, **options)
+
     def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """How many of them Step Functions gave up."""
         return self.state_machine.metric_failed(**options)

@@ -287,6 +287,8 @@ def test_metrics_fail_if_the_runtime_emits_others() -> None:
         engine.metric_bytes(),
         engine.metric_seconds(),
         engine.metric_large_jobs(),
+        engine.metric_uploads(),
+        engine.metric_prefixes_announced(),
     ]
     assert [metric.metric_name for metric in offered] == list(Metric)
     for metric in offered:

@@ -332,7 +332,8 @@ class Race:
 
     def run(self) -> None:
         self._world.hand = self._wait
-        self._next()
+        with self._turn:
+            self._next()
         for thread in self._threads:
             thread.start()
         for thread in self._threads:
@@ -341,24 +342,26 @@ class Race:
 
     def _run(self, number: int, act: Callable[[], None]) -> None:
         self._numbers[threading.get_ident()] = number
+        with self._turn:
+            self._turn.wait_for(lambda: self._at == number)
         try:
             act()
         finally:
             with self._turn:
                 self._running.discard(number)
                 self._next()
-                self._turn.notify_all()
 
     def _wait(self) -> None:
+        """Give the turn away, and wait for it: between two calls nobody else does anything."""
         number = self._numbers[threading.get_ident()]
         with self._turn:
-            self._turn.wait_for(lambda: self._at == number)
             self._next()
-            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._at == number)
 
     def _next(self) -> None:
         running = sorted(self._running)
         self._at = running[next(self._order) % len(running)] if running else None
+        self._turn.notify_all()
 
 
 class TestRaces:
