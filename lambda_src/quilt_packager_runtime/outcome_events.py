@@ -161,16 +161,13 @@ def event_schema() -> str:
 
 
 def _links(outcome: Outcome, catalog_url: str | None) -> Links:
-    revision = catalog = None
-    if outcome.top_hash is not None:
-        package = f"{outcome.registry}#package={outcome.package_name}@{outcome.top_hash}"
-        revision = f"quilt+s3://{package}"
-        if catalog_url is not None:
-            catalog = (
-                f"{catalog_url.rstrip('/')}/b/{outcome.registry}/packages/{outcome.package_name}"
-                f"/tree/{outcome.top_hash}"
-            )
-    return Links(_known(revision), _known(catalog), _known(outcome.quarantine))
+    catalog = None
+    if outcome.top_hash is not None and catalog_url is not None:
+        catalog = (
+            f"{catalog_url.rstrip('/')}/b/{outcome.registry}/packages/{outcome.package_name}"
+            f"/tree/{outcome.top_hash}"
+        )
+    return Links(_known(outcome.link), _known(catalog), _known(outcome.quarantine))
 
 
 def _known(value: _Value | None) -> _Value | UnsetType:

@@ -59,6 +59,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     quarantine: str | None = None
 
+    @property
+    def link(self) -> str | None:
+        """The revision as quilt3 and the catalog take it; None if there is none."""
+        if self.top_hash is None:
+            return None
+        return f"quilt+s3://{self.registry}#package={self.package_name}@{self.top_hash}"
+
     @classmethod
     def from_error(
         cls, error: PackagerError, *, package_name: str | None = None, registry: str | None = None

@@ -1,13 +1,17 @@
 """The story of a job: a folder becomes a revision of a package, or it is told why it does not."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from quilt_packager_runtime import large_jobs, registry, workflows
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     Contended,
+    Rejected,
+    WorkflowViolations,
     name_some,
 )
 from quilt_packager_runtime.hashing import Hashed, hash_objects
@@ -18,6 +22,12 @@ from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.metadata import describe, name_request
 from quilt_packager_runtime.objects import Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.quarantine import (
+    note_violations,
+    redirect,
+    tell_where,
+    tell_why_not,
+)
 from quilt_packager_runtime.registry import Publication
 from quilt_packager_runtime.reuse import reuse_checksums
 from quilt_packager_runtime.s3 import S3
@@ -28,6 +38,9 @@ MAX_PASSES = 5
 
 OnProgress = Callable[[str, int, int | None], object]
 """Told the phase, how many objects are done, and of how many, if that is known."""
+
+Refused = Callable[[dict[str, Any] | None], dict[str, Any]]
+"""Notes in a package's metadata why its own registry does not take it."""
 
 
 async def package(
@@ -57,8 +70,32 @@ async def package(
     """
     check_buckets(request, settings)
     request = await name_request(s3, request)
+    try:
+        return await _publish(request, settings, s3, on_progress, relay)
+    except WorkflowViolations as violations:
+        if settings.quarantine_registry is None:
+            raise
+        refused = partial(note_violations, registry=request.registry, violations=violations)
+        request = redirect(request, settings.quarantine_registry)
+        try:
+            kept = await _publish(request, settings, s3, on_progress, relay, refused=refused)
+        except Rejected as error:
+            raise tell_why_not(violations, error) from error
+        raise tell_where(violations, kept.link) from None
+
+
+async def _publish(  # noqa: PLR0913 - what the story needs, and one thing more
+    request: PackageRequest,
+    settings: Settings,
+    s3: S3,
+    on_progress: OnProgress,
+    relay: large_jobs.Relay | None,
+    *,
+    refused: Refused | None = None,
+) -> Outcome:
+    """Pass after pass, until no other writer publishes meanwhile."""
     for _ in range(MAX_PASSES):
-        outcome = await _attempt(request, settings, s3, on_progress, relay)
+        outcome = await _attempt(request, settings, s3, on_progress, relay, refused=refused)
         if outcome is not None:
             return outcome
     raise Contended(
@@ -93,12 +130,14 @@ def check_buckets(request: PackageRequest, settings: Settings) -> None:
         )
 
 
-async def _attempt(
+async def _attempt(  # noqa: PLR0913 - as _publish
     request: PackageRequest,
     settings: Settings,
     s3: S3,
     on_progress: OnProgress,
     relay: large_jobs.Relay | None,
+    *,
+    refused: Refused | None,
 ) -> Outcome | None:
     """One pass; None if another writer published meanwhile, so that all must be read again."""
     package = registry.Package(request.registry, request.package_name)
@@ -109,15 +148,18 @@ async def _attempt(
         on_progress("listing", 0, None)
         await list_source(s3, inventory)
         objects, size_bytes = inventory.totals()
-        workflow = await workflows.check(
-            s3,
-            request.registry,
-            workflow=request.workflow,
-            package_name=request.package_name,
-            message=request.commit_message,
-            metadata=metadata,
-            entries=inventory.sizes(),
-        )
+        if refused is not None:
+            metadata, workflow = refused(metadata), None
+        else:
+            workflow = await workflows.check(
+                s3,
+                request.registry,
+                workflow=request.workflow,
+                package_name=request.package_name,
+                message=request.commit_message,
+                metadata=metadata,
+                entries=inventory.sizes(),
+            )
         header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
         check_header(header)
         reused = 0

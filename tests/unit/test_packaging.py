@@ -401,3 +401,51 @@ async def test_a_job_that_fails_at_any_request_succeeds_the_next_time(
     outcome = await run(s3)
     assert data(packages, LATEST) == outcome.top_hash
     assert len(packages.keys(".quilt/named_packages/runs/42/1")) == 1
+
+
+class TestQuarantine:
+    SETTINGS = Settings(quarantine_registry="refused")
+
+    @pytest.fixture(autouse=True)
+    def refused(self, raw: Bucket, packages: Bucket, s3_stub: S3Stub) -> Bucket:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS)
+        return s3_stub.create_bucket("refused")
+
+    async def test_keeps_what_breaks_the_rules_and_refuses_it_all_the_same(
+        self, s3: S3, packages: Bucket, refused: Bucket
+    ) -> None:
+        with pytest.raises(WorkflowViolations, match="in quarantine: ") as raised:
+            await run(s3, self.SETTINGS, metadata={"assay": "ELISA"})
+        top_hash = data(refused, LATEST)
+        assert raised.value.quarantine == f"quilt+s3://refused#package=runs/42@{top_hash}"
+        header, *entries = latest_manifest(refused)
+        assert header["user_meta"] == {
+            "assay": "ELISA",
+            "quarantine_registry": "packages",
+            "quarantine_violations": raised.value.happened,
+        }
+        assert "workflow" not in header
+        assert [entry["logical_key"] for entry in entries] == ["a.txt", "b/c.txt"]
+        assert not packages.keys(".quilt/packages/")
+
+    async def test_of_the_same_again_writes_nothing(self, s3: S3, refused: Bucket) -> None:
+        for _ in range(2):
+            with pytest.raises(WorkflowViolations):
+                await run(s3, self.SETTINGS)
+        assert len(refused.keys(".quilt/packages/")) == 1
+
+    async def test_that_is_not_there_is_told_beside_the_violations(self, s3: S3) -> None:
+        settings = Settings(quarantine_registry="nowhere")
+        with pytest.raises(WorkflowViolations, match="could not be put into quarantine") as raised:
+            await run(s3, settings)
+        assert raised.value.quarantine is None
+
+    async def test_takes_nothing_that_keeps_the_rules(self, s3: S3, refused: Bucket) -> None:
+        outcome = await run(s3, self.SETTINGS, package_name="strict/42")
+        assert outcome.outcome is Result.CREATED
+        assert not refused.keys()
+
+    async def test_without_one_nothing_is_written(self, s3: S3, refused: Bucket) -> None:
+        with pytest.raises(WorkflowViolations):
+            await run(s3)
+        assert not refused.keys()
