@@ -254,3 +254,17 @@ class TestAbort:
         with pytest.raises(SourceChanged, match="other"):
             await job
         assert not scratch.uploads
+
+
+class TestBucketOfAnotherRegion:
+    async def test_is_copied_to_the_scratch_bucket_there(self, s3: S3, s3_stub: S3Stub) -> None:
+        far = s3_stub.create_bucket("raw", region="eu-west-1")
+        far.put("k", Pattern(SIZE_BYTES), stored=[])
+        s3_stub.create_bucket("scratch", region="us-east-1")
+        s3_stub.create_bucket("far-scratch", region="eu-west-1")
+        hashes = await hash_bucket(
+            s3, scratch_bucket="scratch", scratch_buckets=("eu-west-1=far-scratch",)
+        )
+        assert hashes.checksums == [EXPECTED]
+        assert not read(s3_stub)
+        assert not [each for each in s3_stub.requests if each.bucket == "scratch"]
