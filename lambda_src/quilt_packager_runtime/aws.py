@@ -29,7 +29,8 @@ REFUSED_ENTRY_PAUSE_SECONDS = 0.5
 """How much longer each pause is before EventBridge is given a refused entry again."""
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
-UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException"})
+# boto3 gives an answer that names no error the status as its code: then there is no HealthOmics.
+UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
 
 
 def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> None:

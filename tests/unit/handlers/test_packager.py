@@ -413,7 +413,7 @@ class TestOmicsRun:
             "tags": ["project=x"],
         }
 
-    @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "400"])
     def test_is_described_by_its_event_alone_if_more_is_not_told(
         self, engine: Engine, code: str
     ) -> None:
