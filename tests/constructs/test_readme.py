@@ -1,12 +1,14 @@
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aws_cdk import Stack
 from aws_cdk.assertions import Template
 
 from tests.constructs.templates import placeholder_code
+
+if TYPE_CHECKING:
+    from aws_cdk import Stack
 
 README = Path(__file__).parents[2] / "README.md"
 
