@@ -1,0 +1,187 @@
+"""Uploads to a deployed engine: they package themselves, and twenty thousand are all announced."""
+
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from quilt_packager_runtime.outcomes import Result
+
+from quilt_packager.local.cdk import Cdk
+from quilt_packager.local.engine import BUCKET, DeployedEngine
+from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.xdist_group("uploads"),
+    pytest.mark.timeout(600),
+]
+
+FULL_PREFIXES, FULL_OBJECTS = 100, 120
+"""Prefixes that as many objects are uploaded to as are announced at once."""
+
+QUIET_PREFIXES, QUIET_OBJECTS = 100, 80
+"""Prefixes that fewer are uploaded to: they come to rest."""
+
+BATCH = 500
+DURATION_SECONDS = 20
+WAIT_SECONDS = 90
+FLAG = {"threshold_event_count": FULL_OBJECTS, "threshold_duration": DURATION_SECONDS}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]:
+    directory = tmp_path_factory.mktemp("aws")
+    with MiniStack(directory) as aws, aws.as_only_aws():
+        cdk = Cdk(aws, directory, os.environ)
+        deployed = DeployedEngine(aws, directory)
+        cdk.bootstrap(on_line=lambda _line: None)
+        deployed.make_room()
+        deployed.deploy(cdk, on_line=lambda _line: None, flags={"quilt:uploads": json.dumps(FLAG)})
+        yield deployed
+
+
+class Announcements:
+    """What is heard on the bus of uploads, in a queue of the test's own."""
+
+    def __init__(self, bus: str) -> None:
+        self._sqs = boto3.client("sqs")
+        self._url = self._sqs.create_queue(QueueName="announcements")["QueueUrl"]
+        events = boto3.client("events")
+        events.put_rule(
+            Name="hear", EventBusName=bus, EventPattern='{"detail-type": ["package-objects-ready"]}'
+        )
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:announcements"
+        events.put_targets(Rule="hear", EventBusName=bus, Targets=[{"Id": "hear", "Arn": arn}])
+        self.heard: list[dict[str, Any]] = []
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(self.heard) < count and time.monotonic() < deadline:
+            self.hear()
+
+    def hear(self, seconds: int = 1) -> None:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=seconds
+        )
+        for message in answer.get("Messages", []):
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+            self.heard.append(json.loads(message["Body"]))
+
+
+def test_objects_that_were_uploaded_become_a_package(engine: DeployedEngine) -> None:
+    s3 = boto3.client("s3")
+    for number in range(FULL_OBJECTS):
+        s3.put_object(Bucket=BUCKET, Key=f"lab/plate 7#/well/{number}.csv", Body=b"1,2\n")
+    (outcome,) = engine.wait_for_outcomes(["lab/plate-7-"], Result.CREATED)
+    assert outcome.objects == FULL_OBJECTS
+
+
+def test_twenty_thousand_uploads_are_announced_once_a_prefix(engine: DeployedEngine) -> None:
+    bus = find_bus()
+    # What is announced here does not exist: nobody is to package it.
+    for rule in boto3.client("events").list_rules(EventBusName=bus)["Rules"]:
+        boto3.client("events").disable_rule(Name=rule["Name"], EventBusName=bus)
+    announcements = Announcements(bus)
+    uploads = make_events()
+    assert len(uploads) == 20_000
+    deliver(uploads)
+    announcements.wait_for(FULL_PREFIXES + QUIET_PREFIXES)
+    announcements.hear(DURATION_SECONDS // 4)
+    counts = Counter(heard["detail"]["prefix"] for heard in announcements.heard)
+    assert counts == dict.fromkeys(prefixes(), 1)
+    assert count_recorded() == len(uploads)
+    for heard in announcements.heard:
+        assert heard["source"] == "quilt.packager.uploads"
+        assert heard["resources"] == [f"arn:aws:s3:::{BUCKET}"]
+        assert heard["detail"].keys() == {"version", "bucket", "prefix"}
+
+
+def prefixes() -> list[str]:
+    return [
+        *(f"full/run-{number:03}/" for number in range(FULL_PREFIXES)),
+        *(f"quiet/run-{number:03}/" for number in range(QUIET_PREFIXES)),
+    ]
+
+
+def make_events() -> list[str]:
+    """The events as EventBridge sends them: some prefixes at once, each in any order."""
+    chance = random.Random(7)  # noqa: S311 - always the same
+    objects = [FULL_OBJECTS] * FULL_PREFIXES + [QUIET_OBJECTS] * QUIET_PREFIXES
+    works = list(zip(prefixes(), objects, strict=True))
+    chance.shuffle(works)
+    bodies = []
+    for first in range(0, len(works), 4):
+        some = [
+            event(f"{prefix}sample-{number % 9}/{number}.fastq.gz", number)
+            for prefix, count in works[first : first + 4]
+            for number in range(count)
+        ]
+        chance.shuffle(some)
+        bodies += some
+    return bodies
+
+
+def event(key: str, number: int) -> str:
+    return json.dumps(
+        {
+            "version": "0",
+            "id": f"{key}-event",
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {
+                "bucket": {"name": BUCKET},
+                "object": {"key": key, "size": 1, "sequencer": f"{number:016X}"},
+                "reason": "PutObject",
+            },
+        }
+    )
+
+
+def deliver(bodies: list[str]) -> None:
+    """Hand the uploads to the function as Lambda does, several batches at once, some of them twice.
+
+    The poller of the embedded AWS hands over ten messages at most; AWS's does a thousand.
+    """
+    function = find_function()
+    client = boto3.client("lambda")
+    batches = [bodies[first : first + BATCH] for first in range(0, len(bodies), BATCH)]
+
+    def invoke(batch: list[str]) -> None:
+        records = [{"messageId": str(n), "body": body} for n, body in enumerate(batch)]
+        payload = json.dumps({"Records": records})
+        answer = client.invoke(FunctionName=function, Payload=payload)
+        assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(invoke, batches + batches[::10]))
+
+
+def count_recorded() -> int:
+    """How many uploads the announcements covered, by the table."""
+    (table,) = boto3.client("dynamodb").list_tables()["TableNames"]
+    windows = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table)
+    items = [item for page in windows for item in page["Items"]]
+    ours = [item for item in items if "run-" in item["window"]["S"]]
+    for item in ours:
+        # What was delivered once more is known to be announced.
+        assert set(item.get("uploads", {"BS": []})["BS"]) <= set(item["announced"]["BS"])
+    return sum(len(item["announced"]["BS"]) for item in ours)
+
+
+def find_function() -> str:
+    functions = boto3.client("lambda").list_functions()["Functions"]
+    (name,) = [each["FunctionName"] for each in functions if "Coalescer" in each["FunctionName"]]
+    return str(name)
+
+
+def find_bus() -> str:
+    buses = boto3.client("events").list_event_buses()["EventBuses"]
+    (name,) = [each["Name"] for each in buses if "Uploads" in each["Name"]]
+    return str(name)
