@@ -80,15 +80,12 @@ def list_object_versions(bucket: Bucket, request: Request) -> Response:
     last = ("", "")
     is_truncated = False
     for key, version, is_latest in _versions_after(bucket, page, key_marker, version_marker):
-        common = page.common_prefix(key)
-        if common is not None and (common == key_marker or prefixes[-1:] == [common]):
-            continue
         if len(rows) + len(prefixes) >= page.max_keys:
             is_truncated = page.max_keys > 0
             break
-        if common is not None:
-            prefixes.append(common)
-            last = (common, "")
+        if version is None:
+            prefixes.append(key)
+            last = (key, "")
         else:
             rows.append(_version_to_xml(encode(key), version, is_latest=is_latest))
             last = (key, version.version_id)
@@ -146,9 +143,13 @@ def list_objects_v2(bucket: Bucket, request: Request) -> Response:
 
 def _versions_after(
     bucket: Bucket, page: Page, key_marker: str, version_marker: str
-) -> Iterator[tuple[str, Version, bool]]:
-    """Versions behind the markers, and whether each is its key's newest."""
-    for key in bucket.iterate(page.prefix, key_marker):
+) -> Iterator[tuple[str, Version | None, bool]]:
+    """Versions behind the markers, and whether each is its key's newest; and common prefixes."""
+    for key in _keys_or_prefixes(bucket, page, key_marker):
+        if page.common_prefix(key) is not None:
+            if key != key_marker:
+                yield key, None, False
+            continue
         versions = bucket.versions(key)
         first = 0
         if key == key_marker:
@@ -160,6 +161,20 @@ def _versions_after(
             first = ids.index(version_marker) + 1
         for index in range(first, len(versions)):
             yield key, versions[index], index == 0
+
+
+def _keys_or_prefixes(bucket: Bucket, page: Page, start: str) -> Iterator[str]:
+    """The keys from `start` on, a common prefix in place of all that it sums up."""
+    while True:
+        for key in bucket.iterate(page.prefix, start):
+            common = page.common_prefix(key)
+            if common is not None:
+                yield common
+                start = common[:-1] + chr(ord(common[-1]) + 1)  # behind all that it sums up
+                break
+            yield key
+        else:
+            return
 
 
 def _version_to_xml(key: str, version: Version, *, is_latest: bool) -> str:
