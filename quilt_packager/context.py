@@ -122,7 +122,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     memory_size: Annotated[MemoryMebibytes, Meta(description="128 to 10240 (MiB)")] = (
         DEFAULT_MEMORY_MEBIBYTES
     )
-    timeout: Annotated[TimeoutSeconds, Meta(description="1 to 900 (seconds)")] = (
+    timeout: Annotated[TimeoutSeconds, Meta(description="120 to 900 (seconds)")] = (
         DEFAULT_TIMEOUT_SECONDS
     )
     ephemeral_storage_size: Annotated[

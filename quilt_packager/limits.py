@@ -28,7 +28,8 @@ MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]
 PrefixDepth = Annotated[int, Meta(ge=1, le=100)]
 ThresholdEventCount = Annotated[int, Meta(ge=1, le=1000)]
 ThresholdSeconds = Annotated[int, Meta(ge=1, le=12 * 60 * 60)]
-TimeoutSeconds = Annotated[int, Meta(ge=1, le=900)]
+# A job stops a minute before its function's end, to hand over what is left.
+TimeoutSeconds = Annotated[int, Meta(ge=120, le=900)]
 
 MAX_VISIBILITY_SECONDS = 12 * 60 * 60
 MIN_EPHEMERAL_MEBIBYTES = 512

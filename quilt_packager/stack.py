@@ -145,7 +145,7 @@ class PackagingEngineStack(Stack):
         registries = [existing[name] for name in dict.fromkeys(flags.registry_buckets)]
         self.bucket = None if sources else create_data_bucket(self, "Bucket")
         if self.bucket:
-            return [self.bucket], [self.bucket, *registries]
+            sources = [self.bucket]
         return sources, registries or sources
 
     def _event_sources(

@@ -247,13 +247,14 @@ class _ObjectHasher:
     async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
         if found.archived:
             raise _Unreadable(ArchivedObjects)
-        self.computed += 1
         algorithm = self._algorithms[0]
+        checksum = None
         if found.size_bytes >= MIN_CHUNK_BYTES:
-            copied = await self._copier.checksum_of(uri, found, algorithm)
-            if copied is not None:
-                return copied
-        return await self._read(uri, found, algorithm, stored)
+            checksum = await self._copier.checksum_of(uri, found, algorithm)
+        if checksum is None:
+            checksum = await self._read(uri, found, algorithm, stored)
+        self.computed += 1
+        return checksum
 
     async def _read(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums

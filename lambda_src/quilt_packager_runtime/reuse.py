@@ -7,7 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 
 from quilt_packager_runtime.checksums import MANIFEST_TYPES
-from quilt_packager_runtime.errors import NoSuchKey, PreconditionFailed
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    BadRequest,
+    InvalidObjectState,
+    InvalidRange,
+    NoSuchKey,
+    PreconditionFailed,
+)
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.manifest import WRITTEN_BY_US, read_entries
 from quilt_packager_runtime.objects import Checksum, Entry, S3Uri
@@ -16,6 +23,16 @@ from quilt_packager_runtime.settings import Settings
 
 STEP_BYTES = 8 * 1024 * 1024
 """How much of the previous manifest is in memory."""
+
+# A job can do without it: then it asks for each object, as the first time.
+UNREADABLE = (
+    AccessDenied,
+    BadRequest,
+    InvalidObjectState,
+    InvalidRange,
+    NoSuchKey,
+    PreconditionFailed,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +60,9 @@ async def reuse_checksums(
         async for lines in _entry_lines(s3, manifest):
             entries = read_entries(lines)
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
-    except (NoSuchKey, PreconditionFailed):
-        logger.warning("the previous manifest is gone", extra={"manifest": str(manifest)})
+    except UNREADABLE as error:
+        fields = {"manifest": str(manifest), "code": error.code}
+        logger.warning("the previous manifest cannot be read", extra=fields)
     except ValueError:
         logger.warning("the previous manifest makes no sense", extra={"manifest": str(manifest)})
     return reused

@@ -354,19 +354,14 @@ class S3:
         async for page, following in self._pages(VERSIONS, bucket, query, start):
             yield version_page(page, following)
 
-    async def list_keys(
-        self, bucket: str, prefix: str, *, start_after: str = ""
-    ) -> AsyncIterator[list[str]]:
+    async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
         """List the keys under a prefix, a page at a time, in S3's order.
 
         Args:
             bucket: The bucket.
             prefix: What the keys begin with.
-            start_after: Only keys that sort after this one.
         """
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
-        if start_after:
-            query["start-after"] = start_after
         async for page, _ in self._pages(KEYS, bucket, query):
             yield key_page(page)
 

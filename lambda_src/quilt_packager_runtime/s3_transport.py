@@ -57,6 +57,7 @@ STATUS_ERRORS: dict[int, type[S3Error]] = {
     HTTPStatus.BAD_REQUEST: BadRequest,
     HTTPStatus.FORBIDDEN: InvalidObjectState,  # what else 403 means is told apart before
     HTTPStatus.NOT_FOUND: NoSuchKey,
+    HTTPStatus.METHOD_NOT_ALLOWED: NoSuchKey,  # the version is a delete marker
     HTTPStatus.CONFLICT: ConditionalRequestConflict,
     HTTPStatus.PRECONDITION_FAILED: PreconditionFailed,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: InvalidRange,

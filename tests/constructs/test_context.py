@@ -60,7 +60,7 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ),
         ({"architecture": "host"}, {"architecture": "host"}),
         ({"memory_size": "4096"}, {"memory_size": 4096}),
-        ({"timeout": 60}, {"timeout": 60}),
+        ({"timeout": 120}, {"timeout": 120}),
         ({"ephemeral_storage_size": "512"}, {"ephemeral_storage_size": 512}),
         ({"max_concurrency": "2"}, {"max_concurrency": 2}),
         ({"event_bus": "lab"}, {"event_bus": "lab"}),

@@ -103,13 +103,12 @@ def test_existing_sources_fail_if_not_registries_where_none_is_named() -> None:
     assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "raw"
 
 
-def test_existing_registries_fail_if_the_own_bucket_is_not_one_too() -> None:
+def test_existing_registries_fail_if_packages_of_the_own_bucket_go_elsewhere() -> None:
     template = template_of(make_flagged_stack(registry_buckets=("reg",)))
     (own,) = find(template, "AWS::S3::Bucket", like="Bucket8")
     assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == {"Ref": own}
-    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == {
-        "Fn::Join": ["", [{"Ref": own}, ",reg"]]
-    }
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "reg"
+    assert environment(template)["QUILT_PACKAGER_DEFAULT_REGISTRY"] == "reg"
 
 
 def test_bucket_keys_fail_if_the_function_may_not_use_them() -> None:
@@ -186,7 +185,7 @@ def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
     template = template_of(
         make_flagged_stack(
             memory_size=1024,
-            timeout=60,
+            timeout=120,
             ephemeral_storage_size=512,
             max_concurrency=2,
             architecture="x86_64",
@@ -194,7 +193,7 @@ def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
     )
     function = properties_of(template, "AWS::Lambda::Function", like="Packager")
     assert function["MemorySize"] == 1024
-    assert function["Timeout"] == 60
+    assert function["Timeout"] == 120
     assert function["EphemeralStorage"] == {"Size": 512}
     assert function["Architectures"] == ["x86_64"]
     mapping = properties_of(template, "AWS::Lambda::EventSourceMapping")

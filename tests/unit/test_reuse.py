@@ -99,6 +99,22 @@ async def test_a_manifest_that_is_gone_is_no_failure(s3: S3) -> None:
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (403, "AccessDenied"),  # also what S3 answers for a missing one to who may not list it
+        (403, "InvalidObjectState"),
+        (416, "InvalidRange"),
+        (400, "InvalidRequest"),
+    ],
+)
+async def test_a_manifest_that_cannot_be_read_is_no_failure(
+    s3: S3, s3_stub: S3Stub, status: int, code: str
+) -> None:
+    s3_stub.on("GetObject").answer(status, code)
+    assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
+
+
 async def test_a_manifest_that_makes_no_sense_is_no_failure(s3: S3, tmp_path: Path) -> None:
     path = tmp_path / "garbage"
     path.write_bytes(b"{}\n[1, 2]\n")
