@@ -25,6 +25,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
         ├── Crashed               the packager has a defect
         ├── GaveUp                the last attempt ended without saying why
         ├── AwsError              another service than S3 answered with an error
+        │   └── NotAnnounced      the message is put aside, but nobody could be told
         └── S3Error               S3 answered with an error that its client could not overcome
             ├── NoSuchKey
             ├── PreconditionFailed
@@ -165,6 +166,10 @@ class GaveUp(Failed):
 
 class AwsError(Failed):
     """Another service than S3 answered with an error, or did not answer."""
+
+
+class NotAnnounced(AwsError):
+    """The message is in the dead-letter queue, but those who are to hear of it were not told."""
 
 
 class S3Error(Failed):

@@ -1,13 +1,16 @@
 """The end of a job, whoever did it: others hear of it, people read of it, and it is recorded.
 
-All handlers end their jobs here. The order makes each end at-least-once: what could not be told
-fails the job, which is then done again, finds its package unchanged, and is told again.
+All handlers end their jobs here. Each end is told at least once: what could not be told fails the
+job, which is then done again, finds its package unchanged, and is told again. A message is put aside
+before anybody is told of it, or a broken bus would lose it.
 """
+
+import contextlib
 
 import msgspec
 
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.errors import AwsError, Crashed, PackagerError, Rejected
+from quilt_packager_runtime.errors import AwsError, Crashed, NotAnnounced, PackagerError, Rejected
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.notices import write_notice
 from quilt_packager_runtime.observability import record
@@ -65,16 +68,15 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
         Whether it was the end. If not, the job is to be done again.
 
     Raises:
-        AwsError: It was, but nobody could be told, or the message not be put aside.
+        NotAnnounced: It was, and the message is put aside, but nobody could be told.
+        AwsError: It was, but the message could not be put aside.
     """
     queue_url = settings.dead_letter_queue_url
     is_end = attempt.is_last or (isinstance(error, Rejected) and queue_url is not None)
     crash = error.__cause__ if isinstance(error, Crashed) else None
     if is_end:
         try:
-            _announce(attempt, _failed(attempt, error), settings)
-            if queue_url is not None:
-                aws.send_to_dead_letters(queue_url, attempt.body, error)
+            _end(attempt, error, settings)
         except AwsError as untold:
             _record(attempt, _failed(attempt, untold))
             raise
@@ -101,6 +103,21 @@ def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
         package_name=request.package_name if request else None,
         registry=request.registry if request else None,
     )
+
+
+def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
+    """Put the message aside, and tell of it, even if the first of these fails."""
+    try:
+        if settings.dead_letter_queue_url is not None:
+            aws.send_to_dead_letters(settings.dead_letter_queue_url, attempt.body, error)
+    except AwsError:
+        with contextlib.suppress(AwsError):  # it is told by the attempt that puts it aside
+            _announce(attempt, _failed(attempt, error), settings)
+        raise
+    try:
+        _announce(attempt, _failed(attempt, error), settings)
+    except AwsError as untold:
+        raise NotAnnounced(untold.happened, why=untold.why, remedy=untold.remedy) from untold
 
 
 def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.errors import AwsError, EmptySource, SourceChanged
+from quilt_packager_runtime.errors import AwsError, EmptySource, NotAnnounced, SourceChanged
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
@@ -108,26 +108,35 @@ class TestFailure:
             (FAILED, True, "Package Failed"),
         ],
     )
-    def test_that_is_the_end_is_told_before_the_message_is_put_aside(
+    def test_that_is_the_end_is_told_after_the_message_is_put_aside(
         self, told: Told, log: JobLog, error: EmptySource, is_last: bool, detail_type: str
     ) -> None:
         assert report_failure(attempt(is_last=is_last), error, SETTINGS)
-        assert told.names() == ["event", "notice", "dead letter"]
+        assert told.names() == ["dead letter", "event", "notice"]
         assert told.event()[0] == detail_type
         assert told.event()[1]["code"] == error.code
-        assert told.calls[1][1][:2] == ("topic", f"{detail_type}: runs/42")
-        assert told.calls[2][1] == ("dead-letters", BODY, error)
+        assert told.calls[2][1][:2] == ("topic", f"{detail_type}: runs/42")
+        assert told.calls[0][1] == ("dead-letters", BODY, error)
         assert log.read_line()["code"] == error.code
 
-    @pytest.mark.parametrize("failing", ["event", "notice", "dead letter"])
-    def test_that_cannot_be_told_stays_in_its_queue(
+    @pytest.mark.parametrize("failing", ["event", "notice"])
+    def test_that_cannot_be_told_is_put_aside_and_repeated(
         self, told: Told, log: JobLog, failing: str
     ) -> None:
         told.failing = failing
-        with pytest.raises(AwsError, match=f"No {failing}"):
+        with pytest.raises(NotAnnounced, match=f"No {failing}"):
             report_failure(attempt(), REJECTED, SETTINGS)
-        assert told.names()[-1] == failing
-        assert log.read_line()["code"] == "AwsError"
+        assert (told.names()[0], told.names()[-1]) == ("dead letter", failing)
+        assert log.read_line()["code"] == "NotAnnounced"
+
+    def test_that_cannot_be_put_aside_is_told_and_stays_in_its_queue(
+        self, told: Told, log: JobLog
+    ) -> None:
+        told.failing = "dead letter"
+        with pytest.raises(AwsError, match="No dead letter") as raised:
+            report_failure(attempt(), REJECTED, SETTINGS)
+        assert raised.value.code == log.read_line()["code"] == "AwsError"
+        assert told.names() == ["dead letter", "event", "notice"]
 
     def test_of_a_message_that_cannot_be_read_names_no_package(
         self, told: Told, log: JobLog
