@@ -111,12 +111,12 @@ def test_app_elsewhere_fails_if_the_wheel_needs_docker_or_the_checkout(
     subprocess.run(synth, cwd=tmp_path, env=environment, check=True, capture_output=True)
     template = json.loads((tmp_path / "cdk.out" / "Lab.template.json").read_text("utf-8"))
     (asset,) = (tmp_path / "cdk.out").glob("asset.*.zip")
-    (function,) = (
-        each["Properties"]
+    (code_key,) = {
+        each["Properties"]["Code"]["S3Key"]
         for each in template["Resources"].values()
         if each["Type"] == "AWS::Lambda::Function"
-    )
-    assert function["Code"]["S3Key"] == asset.name.removeprefix("asset.")
+    }
+    assert code_key == asset.name.removeprefix("asset.")
     assert {
         "quilt_packager_runtime/handlers/packager.py",
         "boto3/__init__.py",

@@ -109,9 +109,12 @@ class TestBrokenPage:
         break_page: Callable[[bytes], bytes],
         nth: int,
     ) -> None:
+        await list_keys(s3)
+        unbroken = s3_stub.counts["ListObjectVersions"]
+        s3_stub.forget_requests()
         s3_stub.on("ListObjectVersions", nth=nth, times=2).rewrite_body(break_page)
         assert await list_keys(s3) == KEYS
-        assert s3_stub.counts == {"ListObjectVersions": PAGES + 2}
+        assert s3_stub.counts == {"ListObjectVersions": unbroken + 2}
 
     async def test_that_stays_so_fails_the_listing(
         self,
