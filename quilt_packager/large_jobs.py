@@ -13,7 +13,13 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
-from quilt_packager_runtime.errors import Rejected
+from quilt_packager_runtime.errors import (
+    AwsError,
+    CredentialsRefused,
+    NotAnnounced,
+    Rejected,
+    ServiceUnavailable,
+)
 
 from quilt_packager import permissions
 from quilt_packager.acknowledgements import acknowledge, acknowledge_wildcards
@@ -21,7 +27,21 @@ from quilt_packager.acknowledgements import acknowledge, acknowledge_wildcards
 RETRY_INTERVAL = Duration.seconds(5)
 MAX_RETRY_INTERVAL = Duration.minutes(5)
 MAX_RETRIES = 5
+# With the intervals above and full jitter: 40 minutes on average, an hour and a quarter at most.
+MAX_TRANSIENT_RETRIES = 20
 MAX_THROTTLED_RETRIES = 50
+# Three hours on average, six at most.
+MAX_GIVE_UP_RETRIES = 75
+
+THROTTLED = "Lambda.TooManyRequestsException"
+TRANSIENT = [
+    *(each.__name__ for each in (AwsError, CredentialsRefused, ServiceUnavailable)),
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+]
+"""Others are down, busy or slow for longer than a few quick retries take."""
 
 _ERROR = "$.error"
 _JOB = {
@@ -135,16 +155,18 @@ def _define(
             retry_on_service_exceptions=False,
         )
     )
-    give_up = _retry(
-        tasks.LambdaInvoke(
-            scope,
-            "GiveUp",
-            lambda_function=large_job_function,
-            payload=sfn.TaskInput.from_object({**_JOB, "error": sfn.JsonPath.object_at(_ERROR)}),
-            payload_response_only=True,
-            retry_on_service_exceptions=False,
-        )
+    give_up = tasks.LambdaInvoke(
+        scope,
+        "GiveUp",
+        lambda_function=large_job_function,
+        payload=sfn.TaskInput.from_object({**_JOB, "error": sfn.JsonPath.object_at(_ERROR)}),
+        payload_response_only=True,
+        retry_on_service_exceptions=False,
     )
+    # The message is put aside by then, and is again with each retry.
+    _add_retry(give_up, [NotAnnounced.__name__], MAX_RETRIES)
+    # Until then it is nowhere else: even what is refused, someone may allow in time.
+    _add_retry(give_up, [sfn.Errors.ALL], MAX_GIVE_UP_RETRIES)
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
     hash_shards.add_catch(give_up, result_path=_ERROR)
     publish.add_catch(give_up, result_path=_ERROR)
@@ -158,22 +180,21 @@ def _retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
     """Try again what may succeed later: whatever is not rejected, dead and throttled functions."""
     task.add_retry(errors=sorted(_codes(Rejected)), max_attempts=0)
     # No failure, but a wait for a free function.
+    _add_retry(task, [THROTTLED], MAX_THROTTLED_RETRIES)
+    _add_retry(task, TRANSIENT, MAX_TRANSIENT_RETRIES)
+    _add_retry(task, [sfn.Errors.ALL], MAX_RETRIES)
+    return task
+
+
+def _add_retry(task: tasks.LambdaInvoke, errors: list[str], max_attempts: int) -> None:
     task.add_retry(
-        errors=["Lambda.TooManyRequestsException"],
-        interval=RETRY_INTERVAL,
-        max_attempts=MAX_THROTTLED_RETRIES,
-        max_delay=MAX_RETRY_INTERVAL,
-        jitter_strategy=sfn.JitterType.FULL,
-    )
-    task.add_retry(
-        errors=[sfn.Errors.ALL],
+        errors=errors,
         interval=RETRY_INTERVAL,
         backoff_rate=2,
-        max_attempts=MAX_RETRIES,
+        max_attempts=max_attempts,
         max_delay=MAX_RETRY_INTERVAL,
         jitter_strategy=sfn.JitterType.FULL,
     )
-    return task
 
 
 def _codes(kind: type[Rejected]) -> Iterator[str]:

@@ -136,7 +136,7 @@ def test_checksum_concurrency_fails_if_the_map_has_another() -> None:
 
 
 def test_steps_fail_if_what_is_rejected_is_tried_again(states: JsonObject) -> None:
-    for task in tasks(states):
+    for task in (hash_shard_of(states), states["Publish"]):
         rejected, *_ = task["Retry"]
         assert rejected["MaxAttempts"] == 0
         for code in rejected["ErrorEquals"]:
@@ -148,6 +148,25 @@ def test_steps_fail_if_what_may_succeed_later_is_not_tried_again(states: JsonObj
     for task in tasks(states):
         assert task["Retry"][-1]["ErrorEquals"] == ["States.ALL"]
         assert task["Retry"][-1]["MaxAttempts"] > 1
+
+
+def test_steps_fail_if_they_do_not_wait_for_others_to_come_back(states: JsonObject) -> None:
+    for task in (hash_shard_of(states), states["Publish"]):
+        for code in ("ServiceUnavailable", "AwsError", "Lambda.ServiceException"):
+            retry = retry_of(task, code)
+            assert 30 * 60 < longest_wait_seconds(retry) < 2 * 3600
+        assert retry_of(task, "Crashed")["MaxAttempts"] == 5
+
+
+def test_giving_up_fails_if_a_message_is_lost_within_hours(states: JsonObject) -> None:
+    for code in ("AwsError", "AccessDenied", "Crashed", "Lambda.TooManyRequestsException"):
+        retry = retry_of(states["GiveUp"], code)
+        assert retry["MaxDelaySeconds"] == 300
+        assert longest_wait_seconds(retry) > 4 * 3600
+
+
+def test_giving_up_fails_if_a_broken_topic_fills_the_dead_letter_queue(states: JsonObject) -> None:
+    assert retry_of(states["GiveUp"], errors.NotAnnounced.__name__)["MaxAttempts"] == 5
 
 
 def test_steps_fail_if_a_failure_loses_the_message(states: JsonObject) -> None:
@@ -234,7 +253,28 @@ def test_metrics_fail_if_not_of_the_engines_machine() -> None:
 
 def tasks(states: JsonObject) -> list[JsonObject]:
     return [
-        states["HashShards"]["ItemProcessor"]["States"]["HashShard"],
+        hash_shard_of(states),
         states["Publish"],
         states["GiveUp"],
     ]
+
+
+def hash_shard_of(states: JsonObject) -> JsonObject:
+    task: JsonObject = states["HashShards"]["ItemProcessor"]["States"]["HashShard"]
+    return task
+
+
+def retry_of(task: JsonObject, code: str) -> JsonObject:
+    """The retrier that Step Functions takes for an error: the first that names it, or any."""
+    retry: JsonObject = next(
+        each for each in task["Retry"] if {code, "States.ALL"} & set(each["ErrorEquals"])
+    )
+    return retry
+
+
+def longest_wait_seconds(retry: JsonObject) -> float:
+    pauses = (
+        retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
+        for attempt in range(retry["MaxAttempts"])
+    )
+    return sum(min(pause, retry["MaxDelaySeconds"]) for pause in pauses)
