@@ -273,8 +273,8 @@ def retry_of(task: JsonObject, code: str) -> JsonObject:
 
 
 def longest_wait_seconds(retry: JsonObject) -> float:
-    pauses = (
-        retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
-        for attempt in range(retry["MaxAttempts"])
-    )
-    return sum(min(pause, retry["MaxDelaySeconds"]) for pause in pauses)
+    seconds = 0.0
+    for attempt in range(retry["MaxAttempts"]):
+        pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
+        seconds += min(pause, retry["MaxDelaySeconds"])
+    return seconds
