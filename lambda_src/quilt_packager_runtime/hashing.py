@@ -86,7 +86,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         UnreadableObjects: Objects encrypted with their owner's own key.
         AccessDenied: Objects that may not be read.
     """
-    hasher = _ObjectHasher(s3, inventory.folder.bucket, settings)
+    hasher = ObjectHasher(s3, inventory.folder.bucket, settings)
     unrecorded: list[tuple[str, Checksum]] = []
     done = 0
     unreadable: dict[type[Rejected], list[str]] = {}
@@ -129,16 +129,14 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
 
 
 async def hash_chunks(
-    s3: S3, bucket: str, found: SourceObject, chunks: tuple[int, int], *, settings: Settings
+    hasher: "ObjectHasher", found: SourceObject, chunks: tuple[int, int]
 ) -> Checksum | list[bytes]:
     """Compute the digests of some chunks of an object, for others to combine with the rest.
 
     Args:
-        s3: S3.
-        bucket: Where the object is.
+        hasher: One for all objects of a bucket: it knows which scratch buckets are useless.
         found: The object as it was listed.
         chunks: The first chunk, and the one to stop before.
-        settings: Algorithms, scratch bucket.
 
     Returns:
         The digests, in order, by the first algorithm of the settings; or the checksum of the whole
@@ -151,7 +149,7 @@ async def hash_chunks(
         AccessDenied: It may not be read.
     """
     try:
-        return await _ObjectHasher(s3, bucket, settings).digests_of(found, chunks)
+        return await hasher.digests_of(found, chunks)
     except _Unreadable as finding:
         raise _unreadable_error({finding.kind: [found.key]}, more=False) from None
 
@@ -164,10 +162,17 @@ class _Unreadable(Exception):
         self.kind = kind
 
 
-class _ObjectHasher:
-    """Hashes one object after another, or many at once."""
+class ObjectHasher:
+    """Hashes one object after another, or many at once.
+
+    Args:
+        s3: S3.
+        bucket: Where the objects are.
+        settings: Algorithms, scratch buckets.
+    """
 
     def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
+        """Make no request yet."""
         self._s3 = s3
         self._bucket = bucket
         self._algorithms = settings.checksum_algorithms
@@ -176,6 +181,11 @@ class _ObjectHasher:
         self.computed = 0
 
     async def checksum_of(self, found: SourceObject) -> Checksum:
+        """Take the stored checksum of an object, or compute one.
+
+        Args:
+            found: The object as it was listed.
+        """
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
@@ -187,6 +197,12 @@ class _ObjectHasher:
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]
     ) -> Checksum | list[bytes]:
+        """Take the stored checksum of an object, or compute the digests of some of its chunks.
+
+        Args:
+            found: The object as it was listed.
+            chunks: The first chunk, and the one to stop before.
+        """
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._understanding(uri, found):
             stored = await self._ask_stored(uri, found)

@@ -3,7 +3,7 @@
 import asyncio
 
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
-from quilt_packager_runtime.hashing import hash_chunks, hash_objects
+from quilt_packager_runtime.hashing import ObjectHasher, hash_chunks, hash_objects
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.objects import Checksum
 from quilt_packager_runtime.s3 import S3
@@ -57,8 +57,9 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             skip_changed=True,
         )
         findings += [Known(found, checksum) for found, checksum in inventory.hashed()]
+    hasher = ObjectHasher(s3, item.folder.bucket, settings)
     for task in tasks:
-        finding = await _hash_chunks(s3, item, task, settings=settings, deadline=deadline)
+        finding = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
         findings += [finding] if finding else []
     if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded(
@@ -72,15 +73,13 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
 
 
 async def _hash_chunks(
-    s3: S3, item: Item, task: Task, *, settings: Settings, deadline: float
+    hasher: ObjectHasher, task: Task, *, settings: Settings, deadline: float
 ) -> Known | ChunkDigests | None:
     if task.chunks is None:
         return None
     try:
         async with asyncio.timeout_at(deadline):
-            hashed = await hash_chunks(
-                s3, item.folder.bucket, task.found, task.chunks, settings=settings
-            )
+            hashed = await hash_chunks(hasher, task.found, task.chunks)
     except (SourceChanged, TimeoutError):
         return None
     if isinstance(hashed, Checksum):
