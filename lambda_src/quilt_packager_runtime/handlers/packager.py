@@ -125,9 +125,8 @@ def handle_message(
         if request is None:
             return
         check_settled(request, age_seconds)
-        check_attempts(delivery)
         message = JobMessage(body, message_id, request, time.time())
-        outcome = asyncio.run(package_or_hand_over(deadline, message, redelivered=delivery > 1))
+        outcome = asyncio.run(package_or_hand_over(deadline, message, delivery=delivery))
     except Unsettled:
         raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
@@ -202,19 +201,25 @@ def read_request(body: str, message_id: str) -> PackageRequest | None:
 
 
 async def package_or_hand_over(
-    deadline: float, message: JobMessage, *, redelivered: bool
+    deadline: float, message: JobMessage, *, delivery: int
 ) -> Outcome | None:
     """Package, or see to it that the state machine does.
 
     Returns:
         The outcome; None if the job goes on elsewhere.
+
+    Raises:
+        GaveUp: The message was attempted as often as it may be, and does not go on elsewhere.
+        PackagerError: It was attempted once more, in vain.
     """
     settings = load_settings()
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
+        check_attempts(delivery)
         return await package_until(deadline, message.request)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = connect()
-    if not (redelivered and await large_jobs.is_handed_over(s3, job)):
+    if not (delivery > 1 and await large_jobs.is_handed_over(s3, job)):
+        check_attempts(delivery)
         try:
             relay = Relay(job, hand_over_time(deadline))
             return await package_until(deadline, message.request, relay)
