@@ -51,4 +51,6 @@ async def hash_shard(item: Item, remaining_seconds: float) -> int:
     except Exception as error:
         failure = as_failure(error)
         await large_jobs.record_failure(connect(), job, item.shard, failure)
+        if failure is error:
+            raise
         raise failure from error

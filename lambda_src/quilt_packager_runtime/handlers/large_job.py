@@ -86,6 +86,8 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     except Exception as error:
         failure = as_failure(error)
         await large_jobs.record_failure(connect(), job, "publish", failure)
+        if failure is error:
+            raise
         raise failure from error
     return {**job.to_input(), "goes_on": False}
 
