@@ -26,7 +26,8 @@ CREATE TABLE objects (
     version_id TEXT,
     archived INTEGER NOT NULL,
     hash_type TEXT,
-    hash_value TEXT
+    hash_value TEXT,
+    hashed_here INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
 
@@ -78,7 +79,7 @@ class Inventory:
         """
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, NULL, NULL, 0)",
             (
                 (
                     sort_key(found.key[prefix_length:]).encode(),
@@ -131,14 +132,14 @@ class Inventory:
             ]
 
     def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
-        """Take in the checksums of objects.
+        """Take in the checksums of objects that were hashed just now.
 
         Args:
             checksums: An object's key, and its checksum.
         """
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
-            "UPDATE objects SET hash_type = ?, hash_value = ? WHERE path = ?",
+            "UPDATE objects SET hash_type = ?, hash_value = ?, hashed_here = 1 WHERE path = ?",
             (
                 (checksum.type, checksum.value, sort_key(key[prefix_length:]).encode())
                 for key, checksum in checksums
@@ -191,10 +192,13 @@ class Inventory:
         ).rowcount
 
     def hashed(self) -> Iterator[tuple[SourceObject, Checksum]]:
-        """Each object whose checksum is known, and that, in the manifest's order."""
+        """Each object that was hashed just now, and its checksum, in the manifest's order.
+
+        Not those whose checksum was known before: `record_versions`, `record_known`.
+        """
         rows = self._database.execute(
             "SELECT path, size_bytes, etag, version_id, archived, hash_type, hash_value"
-            " FROM objects WHERE hash_value IS NOT NULL ORDER BY path"
+            " FROM objects WHERE hashed_here ORDER BY path"
         )
         for path, size_bytes, etag, version_id, archived, hash_type, hash_value in rows:
             key = self.folder.prefix + key_of(path.decode())

@@ -7,14 +7,14 @@ docs/adr/0032-large-jobs.md has the reasons.
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain, islice
-from typing import TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import msgspec
 
 from quilt_packager_runtime import errors
 from quilt_packager_runtime.checksums import count_chunks, from_chunk_digests
 from quilt_packager_runtime.concurrency import for_each
-from quilt_packager_runtime.errors import LargeJobFailed, PackagerError
+from quilt_packager_runtime.errors import LargeJobFailed, PackagerError, WorkflowViolations
 from quilt_packager_runtime.hashing import Hashed
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.messages import PackageRequest
@@ -35,6 +35,9 @@ from quilt_packager_runtime.shards import (
 
 MAX_ROUNDS = 5
 """How often the map goes over what is left, before a job has to end with one invocation."""
+
+READS_IN_FLIGHT = 8
+"""How many results are read at once: each is in memory, some megabytes large."""
 
 WRITES_IN_FLIGHT = 8
 """How many files of a plan are written at once: each is in memory, some megabytes large."""
@@ -101,12 +104,32 @@ class Failure(msgspec.Struct, frozen=True):
         happened: What happened.
         why: The rule or the cause.
         remedy: What the reader can do.
+        quarantine: Where a package that breaks the rules was put instead.
     """
 
     code: str
     happened: str
     why: str
     remedy: str
+    quarantine: str | None = None
+
+    @classmethod
+    def from_error(cls, error: PackagerError) -> Self:
+        """Write an error down.
+
+        Args:
+            error: Any of ours.
+        """
+        quarantine = error.quarantine if isinstance(error, WorkflowViolations) else None
+        return cls(error.code, error.happened, error.why, error.remedy, quarantine)
+
+    def to_error(self) -> PackagerError:
+        """The error as it was; with its sentences alone if another version wrote its code."""
+        kind = getattr(errors, self.code, LargeJobFailed)
+        error: PackagerError = kind(self.happened, why=self.why, remedy=self.remedy)
+        if isinstance(error, WorkflowViolations):
+            error.quarantine = self.quarantine
+        return error
 
 
 def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool:
@@ -132,8 +155,7 @@ async def hand_over(
         s3: S3.
         job: The job.
         inventory: The objects, and what is known of them.
-        hashed: Where the checksums came from that this invocation found. Those of the first are
-            kept; later, results have most of what is known, and to write all again takes time.
+        hashed: Where the checksums came from that this invocation found, and that are kept.
         settings: The sizes of shards.
 
     Returns:
@@ -144,7 +166,7 @@ async def hand_over(
         uri, lines = file
         await s3.put_object(uri, encode_lines(lines))
 
-    if hashed != NOTHING and job.round == 0:
+    if hashed != NOTHING:
         files = _kept(job, inventory, hashed, settings.max_shard_objects)
         await for_each(files, write, at_once=WRITES_IN_FLIGHT)
     objects = chain.from_iterable(
@@ -170,7 +192,8 @@ async def hand_over(
 async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
     """Record what the rounds so far have found of the objects that are still what they were.
 
-    Memory: a result at a time, and the digests of very large objects that are not complete yet.
+    Memory: `READS_IN_FLIGHT` results, and the digests of very large objects that are not complete
+    yet.
 
     Args:
         s3: S3.
@@ -182,7 +205,10 @@ async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
     """
     stored = computed = 0
     pieces: Pieces = {}
-    async for findings in _results(s3, job):
+
+    async def take(uri: S3Uri) -> None:
+        nonlocal stored, computed
+        findings = decode_findings((await s3.get_object(uri)).data)
         for tally in findings:
             if isinstance(tally, Tally):
                 stored += tally.stored
@@ -191,6 +217,9 @@ async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
         computed += len(whole)
         known = ((each.found, each.checksum) for each in findings if isinstance(each, Known))
         inventory.record_known(chain(known, whole))
+
+    results = [uri async for uri in _files(s3, job.results)]
+    await for_each(results, take, at_once=READS_IN_FLIGHT)
     return Hashed(stored=stored, computed=computed)
 
 
@@ -234,8 +263,7 @@ async def record_failure(s3: S3, job: Job, name: int | str, error: PackagerError
         name: The shard, or the step.
         error: Why it failed.
     """
-    failure = Failure(error.code, error.happened, error.why, error.remedy)
-    await s3.put_object(job.failure(name), msgspec.json.encode(failure))
+    await s3.put_object(job.failure(name), msgspec.json.encode(Failure.from_error(error)))
 
 
 async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerError:
@@ -254,10 +282,8 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
     async for uri in _files(s3, job.failures):
         name = uri.key.removeprefix(job.failures.key).removesuffix(".json")
         if job.result(name).key not in results:
-            failure = msgspec.json.decode((await s3.get_object(uri)).data, type=Failure)
-            kind = getattr(errors, failure.code)
-            error: PackagerError = kind(failure.happened, why=failure.why, remedy=failure.remedy)
-            return error
+            data = (await s3.get_object(uri)).data
+            return msgspec.json.decode(data, type=Failure).to_error()
     return LargeJobFailed(
         f"The state machine gave up: {errors.quote(code)}.",
         why=f"Its cause is {errors.quote(cause)}.",
@@ -266,16 +292,11 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
 
 
 def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> Iterator[File]:
-    """Results of what is known, as if workers had found it."""
+    """Results of what was hashed here, as if workers had done it."""
     yield job.result("kept"), [Tally(hashed.stored, hashed.computed)]
     known = (Known(found, checksum) for found, checksum in inventory.hashed())
     for number, lines in enumerate(_blocks(known, size)):
         yield job.result(f"kept-{number:06}"), lines
-
-
-async def _results(s3: S3, job: Job) -> AsyncIterator[list[Finding]]:
-    async for uri in _files(s3, job.results):
-        yield decode_findings((await s3.get_object(uri)).data)
 
 
 async def _files(s3: S3, folder: S3Uri) -> AsyncIterator[S3Uri]:

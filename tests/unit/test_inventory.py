@@ -79,6 +79,15 @@ def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) 
     assert inventory.totals(unhashed=True) == (2, 2)
 
 
+def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b"), found("c")])
+    inventory.record([("runs/a", CHECKSUM)])
+    inventory.record_known([(found("b"), CHECKSUM)])
+    inventory.record_versions([("c", "v1", CHECKSUM)])
+    assert list(inventory.hashed()) == [(found("a"), CHECKSUM)]
+    assert inventory.totals(unhashed=True) == (0, 0)
+
+
 def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
     inventory.add([found("a b", version_id="v/1", size_bytes=5)])
     inventory.record([("runs/a b", CHECKSUM)])

@@ -12,9 +12,10 @@ from quilt_packager_runtime.errors import (
     Crashed,
     DeadlineExceeded,
     ServiceUnavailable,
+    WorkflowViolations,
 )
 from quilt_packager_runtime.handlers import checksum, large_job, packager
-from quilt_packager_runtime.large_jobs import MAX_ROUNDS
+from quilt_packager_runtime.large_jobs import MAX_ROUNDS, Failure
 from quilt_packager_runtime.objects import ChecksumAlgorithm
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
@@ -62,9 +63,16 @@ class Engine:
         return state
 
     def items(self, state: State) -> list[State]:
-        found = self.scratch.get(state["items_key"])
+        return self.lines(state["items_key"])
+
+    def lines(self, key: str) -> list[State]:
+        found = self.scratch.get(key)
         assert found
         return [json.loads(line) for line in found.data.splitlines()]
+
+    def keys(self, key: str) -> list[str]:
+        """The keys of the objects that a shard or a result is about."""
+        return [line["found"]["key"] for line in self.lines(key)]
 
     def hash_shards(self, state: State, *, remaining_seconds: float = 900) -> None:
         for item in self.items(state):
@@ -209,6 +217,23 @@ class TestHandOver:
         engine.hand_over(delivery=2)
         assert not [each for each in s3_stub.requests if each.bucket != "scratch"]
 
+    def test_delivered_once_more_than_it_may_be_attempted_is_acknowledged(
+        self, engine: Engine, configure: Callable[..., None]
+    ) -> None:
+        configure(max_attempts=3)
+        state = engine.hand_over()
+        assert engine.hand_over(delivery=4) == state
+        assert engine.sqs.asked == []
+
+    def test_that_was_never_planned_is_given_up_then(
+        self, engine: Engine, configure: Callable[..., None]
+    ) -> None:
+        configure(max_attempts=3)
+        engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+        assert engine.deliver(delivery=4) == []
+        (letter,) = engine.sqs.asked
+        assert letter["MessageAttributes"]["code"]["StringValue"] == "GaveUp"
+
     def test_of_a_job_that_runs_is_acknowledged(self, engine: Engine) -> None:
         engine.states.fail("start_execution", "ExecutionAlreadyExists")
         assert engine.deliver() == []
@@ -247,8 +272,9 @@ class TestWorker:
     ) -> None:
         state = engine.hand_over()
         s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServiceUnavailable) as raised:
             engine.hash_shards(state)
+        assert raised.value.__cause__ is not raised.value
         s3_stub.faults.clear()
         engine.hash_shards(state)
         engine.publish(state)
@@ -304,6 +330,22 @@ class TestVeryLargeObject:
         monkeypatch.setattr(copying, "MAX_PART_BYTES", 5 * 1024 * MIB)
         assert made == inline_hash()
         assert s3_stub.counts["UploadPartCopy"] > 0
+
+    def test_tries_a_useless_scratch_bucket_once_a_shard(
+        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+    ) -> None:
+        engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
+        engine.raw.put("runs/42/larger", Pattern(50 * MIB), stored=[])
+        configure(max_shard_bytes=16 * MIB)
+        state = engine.hand_over()
+        item = engine.items(state)[0]
+        shards = engine.scratch.keys("jobs/id/00/shards/")
+        lines = [line for key in shards for line in engine.lines(key) if "chunks" in line]
+        assert len(lines) > 2
+        engine.scratch.put(shards[0], "\n".join(map(json.dumps, lines)))
+        configure(scratch_buckets=("us-east-1=missing",))
+        checksum.handler(item, invocation(900))
+        assert s3_stub.counts["CreateMultipartUpload"] == 1
 
     def test_of_5_tebibytes_is_hashed_by_s3(
         self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
@@ -365,8 +407,47 @@ class TestGivingUp:
             engine.publish(state)
         assert engine.give_up(state, "AccessDenied")["code"] == "AccessDenied"
 
+    def test_tells_the_sentences_of_a_code_that_it_does_not_know(self, engine: Engine) -> None:
+        state = engine.hand_over()
+        failure = {"code": "OfAnotherVersion", "happened": "It.", "why": "So.", "remedy": "Do."}
+        engine.scratch.put("jobs/id/00/failures/publish.json", json.dumps(failure))
+        told = engine.give_up(state, "OfAnotherVersion")
+        assert told == {"code": "LargeJobFailed", "reason": "It. So. Do."}
+
+    def test_keeps_the_link_to_what_was_quarantined(self) -> None:
+        error = WorkflowViolations("It.", why="So.", remedy="Do.")
+        error.quarantine = "quilt+s3://quarantine#package=runs/42@f"
+        told = Failure.from_error(error).to_error()
+        assert isinstance(told, WorkflowViolations)
+        assert (told.quarantine, told.reason) == (error.quarantine, error.reason)
+
 
 class TestRounds:
+    def test_keep_what_publishing_hashed_before_its_deadline_and_that_alone(
+        self,
+        engine: Engine,
+        s3_stub: S3Stub,
+        configure: Callable[..., None],
+        inline_hash: Callable[[], str],
+    ) -> None:
+        configure(max_requests_in_flight=1)
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        changed = [f"runs/42/{number:02}.txt" for number in range(4)]
+        for key in changed:
+            engine.raw.put(key, f"changed {key}", stored=[])
+        s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
+        seconds = packager.DEADLINE_MARGIN_SECONDS + 2
+        state = engine.publish(state, remaining_seconds=seconds)
+        assert state["goes_on"] is True
+        s3_stub.faults.clear()
+        assert engine.keys("jobs/id/results/01-kept-000000.jsonl") == changed[:2]
+        assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
+        engine.hash_shards(state)
+        assert engine.publish(state)["goes_on"] is False
+        made = engine.top_hash()
+        assert made == inline_hash()
+
     def test_go_on_while_too_much_is_left(
         self, engine: Engine, inline_hash: Callable[[], str]
     ) -> None:
