@@ -113,8 +113,8 @@ class PackagingEngine(Construct):
         log_retention: How long logs are kept. Default: one year.
         max_inline_objects: How many checksums one invocation finds at most. Jobs with more go on
             under Step Functions. Default: 500,000.
-        max_inline_size: How large the objects are that one invocation hashes at most. Default: 1
-            TiB.
+        max_inline_size: How large the objects are that one invocation finds checksums of at most,
+            those included whose checksum S3 has stored. Default: 1 TiB.
         max_shard_objects: How many objects of a large job one worker is given at most. Default:
             20,000.
         max_shard_size: How large these are at most; larger objects are shared by workers. Default:
