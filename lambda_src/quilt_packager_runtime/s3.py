@@ -4,7 +4,7 @@ awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measure
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
@@ -337,14 +337,21 @@ class S3:
             yield page.objects
 
     async def list_version_pages(
-        self, bucket: str, prefix: str, *, after: str = "", delimiter: str = ""
-    ) -> AsyncIterator[VersionPage]:
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        after: str = "",
+        until: Callable[[], str | None] = lambda: None,
+        delimiter: str = "",
+    ) -> AsyncGenerator[VersionPage, None]:
         """List the newest versions under a prefix, and where each page ends, in S3's order.
 
         Args:
             bucket: The bucket.
             prefix: What the keys begin with.
             after: Only keys that sort after this one; it need not exist.
+            until: Asked with each page for the last key of interest; others need not be read.
             delimiter: Sum up keys that are the same up to where it follows the prefix.
         """
         query = {"versions": "", "encoding-type": "url", "prefix": prefix}
@@ -352,7 +359,7 @@ class S3:
             query["delimiter"] = delimiter
         start: Position = (("key-marker", after),) if after else ()
         async for page, following in self._pages(VERSIONS, bucket, query, start):
-            yield version_page(page, following)
+            yield version_page(page, following, until())
 
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
         """List the keys under a prefix, a page at a time, in S3's order.

@@ -151,12 +151,15 @@ def next_position(page: ListingPage, seen: Container[Position]) -> Position | No
     return position
 
 
-def version_page(page: ListingPage, following: Position | None) -> VersionPage:
+def version_page(
+    page: ListingPage, following: Position | None, until: str | None = None
+) -> VersionPage:
     """Read a page of ListObjectVersions. Delete markers and noncurrent versions are passed over.
 
     Args:
         page: The page.
         following: Where the next begins.
+        until: The last key of interest; rows behind it are not read.
 
     Raises:
         BrokenAnswer: A row lacks what S3 says of each version.
@@ -179,6 +182,8 @@ def version_page(page: ListingPage, following: Position | None) -> VersionPage:
             raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
         if NEWEST not in row:
             raise broken(page.uri, "a version does not say whether it is the newest")
+        if until is not None and found.key > until:
+            break
         objects.append(found)
     prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
     folders = [decode(prefix.text or "") for prefix in prefixes]

@@ -213,7 +213,7 @@ class SlowS3:
         self._waiting: list[asyncio.Future[None]] = []
 
     async def list_version_pages(
-        self, bucket: str, prefix: str, *, after: str = "", delimiter: str = ""
+        self, bucket: str, prefix: str, *, after: str = "", delimiter: str = "", **_: object
     ) -> AsyncIterator[VersionPage]:
         keys = [key for key in self.keys if key.startswith(prefix) and key > after]
         names = {prefix + key[len(prefix) :].partition("/")[0] + "/" for key in keys}
@@ -291,7 +291,7 @@ class PagesS3:
         self._pages = pages
 
     async def list_version_pages(
-        self, bucket: str, prefix: str, **_: str
+        self, bucket: str, prefix: str, **_: object
     ) -> AsyncIterator[VersionPage]:
         for keys in self._pages:
             yield VersionPage([SourceObject(key, 1, "e", "v") for key in keys], [], keys[-1])
