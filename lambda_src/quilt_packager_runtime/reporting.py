@@ -1,8 +1,8 @@
 """The end of a job, whoever did it: others hear of it, people read of it, and it is recorded.
 
 All handlers end their jobs here. Each end is told at least once: what could not be told fails the
-job, which is then done again, finds its package unchanged, and is told again. A message is put aside
-before anybody is told of it, or a broken bus would lose it.
+job, which is then done again, finds its package unchanged, and is told again. A message is put
+aside before anybody is told of it, or a broken bus would lose it.
 """
 
 import contextlib

@@ -111,9 +111,7 @@ OPERATIONS: dict[str, Callable[[S3, S3Uri], Awaitable[object]]] = {
         S3Uri(uri.bucket, uri.key), b"body", if_none_match=True
     ),
     "ListObjectVersions": lambda s3, uri: list_all(s3.list_latest_versions(uri.bucket, uri.key)),
-    "ListObjectsV2": lambda s3, uri: list_all(
-        s3.list_keys(uri.bucket, uri.key, start_after=uri.key)
-    ),
+    "ListObjectsV2": lambda s3, uri: list_all(s3.list_keys(uri.bucket, uri.key)),
     "CreateMultipartUpload": lambda s3, uri: s3.create_multipart_upload(
         S3Uri("scratch", uri.key), ChecksumAlgorithm.CRC64NVME
     ),
