@@ -1,6 +1,7 @@
 """`quilt-packager demo`: the whole story on this machine, with nothing but Python."""
 
 import contextlib
+import json
 import os
 import shlex
 import time
@@ -26,8 +27,8 @@ def demo(
     """Deploy the app to an embedded AWS, and watch packages appear.
 
     Starts an AWS on 127.0.0.1, deploys the CDK app to it, lets a Nextflow run, a HealthOmics run,
-    an upload and a message arrive, and opens the packages with quilt3. No account, no Docker and
-    no Node are needed. Everything is stopped and removed at the end.
+    uploads and a message arrive, opens the packages with quilt3, and hears how the jobs ended. No
+    account, no Docker and no Node are needed. Everything is stopped and removed at the end.
 
     Examples:
       quilt-packager demo
@@ -59,7 +60,11 @@ def demo(
                     cdk.bootstrap(on_line=shown.doing)
                 with step(terminal, "Deploy the CDK app") as shown:
                     engine.make_room()
-                    engine.deploy(cdk, on_line=shown.doing)
+                    engine.deploy(
+                        cdk,
+                        on_line=shown.doing,
+                        flags={"quilt:uploads": json.dumps(story.UPLOADS)},
+                    )
                     shown.note(f"stack {engine.stack_name}")
                 story.tell(terminal, engine)
             terminal.write()

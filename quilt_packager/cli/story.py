@@ -23,6 +23,18 @@ NEXTFLOW_RUN = samples.nextflow_run("nextflow/rnaseq-7/")
 HEALTH_OMICS_RUN = samples.health_omics_run("omics/3395667/")
 PLATE = samples.plate("plates/plate-0093/")
 ASSAY = samples.plate("elisa/2026-11-20/")
+CYTOMETER_RUNS = (
+    samples.cytometer_run("cytometer/run-0041/", seed=41),
+    samples.cytometer_run("cytometer/run-0042/", seed=42),
+)
+UPLOADS = {
+    "buckets": [BUCKET],
+    "threshold_event_count": 20,
+    "prefix_depth": 2,
+    # What others announce is not announced once more.
+    "ignore_prefixes": ["nextflow/", "omics/", "plates/", "elisa/"],
+}
+"""How uploads are packaged that have come to rest: the flag `quilt:uploads`."""
 
 MESSAGE_NAME = "assays/elisa-7"
 MESSAGE = {
@@ -37,6 +49,8 @@ PACKAGES = {
     "nextflow/rnaseq-7": "its RO-Crate arrived in the bucket",
     "omics/3395667": "HealthOmics said that the run is complete",
     "plates/plate-0093": "EDP said that the folder is complete",
+    "cytometer/run-0041": "20 uploads to the folder were enough",
+    "cytometer/run-0042": "20 uploads to the folder were enough",
     MESSAGE_NAME: "a message asked for it",
 }
 """The packages that appear, and why."""
@@ -54,6 +68,8 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
     Raises:
         LocalError: Something that should have happened did not.
     """
+    with step(terminal, "Listen to the outcomes on EventBridge"):
+        engine.listen()
     _let_data_arrive(terminal, engine)
     names = list(PACKAGES)
     with step(terminal, "Wait for the packages"):
@@ -64,6 +80,7 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
         _show_package(terminal, outcome, package)
     _send_again(terminal, engine)
     _send_in_vain(terminal, engine)
+    _show_events(terminal, engine)
 
 
 def _let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
@@ -82,6 +99,10 @@ def _let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
         engine.upload(PLATE)
         engine.send_event(samples.objects_ready_event(BUCKET, PLATE.prefix, bus=EDP_BUS))
         shown.note(f"s3://{BUCKET}/{PLATE.prefix}")
+    with step(terminal, "Upload two cytometer runs, and say nothing") as shown:
+        for run in CYTOMETER_RUNS:
+            engine.upload(run)
+            shown.note(f"s3://{BUCKET}/{run.prefix}")
     with step(terminal, "Upload an assay, and send a message") as shown:
         engine.upload(ASSAY)
         engine.send_message(MESSAGE)
@@ -131,3 +152,14 @@ def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
         shown.note("now in the dead-letter queue")
     terminal.outcome(Result.REJECTED, letter.code)
     terminal.fields([("message", letter.body), ("reason", letter.reason)])
+
+
+def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Hear the outcomes on EventBridge"):
+        # One of each package, of the message sent again, and of the one in vain.
+        events = engine.wait_for_events(len(PACKAGES) + 2)
+    terminal.table(
+        ["EVENT", "PACKAGE"],
+        [(event.detail_type, event.detail.package_name or "") for event in events],
+    )

@@ -9,17 +9,20 @@ from typing import TypeVar
 
 import boto3
 import msgspec
-from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.outcome_events import OutcomeEvent
+from quilt_packager_runtime.outcomes import EVENT_SOURCE, Outcome, Result
 
 import quilt_packager
 from quilt_packager.local import processes
 from quilt_packager.local.cdk import Cdk, OnLine
 from quilt_packager.local.errors import LocalError
-from quilt_packager.local.ministack import MiniStack
+from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from quilt_packager.local.samples import SampleFolder
 
 BUCKET = "quilt-demo"
 EDP_BUS = "edp"
+LISTENER = "quilt-demo-outcomes"
+"""The queue, and the rule, of who listens to the outcomes of jobs."""
 
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -84,6 +87,8 @@ class DeployedEngine:
         self.dead_letter_queue_url = ""
         self.aws = aws
         self.directory = directory
+        self._listener_url = ""
+        self._heard: dict[tuple[str, str], OutcomeEvent] = {}
         self._s3 = boto3.client("s3")
         self._sqs = boto3.client("sqs")
         self._events = boto3.client("events")
@@ -129,6 +134,13 @@ class DeployedEngine:
         ((self.stack_name, values),) = outputs.items()
         self.queue_url = values["PackagerQueueUrl"]
         self.dead_letter_queue_url = values["PackagerDeadLetterQueueUrl"]
+
+    def listen(self) -> None:
+        """Have the events of all outcomes from now on sent to a queue, as anybody may."""
+        self._listener_url = self._sqs.create_queue(QueueName=LISTENER)["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{LISTENER}"
+        self._events.put_rule(Name=LISTENER, EventPattern=json.dumps({"source": [EVENT_SOURCE]}))
+        self._events.put_targets(Rule=LISTENER, Targets=[{"Id": LISTENER, "Arn": arn}])
 
     def upload(self, folder: SampleFolder) -> None:
         """Upload a folder, file by file, in its order.
@@ -219,6 +231,32 @@ class DeployedEngine:
             return None
 
         return self._wait_for(find, "a message in the dead-letter queue")
+
+    def wait_for_events(self, count: int) -> list[OutcomeEvent]:
+        """Wait until the events of so many outcomes were heard since `listen`.
+
+        Args:
+            count: How many.
+
+        Returns:
+            The events, as they came; what was told twice of a message, as it may be when
+            EventBridge is slow to answer, is there once.
+
+        Raises:
+            LocalError: They did not come in time.
+        """
+
+        def find() -> list[OutcomeEvent] | None:
+            answer = self._sqs.receive_message(QueueUrl=self._listener_url, MaxNumberOfMessages=10)
+            for message in answer.get("Messages", []):
+                event = msgspec.json.decode(message["Body"], type=OutcomeEvent)
+                self._heard.setdefault((event.detail.message_id, event.detail_type), event)
+                self._sqs.delete_message(
+                    QueueUrl=self._listener_url, ReceiptHandle=message["ReceiptHandle"]
+                )
+            return [*self._heard.values()] if len(self._heard) >= count else None
+
+        return self._wait_for(find, f"the events of {count} outcomes")
 
     def _outcomes(self) -> Iterator[LoggedOutcome]:
         for line in self._log_lines():

@@ -87,6 +87,18 @@ def plate(prefix: str) -> SampleFolder:
     )
 
 
+def cytometer_run(prefix: str, *, seed: int) -> SampleFolder:
+    """What a cytometer uploads, well by well: 25 files, and nothing that says that it is done.
+
+    Args:
+        prefix: Where the folder goes.
+        seed: Tells one run from another.
+    """
+    events = random.Random(seed)  # noqa: S311
+    wells = [f"{row}{column}" for row in "ABCDE" for column in range(1, 6)]
+    return SampleFolder(prefix, {f"wells/{well}.fcs": events.randbytes(2_000) for well in wells})
+
+
 def health_omics_event(bucket: str, prefix: str, *, account: str, region: str) -> dict[str, object]:
     """An entry for EventBridge's PutEvents: a run of HealthOmics completed.
 
