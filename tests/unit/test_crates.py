@@ -86,7 +86,7 @@ def nf_prov() -> list[Any]:
             "endTime": "2024-12-10T09:07:57.433851937+01:00",
             "instrument": ref("main.nf"),
             "object": [
-                ref("/home/me/assets/a.yml"),
+                ref("/scratch/me/assets/a.yml"),
                 ref("s3://ngi-igenomes/igenomes/"),
                 ref("#input"),
             ],
