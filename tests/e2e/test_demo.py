@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,8 +274,8 @@ def test_the_examples_for_what_was_kept_work(demo: Demo, line: int) -> None:
 
 def test_the_printed_command_ends_and_removes_all_that_was_kept(demo: Demo) -> None:
     demo.shell(found("  (kill .*)", demo.output))
+    assert closes(demo.settings["AWS_ENDPOINT_URL"], within_seconds=10)
     assert list(demo.temporary.iterdir()) == []
-    assert not is_open(demo.settings["AWS_ENDPOINT_URL"])
 
 
 @pytest.mark.parametrize(
@@ -301,6 +302,14 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     )
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not is_open(endpoint)
+
+
+def closes(endpoint: str, *, within_seconds: float) -> bool:
+    """Wait for whom `kill` has only told to end."""
+    deadline = time.monotonic() + within_seconds
+    while is_open(endpoint) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_open(endpoint)
 
 
 def is_open(endpoint: str) -> bool:
