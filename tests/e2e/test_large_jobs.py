@@ -148,7 +148,9 @@ def test_large_job_is_the_same_revision_as_inline_though_a_worker_dies(
     inline = package_inline({**message, "registry": "inline"})
     errors = worker_errors()
     assert errors
-    assert [error for error in errors if "died" not in error] == []
+    # How MiniStack tells of a dead worker: by whether it was waiting for its answer, or was about
+    # to hand it the next shard.
+    assert all("died" in error or "Broken pipe" in error for error in errors), errors
     assert outcome.top_hash == inline.top_hash
     assert outcome.objects == OBJECTS + 1
     assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 1)
