@@ -11,7 +11,7 @@ from quilt_packager_runtime.messages import PackageRequest, parse_message, reque
 from quilt_packager_runtime.naming import parse_source_prefix
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
 
-from quilt_packager.cli import formats
+from quilt_packager import formats
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.send import region_of

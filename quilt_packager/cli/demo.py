@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quilt_packager.cli import formats, signals
+from quilt_packager import formats
+from quilt_packager.cli import signals
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.terminal import Terminal
 

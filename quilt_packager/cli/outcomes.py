@@ -3,7 +3,7 @@
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.outcomes import Outcome
 
-from quilt_packager.cli import formats
+from quilt_packager import formats
 from quilt_packager.cli.terminal import Terminal
 
 JSON_FIELDS = (

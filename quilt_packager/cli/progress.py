@@ -11,7 +11,7 @@ from quilt_packager_runtime.errors import printable
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from quilt_packager.cli import formats
+from quilt_packager import formats
 from quilt_packager.cli.terminal import Terminal
 
 BAR_AFTER_SECONDS = 1.0

@@ -4,7 +4,7 @@ import json
 
 from quilt_packager_runtime.outcomes import Result
 
-from quilt_packager.cli import formats
+from quilt_packager import formats
 from quilt_packager.cli.outcomes import write_success
 from quilt_packager.cli.progress import step
 from quilt_packager.cli.terminal import Terminal
