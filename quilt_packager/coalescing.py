@@ -108,7 +108,7 @@ class Coalescer(Construct):
             max_batching_window=Duration.seconds(MAX_BATCHING_SECONDS),
         )
 
-    def add_rule(self, pattern: Mapping[str, object], *, enabled: bool) -> None:
+    def add_rule(self, pattern: Mapping[str, object], *, enabled: bool) -> events.CfnRule:
         """Gather the uploads that match a pattern.
 
         Args:
@@ -123,3 +123,4 @@ class Coalescer(Construct):
             state="ENABLED" if enabled else "DISABLED",
         )
         self._queues.receive(rule, None)
+        return rule

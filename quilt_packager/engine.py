@@ -57,6 +57,7 @@ from quilt_packager.limits import (
 )
 from quilt_packager.outcomes import Outcomes, RuleOptions
 from quilt_packager.queues import JobQueues
+from quilt_packager.source_names import RuleKind, SourceNames
 
 
 class EventSource(Protocol):
@@ -230,6 +231,7 @@ class PackagingEngine(Construct):
         self.source_buckets = tuple(source_buckets)
         self._max_receive_count = max_receive_count
         self._source_options: list[SourceOptions] = []
+        self._source_names = SourceNames(engine_name)
         self.registry_buckets = tuple(registry_buckets)
         self.service = "/".join(filter(None, [Stack.of(self).stack_name, engine_name]))
         self._check_alone()
@@ -382,6 +384,8 @@ class PackagingEngine(Construct):
         message: events.RuleTargetInput | None = None,
         event_bus: events.IEventBus | None = None,
         enabled: bool = True,
+        name: str | None = None,
+        kind: RuleKind | None = "custom",
     ) -> events.CfnRule:
         """Send the events that match a pattern to the queue: what event sources are made with.
 
@@ -394,12 +398,15 @@ class PackagingEngine(Construct):
                 must then understand.
             event_bus: The bus that the events are on. Default: the account's default bus.
             enabled: Whether events are sent. A disabled rule stays in place.
+            name: What people call the source. Default: the rule's id.
+            kind: The kind of the events. Default: `custom`. None: the rule does not decide whether
+                a source is on, and has no name.
 
         Returns:
             The rule.
 
         Raises:
-            ValueError: The engine has a rule of that id already.
+            ValueError: The engine has a rule of that id, or a source of that name, already.
         """
         if self.node.try_find_child(construct_id):
             raise ValueError(
@@ -415,7 +422,22 @@ class PackagingEngine(Construct):
             state="ENABLED" if enabled else "DISABLED",
         )
         self._queues.receive(rule, message)
+        if kind is not None:
+            self.name_source(rule, name or construct_id, kind)
         return rule
+
+    def name_source(self, rule: events.CfnRule, name: str, kind: RuleKind) -> None:
+        """Give a rule the name that people turn its source on and off by.
+
+        Args:
+            rule: The rule that decides whether the source is on.
+            name: The name, unique in the engine.
+            kind: The kind of its events.
+
+        Raises:
+            ValueError: The engine has a source of that name already.
+        """
+        self._source_names.give(rule, name, kind)
 
     def add_function(
         self,

@@ -18,7 +18,11 @@ from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 from quilt_packager import permissions
 from quilt_packager.engine import PackagingEngine
+from quilt_packager.source_names import find_name
 
+_OMICS_ID = "HealthOmicsRuns"
+_CRATES_ID = "WorkflowRunCrates"
+_READY_ID = "ObjectsReady"
 
 class PackageOptions(TypedDict, total=False):
     """What every built-in event source can be told of its packages.
@@ -65,7 +69,7 @@ class HealthOmicsRuns:
         metadata: Literal["run", "none"] = "run",
         parameters: bool = False,
         enabled: bool = True,
-        construct_id: str = "HealthOmicsRuns",
+        construct_id: str = _OMICS_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
         self._pattern = health_omics_pattern(statuses)
@@ -87,6 +91,8 @@ class HealthOmicsRuns:
             pattern=self._pattern,
             description=self._description,
             enabled=self._enabled,
+            name=find_name(self._construct_id, _OMICS_ID, "omics"),
+            kind="health_omics",
         )
         engine.add_source_options(self._options)
         permissions.permit(engine.packager_function, [permissions.get_omics_runs(engine)])
@@ -117,7 +123,7 @@ class WorkflowRunCrates:
         metadata: Literal["crate", "none"] = "crate",
         allow_bucket_root: bool = False,
         enabled: bool = True,
-        construct_id: str = "WorkflowRunCrates",
+        construct_id: str = _CRATES_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
         if buckets is not None and not buckets:
@@ -153,6 +159,8 @@ class WorkflowRunCrates:
             ),
             description="Workflow Run RO-Crates that are written",
             enabled=self._enabled,
+            name=find_name(self._construct_id, _CRATES_ID, "wrroc"),
+            kind="workflow_run_crate",
         )
 
 
@@ -173,7 +181,7 @@ class ObjectsReady:
         *,
         allow_bucket_root: bool = False,
         enabled: bool = True,
-        construct_id: str = "ObjectsReady",
+        construct_id: str = _READY_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
         self._event_bus = event_bus
@@ -192,6 +200,8 @@ class ObjectsReady:
             description="Prefixes that EDP found to be at rest",
             event_bus=self._event_bus,
             enabled=self._enabled,
+            name=find_name(self._construct_id, _READY_ID, "edp"),
+            kind="objects_ready",
         )
 
 

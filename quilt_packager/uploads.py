@@ -20,6 +20,7 @@ from quilt_packager.limits import (
     ThresholdSeconds,
     find_violations,
 )
+from quilt_packager.source_names import find_name
 
 _DEFAULTS = UploadSettings()
 
@@ -123,12 +124,15 @@ class ObjectUploads:
             log_name="CoalescerLambda" if is_first else f"{self._construct_id}/CoalescerLambda",
             event_bus=bus,
         )
-        coalescer.add_rule(pattern, enabled=self._enabled)
+        rule = coalescer.add_rule(pattern, enabled=self._enabled)
+        name = find_name(self._construct_id, _DEFAULT_ID, "uploads")
+        engine.name_source(rule, name, "objects_ready")
         engine.add_rule(
             f"{self._construct_id}Ready",
             pattern=objects_ready_pattern([self._settings.source]),
             description="Prefixes that uploads have come to rest below",
             event_bus=bus,
+            kind=None,
         )
 
     def _find_buckets(self, engine: PackagingEngine) -> Sequence[s3.IBucket]:

@@ -1,0 +1,31 @@
+"""What keeps one from operating an engine, in three sentences as every error of this project."""
+
+
+class OperationError(Exception):
+    """Something cannot be done to an engine, or seen of it.
+
+    Args:
+        happened: What happened, as a sentence.
+        why: The cause, as a sentence.
+        remedy: What the reader can do: a sentence, or a command.
+    """
+
+    def __init__(self, happened: str, *, why: str, remedy: str) -> None:
+        """Keep the sentences apart, for readers that show them apart."""
+        super().__init__(f"{happened} {why} {remedy}")
+        self.happened = happened
+        self.why = why
+        self.remedy = remedy
+
+    @property
+    def code(self) -> str:
+        """The error's stable name."""
+        return type(self).__name__
+
+
+class NoEngine(OperationError):
+    """There is no such stack, or none of an engine."""
+
+
+class SeveralEngines(OperationError):
+    """It is not clear which engine is meant."""
