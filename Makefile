@@ -33,8 +33,17 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
+# The tests of the page drive a Chromium of the system. Only root can bring one, where Debian's
+# packages can be had; without one these tests are skipped, which QUILT_PACKAGER_NEEDS_BROWSER forbids.
+.PHONY: browser
+browser: ## Install Chromium, if it is missing and can be installed
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+			&& apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends chromium; } >/dev/null \
+		|| echo "No Chromium: the tests of the page will be skipped."
+
 .PHONY: test
-test: setup ## Run the tests; ARGS="-k name" goes to pytest
+test: setup browser ## Run the tests; ARGS="-k name" goes to pytest
 	$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 .PHONY: lint
