@@ -24,6 +24,7 @@ _OMICS_ID = "HealthOmicsRuns"
 _CRATES_ID = "WorkflowRunCrates"
 _READY_ID = "ObjectsReady"
 
+
 class PackageOptions(TypedDict, total=False):
     """What every built-in event source can be told of its packages.
 

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from aws_cdk import Stack
 from aws_cdk import aws_events as events
 
 from quilt_packager import (
@@ -12,6 +13,7 @@ from quilt_packager import (
     EventSource,
     HealthOmicsRuns,
     ObjectsReady,
+    ObjectUploads,
     PackagingEngine,
     WorkflowRunCrates,
 )
@@ -330,3 +332,69 @@ def test_roots_fail_if_their_crates_are_matched_unasked() -> None:
     for allowed in (False, True):
         rule = rule_of(WorkflowRunCrates(allow_bucket_root=allowed))
         assert rule["EventPattern"]["detail"]["object"]["key"] == keys[: 1 + allowed]
+
+
+def names_of(stack: Stack) -> dict[str, str]:
+    """The names of the sources, with their kinds."""
+    rules = find(template_of(stack), "AWS::Events::Rule").values()
+    given = [rule.get("Metadata", {}).get("quilt:source") for rule in rules]
+    return {each["name"]: each["kind"] for each in given if each}
+
+
+def test_sources_fail_if_their_rules_do_not_tell_the_names_that_people_type() -> None:
+    stack = make_stack()
+    sources = [HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus()), ObjectUploads()]
+    lims = CustomEvents({"source": ["lims"]}, construct_id="Lims")
+    add_engine(stack, event_sources=[*sources, lims])
+    assert names_of(stack) == {
+        "omics": "health_omics",
+        "wrroc": "workflow_run_crate",
+        "edp": "objects_ready",
+        "uploads": "objects_ready",
+        "Lims": "custom",
+    }
+
+
+def test_uploads_fail_if_another_rule_than_that_which_gathers_them_has_their_name() -> None:
+    stack = make_stack()
+    add_engine(stack, event_sources=[ObjectUploads()])
+    rules = find(template_of(stack), "AWS::Events::Rule").items()
+    (named,) = (rule_id for rule_id, rule in rules if "quilt:source" in rule.get("Metadata", {}))
+    assert "ObjectUploadsRule" in named
+
+
+def test_names_fail_if_two_sources_share_one() -> None:
+    with pytest.raises(ValueError, match="two event sources have the name 'omics'"):
+        rule_of(HealthOmicsRuns(), CustomEvents({"source": ["x"]}, construct_id="omics"))
+
+
+def test_names_fail_if_a_second_source_of_a_kind_is_not_called_by_its_id() -> None:
+    stack = make_stack()
+    failed = HealthOmicsRuns(statuses=["FAILED"], construct_id="FailedRuns")
+    add_engine(stack, event_sources=[HealthOmicsRuns(), failed])
+    assert set(names_of(stack)) == {"omics", "FailedRuns"}
+
+
+def test_names_fail_if_those_of_two_engines_in_a_stack_are_alike() -> None:
+    stack = make_stack()
+    buckets = [existing_bucket(stack, "raw")]
+    for name in (None, "two"):
+        add_engine(
+            stack,
+            f"Engine{name}",
+            source_buckets=buckets,
+            registry_buckets=buckets,
+            engine_name=name,
+            event_sources=[HealthOmicsRuns()],
+        )
+    assert set(names_of(stack)) == {"omics", "two/omics"}
+
+
+def test_names_fail_if_an_event_source_of_ones_own_has_none() -> None:
+    class Nightly:
+        def bind(self, engine: PackagingEngine) -> None:
+            engine.add_rule("Nightly", pattern={"source": ["x"]}, description="Every night")
+
+    stack = make_stack()
+    add_engine(stack, event_sources=[Nightly()])
+    assert names_of(stack) == {"Nightly": "custom"}
