@@ -36,6 +36,15 @@ class JobLog:
         (line,) = self.read_lines()
         return line
 
+    def read_ends(self) -> list[dict[str, Any]]:
+        """Of the log lines since it was last read, those that tell how a job ended."""
+        return [line for line in self.read_lines() if "outcome" in line]
+
+    def read_end(self) -> dict[str, Any]:
+        """The one such line since it was last read."""
+        (line,) = self.read_ends()
+        return line
+
     def read_metrics(self) -> list[dict[str, list[float]]]:
         """Of each set of metrics since it was last read, the values by name."""
         found = []

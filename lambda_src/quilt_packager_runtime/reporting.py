@@ -10,7 +10,7 @@ import contextlib
 import msgspec
 
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.errors import AwsError, Crashed, NotAnnounced, PackagerError, Rejected
+from quilt_packager_runtime.errors import AwsError, NotAnnounced, PackagerError, Rejected
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.notices import write_notice
 from quilt_packager_runtime.observability import record
@@ -28,6 +28,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         request: What it comes to; None if it did not get that far.
         seconds: How long the job took.
         is_last: Nobody will attempt it again, whatever it may need.
+        comes_back: What fails is given to us again, be it only to tell of it.
     """
 
     body: str
@@ -35,6 +36,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     request: PackageRequest | None
     seconds: float
     is_last: bool = False
+    comes_back: bool = True
 
 
 def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
@@ -51,7 +53,7 @@ def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> No
     try:
         _announce(attempt, outcome, settings)
     except AwsError as untold:
-        _record(attempt, _failed(attempt, untold))
+        _record_failure(attempt, untold, final=not attempt.comes_back)
         raise
     _record(attempt, outcome)
 
@@ -73,14 +75,13 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
     """
     queue_url = settings.dead_letter_queue_url
     is_end = attempt.is_last or (isinstance(error, Rejected) and queue_url is not None)
-    crash = error.__cause__ if isinstance(error, Crashed) else None
     if is_end:
         try:
             _end(attempt, error, settings)
         except AwsError as untold:
-            _record(attempt, _failed(attempt, untold))
+            _record_failure(attempt, untold, final=not attempt.comes_back)
             raise
-    _record(attempt, _failed(attempt, error), crash)
+    _record_failure(attempt, error, final=is_end or not attempt.comes_back)
     return is_end
 
 
@@ -143,11 +144,22 @@ def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
         aws.publish_notice(settings.notifications_topic_arn, notice.subject, notice.text)
 
 
-def _record(attempt: Attempt, outcome: Outcome, crash: BaseException | None = None) -> None:
+def _record_failure(attempt: Attempt, error: PackagerError, *, final: bool) -> None:
+    _record(attempt, _failed(attempt, error), error=error, final=final)
+
+
+def _record(
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    error: PackagerError | None = None,
+    final: bool | None = None,
+) -> None:
     record(
         outcome,
         seconds=attempt.seconds,
-        crash=crash,
+        error=error,
+        final=final,
         message_id=attempt.message_id,
         **origin_of(attempt.request),
     )

@@ -80,7 +80,7 @@ def message(engine: Aws, folder: str = "runs/42/") -> str:
 def test_a_folder_is_packaged_once(engine: Aws) -> None:
     assert engine.deliver(message(engine)) == []
     assert engine.deliver(message(engine)) == []
-    created, unchanged = engine.log.read_lines()
+    created, unchanged = engine.log.read_ends()
     assert (created["outcome"], unchanged["outcome"]) == ("created", "unchanged")
     pointers = engine.pointers()
     assert len(pointers) == 2

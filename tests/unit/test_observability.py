@@ -1,7 +1,8 @@
 """One log line and one set of metrics a job."""
 
 import pytest
-from quilt_packager_runtime.observability import record
+from quilt_packager_runtime.errors import Crashed, EmptySource, printable
+from quilt_packager_runtime.observability import record, watch
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.settings import Metric
 
@@ -74,17 +75,54 @@ class TestLogLine:
         record(Outcome(outcome=result), seconds=0.1)
         assert log.read_line()["level"] == level
 
-    @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\u2028b", '"}\n{"', "\x1b[31m", "ä\x01"])
-    def test_is_one_line_whatever_it_says(self, log: JobLog, text: str) -> None:
-        record(Outcome(outcome=Result.REJECTED, reason=text), seconds=0.1, source=text)
+    @pytest.mark.parametrize(
+        "text", ["a\nb", "a\r\nb", "a\u2028b", '"}\n{"', "\x1b[31m", "ä\x01", "\ud800"]
+    )
+    def test_is_one_line_that_can_be_printed_whatever_it_says(self, log: JobLog, text: str) -> None:
+        outcome = Outcome(outcome=Result.REJECTED, reason=text)
+        record(outcome, seconds=0.1, source=text, ignored_fields=[text])
         line = log.read_line()
-        assert (line["reason"], line["source"]) == (text, text)
+        shown = printable(text)
+        assert (line["reason"], line["source"], line["ignored_fields"]) == (shown, shown, [shown])
+        assert all(each.isprintable() for each in (shown, line["message"]))
+
+    def test_tells_of_an_error_what_happened_and_why_and_what_to_do(self, log: JobLog) -> None:
+        error = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
+        record(Outcome.from_error(error), seconds=0.1, error=error, final=True)
+        line = log.read_line()
+        assert (line["happened"], line["why"], line["remedy"]) == (
+            "No objects.",
+            "Nothing was uploaded.",
+            "Upload.",
+        )
+        assert line["reason"] == "No objects. Nothing was uploaded. Upload."
+        assert line["final"] is True
+
+    def test_of_a_success_says_nothing_of_trying_again(self, log: JobLog) -> None:
+        record(CREATED, seconds=0.1)
+        assert "final" not in log.read_line()
 
     def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
-        record(Outcome(outcome=Result.FAILED), seconds=0.1, crash=LookupError("nowhere"))
+        crash = Crashed("It crashed.", why="A defect.", remedy="Report it.")
+        crash.__cause__ = LookupError("nowhere")
+        record(Outcome.from_error(crash), seconds=0.1, error=crash, final=False)
         line = log.read_line()
         assert line["exception_name"] == "LookupError"
         assert "nowhere" in line["exception"]
+
+
+class TestProgress:
+    def test_names_the_job_and_how_far_it_is(self, log: JobLog) -> None:
+        watch("m")("checksums", 3, 10)
+        line = log.read_line()
+        assert (line["message"], line["message_id"]) == ("package progress", "m")
+        assert (line["phase"], line["done"], line["total"]) == ("checksums", 3, 10)
+
+    def test_of_a_job_is_one_line_in_ten_seconds(self, log: JobLog) -> None:
+        on_progress = watch("m")
+        for done in range(100):
+            on_progress("checksums", done, 100)
+        assert len(log.read_lines()) == 1
 
 
 class TestMetrics:

@@ -66,10 +66,17 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return JobLog(capsys, monkeypatch)
 
 
-def attempt(*, is_last: bool = False, parsed: bool = True) -> Attempt:
+def attempt(*, is_last: bool = False, parsed: bool = True, comes_back: bool = True) -> Attempt:
     request = parse_message(BODY) if parsed else None
     assert request is None or isinstance(request, PackageRequest)
-    return Attempt(body=BODY, message_id="m", request=request, seconds=1, is_last=is_last)
+    return Attempt(
+        body=BODY,
+        message_id="m",
+        request=request,
+        seconds=1,
+        is_last=is_last,
+        comes_back=comes_back,
+    )
 
 
 class TestSuccess:
@@ -149,6 +156,40 @@ class TestFailure:
     ) -> None:
         assert not report_failure(attempt(), REJECTED, Settings(event_bus="bus"))
         assert told.names() == []
+
+
+class TestFinal:
+    """Whether a log line says that nobody tries again."""
+
+    @pytest.mark.parametrize(
+        ("error", "is_last", "final"),
+        [(REJECTED, False, True), (FAILED, True, True), (FAILED, False, False)],
+    )
+    def test_is_the_end_alone(
+        self, told: Told, log: JobLog, error: EmptySource, is_last: bool, final: bool
+    ) -> None:
+        report_failure(attempt(is_last=is_last), error, SETTINGS)
+        assert log.read_line()["final"] is final
+
+    @pytest.mark.parametrize("failing", ["dead letter", "event"])
+    @pytest.mark.parametrize("comes_back", [True, False])
+    def test_is_not_what_comes_back_to_be_put_aside_or_told(
+        self, told: Told, log: JobLog, failing: str, comes_back: bool
+    ) -> None:
+        told.failing = failing
+        with pytest.raises(AwsError):
+            report_failure(attempt(is_last=True, comes_back=comes_back), FAILED, SETTINGS)
+        assert log.read_line()["final"] is not comes_back
+
+    def test_is_not_a_success_that_is_to_be_told_once_more(self, told: Told, log: JobLog) -> None:
+        told.failing = "event"
+        with pytest.raises(AwsError):
+            report_success(attempt(is_last=True), CREATED, SETTINGS)
+        assert log.read_line()["final"] is False
+
+    def test_is_not_what_sqs_puts_aside_later(self, told: Told, log: JobLog) -> None:
+        report_failure(attempt(), REJECTED, Settings())
+        assert log.read_line()["final"] is False
 
 
 def test_an_engine_that_tells_nobody_only_logs(told: Told, log: JobLog) -> None:

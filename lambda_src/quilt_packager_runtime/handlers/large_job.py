@@ -16,7 +16,7 @@ from quilt_packager_runtime.handlers.packager import (
     package_until,
 )
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
-from quilt_packager_runtime.observability import logger
+from quilt_packager_runtime.observability import logger, record_retry, watch
 from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
 from quilt_packager_runtime.shards import Job
 
@@ -78,13 +78,20 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     relay = Relay(next_round, None if is_last else hand_over_time(deadline))
     try:
         message = await large_jobs.read_message(connect(), job)
-        outcome = await package_until(deadline, message.request, relay)
+        outcome = await package_until(deadline, message.request, watch(job.id), relay)
         report_success(_attempt(message), outcome, load_settings())
     except HandedOver as handed:
-        logger.info("more to hash", extra={"message_id": job.id, "left": handed.objects})
+        extra = {
+            "message_id": job.id,
+            "round": next_round.round,
+            "shards": handed.shards,
+            "left": handed.objects,
+        }
+        logger.info("more to hash", extra=extra)
         return {**next_round.to_input(), "goes_on": True}
     except Exception as error:
         failure = as_failure(error)
+        record_retry(job.id, failure, step="publish", round=job.round)
         await large_jobs.record_failure(connect(), job, "publish", failure)
         if failure is error:
             raise

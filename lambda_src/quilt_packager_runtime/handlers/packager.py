@@ -20,9 +20,9 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
 from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.observability import logger, record_large_job
+from quilt_packager_runtime.observability import logger, record_hand_over, record_start, watch
 from quilt_packager_runtime.outcomes import Outcome
-from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.packaging import OnProgress, package
 from quilt_packager_runtime.reporting import (
     Attempt,
     origin_of,
@@ -125,6 +125,13 @@ def handle_message(
         if request is None:
             return
         check_settled(request, age_seconds)
+        record_start(
+            message_id,
+            delivery=delivery,
+            registry=request.registry,
+            package_name=request.package_name,
+            **origin_of(request),
+        )
         message = JobMessage(body, message_id, request, time.time())
         outcome = asyncio.run(package_or_hand_over(deadline, message, delivery=delivery))
     except Unsettled:
@@ -137,6 +144,8 @@ def handle_message(
         request=request,
         seconds=time.monotonic() - started,
         is_last=settings.max_attempts is not None and delivery >= settings.max_attempts,
+        # SQS delivers once more than it is attempted.
+        comes_back=settings.max_attempts is None or delivery <= settings.max_attempts,
     )
     if failure is not None:
         if not report_failure(attempt, failure, settings):
@@ -213,22 +222,27 @@ async def package_or_hand_over(
         PackagerError: It was attempted once more, in vain.
     """
     settings = load_settings()
+    on_progress = watch(message.message_id)
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
         check_attempts(delivery)
-        return await package_until(deadline, message.request)
+        return await package_until(deadline, message.request, on_progress)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = connect()
-    if not (delivery > 1 and await large_jobs.is_handed_over(s3, job)):
+    if delivery > 1 and await large_jobs.is_handed_over(s3, job):
+        extra = {"message_id": message.message_id, "execution": job.id}
+        logger.info("package handed over again", extra=extra)
+    else:
         check_attempts(delivery)
         try:
             relay = Relay(job, hand_over_time(deadline))
-            return await package_until(deadline, message.request, relay)
+            return await package_until(deadline, message.request, on_progress, relay)
         except HandedOver as handed:
             await large_jobs.keep_message(s3, job, message)
-            record_large_job(
+            record_hand_over(
+                message.message_id,
                 shards=handed.shards,
                 objects=handed.objects,
-                message_id=message.message_id,
+                execution=job.id,
                 **origin_of(message.request),
             )
     aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
@@ -243,12 +257,21 @@ def hand_over_time(deadline: float) -> float:
 
 
 async def package_until(
-    deadline: float, request: PackageRequest, relay: Relay | None = None
+    deadline: float,
+    request: PackageRequest,
+    on_progress: OnProgress,
+    relay: Relay | None = None,
 ) -> Outcome:
     """Package, and stop in time to say that there was too little of it."""
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            return await package(request, settings=load_settings(), s3=connect(), relay=relay)
+            return await package(
+                request,
+                settings=load_settings(),
+                s3=connect(),
+                on_progress=on_progress,
+                relay=relay,
+            )
     except TimeoutError:
         raise DeadlineExceeded(
             f"{request.source} could not be packaged in the time of one invocation.",

@@ -21,6 +21,7 @@ from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
 from tests.boto_stub import Service
+from tests.job_log import JobLog
 from tests.lambda_context import invocation
 from tests.s3_stub import Bucket, Pattern, S3Stub
 
@@ -420,6 +421,71 @@ class TestGivingUp:
         told = Failure.from_error(error).to_error()
         assert isinstance(told, WorkflowViolations)
         assert (told.quarantine, told.reason) == (error.quarantine, error.reason)
+
+
+class TestStory:
+    """What the log tells of a large job."""
+
+    @pytest.fixture
+    def log(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
+        return JobLog(capsys, monkeypatch)
+
+    def test_is_under_the_id_of_the_message_from_beginning_to_end(
+        self, engine: Engine, log: JobLog
+    ) -> None:
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        engine.publish(state)
+        lines = log.read_lines()
+        assert {line["message_id"] for line in lines} == {"id"}
+        told = [line.get("phase", line["message"]) for line in lines]
+        assert told == [
+            "package started",
+            "listing",
+            "package handed over",
+            *["shard hashed"] * 7,
+            "listing",
+            "publishing",
+            "package created",
+        ]
+
+    def test_names_the_execution_that_goes_on(self, engine: Engine, log: JobLog) -> None:
+        engine.hand_over()
+        handed = log.read_lines()[-1]
+        assert (handed["shards"], handed["left"]) == (7, OBJECTS)
+        assert handed["execution"] == engine.states.asked[-1]["name"]
+
+    def test_says_of_a_second_delivery_that_the_job_goes_on(
+        self, engine: Engine, log: JobLog
+    ) -> None:
+        engine.hand_over()
+        log.read()
+        engine.hand_over(delivery=2)
+        assert log.read_lines()[-1]["message"] == "package handed over again"
+
+    def test_tells_why_a_step_failed_that_is_tried_again(
+        self, engine: Engine, log: JobLog, s3_stub: S3Stub
+    ) -> None:
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        log.read()
+        s3_stub.on("PutObject", key=LATEST, times=None).answer(500)
+        with pytest.raises(ServiceUnavailable):
+            engine.publish(state)
+        failed = log.read_lines()[-1]
+        assert (failed["message"], failed["step"]) == ("step failed", "publish")
+        assert failed["code"] == "ServiceUnavailable"
+        assert failed["reason"] == " ".join(failed[name] for name in ("happened", "why", "remedy"))
+
+    def test_ends_for_good_when_the_state_machine_gives_up(
+        self, engine: Engine, log: JobLog
+    ) -> None:
+        state = engine.hand_over()
+        log.read()
+        engine.give_up(state, "States.Timeout")
+        end = log.read_end()
+        assert (end["message"], end["code"]) == ("package failed", "LargeJobFailed")
+        assert end["final"] is True
 
 
 class TestRounds:

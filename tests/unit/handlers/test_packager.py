@@ -193,7 +193,7 @@ class TestBatch:
         engine.deliver(*bodies)
         engine.log.read()
         assert engine.deliver(*bodies) == []
-        assert engine.log.read_line()["outcome"] == "unchanged"
+        assert engine.log.read_end()["outcome"] == "unchanged"
 
 
 class TestRejected:
@@ -208,7 +208,7 @@ class TestRejected:
     def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Engine) -> None:
         engine.sqs.fail("send_message", "AccessDenied")
         assert engine.deliver(message("none")) == [0]
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "AwsError")
         assert "EmptySource" in line["reason"]
         assert "s3://raw/runs/none/ holds no objects." in line["reason"]
@@ -233,7 +233,7 @@ class TestRejected:
         engine.expect_dead_letters()
         engine.raw.put('runs/1/a\n{"level": "INFO"}\n//b', "x")
         engine.deliver(message("1"))
-        assert engine.log.read_line()["code"] == "InvalidKeys"
+        assert engine.log.read_end()["code"] == "InvalidKeys"
 
     @pytest.mark.parametrize(
         "settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))]
@@ -247,7 +247,7 @@ class TestRejected:
     @pytest.mark.parametrize("settings", [Settings()])
     def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Engine) -> None:
         assert engine.deliver(message("none")) == [0]
-        assert engine.log.read_line()["outcome"] == "rejected"
+        assert engine.log.read_end()["outcome"] == "rejected"
 
 
 ANNOUNCING = Settings(
@@ -340,7 +340,7 @@ class TestDeadline:
     def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
         bodies = engine.upload("1")
         assert engine.deliver(*bodies, remaining_seconds=9) == [0]
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "DeadlineExceeded")
         assert engine.packages() == []
 
@@ -348,7 +348,7 @@ class TestDeadline:
         s3_stub.on("ListObjectVersions").pause_before()
         margin = packager.DEADLINE_MARGIN_SECONDS
         assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
-        assert engine.log.read_line()["code"] == "DeadlineExceeded"
+        assert engine.log.read_end()["code"] == "DeadlineExceeded"
 
     def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Engine) -> None:
         bodies = engine.upload("1")
@@ -371,7 +371,7 @@ class TestCrash:
 
     def test_is_recorded_as_a_failure_with_its_stack(self, engine: Engine) -> None:
         engine.deliver(*engine.upload("1"))
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "Crashed")
         assert line["reason"].startswith("The packager crashed: LookupError: a\\x01b.")
         assert line["exception_name"] == "LookupError"
@@ -453,7 +453,7 @@ class TestOmicsRun:
     ) -> None:
         engine.omics.fail("get_run", "ThrottlingException")
         assert engine.deliver(omics_event()) == [0]
-        assert engine.log.read_line()["code"] == "AwsError"
+        assert engine.log.read_end()["code"] == "AwsError"
 
 
 CRATE = json.dumps({"@graph": [{"@id": "./", "name": "Run 42"}]})
@@ -491,7 +491,7 @@ class TestCrate:
         self.upload(engine, "{")
         assert engine.deliver(crate_event("42")) == []
         assert engine.metadata("42") is None
-        assert "ro-crate-metadata.json" in engine.log.read_line()["remark"]
+        assert "ro-crate-metadata.json" in engine.log.read_end()["remark"]
 
     def test_delivered_twice_is_one_revision(self, engine: Engine) -> None:
         self.upload(engine)
@@ -517,6 +517,9 @@ class TestSettling:
         assert asked["ReceiptHandle"] == "receipt-0"
         assert 38 <= asked["VisibilityTimeout"] <= 41
         assert engine.packages() == []
+        line = engine.log.read_line()
+        assert (line["message"], line["message_id"]) == ("message put off", "0")
+        assert line["seconds"] == asked["VisibilityTimeout"]
 
     def test_is_packaged_when_its_time_has_come(self, engine: Engine) -> None:
         engine.upload("42")
@@ -534,10 +537,58 @@ class TestSettling:
         assert engine.packages() == ["42"]
 
 
+class TestStory:
+    """The lines of a job before its end."""
+
+    def test_begins_when_the_message_is_read(self, engine: Engine) -> None:
+        engine.deliver(*engine.upload("1"), delivery=2)
+        first, *_ = engine.log.read_lines()
+        assert (
+            first.items()
+            >= {
+                "message": "package started",
+                "message_id": "0",
+                "delivery": 2,
+                "source": "s3://raw/runs/1/",
+                "trigger": "message",
+                "registry": "raw",
+                "package_name": "runs/1",
+            }.items()
+        )
+
+    def test_names_the_event(self, engine: Engine) -> None:
+        engine.upload("42")
+        engine.raw.put("runs/42/ro-crate-metadata.json", "{}", stored=["SHA256"])
+        engine.deliver(crate_event("42"))
+        first, *_ = engine.log.read_lines()
+        assert (first["trigger"], first["event_id"]) == ("workflow_run_crate", "e2")
+
+    def test_goes_through_its_phases_to_its_end(self, engine: Engine) -> None:
+        engine.deliver(*engine.upload("1"))
+        lines = engine.log.read_lines()
+        assert [line["message"] for line in lines] == [
+            "package started",
+            *["package progress"] * 3,
+            "package created",
+        ]
+        assert [line["phase"] for line in lines[1:4]] == ["listing", "checksums", "publishing"]
+        assert {line["message_id"] for line in lines} == {"0"}
+
+    def test_of_a_message_that_cannot_be_read_is_its_end(self, engine: Engine) -> None:
+        engine.expect_dead_letters()
+        engine.deliver("poison")
+        line = engine.log.read_line()
+        assert (line["message"], line["code"], line["final"]) == (
+            "package rejected",
+            "InvalidMessage",
+            True,
+        )
+
+
 class TestLogLine:
     def test_is_one_a_job_and_tells_all_of_it(self, engine: Engine) -> None:
         engine.deliver(*engine.upload("1"))
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         latest = engine.raw.get(LATEST.format("1"))
         assert latest
         assert line.pop("seconds") >= 0
@@ -562,19 +613,19 @@ class TestLogLine:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {}, {"id": "123"})
         engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         assert (line["trigger"], line["event_id"]) == ("health_omics", "e1")
 
     def test_of_a_rejection_names_the_package(self, engine: Engine) -> None:
         engine.expect_dead_letters()
         engine.deliver(message("none"))
-        line = engine.log.read_line()
+        line = engine.log.read_end()
         assert (line["package_name"], line["registry"]) == ("runs/none", "raw")
 
     def test_names_the_fields_that_were_ignored(self, engine: Engine) -> None:
         engine.upload("1")
         engine.deliver(message("1", colour="red"))
-        assert engine.log.read_line()["ignored_fields"] == ["colour"]
+        assert engine.log.read_end()["ignored_fields"] == ["colour"]
 
     @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
     def test_never_tells_values_of_metadata(
