@@ -33,32 +33,50 @@ DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
 UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
 
 
-def send_to_dead_letters(queue_url: str, body: str, error: PackagerError) -> None:
+def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
+    queue_url: str,
+    body: str,
+    error: PackagerError,
+    *,
+    job_id: str | None = None,
+    package_name: str | None = None,
+    registry: str | None = None,
+) -> None:
     """Put a rejected message, with the reason, where its owner will look for it.
 
-    The reason is shortened where the message leaves it no room: a message is never lost for it.
+    What is known goes into attributes, as far as the message leaves them room: the names first,
+    then the words, of which the last is cut. A message is never lost for them.
 
     Args:
         queue_url: The dead-letter queue.
         body: The message as it came.
         error: Why it was rejected.
+        job_id: The id that the log knows the job by.
+        package_name: The package that there will not be.
+        registry: Where it would have been.
 
     Raises:
         AwsError: It was not sent.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
 
-    room = MAX_MESSAGE_BYTES - len(body.encode())
-    attributes = {}
-    # SQS refuses control characters and lone surrogates.
-    for name, text in (("code", error.code), ("reason", printable(error.reason))):
-        value = _fit(text, room - len(name) - len(ATTRIBUTE_TYPE))
-        if value:
-            attributes[name] = {"DataType": ATTRIBUTE_TYPE, "StringValue": value}
-            room -= len(name) + len(ATTRIBUTE_TYPE) + len(value.encode())
+    names = {
+        "code": error.code,
+        "job_id": job_id,
+        "package_name": package_name,
+        "registry": registry,
+    }
+    words = {
+        "reason": error.reason,
+        "happened": error.happened,
+        "why": error.why,
+        "remedy": error.remedy,
+    }
     try:
         connect("sqs").send_message(
-            QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes
+            QueueUrl=queue_url,
+            MessageBody=body,
+            MessageAttributes=_attributes(names, words, MAX_MESSAGE_BYTES - len(body.encode())),
         )
     except (BotoCoreError, ClientError) as failure:
         raise AwsError(
@@ -263,6 +281,22 @@ def _unsaid(what: str, where: str, failure: object) -> AwsError:
         remedy="It is tried again by itself, and finds what it has done; look into it if this "
         "returns.",
     )
+
+
+def _attributes(
+    names: Mapping[str, str | None], words: Mapping[str, str], room_bytes: int
+) -> dict[str, dict[str, str]]:
+    """The attributes of a message: names that are whole, and words that may be cut."""
+    attributes = {}
+    for name, text in {**names, **words}.items():
+        # SQS refuses control characters and lone surrogates.
+        whole = printable(text or "")
+        value_bytes = room_bytes - len(name) - len(ATTRIBUTE_TYPE)
+        value = _fit(whole, value_bytes)
+        if value and (value == whole or name in words):
+            attributes[name] = {"DataType": ATTRIBUTE_TYPE, "StringValue": value}
+            room_bytes = value_bytes - len(value.encode())
+    return attributes
 
 
 def _fit(text: str, room_bytes: int) -> str:

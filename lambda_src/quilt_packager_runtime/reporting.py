@@ -108,9 +108,17 @@ def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
 
 def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
     """Put the message aside, and tell of it, even if the first of these fails."""
+    request = attempt.request
     try:
         if settings.dead_letter_queue_url is not None:
-            aws.send_to_dead_letters(settings.dead_letter_queue_url, attempt.body, error)
+            aws.send_to_dead_letters(
+                settings.dead_letter_queue_url,
+                attempt.body,
+                error,
+                job_id=attempt.message_id,
+                package_name=request.package_name if request else None,
+                registry=request.registry if request else None,
+            )
     except AwsError:
         with contextlib.suppress(AwsError):  # it is told by the attempt that puts it aside
             _announce(attempt, _failed(attempt, error), settings)

@@ -1,7 +1,7 @@
 """What is sent to SQS and asked of HealthOmics, and what their errors become."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -28,6 +28,7 @@ from tests.boto_stub import Service
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
 EMPTY = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+MAX_ATTRIBUTES = 10
 REFUSED_ENTRY = {
     "FailedEntryCount": 1,
     "Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "Slow down"}],
@@ -49,10 +50,16 @@ def omics(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def send(sqs: Service, body: str, error: Rejected = EMPTY) -> dict[str, str]:
+NO_JOB: Mapping[str, str | None] = {}
+JOB = {"job_id": "5fea7756-0ea4-451a-a703-a558b933e274", "package_name": "runs/42"}
+
+
+def send(
+    sqs: Service, body: str, error: Rejected = EMPTY, job: Mapping[str, str | None] = NO_JOB
+) -> dict[str, str]:
     """Send, and return the attributes."""
     sqs.script.add_response("send_message", {"MessageId": "m"})
-    send_to_dead_letters(QUEUE_URL, body, error)
+    send_to_dead_letters(QUEUE_URL, body, error, **job)
     attributes = sqs.asked[-1]["MessageAttributes"]
     assert {attribute["DataType"] for attribute in attributes.values()} <= {"String"}
     return {name: attribute["StringValue"] for name, attribute in attributes.items()}
@@ -65,20 +72,45 @@ def size_bytes(body: str, attributes: dict[str, str]) -> int:
 
 
 class TestDeadLetter:
-    def test_is_the_message_with_code_and_reason(self, sqs: Service) -> None:
-        attributes = send(sqs, '{"source_prefix": "s3://raw/x/"}')
-        assert attributes == {"code": "EmptySource", "reason": EMPTY.reason}
+    def test_is_the_message_with_code_and_reason_and_what_is_known_of_the_job(
+        self, sqs: Service
+    ) -> None:
+        attributes = send(
+            sqs, '{"source_prefix": "s3://raw/x/"}', job={**JOB, "registry": "packages"}
+        )
+        assert attributes == {
+            "code": "EmptySource",
+            **JOB,
+            "registry": "packages",
+            "reason": EMPTY.reason,
+            "happened": "No objects.",
+            "why": "Nothing was uploaded.",
+            "remedy": "Upload.",
+        }
+        assert len(attributes) <= MAX_ATTRIBUTES
         assert sqs.asked[-1]["MessageBody"] == '{"source_prefix": "s3://raw/x/"}'
         assert sqs.asked[-1]["QueueUrl"] == QUEUE_URL
 
     @pytest.mark.parametrize("room", [0, 1, 10, 11, 16, 25, 40, 60, 100, 1000])
     def test_of_any_size_fits_into_sqs(self, sqs: Service, room: int) -> None:
         body = "x" * (MAX_MESSAGE_BYTES - room)
-        attributes = send(sqs, body)
+        attributes = send(sqs, body, job=JOB)
         assert size_bytes(body, attributes) <= MAX_MESSAGE_BYTES
 
     def test_that_leaves_no_room_goes_without_attributes(self, sqs: Service) -> None:
         assert send(sqs, "x" * MAX_MESSAGE_BYTES) == {}
+
+    @pytest.mark.parametrize("room", range(20, 120, 7))
+    def test_that_leaves_little_room_never_cuts_a_name(self, sqs: Service, room: int) -> None:
+        attributes = send(sqs, "x" * (MAX_MESSAGE_BYTES - room), job=JOB)
+        names = {"code": "EmptySource", **JOB}
+        assert {name: attributes[name] for name in names if name in attributes}.items() <= (
+            names.items()
+        )
+
+    def test_says_nothing_of_what_is_not_known(self, sqs: Service) -> None:
+        attributes = send(sqs, "{}", job={"package_name": None, "registry": ""})
+        assert not {"package_name", "registry"} & attributes.keys()
 
     def test_that_leaves_little_room_shortens_the_reason(self, sqs: Service) -> None:
         body = "x" * (MAX_MESSAGE_BYTES - 60)

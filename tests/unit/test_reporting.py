@@ -35,7 +35,9 @@ class Told:
         monkeypatch.setattr(aws, "put_event", self._put_event)
         monkeypatch.setattr(aws, "publish_notice", lambda *call: self._tell("notice", call))
         monkeypatch.setattr(
-            aws, "send_to_dead_letters", lambda *call: self._tell("dead letter", call)
+            aws,
+            "send_to_dead_letters",
+            lambda *call, **known: self._tell("dead letter", (*call, known)),
         )
 
     def names(self) -> list[str]:
@@ -123,7 +125,8 @@ class TestFailure:
         assert told.event()[0] == detail_type
         assert told.event()[1]["code"] == error.code
         assert told.calls[2][1][:2] == ("topic", f"{detail_type}: runs/42")
-        assert told.calls[0][1] == ("dead-letters", BODY, error)
+        known = {"job_id": "m", "package_name": "runs/42", "registry": "raw"}
+        assert told.calls[0][1] == ("dead-letters", BODY, error, known)
         assert log.read_line()["code"] == error.code
 
     @pytest.mark.parametrize("failing", ["event", "notice"])
@@ -150,6 +153,8 @@ class TestFailure:
     ) -> None:
         report_failure(attempt(parsed=False), REJECTED, SETTINGS)
         assert not {"package_name", "registry", "source", "trigger"} & told.event()[1].keys()
+        known = {"job_id": "m", "package_name": None, "registry": None}
+        assert told.calls[0][1][-1] == known
 
     def test_without_a_queue_of_ours_is_left_to_sqs_and_not_told(
         self, told: Told, log: JobLog

@@ -487,6 +487,14 @@ class TestStory:
         assert (end["message"], end["code"]) == ("package failed", "LargeJobFailed")
         assert end["final"] is True
 
+    def test_is_found_by_its_dead_letter(self, engine: Engine) -> None:
+        engine.give_up(engine.hand_over(), "States.Timeout", "It took long.")
+        attributes = engine.sqs.asked[-1]["MessageAttributes"]
+        told = {name: each["StringValue"] for name, each in attributes.items()}
+        assert (told["job_id"], told["package_name"], told["registry"]) == ("id", "runs/42", "raw")
+        assert told["happened"] == 'The state machine gave up: "States.Timeout".'
+        assert told["why"] == 'Its cause is "It took long.".'
+
 
 class TestRounds:
     def test_keep_what_publishing_hashed_before_its_deadline_and_that_alone(
