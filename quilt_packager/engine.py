@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Literal, Protocol, Unpack
 
 import msgspec
 from aws_cdk import Duration, RemovalPolicy, Size, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -16,17 +15,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 from quilt_packager_runtime.outcomes import Result
-from quilt_packager_runtime.settings import (
-    METRICS_NAMESPACE,
-    PREFIX,
-    ChecksumAlgorithm,
-    Metric,
-    Settings,
-)
+from quilt_packager_runtime.settings import PREFIX, ChecksumAlgorithm, Settings
 from quilt_packager_runtime.source_options import SourceOptions, check_sources
 
 from quilt_packager import permissions
 from quilt_packager.buckets import create_scratch_bucket
+from quilt_packager.engine_metrics import EngineMetrics
 from quilt_packager.functions import bundle_code, create_function
 from quilt_packager.large_jobs import create_state_machine
 from quilt_packager.limits import (
@@ -67,16 +61,7 @@ class EventSource(Protocol):
         """Add what it needs to an engine: rules by `add_rule`, permissions to its function."""
 
 
-class MetricOptions(TypedDict, total=False):
-    """How to show a metric: the props of `aws_cloudwatch.MetricOptions` that are in use."""
-
-    statistic: str
-    period: Duration
-    label: str
-    color: str
-
-
-class PackagingEngine(Construct):
+class PackagingEngine(EngineMetrics, Construct):
     """Packages folders of S3 as Quilt packages: a message in its queue is a job.
 
     Args:
@@ -538,77 +523,6 @@ class PackagingEngine(Construct):
         rights, not by their own.
         """
         return self.queue.grant_send_messages(grantee)
-
-    def metric(self, name: str, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """A metric of the runtime by its name, by default summed over 5 minutes."""
-        return cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
-            metric_name=name,
-            dimensions_map={"service": self.service},
-            **(MetricOptions(statistic=cloudwatch.Stats.SUM) | options),
-        )
-
-    def metric_packages_created(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many jobs published a revision."""
-        return self.metric(Metric.PACKAGES_CREATED, **options)
-
-    def metric_packages_unchanged(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many jobs found their package up to date."""
-        return self.metric(Metric.PACKAGES_UNCHANGED, **options)
-
-    def metric_packages_rejected(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many jobs can never succeed as they are."""
-        return self.metric(Metric.PACKAGES_REJECTED, **options)
-
-    def metric_packages_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many attempts failed, and will be repeated."""
-        return self.metric(Metric.PACKAGES_FAILED, **options)
-
-    def metric_objects(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many entries the revisions of jobs have, published or unchanged."""
-        return self.metric(Metric.OBJECTS, **options)
-
-    def metric_bytes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """The sum of the entries' sizes."""
-        return self.metric(Metric.BYTES, **options)
-
-    def metric_seconds(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How long jobs took, by default the longest of 5 minutes."""
-        return self.metric(
-            Metric.SECONDS, **(MetricOptions(statistic=cloudwatch.Stats.MAXIMUM) | options)
-        )
-
-    def metric_queue_depth(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many jobs wait."""
-        return self.queue.metric_approximate_number_of_messages_visible(**options)
-
-    def metric_oldest_job_age(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Seconds that the oldest job has been waiting or running."""
-        return self.queue.metric_approximate_age_of_oldest_message(**options)
-
-    def metric_dead_letters(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many dead letters there are."""
-        return self.dead_letter_queue.metric_approximate_number_of_messages_visible(**options)
-
-    def metric_large_jobs(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many jobs were too large for one invocation."""
-        return self.metric(Metric.LARGE_JOBS, **options)
-
-    def metric_uploads(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many uploads `ObjectUploads` recorded."""
-        return self.metric(Metric.UPLOADS, **options)
-
-    def metric_prefixes_announced(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many folders it found to be at rest."""
-        return self.metric(Metric.PREFIXES_ANNOUNCED, **options)
-
-    def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many of them Step Functions gave up."""
-        return self.state_machine.metric_failed(**options)
-
-    def metric_large_jobs_time(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Milliseconds that they took under Step Functions."""
-        return self.state_machine.metric_time(**options)
 
     def _create_log(self, scope: Construct, construct_id: str, name: str) -> logs.LogGroup:
         return logs.LogGroup(

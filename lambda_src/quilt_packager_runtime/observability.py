@@ -88,6 +88,13 @@ def record(
     if outcome.objects is not None and outcome.bytes is not None:
         metrics.add_metric(Metric.OBJECTS, MetricUnit.Count, outcome.objects)
         metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)
+    for metric, checksums in (
+        (Metric.REUSED, outcome.reused),
+        (Metric.STORED, outcome.stored),
+        (Metric.COMPUTED, outcome.computed),
+    ):
+        if checksums is not None:
+            metrics.add_metric(metric, MetricUnit.Count, checksums)
     metrics.flush_metrics()
 
 

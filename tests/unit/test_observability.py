@@ -144,6 +144,13 @@ class TestMetrics:
         (metrics,) = log.read_metrics()
         assert metrics.items() >= {Metric.OBJECTS: [3.0], Metric.BYTES: [42.0]}.items()
 
+    def test_tell_where_the_checksums_came_from(self, log: JobLog) -> None:
+        unchanged = Outcome(outcome=Result.UNCHANGED, reused=5, stored=0, computed=2)
+        record(unchanged, seconds=0.5)
+        (metrics,) = log.read_metrics()
+        expected = {Metric.REUSED: [5.0], Metric.STORED: [0.0], Metric.COMPUTED: [2.0]}
+        assert metrics.items() >= expected.items()
+
     def test_are_of_one_job_each(self, log: JobLog) -> None:
         record(CREATED, seconds=0.5)
         record(REJECTED, seconds=0.5)
