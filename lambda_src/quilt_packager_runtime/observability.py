@@ -122,7 +122,7 @@ def record_hand_over(
     metrics.flush_metrics()
 
 
-def record_retry(message_id: str, error: PackagerError, **context: object) -> None:
+def record_step_failure(message_id: str, error: PackagerError, **context: object) -> None:
     """Log that a step of a large job failed. How the job ends, somebody else will say.
 
     Args:

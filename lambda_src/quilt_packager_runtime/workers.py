@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
 from quilt_packager_runtime.hashing import ObjectHasher, hash_chunks, hash_objects
 from quilt_packager_runtime.inventory import Inventory
@@ -21,7 +23,19 @@ from quilt_packager_runtime.shards import (
 )
 
 
-async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadline: float) -> int:
+class Work(msgspec.Struct, frozen=True):
+    """What was done of a shard.
+
+    Attributes:
+        objects: How many objects, and shares of very large ones.
+        size_bytes: How large they are.
+    """
+
+    objects: int = 0
+    size_bytes: int = 0
+
+
+async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadline: float) -> Work:
     """Hash what a shard names, and write what was found; nothing, if that is there already.
 
     What changed since the shard was written is left out, and so is what there was no time for:
@@ -35,7 +49,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
         deadline: When to stop, in seconds of the event loop's clock.
 
     Returns:
-        How many lines of the shard were done.
+        What was done.
 
     Raises:
         DeadlineExceeded: There was time for nothing at all.
@@ -43,9 +57,10 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
     """
     result = job.result(item.shard)
     if await s3.read_if_exists(result, max_bytes=1) is not None:
-        return 0
+        return Work()
     tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
     findings: list[Finding] = []
+    size_bytes = 0
     with Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
         hashed = await hash_objects(
@@ -56,11 +71,15 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             deadline=deadline,
             skip_changed=True,
         )
-        findings += [Known(found, checksum) for found, checksum in inventory.hashed()]
+        for found, checksum in inventory.hashed():
+            findings.append(Known(found, checksum))
+            size_bytes += found.size_bytes
     hasher = ObjectHasher(s3, item.folder.bucket, settings)
     for task in tasks:
         finding = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
-        findings += [finding] if finding else []
+        if finding is not None:
+            findings.append(finding)
+            size_bytes += task.size_bytes
     if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded(
             f"Of {len(tasks)} lines of a shard, none was hashed in the time of one invocation.",
@@ -69,7 +88,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
         )
     tally = Tally(hashed.stored, hashed.computed)
     await s3.put_object(result, encode_lines([tally, *findings]))
-    return len(findings)
+    return Work(len(findings), size_bytes)
 
 
 async def _hash_chunks(

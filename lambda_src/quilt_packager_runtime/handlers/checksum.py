@@ -1,6 +1,7 @@
 """The map's worker: one item in, the checksums of one shard in the scratch bucket."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,8 +13,9 @@ from quilt_packager_runtime.handlers.packager import (
     connect,
     load_settings,
 )
-from quilt_packager_runtime.observability import logger
+from quilt_packager_runtime.observability import logger, record_step_failure
 from quilt_packager_runtime.shards import Item, Job
+from quilt_packager_runtime.workers import Work
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -23,14 +25,20 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     """Hash a shard. The answer is empty: the state machine keeps it for each of many shards."""
     item = msgspec.convert(event, Item)
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
-    done = asyncio.run(hash_shard(item, remaining_seconds))
-    logger.info(
-        "shard hashed",
-        extra={"message_id": item.job_id, "round": item.round, "shard": item.shard, "done": done},
-    )
+    started = time.monotonic()
+    work = asyncio.run(hash_shard(item, remaining_seconds))
+    extra = {
+        "message_id": item.job_id,
+        "round": item.round,
+        "shard": item.shard,
+        "objects": work.objects,
+        "bytes": work.size_bytes,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    logger.info("shard hashed", extra=extra)
 
 
-async def hash_shard(item: Item, remaining_seconds: float) -> int:
+async def hash_shard(item: Item, remaining_seconds: float) -> Work:
     """Hash a shard, and leave the reason of a failure where others find it.
 
     Args:
@@ -38,7 +46,7 @@ async def hash_shard(item: Item, remaining_seconds: float) -> int:
         remaining_seconds: How long it may take.
 
     Returns:
-        How many lines of it were done.
+        What was done of it.
 
     Raises:
         PackagerError: The state machine is to try again, unless it was rejected.
@@ -50,6 +58,7 @@ async def hash_shard(item: Item, remaining_seconds: float) -> int:
         return await workers.hash_shard(connect(), job, item, settings=settings, deadline=deadline)
     except Exception as error:
         failure = as_failure(error)
+        record_step_failure(item.job_id, failure, step="hash", round=item.round, shard=item.shard)
         await large_jobs.record_failure(connect(), job, item.shard, failure)
         if failure is error:
             raise

@@ -16,7 +16,7 @@ from quilt_packager_runtime.handlers.packager import (
     package_until,
 )
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
-from quilt_packager_runtime.observability import logger, record_retry, watch
+from quilt_packager_runtime.observability import logger, record_step_failure, watch
 from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
 from quilt_packager_runtime.shards import Job
 
@@ -91,7 +91,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         return {**next_round.to_input(), "goes_on": True}
     except Exception as error:
         failure = as_failure(error)
-        record_retry(job.id, failure, step="publish", round=job.round)
+        record_step_failure(job.id, failure, step="publish", round=job.round)
         await large_jobs.record_failure(connect(), job, "publish", failure)
         if failure is error:
             raise

@@ -93,6 +93,11 @@ class Engine:
         assert latest
         return latest.data.decode()
 
+    def raw_bytes(self) -> int:
+        """The size of the folder."""
+        found = (self.raw.get(key) for key in self.raw.keys("runs/42/"))
+        return sum(len(each.data) for each in found if each)
+
     def results(self) -> list[str]:
         return self.scratch.keys("jobs/id/results/")
 
@@ -476,6 +481,28 @@ class TestStory:
         assert (failed["message"], failed["step"]) == ("step failed", "publish")
         assert failed["code"] == "ServiceUnavailable"
         assert failed["reason"] == " ".join(failed[name] for name in ("happened", "why", "remedy"))
+
+    def test_tells_how_much_each_worker_did(self, engine: Engine, log: JobLog) -> None:
+        state = engine.hand_over()
+        log.read()
+        engine.hash_shards(state)
+        engine.hash_shards(state)  # the map, too, may call a worker again
+        done = log.read_lines()
+        assert [line["shard"] for line in done] == [*range(7)] * 2
+        assert sum(line["objects"] for line in done[:7]) == OBJECTS
+        assert sum(line["bytes"] for line in done[:7]) == engine.raw_bytes()
+        assert {(line["objects"], line["bytes"]) for line in done[7:]} == {(0, 0)}
+        assert all(line["seconds"] >= 0 for line in done)
+
+    def test_tells_why_a_worker_failed(self, engine: Engine, log: JobLog, s3_stub: S3Stub) -> None:
+        state = engine.hand_over()
+        log.read()
+        s3_stub.on("HeadObject", key="runs/42/00.txt", times=None).answer(403)
+        with pytest.raises(AccessDenied):
+            engine.hash_shards(state)
+        failed = log.read_lines()[-1]
+        assert (failed["message"], failed["step"], failed["shard"]) == ("step failed", "hash", 0)
+        assert failed["code"] == "AccessDenied"
 
     def test_ends_for_good_when_the_state_machine_gives_up(
         self, engine: Engine, log: JobLog
