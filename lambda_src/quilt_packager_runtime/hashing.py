@@ -6,6 +6,7 @@ each request is bound to the version or ETag that was listed.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -89,7 +90,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
     hasher = ObjectHasher(s3, inventory.folder.bucket, settings)
     unrecorded: list[tuple[str, Checksum]] = []
     done = 0
-    unreadable: dict[type[Rejected], list[str]] = {}
+    unreadable = _UnreadableKeys()
     tolerated = (SourceChanged,) if skip_changed else ()
 
     def record() -> None:
@@ -103,10 +104,9 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         except tolerated:
             return
         except _Unreadable as finding:
-            keys = unreadable.setdefault(finding.kind, [])
-            keys.append(found.key)
-            if len(keys) >= MAX_NAMED and not found.archived:
-                raise _unreadable_error(unreadable, more=True) from None
+            count = unreadable.add(finding.kind, found.key)
+            if count >= MAX_NAMED and not found.archived:
+                raise unreadable.error(more=True) from None
             return
         unrecorded.append((found.key, checksum))
         if len(unrecorded) >= RECORD_OBJECTS:
@@ -124,7 +124,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         finally:
             record()
         if unreadable:
-            raise _unreadable_error(unreadable, more=False)
+            raise unreadable.error()
     return Hashed(stored=done - hasher.computed, computed=hasher.computed)
 
 
@@ -151,7 +151,9 @@ async def hash_chunks(
     try:
         return await hasher.digests_of(found, chunks)
     except _Unreadable as finding:
-        raise _unreadable_error({finding.kind: [found.key]}, more=False) from None
+        unreadable = _UnreadableKeys()
+        unreadable.add(finding.kind, found.key)
+        raise unreadable.error() from None
 
 
 class _Unreadable(Exception):
@@ -323,14 +325,33 @@ _REASONS: dict[type[Rejected], tuple[str, str, str]] = {
 }
 
 
-def _unreadable_error(unreadable: dict[type[Rejected], list[str]], *, more: bool) -> Rejected:
-    """One error for all: of the first kind, with the sentences of each."""
-    happened, why, remedy = [], [], []
-    for kind, keys in unreadable.items():
-        reason = _REASONS[kind]
-        happened.append(f"{reason[0]}: {name_some(sorted(keys))}.")
-        why.append(reason[1])
-        remedy.append(reason[2])
-    if more:
-        happened.append("There may be more.")
-    return next(iter(unreadable))(" ".join(happened), why=" ".join(why), remedy=" ".join(remedy))
+class _UnreadableKeys:
+    """Counts the keys of what cannot be hashed, and holds no more of them than an error names."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[type[Rejected]] = Counter()
+        self._first: dict[type[Rejected], list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: type[Rejected], key: str) -> int:
+        """Take a key; says how many of its kind there are."""
+        self._counts[kind] += 1
+        self._first[kind] = sorted([*self._first.get(kind, []), key])[:MAX_NAMED]
+        return self._counts[kind]
+
+    def error(self, *, more: bool = False) -> Rejected:
+        """One error for all: of the first kind, with the sentences of each."""
+        reasons = [_REASONS[kind] for kind in self._counts]
+        happened = [
+            f"{what}: {name_some(self._first[kind], count)}."
+            for (kind, count), (what, _, _) in zip(self._counts.items(), reasons, strict=True)
+        ]
+        if more:
+            happened.append("There may be more.")
+        return next(iter(self._counts))(
+            " ".join(happened),
+            why=" ".join(why for _, why, _ in reasons),
+            remedy=" ".join(remedy for _, _, remedy in reasons),
+        )

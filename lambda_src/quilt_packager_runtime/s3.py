@@ -38,6 +38,7 @@ from quilt_packager_runtime.s3_answers import (
     ListingPage,
     Position,
     VersionPage,
+    broken,
     key_page,
     next_position,
     parse_listing,
@@ -156,8 +157,8 @@ class S3:
             await self._check_credentials(uri)
             raise
         return ObjectHead(
-            size_bytes=int(head["content-length"]),
-            etag=head["etag"],
+            size_bytes=_size_bytes(head, uri),
+            etag=_etag(head, uri),
             version_id=version_id(head.get("x-amz-version-id")),
             stored=StoredChecksums(
                 sha256=head.get("x-amz-checksum-sha256"),
@@ -188,11 +189,13 @@ class S3:
         response = await self._send(
             Request(operation="GetObject", method="GET", uri=uri, headers=headers)
         )
-        content_range = response.headers.get("content-range", "")
+        size_bytes = len(response.body)
+        if "content-range" in response.headers:
+            size_bytes = _size_bytes(response.headers, uri)
         return ObjectBody(
             data=response.body,
-            size_bytes=int(content_range.rpartition("/")[2] or len(response.body)),
-            etag=response.headers["etag"],
+            size_bytes=size_bytes,
+            etag=_etag(response.headers, uri),
             version_id=version_id(response.headers.get("x-amz-version-id")),
             metadata={
                 name.removeprefix(METADATA_PREFIX): value
@@ -309,7 +312,7 @@ class S3:
         response = await self._send(
             Request(operation="PutObject", method="PUT", uri=uri, headers=headers, body=body)
         )
-        return response.headers["etag"]
+        return _etag(response.headers, uri)
 
     async def put_file(
         self, uri: S3Uri, path: Path, *, metadata: Mapping[str, str] | None = None
@@ -479,6 +482,22 @@ class S3:
                     if attempt == PAGE_ATTEMPTS:
                         raise
             yield page, position
+
+
+def _etag(headers: Mapping[str, str], uri: S3Uri) -> str:
+    etag = headers.get("etag")
+    if not etag:
+        raise broken(uri, "it has no ETag")
+    return etag
+
+
+def _size_bytes(headers: Mapping[str, str], uri: S3Uri) -> int:
+    """The size of the whole object, of which the answer may be a range."""
+    text = headers.get("content-range", headers.get("content-length", ""))
+    try:
+        return int(text.rpartition("/")[2])
+    except ValueError as error:
+        raise broken(uri, "it does not tell the object's size") from error
 
 
 def _condition(if_match: str | None) -> list[tuple[str, str]]:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from quilt3.checksums import calculate_multipart_checksum_bytes, get_checksum_chunksize
 from quilt_packager_runtime.checksums import (
     MANIFEST_TYPES,
-    Hasher,
     StoredChecksums,
+    chunk_hasher,
     chunk_ranges,
     chunk_size_bytes,
+    from_chunk_digests,
     from_stored,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm
@@ -29,12 +30,16 @@ def test_chunk_sizes_are_quilt3s(size_bytes: int) -> None:
 @pytest.mark.parametrize("size_bytes", SIZES)
 def test_hashed_bytes_have_quilt3s_checksum(algorithm: ChecksumAlgorithm, size_bytes: int) -> None:
     data = shake_128(b"data").digest(size_bytes)
-    hasher = Hasher(algorithm, size_bytes)
-    hasher.update(data)
+    digests = []
+    for first, last in chunk_ranges(size_bytes):
+        chunk = chunk_hasher(algorithm)
+        chunk.update(data[first : last + 1])
+        digests.append(chunk.digest())
+    checksum = from_chunk_digests(algorithm, size_bytes, digests)
 
     name = MANIFEST_TYPES[algorithm]
-    assert hasher.checksum().type == name
-    assert hasher.checksum().value == calculate_multipart_checksum_bytes(data, checksum_type=name)
+    assert checksum.type == name
+    assert checksum.value == calculate_multipart_checksum_bytes(data, checksum_type=name)
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)

@@ -1,8 +1,10 @@
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from quilt_packager_runtime.checksums import MANIFEST_TYPES
 from quilt_packager_runtime.errors import (
+    MAX_NAMED,
     AccessDenied,
     ArchivedObjects,
     BrokenAnswer,
@@ -225,6 +227,22 @@ class TestArchivedObjects:
             f"Archived, and without a usable checksum: {named} and 5 more (25)."
         )
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 25}
+
+    async def test_are_not_all_kept(
+        self, s3: S3, bucket: Bucket, storage_class: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        named: list[int] = []
+
+        def name_some(values: Sequence[str], count: int | None = None) -> str:
+            named.append(len(values))
+            return str(count)
+
+        monkeypatch.setattr("quilt_packager_runtime.hashing.name_some", name_some)
+        for n in range(50):
+            bucket.put(f"{n:02}", b"x", stored=[], storage_class=storage_class)
+        with pytest.raises(ArchivedObjects, match="50"):
+            await hash_bucket(s3)
+        assert named == [MAX_NAMED]
 
 
 async def test_an_object_that_turns_out_to_be_archived_when_it_is_read_is_rejected(

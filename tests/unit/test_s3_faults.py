@@ -266,6 +266,13 @@ class TestGetObject:
             await s3.get_object(URI, if_match='"other"')
 
 
+@pytest.mark.parametrize("operation", ["HeadObject", "GetObject", "PutObject"])
+async def test_an_answer_without_an_etag_is_broken(s3: S3, s3_stub: S3Stub, operation: str) -> None:
+    s3_stub.on(operation).rewrite_headers({"ETag": None})
+    with pytest.raises(BrokenAnswer, match="has no ETag"):
+        await CALLS[operation](s3)
+
+
 class TestReadIfExists:
     async def test_a_refused_object_is_never_absent(self, s3: S3, s3_stub: S3Stub) -> None:
         s3_stub.deny("GetObject")
