@@ -1,7 +1,10 @@
-"""How the command writes sizes, times and counts."""
+"""How the command and the page write sizes, times and counts."""
 
 KIBI = 1024
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+AGES = (("min", 60, 90), ("h", 3600, 48))
+"""Units of age, with their seconds, and up to how many of them there are."""
 
 
 def size(size_bytes: int) -> str:
@@ -34,6 +37,36 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in the largest unit that it fills.
+
+    Example:
+        >>> age(12.7), age(240), age(7_300), age(86_400), age(13 * 86_400)
+        ('12 s', '4 min', '2 h', '1 day', '13 days')
+    """
+    whole = max(int(seconds), 0)
+    for unit, unit_seconds in AGE_UNITS:
+        if whole >= unit_seconds:
+            return f"{whole // unit_seconds} {unit}"
+    days = whole // DAY_SECONDS
+    return count(days, "day")
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, or how long it will take, as people round it.
+
+    Example:
+        >>> age(0.3), age(41), age(3 * 60 + 50), age(22 * 3600), age(13 * 86_400)
+        ('0 s', '41 s', '4 min', '22 h', '13 d')
+    """
+    if seconds < 59.5:  # noqa: PLR2004 - what would be written as 60 s is a minute
+        return f"{max(seconds, 0):.0f} s"
+    for name, length, longest in AGES:
+        if round(seconds / length) < longest:
+            return f"{round(seconds / length)} {name}"
+    return f"{round(seconds / 86_400):,} d"
 
 
 def count(number: int, noun: str) -> str:

@@ -7,14 +7,20 @@ import pkgutil
 import pytest
 import quilt_packager_runtime
 
+from quilt_packager import formats, operations
+
 MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(quilt_packager_runtime.__path__, "quilt_packager_runtime.")
+    formats.__name__,
+    *(
+        module.name
+        for package in (quilt_packager_runtime, operations)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ),
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_of_the_runtime_run(name: str) -> None:
+def test_examples_run(name: str) -> None:
     failed, _ = doctest.testmod(
         importlib.import_module(name),
         optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL,
