@@ -3,6 +3,10 @@
 KIBI = 1024
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
+MINUTE_SECONDS = 60
+HOUR_SECONDS = 60 * MINUTE_SECONDS
+DAY_SECONDS = 24 * HOUR_SECONDS
+
 AGES = (("min", 60, 90), ("h", 3600, 48))
 """Units of age, with their seconds, and up to how many of them there are."""
 
@@ -47,11 +51,11 @@ def age(seconds: float) -> str:
         ('12 s', '4 min', '2 h', '1 day', '13 days')
     """
     whole = max(int(seconds), 0)
-    for unit, unit_seconds in AGE_UNITS:
-        if whole >= unit_seconds:
-            return f"{whole // unit_seconds} {unit}"
-    days = whole // DAY_SECONDS
-    return count(days, "day")
+    if whole >= DAY_SECONDS:
+        return count(whole // DAY_SECONDS, "day")
+    if whole >= HOUR_SECONDS:
+        return f"{whole // HOUR_SECONDS} h"
+    return f"{whole} s" if whole < MINUTE_SECONDS else f"{whole // MINUTE_SECONDS} min"
 
 
 def age(seconds: float) -> str:
