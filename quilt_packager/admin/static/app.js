@@ -1,0 +1,79 @@
+// What the page does beyond htmx: when it polls, and what only a script can do. Without it, all works.
+(() => {
+  const root = document.documentElement;
+  const IDLE_MS = 30 * 60 * 1000;
+  let touchedAt = Date.now();
+
+  // Polls: none while nobody looks, none while paused. A pause outlives the page.
+  const all = (selector) => document.querySelectorAll(selector);
+  const show = () => all("[data-pause]").forEach((button) => {
+    button.hidden = false;
+    button.setAttribute("aria-pressed", Boolean(root.dataset.paused));
+  });
+  const resume = () => all("[data-poll]").forEach((element) => htmx.trigger(element, "resume"));
+  const pause = (why) => {
+    if (why) root.dataset.paused = why;
+    else delete root.dataset.paused;
+    show();
+  };
+  if (localStorage.getItem("paused")) pause("asked");
+  show();
+
+  const touch = () => { touchedAt = Date.now(); };
+  ["pointerdown", "keydown", "scroll"].forEach((name) => addEventListener(name, touch, { passive: true }));
+
+  document.addEventListener("htmx:before:request", (event) => {
+    if (!event.detail.ctx.sourceElement.matches("[data-poll]")) return;
+    if (Date.now() - touchedAt > IDLE_MS && !root.dataset.paused) pause("idle");
+    if (document.hidden || root.dataset.paused) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { touch(); resume(); } });
+
+  // The command that serves the page has ended, or it answers again.
+  const offline = (is) => all("#offline").forEach((element) => { element.hidden = !is; });
+  document.addEventListener("htmx:error", (event) => { if (event.detail.ctx) offline(true); });
+  document.addEventListener("htmx:before:response", () => offline(false));
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-pause], [data-copy]");
+    if (!button) return;
+    if ("copy" in button.dataset) {
+      navigator.clipboard.writeText(button.dataset.copy).then(() => say("Copied."));
+      return;
+    }
+    const paused = !root.dataset.paused;
+    pause(paused ? "asked" : "");
+    if (paused) localStorage.setItem("paused", "1");
+    else { localStorage.removeItem("paused"); resume(); }
+    say(paused ? "Paused." : "Live again.");
+  });
+  const say = (words) => { document.getElementById("announce").textContent = words; };
+
+  // A confirmation that came is shown; when it closes, it goes, and focus returns by itself.
+  const settle = () => {
+    all("#dialog > dialog:not([open])").forEach((dialog) => {
+      dialog.addEventListener("close", () => dialog.remove());
+      dialog.showModal();
+    });
+    all(".toast:not([data-timed])").forEach((toast) => {
+      toast.dataset.timed = "";
+      const end = () => toast.matches(":hover, :focus-within") ? setTimeout(end, 1000) : toast.remove();
+      setTimeout(end, 6000);
+    });
+    show();
+  };
+  document.addEventListener("htmx:after:swap", settle);
+  addEventListener("DOMContentLoaded", settle);
+
+  // "4 min ago" grows old on a page that did not change.
+  const steps = [["s", 1], ["min", 60], ["h", 3600], ["days", 86400]];
+  const age = (seconds) => {
+    const [unit, size] = steps.findLast(([, size]) => seconds >= size) || steps[0];
+    const number = Math.floor(seconds / size);
+    return `${number} ${unit === "days" && number === 1 ? "day" : unit} ago`;
+  };
+  setInterval(() => all("time[data-age]").forEach((time) => {
+    const words = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
+    if (time.textContent !== words) time.textContent = words;
+  }), 5000);
+})();
