@@ -3,9 +3,6 @@
 KIBI = 1024
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
-MINUTE_SECONDS = 60
-HOUR_SECONDS = 60 * MINUTE_SECONDS
-DAY_SECONDS = 24 * HOUR_SECONDS
 
 AGES = (("min", 60, 90), ("h", 3600, 48))
 """Units of age, with their seconds, and up to how many of them there are."""
@@ -41,21 +38,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def age(seconds: float) -> str:
-    """How long ago something was, in the largest unit that it fills.
-
-    Example:
-        >>> age(12.7), age(240), age(7_300), age(86_400), age(13 * 86_400)
-        ('12 s', '4 min', '2 h', '1 day', '13 days')
-    """
-    whole = max(int(seconds), 0)
-    if whole >= DAY_SECONDS:
-        return count(whole // DAY_SECONDS, "day")
-    if whole >= HOUR_SECONDS:
-        return f"{whole // HOUR_SECONDS} h"
-    return f"{whole} s" if whole < MINUTE_SECONDS else f"{whole // MINUTE_SECONDS} min"
 
 
 def age(seconds: float) -> str:

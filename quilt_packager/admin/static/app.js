@@ -66,11 +66,13 @@
   addEventListener("DOMContentLoaded", settle);
 
   // "4 min ago" grows old on a page that did not change.
-  const steps = [["s", 1], ["min", 60], ["h", 3600], ["days", 86400]];
+  // As formats.age rounds it.
   const age = (seconds) => {
-    const [unit, size] = steps.findLast(([, size]) => seconds >= size) || steps[0];
-    const number = Math.floor(seconds / size);
-    return `${number} ${unit === "days" && number === 1 ? "day" : unit} ago`;
+    if (seconds < 59.5) return `${Math.max(seconds, 0).toFixed()} s ago`;
+    for (const [unit, size, longest] of [["min", 60, 60], ["h", 3600, 48]]) {
+      if (Math.round(seconds / size) < longest) return `${Math.round(seconds / size)} ${unit} ago`;
+    }
+    return `${Math.round(seconds / 86400)} d ago`;
   };
   setInterval(() => all("time[data-age]").forEach((time) => {
     const words = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
