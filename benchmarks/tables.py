@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks.jobs import Job
-from benchmarks.prices import count_kinds, price_lambda_usd, price_requests_usd
+from quilt_packager.operations.prices import count_kinds, price_lambda_usd, price_requests_usd
 from benchmarks.processes import MIB
 
 JOB_COLUMNS = (

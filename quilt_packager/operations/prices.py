@@ -1,4 +1,7 @@
-"""What AWS asks for a job, at the prices of us-east-1 and S3 Standard."""
+"""What AWS asks for a job, at the prices of us-east-1 and S3 Standard.
+
+Plans tell it before a job, and benchmarks after one.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +19,9 @@ LAMBDA_MEMORY_GB = 2
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MIB_OF_ONE_CPU = 1769
 LAMBDA_CPUS = LAMBDA_MEMORY_GB * 1024 / MIB_OF_ONE_CPU
+
+# https://aws.amazon.com/step-functions/pricing/: standard workflows.
+USD_OF_A_TRANSITION = 0.025 / 1000
 
 KINDS = {
     "ListObjectVersions": "LIST",
