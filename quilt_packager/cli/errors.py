@@ -7,7 +7,7 @@ import typer
 
 from quilt_packager.cli.exits import Exit
 from quilt_packager.local.errors import LocalError, MissingExtra
-from quilt_packager.operations.errors import NoEngine, OperationError, SeveralEngines
+from quilt_packager.operations.errors import Misnamed, OperationError
 
 CLI_EXTRA = frozenset({"aws_lambda_powertools", "awscrt", "boto3", "botocore", "quilt3"})
 """What the `cli` extra brings beside that without which this module could not be imported."""
@@ -88,8 +88,7 @@ def tell(error: Exception) -> Told:
     if isinstance(error, Misuse):
         return Told(Exit.USAGE, USAGE, error.happened, error.why, error.remedy)
     if isinstance(error, OperationError):
-        is_misuse = isinstance(error, NoEngine | SeveralEngines)
-        exit_code = Exit.USAGE if is_misuse else Exit.FAILED
+        exit_code = Exit.USAGE if isinstance(error, Misnamed) else Exit.FAILED
         return Told(exit_code, code, error.happened, error.why, error.remedy)
     if isinstance(error, LocalError):
         exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED

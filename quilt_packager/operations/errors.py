@@ -23,9 +23,17 @@ class OperationError(Exception):
         return type(self).__name__
 
 
-class NoEngine(OperationError):
+class Misnamed(OperationError):
+    """What was asked for is not there, or not one thing: asked otherwise, it may succeed."""
+
+
+class NoEngine(Misnamed):
     """There is no such stack, or none of an engine."""
 
 
-class SeveralEngines(OperationError):
+class SeveralEngines(Misnamed):
     """It is not clear which engine is meant."""
+
+
+class UnknownSource(Misnamed):
+    """The engine has no event source of that name."""
