@@ -1,0 +1,231 @@
+"""A dead letter, read: what failed and why, whoever put it there; and failures by their code."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.events import OmicsRun
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+
+from quilt_packager.operations.failure_words import REDRIVEN, UNDELIVERED, needs_change, words_for
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.type_defs import MessageTypeDef
+
+
+NOT_A_MESSAGE = (
+    "Its rule would have made a message of it. Send that message by hand, and discard the event."
+)
+
+
+class Origin(StrEnum):
+    """Who put a letter into the dead-letter queue."""
+
+    PACKAGER = "packager"
+    SQS = "sqs"
+    EVENTBRIDGE = "eventbridge"
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter.
+
+    Attributes:
+        id: Its SQS message id.
+        job_id: The job that failed; None for an event that never became one.
+        code: The stable name of the error.
+        happened: What happened, as a sentence.
+        why: The cause, as a sentence; empty where the letter does not say.
+        remedy: What to do, as a sentence.
+        package_name: The package that was wanted, if the letter says.
+        registry: Its registry, likewise.
+        source: The folder, as a URI, if the body names one.
+        body: What was sent.
+        sent: When the letter was sent, from which SQS counts how long it keeps it.
+        expires: When SQS deletes it.
+        origin: Who put it there.
+        receipt_handle: What SQS knows our hold of it by.
+        held_until: When that ends, in seconds of the monotonic clock.
+    """
+
+    id: str
+    job_id: str | None
+    code: str
+    happened: str
+    why: str
+    remedy: str
+    package_name: str | None
+    registry: str | None
+    source: str | None
+    body: str
+    sent: datetime
+    expires: datetime
+    origin: Origin
+    receipt_handle: str
+    held_until: float
+
+    @property
+    def label(self) -> str:
+        """What a person knows it by: the package, else the folder, else the id."""
+        return self.package_name or self.source or self.id
+
+    @property
+    def needs_change(self) -> bool:
+        """Whether a retry fails again unless something has changed."""
+        return needs_change(self.code)
+
+
+class Group(NamedTuple):
+    """The failures of one code.
+
+    Attributes:
+        code: The code.
+        title: A headline.
+        happened: What happened: the letters' own sentence if it is one, else a general one.
+        why: The cause, likewise.
+        remedy: What to do, likewise.
+        needs_change: Whether a retry fails again unless something has changed.
+        failures: The failures; the one that expires first stands first.
+    """
+
+    code: str
+    title: str
+    happened: str
+    why: str
+    remedy: str
+    needs_change: bool
+    failures: tuple[Failure, ...]
+
+    @property
+    def expires(self) -> datetime:
+        """When SQS deletes the first of them."""
+        return self.failures[0].expires
+
+    @property
+    def tells_each(self) -> bool:
+        """Whether each failure has something to say that the group does not."""
+        return any(each.happened != self.happened for each in self.failures)
+
+
+def group(failures: Iterable[Failure]) -> list[Group]:
+    """Group failures by their code.
+
+    Args:
+        failures: The failures.
+
+    Returns:
+        The groups; the one of which a letter expires first stands first.
+    """
+    by_code: dict[str, list[Failure]] = {}
+    for failure in sorted(failures, key=by_expiry):
+        by_code.setdefault(failure.code, []).append(failure)
+    return [_describe(code, tuple(letters)) for code, letters in by_code.items()]
+
+
+def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: float) -> Failure:
+    """Read a letter.
+
+    Args:
+        message: The message, with all its attributes.
+        retention: How long its queue keeps it.
+        held_until: When our hold of it ends, in seconds of the monotonic clock.
+    """
+    system: Mapping[Any, str] = message.get("Attributes", {})
+    said = {
+        name: value.get("StringValue", "")
+        for name, value in message.get("MessageAttributes", {}).items()
+    }
+    sent = datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC)
+    name, source = _read_body(message["Body"])
+    # A message that SQS moved has what its sender gave it, whatever that is called.
+    is_moved = "DeadLetterQueueSourceArn" in system
+    common: dict[str, Any] = {
+        "id": message["MessageId"],
+        "source": source,
+        "body": message["Body"],
+        "sent": sent,
+        "expires": sent + retention,
+        "receipt_handle": message["ReceiptHandle"],
+        "held_until": held_until,
+    }
+    if "code" in said and not is_moved:
+        words = words_for(said["code"])
+        return Failure(
+            **common,
+            job_id=said.get("job_id"),
+            code=said["code"],
+            happened=said.get("happened") or said.get("reason") or words.happened,
+            why=said.get("why", ""),
+            remedy=said.get("remedy") or words.remedy,
+            package_name=said.get("package_name") or name,
+            registry=said.get("registry"),
+            origin=Origin.PACKAGER,
+        )
+    if "ERROR_CODE" in said and not is_moved:
+        words = words_for(UNDELIVERED)
+        told = ": ".join(filter(None, [said["ERROR_CODE"], said.get("ERROR_MESSAGE")]))
+        rule = said.get("RULE_ARN", "").rpartition("/")[2]
+        return Failure(
+            **common,
+            job_id=None,
+            code=UNDELIVERED,
+            happened=f"EventBridge could not put an event into the queue: {told.rstrip('.')}.",
+            why=f"The rule {rule} sent it." if rule else words.why,
+            remedy=words.remedy if source else NOT_A_MESSAGE,
+            package_name=name,
+            registry=None,
+            origin=Origin.EVENTBRIDGE,
+        )
+    words = words_for(REDRIVEN)
+    return Failure(
+        **common,
+        # A message keeps its id when SQS moves it.
+        job_id=message["MessageId"],
+        code=REDRIVEN,
+        happened=words.happened,
+        why=words.why,
+        remedy=words.remedy,
+        package_name=name,
+        registry=None,
+        origin=Origin.SQS,
+    )
+
+
+def _read_body(body: str) -> tuple[str | None, str | None]:
+    """The package's name and the folder that a body asks for, as far as it tells."""
+    try:
+        wanted = parse_message(body)
+    except InvalidMessage:
+        return None, None
+    if isinstance(wanted, PackageRequest):
+        # How an event's package is named, its event source knows.
+        is_message = wanted.trigger.kind == "message"
+        return wanted.package_name if is_message else None, str(wanted.source)
+    if isinstance(wanted, OmicsRun) and wanted.source is not None:
+        return None, str(wanted.source)
+    return None, None
+
+
+def by_expiry(failure: Failure) -> tuple[datetime, str]:
+    """The order of failures: what SQS deletes first stands first."""
+    return failure.expires, failure.id
+
+
+def _describe(code: str, failures: tuple[Failure, ...]) -> Group:
+    words = words_for(code)
+    return Group(
+        code=code,
+        title=words.title,
+        happened=_shared([each.happened for each in failures], words.happened),
+        why=_shared([each.why for each in failures], words.why),
+        remedy=_shared([each.remedy for each in failures], words.remedy),
+        needs_change=needs_change(code),
+        failures=failures,
+    )
+
+
+def _shared(sentences: Sequence[str], general: str) -> str:
+    """The sentence that all say, else a general one."""
+    return sentences[0] if len(set(sentences)) == 1 else general

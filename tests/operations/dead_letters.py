@@ -1,0 +1,109 @@
+"""Dead letters as the packager, SQS and EventBridge leave them, put into a deployed engine."""
+
+import json
+from typing import Any
+
+from quilt_packager_runtime import aws
+from quilt_packager_runtime.errors import PackagerError
+
+from quilt_packager.operations.deployments import Deployment
+
+
+def folder(name: str) -> str:
+    """The body of a message for a folder."""
+    return json.dumps({"source_prefix": f"s3://raw/{name}/"})
+
+
+def reject(
+    deployment: Deployment, error: PackagerError, body: str = folder("runs/1"), **known: str
+) -> None:
+    """Put a message aside as the packager does."""
+    aws.connect.cache_clear()
+    aws.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
+    aws.connect.cache_clear()
+
+
+def put_aside(deployment: Deployment, body: str, **attributes: str) -> str:
+    """Put a message with attributes into the dead-letter queue; its id."""
+    answer = deployment.sqs.send_message(
+        QueueUrl=deployment.dead_letter_queue_url,
+        MessageBody=body,
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
+    return answer["MessageId"]
+
+
+def redrive(deployment: Deployment, body: str) -> str:
+    """Let SQS put a message aside that is received too often; its id."""
+    sqs, queue_url = deployment.sqs, deployment.queue_url
+    dead_letters = sqs.get_queue_attributes(
+        QueueUrl=deployment.dead_letter_queue_url, AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": dead_letters, "maxReceiveCount": 1})
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"RedrivePolicy": policy})
+    sent = sqs.send_message(QueueUrl=queue_url, MessageBody=body)
+    sqs.receive_message(QueueUrl=queue_url, VisibilityTimeout=0)
+    assert "Messages" not in sqs.receive_message(QueueUrl=queue_url)
+    return sent["MessageId"]
+
+
+def bodies_in(deployment: Deployment, queue_url: str) -> list[str]:
+    """The bodies of a queue's messages that nobody holds, sorted; they stay there."""
+    bodies, handles = [], []
+    while received := deployment.sqs.receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=60
+    ).get("Messages"):
+        bodies += [each["Body"] for each in received]
+        handles += [each["ReceiptHandle"] for each in received]
+    for handle in handles:
+        deployment.sqs.change_message_visibility(
+            QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=0
+        )
+    return sorted(bodies)
+
+
+class Killer:
+    """Stands before a client of SQS, and kills who calls it at one call.
+
+    Args:
+        client: The client.
+        fatal: The number of the call, from 0.
+        answers: Whether SQS does what it was asked, and only its answer is lost.
+    """
+
+    def __init__(self, client: Any, fatal: int, *, answers: bool) -> None:
+        self.calls = 0
+        self.is_dead = False
+        self._client = client
+        self._fatal = fatal
+        self._answers = answers
+        self._handles: dict[str, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda **arguments: self._call(name, arguments)
+
+    def bury(self) -> None:
+        """Let time pass, until what was held comes back."""
+        for handle, queue_url in self._handles.items():
+            try:
+                self._client.change_message_visibility(
+                    QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=0
+                )
+            except self._client.exceptions.ReceiptHandleIsInvalid:
+                continue  # it was deleted
+
+    def _call(self, name: str, arguments: dict[str, Any]) -> Any:
+        if self.is_dead:
+            raise KeyboardInterrupt
+        self.is_dead = self.calls == self._fatal
+        self.calls += 1
+        if self.is_dead and not self._answers:
+            raise KeyboardInterrupt
+        answer = getattr(self._client, name)(**arguments)
+        for each in answer.get("Messages", []):
+            self._handles[each["ReceiptHandle"]] = arguments["QueueUrl"]
+        if self.is_dead:
+            raise KeyboardInterrupt
+        return answer

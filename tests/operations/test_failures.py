@@ -1,0 +1,350 @@
+"""Dead letters in a real queue: none is missed, none is lost, and each says what it can."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from quilt_packager_runtime import errors
+
+from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.failure_words import REDRIVEN, S3_ERROR, UNKNOWN, words_for
+from quilt_packager.operations.failures import (
+    Failure,
+    Failures,
+    NotDeleted,
+    Origin,
+    discard,
+    group,
+    read_failures,
+    retry,
+)
+from tests.operations.dead_letters import (
+    Killer,
+    bodies_in,
+    folder,
+    put_aside,
+    redrive,
+    reject,
+)
+
+EMPTY = errors.EmptySource(
+    "s3://raw/runs/1/ holds no objects.", why="It is too early.", remedy="Check the folder."
+)
+CRATE_EVENT = json.dumps(
+    {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": "raw"},
+            "object": {"key": "runs/1/ro-crate-metadata.json"},
+        },
+    }
+)
+
+
+def read(deployment: Deployment, **how: Any) -> Failures:
+    with read_failures(deployment, **how) as failures:
+        return failures
+
+
+def read_one(deployment: Deployment) -> Failure:
+    (failure,) = read(deployment).letters
+    return failure
+
+
+def test_letter_of_the_packager_says_all_that_it_was_given(deployment: Deployment) -> None:
+    reject(deployment, EMPTY, job_id="51c0", package_name="runs/1", registry="reg")
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == ("EmptySource", Origin.PACKAGER)
+    assert failure.happened == "s3://raw/runs/1/ holds no objects."
+    assert (failure.why, failure.remedy) == ("It is too early.", "Check the folder.")
+    assert (failure.job_id, failure.package_name, failure.registry) == ("51c0", "runs/1", "reg")
+    assert (failure.source, failure.body) == ("s3://raw/runs/1/", folder("runs/1"))
+
+
+def test_letter_of_an_older_engine_says_its_reason(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"), code="EmptySource", reason="It is empty. Look.")
+    failure = read_one(deployment)
+    assert (failure.happened, failure.why) == ("It is empty. Look.", "")
+    assert failure.remedy == words_for("EmptySource").remedy
+    assert (failure.job_id, failure.package_name) == (None, "runs/1")
+
+
+def test_message_that_sqs_moved_is_known_by_its_job(deployment: Deployment) -> None:
+    job_id = redrive(deployment, folder("runs/1"))
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == (REDRIVEN, Origin.SQS)
+    assert failure.job_id == job_id
+    assert failure.label == "runs/1"
+
+
+def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) -> None:
+    rule = "arn:aws:events:us-east-1:123456789012:rule/lab-Crates"
+    put_aside(
+        deployment,
+        CRATE_EVENT,
+        ERROR_CODE="NO_PERMISSIONS",
+        ERROR_MESSAGE="Not allowed.",
+        RULE_ARN=rule,
+    )
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == ("Undelivered", Origin.EVENTBRIDGE)
+    assert failure.happened.endswith("into the queue: NO_PERMISSIONS: Not allowed.")
+    assert "lab-Crates" in failure.why
+    assert (failure.job_id, failure.label) == (None, "s3://raw/runs/1/")
+
+
+def test_undelivered_event_of_a_custom_rule_is_no_message(deployment: Deployment) -> None:
+    put_aside(deployment, '{"source": "lims", "detail": {}}', ERROR_CODE="NO_PERMISSIONS")
+    failure = read_one(deployment)
+    assert "Send that message by hand" in failure.remedy
+    assert failure.label == failure.id
+
+
+def test_time_left_counts_from_when_the_letter_was_sent(deployment: Deployment) -> None:
+    deployment.sqs.set_queue_attributes(
+        QueueUrl=deployment.dead_letter_queue_url,
+        Attributes={"MessageRetentionPeriod": "1209600"},
+    )
+    reject(deployment, EMPTY)
+    failure = read_one(deployment)
+    assert abs(datetime.now(UTC) - failure.sent) < timedelta(minutes=1)
+    assert failure.expires - failure.sent == timedelta(days=14)
+
+
+def test_all_letters_are_read_and_shown_to_others_again(deployment: Deployment) -> None:
+    ids = {put_aside(deployment, folder(f"runs/{n}")) for n in range(23)}
+    for _ in range(2):
+        failures = read(deployment)
+        assert {each.id for each in failures.letters} == ids
+        assert (failures.total, failures.elsewhere, failures.is_complete) == (23, 0, True)
+
+
+def test_no_letters_are_read_fast(deployment: Deployment) -> None:
+    started = time.monotonic()
+    assert read(deployment) == Failures((), total=0, elsewhere=0, is_complete=True)
+    assert time.monotonic() - started < 0.9
+
+
+def test_letters_that_another_reader_holds_are_counted(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"))
+    with read_failures(deployment):
+        failures = read(deployment)
+    assert (failures.letters, failures.total, failures.elsewhere) == ((), 1, 1)
+
+
+def test_reading_ends_at_its_limit_and_says_so(deployment: Deployment) -> None:
+    for n in range(12):
+        put_aside(deployment, folder(f"runs/{n}"))
+    failures = read(deployment, limit=5)
+    assert len(failures.letters) == 10  # SQS hands out ten at a time
+    assert (failures.total, failures.is_complete) == (12, False)
+
+
+def test_ids_are_found_among_many(deployment: Deployment) -> None:
+    ids = [put_aside(deployment, folder(f"runs/{n}")) for n in range(25)]
+    failures = read(deployment, ids={ids[3], ids[24]}, limit=2)
+    assert {each.id for each in failures.letters} == {ids[3], ids[24]}
+
+
+def test_ids_that_are_gone_are_said(deployment: Deployment) -> None:
+    letter = put_aside(deployment, folder("runs/1"))
+    picked = read(deployment, ids=["gone", letter]).pick(["gone", letter])
+    assert [each.id for each in picked.found] == [letter]
+    assert picked.gone == ("gone",)
+
+
+def test_interrupted_reading_lets_go_of_what_it_holds(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"))
+    with pytest.raises(KeyboardInterrupt), read_failures(deployment):
+        raise KeyboardInterrupt
+    assert len(read(deployment).letters) == 1
+
+
+def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    seen: list[Failure] = []
+    with read_failures(deployment) as failures:
+        done = retry(deployment, failures.letters, seen.append)
+    assert len(done.sent) == 2
+    assert list(done.done) == seen == list(failures.letters)
+    assert bodies_in(deployment, deployment.queue_url) == sorted([folder("runs/1"), CRATE_EVENT])
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
+
+
+def test_largest_message_is_retried(deployment: Deployment) -> None:
+    body = json.dumps({"source_prefix": "s3://raw/", "x": "x" * 1_000_000})
+    put_aside(deployment, body, code="InvalidMessage")
+    with read_failures(deployment) as failures:
+        retry(deployment, failures.letters)
+    assert bodies_in(deployment, deployment.queue_url) == [body]
+
+
+def test_discarded_messages_are_nowhere(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    kept = put_aside(deployment, folder("runs/2"))
+    with read_failures(deployment) as failures:
+        done = discard(deployment, [each for each in failures.letters if each.id != kept])
+    assert len(done.done) == 1
+    assert bodies_in(deployment, deployment.queue_url) == []
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == [folder("runs/2")]
+
+
+def expire(failure: Failure) -> Failure:
+    return msgspec.structs.replace(failure, held_until=time.monotonic())
+
+
+def test_hold_that_ends_is_renewed(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    with read_failures(deployment) as failures:
+        done = retry(deployment, [expire(each) for each in failures.letters])
+    assert len(done.sent) == 1
+
+
+def test_letter_that_another_took_is_not_sent_again(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        done = retry(deployment, [expire(each) for each in failures.letters])
+    assert (len(done.done), len(done.gone)) == (0, 1)
+    assert bodies_in(deployment, deployment.queue_url) == []
+
+
+def test_letter_that_stays_is_said(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        with pytest.raises(NotDeleted, match="was sent again"):
+            retry(deployment, failures.letters)
+
+
+def kill_at(deployment: Deployment, fatal: int, *, answers: bool, action: Any) -> bool:
+    """Read three letters and act on them, and die at one call; whether that was reached."""
+    client = deployment.sqs
+    killer = Killer(client, fatal, answers=answers)
+    deployment.__dict__["sqs"] = killer
+    try:
+        with read_failures(deployment) as failures:
+            action(deployment, failures.letters)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        deployment.__dict__["sqs"] = client
+    killer.bury()
+    return killer.is_dead
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_killed_retry_loses_nothing_and_sends_at_most_one_twice(
+    deployment: Deployment, answers: bool
+) -> None:
+    bodies = [folder(f"runs/{n}") for n in range(3)]
+    fatal = 0
+    reached = True
+    while reached:
+        for body in bodies:
+            put_aside(deployment, body, code="EmptySource")
+        reached = kill_at(deployment, fatal, answers=answers, action=retry)
+        sent = bodies_in(deployment, deployment.queue_url)
+        left = bodies_in(deployment, deployment.dead_letter_queue_url)
+        assert {*sent, *left} == set(bodies)
+        assert len(sent) + len(left) <= len(bodies) + 1
+        for url in (deployment.queue_url, deployment.dead_letter_queue_url):
+            deployment.sqs.purge_queue(QueueUrl=url)
+        fatal += 1
+    assert fatal > 2 * len(bodies)
+
+
+def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deployment) -> None:
+    kept = put_aside(deployment, folder("kept"))
+
+    def discard_others(deployment: Deployment, letters: tuple[Failure, ...]) -> None:
+        discard(deployment, [each for each in letters if each.id != kept])
+
+    fatal = 0
+    reached = True
+    while reached:
+        put_aside(deployment, folder("runs/1"))
+        reached = kill_at(deployment, fatal, answers=True, action=discard_others)
+        assert folder("kept") in bodies_in(deployment, deployment.dead_letter_queue_url)
+        fatal += 1
+
+
+def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -> Failure:
+    sent = datetime(2026, 11, 22, tzinfo=UTC)
+    return Failure(
+        id=f"{code}-{days_left}",
+        job_id=None,
+        code=code,
+        happened=happened,
+        why="So.",
+        remedy="Mend it.",
+        package_name=None,
+        registry=None,
+        source=None,
+        body="{}",
+        sent=sent,
+        expires=sent + timedelta(days=days_left),
+        origin=Origin.PACKAGER,
+        receipt_handle="",
+        held_until=0,
+    )
+
+
+def test_group_that_expires_first_stands_first() -> None:
+    groups = group(
+        [
+            make_failure("Contended", days_left=3),
+            make_failure("EmptySource", days_left=2),
+            make_failure("Contended", days_left=1),
+        ]
+    )
+    assert [each.code for each in groups] == ["Contended", "EmptySource"]
+    assert [each.id for each in groups[0].failures] == ["Contended-1", "Contended-3"]
+    assert groups[0].expires == groups[0].failures[0].expires
+
+
+def test_group_says_what_all_its_failures_say() -> None:
+    (found,) = group([make_failure("EmptySource"), make_failure("EmptySource", days_left=2)])
+    assert (found.happened, found.why, found.remedy) == ("It fell.", "So.", "Mend it.")
+    assert not found.tells_each
+
+
+def test_group_of_different_failures_says_what_their_code_means() -> None:
+    (found,) = group(
+        [make_failure("EmptySource"), make_failure("EmptySource", happened="It sank.")]
+    )
+    assert found.happened == words_for("EmptySource").happened
+    assert found.tells_each
+
+
+def test_only_the_rejected_need_a_change() -> None:
+    failures = [make_failure("EmptySource"), make_failure("Contended", days_left=2)]
+    rejected, failed = group(failures)
+    assert (rejected.needs_change, failed.needs_change) == (True, False)
+
+
+def subclasses(of: type[Exception]) -> set[type[Exception]]:
+    return {of}.union(*(subclasses(each) for each in of.__subclasses__()))
+
+
+ABSTRACT = {"PackagerError", "Rejected", "Failed"}
+
+
+@pytest.mark.parametrize(
+    "code", sorted({each.__name__ for each in subclasses(errors.PackagerError)} - ABSTRACT)
+)
+def test_every_code_has_words(code: str) -> None:
+    words = words_for(code)
+    assert words is not UNKNOWN
+    assert (words is S3_ERROR) <= issubclass(getattr(errors, code), errors.S3Error)
+
+
+def test_code_of_a_newer_engine_has_words_too() -> None:
+    assert words_for("Undreamt") is UNKNOWN
+    assert words_for("Sequence") is UNKNOWN  # not every name of the module is an error's
+    assert not group([make_failure("Undreamt")])[0].needs_change
