@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import chain
 
 import msgspec
 
@@ -58,7 +57,7 @@ class Hashed(msgspec.Struct, frozen=True):
     computed: int
 
 
-async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
+async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, and for plans
     s3: S3,
     inventory: Inventory,
     *,
@@ -66,6 +65,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
     on_progress: Callable[[int], object],
     deadline: float | None = None,
     skip_changed: bool = False,
+    only_stored: bool = False,
 ) -> Hashed:
     """Find or compute every checksum that an inventory lacks. The first failure cancels the rest.
 
@@ -80,6 +80,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         deadline: When to stop, in seconds of the event loop's clock. The inventory tells what is
             missing then.
         skip_changed: Go on without objects that are not what was listed any more.
+        only_stored: Compute nothing: leave out objects whose stored checksums do not serve.
 
     Raises:
         SourceChanged: An object is not what was listed any more.
@@ -91,7 +92,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
     unrecorded: list[tuple[str, Checksum]] = []
     done = 0
     unreadable = _UnreadableKeys()
-    tolerated = (SourceChanged,) if skip_changed else ()
+    tolerated = (SourceChanged, _NotStored) if skip_changed else (_NotStored,)
 
     def record() -> None:
         inventory.record(unrecorded)
@@ -100,7 +101,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
     async def hash_one(found: SourceObject) -> None:
         nonlocal done
         try:
-            checksum = await hasher.checksum_of(found)
+            checksum = await hasher.checksum_of(found, only_stored=only_stored)
         except tolerated:
             return
         except _Unreadable as finding:
@@ -115,7 +116,7 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         on_progress(done)
 
     for archived in (True, False):
-        objects = chain.from_iterable(inventory.unhashed(archived=archived))
+        objects = _unhashed(inventory, archived=archived)
         try:
             async with asyncio.timeout_at(deadline):
                 await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
@@ -126,6 +127,12 @@ async def hash_objects(  # noqa: PLR0913 - the last two are for large jobs alone
         if unreadable:
             raise unreadable.error()
     return Hashed(stored=done - hasher.computed, computed=hasher.computed)
+
+
+async def _unhashed(inventory: Inventory, *, archived: bool) -> AsyncIterator[SourceObject]:
+    async for block in inventory.unhashed(archived=archived):
+        for found in block:
+            yield found
 
 
 async def hash_chunks(
@@ -164,6 +171,10 @@ class _Unreadable(Exception):
         self.kind = kind
 
 
+class _NotStored(Exception):
+    """An object whose checksum would have to be computed, and is not to be."""
+
+
 class ObjectHasher:
     """Hashes one object after another, or many at once.
 
@@ -182,11 +193,12 @@ class ObjectHasher:
         self._reader = RangeReader(s3)
         self.computed = 0
 
-    async def checksum_of(self, found: SourceObject) -> Checksum:
+    async def checksum_of(self, found: SourceObject, *, only_stored: bool = False) -> Checksum:
         """Take the stored checksum of an object, or compute one.
 
         Args:
             found: The object as it was listed.
+            only_stored: Compute none, but say so.
         """
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
@@ -194,6 +206,10 @@ class ObjectHasher:
         async with self._understanding(uri, found):
             stored = await self._ask_stored(uri, found)
             checksum = await self._take_stored(uri, found, stored)
+            if checksum is None and found.archived:
+                raise _Unreadable(ArchivedObjects)
+            if checksum is None and only_stored:
+                raise _NotStored
             return checksum or await self._compute(uri, found, stored)
 
     async def digests_of(
@@ -263,8 +279,6 @@ class ObjectHasher:
             return None  # the bytes may be readable all the same
 
     async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
-        if found.archived:
-            raise _Unreadable(ArchivedObjects)
         algorithm = self._algorithms[0]
         checksum = None
         if found.size_bytes >= MIN_CHUNK_BYTES:

@@ -4,7 +4,7 @@ An unchanged folder then costs its listing and one manifest to read, and no requ
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from quilt_packager_runtime.checksums import MANIFEST_TYPES
 from quilt_packager_runtime.errors import (
@@ -18,7 +18,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.manifest import WRITTEN_BY_US, read_entries
 from quilt_packager_runtime.objects import Checksum, Entry, S3Uri
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.s3 import S3, ObjectBody
 from quilt_packager_runtime.settings import Settings
 
 STEP_BYTES = 8 * 1024 * 1024
@@ -57,8 +57,10 @@ async def reuse_checksums(
     acceptable = {MANIFEST_TYPES[algorithm] for algorithm in settings.checksum_algorithms}
     reused = 0
     try:
-        async for lines in _entry_lines(s3, manifest):
-            entries = read_entries(lines)
+        header_lines = 1
+        async for lines in read_lines(s3, manifest, is_wanted=is_ours):
+            entries = read_entries(lines[header_lines:])
+            header_lines = 0
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
     except UNREADABLE as error:
         fields = {"manifest": str(manifest), "code": error.code}
@@ -68,18 +70,34 @@ async def reuse_checksums(
     return reused
 
 
-async def _entry_lines(s3: S3, manifest: S3Uri) -> AsyncIterator[list[bytes]]:
-    """The lines of a manifest of ours, as many at a time as come with a range; not its header."""
-    header_lines = 1
+async def read_lines(
+    s3: S3, manifest: S3Uri, *, is_wanted: Callable[[ObjectBody], bool] = lambda _body: True
+) -> AsyncIterator[list[bytes]]:
+    """The lines of a manifest, its header first, as many at a time as come with a range.
+
+    Args:
+        s3: S3.
+        manifest: The manifest.
+        is_wanted: Asked with each range whether to go on.
+    """
     cut_line = b""
     async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
-        if not body.metadata.items() >= WRITTEN_BY_US.items():
+        if not is_wanted(body):
             return
         *lines, cut_line = (cut_line + body.data).split(b"\n")
         if lines:
-            yield lines[header_lines:]
-            header_lines = 0
-    yield [cut_line] if cut_line else []
+            yield lines
+    if cut_line:
+        yield [cut_line]
+
+
+def is_ours(manifest: ObjectBody) -> bool:
+    """Whether a manifest was written by this engine.
+
+    Args:
+        manifest: Any range of it.
+    """
+    return manifest.metadata.items() >= WRITTEN_BY_US.items()
 
 
 def _versions(

@@ -102,12 +102,22 @@ class S3:
 
     Args:
         transport: What sends the requests.
+        on_request: Told each request before it is sent; not each retry.
+        on_page: Shown each page of a listing.
     """
 
-    def __init__(self, transport: S3Transport) -> None:
+    def __init__(
+        self,
+        transport: S3Transport,
+        *,
+        on_request: Callable[[Request], object] = lambda _request: None,
+        on_page: Callable[[ListingPage], object] = lambda _page: None,
+    ) -> None:
         """Keep the transport; no request is made."""
         self._transport = transport
         self._last_date: str | None = None
+        self._on_request = on_request
+        self._on_page = on_page
 
     @classmethod
     def from_environment(
@@ -123,6 +133,19 @@ class S3:
                 environment, max_connections=max_connections, retry_base_ms=retry_base_ms
             )
         )
+
+    def watched(
+        self,
+        on_request: Callable[[Request], object],
+        on_page: Callable[[ListingPage], object],
+    ) -> Self:
+        """The same S3, for one who counts requests, or reads more of a listing than its objects.
+
+        Args:
+            on_request: As of the class.
+            on_page: As of the class.
+        """
+        return type(self)(self._transport, on_request=on_request, on_page=on_page)
 
     def region_of(self, bucket: str) -> str:
         """A bucket's region, as far as answers have told."""
@@ -454,6 +477,7 @@ class S3:
             return
 
     async def _send(self, request: Request) -> Response:
+        self._on_request(request)
         response = await self._transport.send(request)
         self._last_date = response.headers.get("date", self._last_date)
         return response
@@ -481,6 +505,7 @@ class S3:
                 except BrokenAnswer:
                     if attempt == PAGE_ATTEMPTS:
                         raise
+            self._on_page(page)
             yield page, position
 
 

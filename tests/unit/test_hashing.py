@@ -12,8 +12,12 @@ from quilt_packager_runtime.errors import (
     SourceChanged,
     UnreadableObjects,
 )
-from quilt_packager_runtime.objects import ChecksumAlgorithm
+from quilt_packager_runtime.hashing import hash_objects
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.listing import list_source
+from quilt_packager_runtime.objects import ChecksumAlgorithm, SourceFolder
 from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.settings import Settings
 
 from tests.hashes import CRC64NVME, MIB, SHA256, hash_bucket, hash_listed, quilt3_checksum
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
@@ -97,6 +101,25 @@ class TestRequests:
         bucket.put("computed", b"x", stored=["CRC32"])
         hashed = await hash_bucket(s3)
         assert (hashed.stored, hashed.computed) == (2, 1)
+
+    async def test_of_those_stored_alone_no_bytes_are_read(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("stored", b"x", stored=["SHA256"])
+        bucket.put("small", b"x", stored=["CRC32"])
+        bucket.put("large", Pattern(9 * MIB), stored=[])
+        with Inventory(SourceFolder("raw", "")) as inventory:
+            await list_source(s3, inventory)
+            hashed = await hash_objects(
+                s3,
+                inventory,
+                settings=Settings(),
+                on_progress=lambda _done: None,
+                only_stored=True,
+            )
+            assert inventory.totals(unhashed=True) == (2, 9 * MIB + 1)
+        assert (hashed.stored, hashed.computed) == (1, 0)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 3}
 
     async def test_nothing_to_hash_is_hashed_at_once(self, s3: S3, s3_stub: S3Stub) -> None:
         assert (await hash_listed(s3, [])).checksums == []
