@@ -1,16 +1,26 @@
 """What a job leaves behind for people and alarms: the lines of its story, and its metrics.
 
 Handlers alone use it. Nothing here, nor anywhere, logs the values of metadata.
-docs/reference/logs.md and metrics.md know each line, field and metric; a test sees to that.
+The lines are those of log_lines; docs/reference/metrics.md documents the metrics.
 """
 
-from typing import Any
+import logging
+from typing import Any, Unpack
 
 import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from quilt_packager_runtime.errors import Crashed, PackagerError, printable
+from quilt_packager_runtime.log_lines import (
+    END_LINES,
+    Line,
+    Origin,
+    PackageHandedOver,
+    PackageProgress,
+    PrefixAnnounced,
+    StepFailed,
+)
 from quilt_packager_runtime.objects import SourceFolder
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.progress import Pace
@@ -19,11 +29,10 @@ from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 logger = Logger()
 metrics = Metrics(namespace=METRICS_NAMESPACE)
 
-RESULT_LEVELS = {
-    Result.CREATED: logger.info,
-    Result.UNCHANGED: logger.info,
-    Result.REJECTED: logger.warning,
-    Result.FAILED: logger.error,
+WRITERS = {
+    logging.INFO: logger.info,
+    logging.WARNING: logger.warning,
+    logging.ERROR: logger.error,
 }
 RESULT_METRICS = {
     Result.CREATED: Metric.PACKAGES_CREATED,
@@ -33,16 +42,17 @@ RESULT_METRICS = {
 }
 
 
-def record_start(message_id: str, *, delivery: int, **context: object) -> None:
-    """Log that a job begins.
+def log(line: Line, *, crash: BaseException | None = None) -> None:
+    """Write a line, in characters that cannot steer the terminal of whoever reads it.
 
     Args:
-        message_id: The job's message.
-        delivery: Which delivery of the message it is, from 1.
-        context: More fields for the log line; those that are None are left out.
+        line: The line.
+        crash: What was raised that nobody foresaw; its stack is written too.
     """
-    fields = {"message_id": message_id, "delivery": delivery, **context}
-    logger.info("package started", extra=_known(fields))
+    fields = msgspec.to_builtins(line)
+    message = fields.pop("message")
+    shown = {name: _show(value) for name, value in fields.items()}
+    WRITERS[line.level](message, extra=shown, exc_info=crash)
 
 
 def watch(message_id: str) -> Pace:
@@ -53,8 +63,7 @@ def watch(message_id: str) -> Pace:
     """
 
     def tell(phase: str, done: int, total: int | None) -> None:
-        fields = {"message_id": message_id, "phase": phase, "done": done, "total": total}
-        logger.info("package progress", extra=_known(fields))
+        log(PackageProgress(message_id=message_id, phase=phase, done=done, total=total))
 
     return Pace(tell)
 
@@ -62,27 +71,29 @@ def watch(message_id: str) -> Pace:
 def record(
     outcome: Outcome,
     *,
+    message_id: str,
     seconds: float,
     error: PackagerError | None = None,
-    final: bool | None = None,
-    **context: object,
+    final: bool = True,
+    **origin: Unpack[Origin],
 ) -> None:
     """Log how a job ended, and count it.
 
     Args:
         outcome: How it ended.
+        message_id: The job's message.
         seconds: How long it took.
         error: What ended it, if that was an error; of a crash, the stack is logged too.
-        final: Whether nobody tries again; None for a success.
-        context: More fields for the log line; those that are None are left out.
+        final: Whether nobody tries again what has failed.
+        origin: Where the job came from.
     """
-    fields = msgspec.to_builtins(outcome) | _sentences(error) | context
-    fields |= {"seconds": round(seconds, 3), "final": final}
-    RESULT_LEVELS[outcome.outcome](
-        f"package {outcome.outcome}",
-        extra=_known(fields),
-        exc_info=error.__cause__ if isinstance(error, Crashed) else None,
-    )
+    known = {
+        name: value for name, value in msgspec.structs.asdict(outcome).items() if value is not None
+    }
+    ended: dict[str, Any] = {"message_id": message_id, "seconds": round(seconds, 3), **origin}
+    if error is not None:
+        ended |= {**_sentences_of(error), "final": final}
+    log(END_LINES[outcome.outcome](**known, **ended), crash=_crash_of(error))
     metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
     metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
     if outcome.objects is not None and outcome.bytes is not None:
@@ -98,50 +109,44 @@ def record(
     metrics.flush_metrics()
 
 
-def record_hand_over(
-    message_id: str, *, shards: int, objects: int, execution: str, **context: object
-) -> None:
+def record_hand_over(line: PackageHandedOver) -> None:
     """Log that a job goes on under the state machine, and count it.
 
     Args:
-        message_id: The job's message.
-        shards: How many shards there are.
-        objects: How many objects are in them.
-        execution: The name of the state machine's execution.
-        context: More fields for the log line; those that are None are left out.
+        line: What goes on, and where.
     """
-    fields = {
-        "message_id": message_id,
-        "shards": shards,
-        "left": objects,
-        "execution": execution,
-        **context,
-    }
-    logger.info("package handed over", extra=_known(fields))
+    log(line)
     metrics.add_metric(Metric.LARGE_JOBS, MetricUnit.Count, 1)
     metrics.flush_metrics()
 
 
-def record_step_failure(message_id: str, error: PackagerError, **context: object) -> None:
+def record_step_failure(
+    error: PackagerError,
+    *,
+    message_id: str,
+    step: str,
+    round: int,  # noqa: A002 - as the field is called
+    shard: int | None = None,
+) -> None:
     """Log that a step of a large job failed. How the job ends, somebody else will say.
 
     Args:
-        message_id: The job's message.
         error: Why it failed; of a crash, the stack is logged too.
-        context: More fields for the log line.
+        message_id: The job's message.
+        step: Which step: `hash` or `publish`.
+        round: The round of the job.
+        shard: The shard, of `hash`.
     """
-    fields = {
-        "message_id": message_id,
-        "code": error.code,
-        "reason": error.reason,
-        **_sentences(error),
-        **context,
-    }
-    logger.warning(
-        "step failed",
-        extra=_known(fields),
-        exc_info=error.__cause__ if isinstance(error, Crashed) else None,
+    line = StepFailed(
+        message_id=message_id,
+        step=step,
+        round=round,
+        shard=shard,
+        code=error.code,
+        reason=error.reason,
+        **_sentences_of(error),
     )
+    log(line, crash=_crash_of(error))
 
 
 def record_announcement(folder: SourceFolder, *, uploads: int) -> None:
@@ -151,7 +156,7 @@ def record_announcement(folder: SourceFolder, *, uploads: int) -> None:
         folder: The prefix.
         uploads: How many uploads its window held.
     """
-    logger.info("prefix announced", extra={"source": str(folder), "uploads": uploads})
+    log(PrefixAnnounced(source=str(folder), uploads=uploads))
     metrics.add_metric(Metric.PREFIXES_ANNOUNCED, MetricUnit.Count, 1)
 
 
@@ -165,20 +170,19 @@ def record_uploads(uploads: int) -> None:
     metrics.flush_metrics()
 
 
-def _sentences(error: PackagerError | None) -> dict[str, object]:
-    if error is None:
-        return {}
+def _crash_of(error: PackagerError | None) -> BaseException | None:
+    """What nobody foresaw, if that is what an error tells of."""
+    return error.__cause__ if isinstance(error, Crashed) else None
+
+
+def _sentences_of(error: PackagerError) -> dict[str, Any]:
+    """What an error says, as fields of a line."""
     return {"happened": error.happened, "why": error.why, "remedy": error.remedy}
 
 
-def _known(fields: dict[str, Any]) -> dict[str, Any]:
-    """What is known of the fields, in characters that cannot steer the terminal of who reads it."""
-    return {name: _shown(value) for name, value in fields.items() if value is not None}
-
-
-def _shown(value: object) -> object:
+def _show(value: object) -> object:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, (list, tuple)):
-        return [_shown(each) for each in value]
+        return [_show(each) for each in value]
     return value

@@ -11,6 +11,7 @@ import msgspec
 
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.errors import AwsError, NotAnnounced, PackagerError, Rejected
+from quilt_packager_runtime.log_lines import Origin
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.notices import write_notice
 from quilt_packager_runtime.observability import record
@@ -85,7 +86,7 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
     return is_end
 
 
-def origin_of(request: PackageRequest | None) -> dict[str, object]:
+def origin_of(request: PackageRequest | None) -> Origin:
     """Where a job came from, for the log."""
     if request is None:
         return {}
@@ -161,7 +162,7 @@ def _record(
     outcome: Outcome,
     *,
     error: PackagerError | None = None,
-    final: bool | None = None,
+    final: bool = True,
 ) -> None:
     record(
         outcome,

@@ -1,7 +1,10 @@
 """One log line and one set of metrics a job."""
 
+from typing import Any
+
+import msgspec
 import pytest
-from quilt_packager_runtime.errors import Crashed, EmptySource, printable
+from quilt_packager_runtime.errors import Crashed, EmptySource, PackagerError, printable
 from quilt_packager_runtime.observability import record, watch
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.settings import Metric
@@ -19,7 +22,24 @@ CREATED = Outcome(
     stored=2,
     computed=1,
 )
-REJECTED = Outcome(outcome=Result.REJECTED, code="EmptySource", reason="No objects.")
+ERROR = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
+REJECTED = Outcome.from_error(ERROR)
+
+
+def failure(outcome: Outcome = REJECTED, error: PackagerError = ERROR, **fields: Any) -> None:
+    """Record the end of a job that failed."""
+    record(outcome, message_id="m", seconds=0.1, error=error, **fields)
+
+
+def end(result: Result) -> None:
+    """Record any end."""
+    match result:
+        case Result.CREATED | Result.UNCHANGED:
+            outcome = msgspec.structs.replace(CREATED, outcome=result)
+            record(outcome, message_id="m", seconds=0.5)
+        case _:
+            outcome = msgspec.structs.replace(REJECTED, outcome=result)
+            record(outcome, message_id="m", seconds=0.5, error=ERROR)
 
 
 @pytest.fixture
@@ -29,7 +49,7 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 class TestLogLine:
     def test_tells_how_the_job_ended(self, log: JobLog) -> None:
-        record(CREATED, seconds=1.23456)
+        record(CREATED, message_id="m", seconds=1.23456)
         line = log.read_line()
         assert (
             line.items()
@@ -49,17 +69,17 @@ class TestLogLine:
         )
 
     def test_tells_code_and_reason(self, log: JobLog) -> None:
-        record(REJECTED, seconds=0.1)
+        failure()
         line = log.read_line()
-        assert (line["code"], line["reason"]) == ("EmptySource", "No objects.")
+        assert (line["code"], line["reason"]) == ("EmptySource", ERROR.reason)
 
     def test_tells_where_the_job_came_from(self, log: JobLog) -> None:
-        record(CREATED, seconds=0.1, message_id="m", source="s3://raw/runs/42/")
+        record(CREATED, message_id="m", seconds=0.1, source="s3://raw/runs/42/")
         line = log.read_line()
         assert (line["message_id"], line["source"]) == ("m", "s3://raw/runs/42/")
 
     def test_leaves_out_what_is_not_known(self, log: JobLog) -> None:
-        record(REJECTED, seconds=0.1, event_id=None)
+        failure(event_id=None)
         assert not {"event_id", "package_name", "objects"} & log.read_line().keys()
 
     @pytest.mark.parametrize(
@@ -72,23 +92,21 @@ class TestLogLine:
         ],
     )
     def test_has_the_level_of_the_outcome(self, log: JobLog, result: Result, level: str) -> None:
-        record(Outcome(outcome=result), seconds=0.1)
+        end(result)
         assert log.read_line()["level"] == level
 
     @pytest.mark.parametrize(
         "text", ["a\nb", "a\r\nb", "a\u2028b", '"}\n{"', "\x1b[31m", "ä\x01", "\ud800"]
     )
     def test_is_one_line_that_can_be_printed_whatever_it_says(self, log: JobLog, text: str) -> None:
-        outcome = Outcome(outcome=Result.REJECTED, reason=text)
-        record(outcome, seconds=0.1, source=text, ignored_fields=[text])
+        failure(msgspec.structs.replace(REJECTED, reason=text), source=text, ignored_fields=(text,))
         line = log.read_line()
         shown = printable(text)
         assert (line["reason"], line["source"], line["ignored_fields"]) == (shown, shown, [shown])
         assert all(each.isprintable() for each in (shown, line["message"]))
 
     def test_tells_of_an_error_what_happened_and_why_and_what_to_do(self, log: JobLog) -> None:
-        error = EmptySource("No objects.", why="Nothing was uploaded.", remedy="Upload.")
-        record(Outcome.from_error(error), seconds=0.1, error=error, final=True)
+        failure(final=True)
         line = log.read_line()
         assert (line["happened"], line["why"], line["remedy"]) == (
             "No objects.",
@@ -99,13 +117,13 @@ class TestLogLine:
         assert line["final"] is True
 
     def test_of_a_success_says_nothing_of_trying_again(self, log: JobLog) -> None:
-        record(CREATED, seconds=0.1)
+        record(CREATED, message_id="m", seconds=0.1)
         assert "final" not in log.read_line()
 
     def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
         crash = Crashed("It crashed.", why="A defect.", remedy="Report it.")
         crash.__cause__ = LookupError("nowhere")
-        record(Outcome.from_error(crash), seconds=0.1, error=crash, final=False)
+        failure(Outcome.from_error(crash), crash, final=False)
         line = log.read_line()
         assert line["exception_name"] == "LookupError"
         assert "nowhere" in line["exception"]
@@ -136,22 +154,25 @@ class TestMetrics:
         ],
     )
     def test_count_the_outcome(self, log: JobLog, result: Result, metric: Metric) -> None:
-        record(Outcome(outcome=result), seconds=0.5)
-        assert log.read_metrics() == [{metric: [1.0], Metric.SECONDS: [0.5]}]
+        end(result)
+        (metrics,) = log.read_metrics()
+        assert (metrics[metric], metrics[Metric.SECONDS]) == ([1.0], [0.5])
+        assert len({each for each in metrics if each.startswith("Packages")}) == 1
 
     def test_measure_the_package(self, log: JobLog) -> None:
-        record(CREATED, seconds=0.5)
+        record(CREATED, message_id="m", seconds=0.5)
         (metrics,) = log.read_metrics()
         assert metrics.items() >= {Metric.OBJECTS: [3.0], Metric.BYTES: [42.0]}.items()
 
     def test_tell_where_the_checksums_came_from(self, log: JobLog) -> None:
-        unchanged = Outcome(outcome=Result.UNCHANGED, reused=5, stored=0, computed=2)
-        record(unchanged, seconds=0.5)
+        counts = {"reused": 5, "stored": 0, "computed": 2}
+        unchanged = msgspec.structs.replace(CREATED, outcome=Result.UNCHANGED, **counts)
+        record(unchanged, message_id="m", seconds=0.5)
         (metrics,) = log.read_metrics()
         expected = {Metric.REUSED: [5.0], Metric.STORED: [0.0], Metric.COMPUTED: [2.0]}
         assert metrics.items() >= expected.items()
 
     def test_are_of_one_job_each(self, log: JobLog) -> None:
-        record(CREATED, seconds=0.5)
-        record(REJECTED, seconds=0.5)
+        record(CREATED, message_id="m", seconds=0.5)
+        failure()
         assert len(log.read_metrics()) == 2

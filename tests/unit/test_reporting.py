@@ -20,7 +20,17 @@ SETTINGS = Settings(
     notifications_topic_arn="topic",
     dead_letter_queue_url="dead-letters",
 )
-CREATED = Outcome(outcome=Result.CREATED, package_name="runs/42", registry="raw", top_hash="f" * 64)
+CREATED = Outcome(
+    outcome=Result.CREATED,
+    package_name="runs/42",
+    registry="raw",
+    top_hash="f" * 64,
+    objects=3,
+    bytes=42,
+    reused=0,
+    stored=2,
+    computed=1,
+)
 WORDS = {"why": "Nothing was uploaded.", "remedy": "Upload."}
 REJECTED = EmptySource("No objects.", **WORDS)
 FAILED = SourceChanged("It changed.", **WORDS)

@@ -13,7 +13,8 @@ from quilt_packager_runtime.handlers.packager import (
     connect,
     load_settings,
 )
-from quilt_packager_runtime.observability import logger, record_step_failure
+from quilt_packager_runtime.log_lines import ShardHashed
+from quilt_packager_runtime.observability import log, record_step_failure
 from quilt_packager_runtime.shards import Item, Job
 from quilt_packager_runtime.workers import Work
 
@@ -27,15 +28,15 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
     started = time.monotonic()
     work = asyncio.run(hash_shard(item, remaining_seconds))
-    extra = {
-        "message_id": item.job_id,
-        "round": item.round,
-        "shard": item.shard,
-        "objects": work.objects,
-        "bytes": work.size_bytes,
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    logger.info("shard hashed", extra=extra)
+    hashed = ShardHashed(
+        message_id=item.job_id,
+        round=item.round,
+        shard=item.shard,
+        objects=work.objects,
+        bytes=work.size_bytes,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    log(hashed)
 
 
 async def hash_shard(item: Item, remaining_seconds: float) -> Work:
@@ -58,7 +59,9 @@ async def hash_shard(item: Item, remaining_seconds: float) -> Work:
         return await workers.hash_shard(connect(), job, item, settings=settings, deadline=deadline)
     except Exception as error:
         failure = as_failure(error)
-        record_step_failure(item.job_id, failure, step="hash", round=item.round, shard=item.shard)
+        record_step_failure(
+            failure, message_id=item.job_id, step="hash", round=item.round, shard=item.shard
+        )
         await large_jobs.record_failure(connect(), job, item.shard, failure)
         if failure is error:
             raise

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.coalescing import Coalescer
 from quilt_packager_runtime.errors import DeadlineExceeded, PackagerError, Rejected
+from quilt_packager_runtime.log_lines import MessageRejected, MessagesDeliveredAgain
 from quilt_packager_runtime.looks import Look, parse_arrival
 from quilt_packager_runtime.objects import SourceFolder
-from quilt_packager_runtime.observability import logger, record_announcement, record_uploads
+from quilt_packager_runtime.observability import log, record_announcement, record_uploads
 from quilt_packager_runtime.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads import Upload
 from quilt_packager_runtime.windows import find_folder, identify
@@ -82,14 +83,10 @@ class Batch:
         try:
             yield
         except PackagerError as failure:
-            logger.error(
-                "messages are delivered again",
-                extra={
-                    "code": failure.code,
-                    "reason": failure.reason,
-                    "messages": len(message_ids),
-                },
+            again = MessagesDeliveredAgain(
+                code=failure.code, reason=failure.reason, messages=len(message_ids)
             )
+            log(again)
             self.failed.update(message_ids)
 
     def _lifetime_ms(self) -> int:
@@ -124,7 +121,7 @@ def read_arrival(body: str) -> Upload | Look | None:
         return parse_arrival(body)
     except Rejected as rejection:
         aws.send_to_dead_letters(load_settings().dead_letter_queue_url, body, rejection)
-        logger.warning("message rejected", extra={"reason": rejection.reason})
+        log(MessageRejected(reason=rejection.reason))
         return None
 
 

@@ -16,7 +16,8 @@ from quilt_packager_runtime.handlers.packager import (
     package_until,
 )
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
-from quilt_packager_runtime.observability import logger, record_step_failure, watch
+from quilt_packager_runtime.log_lines import MoreToHash
+from quilt_packager_runtime.observability import log, record_step_failure, watch
 from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
 from quilt_packager_runtime.shards import Job
 
@@ -81,17 +82,17 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         outcome = await package_until(deadline, message.request, watch(job.id), relay)
         report_success(_attempt(message), outcome, load_settings())
     except HandedOver as handed:
-        extra = {
-            "message_id": job.id,
-            "round": next_round.round,
-            "shards": handed.shards,
-            "left": handed.objects,
-        }
-        logger.info("more to hash", extra=extra)
+        more = MoreToHash(
+            message_id=job.id,
+            round=next_round.round,
+            shards=handed.shards,
+            left=handed.objects,
+        )
+        log(more)
         return {**next_round.to_input(), "goes_on": True}
     except Exception as error:
         failure = as_failure(error)
-        record_step_failure(job.id, failure, step="publish", round=job.round)
+        record_step_failure(failure, message_id=job.id, step="publish", round=job.round)
         await large_jobs.record_failure(connect(), job, "publish", failure)
         if failure is error:
             raise

@@ -19,8 +19,16 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
+from quilt_packager_runtime.log_lines import (
+    MessageIgnored,
+    MessageNotPutOff,
+    MessagePutOff,
+    PackageHandedOver,
+    PackageHandedOverAgain,
+    PackageStarted,
+)
 from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.observability import logger, record_hand_over, record_start, watch
+from quilt_packager_runtime.observability import log, record_hand_over, watch
 from quilt_packager_runtime.outcomes import Outcome
 from quilt_packager_runtime.packaging import OnProgress, package
 from quilt_packager_runtime.reporting import (
@@ -125,12 +133,14 @@ def handle_message(
         if request is None:
             return
         check_settled(request, age_seconds)
-        record_start(
-            message_id,
-            delivery=delivery,
-            registry=request.registry,
-            package_name=request.package_name,
-            **origin_of(request),
+        log(
+            PackageStarted(
+                message_id=message_id,
+                delivery=delivery,
+                registry=request.registry,
+                package_name=request.package_name,
+                **origin_of(request),
+            )
         )
         message = JobMessage(body, message_id, request, time.time())
         outcome = asyncio.run(package_or_hand_over(deadline, message, delivery=delivery))
@@ -173,10 +183,9 @@ def put_off(message: Mapping[str, Any], seconds: int) -> None:
     try:
         aws.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
     except AwsError as error:
-        logger.warning("message not put off", extra={"reason": error.reason})
+        log(MessageNotPutOff(message_id=message["messageId"], reason=error.reason))
     else:
-        extra = {"message_id": message["messageId"], "seconds": seconds}
-        logger.info("message put off", extra=extra)
+        log(MessagePutOff(message_id=message["messageId"], seconds=seconds))
 
 
 def check_attempts(delivery: int) -> None:
@@ -204,7 +213,7 @@ def read_request(body: str, message_id: str) -> PackageRequest | None:
     if isinstance(wanted, OmicsRun):
         wanted = request_for_run(wanted, default_registry=registry)
     if isinstance(wanted, Ignored):
-        logger.info("message ignored", extra={"message_id": message_id, "why": wanted.why})
+        log(MessageIgnored(message_id=message_id, why=wanted.why))
         return None
     return wanted
 
@@ -229,8 +238,7 @@ async def package_or_hand_over(
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = connect()
     if delivery > 1 and await large_jobs.is_handed_over(s3, job):
-        extra = {"message_id": message.message_id, "execution": job.id}
-        logger.info("package handed over again", extra=extra)
+        log(PackageHandedOverAgain(message_id=message.message_id, execution=job.id))
     else:
         check_attempts(delivery)
         try:
@@ -239,11 +247,13 @@ async def package_or_hand_over(
         except HandedOver as handed:
             await large_jobs.keep_message(s3, job, message)
             record_hand_over(
-                message.message_id,
-                shards=handed.shards,
-                objects=handed.objects,
-                execution=job.id,
-                **origin_of(message.request),
+                PackageHandedOver(
+                    message_id=message.message_id,
+                    shards=handed.shards,
+                    left=handed.objects,
+                    execution=job.id,
+                    **origin_of(message.request),
+                )
             )
     aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
     return None
