@@ -203,7 +203,7 @@ def _backfill(
             sqs.send_message(QueueUrl=queue_url, MessageBody=body)
         rows.append(("+ to send" if dry_run else "+ sent", name, str(request.source)))
     if rows:
-        terminal.table(["STATE", "PACKAGE", "SOURCE"], rows)
+        terminal.table(["STATE", "PACKAGE", "SOURCE"], rows, indent="  ")
     new = sum(state.startswith("+") for state, _, _ in rows)
     done = "to send" if dry_run else "sent"
     terminal.write(

@@ -7,6 +7,7 @@ from quilt_packager_runtime.outcomes import Result
 from quilt_packager import formats
 from quilt_packager.cli.outcomes import write_success
 from quilt_packager.cli.progress import step
+from quilt_packager.cli.tables import Column
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.local import samples
 from quilt_packager.local.engine import (
@@ -127,12 +128,12 @@ def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPacka
         ]
     )
     terminal.table(
-        ["LOGICAL KEY", "SIZE", "HASH"],
+        ["LOGICAL KEY", Column("SIZE", right=True), "HASH"],
         [
             (key, formats.size(size_bytes), terminal.shorten(value, HASH_CHARACTERS))
             for key, size_bytes, value in package.entries
         ],
-        right="SIZE",
+        indent="  ",
     )
 
 
@@ -162,4 +163,5 @@ def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.table(
         ["EVENT", "PACKAGE"],
         [(event.detail_type, event.detail.package_name or "") for event in events],
+        indent="  ",
     )

@@ -1,27 +1,32 @@
 """What the command writes, and how it looks on a terminal, in a pipe and without UTF-8."""
 
-import io
-import json
-import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from datetime import UTC, datetime
+from typing import Any
 
 from quilt_packager_runtime.errors import printable
 from quilt_packager_runtime.outcomes import Result
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-NO_LIMIT = 1_000_000
-"""The width of what is no terminal: Rich would cut at 80 columns."""
+from quilt_packager import formats
+from quilt_packager.cli.errors import Misuse
+from quilt_packager.cli.streams import open_console, write_json, write_time
+from quilt_packager.cli.tables import Cell, Column, Line, Row, lay_out
+
+RUNNING = "running"
+"""The state of a job that has not ended; all other states are results."""
 
 STYLES = {
     Result.CREATED: ("✓", "green"),
     Result.UNCHANGED: ("=", "dim"),
-    Result.REJECTED: ("✗", "yellow"),
+    Result.REJECTED: ("⊘", "yellow"),
     Result.FAILED: ("✗", "red"),
+    RUNNING: ("◐", "blue"),
 }
+
+BAR_CELLS = 22
 
 
 class Terminal:
@@ -37,8 +42,8 @@ class Terminal:
 
     def __init__(self) -> None:
         """Look at the streams of this process as they are now."""
-        self._out = _console(sys.stdout)
-        self.errors = _console(sys.stderr)
+        self._out = open_console(sys.stdout)
+        self.errors = open_console(sys.stderr)
         self.is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         self.interactive = self.errors.is_terminal and not self.errors.is_dumb_terminal
 
@@ -51,12 +56,33 @@ class Terminal:
         self._out.print(Text(printable(text)), soft_wrap=True)
 
     def json(self, value: dict[str, Any]) -> None:
-        """Write one JSON object, in one line, as the result."""
-        _write_json(sys.stdout, value)
+        """Write one JSON object, in one line: the result, or one of several."""
+        write_json(sys.stdout, value)
 
     def json_error(self, value: dict[str, Any]) -> None:
         """Write one JSON object to stderr: an error, for a program."""
-        _write_json(sys.stderr, {"error": value})
+        write_json(sys.stderr, {"error": value})
+
+    def title(self, name: str, *notes: str) -> None:
+        """Write what the following is about.
+
+        Args:
+            name: Its name.
+            notes: What to say beside it.
+        """
+        line = Text.assemble((printable(name), "bold"))
+        for note in notes:
+            line.append("  " + printable(note))
+        self._out.print(line, soft_wrap=True)
+
+    def state(self, name: str) -> Text:
+        """How a job stands, as a cell of a table.
+
+        Args:
+            name: A result, or `RUNNING`.
+        """
+        _, style = STYLES[name]
+        return Text.assemble((self._glyph(name), style), (name, style))
 
     def outcome(self, result: Result, words: str) -> None:
         """Write how a job ended.
@@ -65,11 +91,7 @@ class Terminal:
             result: The result.
             words: What to say beside its name.
         """
-        _, style = STYLES[result]
-        line = Text.assemble(
-            (self._glyph(result), style), (result.value, style), "  ", printable(words)
-        )
-        self._out.print(line)
+        self._out.print(Text.assemble(self.state(result), "  ", printable(words)))
 
     def done(self, words: str, note: str = "") -> None:
         """Write that a step succeeded.
@@ -84,32 +106,114 @@ class Terminal:
         self._out.print(line, soft_wrap=True)
 
     def fields(self, fields: Iterable[tuple[str, str]]) -> None:
-        """Write labelled text, each wrapped beside its label.
+        """Write labelled text below what it is about, each wrapped beside its label.
 
         Args:
             fields: Labels and texts.
         """
-        _write_labelled(self._out, fields, label_columns=11)
+        _write_labelled(self._out, fields, indent="  ", label_columns=11)
 
-    def table(
-        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: str = ""
-    ) -> None:
-        """Write a table, indented. What is wider than the terminal is wrapped by the terminal.
+    def facts(self, facts: Iterable[tuple[str, str]]) -> None:
+        """Write labelled text, each wrapped beside its label.
 
         Args:
-            headings: The columns' headings.
-            rows: The cells.
-            right: The heading of the column that is set flush right; empty: none is.
+            facts: Labels and texts. Several lines of one fact have an empty label from the second.
         """
-        lines = [list(headings), *([printable(cell) for cell in row] for row in rows)]
-        widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-        for number, line in enumerate(lines):
-            cells = [
-                (_pad_left if heading == right else _pad_right)(cell, width)
-                for heading, cell, width in zip(headings, line, widths, strict=True)
-            ]
-            text = "  " + "  ".join(cells).rstrip()
-            self._out.print(Text(text, "" if number else "dim"), soft_wrap=True)
+        known = list(facts)
+        label_columns = max((len(label) for label, _ in known), default=0) + 2
+        _write_labelled(self._out, known, indent="", label_columns=label_columns)
+
+    def table(
+        self,
+        columns: Sequence[str | Column],
+        rows: Iterable[Sequence[Cell] | Row],
+        *,
+        indent: str = "",
+    ) -> None:
+        """Write a table. On a narrow terminal some columns go; what is too wide is wrapped by it.
+
+        A row's reason stands below it on a terminal, and beside it elsewhere: one line, one record.
+
+        Args:
+            columns: The columns, or only their headings.
+            rows: The rows, or only their cells.
+            indent: What stands before each line.
+        """
+        is_terminal = self._out.is_terminal
+        layout = lay_out(columns, rows, width=self._out.width if is_terminal else None)
+        for line in layout.lines:
+            self._table_line(line, indent, layout.reason_columns)
+
+    def _table_line(self, line: Line, indent: str, reason_columns: int) -> None:
+        shown = Text(indent).append_text(line.text)
+        if line.reason and not self._out.is_terminal:
+            shown.append("  " + printable(line.reason))
+        self._out.print(shown, soft_wrap=True)
+        if line.reason and self._out.is_terminal:
+            margin = " " * reason_columns
+            width = max(self._out.width - len(indent) - reason_columns, 20)
+            for part in Text(printable(line.reason)).wrap(self._out, width):
+                part.rstrip()
+                self._out.print(Text.assemble(indent, margin, (part.plain, "dim")))
+
+    def when(self, moment: datetime) -> str:
+        """A time that has passed: how long ago on a terminal, and exactly in a pipe.
+
+        Args:
+            moment: The time, with its zone.
+        """
+        if not self._out.is_terminal:
+            return write_time(moment)
+        return f"{formats.age((datetime.now(UTC) - moment).total_seconds())} ago"
+
+    def bar(self, share: float) -> str:
+        """How much is done, drawn on a terminal and told in a pipe.
+
+        Args:
+            share: How much, from 0 to 1.
+        """
+        percent = f"{int(share * 100)} %"
+        if not self._out.is_terminal:
+            return percent
+        done = round(share * BAR_CELLS)
+        full, empty = self._glyph_or("━", "#"), self._glyph_or("─", ".")
+        return f"{full * done}{empty * (BAR_CELLS - done)}  {percent}"
+
+    def confirm(self, question: str) -> bool:
+        """Ask whether to go on.
+
+        Args:
+            question: What would be done, as a question.
+
+        Raises:
+            Misuse: Nobody is there to answer.
+        """
+        return self.ask(f"{question} [y/N]").lower() in {"y", "yes"}
+
+    def ask(self, question: str) -> str:
+        """Ask for a line.
+
+        Args:
+            question: The question.
+
+        Returns:
+            The answer; empty for none.
+
+        Raises:
+            Misuse: Nobody is there to answer.
+        """
+        if not (sys.stdin.isatty() and self.errors.is_terminal):
+            raise Misuse(
+                "This needs a yes.",
+                why=f"It would ask, and this is no terminal: {question}",
+                remedy="Add --yes.",
+            )
+        self.errors.print(Text(f"{printable(question)} "), end="", soft_wrap=True)
+        try:
+            return input().strip()
+        except EOFError:
+            self.errors.print()
+            return ""
 
     def shorten(self, text: str, length: int) -> str:
         """Cut text on a terminal, never in a pipe.
@@ -142,51 +246,23 @@ class Terminal:
             self.errors.print(Text(printable(line), "dim"), soft_wrap=True)
         self.errors.print(Text.assemble(("error", "red"), f": {printable(happened)}"))
         fields = [("why", why), ("do", remedy)]
-        _write_labelled(self.errors, [field for field in fields if field[1]], label_columns=5)
+        known = [field for field in fields if field[1]]
+        _write_labelled(self.errors, known, indent="  ", label_columns=5)
 
-    def _glyph(self, result: Result) -> str:
-        return self._glyph_or(f"{STYLES[result][0]} ", "")
+    def _glyph(self, state: str) -> str:
+        return self._glyph_or(f"{STYLES[state][0]} ", "")
 
     def _glyph_or(self, glyph: str, words: str) -> str:
         return glyph if self.is_utf8 else words
 
 
-def _console(stream: TextIO) -> Console:
-    if isinstance(stream, io.TextIOWrapper):
-        # A key in another script must not end the command where the locale is C.
-        stream.reconfigure(errors="backslashreplace")
-    is_terminal = stream.isatty()
-    is_plain = not is_terminal or bool(os.environ.get("NO_COLOR"))
-    return Console(
-        file=stream,
-        force_terminal=is_terminal,
-        color_system=None if is_plain else "auto",
-        width=None if is_terminal else NO_LIMIT,
-        legacy_windows=False,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
-
-
-def _write_json(stream: TextIO, value: dict[str, Any]) -> None:
-    stream.write(json.dumps(value) + "\n")
-
-
 def _write_labelled(
-    console: Console, fields: Iterable[tuple[str, str]], *, label_columns: int
+    console: Console, fields: Iterable[tuple[str, str]], *, indent: str, label_columns: int
 ) -> None:
     for label, text in fields:
-        lines = Text(printable(text)).wrap(console, max(console.width - label_columns - 2, 20))
+        room = console.width - len(indent) - label_columns
+        lines = Text(printable(text)).wrap(console, max(room, 20))
         for number, line in enumerate(lines):
             line.rstrip()
             shown = "" if number else label
-            console.print(Text.assemble("  ", (shown.ljust(label_columns), "dim"), line))
-
-
-def _pad_left(cell: str, width: int) -> str:
-    return " " * (width - cell_len(cell)) + cell
-
-
-def _pad_right(cell: str, width: int) -> str:
-    return cell + " " * (width - cell_len(cell))
+            console.print(Text.assemble(indent, (shown.ljust(label_columns), "dim"), line))

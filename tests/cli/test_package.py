@@ -162,7 +162,7 @@ def test_a_created_package_is_told_in_two_lines(cli: Cli, bucket: Bucket) -> Non
 
 def test_a_rejection_is_told_in_three_sentences(cli: Cli, bucket: Bucket) -> None:
     lines = cli("package", "s3://raw/nothing/here/").out.splitlines()
-    assert lines[0] == "✗ rejected  EmptySource"
+    assert lines[0] == "⊘ rejected  EmptySource"
     assert [line.split()[0] for line in lines[1:]] == ["happened", "why", "do"]
     assert "s3://raw/nothing/here/ holds no objects." in lines[1]
 

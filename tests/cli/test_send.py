@@ -76,7 +76,7 @@ def test_only_a_queue_of_aws_names_its_region(url: str, region: str | None) -> N
 def test_an_invalid_message_is_not_sent(cli: Cli, sqs: Sqs) -> None:
     ran = cli("send", "{}", "--queue-url", QUEUE)
     assert (ran.code, sqs.sent) == (2, [])
-    assert ran.out.startswith("✗ rejected  InvalidMessage\n  happened   ")
+    assert ran.out.startswith("⊘ rejected  InvalidMessage\n  happened   ")
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,22 @@ from collections.abc import Callable
 import pytest
 
 SHOW = """
+from quilt_packager.cli.tables import Column
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager_runtime.outcomes import Result
 terminal = Terminal()
 terminal.outcome(Result.CREATED, "a/b")
 terminal.fields([("why", "word " * 30)])
-terminal.table(["KEY", "SIZE"], [("k" * 90, "1 B"), ("[red]k[/]", "10 B")], right="SIZE")
+terminal.table(["KEY", Column("SIZE", right=True)], [("k" * 90, "1 B"), ("[red]k[/]", "10 B")])
 """
 KEY = "[bold]a[/bold]\x1b[31m\nb:smile:"
 SHOW_KEY = f"""
+from quilt_packager.cli.tables import Row
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager_runtime.outcomes import Result
 Terminal().outcome(Result.REJECTED, {KEY!r})
 Terminal().fields([("why", {KEY!r})])
-Terminal().table(["KEY"], [[{KEY!r}]], right="")
+Terminal().table(["KEY"], [Row([{KEY!r}], {KEY!r})])
 Terminal().error({KEY!r}, why={KEY!r}, remedy={KEY!r}, log={KEY!r})
 """
 
@@ -98,9 +100,9 @@ def test_a_pipe_has_no_colour_and_nothing_is_cut_or_wrapped() -> None:
     assert piped(SHOW) == (
         "✓ created  a/b\n"
         f"  why        {('word ' * 30).strip()}\n"
-        f"  {'KEY'.ljust(90)}  SIZE\n"
-        f"  {'k' * 90}   1 B\n"
-        f"  {'[red]k[/]'.ljust(90)}  10 B\n"
+        f"{'KEY'.ljust(90)}  SIZE\n"
+        f"{'k' * 90}   1 B\n"
+        f"{'[red]k[/]'.ljust(90)}  10 B\n"
     )
 
 
@@ -121,4 +123,4 @@ def test_a_key_in_another_script_does_not_end_the_command_without_utf8() -> None
 def test_text_of_others_is_shown_as_it_is_and_steers_nothing(run: Callable[[str], str]) -> None:
     written = run(SHOW_KEY)
     shown = r"[bold]a[/bold]\x1b[31m\nb:smile:"
-    assert written.count(shown) == 6
+    assert written.count(shown) == 7

@@ -224,7 +224,7 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
     attributes = {name: it["StringValue"] for name, it in letter["MessageAttributes"].items()}
     assert attributes["code"] == "EmptySource"
     assert VAIN_MESSAGE["source_prefix"] in attributes["reason"]
-    assert "✗ rejected  EmptySource\n" in demo.output
+    assert "⊘ rejected  EmptySource\n" in demo.output
     assert attributes["reason"] in demo.output
 
 
