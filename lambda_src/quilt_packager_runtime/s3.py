@@ -103,7 +103,6 @@ class S3:
     Args:
         transport: What sends the requests.
         on_request: Told each request before it is sent; not each retry.
-        on_page: Shown each page of a listing.
     """
 
     def __init__(
@@ -111,13 +110,11 @@ class S3:
         transport: S3Transport,
         *,
         on_request: Callable[[Request], object] = lambda _request: None,
-        on_page: Callable[[ListingPage], object] = lambda _page: None,
     ) -> None:
         """Keep the transport; no request is made."""
         self._transport = transport
         self._last_date: str | None = None
         self._on_request = on_request
-        self._on_page = on_page
 
     @classmethod
     def from_environment(
@@ -134,18 +131,13 @@ class S3:
             )
         )
 
-    def watched(
-        self,
-        on_request: Callable[[Request], object],
-        on_page: Callable[[ListingPage], object],
-    ) -> Self:
-        """The same S3, for one who counts requests, or reads more of a listing than its objects.
+    def watched(self, on_request: Callable[[Request], object]) -> Self:
+        """The same S3, for one who counts its requests.
 
         Args:
-            on_request: As of the class.
-            on_page: As of the class.
+            on_request: Told each before it is sent; not each retry.
         """
-        return type(self)(self._transport, on_request=on_request, on_page=on_page)
+        return type(self)(self._transport, on_request=on_request)
 
     def region_of(self, bucket: str) -> str:
         """A bucket's region, as far as answers have told."""
@@ -505,7 +497,6 @@ class S3:
                 except BrokenAnswer:
                     if attempt == PAGE_ATTEMPTS:
                         raise
-            self._on_page(page)
             yield page, position
 
 

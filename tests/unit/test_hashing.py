@@ -117,7 +117,7 @@ class TestRequests:
                 on_progress=lambda _done: None,
                 only_stored=True,
             )
-            assert inventory.totals(unhashed=True) == (2, 9 * MIB + 1)
+            assert await inventory.unhashed_totals() == (2, 9 * MIB + 1)
         assert (hashed.stored, hashed.computed) == (1, 0)
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 3}
 
