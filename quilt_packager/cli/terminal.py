@@ -105,13 +105,14 @@ class Terminal:
         line.rstrip()
         self._out.print(line, soft_wrap=True)
 
-    def fields(self, fields: Iterable[tuple[str, str]]) -> None:
+    def fields(self, fields: Iterable[tuple[str, str]], *, indent: str = "  ") -> None:
         """Write labelled text below what it is about, each wrapped beside its label.
 
         Args:
             fields: Labels and texts.
+            indent: What stands before each line.
         """
-        _write_labelled(self._out, fields, indent="  ", label_columns=11)
+        _write_labelled(self._out, fields, indent=indent, label_columns=11)
 
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Write labelled text, each wrapped beside its label.
