@@ -37,3 +37,7 @@ class SeveralEngines(Misnamed):
 
 class UnknownSource(Misnamed):
     """The engine has no event source of that name."""
+
+
+class UnknownFailure(Misnamed):
+    """No failure has that id or code, or several ids begin so."""

@@ -10,11 +10,15 @@ from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.events import OmicsRun
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 
+from quilt_packager.operations.errors import UnknownFailure
 from quilt_packager.operations.failure_words import REDRIVEN, UNDELIVERED, needs_change, words_for
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
+
+SOON = timedelta(days=1)
+"""A letter that has no more time left is about to be lost."""
 
 NOT_A_MESSAGE = (
     "Its rule would have made a message of it. Send that message by hand, and discard the event."
@@ -122,6 +126,61 @@ def group(failures: Iterable[Failure]) -> list[Group]:
     for failure in sorted(failures, key=by_expiry):
         by_code.setdefault(failure.code, []).append(failure)
     return [_describe(code, tuple(letters)) for code, letters in by_code.items()]
+
+
+def expiring(failures: Iterable[Failure], now: datetime) -> tuple[Failure, ...]:
+    """The failures that SQS deletes soon, the first of them first.
+
+    Args:
+        failures: The failures.
+        now: From when to count.
+    """
+    soon = [each for each in failures if each.expires - now < SOON]
+    return tuple(sorted(soon, key=by_expiry))
+
+
+def choose(
+    failures: Sequence[Failure], ids: Iterable[str] = (), code: str | None = None
+) -> tuple[Failure, ...]:
+    """Choose failures by how their ids, or those of their jobs, begin, or by their code.
+
+    Args:
+        failures: The failures.
+        ids: Ids, or how they begin.
+        code: A code. Neither: all.
+
+    Raises:
+        UnknownFailure: Nothing is called so, or several are.
+    """
+    wanted = list(ids)
+    if wanted:
+        found = {chosen.id: chosen for chosen in (_by_id(failures, each) for each in wanted)}
+        return tuple(found.values())
+    chosen = tuple(each for each in failures if code is None or each.code == code)
+    if failures and not chosen:
+        raise UnknownFailure(
+            f"No failure has the code {code}.",
+            why=f"There are: {', '.join(sorted({each.code for each in failures}))}.",
+            remedy="Codes are written as quilt-packager failures shows them.",
+        )
+    return chosen
+
+
+def _by_id(failures: Sequence[Failure], begin: str) -> Failure:
+    found = [
+        each
+        for each in failures
+        if each.id.startswith(begin) or (each.job_id or "").startswith(begin)
+    ]
+    exact = [each for each in found if begin in {each.id, each.job_id}]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    several = f"{len(found)} begin so." if found else "It was sent again or discarded, or expired."
+    raise UnknownFailure(
+        f'"{begin}" is the id of no failure.',
+        why=several,
+        remedy="quilt-packager failures --json shows the ids.",
+    )
 
 
 def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: float) -> Failure:

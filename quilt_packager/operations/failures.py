@@ -17,6 +17,8 @@ from quilt_packager.operations.failure_letters import (
     Group,
     Origin,
     by_expiry,
+    choose,
+    expiring,
     group,
     read_letter,
 )
@@ -35,7 +37,9 @@ __all__ = [
     "NotDeleted",
     "Origin",
     "Picked",
+    "choose",
     "discard",
+    "expiring",
     "group",
     "read_failures",
     "retry",
