@@ -12,6 +12,7 @@ from quilt_packager_runtime.upload_settings import UploadSettings
 from quilt_packager import permissions
 from quilt_packager.acknowledgements import acknowledge
 from quilt_packager.engine import PackagingEngine
+from quilt_packager.monitoring import WatchedQueues
 from quilt_packager.queues import JobQueues
 
 MEMORY_MEBIBYTES = 512
@@ -33,6 +34,7 @@ class Coalescer(Construct):
     Args:
         engine: The engine, which holds it.
         construct_id: Its id.
+        name: What the source of uploads is called.
         settings: The thresholds, and under what name it announces.
         log_name: Its log group is `/quilt/<service>/<log_name>`.
         event_bus: Where it announces.
@@ -49,6 +51,7 @@ class Coalescer(Construct):
         engine: PackagingEngine,
         construct_id: str,
         *,
+        name: str,
         settings: UploadSettings,
         log_name: str,
         event_bus: events.IEventBus,
@@ -106,6 +109,17 @@ class Coalescer(Construct):
             max_concurrency=MAX_CONCURRENCY,
             batch_size=BATCH_SIZE,
             max_batching_window=Duration.seconds(MAX_BATCHING_SECONDS),
+        )
+        engine.watch(
+            WatchedQueues(
+                name,
+                self.queue,
+                self.dead_letter_queue,
+                log_name=log_name,
+                advice=f"Look in the log /quilt/{engine.service}/{log_name} for the reason, mend "
+                "it, and send them again: aws sqs start-message-move-task --source-arn "
+                f"{self.dead_letter_queue.queue_arn}.",
+            )
         )
 
     def add_rule(self, pattern: Mapping[str, object], *, enabled: bool) -> events.CfnRule:

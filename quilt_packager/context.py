@@ -47,6 +47,14 @@ _Buckets = Annotated[
 _Switch = Annotated[bool, Meta(description="true or false")]
 _KeyArn = Annotated[str, Meta(pattern=r"^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$")]
 
+_TopicArn = Annotated[
+    str,
+    Meta(
+        pattern=r"^(arn:[^:]+:sns:[^:]+:[0-9]{12}:.+)?$",
+        description="the ARN of an SNS topic, or empty",
+    ),
+]
+
 
 class ContextError(ValueError):
     """The context has flags that no stack can be made of; the message lists them, and the valid."""
@@ -84,6 +92,8 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         quarantine_registry: Where packages are written that break the rules of their registry;
             empty: nowhere.
         catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
+        alarms_topic: The ARN of the topic that alarms tell; empty: there are no alarms.
+        dashboard: Whether there is a dashboard in CloudWatch.
         publish_schema: Whether the schema of the outcomes' events is published.
     """
 
@@ -153,13 +163,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     event_bus: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
     ] = ""
-    notifications_topic: Annotated[
-        str,
-        Meta(
-            pattern=r"^(arn:[^:]+:sns:[^:]+:[0-9]{12}:.+)?$",
-            description="the ARN of an SNS topic, or empty",
-        ),
-    ] = ""
+    notifications_topic: _TopicArn = ""
     quarantine_registry: Annotated[
         str,
         Meta(
@@ -170,6 +174,8 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     catalog_url: Annotated[
         str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")
     ] = ""
+    alarms_topic: _TopicArn = ""
+    dashboard: _Switch = False
     publish_schema: _Switch = False
 
     @classmethod

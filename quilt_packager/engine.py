@@ -6,6 +6,7 @@ from typing import Literal, Protocol, Unpack
 
 import msgspec
 from aws_cdk import Duration, RemovalPolicy, Size, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -19,7 +20,9 @@ from quilt_packager_runtime.settings import PREFIX, ChecksumAlgorithm, Settings
 from quilt_packager_runtime.source_options import SourceOptions, check_sources
 
 from quilt_packager import permissions
+from quilt_packager.alarms import AlarmThresholds, EngineAlarms
 from quilt_packager.buckets import create_scratch_bucket
+from quilt_packager.dashboard import EngineDashboard
 from quilt_packager.engine_metrics import EngineMetrics
 from quilt_packager.functions import bundle_code, create_function
 from quilt_packager.large_jobs import create_state_machine
@@ -49,6 +52,7 @@ from quilt_packager.limits import (
     TimeoutSeconds,
     find_violations,
 )
+from quilt_packager.monitoring import Watched, WatchedFunction, WatchedParts, WatchedQueues
 from quilt_packager.outcomes import Outcomes, RuleOptions
 from quilt_packager.queues import JobQueues
 from quilt_packager.source_names import RuleKind, SourceNames
@@ -217,6 +221,7 @@ class PackagingEngine(EngineMetrics, Construct):
         self._max_receive_count = max_receive_count
         self._source_options: list[SourceOptions] = []
         self._source_names = SourceNames(engine_name)
+        self._watched = WatchedParts()
         self.registry_buckets = tuple(registry_buckets)
         self.service = "/".join(filter(None, [Stack.of(self).stack_name, engine_name]))
         self._check_alone()
@@ -326,6 +331,24 @@ class PackagingEngine(EngineMetrics, Construct):
             self._outcomes.let_tell(function)
         self._queues.let_put_aside(self.large_job_function)
         self._queues.feed(self.packager_function, max_concurrency=max_concurrency)
+        self.watch(
+            WatchedQueues(
+                "jobs",
+                self.queue,
+                self.dead_letter_queue,
+                log_name="PackagerLambda",
+                advice="See each with its reason, and retry or discard it: quilt-packager failures "
+                f"--stack {Stack.of(self).stack_name}.",
+            ),
+            *(
+                WatchedFunction(name, function, memory_size)
+                for name, function in (
+                    ("PackagerLambda", self.packager_function),
+                    ("LargeJobLambda", self.large_job_function),
+                    ("ChecksumLambda", self.checksum_function),
+                )
+            ),
+        )
         for event_source in event_sources:
             self.add_event_source(event_source)
 
@@ -448,7 +471,7 @@ class PackagingEngine(EngineMetrics, Construct):
             timeout: How long one invocation may take.
             environment: Its settings.
         """
-        return create_function(
+        function = create_function(
             scope,
             construct_id,
             handler=handler,
@@ -463,6 +486,67 @@ class PackagingEngine(EngineMetrics, Construct):
             environment=environment,
             tracing=self._tracing,
         )
+        self.watch(WatchedFunction(log_name, function, memory_size))
+        return function
+
+    def watch(self, *parts: Watched) -> None:
+        """Add parts to the engine's alarms and dashboard, made already or later.
+
+        Args:
+            parts: Functions and queues; those that `add_function` creates are watched already.
+        """
+        self._watched.add(*parts)
+
+    def add_alarms(
+        self, topic: sns.ITopic | None = None, **thresholds: Unpack[AlarmThresholds]
+    ) -> EngineAlarms:
+        """Let people know of dead letters, long waits, errors, throttles and failed large jobs.
+
+        Args:
+            topic: Whom to tell. Default: nobody; the alarms are seen in CloudWatch alone.
+            **thresholds: `dead_letters`, `oldest_message_age`, `function_errors`, `throttles`,
+                `large_jobs_failed`.
+
+        Returns:
+            The holder of the alarms, those of event sources that are added later too.
+
+        Raises:
+            ValueError: A threshold would never be reached, or always is.
+        """
+        alarms = EngineAlarms(
+            self,
+            "Alarms",
+            service=self.service,
+            state_machine=self.state_machine,
+            topic=topic,
+            **thresholds,
+        )
+        self._watched.show(alarms)
+        return alarms
+
+    def add_dashboard(
+        self, *, dashboard_name: str | None = None, default_interval: Duration | None = None
+    ) -> cloudwatch.Dashboard:
+        """Show on one page what the engine did, what waits, what failed, and what it costs.
+
+        Args:
+            dashboard_name: The dashboard's name. Default: the engine's `service`, with `-` for `/`.
+            default_interval: The time that it shows when it is opened. Default: one day.
+
+        Returns:
+            The dashboard, to which widgets can be added.
+        """
+        page = EngineDashboard(
+            self,
+            "Dashboard",
+            service=self.service,
+            metrics=self,
+            log_group=self.log_group,
+            dashboard_name=dashboard_name or self.service.replace("/", "-"),
+            default_interval=default_interval or Duration.days(1),
+        )
+        self._watched.show(page)
+        return page.dashboard
 
     def on_package_created(
         self,

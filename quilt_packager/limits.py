@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 from quilt_packager_runtime.settings import Settings
 
+AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
+AlarmThreshold = Annotated[int, Meta(ge=1)]
 AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 CatalogUrl = Annotated[str, Meta(pattern=r"^https://[^\s/]+/?$")]

@@ -113,6 +113,12 @@ class PackagingEngineStack(Stack):
             publish_schema=flags.publish_schema,
             code=code or bundle_code(self, flags.architecture),
         )
+        if flags.alarms_topic:
+            self.engine.add_alarms(
+                sns.Topic.from_topic_arn(self, "AlarmsTopic", flags.alarms_topic)
+            )
+        if flags.dashboard:
+            self.engine.add_dashboard()
         # CloudFormation makes a queue's name of the stack's and of this.
         _name_in_template(self.engine.queue, "PackagerQueue")
         _name_in_template(self.engine.dead_letter_queue, "PackagerDeadLetterQueue")

@@ -117,15 +117,16 @@ class ObjectUploads:
         _check_size(pattern)
         bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
         is_first = self._construct_id == _DEFAULT_ID
+        name = find_name(self._construct_id, _DEFAULT_ID, "uploads")
         coalescer = Coalescer(
             engine,
             self._construct_id,
+            name=name,
             settings=self._settings,
             log_name="CoalescerLambda" if is_first else f"{self._construct_id}/CoalescerLambda",
             event_bus=bus,
         )
         rule = coalescer.add_rule(pattern, enabled=self._enabled)
-        name = find_name(self._construct_id, _DEFAULT_ID, "uploads")
         engine.name_source(rule, name, "objects_ready")
         engine.add_rule(
             f"{self._construct_id}Ready",

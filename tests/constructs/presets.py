@@ -42,6 +42,8 @@ def existing_buckets(app: App) -> Stack:
         notifications_topic="arn:aws:sns:us-east-1:123456789012:alarms",
         quarantine_registry="refused",
         catalog_url="https://quilt.example.com",
+        alarms_topic="arn:aws:sns:us-east-1:123456789012:operators",
+        dashboard=True,
         publish_schema=True,
         architecture="x86_64",
     )

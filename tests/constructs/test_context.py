@@ -67,6 +67,8 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ({"notifications_topic": TOPIC}, {"notifications_topic": TOPIC}),
         ({"quarantine_registry": "refused"}, {"quarantine_registry": "refused"}),
         ({"catalog_url": "https://quilt.example"}, {"catalog_url": "https://quilt.example"}),
+        ({"alarms_topic": TOPIC}, {"alarms_topic": TOPIC}),
+        ({"dashboard": "true"}, {"dashboard": True}),
         ({"publish_schema": "true"}, {"publish_schema": True}),
         ({"stack_name": "lab-packages"}, {"stack_name": "lab-packages"}),
         (
@@ -113,6 +115,8 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("uploads", '{"buckets": ["raw"]}'),
         ("event_bus", "a bus"),
         ("notifications_topic", "alarms"),
+        ("alarms_topic", "operators"),
+        ("dashboard", "big"),
         ("quarantine_registry", "Refused"),
         ("catalog_url", "http://quilt.example"),
         ("custom", "no/such/file.json"),

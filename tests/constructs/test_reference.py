@@ -20,6 +20,7 @@ from quilt_packager import (
     PackagingEngineStack,
     WorkflowRunCrates,
 )
+from quilt_packager.alarms import AlarmThresholds
 from quilt_packager.context import describe_flags
 from quilt_packager.custom_rules import CustomRule
 from quilt_packager.event_sources import PackageOptions
@@ -89,6 +90,13 @@ def test_reference_fails_if_a_member_is_missing() -> None:
         if not name.startswith("_") and name not in {"node", "to_string", "is_construct", "with_"}
     }
     assert members <= cells("PackagingEngine")
+
+
+def test_reference_fails_if_a_threshold_or_option_of_monitoring_is_missing() -> None:
+    thresholds = section("Alarms")
+    assert all(f"| `{name}`" in thresholds for name in AlarmThresholds.__optional_keys__)
+    options = set(inspect.signature(PackagingEngine.add_dashboard).parameters) - {"self"}
+    assert all(f"`{name}`" in section("Dashboard") for name in options)
 
 
 def test_reference_fails_if_a_metric_is_missing() -> None:

@@ -219,3 +219,22 @@ def test_stack_options_fail_if_they_are_lost() -> None:
     )
     assert stack.termination_protection
     assert template_of(stack)["Description"] == "Packages"
+
+
+def test_alarms_and_dashboard_fail_if_made_unasked(template: JsonObject) -> None:
+    assert not find(template, "AWS::CloudWatch::Alarm")
+    assert not find(template, "AWS::CloudWatch::Dashboard")
+
+
+def test_alarms_fail_if_they_do_not_tell_the_flags_topic() -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:operators"
+    template = template_of(make_flagged_stack(alarms_topic=topic))
+    alarms = [each["Properties"] for each in find(template, "AWS::CloudWatch::Alarm").values()]
+    assert alarms
+    assert all(each["AlarmActions"] == [topic] for each in alarms)
+
+
+def test_dashboard_fails_if_the_flag_makes_none() -> None:
+    template = template_of(make_flagged_stack(dashboard=True))
+    dashboard = properties_of(template, "AWS::CloudWatch::Dashboard")
+    assert dashboard["DashboardName"] == "quilt-packager"

@@ -1,0 +1,109 @@
+"""The dashboard: what is on it, and what it is called."""
+
+import json
+
+import pytest
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+from quilt_packager import ObjectUploads
+from tests.constructs.templates import (
+    JsonObject,
+    add_engine,
+    make_stack,
+    properties_of,
+    template_of,
+)
+
+DASHBOARD = "AWS::CloudWatch::Dashboard"
+
+
+def body_of(stack: Stack) -> str:
+    """The dashboard's JSON, with `?` for what is known only once it is deployed."""
+    _, parts = properties_of(template_of(stack), DASHBOARD)["DashboardBody"]["Fn::Join"]
+    return "".join(part if isinstance(part, str) else "?" for part in parts)
+
+
+@pytest.fixture(scope="module")
+def body() -> JsonObject:
+    stack = make_stack()
+    add_engine(stack, event_sources=[ObjectUploads()]).add_dashboard()
+    return dict(json.loads(body_of(stack)))
+
+
+def titles(body: JsonObject) -> list[str]:
+    return [each["properties"].get("title", "") for each in body["widgets"]]
+
+
+def widget(body: JsonObject, title: str) -> str:
+    (found,) = (each for each in body["widgets"] if title in each["properties"].get("title", ""))
+    return json.dumps(found["properties"])
+
+
+@pytest.mark.parametrize(
+    ("title", "metrics"),
+    [
+        (
+            "Jobs by outcome",
+            ["PackagesCreated", "PackagesUnchanged", "PackagesRejected", "PackagesFailed"],
+        ),
+        ("Seconds", ['"Seconds"', "p50", "p90"]),
+        ("Bytes", ['"Bytes"', '"Objects"']),
+        ("checksums", ["ChecksumsReused", "ChecksumsStored", "ChecksumsComputed"]),
+        ("Waiting", ["jobs waiting", "jobs in flight", "dead letters of jobs"]),
+        ("Waiting", ["uploads waiting", "dead letters of uploads"]),
+        ("oldest", ["ApproximateAgeOfOldestMessage"]),
+        ("Large jobs", ["ExecutionsStarted", "ExecutionsFailed", "ExecutionsAborted"]),
+        ("errors", ["Errors", "Throttles", "CoalescerLambda failed"]),
+        ("transitions", ["ConsumedCapacity", "StateTransition", "LargeJobs"]),
+        ("rejected or failed", ["package rejected", "reason"]),
+    ],
+)
+def test_dashboard_fails_if_something_is_not_shown(
+    body: JsonObject, title: str, metrics: list[str]
+) -> None:
+    shown = widget(body, title)
+    assert [metric for metric in metrics if metric not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "gibibytes"),
+    [("PackagerLambda", "2"), ("ChecksumLambda", "2"), ("CoalescerLambda", "0.5")],
+)
+def test_compute_fails_if_not_measured_as_it_is_paid(
+    body: JsonObject, name: str, gibibytes: str
+) -> None:
+    assert f"{name.lower()}_ms / 1000 * {gibibytes}" in widget(body, "GiB-seconds")
+
+
+def test_dashboard_fails_if_its_log_is_not_the_jobs(body: JsonObject) -> None:
+    assert "SOURCE '?'" in widget(body, "rejected or failed")
+
+
+def test_dashboard_fails_if_it_is_not_called_by_the_service() -> None:
+    stack = make_stack()
+    add_engine(stack, engine_name="lab").add_dashboard()
+    assert properties_of(template_of(stack), DASHBOARD)["DashboardName"] == "Stack-lab"
+
+
+def test_dashboard_fails_if_its_name_and_interval_cannot_be_chosen() -> None:
+    stack = make_stack()
+    engine = add_engine(stack)
+    engine.add_dashboard(dashboard_name="packages", default_interval=Duration.hours(3))
+    assert properties_of(template_of(stack), DASHBOARD)["DashboardName"] == "packages"
+    assert json.loads(body_of(stack))["start"] == "-PT3H"
+
+
+def test_dashboard_fails_if_what_is_added_later_is_not_on_it() -> None:
+    stack = make_stack()
+    engine = add_engine(stack)
+    engine.add_dashboard()
+    engine.add_event_source(ObjectUploads())
+    assert "uploads waiting" in body_of(stack)
+
+
+def test_dashboard_fails_if_nobody_can_add_to_it() -> None:
+    stack = make_stack()
+    dashboard = add_engine(stack).add_dashboard()
+    dashboard.add_widgets(cloudwatch.TextWidget(markdown="ours"))
+    assert "ours" in body_of(stack)
