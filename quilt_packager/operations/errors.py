@@ -41,3 +41,11 @@ class UnknownSource(Misnamed):
 
 class UnknownFailure(Misnamed):
     """No failure has that id or code, or several ids begin so."""
+
+
+class UnknownJob(Misnamed):
+    """The log knows of no such job."""
+
+
+class SeveralJobs(Misnamed):
+    """It is not clear which job is meant."""
