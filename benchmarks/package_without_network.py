@@ -3,6 +3,7 @@
 Run: `python -m benchmarks.package_without_network OBJECTS`. It writes seconds of CPU by phase.
 """
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -33,7 +34,7 @@ class Worked(msgspec.Struct, frozen=True):
     manifest_bytes: int
 
 
-def work(count: int, folder: Path) -> Worked:
+async def work(count: int, folder: Path) -> Worked:
     """Go through the phases of a job."""
     started = time.process_time()
     for _ in generated.pages(count):
@@ -46,7 +47,7 @@ def work(count: int, folder: Path) -> Worked:
         prefix = generated.FOLDER.prefix
         check_keys((key for key, _ in inventory.sizes()), prefix=prefix)
         listed_at = time.process_time()
-        for block in inventory.unhashed(archived=False):
+        async for block in inventory.unhashed(archived=False):
             inventory.record((found.key, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()
         with path.open("wb") as file:
@@ -63,7 +64,7 @@ def work(count: int, folder: Path) -> Worked:
 def main() -> None:
     """Work, and tell."""
     with TemporaryDirectory() as folder:
-        worked = work(int(sys.argv[1]), Path(folder))
+        worked = asyncio.run(work(int(sys.argv[1]), Path(folder)))
     sys.stdout.buffer.write(msgspec.json.encode(worked))
 
 

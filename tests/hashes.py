@@ -45,7 +45,7 @@ async def list_folder(s3: S3, folder: SourceFolder = BUCKET) -> list[SourceObjec
         found = {
             found.key: found
             for archived in (True, False)
-            for block in inventory.unhashed(archived=archived)
+            async for block in inventory.unhashed(archived=archived)
             for found in block
         }
         return [found[folder.prefix + logical_key] for logical_key, _ in inventory.sizes()]

@@ -1,13 +1,22 @@
-"""Many coroutines at once, within bounds."""
+"""Many coroutines at once, within bounds; and long work in slices, so that they all go on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from enum import Enum, auto
+from itertools import islice
+from typing import TypeAlias, TypeVar
 
 Item = TypeVar("Item")
 
 UNIT_BYTES = 256 * 1024
+
+
+class _End(Enum):
+    END = auto()
+
+
+Take: TypeAlias = Callable[[], Awaitable[Item | _End]]
 
 
 @asynccontextmanager
@@ -21,8 +30,32 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
         raise first_failure from first_failure.__cause__
 
 
+async def slices(items: Iterable[Item], size: int) -> AsyncIterator[list[Item]]:
+    """Take items so many at a time. In between others run, and deadlines and cancelling are heard.
+
+    Args:
+        items: Taken when their slice is.
+        size: How many are taken at a time.
+
+    Example:
+        >>> async def show() -> None:
+        ...     async for taken in slices("abc", 2):
+        ...         print(taken)
+        >>> asyncio.run(show())
+        ['a', 'b']
+        ['c']
+    """
+    rest = iter(items)
+    while taken := list(islice(rest, size)):
+        yield taken
+        await asyncio.sleep(0)
+
+
 async def for_each(
-    items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, at_once: int
+    items: Iterable[Item] | AsyncIterable[Item],
+    work: Callable[[Item], Awaitable[None]],
+    *,
+    at_once: int,
 ) -> None:
     """Work on items, so many at once. The first failure cancels the rest, and is raised.
 
@@ -39,16 +72,36 @@ async def for_each(
         1
         2
     """
-    shared = iter(items)
+    take = _take_from(items)
 
     async def worker(first: Item) -> None:
         await work(first)
-        for item in shared:
+        while (item := await take()) is not _End.END:
             await work(item)
 
     async with task_group() as workers:
-        for _, first in zip(range(at_once), shared, strict=False):
+        for _ in range(at_once):
+            if (first := await take()) is _End.END:
+                break
             workers.create_task(worker(first))
+
+
+def _take_from(items: Iterable[Item] | AsyncIterable[Item]) -> Take[Item]:
+    """How to take the next item, when many want one."""
+    if isinstance(items, AsyncIterable):
+        coming = aiter(items)
+        turn = asyncio.Lock()
+
+        async def take() -> Item | _End:
+            async with turn:
+                return await anext(coming, _End.END)
+    else:
+        present = iter(items)
+
+        async def take() -> Item | _End:
+            return next(present, _End.END)
+
+    return take
 
 
 class ByteBudget:

@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import chain
 
 import msgspec
 
@@ -117,7 +116,7 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
         on_progress(done)
 
     for archived in (True, False):
-        objects = chain.from_iterable(inventory.unhashed(archived=archived))
+        objects = _unhashed(inventory, archived=archived)
         try:
             async with asyncio.timeout_at(deadline):
                 await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
@@ -128,6 +127,12 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
         if unreadable:
             raise unreadable.error()
     return Hashed(stored=done - hasher.computed, computed=hasher.computed)
+
+
+async def _unhashed(inventory: Inventory, *, archived: bool) -> AsyncIterator[SourceObject]:
+    async for block in inventory.unhashed(archived=archived):
+        for found in block:
+            yield found
 
 
 async def hash_chunks(

@@ -5,17 +5,25 @@ temporary folder when it outgrows that: a job of ten objects touches no disk, an
 million needs no more memory than one of a million.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from typing import Any, Self
 
 from quilt_packager_runtime.globs import match_any
 from quilt_packager_runtime.manifest import key_of, sort_key
-from quilt_packager_runtime.objects import Checksum, Entry, S3Uri, SourceFolder, SourceObject
+from quilt_packager_runtime.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    Entry,
+    S3Uri,
+    SourceFolder,
+    SourceObject,
+)
 
 CACHE_BYTES = 64 * 1024 * 1024
 BLOCK_OBJECTS = 10_000
-"""How many objects are taken out, or put in, at a time."""
+"""How many objects are gone through at a time; in between others run."""
 
 # The order of the primary key is that of the manifest. A path is the sort key of a logical key.
 SCHEMA = """
@@ -25,11 +33,14 @@ CREATE TABLE objects (
     etag TEXT NOT NULL,
     version_id TEXT,
     archived INTEGER NOT NULL,
+    stored TEXT,
     hash_type TEXT,
     hash_value TEXT,
     hashed_here INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
+
+OBJECT = "path, size_bytes, etag, version_id, archived, stored"
 
 
 class Inventory:
@@ -54,6 +65,8 @@ class Inventory:
     def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
         self.folder = folder
         self._excluded = match_any(exclude)
+        self._objects = 0
+        self._size_bytes = 0
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         # Nobody reads it after a crash, so it needs no journal and waits for no disk.
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
@@ -78,38 +91,55 @@ class Inventory:
             objects: Of the listing.
         """
         prefix_length = len(self.folder.prefix)
-        self._database.executemany(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, NULL, NULL, 0)",
+        rows = [
             (
-                (
-                    sort_key(found.key[prefix_length:]).encode(),
-                    found.size_bytes,
-                    found.etag,
-                    found.version_id,
-                    found.archived,
-                )
-                for found in objects
-                if not self._excluded(found.key[prefix_length:])
-            ),
+                sort_key(found.key[prefix_length:]).encode(),
+                found.size_bytes,
+                found.etag,
+                found.version_id,
+                found.archived,
+                found.stored,
+            )
+            for found in objects
+            if not self._excluded(found.key[prefix_length:])
+        ]
+        self._database.executemany(
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0)", rows
         )
+        self._objects += len(rows)
+        self._size_bytes += sum(row[1] for row in rows)
 
-    def totals(self, *, unhashed: bool = False) -> tuple[int, int]:
-        """Count objects and sum up their bytes.
+    def totals(self) -> tuple[int, int]:
+        """How many objects there are, and how many bytes they have."""
+        return self._objects, self._size_bytes
+
+    async def unhashed_totals(
+        self, expected: Collection[ChecksumAlgorithm] = ()
+    ) -> tuple[int, int]:
+        """Count the objects whose checksum is not known yet, and sum up the bytes to be hashed.
 
         Args:
-            unhashed: Only those whose checksum is not known yet.
+            expected: Checksums that serve where S3 has them in store: then there is no byte to be
+                hashed, most likely.
         """
-        where = "WHERE hash_value IS NULL" if unhashed else ""
-        query = f"SELECT count(*), coalesce(sum(size_bytes), 0) FROM objects {where}"  # noqa: S608
-        count, size_bytes = self._database.execute(query).fetchone()
-        return count, size_bytes
+        marks = ",".join("?" * len(expected))
+        query = (
+            f"SELECT count(*), total(CASE WHEN stored IN ({marks}) THEN 0 ELSE size_bytes END)"  # noqa: S608
+            " FROM objects WHERE hash_value IS NULL AND path > ? AND path <= ?"
+        )
+        objects = size_bytes = 0
+        async for part in self._parts():
+            count, part_bytes = self._database.execute(query, (*expected, *part)).fetchone()
+            objects += count
+            size_bytes += int(part_bytes)
+        return objects, size_bytes
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Logical key and size of each object, in the manifest's order."""
         rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
         return ((key_of(path.decode()), size_bytes) for path, size_bytes in rows)
 
-    def unhashed(self, *, archived: bool) -> Iterator[list[SourceObject]]:
+    async def unhashed(self, *, archived: bool) -> AsyncIterator[list[SourceObject]]:
         """Take out blocks of objects whose checksum is not known yet, in the manifest's order.
 
         A block's checksums may be recorded before the next is taken.
@@ -117,19 +147,15 @@ class Inventory:
         Args:
             archived: Those that are archived, or those that are not.
         """
-        last_path = b""
-        while rows := self._database.execute(
-            "SELECT path, size_bytes, etag, version_id FROM objects"
-            " WHERE path > ? AND archived = ? AND hash_value IS NULL ORDER BY path LIMIT ?",
-            (last_path, archived, BLOCK_OBJECTS),
-        ).fetchall():
-            last_path = rows[-1][0]
-            yield [
-                SourceObject(
-                    self.folder.prefix + key_of(path.decode()), size_bytes, etag, version, archived
-                )
-                for path, size_bytes, etag, version in rows
-            ]
+        async for part in self._parts():
+            rows = self._database.execute(
+                f"SELECT {OBJECT} FROM objects"  # noqa: S608
+                " WHERE path > ? AND path <= ? AND archived = ? AND hash_value IS NULL"
+                " ORDER BY path",
+                (*part, archived),
+            ).fetchall()
+            if rows:
+                yield [self._found(row) for row in rows]
 
     def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
         """Take in the checksums of objects that were hashed just now.
@@ -191,19 +217,19 @@ class Inventory:
             ),
         ).rowcount
 
-    def hashed(self) -> Iterator[tuple[SourceObject, Checksum]]:
+    async def hashed(self) -> AsyncIterator[tuple[SourceObject, Checksum]]:
         """Each object that was hashed just now, and its checksum, in the manifest's order.
 
         Not those whose checksum was known before: `record_versions`, `record_known`.
         """
-        rows = self._database.execute(
-            "SELECT path, size_bytes, etag, version_id, archived, hash_type, hash_value"
-            " FROM objects WHERE hashed_here ORDER BY path"
-        )
-        for path, size_bytes, etag, version_id, archived, hash_type, hash_value in rows:
-            key = self.folder.prefix + key_of(path.decode())
-            found = SourceObject(key, size_bytes, etag, version_id, bool(archived))
-            yield found, Checksum(hash_type, hash_value)
+        async for part in self._parts():
+            rows = self._database.execute(
+                f"SELECT hash_type, hash_value, {OBJECT} FROM objects"  # noqa: S608
+                " WHERE path > ? AND path <= ? AND hashed_here ORDER BY path",
+                part,
+            ).fetchall()
+            for hash_type, hash_value, *row in rows:
+                yield self._found(row), Checksum(hash_type, hash_value)
 
     def entries(self) -> Iterator[Entry]:
         """The entries of the manifest, in its order; every checksum must be known.
@@ -221,3 +247,29 @@ class Inventory:
                 raise ValueError(f"the checksum of {key!r} is not known")
             physical_key = str(S3Uri(bucket, prefix + key, version_id))
             yield Entry(key, physical_key, size_bytes, Checksum(hash_type, hash_value))
+
+    async def _parts(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """Parts of all paths, the first excluded, that are gone through in no time."""
+        after: bytes = b""
+        while True:
+            (until,) = self._database.execute(
+                "SELECT max(path) FROM"
+                " (SELECT path FROM objects WHERE path > ? ORDER BY path LIMIT ?)",
+                (after, BLOCK_OBJECTS),
+            ).fetchone()
+            if until is None:
+                return
+            yield after, until
+            after = until
+            await asyncio.sleep(0)
+
+    def _found(self, row: Sequence[Any]) -> SourceObject:
+        path, size_bytes, etag, version_id, archived, stored = row
+        return SourceObject(
+            self.folder.prefix + key_of(path.decode()),
+            size_bytes,
+            etag,
+            version_id,
+            bool(archived),
+            stored and ChecksumAlgorithm(stored),
+        )

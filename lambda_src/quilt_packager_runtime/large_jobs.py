@@ -6,8 +6,8 @@ docs/adr/0032-large-jobs.md has the reasons.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from itertools import chain, islice
-from typing import Self, TypeAlias, TypeVar
+from itertools import chain
+from typing import Self, TypeAlias
 
 import msgspec
 
@@ -43,8 +43,6 @@ WRITES_IN_FLIGHT = 8
 """How many files of a plan are written at once: each is in memory, some megabytes large."""
 
 NOTHING = Hashed(stored=0, computed=0)
-
-T = TypeVar("T")
 
 File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
 Pieces: TypeAlias = dict[tuple[SourceObject, ChecksumAlgorithm], dict[int, bytes]]
@@ -132,8 +130,10 @@ class Failure(msgspec.Struct, frozen=True):
         return error
 
 
-def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool:
+async def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool:
     """Whether more is left to hash than one invocation should, and others can.
+
+    Bytes count that have to be hashed, unless the listing says that S3 has done it.
 
     Args:
         inventory: The objects, and what is known of them.
@@ -142,7 +142,7 @@ def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool
     """
     if relay.deadline is None:
         return False
-    objects, size_bytes = inventory.totals(unhashed=True)
+    objects, size_bytes = await inventory.unhashed_totals(settings.checksum_algorithms)
     return objects > settings.max_inline_objects or size_bytes > settings.max_inline_bytes
 
 
@@ -169,20 +169,22 @@ async def hand_over(
     if hashed != NOTHING:
         files = _kept(job, inventory, hashed, settings.max_shard_objects)
         await for_each(files, write, at_once=WRITES_IN_FLIGHT)
-    objects = chain.from_iterable(
-        block for archived in (True, False) for block in inventory.unhashed(archived=archived)
-    )
     shards = 0
 
-    def shard_files() -> Iterator[File]:
+    async def shard_files() -> AsyncIterator[File]:
         nonlocal shards
-        for tasks in plan_shards(
-            objects, max_objects=settings.max_shard_objects, max_bytes=settings.max_shard_bytes
+        blocks = (
+            block
+            for archived in (True, False)
+            async for block in inventory.unhashed(archived=archived)
+        )
+        async for tasks in plan_shards(
+            blocks, max_objects=settings.max_shard_objects, max_bytes=settings.max_shard_bytes
         ):
             yield job.shard(shards), tasks
             shards += 1
 
-    left, _ = inventory.totals(unhashed=True)
+    left, _ = await inventory.unhashed_totals()
     await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
     items = (Item(job.id, job.round, number, inventory.folder) for number in range(shards))
     await write((job.items, items))
@@ -291,11 +293,18 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
     )
 
 
-def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> Iterator[File]:
+async def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> AsyncIterator[File]:
     """Results of what was hashed here, as if workers had done it."""
     yield job.result("kept"), [Tally(hashed.stored, hashed.computed)]
-    known = (Known(found, checksum) for found, checksum in inventory.hashed())
-    for number, lines in enumerate(_blocks(known, size)):
+    number = 0
+    lines: list[Known] = []
+    async for found, checksum in inventory.hashed():
+        lines.append(Known(found, checksum))
+        if len(lines) == size:
+            yield job.result(f"kept-{number:06}"), lines
+            number += 1
+            lines = []
+    if lines:
         yield job.result(f"kept-{number:06}"), lines
 
 
@@ -318,8 +327,3 @@ def _combine(
         if len(digests) == count_chunks(found.size_bytes):
             ordered = [digests[chunk] for chunk in sorted(pieces.pop(whole))]
             yield found, from_chunk_digests(algorithm, found.size_bytes, ordered)
-
-
-def _blocks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while block := list(islice(items, size)):
-        yield block

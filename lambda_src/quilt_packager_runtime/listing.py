@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceObject
@@ -11,6 +12,9 @@ from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
 HAS_REFUSED_COMPONENT = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)").search
+
+KEYS_AT_ONCE = 1000
+"""How many keys are checked at a time; in between others run."""
 
 
 async def list_source(s3: S3, inventory: Inventory) -> None:
@@ -37,7 +41,10 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
             why="The upload has not begun, the name is wrong, or all there is are folder markers.",
             remedy="Check the folder, then send the message again.",
         )
-    check_keys((key for key, _ in inventory.sizes()), prefix=folder.prefix)
+    check = KeyCheck(folder.prefix)
+    async for sizes in slices(inventory.sizes(), KEYS_AT_ONCE):
+        check.take(key for key, _ in sizes)
+    check.end()
 
 
 def _is_content(found: SourceObject) -> bool:
@@ -61,28 +68,60 @@ def check_keys(keys: Iterable[str], *, prefix: str) -> None:
         ...
         quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
     """
-    illegal, colliding = _Keys(), _Keys()
-    previous = ""
-    for key in keys:
-        if HAS_REFUSED_COMPONENT(key):
-            illegal.add(prefix + key)
-        # In the manifest's order what is below a folder follows right after a file of its name.
-        if previous and key.startswith(previous + "/"):
-            colliding.add(prefix + previous)
-        previous = key
-    happened = []
-    if illegal.count:
-        has = "key has" if illegal.count == 1 else "keys have"
-        happened.append(f'{illegal.count} {has} a component "", "." or "..": {illegal}.')
-    if colliding.count:
-        are = "key is" if colliding.count == 1 else "keys are"
-        happened.append(f"{colliding.count} {are} both a file and a folder: {colliding}.")
-    if happened:
-        raise InvalidKeys(
-            " ".join(happened),
-            why="Such keys have no place in a tree of files, and quilt3 refuses them.",
-            remedy="Rename or delete these objects, then send the message again.",
-        )
+    check = KeyCheck(prefix)
+    check.take(keys)
+    check.end()
+
+
+class KeyCheck:
+    """`check_keys`, as the keys come.
+
+    Args:
+        prefix: Of the folder, to name them whole.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """Nothing is wrong yet."""
+        self._prefix = prefix
+        self._illegal, self._colliding = _Keys(), _Keys()
+        self._previous = ""
+
+    def take(self, keys: Iterable[str]) -> None:
+        """Check the next keys.
+
+        Args:
+            keys: Logical keys, in the manifest's order; not kept.
+        """
+        prefix, previous = self._prefix, self._previous
+        for key in keys:
+            if HAS_REFUSED_COMPONENT(key):
+                self._illegal.add(prefix + key)
+            # In the manifest's order what is below a folder follows right after a file of its name.
+            if previous and key.startswith(previous + "/"):
+                self._colliding.add(prefix + previous)
+            previous = key
+        self._previous = previous
+
+    def end(self) -> None:
+        """Say what was wrong.
+
+        Raises:
+            InvalidKeys: All that is wrong with them.
+        """
+        illegal, colliding = self._illegal, self._colliding
+        happened = []
+        if illegal.count:
+            has = "key has" if illegal.count == 1 else "keys have"
+            happened.append(f'{illegal.count} {has} a component "", "." or "..": {illegal}.')
+        if colliding.count:
+            are = "key is" if colliding.count == 1 else "keys are"
+            happened.append(f"{colliding.count} {are} both a file and a folder: {colliding}.")
+        if happened:
+            raise InvalidKeys(
+                " ".join(happened),
+                why="Such keys have no place in a tree of files, and quilt3 refuses them.",
+                remedy="Rename or delete these objects, then send the message again.",
+            )
 
 
 class _Keys:

@@ -102,15 +102,60 @@ def write_manifest(
         >>> manifest.getvalue().splitlines()[0]
         b'{"version": "v0", "user_meta": null, "message": "First"}'
     """
-    line, hashed = _header_lines(header)
-    write(line)
-    top_hash = sha256(hashed)
-    ordered = _in_order(entries)
-    while batch := list(islice(ordered, ENTRIES_AT_ONCE)):
-        lines, parts = _entry_lines(batch)
-        write(lines)
-        top_hash.update(parts)
-    return top_hash.hexdigest()
+    manifest = ManifestWriter(header, write)
+    rest = iter(entries)
+    while batch := list(islice(rest, ENTRIES_AT_ONCE)):
+        manifest.add(batch)
+    return manifest.top_hash()
+
+
+class ManifestWriter:
+    """Writes a manifest as its entries come, `ENTRIES_AT_ONCE` or fewer at a time.
+
+    Args:
+        header: The first line.
+        write: Takes the next bytes of the manifest, some hundred KB at a time.
+
+    Raises:
+        InvalidMetadata: The header holds what JSON in UTF-8 cannot carry.
+        ManifestLineTooLong: The header would not fit into a line.
+    """
+
+    def __init__(self, header: Header, write: Callable[[bytes], object]) -> None:
+        """Write the header."""
+        line, hashed = _header_lines(header)
+        write(line)
+        self._write = write
+        self._hash = sha256(hashed)
+        self._last_key = ""
+        self._last_sort_key: str | None = None
+
+    def add(self, entries: list[Entry]) -> None:
+        """Write the next entries.
+
+        Args:
+            entries: In the order of `sort_key`, each once.
+
+        Raises:
+            ManifestLineTooLong: An entry would not fit into a line.
+            ValueError: The entries are not in order: a fault of the caller's.
+        """
+        self._check_order(entries)
+        lines, parts = _entry_lines(entries)
+        self._write(lines)
+        self._hash.update(parts)
+
+    def top_hash(self) -> str:
+        """The top hash, 64 hex characters, after the last entry."""
+        return self._hash.hexdigest()
+
+    def _check_order(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            key = sort_key(entry.logical_key)
+            if self._last_sort_key is not None and key <= self._last_sort_key:
+                keys = f"{quote(entry.logical_key)} comes after {quote(self._last_key)}"
+                raise ValueError(f"entries are not in order: {keys}")
+            self._last_key, self._last_sort_key = entry.logical_key, key
 
 
 def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
@@ -171,17 +216,6 @@ def _header_lines(header: Header) -> tuple[bytes, bytes]:
         ) from error
     _check_length(line, "the package's metadata and message")
     return line + b"\n", hashed
-
-
-def _in_order(entries: Iterable[Entry]) -> Iterator[Entry]:
-    previous, previous_key = "", None
-    for entry in entries:
-        key = sort_key(entry.logical_key)
-        if previous_key is not None and key <= previous_key:
-            keys = f"{quote(entry.logical_key)} comes after {quote(previous)}"
-            raise ValueError(f"entries are not in order: {keys}")
-        previous, previous_key = entry.logical_key, key
-        yield entry
 
 
 def _entry_lines(entries: list[Entry]) -> tuple[bytes, bytes]:

@@ -109,6 +109,13 @@ class SourceFolder(msgspec.Struct, frozen=True):
         return str(S3Uri(self.bucket, self.prefix))
 
 
+class ChecksumAlgorithm(StrEnum):
+    """The checksums that a manifest may be written with."""
+
+    SHA256_CHUNKED = "SHA256_CHUNKED"
+    CRC64NVME = "CRC64NVME"
+
+
 class SourceObject(msgspec.Struct, frozen=True, gc=False):
     """The newest version of an object, as the listing gave it.
 
@@ -118,6 +125,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
         etag: The ETag with its quotes, as S3 sends and expects it.
         version_id: None in an unversioned bucket, and where versioning was suspended (S3's "null").
         archived: The storage class needs a restore before the bytes can be read.
+        stored: The checksum that S3 should have in store, as far as a listing tells.
     """
 
     key: str
@@ -125,13 +133,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
     etag: str
     version_id: str | None
     archived: bool = False
-
-
-class ChecksumAlgorithm(StrEnum):
-    """The checksums that a manifest may be written with."""
-
-    SHA256_CHUNKED = "SHA256_CHUNKED"
-    CRC64NVME = "CRC64NVME"
+    stored: ChecksumAlgorithm | None = None
 
 
 class Checksum(msgspec.Struct, frozen=True, gc=False):

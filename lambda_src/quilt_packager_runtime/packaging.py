@@ -1,12 +1,13 @@
 """The story of a job: a folder becomes a revision of a package, or it is told why it does not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from quilt_packager_runtime import large_jobs, registry, workflows
+from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     Contended,
@@ -17,10 +18,14 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.hashing import Hashed, hash_objects
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.manifest import Header, check_header, write_manifest
+from quilt_packager_runtime.manifest import (
+    ENTRIES_AT_ONCE,
+    Header,
+    ManifestWriter,
+    check_header,
+)
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.metadata import describe, name_request
-from quilt_packager_runtime.objects import Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.quarantine import (
     note_violations,
@@ -176,7 +181,7 @@ async def _attempt(  # noqa: PLR0913 - as _publish
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
             manifest = Path(folder, "manifest.jsonl")
-            top_hash = _spool(manifest, header, inventory.entries())
+            top_hash = await _spool(manifest, header, inventory)
             publication = await registry.publish(
                 s3, package, latest=latest, top_hash=top_hash, manifest=manifest
             )
@@ -210,7 +215,7 @@ async def _hash(
     taken = hashed = large_jobs.NOTHING
     if relay.job.round > 0:
         taken = await large_jobs.take_up(s3, relay.job, inventory)
-    if not large_jobs.is_too_large(inventory, relay, settings):
+    if not await large_jobs.is_too_large(inventory, relay, settings):
         hashed = await hash_objects(
             s3,
             inventory,
@@ -218,13 +223,16 @@ async def _hash(
             on_progress=lambda done: on_progress(taken.stored + taken.computed + done),
             deadline=relay.deadline,
         )
-    unhashed, _ = inventory.totals(unhashed=True)
+    unhashed, _ = await inventory.unhashed_totals()
     if unhashed:
         raise await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
     return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
 
 
-def _spool(path: Path, header: Header, entries: Iterator[Entry]) -> str:
+async def _spool(path: Path, header: Header, inventory: Inventory) -> str:
     """Write the manifest to a file: its key in the registry is the hash of it."""
     with path.open("wb") as file:
-        return write_manifest(header, entries, file.write)
+        manifest = ManifestWriter(header, file.write)
+        async for entries in slices(inventory.entries(), ENTRIES_AT_ONCE):
+            manifest.add(entries)
+    return manifest.top_hash()

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from quilt_packager_runtime.checksums import MIN_CHUNK_BYTES
 from quilt_packager_runtime.errors import BrokenAnswer
-from quilt_packager_runtime.objects import S3Uri, SourceObject
+from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
 
 # Storage classes whose objects must be restored before their bytes can be read. Intelligent
 # tiering's archive tiers do not show in a listing: they answer InvalidObjectState when read.
@@ -18,7 +19,9 @@ ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 NULL_VERSION = "null"
 
 NEWEST, NONCURRENT = "<IsLatest>true</IsLatest>", "<IsLatest>false</IsLatest>"
-FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
+FIELDS = re.compile(
+    "<(Key|VersionId|ETag|Size|StorageClass|ChecksumAlgorithm|ChecksumType)>([^<]*)</"
+)
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
 """Where a page of a listing begins: the query parameters that say so."""
@@ -171,12 +174,14 @@ def version_page(
             continue
         fields = dict(FIELDS.findall(row))
         try:
+            size_bytes = int(fields["Size"])
             found = SourceObject(
                 key=decode(_text(fields["Key"])),
-                size_bytes=int(fields["Size"]),
+                size_bytes=size_bytes,
                 etag=_text(fields["ETag"]),
                 version_id=version_id(_text(fields.get("VersionId", ""))),
                 archived=fields.get("StorageClass") in ARCHIVED_CLASSES,
+                stored=_stored(fields, size_bytes),
             )
         except (KeyError, ValueError) as error:
             raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
@@ -188,6 +193,16 @@ def version_page(
     prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
     folders = [decode(prefix.text or "") for prefix in prefixes]
     return VersionPage(objects, folders, dict(following or ()).get("key-marker"))
+
+
+def _stored(fields: dict[str, str], size_bytes: int) -> ChecksumAlgorithm | None:
+    """Which checksum HEAD should tell. Only there it shows whether parts are Quilt's chunks."""
+    match fields.get("ChecksumAlgorithm"):
+        case "CRC64NVME":
+            return ChecksumAlgorithm.CRC64NVME
+        case "SHA256" if size_bytes <= MIN_CHUNK_BYTES or fields.get("ChecksumType") == "COMPOSITE":
+            return ChecksumAlgorithm.SHA256_CHUNKED
+    return None
 
 
 def key_page(page: ListingPage) -> list[str]:

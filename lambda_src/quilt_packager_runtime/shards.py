@@ -4,7 +4,7 @@ All are JSON Lines, so that a worker can be looked over the shoulder. Each line 
 of which object it is about, so a result is right wherever it is found, and whoever wrote it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -206,25 +206,20 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
         yield Task(found, (first, min(first + step, chunks)))
 
 
-def plan_shards(
-    objects: Iterable[SourceObject], *, max_objects: int, max_bytes: int
-) -> Iterator[list[Task]]:
+async def plan_shards(
+    blocks: AsyncIterable[Iterable[SourceObject]], *, max_objects: int, max_bytes: int
+) -> AsyncIterator[list[Task]]:
     """Share objects out among workers, in order.
 
     Args:
-        objects: What is to be hashed.
+        blocks: What is to be hashed, many at a time.
         max_objects: How many lines a shard has at most.
         max_bytes: How many bytes it has at most, unless one chunk is larger.
-
-    Example:
-        >>> objects = [SourceObject(key, 3, "", None) for key in "abc"]
-        >>> [len(tasks) for tasks in plan_shards(objects, max_objects=9, max_bytes=6)]
-        [2, 1]
     """
     tasks: list[Task] = []
     size_bytes = 0
-    for found in objects:
-        for task in cut(found, max_bytes=max_bytes):
+    async for block in blocks:
+        for task in (task for found in block for task in cut(found, max_bytes=max_bytes)):
             if tasks and (len(tasks) >= max_objects or size_bytes + task.size_bytes > max_bytes):
                 yield tasks
                 tasks, size_bytes = [], 0

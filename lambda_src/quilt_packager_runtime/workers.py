@@ -71,7 +71,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             deadline=deadline,
             skip_changed=True,
         )
-        for found, checksum in inventory.hashed():
+        async for found, checksum in inventory.hashed():
             findings.append(Known(found, checksum))
             size_bytes += found.size_bytes
     hasher = ObjectHasher(s3, item.folder.bucket, settings)

@@ -1,8 +1,8 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from quilt_packager_runtime.concurrency import UNIT_BYTES, ByteBudget, for_each
+from quilt_packager_runtime.concurrency import UNIT_BYTES, ByteBudget, for_each, slices
 
 
 class TestForEach:
@@ -44,6 +44,21 @@ class TestForEach:
         await asyncio.sleep(0)
         assert taken == [0, 1, 2]
         job.cancel()
+
+    async def test_takes_one_at_a_time_from_what_comes(self) -> None:
+        done: list[int] = []
+
+        async def items() -> AsyncIterator[int]:
+            for item in range(10):
+                await asyncio.sleep(0)
+                yield item
+
+        async def work(item: int) -> None:
+            await asyncio.sleep(0)
+            done.append(item)
+
+        await for_each(items(), work, at_once=3)
+        assert sorted(done) == list(range(10))
 
     async def test_does_nothing_without_items(self) -> None:
         async def work(_: int) -> None:
@@ -96,6 +111,23 @@ class TestForEach:
         with pytest.raises(asyncio.CancelledError):
             await job
         assert sorted(cancelled) == [0, 1, 2]
+
+
+class TestSlices:
+    async def test_hold_each_item_once_and_in_order(self) -> None:
+        assert [taken async for taken in slices(range(5), 2)] == [[0, 1], [2, 3], [4]]
+
+    async def test_end_at_a_deadline(self) -> None:
+        def endless() -> Iterator[int]:
+            while True:
+                yield 1
+
+        async def take_all() -> None:
+            async for _ in slices(endless(), 10):
+                pass
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(take_all(), 0.01)
 
 
 class TestByteBudget:

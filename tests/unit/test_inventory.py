@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -5,10 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime import inventory as module
 from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.objects import Checksum, SourceFolder, SourceObject
+from quilt_packager_runtime.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    SourceFolder,
+    SourceObject,
+)
 
 FOLDER = SourceFolder("raw", "runs/")
 CHECKSUM = Checksum("CRC64NVME", "AAAAAAAAAAA=")
+SHA256, CRC64NVME = ChecksumAlgorithm.SHA256_CHUNKED, ChecksumAlgorithm.CRC64NVME
 ENCODABLE = st.characters(exclude_categories=["Cs"])
 LOGICAL_KEYS = st.sets(st.text(ENCODABLE | st.sampled_from("/-\0\1"), min_size=1))
 
@@ -31,61 +38,105 @@ def test_any_keys_come_back_in_the_order_of_their_components(keys: set[str]) -> 
         assert [key for key, _ in inventory.sizes()] == sorted(keys, key=lambda k: k.split("/"))
 
 
-def test_totals_count_all_objects_or_those_without_checksum(inventory: Inventory) -> None:
+async def unhashed(inventory: Inventory, *, archived: bool = False) -> list[list[SourceObject]]:
+    return [block async for block in inventory.unhashed(archived=archived)]
+
+
+async def test_totals_count_all_objects_or_those_without_checksum(inventory: Inventory) -> None:
     inventory.add([found("a", size_bytes=3), found("b", size_bytes=4)])
     inventory.record([("runs/a", CHECKSUM)])
     assert inventory.totals() == (2, 7)
-    assert inventory.totals(unhashed=True) == (1, 4)
+    assert await inventory.unhashed_totals() == (1, 4)
 
 
-def test_an_empty_inventory_totals_nothing(inventory: Inventory) -> None:
-    assert inventory.totals() == (0, 0)
+async def test_an_empty_inventory_totals_nothing(inventory: Inventory) -> None:
+    assert inventory.totals() == await inventory.unhashed_totals() == (0, 0)
 
 
-def test_objects_come_out_as_they_were_put_in(inventory: Inventory) -> None:
-    objects = [found("a", version_id=None), found("b/c", etag='"f"', size_bytes=2)]
+async def test_totals_leave_out_bytes_whose_checksum_is_expected(inventory: Inventory) -> None:
+    inventory.add(
+        [
+            found("a", size_bytes=1, stored=SHA256),
+            found("b", size_bytes=2, stored=CRC64NVME),
+            found("c", size_bytes=4),
+        ]
+    )
+    assert await inventory.unhashed_totals([SHA256]) == (3, 6)
+    assert await inventory.unhashed_totals([CRC64NVME, SHA256]) == (3, 4)
+
+
+async def test_totals_are_exact_however_many_bytes_there_are(inventory: Inventory) -> None:
+    sizes = [48 * 2**40, 48 * 2**40 - 1, 1]
+    inventory.add(found(str(n), size_bytes=size) for n, size in enumerate(sizes))
+    assert await inventory.unhashed_totals() == (3, sum(sizes))
+
+
+async def test_objects_come_out_as_they_were_put_in(inventory: Inventory) -> None:
+    objects = [found("a", version_id=None), found("b/c", etag='"f"', size_bytes=2, stored=SHA256)]
     inventory.add(objects)
-    assert list(inventory.unhashed(archived=False)) == [objects]
+    assert await unhashed(inventory) == [objects]
 
 
-def test_archived_objects_come_out_apart(inventory: Inventory) -> None:
+async def test_archived_objects_come_out_apart(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b", archived=True)])
-    [[archived]] = inventory.unhashed(archived=True)
+    [[archived]] = await unhashed(inventory, archived=True)
     assert archived == found("b", archived=True)
 
 
-def test_blocks_go_on_where_the_last_ended(
+async def test_blocks_go_on_where_the_last_ended(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
     inventory.add(found(str(n)) for n in range(5))
     taken = []
-    for block in inventory.unhashed(archived=False):
+    async for block in inventory.unhashed(archived=False):
         taken.append([each.key for each in block])
         inventory.record((each.key, CHECKSUM) for each in block)
     assert taken == [["runs/0", "runs/1"], ["runs/2", "runs/3"], ["runs/4"]]
 
 
-def test_a_recorded_object_is_not_taken_out_again(inventory: Inventory) -> None:
+async def test_others_run_while_it_is_gone_through(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
+    inventory.add(found(str(n)) for n in range(9))
+    for going_through in (
+        inventory.unhashed_totals(),
+        unhashed(inventory, archived=True),
+        first_hashed(inventory),
+    ):
+        others_turns = 0
+        task = asyncio.ensure_future(going_through)
+        while not task.done():
+            await asyncio.sleep(0)
+            others_turns += 1
+        assert others_turns >= 4
+
+
+async def first_hashed(inventory: Inventory) -> tuple[SourceObject, Checksum] | None:
+    return await anext(inventory.hashed(), None)
+
+
+async def test_a_recorded_object_is_not_taken_out_again(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b")])
     inventory.record([("runs/a", CHECKSUM)])
-    assert list(inventory.unhashed(archived=False)) == [[found("b")]]
+    assert await unhashed(inventory) == [[found("b")]]
 
 
-def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) -> None:
+async def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b", version_id="v2"), found("c", version_id=None)])
     kept = inventory.record_versions((key, "v1", CHECKSUM) for key in ["a", "b", "c", "gone"])
     assert kept == 1
-    assert inventory.totals(unhashed=True) == (2, 2)
+    assert await inventory.unhashed_totals() == (2, 2)
 
 
-def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inventory) -> None:
+async def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b"), found("c")])
     inventory.record([("runs/a", CHECKSUM)])
     inventory.record_known([(found("b"), CHECKSUM)])
     inventory.record_versions([("c", "v1", CHECKSUM)])
-    assert list(inventory.hashed()) == [(found("a"), CHECKSUM)]
-    assert inventory.totals(unhashed=True) == (0, 0)
+    assert [known async for known in inventory.hashed()] == [(found("a"), CHECKSUM)]
+    assert await inventory.unhashed_totals() == (0, 0)
 
 
 def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:

@@ -10,11 +10,11 @@ from quilt_packager_runtime.errors import (
     EmptySource,
     InvalidKeys,
 )
-from quilt_packager_runtime.objects import SourceFolder, SourceObject
+from quilt_packager_runtime.objects import ChecksumAlgorithm, SourceFolder, SourceObject
 from quilt_packager_runtime.s3 import S3
 
-from tests.hashes import list_folder
-from tests.s3_stub import NULL, Bucket, S3Stub, Version, Versioning
+from tests.hashes import CRC64NVME, MIB, SHA256, list_folder
+from tests.s3_stub import NULL, Bucket, Pattern, S3Stub, Version, Versioning
 
 FOLDER = SourceFolder("raw", "run/")
 ROOT = SourceFolder("raw", "")
@@ -40,6 +40,7 @@ def as_listed(key: str, version: Version) -> SourceObject:
         size_bytes=version.size_bytes,
         etag=f'"{version.etag}"',
         version_id=None if version.version_id == NULL else version.version_id,
+        stored=CRC64NVME,
     )
 
 
@@ -49,7 +50,7 @@ def as_listed(key: str, version: Version) -> SourceObject:
 async def test_an_object_is_listed_with_its_identity(s3: S3, bucket: Bucket) -> None:
     version = bucket.put("run/a.txt", b"hello")
     [found] = await list_folder(s3, FOLDER)
-    assert found == SourceObject("run/a.txt", 5, f'"{version.etag}"', version.version_id)
+    assert found == as_listed("run/a.txt", version)
 
 
 async def test_nothing_outside_the_folder_is_listed(s3: S3, bucket: Bucket) -> None:
@@ -109,6 +110,32 @@ async def test_versions_from_before_a_suspension_keep_their_ids(s3: S3, bucket: 
     bucket.put("run/b", b"x")
     listed = await list_folder(s3, FOLDER)
     assert [found.version_id for found in listed] == [before.version_id, None]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "stored", "part_sizes", "expected"),
+    [
+        (1, ["SHA256"], [], SHA256),
+        (8 * MIB, ["SHA256"], [], SHA256),
+        (8 * MIB + 1, ["SHA256"], [], None),  # one hash over two chunks serves nobody
+        (9 * MIB, ["SHA256"], [8 * MIB, MIB], SHA256),
+        (9 * MIB, ["CRC64NVME"], [], CRC64NVME),
+        (1, ["CRC32"], [], None),
+        (1, [], [], None),
+    ],
+)
+async def test_a_listing_tells_which_checksum_is_stored(
+    s3: S3,
+    bucket: Bucket,
+    *,
+    size_bytes: int,
+    stored: list[str],
+    part_sizes: list[int],
+    expected: ChecksumAlgorithm | None,
+) -> None:
+    bucket.put("run/a", Pattern(size_bytes), stored=stored, part_sizes=part_sizes)
+    [found] = await list_folder(s3, FOLDER)
+    assert found.stored == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +22,10 @@ from quilt_packager_runtime.errors import (
     SourceChanged,
     WorkflowViolations,
 )
+from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.manifest import ManifestWriter
 from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.objects import Checksum, Entry
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.packaging import MAX_PASSES, package
 from quilt_packager_runtime.s3 import S3
@@ -74,6 +79,42 @@ def data(bucket: Bucket, key: str) -> str:
     version = bucket.get(key)
     assert version
     return version.data.decode()
+
+
+class TestDeadline:
+    """A deadline is heard, however many objects there are to go through."""
+
+    @pytest.mark.parametrize(
+        ("method", "item"),
+        [
+            pytest.param("sizes", ("k", 1), id="checking the keys"),
+            pytest.param(
+                "entries", Entry("k", "s3://b/k", 0, Checksum("SHA256", "")), id="the manifest"
+            ),
+        ],
+    )
+    async def test_is_heard_while(
+        self,
+        s3: S3,
+        raw: Bucket,
+        packages: Bucket,
+        *,
+        method: str,
+        item: object,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        ends_at = time.monotonic() + 5
+
+        def nearly_endless(_: object) -> Iterator[object]:
+            while time.monotonic() < ends_at:
+                yield item
+
+        monkeypatch.setattr(Inventory, method, nearly_endless)
+        monkeypatch.setattr(ManifestWriter, "add", lambda *_: None)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run(s3), 0.2)
+        assert time.monotonic() < ends_at
+        assert not packages.keys()
 
 
 class TestFolder:

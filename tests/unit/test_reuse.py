@@ -45,7 +45,7 @@ async def reuse_for(
     with Inventory(FOLDER) as inventory:
         inventory.add(listed)
         reused = await reuse_checksums(s3, MANIFEST, inventory, settings=settings or Settings())
-        left = [found.key for block in inventory.unhashed(archived=False) for found in block]
+        left = [found.key async for block in inventory.unhashed(archived=False) for found in block]
         assert reused == len(listed) - len(left)
         return left
 

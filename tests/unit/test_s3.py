@@ -214,7 +214,14 @@ class TestListLatestVersions:
     async def test_gives_what_packaging_needs(self, s3: S3, bucket: Bucket) -> None:
         version = bucket.put("a", b"hello", storage_class="GLACIER")
         assert await list_all(s3) == [
-            SourceObject("a", 5, f'"{version.etag}"', version.version_id, archived=True)
+            SourceObject(
+                "a",
+                5,
+                f'"{version.etag}"',
+                version.version_id,
+                archived=True,
+                stored=ChecksumAlgorithm.CRC64NVME,
+            )
         ]
 
     async def test_passes_over_old_versions_and_deleted_objects(

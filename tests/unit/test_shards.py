@@ -1,5 +1,7 @@
 """Shards of a large job: all that is to be hashed, once, and no more than a worker can do."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,15 +39,24 @@ objects = st.lists(
 )
 
 
+async def plan(found: list[SourceObject], max_objects: int, max_bytes: int) -> list[list[Task]]:
+    async def blocks() -> AsyncIterator[list[SourceObject]]:
+        yield found[:3]
+        yield found[3:]
+
+    shards = plan_shards(blocks(), max_objects=max_objects, max_bytes=max_bytes)
+    return [shard async for shard in shards]
+
+
 def chunks_of(task: Task) -> range:
     return range(*(task.chunks or (0, count_chunks(task.found.size_bytes))))
 
 
 @given(objects, st.integers(1, 5), st.integers(8 * GIB, 64 * GIB))
-def test_shards_hold_each_chunk_of_each_object_once(
+async def test_shards_hold_each_chunk_of_each_object_once(
     found: list[SourceObject], max_objects: int, max_bytes: int
 ) -> None:
-    shards = list(plan_shards(found, max_objects=max_objects, max_bytes=max_bytes))
+    shards = await plan(found, max_objects, max_bytes)
     planned: dict[str, list[int]] = {}
     for task in (task for shard in shards for task in shard):
         planned.setdefault(task.found.key, []).extend(chunks_of(task))
@@ -53,10 +64,10 @@ def test_shards_hold_each_chunk_of_each_object_once(
 
 
 @given(objects, st.integers(1, 5), st.integers(8 * GIB, 64 * GIB))
-def test_shards_are_no_larger_than_a_worker_can_do(
+async def test_shards_are_no_larger_than_a_worker_can_do(
     found: list[SourceObject], max_objects: int, max_bytes: int
 ) -> None:
-    for shard in plan_shards(found, max_objects=max_objects, max_bytes=max_bytes):
+    for shard in await plan(found, max_objects, max_bytes):
         assert 1 <= len(shard) <= max_objects
         assert sum(task.size_bytes for task in shard) <= max_bytes
 
@@ -80,11 +91,11 @@ def test_findings_survive_their_file(found: list[SourceObject], digest: bytes) -
     ("size_bytes", "chunk_bytes", "shards"),
     [(5 * TIB, GIB, 160), (39 * TIB, 4 * GIB, 1248), (48 * TIB, 8 * GIB, 1536)],
 )
-def test_very_large_objects_are_shared_by_workers(
+async def test_very_large_objects_are_shared_by_workers(
     size_bytes: int, chunk_bytes: int, shards: int
 ) -> None:
     found = SourceObject("huge", size_bytes, "e", "v")
-    planned = list(plan_shards([found], max_objects=20_000, max_bytes=SHARD_BYTES))
+    planned = await plan([found], 20_000, SHARD_BYTES)
     assert len(planned) == shards
     first, *_, last = [task for (task,) in planned]
     assert first.chunks == (0, SHARD_BYTES // chunk_bytes)

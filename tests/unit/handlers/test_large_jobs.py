@@ -203,8 +203,18 @@ class TestHandOver:
     def test_of_too_many_bytes_happens(
         self, engine: Engine, configure: Callable[..., None]
     ) -> None:
-        configure(max_inline_objects=OBJECTS, max_inline_bytes=100)
+        configure(max_inline_objects=OBJECTS, max_inline_bytes=50)
         assert engine.items(engine.hand_over())
+
+    def test_of_bytes_that_s3_has_hashed_does_not_happen(
+        self, engine: Engine, configure: Callable[..., None]
+    ) -> None:
+        for number in range(OBJECTS):
+            engine.raw.put(f"runs/42/{number:02}.txt", f"number {number}", stored=["SHA256"])
+        configure(max_inline_objects=OBJECTS, max_inline_bytes=0)
+        assert engine.deliver() == []
+        assert engine.states.asked == []
+        assert engine.top_hash()
 
     def test_that_did_not_start_keeps_the_message(self, engine: Engine) -> None:
         engine.states.fail("start_execution", "ThrottlingException")
