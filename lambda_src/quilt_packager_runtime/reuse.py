@@ -63,8 +63,10 @@ async def reuse_checksums(
             header_lines = 0
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
     except UNREADABLE as error:
-        fields = {"manifest": str(manifest), "code": error.code}
-        logger.warning("the previous manifest cannot be read", extra=fields)
+        logger.warning(
+            "the previous manifest cannot be read",
+            extra={"manifest": str(manifest), "code": error.code},
+        )
     except ValueError:
         logger.warning("the previous manifest makes no sense", extra={"manifest": str(manifest)})
     return reused
