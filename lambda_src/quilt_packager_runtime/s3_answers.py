@@ -19,9 +19,9 @@ ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 NULL_VERSION = "null"
 
 NEWEST, NONCURRENT = "<IsLatest>true</IsLatest>", "<IsLatest>false</IsLatest>"
-FIELDS = re.compile(
-    "<(Key|VersionId|ETag|Size|StorageClass|ChecksumAlgorithm|ChecksumType)>([^<]*)</"
-)
+FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
+SHA256, CRC64NVME = (f"<ChecksumAlgorithm>{name}</" for name in ("SHA256", "CRC64NVME"))
+COMPOSITE = "<ChecksumType>COMPOSITE</"
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
 """Where a page of a listing begins: the query parameters that say so."""
@@ -181,7 +181,7 @@ def version_page(
                 etag=_text(fields["ETag"]),
                 version_id=version_id(_text(fields.get("VersionId", ""))),
                 archived=fields.get("StorageClass") in ARCHIVED_CLASSES,
-                stored=_stored(fields, size_bytes),
+                stored=_stored(row, size_bytes),
             )
         except (KeyError, ValueError) as error:
             raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
@@ -195,13 +195,12 @@ def version_page(
     return VersionPage(objects, folders, dict(following or ()).get("key-marker"))
 
 
-def _stored(fields: dict[str, str], size_bytes: int) -> ChecksumAlgorithm | None:
+def _stored(row: str, size_bytes: int) -> ChecksumAlgorithm | None:
     """Which checksum HEAD should tell. Only there it shows whether parts are Quilt's chunks."""
-    match fields.get("ChecksumAlgorithm"):
-        case "CRC64NVME":
-            return ChecksumAlgorithm.CRC64NVME
-        case "SHA256" if size_bytes <= MIN_CHUNK_BYTES or fields.get("ChecksumType") == "COMPOSITE":
-            return ChecksumAlgorithm.SHA256_CHUNKED
+    if CRC64NVME in row:
+        return ChecksumAlgorithm.CRC64NVME
+    if SHA256 in row and (size_bytes <= MIN_CHUNK_BYTES or COMPOSITE in row):
+        return ChecksumAlgorithm.SHA256_CHUNKED
     return None
 
 
