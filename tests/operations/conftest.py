@@ -36,7 +36,13 @@ CreateStack = Callable[..., None]
 def create_stack(aws: MiniStack) -> CreateStack:
     """Makes a stack with the queues and log groups of an engine, and more resources if given."""
 
-    def create(name: str, resources: dict[str, Any] | None = None) -> None:
+    def create(
+        name: str,
+        resources: dict[str, Any] | None = None,
+        *,
+        queue_id: str = "PackagerQueue",
+        dump: Callable[[Any], str] = json.dumps,
+    ) -> None:
         groups = {
             f"Log{group}": {
                 "Type": "AWS::Logs::LogGroup",
@@ -46,18 +52,18 @@ def create_stack(aws: MiniStack) -> CreateStack:
         }
         template = {
             "Resources": {
-                "PackagerQueue": {"Type": "AWS::SQS::Queue"},
+                queue_id: {"Type": "AWS::SQS::Queue"},
                 "PackagerDeadLetterQueue": {"Type": "AWS::SQS::Queue"},
                 **groups,
                 **(resources or {}),
             },
             "Outputs": {
-                "PackagerQueueUrl": {"Value": {"Ref": "PackagerQueue"}},
+                "PackagerQueueUrl": {"Value": {"Ref": queue_id}},
                 "PackagerDeadLetterQueueUrl": {"Value": {"Ref": "PackagerDeadLetterQueue"}},
             },
         }
         cloudformation = boto3.client("cloudformation")
-        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+        cloudformation.create_stack(StackName=name, TemplateBody=dump(template))
         cloudformation.get_waiter("stack_create_complete").wait(
             StackName=name, WaiterConfig={"Delay": 0.05}
         )

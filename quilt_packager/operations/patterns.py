@@ -1,0 +1,69 @@
+"""Event patterns in words: what of all events makes a package."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+S3_SOURCE = "aws.s3"
+
+
+def describe_pattern(kind: str, pattern: Mapping[str, Any], *, bus: str) -> str:
+    """Say what a source's rule matches.
+
+    Args:
+        kind: The kind of the source's events.
+        pattern: The rule's event pattern.
+        bus: The name of the rule's bus.
+
+    Example:
+        >>> pattern = {"source": ["com.example.lims"], "detail-type": ["batch.released"]}
+        >>> describe_pattern("custom", pattern, bus="default")
+        'An event batch.released of com.example.lims is on the default bus.'
+    """
+    match kind:
+        case "health_omics":
+            return f"A HealthOmics run reaches {_either(_field(pattern, 'detail', 'status'))}."
+        case "workflow_run_crate":
+            return f"A file ro-crate-metadata.json is written to {_buckets(pattern)}."
+        case "objects_ready" if is_about_objects(pattern):
+            return f"Uploads to a folder of {_buckets(pattern)} come to rest."
+        case _:
+            return _describe_events(pattern, bus)
+
+
+def is_about_objects(pattern: Mapping[str, Any]) -> bool:
+    """Whether a pattern matches S3's own events.
+
+    Args:
+        pattern: The event pattern.
+    """
+    return S3_SOURCE in _words(pattern.get("source"))
+
+
+def _describe_events(pattern: Mapping[str, Any], bus: str) -> str:
+    kinds, senders = _words(pattern.get("detail-type")), _words(pattern.get("source"))
+    words = ["An event", *([_either(kinds)] if kinds else [])]
+    words += ["of", _either(senders)] if senders else []
+    conditions = pattern.keys() - {"source", "detail-type"}
+    words += ["that meets more conditions"] if conditions else []
+    return f"{' '.join(words)} is on the {bus} bus."
+
+
+def _buckets(pattern: Mapping[str, Any]) -> str:
+    return _either(_field(pattern, "detail", "bucket", "name"))
+
+
+def _field(pattern: Mapping[str, Any], *path: str) -> list[str]:
+    value: object = pattern
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return _words(value)
+
+
+def _words(value: object) -> list[str]:
+    """The values that a field may have, where they are named one by one."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _either(words: Sequence[str]) -> str:
+    *others, last = words or ["any"]
+    return f"{', '.join(others)} or {last}" if others else last
