@@ -69,7 +69,7 @@
   // As formats.age rounds it.
   const age = (seconds) => {
     if (seconds < 59.5) return `${Math.max(seconds, 0).toFixed()} s ago`;
-    for (const [unit, size, longest] of [["min", 60, 60], ["h", 3600, 48]]) {
+    for (const [unit, size, longest] of [["min", 60, 90], ["h", 3600, 48]]) {
       if (Math.round(seconds / size) < longest) return `${Math.round(seconds / size)} ${unit} ago`;
     }
     return `${Math.round(seconds / 86400)} d ago`;

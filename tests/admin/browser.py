@@ -1,0 +1,95 @@
+"""A browser as small as the page's tests need it: it speaks ASGI, and keeps cookies."""
+
+import asyncio
+import re
+from http.cookies import SimpleCookie
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from starlette.types import ASGIApp, Message
+
+PORT = 8765
+HOST = f"127.0.0.1:{PORT}"
+ORIGIN = f"http://{HOST}"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+
+class Browser:
+    """Sends requests as a browser does; `headers` replace what it would send, None leaves out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.cookies: dict[str, str] = {}
+
+    def get(self, url: str, **headers: str | None) -> Answer:
+        return self.send("GET", url, b"", headers)
+
+    def htmx(self, url: str, **headers: str | None) -> Answer:
+        """As htmx asks for a part."""
+        return self.get(url, hx_request="true", **headers)
+
+    def post(self, url: str, form: dict[str, str] | None = None, **headers: str | None) -> Answer:
+        sent = {
+            "origin": ORIGIN,
+            "content_type": "application/x-www-form-urlencoded",
+            **headers,
+        }
+        return self.send("POST", url, urlencode(form or {}).encode(), sent)
+
+    def send(self, method: str, url: str, body: bytes, headers: dict[str, str | None]) -> Answer:
+        answer = asyncio.run(self._send(method, url, body, headers))
+        for cookie in SimpleCookie(answer.headers.get("set-cookie", "")).values():
+            self.cookies[cookie.key] = cookie.value
+        return answer
+
+    def csrf(self, url: str) -> str:
+        """The token of the forms of a page."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get(url).text)
+        assert found is not None
+        return found[1]
+
+    async def _send(
+        self, method: str, url: str, body: bytes, headers: dict[str, str | None]
+    ) -> Answer:
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        sent: dict[str, str | None] = {"host": HOST, "cookie": cookies or None, **headers}
+        parts = urlsplit(url)
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": parts.path,
+            "raw_path": parts.path.encode(),
+            "root_path": "",
+            "query_string": parts.query.encode(),
+            "headers": [
+                (name.replace("_", "-").encode(), value.encode("latin-1"))
+                for name, value in sent.items()
+                if value is not None
+            ],
+            "client": ("127.0.0.1", 50_000),
+            "server": ("127.0.0.1", PORT),
+        }
+        messages: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, send)
+        start = next(each for each in messages if each["type"] == "http.response.start")
+        content = b"".join(each.get("body", b"") for each in messages[1:])
+        return Answer(
+            start["status"],
+            {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]},
+            content.decode(),
+        )

@@ -1,0 +1,134 @@
+"""Answers of AWS that are kept: how often AWS is asked, and what is shown when it fails."""
+
+import threading
+
+import pytest
+
+from quilt_packager.admin.caching import Cached, CachedEach, interval_seconds
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Aws:
+    """Counts what it is asked; answers with the count, or with an error."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked = 0
+        self.error: Exception | None = None
+        self.takes = 0.0
+
+    def __call__(self) -> int:
+        self.asked += 1
+        self.clock.now += self.takes
+        if self.error:
+            raise self.error
+        return self.asked
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def aws(clock: Clock) -> Aws:
+    return Aws(clock)
+
+
+def test_answer_is_kept_for_the_interval(aws: Aws, clock: Clock) -> None:
+    cached = Cached(aws, clock=clock)
+    assert cached.get(5).value == 1
+    clock.now += 4.9
+    assert cached.get(5).value == 1
+    clock.now += 0.2
+    assert cached.get(5).value == 2
+
+
+def test_nothing_is_asked_before_somebody_looks(aws: Aws, clock: Clock) -> None:
+    assert Cached(aws, clock=clock).peek().value is None
+    assert aws.asked == 0
+
+
+def test_failure_keeps_the_value_before_it_with_its_time(aws: Aws, clock: Clock) -> None:
+    cached = Cached(aws, clock=clock)
+    before = cached.get(5)
+    aws.error = OSError("No network.")
+    clock.now += 6
+    answer = cached.get(5)
+    assert (answer.value, answer.at, answer.error) == (1, before.at, aws.error)
+
+
+def test_failure_is_not_repeated_before_the_interval_is_over(aws: Aws, clock: Clock) -> None:
+    aws.error = OSError("No network.")
+    cached = Cached(aws, clock=clock)
+    cached.get(5)
+    cached.get(5)
+    assert aws.asked == 1
+
+
+def test_slow_answers_and_failures_strain_and_a_quick_answer_ends_it(
+    aws: Aws, clock: Clock
+) -> None:
+    cached = Cached(aws, clock=clock)
+    aws.takes = 2
+    strains = [cached.get(0).strain, cached.get(0).strain]
+    aws.takes = 0
+    assert [*strains, cached.get(0).strain] == [1, 2, 0]
+
+
+def test_interval_grows_up_to_a_minute() -> None:
+    assert [interval_seconds(busy=False, strain=each) for each in range(5)] == [15, 30, 60, 60, 60]
+
+
+def test_change_is_seen_at_once(aws: Aws, clock: Clock) -> None:
+    cached = Cached(aws, clock=clock)
+    cached.get(5)
+    cached.forget()
+    assert cached.get(5).value == 2
+
+
+def test_threads_that_come_together_ask_once() -> None:
+    asked: list[int] = []
+    gate = threading.Barrier(4)
+    asking = threading.Event()
+
+    def ask() -> int:
+        asked.append(1)
+        asking.wait(5)
+        return 7
+
+    cached = Cached(ask)
+    answers: list[int | None] = []
+
+    def look() -> None:
+        gate.wait(5)
+        answers.append(cached.get(60).value)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    gate.wait(5)
+    asking.set()
+    for thread in threads:
+        thread.join(5)
+    assert (asked, answers) == ([1], [7, 7, 7])
+
+
+def test_each_thing_is_asked_for_alone_and_the_oldest_is_dropped() -> None:
+    asked: list[str] = []
+
+    def ask(key: str) -> str:
+        asked.append(key)
+        return key.upper()
+
+    each = CachedEach(ask, keep=2)
+    wanted = ("a", "b", "a", "c", "a", "b")
+    assert [each.of(key).get(60).value for key in wanted] == ["A", "B", "A", "C", "A", "B"]
+    assert asked == ["a", "b", "c", "b"]
