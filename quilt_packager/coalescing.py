@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import msgspec
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from constructs import Construct
@@ -95,6 +95,7 @@ class Coalescer(Construct):
             environment=msgspec.structs.replace(
                 settings,
                 event_bus=event_bus.event_bus_name,
+                partition=Aws.PARTITION,
                 table=self.table.table_name,
                 queue_url=self.queue.queue_url,
                 dead_letter_queue_url=self.dead_letter_queue.queue_url,

@@ -133,7 +133,7 @@ class Coalescer:
             source=self._settings.source,
             detail_type=OBJECTS_READY,
             detail=_describe(folder),
-            resources=[f"arn:aws:s3:::{folder.bucket}"],
+            resources=[f"arn:{self._settings.partition}:s3:::{folder.bucket}"],
         )
         self._table.close(folder, claimed)
         return len(claimed.new)

@@ -21,6 +21,7 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ignore_prefixes: Prefixes of keys that are never announced.
         source: The source of the announcements.
         event_bus: The bus that they are put on.
+        partition: AWS's partition, which ARNs begin with.
         table: The table of windows.
         queue_url: The coalescer's own queue.
         dead_letter_queue_url: Where messages go that it cannot read.
@@ -37,6 +38,7 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ignore_prefixes: tuple[str, ...] = ()
     source: str = UPLOADS_SOURCE
     event_bus: str = ""
+    partition: str = "aws"
     table: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""

@@ -114,6 +114,7 @@ def test_settings_fail_if_the_coalescer_is_told_otherwise() -> None:
         "ignore_prefixes": ["a,b/"],
         "source": "quilt.packager.uploads",
         "event_bus": "?",
+        "partition": "?",
         "table": "?",
         "queue_url": "?",
         "dead_letter_queue_url": "?",

@@ -44,6 +44,7 @@ class World:
         now_ms: The time.
         history: What took effect, in its order: the digest of each upload, or `announced`.
         looks: The looks in the queue, with the time when they are visible.
+        resources: The ARNs in the announcements.
         hand: Called before and after each request.
     """
 
@@ -51,6 +52,7 @@ class World:
         self.now_ms = 1_000_000
         self.history: list[object] = []
         self.looks: list[tuple[int, Look]] = []
+        self.resources: list[str] = []
         self.hand: Callable[[], None] = lambda: None
         self.settings = UploadSettings(
             table=table,
@@ -80,6 +82,7 @@ class World:
     def put_events(self, *, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         self.hand()
         self.history += ["announced"] * len(Entries)
+        self.resources += [arn for entry in Entries for arn in entry["Resources"]]
         self.hand()
         return {"FailedEntryCount": 0}
 
@@ -143,7 +146,7 @@ def on_aws(ministack: MiniStack) -> Iterator[None]:
         yield
 
 
-def make_world(monkeypatch: pytest.MonkeyPatch, **thresholds: int) -> World:
+def make_world(monkeypatch: pytest.MonkeyPatch, **thresholds: int | str) -> World:
     """A world with a table of its own, which the runtime talks to."""
     name = f"windows-{uuid.uuid4()}"
     boto3.client("dynamodb").create_table(
@@ -205,6 +208,15 @@ class TestThresholds:
         world.drain()
         assert world.count_announcements() == 1
         assert world.now_ms == started_ms + 2_000_000
+
+
+class TestAnnouncements:
+    def test_name_the_bucket_in_its_partition(
+        self, on_aws: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = make_world(monkeypatch, threshold_event_count=1, partition="aws-cn")
+        world.upload(b"1")
+        assert world.resources == ["arn:aws-cn:s3:::raw"]
 
 
 class TestDuplicates:
