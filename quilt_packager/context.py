@@ -108,7 +108,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     registry_buckets: _Buckets = ()
     bucket_keys: Annotated[
         dict[BucketName, _KeyArn],
-        Meta(description="bucket=arn:aws:kms:…, separated by commas, of the buckets named above"),
+        Meta(description="bucket=arn:aws:kms:…, separated by commas, of buckets that flags name"),
     ] = {}
     omics: _Switch = True
     omics_statuses: Annotated[
@@ -231,11 +231,16 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     def _find_contradictions(self) -> list[str]:
         """What single values do not show: names that must exist elsewhere."""
         violations = []
-        unnamed = self.bucket_keys.keys() - {*self.source_buckets, *self.registry_buckets}
+        unnamed = self.bucket_keys.keys() - {
+            *self.source_buckets,
+            *self.registry_buckets,
+            *self.scratch_buckets.values(),
+            self.quarantine_registry,
+        }
         if unnamed:
             violations.append(
-                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which neither "
-                f"{PREFIX}source_buckets nor {PREFIX}registry_buckets does"
+                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
+                "bucket"
             )
         try:
             health_omics_pattern(self.omics_statuses)

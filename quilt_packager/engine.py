@@ -112,8 +112,8 @@ class PackagingEngine(EngineMetrics, Construct):
         checksum_concurrency: How many workers one large job has at once, from 1 to 1000. Default:
             20.
         scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
-            They need a lifecycle rule that aborts uploads. Default: objects of other regions are
-            read.
+            They need a lifecycle rule that aborts uploads, and their keys must be known as those
+            of source buckets. Default: objects of other regions are read.
         event_bus: The bus that the outcomes of jobs are told on. Default: the account's default
             bus.
         notifications_topic: Where people read of jobs that were rejected, or failed for good.
@@ -316,7 +316,7 @@ class PackagingEngine(EngineMetrics, Construct):
         written_buckets = [*registry_buckets, *filter(None, [quarantine_registry])]
         hashing = [
             *permissions.read_sources(source_buckets),
-            permissions.hash_in_scratch([self.scratch_bucket, *scratch_buckets.values()]),
+            *permissions.hash_in_scratch([self.scratch_bucket, *scratch_buckets.values()]),
             *permissions.keep_jobs(self.scratch_bucket),
             *permissions.never(source_buckets, written_buckets),
         ]

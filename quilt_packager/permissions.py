@@ -95,14 +95,17 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
     ]
 
 
-def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
     """Copy objects into multipart uploads, which are aborted when S3 has hashed them."""
-    return iam.PolicyStatement(
-        sid="HashInScratch",
-        actions=["s3:AbortMultipartUpload", "s3:PutObject"],
-        resources=_objects(buckets, [f"{SCRATCH_PREFIX}*"]),
-        conditions=_in_accounts(buckets),
-    )
+    return [
+        iam.PolicyStatement(
+            sid="HashInScratch",
+            actions=["s3:AbortMultipartUpload", "s3:PutObject"],
+            resources=_objects(buckets, [f"{SCRATCH_PREFIX}*"]),
+            conditions=_in_accounts(buckets),
+        ),
+        *_use_keys("EncryptScratch", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+    ]
 
 
 def keep_jobs(bucket: s3.IBucket) -> list[iam.PolicyStatement]:

@@ -70,6 +70,7 @@ class PackagingEngineStack(Stack):
     ) -> None:
         flags = flags or ContextFlags.from_context(scope.node.get_all_context())
         super().__init__(scope, construct_id, stack_name=flags.stack_name, **options)
+        self._bucket_keys = self._find_keys(flags)
         sources, registries = self._find_buckets(flags)
         x86_64 = flags.architecture == "x86_64"
         self.engine = PackagingEngine(
@@ -91,9 +92,7 @@ class PackagingEngineStack(Stack):
             max_shard_size=Size.mebibytes(flags.max_shard_size),
             checksum_concurrency=flags.checksum_concurrency,
             scratch_buckets={
-                region: s3.Bucket.from_bucket_attributes(
-                    self, f"Scratch-{region}", bucket_name=name, region=region
-                )
+                region: self._find_bucket(f"Scratch-{region}", name, region)
                 for region, name in flags.scratch_buckets.items()
             },
             event_bus=events.EventBus.from_event_bus_name(self, "OutcomesBus", flags.event_bus)
@@ -104,9 +103,7 @@ class PackagingEngineStack(Stack):
             )
             if flags.notifications_topic
             else None,
-            quarantine_registry=s3.Bucket.from_bucket_name(
-                self, "QuarantineRegistry", flags.quarantine_registry
-            )
+            quarantine_registry=self._find_bucket("QuarantineRegistry", flags.quarantine_registry)
             if flags.quarantine_registry
             else None,
             catalog_url=flags.catalog_url or None,
@@ -132,19 +129,28 @@ class PackagingEngineStack(Stack):
             self.engine.dead_letter_queue.queue_url,
         )
 
-    def _find_buckets(self, flags: ContextFlags) -> tuple[list[s3.IBucket], list[s3.IBucket]]:
-        """The source and registry buckets: those named, or one of the stack's own."""
+    def _find_keys(self, flags: ContextFlags) -> dict[str, kms.IKey]:
+        """The keys of existing buckets, by the buckets' names."""
         keys = {
             arn: kms.Key.from_key_arn(self, f"BucketKey{number}", arn)
             for number, arn in enumerate(dict.fromkeys(flags.bucket_keys.values()), start=1)
         }
+        return {name: keys[arn] for name, arn in flags.bucket_keys.items()}
+
+    def _find_bucket(self, construct_id: str, name: str, region: str | None = None) -> s3.IBucket:
+        """An existing bucket, with the key that it is encrypted with."""
+        return s3.Bucket.from_bucket_attributes(
+            self,
+            construct_id,
+            bucket_name=name,
+            encryption_key=self._bucket_keys.get(name),
+            region=region,
+        )
+
+    def _find_buckets(self, flags: ContextFlags) -> tuple[list[s3.IBucket], list[s3.IBucket]]:
+        """The source and registry buckets: those named, or one of the stack's own."""
         existing = {
-            name: s3.Bucket.from_bucket_attributes(
-                self,
-                f"Bucket-{name}",
-                bucket_name=name,
-                encryption_key=keys.get(flags.bucket_keys.get(name, "")),
-            )
+            name: self._find_bucket(f"Bucket-{name}", name)
             for name in dict.fromkeys([*flags.source_buckets, *flags.registry_buckets])
         }
         sources = [existing[name] for name in dict.fromkeys(flags.source_buckets)]

@@ -152,6 +152,13 @@ def test_bucket_keys_fail_if_their_bucket_is_not_named() -> None:
         read(source_buckets="raw", bucket_keys=f"other={KEY}")
 
 
+@pytest.mark.parametrize(
+    "flags", [{"scratch_buckets": "eu-west-1=far"}, {"quarantine_registry": "far"}]
+)
+def test_bucket_keys_fail_if_some_buckets_cannot_have_one(flags: dict[str, str]) -> None:
+    assert read(bucket_keys=f"far={KEY}", **flags).bucket_keys == {"far": KEY}
+
+
 def test_custom_fails_if_a_broken_file_is_not_reported_with_the_flags(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     path.write_text("[{]", "utf-8")

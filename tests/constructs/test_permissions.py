@@ -308,6 +308,37 @@ def test_keys_fail_if_those_of_another_region_cannot_be_used_there() -> None:
     assert statement["Condition"] == {"StringEquals": {"kms:ViaService": [via_s3("eu-west-1")]}}
 
 
+@pytest.mark.parametrize("holder", ["PackagerFunction", "ChecksumFunction", "LargeJobFunction"])
+def test_scratch_keys_fail_if_copies_cannot_be_encrypted_in_their_region(holder: str) -> None:
+    stack = make_stack()
+    key = "arn:aws:kms:eu-west-1:123456789012:key/1"
+    scratch = s3.Bucket.from_bucket_attributes(
+        stack,
+        "Scratch",
+        bucket_name="far-scratch",
+        region="eu-west-1",
+        encryption_key=kms.Key.from_key_arn(stack, "Key", key),
+    )
+    add_engine(stack, scratch_buckets={"eu-west-1": scratch})
+    assert permissions_of(template_of(stack), holder)["EncryptScratch"] == {
+        "Sid": "EncryptScratch",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": key,
+        "Condition": {"StringEquals": {"kms:ViaService": [via_s3("eu-west-1")]}},
+    }
+
+
+def test_quarantine_fails_if_its_key_cannot_be_used() -> None:
+    stack = make_stack()
+    refused = s3.Bucket(stack, "Refused", encryption_key=kms.Key(stack, "RefusedKey"))
+    add_engine(stack, quarantine_registry=refused)
+    template = template_of(stack)
+    (key,) = find(template, "AWS::KMS::Key")
+    statement = permissions_of(template)["EncryptRegistries"]
+    assert statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+
+
 def test_statements_fail_if_buckets_given_twice_make_them_longer() -> None:
     stack = make_stack()
     source = s3.Bucket.from_bucket_name(stack, "Source", "raw")

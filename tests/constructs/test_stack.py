@@ -117,6 +117,21 @@ def test_bucket_keys_fail_if_the_function_may_not_use_them() -> None:
     assert permissions_of(template)["EncryptRegistries"]["Resource"] == KEY
 
 
+def test_bucket_keys_fail_if_those_of_scratch_and_quarantine_are_forgotten() -> None:
+    far = "arn:aws:kms:eu-west-1:123456789012:key/89ab"
+    template = template_of(
+        make_flagged_stack(
+            source_buckets=("raw",),
+            scratch_buckets={"eu-west-1": "far-scratch"},
+            quarantine_registry="refused",
+            bucket_keys={"far-scratch": far, "refused": KEY},
+        )
+    )
+    permissions = permissions_of(template)
+    assert permissions["EncryptScratch"]["Resource"] == far
+    assert permissions["EncryptRegistries"]["Resource"] == KEY
+
+
 def test_existing_buckets_fail_if_a_bucket_in_both_roles_is_imported_twice() -> None:
     stack = make_flagged_stack(source_buckets=("raw",), registry_buckets=("raw",))
     assert permissions_of(template_of(stack))["ListSources"]["Resource"] == arn("raw")
