@@ -61,10 +61,10 @@ def _row(goal: Goal) -> list[str]:
 
 
 def _write(value: float) -> str:
-    """Four significant digits, or all before the point.
+    """Five significant digits, or all before the point.
 
     Example:
-        >>> _write(131_234.5), _write(7.9649), _write(1.001), _write(0.00106)
-        ('131,234', '7.965', '1.001', '0.00106')
+        >>> _write(131_234.5), _write(7.9649), _write(1.00106), _write(0.00106)
+        ('131,234', '7.9649', '1.0011', '0.00106')
     """
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - four digits
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.5g}"  # noqa: PLR2004 - five digits
