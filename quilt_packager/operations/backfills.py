@@ -1,0 +1,159 @@
+"""Finds what no event came of, as folders and HealthOmics runs without a package, and sends it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.events import CRATE_NAME, FolderReady, OmicsRun
+from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
+from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.omics_metadata import describe_run
+from quilt_packager_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_omics.client import OmicsClient
+    from types_boto3_omics.literals import RunStatusType
+    from types_boto3_omics.type_defs import GetRunResponseTypeDef
+    from types_boto3_s3.client import S3Client
+
+
+class Candidate(NamedTuple):
+    """What may lack a package.
+
+    Attributes:
+        name: What a person knows it by: the run's id, or the folder.
+        ready: When it was complete, as far as AWS tells.
+        body: The message for it.
+        request: What comes of that.
+    """
+
+    name: str
+    ready: datetime | None
+    body: str
+    request: PackageRequest
+
+    @property
+    def has_known_name(self) -> bool:
+        """Whether its package's name is known: only the crate knows what some templates ask for."""
+        return self.request.name_template is None
+
+
+class Unusable(NamedTuple):
+    """What the engine would reject or ignore.
+
+    Attributes:
+        name: As `Candidate` has it.
+        why: Why, as a sentence.
+    """
+
+    name: str
+    why: str
+
+
+Found = Iterator[Candidate | Unusable]
+
+
+def find_folders(
+    client: "S3Client", folder: SourceFolder, sentinel: str, settings: Settings
+) -> Found:
+    """Find the folders that hold a file of some name.
+
+    Args:
+        client: S3.
+        folder: Where to look.
+        sentinel: The file's name.
+        settings: The engine's settings, by which it would treat them.
+    """
+    pages = client.get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=folder.bucket, Prefix=folder.prefix):
+        for listed in page.get("Contents", []):
+            parent, slash, name = listed["Key"].rpartition("/")
+            if name != sentinel or not slash or listed["Key"].startswith(REGISTRY_PREFIX):
+                continue
+            found = SourceFolder(folder.bucket, parent + slash)
+            message: dict[str, object] = {"source_prefix": str(found)}
+            if name == CRATE_NAME:
+                message = _crate_event(folder.bucket, listed["Key"])
+            yield _read(str(found), listed["LastModified"], message, settings)
+
+
+def find_runs(
+    client: "OmicsClient", since: datetime, status: "RunStatusType", settings: Settings
+) -> Found:
+    """Find the runs of a status.
+
+    Args:
+        client: HealthOmics.
+        since: When they were created at the earliest.
+        status: The status.
+        settings: The engine's settings, by which it would treat them.
+    """
+    for page in client.get_paginator("list_runs").paginate(status=status):
+        for listed in page["items"]:
+            if listed["creationTime"] >= since:
+                run = client.get_run(id=listed["id"])
+                ready = run.get("stopTime", run["creationTime"])
+                yield _read(run["id"], ready, _run_event(run, status), settings, run)
+
+
+def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None = None) -> bool:
+    """Whether there is a package of a candidate's name.
+
+    Listing asks for no more rights than looking at the data does, and tells 404 from 403.
+
+    Args:
+        client: S3.
+        candidate: The candidate.
+        registry: Where to look. Default: where the package would go.
+    """
+    pointer = f"{REGISTRY_PREFIX}named_packages/{candidate.request.package_name}/latest"
+    answer = client.list_objects_v2(
+        Bucket=registry or candidate.request.registry, Prefix=pointer, MaxKeys=1
+    )
+    return candidate.has_known_name and bool(answer["KeyCount"])
+
+
+def _read(
+    name: str,
+    ready: datetime | None,
+    message: dict[str, object],
+    settings: Settings,
+    run: Mapping[str, Any] | None = None,
+) -> Candidate | Unusable:
+    body = json.dumps(message)
+    registry = settings.default_registry
+    try:
+        wanted = parse_message(body, default_registry=registry, sources=settings.sources)
+        if isinstance(wanted, OmicsRun) and wanted.source is not None:
+            folder = FolderReady(wanted.source, wanted.trigger, wanted.options)
+            wanted = request_for_folder(
+                folder, described=describe_run(wanted, run or {}), default_registry=registry
+            )
+    except InvalidMessage as error:
+        return Unusable(name, error.happened)
+    if isinstance(wanted, PackageRequest):
+        return Candidate(name, ready, body, wanted)
+    if isinstance(wanted, OmicsRun):
+        return Unusable(name, "HealthOmics does not say where it wrote.")
+    return Unusable(name, f"{wanted.why[:1].upper()}{wanted.why[1:]}.")
+
+
+def _crate_event(bucket: str, key: str) -> dict[str, object]:
+    detail = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
+def _run_event(run: "GetRunResponseTypeDef", status: str) -> dict[str, object]:
+    output_uri = run.get("runOutputUri")
+    if not output_uri and run.get("outputUri"):
+        output_uri = f"{run['outputUri'].rstrip('/')}/{run['id']}"
+    detail = {
+        "arn": run["arn"],
+        "status": status,
+        "runOutputUri": output_uri,
+        "runName": run.get("name"),
+        "workflowId": run.get("workflowId"),
+    }
+    return {"source": "aws.omics", "detail-type": "Run Status Change", "detail": detail}
