@@ -84,7 +84,38 @@ async def read_latest(s3: S3, package: Package) -> Pointer:
     Raises:
         AccessDenied: It is there, and may not be read.
     """
-    return await _read_pointer(s3, package.pointer(LATEST))
+    return await read_pointer(s3, package, LATEST)
+
+
+async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
+    """Read a pointer.
+
+    Args:
+        s3: S3.
+        package: The package.
+        revision: `latest`, or seconds since 1970.
+
+    Raises:
+        AccessDenied: It is there, and may not be read.
+    """
+    uri = package.pointer(revision)
+    body = await s3.read_if_exists(uri, max_bytes=MAX_POINTER_BYTES)
+    if body is None:
+        return Pointer()
+    if not TOP_HASH.fullmatch(body.data):
+        logger.warning("a pointer holds no top hash", extra={"pointer": str(uri)})
+        return Pointer(body.etag)
+    return Pointer(body.etag, body.data.decode("ascii"))
+
+
+async def list_pointers(s3: S3, package: Package) -> list[int]:
+    """The seconds of a package's pointers, one for each revision, the oldest first."""
+    folder = package.pointer("").key
+    seconds: list[int] = []
+    async for keys in s3.list_keys(package.registry, folder):
+        names = (key.removeprefix(folder) for key in keys)
+        seconds += [int(name) for name in names if SECOND.fullmatch(name)]
+    return sorted(seconds)
 
 
 async def publish(
@@ -114,26 +145,12 @@ async def publish(
     return await _move_latest(s3, package, top_hash, latest)
 
 
-async def _read_pointer(s3: S3, uri: S3Uri) -> Pointer:
-    body = await s3.read_if_exists(uri, max_bytes=MAX_POINTER_BYTES)
-    if body is None:
-        return Pointer()
-    if not TOP_HASH.fullmatch(body.data):
-        logger.warning("a pointer holds no top hash", extra={"pointer": str(uri)})
-        return Pointer(body.etag)
-    return Pointer(body.etag, body.data.decode("ascii"))
-
-
 async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
     """The newest pointer and its second, which is 0 where there is none."""
-    folder = package.pointer("").key
-    newest = 0
-    async for keys in s3.list_keys(package.registry, folder):
-        names = (key.removeprefix(folder) for key in keys)
-        newest = max([newest, *(int(name) for name in names if SECOND.fullmatch(name))])
-    if not newest:
+    seconds = await list_pointers(s3, package)
+    if not seconds:
         return 0, Pointer()
-    return newest, await _read_pointer(s3, package.pointer(str(newest)))
+    return seconds[-1], await read_pointer(s3, package, str(seconds[-1]))
 
 
 async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
@@ -154,7 +171,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
             continue
         except PreconditionFailed:
             # Ours after a lost reply, or that of another run of the same revision: it serves.
-            present = await _read_pointer(s3, package.pointer(str(second)))
+            present = await read_pointer(s3, package, str(second))
             if present.top_hash == top_hash:
                 return
             second += 1
