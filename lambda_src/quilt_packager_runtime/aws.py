@@ -111,7 +111,7 @@ def postpone(queue_arn: str, receipt_handle: str, seconds: int) -> None:
     except (BotoCoreError, ClientError) as failure:
         raise AwsError(
             f"A message could not be put off for {seconds} s: {failure}.",
-            why="Its event source waits for its folder to settle.",
+            why="Its folder is to settle first, or what failed is given time to recover.",
             remedy="It comes back by itself, later; allow sqs:ChangeMessageVisibility.",
         ) from failure
 

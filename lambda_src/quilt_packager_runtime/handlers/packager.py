@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import random
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -37,6 +38,7 @@ from quilt_packager_runtime.reporting import (
     report_failure,
     report_success,
 )
+from quilt_packager_runtime.retries import wait_seconds
 from quilt_packager_runtime.runs import request_for_run
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
@@ -85,19 +87,30 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     deadline = time.monotonic() + remaining_seconds
     failures = []
     for message in event["Records"]:
+        delivery = _count_deliveries(message)
         try:
             handle_message(
                 message["body"],
                 message["messageId"],
                 deadline,
-                delivery=_count_deliveries(message),
+                delivery=delivery,
                 age_seconds=_age_seconds(message),
             )
         except Unsettled as unsettled:
             failures.append({"itemIdentifier": message["messageId"]})
             put_off(message, unsettled.seconds)
-        except PackagerError:
+        except PackagerError as failure:
             failures.append({"itemIdentifier": message["messageId"]})
+            seconds = wait_seconds(
+                failure,
+                delivery=delivery,
+                max_attempts=load_settings().max_attempts,
+                # No queue hides a message for a shorter time than its function may take.
+                at_most_seconds=max(0, remaining_seconds),
+                jitter=random.random(),  # noqa: S311 - no secret
+            )
+            if seconds is not None:
+                put_off(message, seconds)
     return {"batchItemFailures": failures}
 
 
@@ -179,7 +192,7 @@ def check_settled(request: PackageRequest, age_seconds: float) -> None:
 
 
 def put_off(message: Mapping[str, Any], seconds: int) -> None:
-    """Hide a message until its folder has settled; if that fails, it comes back even later."""
+    """Hide a message for as long as it makes sense; if that fails, it comes back even later."""
     try:
         aws.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
     except AwsError as error:

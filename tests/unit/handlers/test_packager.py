@@ -281,6 +281,7 @@ class TestOutcome:
         self, engine: Engine
     ) -> None:
         engine.events.fail("put_events", "InternalException")
+        engine.sqs.script.add_response("change_message_visibility", {})
         engine.expect_events()
         bodies = engine.upload("1")
         assert engine.deliver(*bodies) == [0]
@@ -583,6 +584,43 @@ class TestStory:
             "InvalidMessage",
             True,
         )
+
+
+@pytest.mark.parametrize("settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, max_attempts=5)])
+class TestRetry:
+    def test_of_what_passes_comes_soon_and_later_each_time(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        (body,) = engine.upload("1")
+        for delivery, least, most in [(1, 15, 30), (2, 30, 60), (3, 60, 120)]:
+            engine.sqs.script.add_response("change_message_visibility", {})
+            assert engine.deliver(body, delivery=delivery) == [0]
+            assert least <= engine.sqs.asked[-1]["VisibilityTimeout"] <= most
+
+    def test_for_the_last_time_comes_late(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        assert engine.deliver(*engine.upload("1"), delivery=4) == [0]
+        assert engine.sqs.asked == []
+
+    def test_of_what_took_too_long_comes_late(self, engine: Engine) -> None:
+        assert engine.deliver(*engine.upload("1"), remaining_seconds=9) == [0]
+        assert engine.sqs.asked == []
+
+    def test_is_told_in_the_log_after_the_reason(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        engine.sqs.script.add_response("change_message_visibility", {})
+        engine.deliver(*engine.upload("1"))
+        *_, failed, put_off = engine.log.read_lines()
+        assert (failed["message"], failed["final"]) == ("package failed", False)
+        assert put_off["message"] == "message put off"
+        assert put_off["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
+
+    def test_comes_late_where_it_cannot_be_hastened(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        engine.sqs.fail("change_message_visibility", "AccessDenied")
+        assert engine.deliver(*engine.upload("1")) == [0]
+        assert engine.log.read_lines()[-1]["message"] == "message not put off"
 
 
 class TestLogLine:
