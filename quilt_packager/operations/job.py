@@ -78,7 +78,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: The message's id.
         outcome: Where it stands.
-        started: When its first attempt began.
+        started: When its last attempt began, or the one that it ended with.
         ended: When it ended.
         updated: When it was last heard of.
         seconds: How long it took; of a running job, how long it has been running.
@@ -103,7 +103,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         remedy: What to do about it.
         final: Nobody tries again.
         progress: How far it is, while it runs.
-        attempts: How many attempts there were.
+        attempts: How many attempts there were, as far back as the log was read.
         execution: The state machine's execution that it went on in.
         phases: What its last attempt did.
     """

@@ -40,6 +40,7 @@ LOST = "Lost"
 
 ORIGIN = ("package_name", "registry", "source", "trigger", "event_id")
 TEXTS = ("top_hash", "previous_top_hash", "remark", "quarantine", "code", "reason")
+CREATED, UNCHANGED = (f"package {result}" for result in (Result.CREATED, Result.UNCHANGED))
 SENTENCES = ("happened", "why", "remedy")
 COUNTS = ("objects", "bytes", "reused", "stored", "computed")
 
@@ -83,31 +84,27 @@ def fold_job(
     """
     told = _in_order(lines)
     drafts = _split(told)
-    attempts = [draft.finish() for draft in drafts]
     last = told[-1]
-    facts: dict[str, Any] = {
-        "id": last.message_id,
-        "started": min((each.started for each in attempts), default=told[0].at),
-        "updated": last.at,
-        "attempts": len(attempts),
-        "execution": next((each.execution for each in reversed(attempts) if each.execution), None),
-        **_origin(told),
-    }
+    facts: dict[str, Any] = {"id": last.message_id, "updated": last.at, **_origin(told)}
     if not drafts:
-        return Job(**facts, **_unstarted(last))
-    facts["phases"] = attempts[-1].phases
-    end = _find_end(drafts)
-    if end is not None:
-        return Job(**{**facts, **_describe(end)})
-    draft = drafts[-1]
-    lost_at = _lost_at(draft, facts["execution"], last.at, ended_executions or {})
+        return Job(**facts, started=told[0].at, **_unstarted(last))
+    executions = [draft for draft in drafts if draft.execution]
+    execution = executions[-1].execution if executions else None
+    facts |= {"attempts": len(drafts), "execution": execution}
+    ended = _find_ended(drafts)
+    if ended is not None and ended.end is not None:
+        return Job(**{**facts, **_describe(ended, ended.end)})
+    # A message that comes once more, of a job that goes on elsewhere, does not begin it anew.
+    draft = next((each for each in executions if each.end is None), drafts[-1])
+    facts |= {"started": draft.started, "phases": drafts[-1].finish().phases}
+    lost_at = _lost_at(draft, execution, last.at, ended_executions or {})
     if now >= lost_at:
-        return Job(**facts, **_lost(draft, facts["execution"]))
+        return Job(**facts, **_lost(execution))
     return Job(
         **facts,
         outcome=State.RUNNING,
         seconds=max(0.0, (now - draft.started).total_seconds()),
-        progress=draft.progress,
+        progress=drafts[-1].progress,
     )
 
 
@@ -140,6 +137,14 @@ class _Draft:
         self.progress = Progress(phase, done or 0, count_of(line.fields, "total"))
         if not self._phases or self._phases[-1][0] != phase:
             self._phases.append((phase, line.at))
+
+    @property
+    def message(self) -> str:
+        return self.end.message if self.end else ""
+
+    @property
+    def top_hash(self) -> object:
+        return self.end.fields.get("top_hash") if self.end else None
 
     def finish(self) -> Attempt:
         ended = self.end.at if self.end else None
@@ -194,31 +199,36 @@ def _split(lines: list[LogLine]) -> list[_Draft]:
     return drafts
 
 
-def _find_end(drafts: list[_Draft]) -> LogLine | None:
-    """How the job ended; None if its last attempt goes on."""
-    ends = sorted((each.end for each in drafts if each.end), key=lambda line: line.at)
-    if not ends:
+def _find_ended(drafts: list[_Draft]) -> _Draft | None:
+    """The attempt that the job ended with; None if it goes on."""
+    ended = sorted(
+        ((draft.end.at, number, draft) for number, draft in enumerate(drafts) if draft.end),
+        key=lambda each: each[:2],
+    )
+    if not ended:
         return None
-    last = ends[-1]
-    if drafts[-1].end is None and drafts[-1].started >= last.at:
+    ended_at, _, last = ended[-1]
+    if drafts[-1].end is None and drafts[-1].started >= ended_at:
         return None
-    if last.message == f"package {Result.UNCHANGED}":
+    if last.message == UNCHANGED:
         # A message that came twice: its second delivery found what the first one made.
-        top_hash = last.fields.get("top_hash")
-        created = f"package {Result.CREATED}"
-        for line in ends:
-            if line.message == created and line.fields.get("top_hash") == top_hash:
-                return line
+        for _, _, draft in ended:
+            if draft.message == CREATED and draft.top_hash == last.top_hash:
+                return draft
     return last
 
 
-def _describe(end: LogLine) -> dict[str, Any]:
+def _describe(draft: _Draft, end: LogLine) -> dict[str, Any]:
     fields = end.fields
+    seconds = number_of(fields, "seconds")
     return {
         "outcome": _state(end),
+        # What went on under the state machine may have begun with an earlier delivery.
+        "started": min(draft.started, _earlier(end.at, seconds or 0.0)),
         "ended": end.at,
-        "seconds": number_of(fields, "seconds"),
+        "seconds": seconds,
         "final": _is_final(end),
+        "phases": draft.finish().phases,
         **{name: text_of(fields, name) for name in (*TEXTS, *SENTENCES)},
         **{name: count_of(fields, name) for name in COUNTS},
     }
@@ -242,7 +252,7 @@ def _lost_at(
     return _later(heard_at, EXECUTION_DAYS * 86_400)
 
 
-def _lost(draft: _Draft, execution: str | None) -> dict[str, Any]:
+def _lost(execution: str | None) -> dict[str, Any]:
     happened = "The job did not say how it ended."
     if execution is None:
         why = "The function ran out of memory or was stopped."
@@ -259,7 +269,6 @@ def _lost(draft: _Draft, execution: str | None) -> dict[str, Any]:
         "reason": f"{happened} {why} {remedy}",
         # SQS has the message of a job that was not handed over.
         "final": execution is not None,
-        "progress": draft.progress,
     }
 
 

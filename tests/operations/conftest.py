@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.log_lines import read_lines
+from tests.operations.job_lines import NOW, Line
+
+if TYPE_CHECKING:
+    from types_boto3_logs.type_defs import InputLogEventTypeDef
 
 LOG_GROUPS = ("PackagerLambda", "ChecksumLambda")
 
@@ -76,3 +82,28 @@ def deployment(create_stack: CreateStack) -> Deployment:
     """An engine's stack, empty."""
     create_stack("lab")
     return find_deployment(connect(), "lab")
+
+
+WriteLog = Callable[..., None]
+
+
+@pytest.fixture
+def write_log(deployment: Deployment) -> WriteLog:
+    """Writes lines to the log of a function, as the function does."""
+
+    def write(*lines: Line | str, function: str = "packager", at: datetime = NOW) -> None:
+        group = deployment.log_group(function)
+        assert group
+        streams = deployment.logs.describe_log_streams(logGroupName=group)["logStreams"]
+        if not streams:
+            deployment.logs.create_log_stream(logGroupName=group, logStreamName="s")
+        for line in lines:
+            text = line if isinstance(line, str) else json.dumps(line)
+            written_at = next((each.at for each in read_lines(text, at)), at)
+            event: InputLogEventTypeDef = {
+                "timestamp": round(written_at.timestamp() * 1000),
+                "message": text,
+            }
+            deployment.logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[event])
+
+    return write

@@ -1,79 +1,282 @@
 """Jobs as they are read from the log of a deployed engine."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.stub import ANY, Stubber
 
 from quilt_packager.operations.deployments import Deployment
-from quilt_packager.operations.jobs import read_jobs
+from quilt_packager.operations.errors import SeveralJobs, UnknownJob
+from quilt_packager.operations.jobs import State, Watch, follow, read_job, read_jobs
+from quilt_packager.operations.log_reader import MAX_REQUESTS
+from tests.operations.conftest import WriteLog
+from tests.operations.job_lines import (
+    NOW,
+    ago,
+    failed,
+    handed_over,
+    line,
+    progress,
+    started,
+    succeeded,
+)
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-DAY_AGO = NOW - timedelta(days=1)
-
-Write = Callable[..., None]
-
-
-def ago(**time: float) -> datetime:
-    return NOW - timedelta(**time)
-
-
-@pytest.fixture
-def write(deployment: Deployment) -> Write:
-    """Writes lines to the log of a function, as the function does."""
-    streams: set[str] = set()
-
-    def put(*lines: dict[str, Any] | str, function: str = "packager") -> None:
-        group = deployment.log_group(function)
-        assert group
-        if group not in streams:
-            deployment.logs.create_log_stream(logGroupName=group, logStreamName="s")
-            streams.add(group)
-        events = [
-            {
-                "timestamp": round(NOW.timestamp() * 1000),
-                "message": line if isinstance(line, str) else json.dumps(line),
-            }
-            for line in lines
-        ]
-        deployment.logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
-
-    return put
+DAY_AGO = ago(days=1)
 
 
-def line(message: str, job: str, at: datetime, **fields: Any) -> dict[str, Any]:
-    stamp = at.isoformat(sep=" ", timespec="milliseconds")
-    return {"level": "INFO", "message": message, "timestamp": stamp, "message_id": job, **fields}
-
-
-def started(job: str, at: datetime, name: str = "runs/1", delivery: int = 1) -> dict[str, Any]:
-    return line("package started", job, at, delivery=delivery, registry="raw", package_name=name)
-
-
-def ended(
-    job: str, at: datetime, result: str = "created", name: str = "runs/1", **fields: Any
-) -> dict[str, Any]:
-    return line(
-        f"package {result}",
-        job,
-        at,
-        outcome=result,
-        package_name=name,
-        registry="raw",
-        seconds=2.0,
-        **fields,
-    )
+def ids(jobs: Any) -> list[str]:
+    return [job.id for job in jobs]
 
 
 class TestList:
-    def test_tells_the_last_job_first(self, deployment: Deployment, write: Write) -> None:
-        write(started("a", ago(hours=2)), ended("a", ago(hours=2, seconds=-2)))
-        write(started("b", ago(minutes=5)))
+    def test_tells_the_last_job_first(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(started("a", ago(hours=2)), succeeded("a", ago(hours=2, seconds=-2)))
+        write_log(started("b", ago(minutes=5)))
         jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
         assert [(job.id, job.outcome) for job in jobs] == [("b", "running"), ("a", "created")]
-        assert not jobs.is_cut_off
 
     def test_is_empty_where_nothing_was_logged(self, deployment: Deployment) -> None:
+        jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
+        assert (list(jobs), jobs.is_cut_off, jobs.since) == ([], False, DAY_AGO)
+
+    def test_is_empty_where_there_is_no_log(self, deployment: Deployment) -> None:
+        group = deployment.log_group("packager")
+        assert group
+        deployment.logs.delete_log_group(logGroupName=group)
         assert list(read_jobs(deployment, since=DAY_AGO, now=NOW)) == []
+
+    def test_passes_by_what_is_no_line_of_a_job(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log("START RequestId: 1", '{"type": "platform.start"}', started("a", ago(minutes=5)))
+        assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == ["a"]
+
+    def test_leaves_out_what_was_before(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(succeeded("a", ago(hours=3)), succeeded("b", ago(hours=1)))
+        assert ids(read_jobs(deployment, since=ago(hours=2), now=NOW)) == ["b"]
+
+    def test_is_of_packages_of_some_name(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(succeeded("a", ago(hours=3), name="wgs/1"), succeeded("b", ago(hours=1)))
+        assert ids(read_jobs(deployment, since=DAY_AGO, name_glob="wgs/*", now=NOW)) == ["a"]
+
+    def test_is_of_some_outcomes(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(succeeded("a", ago(hours=3)), failed("b", ago(hours=1)))
+        assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], now=NOW)) == ["b"]
+
+    def test_has_messages_that_asked_for_nothing_only_if_they_are_wanted(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(line("message ignored", "a", ago(minutes=1), why="it is a test"))
+        assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == []
+        assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["ignored"], now=NOW)) == ["a"]
+
+    def test_tells_how_far_those_are_that_run(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started("a", ago(minutes=2)), progress("a", ago(minutes=1), "checksums", 4, 9))
+        (job,) = read_jobs(deployment, since=DAY_AGO, now=NOW)
+        assert job.progress is not None
+        assert (job.progress.phase, job.progress.done, job.progress.total) == ("checksums", 4, 9)
+
+    def test_looks_no_further_back_than_it_has_to(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
+        write_log(succeeded("old", ago(hours=20)))
+        jobs = read_jobs(deployment, since=DAY_AGO, limit=3, now=NOW)
+        assert (ids(jobs), jobs.requests) == (["j1", "j2", "j3"], 1)
+        assert (jobs.is_cut_off, jobs.since) == (True, ago(hours=1))
+
+    def test_does_not_prefer_a_long_job_to_a_later_one(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(
+            started("long", ago(hours=8)), succeeded("long", ago(minutes=1), seconds=8 * 3600.0)
+        )
+        write_log(started("late", ago(hours=2)), succeeded("late", ago(hours=2, seconds=-3)))
+        assert ids(read_jobs(deployment, since=DAY_AGO, limit=1, now=NOW)) == ["late"]
+
+    def test_tells_a_job_that_is_tried_again_once(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started("again", ago(hours=8)), failed("again", ago(hours=7)))
+        write_log(started("late", ago(hours=2)), succeeded("late", ago(hours=2, seconds=-3)))
+        write_log(started("again", ago(hours=1), delivery=2), succeeded("again", ago(minutes=59)))
+        first = read_jobs(deployment, since=DAY_AGO, limit=1, now=NOW)
+        second = read_jobs(deployment, since=DAY_AGO, until=first[-1].started, limit=9, now=NOW)
+        assert (ids(first), ids(second)) == (["again"], ["late"])
+
+    def test_finds_what_it_looks_for_behind_many_others(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
+        write_log(failed("old", ago(hours=20)))
+        jobs = read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], limit=2, now=NOW)
+        assert (ids(jobs), jobs.is_cut_off) == (["old"], False)
+
+    def test_goes_on_where_another_ended(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
+        first = read_jobs(deployment, since=DAY_AGO, limit=2, now=NOW)
+        second = read_jobs(deployment, since=DAY_AGO, until=first[-1].started, limit=2, now=NOW)
+        assert (ids(first), ids(second)) == (["j1", "j2"], ["j3", "j4"])
+
+    def test_of_the_past_knows_what_became_of_a_job_since(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started("a", ago(hours=5)), handed_over("a", ago(hours=5)))
+        write_log(succeeded("a", ago(minutes=1)))
+        (job,) = read_jobs(deployment, since=DAY_AGO, until=ago(hours=4), now=NOW)
+        assert job.outcome is State.CREATED
+
+    def test_tells_jobs_of_the_same_moment_together(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(*(started(job, ago(minutes=1)) for job in "abc"))
+        assert len(read_jobs(deployment, since=DAY_AGO, limit=2, now=NOW)) == 3
+
+
+def page(*lines: Any, more: bool = False) -> dict[str, Any]:
+    stamp = round(NOW.timestamp() * 1000)
+    events = [{"timestamp": stamp, "message": json.dumps(line)} for line in lines]
+    return {"events": events, **({"nextToken": "t"} if more else {})}
+
+
+class TestPages:
+    """What the embedded AWS does not have."""
+
+    @pytest.fixture
+    def logs(self, deployment: Deployment) -> Iterator[Stubber]:
+        with Stubber(deployment.logs) as logs:
+            yield logs
+
+    def test_are_read_to_the_last(self, deployment: Deployment, logs: Stubber) -> None:
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2)), more=True))
+        logs.add_response("filter_log_events", page(more=True))
+        logs.add_response("filter_log_events", page(succeeded("b", ago(minutes=1))))
+        jobs = read_jobs(deployment, since=ago(minutes=30), now=NOW)
+        assert (ids(jobs), jobs.requests) == (["b", "a"], 3)
+
+    def test_are_filtered_where_they_are(self, deployment: Deployment, logs: Stubber) -> None:
+        asked: dict[str, Any] = {
+            "logGroupName": "/quilt/lab/PackagerLambda",
+            "startTime": round(ago(minutes=30).timestamp() * 1000),
+            "filterPattern": ANY,
+        }
+        logs.add_response("filter_log_events", page(), asked)
+        assert list(read_jobs(deployment, since=ago(minutes=30), now=NOW)) == []
+
+    def test_end_some_time(self, deployment: Deployment, logs: Stubber) -> None:
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
+        for _ in range(MAX_REQUESTS - 1):
+            logs.add_response("filter_log_events", page(more=True))
+        jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
+        assert (ids(jobs), jobs.is_cut_off, jobs.since) == (["a"], True, ago(hours=1))
+
+
+class TestRecord:
+    ID = "51c0a7b2-0000-4000-8000-00000000009e"
+    OTHER = "51c0ffff-0000-4000-8000-00000000009e"
+
+    def test_has_all_lines_of_a_job_in_their_order(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(succeeded(self.ID, ago(minutes=4)), started(self.ID, ago(minutes=5)))
+        write_log(line("step failed", self.ID, ago(minutes=4, seconds=9)), started("b", NOW))
+        record = read_job(deployment, self.ID, now=NOW)
+        messages = [line.message for line in record.lines]
+        assert messages == ["package started", "step failed", "package created"]
+        assert record.job.outcome is State.CREATED
+        assert len(record.attempts) == 1
+
+    def test_is_found_by_how_its_id_begins(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started(self.ID, ago(minutes=5)), started(self.OTHER, ago(minutes=5)))
+        assert read_job(deployment, "51c0a", now=NOW).job.id == self.ID
+
+    def test_is_not_guessed(self, deployment: Deployment, write_log: WriteLog) -> None:
+        write_log(started(self.ID, ago(minutes=5)), started(self.OTHER, ago(minutes=5)))
+        with pytest.raises(SeveralJobs, match="2 jobs begin with 51c0"):
+            read_job(deployment, "51c0", now=NOW)
+
+    @pytest.mark.parametrize("unknown", ["77", "", '") || ($.level = "*', "a" * 500])
+    def test_of_an_unknown_id_is_an_error(
+        self, deployment: Deployment, write_log: WriteLog, unknown: str
+    ) -> None:
+        write_log(started(self.ID, ago(minutes=5)))
+        with pytest.raises(UnknownJob):
+            read_job(deployment, unknown, now=NOW)
+
+    def test_is_found_long_ago_with_all_of_its_attempts(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started(self.ID, ago(days=5)), failed(self.ID, ago(days=5)))
+        write_log(started(self.ID, ago(hours=80), delivery=2), succeeded(self.ID, ago(hours=70)))
+        record = read_job(deployment, self.ID, now=NOW)
+        assert [attempt.outcome for attempt in record.attempts] == ["failed", "created"]
+
+    def test_of_a_large_job_has_the_lines_of_its_workers(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        write_log(started(self.ID, ago(minutes=9)), handed_over(self.ID, ago(minutes=8)))
+        write_log(line("shard hashed", self.ID, ago(minutes=7)), function="checksum")
+        messages = [line.message for line in read_job(deployment, self.ID, now=NOW).lines]
+        assert messages == ["package started", "package handed over", "shard hashed"]
+
+
+class TestWatch:
+    def test_tells_what_changed_since_it_looked(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        watch = Watch(deployment, since=ago(minutes=5))
+        write_log(started("a", ago(minutes=1)), started("b", ago(minutes=2)))
+        assert ids(watch.poll(NOW)) == ["b", "a"]
+        assert watch.poll(NOW + timedelta(seconds=1)) == []
+        write_log(succeeded("b", ago(seconds=1)))
+        (job,) = watch.poll(NOW + timedelta(seconds=2))
+        assert (job.id, job.outcome, job.attempts) == ("b", "created", 1)
+
+    def test_takes_lines_that_come_late(self, deployment: Deployment, write_log: WriteLog) -> None:
+        watch = Watch(deployment, since=ago(minutes=5))
+        watch.poll(NOW)
+        write_log(started("a", ago(seconds=50)))
+        assert ids(watch.poll(NOW + timedelta(seconds=5))) == ["a"]
+
+    def test_tells_of_a_job_that_was_lost(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        watch = Watch(deployment, since=ago(minutes=5))
+        write_log(started("a", ago(seconds=50)))
+        watch.poll(NOW)
+        (job,) = watch.poll(NOW + timedelta(minutes=20))
+        assert (job.outcome, job.code) == ("failed", "Lost")
+
+    def test_of_one_job_tells_of_no_other(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        watch = Watch(deployment, since=ago(minutes=5), job_id="a")
+        write_log(started("a", ago(minutes=1)), started("b", ago(minutes=2)))
+        assert ids(watch.poll(NOW)) == ["a"]
+
+    def test_forgets_what_is_long_over(self, deployment: Deployment, write_log: WriteLog) -> None:
+        watch = Watch(deployment, since=ago(minutes=5))
+        write_log(succeeded("a", ago(minutes=1)))
+        watch.poll(NOW)
+        watch.poll(NOW + timedelta(days=1))
+        assert watch.jobs == []
+
+    def test_that_follows_waits_longer_while_nothing_runs(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
+        waits: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            write_log(succeeded("a", datetime.now(UTC)) if len(waits) == 2 else started("a", NOW))
+
+        changes = follow(deployment, ago(minutes=5), sleep=sleep)
+        assert [next(changes).outcome for _ in range(2)] == ["running", "created"]
+        assert waits == [15, 5]

@@ -1,0 +1,90 @@
+"""Lines of the log of jobs, as the functions write them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+"""Who cannot be told the time, as the command, is to find these lines recent."""
+
+Line = dict[str, Any]
+
+
+def ago(**time: float) -> datetime:
+    return NOW - timedelta(**time)
+
+
+def line(message: str, job: str, at: datetime, **fields: Any) -> Line:
+    stamp = f"{at:%Y-%m-%d %H:%M:%S},{at.microsecond // 1000:03}+0000"
+    return {"level": "INFO", "message": message, "timestamp": stamp, "message_id": job, **fields}
+
+
+def started(job: str, at: datetime, name: str = "runs/1", **fields: Any) -> Line:
+    return line(
+        "package started",
+        job,
+        at,
+        **{
+            "delivery": 1,
+            "registry": "packages",
+            "package_name": name,
+            "source": "s3://raw/runs/1/",
+            "trigger": "health_omics",
+            "event_id": "e1",
+            **fields,
+        },
+    )
+
+
+def progress(job: str, at: datetime, phase: str, done: int = 0, total: int | None = 10) -> Line:
+    known = {"total": total} if total is not None else {}
+    return line("package progress", job, at, phase=phase, done=done, **known)
+
+
+def handed_over(job: str, at: datetime) -> Line:
+    return line("package handed over", job, at, shards=2, left=20, execution=job)
+
+
+def succeeded(
+    job: str, at: datetime, result: str = "created", name: str = "runs/1", **fields: Any
+) -> Line:
+    return line(
+        f"package {result}",
+        job,
+        at,
+        **{
+            "outcome": result,
+            "package_name": name,
+            "registry": "packages",
+            "top_hash": "ab" * 32,
+            "objects": 12,
+            "bytes": 2048,
+            "reused": 2,
+            "stored": 10,
+            "computed": 0,
+            "seconds": 2.5,
+            **fields,
+        },
+    )
+
+
+def failed(
+    job: str, at: datetime, result: str = "failed", name: str = "runs/1", **fields: Any
+) -> Line:
+    return line(
+        f"package {result}",
+        job,
+        at,
+        **{
+            "outcome": result,
+            "package_name": name,
+            "registry": "packages",
+            "code": "EmptySource",
+            "reason": "It is empty. Nothing came. Look there.",
+            "happened": "It is empty.",
+            "why": "Nothing came.",
+            "remedy": "Look there.",
+            "seconds": 1.0,
+            "final": result == "rejected",
+            **fields,
+        },
+    )
