@@ -1,0 +1,190 @@
+"""Large jobs that run: executions of the engine's state machine, and how far each is.
+
+A Distributed Map hashes the shards of a job, in as many rounds as it takes; Step Functions counts
+the shards that are done. What a job is about, its message in the scratch bucket tells.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from quilt_packager_runtime.shards import Job
+
+if TYPE_CHECKING:
+    from types_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
+
+    from quilt_packager.operations.deployments import Deployment
+
+SCRATCH_BUCKET = "ScratchBucket"
+"""What the logical id of the engine's scratch bucket has in it."""
+
+MAX_JOBS = 100
+"""How many running jobs are looked at: more would keep people waiting."""
+
+MAX_CALLS = 8
+"""How many of them are asked for at once."""
+
+CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
+"""Where the consoles of AWS's partitions are."""
+
+
+class LargeJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A large job that runs.
+
+    Attributes:
+        id: The job's id: that of its message, and the name of its execution.
+        execution_arn: The execution.
+        started: When it was handed over to the state machine.
+        phase: `checksums`, or `publishing` once all shards are hashed.
+        shards_done: How many shards are hashed in this round; None before the first one begins.
+        shards: How many there are in this round; likewise.
+        seconds_left: How long the shards that are left will take, at the pace so far; None while
+            none is done.
+        package_name: What is packaged; None if that is not known.
+        registry: The bucket that will hold it; likewise.
+        console_url: Where to see the execution.
+    """
+
+    id: str
+    execution_arn: str
+    started: datetime
+    phase: str
+    shards_done: int | None
+    shards: int | None
+    seconds_left: float | None
+    package_name: str | None
+    registry: str | None
+    console_url: str
+
+    @property
+    def share(self) -> float:
+        """How much of this round is done, from 0 to 1."""
+        return (self.shards_done or 0) / self.shards if self.shards else 0.0
+
+
+class _Round(NamedTuple):
+    """What the map says of its newest round."""
+
+    done: int
+    total: int
+    seconds: float
+    is_over: bool
+
+
+class _Request(msgspec.Struct):
+    package_name: str | None = None
+    registry: str | None = None
+
+
+class _Message(msgspec.Struct):
+    """The part of a `large_jobs.JobMessage` that people ask for."""
+
+    request: _Request = msgspec.field(default_factory=_Request)
+
+
+def list_large_jobs(deployment: "Deployment", *, now: datetime | None = None) -> list[LargeJob]:
+    """Look at the large jobs that run.
+
+    Args:
+        deployment: The engine.
+        now: The time.
+
+    Returns:
+        The first `MAX_JOBS` of them; those that started last come first.
+    """
+    state_machine_arn = deployment.state_machine_arn
+    if state_machine_arn is None:
+        return []
+    running = list(islice(_list_running(deployment, state_machine_arn), MAX_JOBS))
+    if not running:
+        return []
+    moment = now or datetime.now(UTC)
+    with ThreadPoolExecutor(MAX_CALLS) as pool:
+        return list(pool.map(lambda each: _look_at(deployment, each, moment), running))
+
+
+def console_url(execution_arn: str) -> str:
+    """Where to see an execution in a browser.
+
+    Args:
+        execution_arn: The execution.
+
+    Example:
+        >>> console_url("arn:aws:states:us-east-1:123456789012:execution:LargeJobs:5f1a")[:70]
+        'https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#'
+    """
+    _, partition, _, region, *_ = execution_arn.split(":")
+    host = CONSOLES.get(partition, CONSOLES["aws"])
+    # AWS's own partition has a console in each region; the others have one for all.
+    console = f"{region}.console.{host}" if partition == "aws" else f"console.{host}"
+    return f"https://{console}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+
+
+def _list_running(
+    deployment: "Deployment", state_machine_arn: str
+) -> Iterator["ExecutionListItemTypeDef"]:
+    pages = deployment.states.get_paginator("list_executions").paginate(
+        stateMachineArn=state_machine_arn, statusFilter="RUNNING"
+    )
+    for page in pages:
+        yield from page["executions"]
+
+
+def _look_at(
+    deployment: "Deployment", execution: "ExecutionListItemTypeDef", now: datetime
+) -> LargeJob:
+    arn, job_id = execution["executionArn"], execution["name"]
+    newest = _find_round(deployment, arn, now)
+    request = _read_request(deployment, job_id)
+    left = newest.total - newest.done if newest else 0
+    return LargeJob(
+        id=job_id,
+        execution_arn=arn,
+        started=execution["startDate"],
+        phase="publishing" if newest and newest.is_over else "checksums",
+        shards_done=newest.done if newest else None,
+        shards=newest.total if newest else None,
+        seconds_left=newest.seconds / newest.done * left if newest and newest.done else None,
+        package_name=request.package_name,
+        registry=request.registry,
+        console_url=console_url(arn),
+    )
+
+
+def _find_round(deployment: "Deployment", execution_arn: str, now: datetime) -> _Round | None:
+    """The newest round of the map; None before the first."""
+    pages = deployment.states.get_paginator("list_map_runs").paginate(executionArn=execution_arn)
+    runs = [run for page in pages for run in page["mapRuns"]]
+    if not runs:
+        return None
+    run = max(runs, key=lambda each: each["startDate"])
+    found = deployment.states.describe_map_run(mapRunArn=run["mapRunArn"])
+    counts = found["itemCounts"]
+    return _Round(
+        done=counts["succeeded"],
+        total=counts["total"],
+        seconds=max(0.0, (now - run["startDate"]).total_seconds()),
+        is_over="stopDate" in run,
+    )
+
+
+def _read_request(deployment: "Deployment", job_id: str) -> _Request:
+    """What a job is about; nothing if its message cannot be read: that stops nobody."""
+    from botocore.exceptions import ClientError
+
+    scratch = [
+        each.physical_id
+        for each in deployment.resources
+        if each.type == "AWS::S3::Bucket" and SCRATCH_BUCKET in each.logical_id
+    ]
+    if not scratch:
+        return _Request()
+    uri = Job(scratch[0], job_id).message
+    try:
+        body = deployment.s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
+        return msgspec.json.decode(body, type=_Message).request
+    except (ClientError, msgspec.DecodeError):
+        return _Request()

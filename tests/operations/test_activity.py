@@ -1,0 +1,98 @@
+"""What came of event sources: of jobs by their kind, of rules by CloudWatch."""
+
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+
+from quilt_packager.operations.activity import Activity, count_activity, count_events, count_jobs
+from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.sources import Source
+
+NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
+
+
+def source(name: str, kind: str, bus: str = "default") -> Source:
+    return Source(
+        name=name,
+        kind=kind,
+        title=name,
+        matches="",
+        enabled=True,
+        deployed=True,
+        rule=f"lab-{name}",
+        event_bus=bus,
+        description="",
+        pattern={},
+    )
+
+
+def job(trigger: str, outcome: State = State.CREATED) -> Job:
+    return Job(id="1", outcome=outcome, started=NOW, updated=NOW, trigger=trigger)
+
+
+def tell_events(count: int, dimensions: dict[str, str], hours_ago: int = 1) -> None:
+    """Say of a rule what EventBridge itself says on AWS."""
+    boto3.client("cloudwatch").put_metric_data(
+        Namespace="AWS/Events",
+        MetricData=[
+            {
+                "MetricName": "TriggeredRules",
+                "Dimensions": [{"Name": name, "Value": dimensions[name]} for name in dimensions],
+                "Timestamp": datetime.now(UTC) - timedelta(hours=hours_ago),
+                "Value": count,
+            }
+        ],
+    )
+
+
+def test_counts_jobs_and_failures_by_their_kind() -> None:
+    sources = [source("omics", "health_omics"), source("wrroc", "workflow_run_crate")]
+    jobs = [
+        job("health_omics"),
+        job("health_omics", State.REJECTED),
+        job("health_omics", State.FAILED),
+        job("health_omics", State.RUNNING),
+        job("message"),
+    ]
+    assert count_jobs(sources, jobs) == {"omics": Activity(4, 2), "wrroc": Activity(0, 0)}
+
+
+def test_jobs_of_two_sources_of_a_kind_cannot_be_told_apart() -> None:
+    sources = [source("edp", "objects_ready"), source("uploads", "objects_ready")]
+    assert set(count_jobs(sources, [job("objects_ready")]).values()) == {Activity()}
+
+
+def test_jobs_of_custom_rules_have_other_kinds() -> None:
+    assert count_jobs([source("lims", "custom")], [job("message")]) == {"lims": Activity()}
+
+
+@pytest.mark.parametrize(
+    ("bus", "dimensions"), [("default", {}), ("edp-bus", {"EventBusName": "edp-bus"})]
+)
+def test_counts_the_events_of_a_rule(
+    deployment: Deployment, bus: str, dimensions: dict[str, str]
+) -> None:
+    dimensions = {"RuleName": f"lab-{bus}-rule", **dimensions}
+    tell_events(3, dimensions)
+    tell_events(4, dimensions, 20)
+    tell_events(5, dimensions, 30)
+    found = count_events(deployment, [source(f"{bus}-rule", "custom", bus)])
+    assert found == {f"{bus}-rule": 7}
+
+
+def test_events_are_unknown_where_cloudwatch_knows_none(deployment: Deployment) -> None:
+    assert count_events(deployment, [source("silent", "custom")]) == {}
+
+
+def test_tells_jobs_and_events(deployment: Deployment) -> None:
+    tell_events(2, {"RuleName": "lab-omics-told"})
+    found = count_activity(
+        deployment, [source("omics-told", "health_omics")], [job("health_omics")]
+    )
+    assert found == {"omics-told": Activity(jobs=1, failed=0, events=2)}
+
+
+def test_without_sources_nobody_is_asked(deployment: Deployment) -> None:
+    assert count_activity(deployment, [], []) == {}

@@ -1,0 +1,153 @@
+"""Large jobs in the embedded Step Functions: a map with slow and quick shards."""
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+from quilt_packager_runtime.shards import Job
+
+from quilt_packager.operations.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.executions import console_url, list_large_jobs
+from tests.operations.conftest import CreateStack
+
+ROLE = "arn:aws:iam::123456789012:role/states"
+SHARD = {
+    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+    "StartAt": "IsSlow",
+    "States": {
+        "IsSlow": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.slow", "BooleanEquals": True, "Next": "Hash"}],
+            "Default": "Hashed",
+        },
+        "Hash": {"Type": "Wait", "Seconds": 3, "End": True},
+        "Hashed": {"Type": "Pass", "End": True},
+    },
+}
+DEFINITION = {
+    "StartAt": "HashShards",
+    "States": {
+        "HashShards": {
+            "Type": "Map",
+            "Label": "HashShards",
+            "ItemsPath": "$.shards",
+            "ItemProcessor": SHARD,
+            "ResultPath": None,
+            "Next": "Publish",
+        },
+        "Publish": {"Type": "Wait", "SecondsPath": "$.publishing", "End": True},
+    },
+}
+RESOURCES: dict[str, Any] = {
+    "LargeJobs": {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"RoleArn": ROLE, "DefinitionString": json.dumps(DEFINITION)},
+    },
+    "DataBucket": {"Type": "AWS::S3::Bucket"},
+    "EngineScratchBucket1A2B": {"Type": "AWS::S3::Bucket"},
+}
+SLOW, QUICK = {"slow": True}, {"slow": False}
+
+
+@pytest.fixture
+def deployment(create_stack: CreateStack) -> Deployment:
+    create_stack("lab", RESOURCES)
+    return find_deployment(connect())
+
+
+def start(deployment: Deployment, name: str, *shards: dict[str, bool], publishing: int = 3) -> str:
+    client = boto3.client("stepfunctions")
+    arn: str = client.start_execution(
+        stateMachineArn=deployment.state_machine_arn,
+        name=name,
+        input=json.dumps({"shards": shards, "publishing": publishing}),
+    )["executionArn"]
+    return arn
+
+
+def wait_until_done(execution_arn: str, shards: int) -> None:
+    client = boto3.client("stepfunctions")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for run in client.list_map_runs(executionArn=execution_arn)["mapRuns"]:
+            found = client.describe_map_run(mapRunArn=run["mapRunArn"])
+            is_over = found["status"] != "RUNNING" or found["itemCounts"]["running"]
+            if found["itemCounts"]["succeeded"] == shards and is_over:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the shards were not hashed in time")
+
+
+def stop(execution_arn: str) -> None:
+    boto3.client("stepfunctions").stop_execution(executionArn=execution_arn)
+
+
+def test_without_a_state_machine_there_are_no_large_jobs(create_stack: CreateStack) -> None:
+    create_stack("lab")
+    assert list_large_jobs(find_deployment(connect())) == []
+
+
+def test_while_nothing_runs_there_are_no_large_jobs(deployment: Deployment) -> None:
+    assert list_large_jobs(deployment) == []
+
+
+def test_tells_how_many_shards_are_hashed(deployment: Deployment) -> None:
+    arn = start(deployment, "job-1", QUICK, QUICK, QUICK, SLOW)
+    wait_until_done(arn, 3)
+    (job,) = list_large_jobs(deployment)
+    stop(arn)
+    assert (job.id, job.phase, job.shards_done, job.shards) == ("job-1", "checksums", 3, 4)
+    assert job.share == 0.75
+    assert job.seconds_left is not None
+    assert 0 < job.seconds_left < 10
+
+
+def test_what_is_left_is_unknown_before_a_shard_is_hashed(deployment: Deployment) -> None:
+    arn = start(deployment, "job-2", SLOW)
+    wait_until_done(arn, 0)
+    (job,) = list_large_jobs(deployment)
+    stop(arn)
+    assert (job.shards_done, job.seconds_left) == (0, None)
+
+
+def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
+    arn = start(deployment, "job-3", QUICK)
+    wait_until_done(arn, 1)
+    (job,) = list_large_jobs(deployment)
+    stop(arn)
+    assert (job.phase, job.share) == ("publishing", 1.0)
+
+
+def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> None:
+    scratch = next(each for each in deployment.resources if "Scratch" in each.logical_id)
+    uri = Job(scratch.physical_id, "job-4").message
+    message = {"body": "{}", "request": {"package_name": "runs/42", "registry": "packages"}}
+    boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
+    arn = start(deployment, "job-4", SLOW)
+    (job,) = list_large_jobs(deployment)
+    stop(arn)
+    assert (job.package_name, job.registry) == ("runs/42", "packages")
+
+
+def test_a_message_that_cannot_be_read_stops_nobody(deployment: Deployment) -> None:
+    arn = start(deployment, "job-5", SLOW)
+    (job,) = list_large_jobs(deployment)
+    stop(arn)
+    assert job.package_name is None
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_each_partition_has_its_console(partition: str, region: str, host: str) -> None:
+    arn = f"arn:{partition}:states:{region}:123456789012:execution:LargeJobs:5f1a"
+    assert console_url(arn) == (
+        f"https://{host}/states/home?region={region}#/v2/executions/details/{arn}"
+    )

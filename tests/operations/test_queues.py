@@ -1,0 +1,112 @@
+"""Queues of a stack in the embedded AWS, and what CloudWatch says of them."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+
+from quilt_packager.operations.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.queues import Queues, read_queues
+from tests.operations.conftest import CreateStack
+
+RECEIVE = "before-call.sqs.ReceiveMessage"
+
+
+def send(queue_url: str, count: int = 1, delay_seconds: int = 0) -> None:
+    client = boto3.client("sqs")
+    for _ in range(count):
+        client.send_message(QueueUrl=queue_url, MessageBody="{}", DelaySeconds=delay_seconds)
+
+
+def receive(queue_url: str) -> None:
+    boto3.client("sqs").receive_message(QueueUrl=queue_url)
+
+
+def tell_age(queue_url: str, seconds: float, ago: timedelta = timedelta(minutes=1)) -> None:
+    """Say of a queue what SQS itself says on AWS."""
+    boto3.client("cloudwatch").put_metric_data(
+        Namespace="AWS/SQS",
+        MetricData=[
+            {
+                "MetricName": "ApproximateAgeOfOldestMessage",
+                "Dimensions": [{"Name": "QueueName", "Value": queue_url.rpartition("/")[2]}],
+                "Timestamp": datetime.now(UTC) - ago,
+                "Value": seconds,
+            }
+        ],
+    )
+
+
+@pytest.fixture
+def deployment(create_stack: CreateStack) -> Deployment:
+    """An engine whose queues CloudWatch has never heard of."""
+    name = f"lab-{uuid.uuid4().hex[:8]}"
+    create_stack(name)
+    return find_deployment(connect(), name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_received(deployment: Deployment) -> Iterator[None]:
+    def refuse(**_: object) -> None:
+        raise AssertionError("a message was received")
+
+    client = deployment.sqs
+    client.meta.events.register(RECEIVE, refuse)
+    yield
+    client.meta.events.unregister(RECEIVE, refuse)
+
+
+def test_empty_queues_have_no_oldest_message(deployment: Deployment) -> None:
+    assert read_queues(deployment) == Queues(
+        waiting=0,
+        in_flight=0,
+        delayed=0,
+        oldest_seconds=None,
+        dead_letters=0,
+        oldest_dead_letter_seconds=None,
+        dead_letter_retention_seconds=345_600,
+    )
+
+
+def test_counts_what_waits_is_worked_on_and_delayed(deployment: Deployment) -> None:
+    send(deployment.queue_url, 3)
+    send(deployment.queue_url, delay_seconds=60)
+    receive(deployment.queue_url)
+    found = read_queues(deployment)
+    assert (found.waiting, found.in_flight, found.delayed) == (2, 1, 1)
+
+
+def test_counts_dead_letters_also_while_somebody_looks_at_them(deployment: Deployment) -> None:
+    send(deployment.dead_letter_queue_url, 2)
+    receive(deployment.dead_letter_queue_url)
+    assert read_queues(deployment).dead_letters == 2
+
+
+def test_takes_the_latest_age_that_cloudwatch_knows(deployment: Deployment) -> None:
+    send(deployment.queue_url)
+    tell_age(deployment.queue_url, 300, timedelta(minutes=5))
+    tell_age(deployment.queue_url, 41)
+    assert read_queues(deployment).oldest_seconds == 41
+
+
+def test_an_age_is_unknown_where_cloudwatch_knows_none(deployment: Deployment) -> None:
+    send(deployment.queue_url)
+    send(deployment.dead_letter_queue_url)
+    found = read_queues(deployment)
+    assert (found.oldest_seconds, found.oldest_dead_letter_seconds) == (None, None)
+    assert found.seconds_to_deletion is None
+
+
+def test_an_empty_queue_has_no_age_though_cloudwatch_still_tells_one(
+    deployment: Deployment,
+) -> None:
+    tell_age(deployment.queue_url, 41)
+    assert read_queues(deployment).oldest_seconds is None
+
+
+def test_says_when_the_oldest_dead_letter_goes(deployment: Deployment) -> None:
+    send(deployment.dead_letter_queue_url)
+    tell_age(deployment.dead_letter_queue_url, 345_600 - 7200)
+    assert read_queues(deployment).seconds_to_deletion == 7200
