@@ -21,6 +21,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
         ├── SourceChanged         an object changed between list and hash
         ├── Contended             other writers kept winning the race for `latest`
         ├── DeadlineExceeded      the time of this invocation is over
+        ├── DiskFull              the temporary folder has no room for the job's files
         ├── LargeJobFailed        the state machine gave up, and knows no better reason
         ├── Crashed               the packager has a defect
         ├── GaveUp                the last attempt ended without saying why
@@ -150,6 +151,10 @@ class Contended(Failed):
 
 class DeadlineExceeded(Failed):
     """The time of this invocation is over."""
+
+
+class DiskFull(Failed):
+    """The temporary folder has no room for the job's files, or for what others left there."""
 
 
 class LargeJobFailed(Failed):

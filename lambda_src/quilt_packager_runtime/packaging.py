@@ -8,6 +8,7 @@ from typing import Any
 
 from quilt_packager_runtime import large_jobs, registry, workflows
 from quilt_packager_runtime.concurrency import slices
+from quilt_packager_runtime.disk_space import telling_full_disk
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     Contended,
@@ -76,14 +77,16 @@ async def package(
     check_buckets(request, settings)
     request = await name_request(s3, request)
     try:
-        return await _publish(request, settings, s3, on_progress, relay)
+        with telling_full_disk():
+            return await _publish(request, settings, s3, on_progress, relay)
     except WorkflowViolations as violations:
         if settings.quarantine_registry is None:
             raise
         refused = partial(note_violations, registry=request.registry, violations=violations)
         request = redirect(request, settings.quarantine_registry)
         try:
-            kept = await _publish(request, settings, s3, on_progress, relay, refused=refused)
+            with telling_full_disk():
+                kept = await _publish(request, settings, s3, on_progress, relay, refused=refused)
         except Rejected as error:
             raise tell_why_not(violations, error) from error
         raise tell_where(violations, kept.link) from None

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from quilt_packager_runtime.disk_space import telling_full_disk
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
 from quilt_packager_runtime.hashing import ObjectHasher, hash_chunks, hash_objects
 from quilt_packager_runtime.inventory import Inventory
@@ -61,7 +62,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
     tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
     findings: list[Finding] = []
     size_bytes = 0
-    with Inventory(item.folder) as inventory:
+    with telling_full_disk(), Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
         hashed = await hash_objects(
             s3,

@@ -124,6 +124,12 @@ WORDS = {
         "The job is too large for one invocation, or S3 was slow.",
         "Let large jobs be handed over, or give the function more time; then retry.",
     ),
+    "DiskFull": Words(
+        "The function's disk is full",
+        "The temporary folder has no room for the job's objects and its manifest.",
+        "The folder has too many objects, or too long keys, for ephemeral_storage_size.",
+        "Raise ephemeral_storage_size and deploy, or make several packages; then retry.",
+    ),
     "LargeJobFailed": Words(
         "A large job failed",
         "The state machine gave up on the job.",

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
+from quilt_packager_runtime import packaging
 from quilt_packager_runtime.documents import MAX_METADATA_BYTES
 from quilt_packager_runtime.errors import (
     AccessDenied,
     ArchivedObjects,
     BucketNotAllowed,
     Contended,
+    DiskFull,
     EmptySource,
     InvalidKeys,
     InvalidMetadata,
@@ -114,6 +119,36 @@ class TestDeadline:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(run(s3), 0.2)
         assert time.monotonic() < ends_at
+        assert not packages.keys()
+
+
+class TestFullDisk:
+    """A folder whose objects or whose manifest do not fit is told by its code, not as a crash."""
+
+    async def test_of_too_many_objects_is_told(
+        self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(100):
+            raw.put(f"runs/42/{number}", b"x", stored=["SHA256"])
+        connect = sqlite3.connect
+
+        def connect_small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            database: sqlite3.Connection = connect(*arguments, **options)
+            database.execute("PRAGMA max_page_count = 3")
+            return database
+
+        monkeypatch.setattr(sqlite3, "connect", connect_small)
+        with pytest.raises(DiskFull):
+            await run(s3)
+        assert not packages.keys()
+
+    async def test_of_a_long_manifest_is_told(
+        self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "manifest.jsonl").symlink_to("/dev/full")
+        monkeypatch.setattr(packaging, "TemporaryDirectory", lambda: nullcontext(tmp_path))
+        with pytest.raises(DiskFull):
+            await run(s3)
         assert not packages.keys()
 
 

@@ -1,0 +1,38 @@
+import sqlite3
+
+import pytest
+from quilt_packager_runtime.disk_space import telling_full_disk
+from quilt_packager_runtime.errors import DiskFull
+
+
+@pytest.fixture
+def small_database() -> sqlite3.Connection:
+    database = sqlite3.connect("")
+    database.execute("PRAGMA max_page_count = 4")
+    database.execute("CREATE TABLE things (thing)")
+    return database
+
+
+def fill(database: sqlite3.Connection) -> None:
+    database.executemany("INSERT INTO things VALUES (?)", (("x" * 1000,) for _ in range(100)))
+
+
+def test_a_full_database_is_a_full_disk(small_database: sqlite3.Connection) -> None:
+    with pytest.raises(DiskFull, match=r"Raise ephemeral_storage_size"), telling_full_disk():
+        fill(small_database)
+
+
+def test_a_file_that_cannot_grow_is_a_full_disk() -> None:
+    with pytest.raises(DiskFull, match=r"no room left in .* MiB"), telling_full_disk():
+        write_to_full_device()
+
+
+def write_to_full_device() -> None:
+    with open("/dev/full", "wb", buffering=0) as file:  # noqa: PTH123 - a device
+        file.write(b"x")
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("locked"), PermissionError(13, "no")])
+def test_other_errors_pass(error: Exception) -> None:
+    with pytest.raises(type(error)), telling_full_disk():
+        raise error
