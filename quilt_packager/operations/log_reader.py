@@ -1,5 +1,6 @@
 """Reads lines of a deployed engine's log, by FilterLogEvents and its patterns."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,9 @@ from quilt_packager.operations.log_lines import LogLine, read_lines
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployments import Deployment
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""What may be an id, or its beginning; nothing that could change a pattern."""
 
 FIRST_WINDOW = timedelta(hours=1)
 WINDOW_GROWTH = 8

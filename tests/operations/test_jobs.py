@@ -10,7 +10,8 @@ from botocore.stub import ANY, Stubber
 
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
-from quilt_packager.operations.jobs import State, Watch, follow, read_job, read_jobs
+from quilt_packager.operations.job import State
+from quilt_packager.operations.jobs import Watch, follow, read_job, read_jobs
 from quilt_packager.operations.log_reader import MAX_REQUESTS
 from tests.operations.conftest import WriteLog
 from tests.operations.job_lines import (
