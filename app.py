@@ -4,11 +4,11 @@ import sys
 
 from aws_cdk import App
 
-from quilt_packager import BundlingError, ContextError, PackagingEngineStack
+from quilt_packager import BundlingError, ContextError, LimitExceeded, PackagingEngineStack
 
 app = App()
 try:
     PackagingEngineStack(app, "PackagingEngine")
-except (BundlingError, ContextError) as error:
+except (BundlingError, ContextError, LimitExceeded) as error:
     sys.exit(str(error))
 app.synth()

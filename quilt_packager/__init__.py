@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ObjectsReady,
         WorkflowRunCrates,
     )
+    from quilt_packager.sizes import LimitExceeded
     from quilt_packager.stack import PackagingEngineStack
     from quilt_packager.uploads import ObjectUploads
 
@@ -30,6 +31,7 @@ __all__ = [
     "CustomEvents",
     "EventSource",
     "HealthOmicsRuns",
+    "LimitExceeded",
     "ObjectUploads",
     "ObjectsReady",
     "PackagingEngine",
@@ -45,6 +47,7 @@ _MODULES = {
     "CustomEvents": "quilt_packager.event_sources",
     "EventSource": "quilt_packager.engine",
     "HealthOmicsRuns": "quilt_packager.event_sources",
+    "LimitExceeded": "quilt_packager.sizes",
     "ObjectUploads": "quilt_packager.uploads",
     "ObjectsReady": "quilt_packager.event_sources",
     "PackagingEngine": "quilt_packager.engine",

@@ -14,6 +14,7 @@ from quilt_packager.acknowledgements import acknowledge
 from quilt_packager.engine import PackagingEngine
 from quilt_packager.monitoring import WatchedQueues
 from quilt_packager.queues import JobQueues
+from quilt_packager.sizes import check_pattern
 
 MEMORY_MEBIBYTES = 512
 TIMEOUT_SECONDS = 60
@@ -129,7 +130,11 @@ class Coalescer(Construct):
         Args:
             pattern: The event pattern, in EventBridge's own JSON.
             enabled: Whether they are sent. A disabled rule stays in place.
+
+        Raises:
+            LimitExceeded: The pattern is too long.
         """
+        check_pattern(self, self.node.id, pattern)
         rule = events.CfnRule(
             self,
             "Rule",

@@ -55,6 +55,7 @@ from quilt_packager.limits import (
 from quilt_packager.monitoring import Watched, WatchedFunction, WatchedParts, WatchedQueues
 from quilt_packager.outcomes import Outcomes, RuleOptions
 from quilt_packager.queues import JobQueues
+from quilt_packager.sizes import check_environment, check_pattern
 from quilt_packager.source_names import RuleKind, SourceNames
 
 
@@ -304,14 +305,15 @@ class PackagingEngine(EngineMetrics, Construct):
             checksum_concurrency=checksum_concurrency,
             tracing=tracing,
         )
+        self._environment = msgspec.structs.replace(
+            settings, state_machine_arn=self.state_machine.state_machine_arn
+        ).to_environment()
         self.packager_function = create(
             "PackagerFunction",
             handler="packager",
             description="Makes Quilt packages of S3 folders",
             log_group=self.log_group,
-            environment=msgspec.structs.replace(
-                settings, state_machine_arn=self.state_machine.state_machine_arn
-            ).to_environment(),
+            environment=self._environment,
         )
         written_buckets = [*registry_buckets, *filter(None, [quarantine_registry])]
         hashing = [
@@ -368,8 +370,8 @@ class PackagingEngine(EngineMetrics, Construct):
                 the run's status.
 
         Raises:
-            ValueError: Another source wants the same events to be treated otherwise, or they are
-                to wait while every job is tried once.
+            ValueError: Another source wants the same events to be treated otherwise, they are to
+                wait while every job is tried once, or the environment has no room for them.
         """
         check_sources([*self._source_options, options])
         if options.settle_seconds and self._max_receive_count == 1:
@@ -381,6 +383,7 @@ class PackagingEngine(EngineMetrics, Construct):
         if any(each.is_special for each in self._source_options):
             name = f"{PREFIX}SOURCES"
             environment = Settings(sources=tuple(self._source_options)).to_environment()
+            check_environment(self, "PackagerFunction", self._environment | environment)
             self.packager_function.add_environment(name, environment[name])
 
     def add_rule(
@@ -414,13 +417,15 @@ class PackagingEngine(EngineMetrics, Construct):
             The rule.
 
         Raises:
-            ValueError: The engine has a rule of that id, or a source of that name, already.
+            ValueError: The engine has a rule of that id, or a source of that name, already, or the
+                pattern is too long.
         """
         if self.node.try_find_child(construct_id):
             raise ValueError(
                 f"{self.node.path} has {construct_id!r} already; give the event source another "
                 "construct_id"
             )
+        check_pattern(self, construct_id, pattern)
         rule = events.CfnRule(
             self,
             construct_id,

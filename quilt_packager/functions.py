@@ -11,6 +11,7 @@ from constructs import Construct
 
 from quilt_packager.acknowledgements import acknowledge
 from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Target, build_asset
+from quilt_packager.sizes import check_environment
 
 PYTHON = lambda_.Runtime(
     f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True
@@ -69,7 +70,12 @@ def create_function(
         service: The value of the `service` field of logs and of the metrics' dimension.
         environment: The engine's settings.
         tracing: Whether X-Ray traces it.
+
+    Raises:
+        LimitExceeded: Lambda takes less of an environment.
     """
+    variables = {**environment, "POWERTOOLS_SERVICE_NAME": service}
+    check_environment(scope, construct_id, variables)
     role = iam.Role(
         scope,
         f"{construct_id}Role",
@@ -93,7 +99,7 @@ def create_function(
         log_group=log_group,
         # Powertools writes JSON itself; this makes Lambda's own lines, and crashes, JSON too.
         logging_format=lambda_.LoggingFormat.JSON,
-        environment={**environment, "POWERTOOLS_SERVICE_NAME": service},
+        environment=variables,
     )
     acknowledge(
         function,

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import msgspec
-from aws_cdk import Duration, Token
+from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.events import objects_ready_pattern
@@ -23,9 +22,6 @@ from quilt_packager.limits import (
 from quilt_packager.source_names import find_name
 
 _DEFAULTS = UploadSettings()
-
-MAX_PATTERN_CHARACTERS = 2048
-"""What EventBridge takes of a pattern."""
 
 _DEFAULT_ID = "ObjectUploads"
 
@@ -114,7 +110,6 @@ class ObjectUploads:
             [bucket.bucket_name for bucket in self._find_buckets(engine)],
             self._settings.ignore_prefixes,
         )
-        _check_size(pattern)
         bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
         is_first = self._construct_id == _DEFAULT_ID
         name = find_name(self._construct_id, _DEFAULT_ID, "uploads")
@@ -144,13 +139,3 @@ class ObjectUploads:
             paths = ", ".join(bucket.node.path for bucket in strangers)
             raise ValueError(f"buckets of ObjectUploads that are no source_buckets: {paths}")
         return buckets
-
-
-def _check_size(pattern: dict[str, object]) -> None:
-    """Refuse what EventBridge would refuse, as far as names are known before they are deployed."""
-    text = msgspec.json.encode(pattern).decode()
-    if not Token.is_unresolved(text) and len(text) > MAX_PATTERN_CHARACTERS:
-        raise ValueError(
-            f"buckets and ignore_prefixes make a rule of {len(text)} characters; EventBridge takes "
-            f"{MAX_PATTERN_CHARACTERS}: share the buckets among several ObjectUploads"
-        )

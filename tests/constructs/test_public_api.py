@@ -24,6 +24,7 @@ def test_public_names_fail_if_they_change_unnoticed() -> None:
         "CustomEvents",
         "EventSource",
         "HealthOmicsRuns",
+        "LimitExceeded",
         "ObjectUploads",
         "ObjectsReady",
         "PackagingEngine",

@@ -207,11 +207,6 @@ def test_buckets_fail_if_every_job_would_be_rejected() -> None:
         add_engine(stack, event_sources=[ObjectUploads([stranger])])
 
 
-def test_rule_fails_if_eventbridge_would_refuse_its_length() -> None:
-    with pytest.raises(ValueError, match="EventBridge takes 2048"):
-        template_with(ObjectUploads(ignore_prefixes=["x" * 1000, "y" * 1000]))
-
-
 def test_second_uploads_fail_if_they_silently_replace_the_first() -> None:
     with pytest.raises(ValueError, match="has 'ObjectUploads' already"):
         template_with(ObjectUploads(), ObjectUploads())
