@@ -49,3 +49,7 @@ class UnknownJob(Misnamed):
 
 class SeveralJobs(Misnamed):
     """It is not clear which job is meant."""
+
+
+class NothingAsked(Misnamed):
+    """A message that asks for no package."""
