@@ -1,55 +1,54 @@
 """The commands, and how each ends: one exit code, and one form for every error."""
 
 import importlib.metadata
-import inspect
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from quilt_packager.cli import backfill
+from quilt_packager.cli import backfill, sources
+from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
 from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.package import package
 from quilt_packager.cli.send import send
+from quilt_packager.cli.status import status
 from quilt_packager.cli.terminal import Terminal
 
 PROGRAM = "quilt-packager"
 
-HELP = """Make folders in S3 Quilt packages.
+COMMANDS: tuple[Command, ...] = (
+    # Look: how is it, and what happened?
+    status,
+    # Act: on what happened, and on what will.
+    sources.app,
+    # Ask for packages.
+    send,
+    package,
+    backfill.app,
+    # Try it.
+    demo,
+)
+"""All commands, in the order in which they are listed. Slow imports belong into their functions."""
 
-Examples:
-  quilt-packager demo
-  quilt-packager package s3://raw/runs/42/
-  quilt-packager send s3://raw/runs/42/ --queue-url "$PACKAGER_QUEUE_URL"
-  quilt-packager backfill s3 s3://raw/runs/ --queue-url "$PACKAGER_QUEUE_URL" --dry-run
-"""
+HELP = "\n".join(
+    [
+        "Make folders in S3 Quilt packages.",
+        "",
+        "Examples:",
+        *(first_example(help_of(each)) for each in COMMANDS),
+    ]
+)
 
 app = typer.Typer(
     name=PROGRAM,
-    add_completion=False,
     # Markup would read the brackets of our text, and needs Rich for every --help.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def keep_examples(text: str) -> str:
-    """Mark the examples of a help text: Typer leaves alone what follows a backspace.
-
-    Args:
-        text: The help, which ends in its examples.
-    """
-    return inspect.cleandoc(text).replace("\nExamples:", "\n\b\nExamples:")
-
-
-for command in (package, send, demo):
-    app.command(help=keep_examples(command.__doc__ or ""))(command)
-
-
-app.add_typer(backfill.app, help=keep_examples(backfill.HELP))
+register(app, COMMANDS)
 
 
 def write_version(wanted: bool) -> None:

@@ -14,16 +14,16 @@ from quilt_packager import formats
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.streams import open_console, write_json, write_time
 from quilt_packager.cli.tables import Cell, Column, Line, Row, lay_out
+from quilt_packager.operations.job import State
 
-RUNNING = "running"
-"""The state of a job that has not ended; all other states are results."""
-
-STYLES = {
+STYLES: dict[str, tuple[str, str]] = {
     Result.CREATED: ("✓", "green"),
     Result.UNCHANGED: ("=", "dim"),
     Result.REJECTED: ("⊘", "yellow"),
     Result.FAILED: ("✗", "red"),
-    RUNNING: ("◐", "blue"),
+    State.RUNNING: ("◐", "blue"),
+    State.QUEUED: ("◌", "blue"),
+    State.IGNORED: ("-", "dim"),
 }
 
 BAR_CELLS = 22
@@ -79,7 +79,7 @@ class Terminal:
         """How a job stands, as a cell of a table.
 
         Args:
-            name: A result, or `RUNNING`.
+            name: A result, or a `State`.
         """
         _, style = STYLES[name]
         return Text.assemble((self._glyph(name), style), (name, style))
