@@ -130,6 +130,12 @@ WORDS = {
         "The folder has too many objects, or too long keys, for ephemeral_storage_size.",
         "Raise ephemeral_storage_size and deploy, or make several packages; then retry.",
     ),
+    "DiskFull": Words(
+        "There was too little disk",
+        "The function's temporary folder had no room for the job's files.",
+        "The job is too large for it, or earlier jobs left files there.",
+        "Retry; give the function more ephemeral storage if it returns.",
+    ),
     "LargeJobFailed": Words(
         "A large job failed",
         "The state machine gave up on the job.",

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.errors import PackagerError
 
@@ -18,9 +19,9 @@ def reject(
     deployment: Deployment, error: PackagerError, body: str = folder("runs/1"), **known: str
 ) -> None:
     """Put a message aside as the packager does."""
-    aws.connect.cache_clear()
-    aws.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
-    aws.connect.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aws, "connect", lambda _: deployment.sqs)
+        aws.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
 
 
 def put_aside(deployment: Deployment, body: str, **attributes: str) -> str:
