@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jsonschema import ValidationError
 
@@ -51,31 +51,29 @@ class Findings:
         return "; ".join(self._described) + (f"; and {rest} more" if rest > 0 else "")
 
 
-class ListedEntries(list[dict[str, Any]]):
-    """A package's entries, as quilt3 has them checked.
+def describe_entry_error(error: ValidationError, logical_key: str) -> str:
+    """Put a violation of the rules for each entry into words.
 
     Args:
-        entries: Logical key and size in bytes of each.
+        error: What jsonschema found in the entry.
+        logical_key: The entry's.
     """
+    where = "".join(f"{each} of " for each in reversed(error.absolute_path))
+    return f"{where}{quote(logical_key)} {_describe(error)}"
 
-    def __init__(self, entries: Iterable[tuple[str, int]]) -> None:
-        """List them; as nobody changes them, they share their empty metadata."""
-        no_meta: dict[str, Any] = {}
-        super().__init__(
-            {"logical_key": key, "size": size, "meta": no_meta} for key, size in entries
-        )
 
-    def __repr__(self) -> str:
-        """Short, since jsonschema quotes what it finds fault with."""
-        return f"[{len(self)} entries]"
+def describe_rule(keyword: str | None, value: object) -> str:
+    """Put what a rule is into words.
 
-    def describe(self, error: ValidationError) -> str:
-        """Put a violation of the entries' schema into words."""
-        if not error.absolute_path:
-            return f"the list of entries {_describe(error)}"
-        index, *path = error.absolute_path
-        where = "".join(f"{each} of " for each in reversed(path))
-        return f"{where}{quote(self[index]['logical_key'])} {_describe(error)}"
+    Args:
+        keyword: Of JSON Schema; None where a schema allows nothing.
+        value: The keyword's.
+
+    Example:
+        >>> describe_rule("minimum", 1)
+        'breaks a rule (minimum: 1)'
+    """
+    return f"breaks a rule ({keyword}: {json.dumps(value)})" if keyword else "is not allowed"
 
 
 def describe_config_error(error: ValidationError) -> str:
@@ -91,6 +89,4 @@ def describe_metadata_error(error: ValidationError) -> str:
 def _describe(error: ValidationError) -> str:
     if error.validator in DISCREET_KEYWORDS:
         return f"breaks a rule ({error.message})"
-    if error.validator is None:
-        return "is not allowed"
-    return f"breaks a rule ({error.validator}: {json.dumps(error.validator_value)})"
+    return describe_rule(error.validator, error.validator_value)

@@ -18,8 +18,10 @@ from jsonschema import Draft7Validator
 from quilt3.util import PhysicalKey, QuiltException
 from quilt3.workflows import ConfigDataVersion, WorkflowConfig, WorkflowValidationError
 
+from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.documents import MAX_DEPTH
+from quilt_packager_runtime.entry_rules import EntryRules
 from quilt_packager_runtime.errors import (
     InvalidWorkflowConfig,
     WorkflowViolations,
@@ -30,7 +32,6 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.objects import S3Uri
 from quilt_packager_runtime.workflow_findings import (
     Findings,
-    ListedEntries,
     describe_config_error,
     describe_metadata_error,
 )
@@ -43,6 +44,10 @@ MAX_SHOWN = 1000
 CPU_SECONDS = 0.5
 CPU_SECONDS_PER_BYTE = 10e-6
 CPU_SECONDS_PER_ENTRY = 1e-3
+MAX_SLICE_SECONDS = 4
+"""Less than what is kept of an invocation's time: its end is heard between slices."""
+
+ENTRIES_AT_ONCE = 1000
 
 # What the libraries let through, beside their own errors, where documents surprise them.
 SURPRISES = (
@@ -164,7 +169,7 @@ class Rules:
         self._config.fetched[str(key)] = data, PhysicalKey(key.bucket, key.path, version_id)
         self._schema_bytes += len(data)
 
-    def check(self, workflow: str | None, subject: Subject) -> dict[str, Any]:
+    async def check(self, workflow: str | None, subject: Subject) -> dict[str, Any]:
         """Check a package, when all schemas are there.
 
         Args:
@@ -195,10 +200,7 @@ class Rules:
                 errors = validator.metadata_validator.iter_errors(subject.metadata)
                 findings.add(errors, describe_metadata_error)
         if validator.entries_validator is not None:
-            entries = ListedEntries(subject.entries)
-            seconds = document_seconds + len(entries) * CPU_SECONDS_PER_ENTRY
-            with _broken_if_surprising(self._uri, "entries_schema", seconds):
-                findings.add(validator.entries_validator.iter_errors(entries), entries.describe)
+            await self._check_entries(validator.entries_validator, subject.entries, findings)
         if findings.count:
             raise WorkflowViolations(
                 f"The package breaks {findings.count} rules of "
@@ -209,6 +211,20 @@ class Rules:
             )
         record: dict[str, Any] = validator.data_to_store
         return record
+
+    async def _check_entries(
+        self, validator: Draft7Validator, entries: Iterable[tuple[str, int]], findings: Findings
+    ) -> None:
+        """Check entries in slices: each has a limit of its own, and others run in between."""
+        what = "entries_schema"
+        schema_seconds = self._schema_bytes * CPU_SECONDS_PER_BYTE
+        with _broken_if_surprising(self._uri, what, schema_seconds):
+            rules = EntryRules(validator)
+        async for taken in slices(entries, ENTRIES_AT_ONCE):
+            seconds = schema_seconds + len(taken) * CPU_SECONDS_PER_ENTRY
+            with _broken_if_surprising(self._uri, what, min(seconds, MAX_SLICE_SECONDS)):
+                rules.take(taken, findings)
+        rules.end(findings)
 
 
 def broken(uri: S3Uri, how: str) -> InvalidWorkflowConfig:

@@ -86,7 +86,7 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
         except ValueError as error:
             raise broken(uri, f"the schema {schema_uri} {error}") from error
         rules.add_schema(schema_id, schema.data, schema.version_id)
-    return rules.check(chosen, Subject(package_name, message, metadata, entries))
+    return await rules.check(chosen, Subject(package_name, message, metadata, entries))
 
 
 async def _read_schema(s3: S3, uri: S3Uri) -> ObjectBody:

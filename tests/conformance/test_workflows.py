@@ -288,6 +288,11 @@ SCHEMA_TEXTS = [
     '{"contains": {"properties": {"logical_key": {"const": "a/b"}}}}',
     '{"maxItems": 1, "minItems": 1}',
     '{"uniqueItems": true}',
+    '{"allOf": [{"contains": {"properties": {"size": {"const": 1}}}}, {"maxItems": 2}]}',
+    '{"oneOf": [{"minItems": 1}, {"items": {"properties": {"size": {"minimum": 2}}}}]}',
+    '{"if": {"minItems": 2}, "then": {"contains": {"properties": {"size": {"const": 1}}}}}',
+    '{"items": [{"properties": {"size": {"const": 1}}}], "additionalItems": false}',
+    '{"not": {"const": []}}',
 ]
 WORKFLOW_NAMES = ["a", "a", "a", "b-c", "z"]
 SCHEMA_NAMES = ["s", "t"]

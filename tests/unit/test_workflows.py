@@ -1,7 +1,9 @@
+import asyncio
 import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -188,9 +190,9 @@ async def test_all_violations_are_reported_at_once(checked: Checker, registry: B
         "Package name doesn't match required pattern; "
         "metadata breaks a rule ('run' is a required property); "
         'metadata.tags[1] breaks a rule (pattern: "^[a-z]+$"); '
+        'size of "a.txt" breaks a rule (minimum: 1); '
         "the list of entries breaks a rule "
-        '(contains: {"properties": {"logical_key": {"const": "README.md"}}}); '
-        'size of "a.txt" breaks a rule (minimum: 1).'
+        '(contains: {"properties": {"logical_key": {"const": "README.md"}}}).'
     )
 
 
@@ -249,6 +251,34 @@ async def test_entries_are_not_read_without_a_rule_for_them(
         yield "a", 1
 
     assert (await checked(workflow=workflow, entries=entries()))["id"] == workflow
+
+
+async def test_entries_are_not_kept(checked: Checker, registry: Bucket) -> None:
+    registry.put(CONFIG_KEY, CONFIG)
+    await checked()  # quilt3 is imported now
+    tracemalloc.start()
+
+    await checked(entries=((f"{n}.txt", 1) if n else ("README.md", 1) for n in range(10_000)))
+
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
+async def test_a_deadline_is_heard_while_entries_are_checked(
+    checked: Checker, registry: Bucket
+) -> None:
+    registry.put(CONFIG_KEY, CONFIG)
+    await checked()  # quilt3 is imported now
+    ends_at = time.monotonic() + 5
+
+    def nearly_endless() -> Iterator[tuple[str, int]]:
+        while time.monotonic() < ends_at:
+            yield "a", 1
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(checked(entries=nearly_endless()), 0.1)
+    assert time.monotonic() < ends_at
 
 
 async def test_an_unknown_workflow_is_rejected_with_the_known_ones(
