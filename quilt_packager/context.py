@@ -37,6 +37,7 @@ from quilt_packager.limits import (
     MemoryMebibytes,
     TimeoutSeconds,
 )
+from quilt_packager.source_flags import ReadyFlags, SourceFlags, read_source_flags
 from quilt_packager.upload_rules import UploadRules, read_upload_rules
 
 PREFIX = "quilt:"
@@ -73,6 +74,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         omics_statuses: The statuses that a run is packaged on.
         wrroc: Whether folders that a Workflow Run RO-Crate is written to are packaged.
         edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
+        source_options: What the packages of these sources are like; empty: as they always are.
         uploads: How uploads are packaged that have come to rest; empty: they are not.
         custom: A JSON file of rules for other events; empty: none.
         checksum_algorithms: Acceptable algorithms, the most wanted first.
@@ -117,6 +119,9 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
     wrroc: _Switch = True
     edp: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    source_options: Annotated[
+        str, Meta(description="a JSON object, the path of a JSON file, or empty")
     ] = ""
     uploads: Annotated[
         str, Meta(description="true, a JSON object, the path of a JSON file, or empty")
@@ -220,6 +225,14 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         """
         return read_custom_rules(self.custom)
 
+    def read_sources(self) -> SourceFlags:
+        """What `source_options` says of each source.
+
+        Raises:
+            ValueError: It cannot be read, or has options that no event could be treated by.
+        """
+        return read_source_flags(self.source_options)
+
     def read_uploads(self) -> UploadRules | None:
         """What `uploads` says, or None: uploads are not packaged.
 
@@ -250,6 +263,16 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             self.read_rules()
         except ValueError as error:
             violations.append(f"{PREFIX}custom, {quote(self.custom)}: {error}")
+        try:
+            sources = self.read_sources()
+        except ValueError as error:
+            violations.append(f"{PREFIX}source_options, {quote(self.source_options)}: {error}")
+        else:
+            if sources.edp != ReadyFlags() and not self.edp:
+                violations.append(
+                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of edp, "
+                    f"but {PREFIX}edp names no event bus"
+                )
         try:
             uploads = self.read_uploads()
         except ValueError as error:

@@ -163,10 +163,14 @@ class PackagingEngineStack(Stack):
     def _event_sources(
         self, flags: ContextFlags, sources: Sequence[s3.IBucket]
     ) -> Iterator[EventSource]:
-        yield HealthOmicsRuns(statuses=flags.omics_statuses, enabled=flags.omics)
-        yield WorkflowRunCrates(enabled=flags.wrroc)
+        options = flags.read_sources()
+        yield HealthOmicsRuns(
+            statuses=flags.omics_statuses, enabled=flags.omics, **options.omics.to_props()
+        )
+        yield WorkflowRunCrates(enabled=flags.wrroc, **options.wrroc.to_props())
         if flags.edp:
-            yield ObjectsReady(events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp))
+            bus = events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp)
+            yield ObjectsReady(bus, **options.edp.to_props())
         uploads = flags.read_uploads()
         if uploads:
             yield ObjectUploads(

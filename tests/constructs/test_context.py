@@ -63,6 +63,11 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ({"timeout": 120}, {"timeout": 120}),
         ({"ephemeral_storage_size": "512"}, {"ephemeral_storage_size": 512}),
         ({"max_concurrency": "2"}, {"max_concurrency": 2}),
+        (
+            {"source_options": {"omics": {"settle_seconds": 60}}},
+            {"source_options": '{"omics": {"settle_seconds": 60}}'},
+        ),
+        ({"source_options": False}, {"source_options": ""}),
         ({"event_bus": "lab"}, {"event_bus": "lab"}),
         ({"notifications_topic": TOPIC}, {"notifications_topic": TOPIC}),
         ({"quarantine_registry": "refused"}, {"quarantine_registry": "refused"}),
@@ -113,6 +118,15 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("uploads", '{"prefix_depth": 0}'),
         ("uploads", '{"prefix_dept": 1}'),
         ("uploads", '{"buckets": ["raw"]}'),
+        ("source_options", "no/such/file.json"),
+        ("source_options", '{"omcis": {}}'),
+        ("source_options", '{"omics": {"settle_second": 60}}'),
+        ("source_options", '{"omics": {"settle_seconds": 901}}'),
+        ("source_options", '{"omics": {"metadata": "crate"}}'),
+        ("source_options", '{"omics": {"package_name": "{date_published}/x"}}'),
+        ("source_options", '{"wrroc": {"parameters": true}}'),
+        ("source_options", '{"wrroc": {"exclude": ["/work"]}}'),
+        ("source_options", '{"edp": {"exclude": ["work"]}}'),
         ("event_bus", "a bus"),
         ("notifications_topic", "alarms"),
         ("alarms_topic", "operators"),
@@ -150,6 +164,14 @@ def test_unknown_flags_fail_if_a_slip_is_not_explained() -> None:
 def test_bucket_keys_fail_if_their_bucket_is_not_named() -> None:
     with pytest.raises(ContextError, match='bucket_keys names "other"'):
         read(source_buckets="raw", bucket_keys=f"other={KEY}")
+
+
+def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_once() -> None:
+    options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
+    with pytest.raises(ContextError) as refused:
+        read(source_options=options)
+    line = str(refused.value).splitlines()[1].removeprefix("quilt:source_options, ")
+    assert [name in line for name in ("there is no source 'x'", "omics: ", "wrroc: ")] == [True] * 3
 
 
 @pytest.mark.parametrize(

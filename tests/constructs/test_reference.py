@@ -24,6 +24,7 @@ from quilt_packager.alarms import AlarmThresholds
 from quilt_packager.context import describe_flags
 from quilt_packager.custom_rules import CustomRule
 from quilt_packager.event_sources import PackageOptions
+from quilt_packager.source_flags import CrateFlags, OmicsFlags, PackageFlags, SourceFlags
 from quilt_packager.stack import StackOptions
 from tests.constructs.templates import add_engine, make_flagged_stack, make_stack, template_of
 
@@ -114,6 +115,24 @@ def test_reference_fails_if_a_flag_or_its_default_is_missing(
 
 def test_reference_fails_if_it_names_a_flag_that_is_not_there() -> None:
     assert cells("Context flags") == set(describe_flags())
+
+
+def test_reference_fails_if_an_option_of_the_flag_for_sources_is_missing() -> None:
+    text = section("Options of sources")
+    assert cells("Options of sources") == set(SourceFlags.__struct_fields__)
+    fields = {name for each in (OmicsFlags, CrateFlags) for name in each.__struct_fields__}
+    assert all(f"`{name}`" in text for name in fields)
+
+
+def test_flag_for_sources_fails_if_it_lacks_an_option_of_a_construct() -> None:
+    constructs: dict[type, type[PackageFlags]] = {
+        HealthOmicsRuns: OmicsFlags,
+        WorkflowRunCrates: CrateFlags,
+    }
+    others = {"statuses", "buckets", "enabled", "construct_id"}
+    for construct, flags in constructs.items():
+        options = (props(construct) - others) | PackageOptions.__optional_keys__
+        assert set(flags.__struct_fields__) == options
 
 
 def test_reference_fails_if_a_field_of_custom_rules_is_missing() -> None:

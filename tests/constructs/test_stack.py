@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from quilt_packager import ContextError, PackagingEngineStack
+from quilt_packager import ContextError, ContextFlags, PackagingEngineStack
 from tests.constructs.templates import (
     JsonObject,
     arn,
@@ -166,6 +166,46 @@ def test_omics_statuses_fail_if_they_do_not_reach_the_rule() -> None:
 def test_edp_fails_if_its_rule_is_not_on_its_bus() -> None:
     template = template_of(make_flagged_stack(edp="edp-bus"))
     assert rule(template, "ObjectsReady")["EventBusName"] == "edp-bus"
+
+
+def test_source_options_fail_if_they_do_not_reach_the_function(tmp_path: Path) -> None:
+    path = tmp_path / "options.json"
+    path.write_text(
+        json.dumps(
+            {
+                "omics": {"package_name": "{workflow_name}/{run_id}", "parameters": True},
+                "wrroc": {"metadata": "none", "allow_bucket_root": True, "exclude": ["work/**"]},
+                "edp": {"include_prefixes": ["runs/*"], "settle_seconds": 60},
+            }
+        ),
+        "utf-8",
+    )
+    template = template_of(
+        make_flagged_stack(source_buckets=("raw",), edp="edp-bus", source_options=str(path))
+    )
+    assert json.loads(environment(template)["QUILT_PACKAGER_SOURCES"]) == [
+        {
+            "kind": "health_omics",
+            "only": ["COMPLETED"],
+            "parameters": True,
+            "package_name": "{workflow_name}/{run_id}",
+        },
+        {
+            "kind": "workflow_run_crate",
+            "only": ["raw"],
+            "metadata": False,
+            "allow_bucket_root": True,
+            "exclude": ["work/**"],
+        },
+        {"kind": "objects_ready", "include_prefixes": ["runs/*"], "settle_seconds": 60},
+    ]
+    keys = rule(template, "WorkflowRunCrates")["EventPattern"]["detail"]["object"]["key"]
+    assert "ro-crate-metadata.json" in keys
+
+
+def test_source_options_of_edp_fail_if_they_are_of_nothing() -> None:
+    with pytest.raises(ContextError, match="options of edp, but quilt:edp names no event bus"):
+        ContextFlags.from_context({"quilt:source_options": '{"edp": {"settle_seconds": 1}}'})
 
 
 def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
