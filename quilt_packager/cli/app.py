@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quilt_packager.cli import backfill, sources
+from quilt_packager.cli import backfill, jobs, failures, sources
 from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
 from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell
@@ -21,7 +21,9 @@ PROGRAM = "quilt-packager"
 COMMANDS: tuple[Command, ...] = (
     # Look: how is it, and what happened?
     status,
+    jobs.app,
     # Act: on what happened, and on what will.
+    failures.app,
     sources.app,
     # Ask for packages.
     send,

@@ -1,88 +1,163 @@
 """`quilt-packager backfill`: messages for what no event came of, because events are best effort."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
-from quilt_packager_runtime.events import CRATE_NAME, FolderReady, OmicsRun
-from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
+from quilt_packager_runtime.events import CRATE_NAME, OMICS_STATUSES
 from quilt_packager_runtime.naming import parse_source_prefix
-from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.settings import Settings
 
 from quilt_packager import formats
+from quilt_packager.cli.commands import make_group
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.options import (
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    find,
+)
+from quilt_packager.cli.progress import JobProgress
 from quilt_packager.cli.send import region_of
 from quilt_packager.cli.terminal import Terminal
+from quilt_packager.durations import parse_since
+from quilt_packager.operations.backfills import (
+    Candidate,
+    Found,
+    Unusable,
+    find_folders,
+    find_runs,
+    is_packaged,
+)
+from quilt_packager.operations.deployments import connect, make_client
+
+if TYPE_CHECKING:
+    import boto3
+    from types_boto3_omics.literals import RunStatusType
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
 
 HELP = """Send messages for what has no package yet.
 
 Events are best effort, and older data had none. With --dry-run nothing is sent.
 
 Examples:
-  quilt-packager backfill s3 s3://raw/runs/ --queue-url "$PACKAGER_QUEUE_URL" --dry-run
-  quilt-packager backfill omics --since 2026-11-01 --queue-url "$PACKAGER_QUEUE_URL"
+  quilt-packager backfill omics --since 7d --dry-run
+  quilt-packager backfill s3 s3://raw/runs/
 """
 
-app = typer.Typer(
-    name="backfill",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = make_group("backfill", HELP)
 
 QueueUrl = Annotated[
-    str, typer.Option(help="The queue: the stack's output PackagerQueueUrl.", show_default=False)
+    str | None,
+    typer.Option(
+        help="The queue, instead of --stack. Nothing is known then of the engine's options.",
+        show_default=False,
+    ),
 ]
 Registry = Annotated[
     str | None,
-    typer.Option(help="The bucket with the packages. Default: that of the data."),
+    typer.Option(help="The bucket with the packages. Default: where the engine puts them."),
 ]
-Everything = Annotated[
-    bool,
-    typer.Option(
-        "--all",
-        help="Send for what has a package, too. Needed where a template names packages: only names "
-        "after folders can be looked up.",
-    ),
-]
+Everything = Annotated[bool, typer.Option("--all", help="Send for what has a package, too.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")
 ]
 
 
-class Candidate(NamedTuple):
-    """What may lack a package.
+class Target(NamedTuple):
+    """Where messages go.
 
     Attributes:
-        body: The message for it.
-        request: What comes of that.
+        session: The credentials.
+        region: The region of the queue.
+        queue_url: The queue.
+        settings: What is known of the engine's settings.
     """
 
-    body: str
-    request: PackageRequest
+    session: "boto3.Session"
+    region: str | None
+    queue_url: str
+    settings: Settings
+
+
+class Findings(NamedTuple):
+    """What was found.
+
+    Attributes:
+        missing: What has no package, or whose package cannot be looked up.
+        packaged: How many have one.
+        unusable: What the engine would reject or ignore.
+    """
+
+    missing: list[Candidate]
+    packaged: int
+    unusable: list[Unusable]
+
+    @property
+    def total(self) -> int:
+        """How many there are in all."""
+        return len(self.missing) + self.packaged + len(self.unusable)
+
+
+class Words(NamedTuple):
+    """How results are told.
+
+    Attributes:
+        noun: What is looked for, of which there is one.
+        ready: How it came to be complete.
+        name: What its name is the name of.
+    """
+
+    noun: str
+    ready: str
+    name: str
+
+
+class Wish(NamedTuple):
+    """What is to be done with what is found.
+
+    Attributes:
+        registry: Where to look for packages, if not where they would go.
+        everything: Send for what has a package, too.
+        dry_run: Send nothing.
+        as_json: Tell it to a program.
+    """
+
+    registry: str | None
+    everything: bool
+    dry_run: bool
+    as_json: bool
 
 
 @app.command("s3")
 def backfill_s3(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="As s3://bucket/prefix/.")],
     *,
-    queue_url: QueueUrl,
     sentinel: Annotated[
         str, typer.Option(help="The file that makes a folder one to package.")
     ] = CRATE_NAME,
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
+    queue_url: QueueUrl = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Send messages for the folders below a prefix that hold a file of some name.
 
     A ro-crate-metadata.json is sent as its event, so that the options of WorkflowRunCrates apply.
-    Crates at a bucket's root, and what is below .quilt/, are left out.
-    """
-    import boto3
+    What is below .quilt/ is left out.
 
+    Examples:
+      quilt-packager backfill s3 s3://raw/runs/ --dry-run
+      quilt-packager backfill s3 s3://raw/runs/ --sentinel done.txt
+    """
     try:
         folder = parse_source_prefix(prefix)
     except ValueError as error:
@@ -91,128 +166,182 @@ def backfill_s3(
             why=f"{error}.",
             remedy="Give it as s3://bucket/prefix/, ending in a slash.",
         ) from error
-    found = find_folders(boto3.client("s3"), folder, sentinel)
-    return _backfill(found, queue_url, registry, everything=everything, dry_run=dry_run)
+    target = _find_target(queue_url, stack, profile, region)
+    s3 = make_client(target.session, "s3", target.region)
+    return _backfill(
+        target,
+        find_folders(s3, folder, sentinel, target.settings),
+        Words("folder", sentinel, "FOLDER"),
+        Wish(registry, everything, dry_run, as_json),
+    )
 
 
 @app.command("omics")
 def backfill_omics(
     *,
     since: Annotated[
-        datetime,
-        typer.Option(help="Runs that were created since then, in UTC.", show_default=False),
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="Runs that were created since then: as 7d, or 2026-11-01.",
+            show_default=False,
+        ),
     ],
-    queue_url: QueueUrl,
     status: Annotated[str, typer.Option(help="The runs' status.")] = "COMPLETED",
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
+    queue_url: QueueUrl = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Send messages for the HealthOmics runs of the queue's region that have no package.
+    """Send messages for the HealthOmics runs of the engine's region that have no package.
 
     Each is sent as its event, so that the options of HealthOmicsRuns apply.
+
+    Examples:
+      quilt-packager backfill omics --since 7d --dry-run
+      quilt-packager backfill omics --since 2026-11-01 --status FAILED
     """
-    import boto3
-
-    client = boto3.client("omics", region_name=region_of(queue_url))
-    found = find_runs(client, since.replace(tzinfo=UTC), status)
-    return _backfill(found, queue_url, registry, everything=everything, dry_run=dry_run)
-
-
-def find_folders(client: Any, folder: SourceFolder, sentinel: str) -> Iterator[Candidate]:  # noqa: ANN401 - boto3 makes it
-    """Find the folders that hold a file of some name.
-
-    Args:
-        client: S3.
-        folder: Where to look.
-        sentinel: The file's name.
-    """
-    pages = client.get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=folder.bucket, Prefix=folder.prefix):
-        for listed in page.get("Contents", []):
-            parent, slash, name = listed["Key"].rpartition("/")
-            if name != sentinel or not slash or listed["Key"].startswith(REGISTRY_PREFIX):
-                continue
-            yield from _candidate(
-                _crate_event(folder.bucket, listed["Key"])
-                if name == CRATE_NAME
-                else {"source_prefix": str(SourceFolder(folder.bucket, parent + slash))}
-            )
-
-
-def find_runs(client: Any, since: datetime, status: str) -> Iterator[Candidate]:  # noqa: ANN401 - boto3 makes it
-    """Find the runs of a status.
-
-    Args:
-        client: HealthOmics.
-        since: When they were created at the earliest.
-        status: The status.
-    """
-    for page in client.get_paginator("list_runs").paginate(status=status):
-        for listed in page["items"]:
-            if listed["creationTime"] >= since:
-                run = client.get_run(id=listed["id"])
-                yield from _candidate(_run_event(run, status))
-
-
-def _candidate(message: dict[str, object]) -> Iterator[Candidate]:
-    body = json.dumps(message)
-    wanted = parse_message(body)
-    if isinstance(wanted, OmicsRun) and wanted.source is not None:
-        wanted = request_for_folder(FolderReady(wanted.source, wanted.trigger, wanted.options))
-    if isinstance(wanted, PackageRequest):
-        yield Candidate(body, wanted)
-
-
-def _crate_event(bucket: str, key: str) -> dict[str, object]:
-    detail = {"bucket": {"name": bucket}, "object": {"key": key}}
-    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
-
-
-def _run_event(run: dict[str, Any], status: str) -> dict[str, object]:
-    output_uri = run.get("runOutputUri") or f"{run['outputUri'].rstrip('/')}/{run['id']}"
-    detail = {
-        "arn": run["arn"],
-        "status": status,
-        "runOutputUri": output_uri,
-        "runName": run.get("name"),
-        "workflowId": run.get("workflowId"),
-    }
-    return {"source": "aws.omics", "detail-type": "Run Status Change", "detail": detail}
-
-
-def _backfill(
-    candidates: Iterable[Candidate],
-    queue_url: str,
-    registry: str | None,
-    *,
-    everything: bool,
-    dry_run: bool,
-) -> int:
-    import boto3
-
-    terminal = Terminal()
-    s3, sqs = boto3.client("s3"), boto3.client("sqs", region_name=region_of(queue_url))
-    rows: list[tuple[str, str, str]] = []
-    for body, request in candidates:
-        name = request.package_name
-        if not everything and _is_package(s3, registry or request.registry, name):
-            rows.append(("= packaged", name, str(request.source)))
-            continue
-        if not dry_run:
-            sqs.send_message(QueueUrl=queue_url, MessageBody=body)
-        rows.append(("+ to send" if dry_run else "+ sent", name, str(request.source)))
-    if rows:
-        terminal.table(["STATE", "PACKAGE", "SOURCE"], rows, indent="  ")
-    new = sum(state.startswith("+") for state, _, _ in rows)
-    done = "to send" if dry_run else "sent"
-    terminal.write(
-        f"{formats.count(len(rows), 'folder')}: {new} {done}, {len(rows) - new} packaged"
+    if status not in OMICS_STATUSES:
+        raise Misuse(
+            f"{status} is no status of a run.",
+            why=f"There are {', '.join(OMICS_STATUSES)}.",
+            remedy="Give one of these.",
+        )
+    try:
+        moment = parse_since(since, datetime.now(UTC))
+    except ValueError as error:
+        raise Misuse(
+            str(error), why="--since takes a moment in the past.", remedy="--since 7d"
+        ) from error
+    target = _find_target(queue_url, stack, profile, region)
+    omics = make_client(target.session, "omics", target.region)
+    return _backfill(
+        target,
+        find_runs(omics, moment, cast("RunStatusType", status), target.settings),
+        Words(f"{status.lower()} run", status.lower(), "RUN"),
+        Wish(registry, everything, dry_run, as_json),
     )
+
+
+def _find_target(
+    queue_url: str | None, stack: str | None, profile: str | None, region: str | None
+) -> Target:
+    if queue_url is None:
+        from quilt_packager.operations.configurations import read_configuration
+
+        deployment = find(stack, profile, region)
+        settings = read_configuration(deployment).settings
+        session = connect(profile, deployment.region)
+        return Target(session, deployment.region, deployment.queue_url, settings)
+    if stack is not None:
+        raise Misuse(
+            "--queue-url and --stack are both given.",
+            why="Either says where messages go.",
+            remedy="Leave out one of them.",
+        )
+    region = region or region_of(queue_url)
+    return Target(connect(profile, region), region, queue_url, Settings())
+
+
+def _backfill(target: Target, found: Found, words: Words, wish: Wish) -> int:
+    terminal = Terminal()
+    s3: S3Client = make_client(target.session, "s3", target.region)
+    with JobProgress(terminal) as progress:
+        findings = _look(s3, found, wish, progress)
+        sent = [] if wish.dry_run else _send(terminal, target, findings.missing, progress)
+    if wish.as_json:
+        terminal.json(_to_json(findings, sent, dry_run=wish.dry_run))
+    else:
+        _write(terminal, findings, words, wish)
     return Exit.OK
 
 
-def _is_package(client: Any, registry: str, name: str) -> bool:  # noqa: ANN401 - boto3 makes it
-    """Listing asks for no more rights than looking at the data does, and tells 404 from 403."""
-    pointer = f"{REGISTRY_PREFIX}named_packages/{name}/latest"
-    return bool(client.list_objects_v2(Bucket=registry, Prefix=pointer, MaxKeys=1)["KeyCount"])
+def _look(
+    s3: "S3Client", found: Found, wish: Wish, progress: Callable[[str, int, int | None], object]
+) -> Findings:
+    findings = Findings([], 0, [])
+    for each in found:
+        if isinstance(each, Unusable):
+            findings.unusable.append(each)
+        elif not wish.everything and is_packaged(s3, each, wish.registry):
+            findings = findings._replace(packaged=findings.packaged + 1)
+        else:
+            findings.missing.append(each)
+        progress("looked at", findings.total, None)
+    return findings
+
+
+def _send(
+    terminal: Terminal,
+    target: Target,
+    missing: Sequence[Candidate],
+    progress: Callable[[str, int, int | None], object],
+) -> list[str]:
+    sqs: SQSClient = make_client(target.session, "sqs", target.region)
+    sent: list[str] = []
+    try:
+        for each in missing:
+            answer = sqs.send_message(QueueUrl=target.queue_url, MessageBody=each.body)
+            sent.append(answer["MessageId"])
+            progress("sent", len(sent), len(missing))
+    except BaseException:
+        terminal.hint(
+            f"{len(sent):,} of {len(missing):,} were sent; what is done twice is harmless."
+        )
+        raise
+    return sent
+
+
+def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[str, object]:
+    ids: Sequence[str | None] = sent or [None] * len(findings.missing)
+    return {
+        "dry_run": dry_run,
+        "found": findings.total,
+        "packaged": findings.packaged,
+        "missing": [
+            {
+                "name": each.name,
+                "source": str(each.request.source),
+                "registry": each.request.registry,
+                "package_name": each.request.package_name if each.has_known_name else None,
+                "ready": each.ready,
+                "message_id": message_id,
+            }
+            for each, message_id in zip(findings.missing, ids, strict=True)
+        ],
+        "unusable": [each._asdict() for each in findings.unusable],
+    }
+
+
+def _write(terminal: Terminal, findings: Findings, words: Words, wish: Wish) -> None:
+    missing = findings.missing
+    verb = "Would send" if wish.dry_run else "Sent"
+    told = f"{verb} {len(missing):,} of {formats.count(findings.total, words.noun)}"
+    if not wish.everything:
+        has = "has" if findings.packaged == 1 else "have"
+        told += f"; {findings.packaged:,} {has} a package"
+    terminal.write(f"{told}.")
+    if missing:
+        terminal.table(
+            [words.name, "PACKAGE", "REGISTRY", words.ready.upper()],
+            [
+                (
+                    each.name,
+                    each.request.package_name if each.has_known_name else "named by its crate",
+                    each.request.registry,
+                    terminal.when(each.ready) if each.ready else "",
+                )
+                for each in missing
+            ],
+            indent="  ",
+        )
+    for each in findings.unusable:
+        terminal.hint(f"Left out {each.name}: {each.why}")
+    if missing and wish.dry_run:
+        terminal.hint("Drop --dry-run to send them.")
+    elif missing:
+        terminal.hint("Follow them: quilt-packager jobs --follow")

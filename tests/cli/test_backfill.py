@@ -1,145 +1,228 @@
-"""`quilt-packager backfill`: what is found, what is sent, and what is let be."""
+"""`quilt-packager backfill`, on an embedded AWS: what is found, what is sent, what is let be."""
 
 import json
+import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from quilt_packager_runtime.events import OmicsRun
 from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.source_options import SourceOptions
 
+from quilt_packager.operations import configurations
+from quilt_packager.operations.configurations import Configuration
+from quilt_packager.operations.deployments import Deployment
 from tests.cli.conftest import Cli
+from tests.omics_stub import OmicsStub
+from tests.operations.dead_letters import bodies_in
 
-QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"
 CRATE = "ro-crate-metadata.json"
 
 
-class Aws:
-    """S3, SQS and HealthOmics, as far as the command asks them."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, list[str]] = {"raw": []}
-        self.runs: list[dict[str, Any]] = []
-        self.sent: list[str] = []
-
-    def client(self, _service: str, *, region_name: str | None = None) -> "Aws":
-        return self
-
-    def get_paginator(self, operation: str) -> Any:
-        calls = {"list_objects_v2": self._pages, "list_runs": self._run_pages}
-        return type("Paginator", (), {"paginate": staticmethod(calls[operation])})
-
-    def list_objects_v2(self, **wanted: Any) -> dict[str, Any]:
-        (page,) = self._pages(Bucket=wanted["Bucket"], Prefix=wanted["Prefix"])
-        return {"KeyCount": len(page["Contents"])}
-
-    def get_run(self, *, id: str) -> dict[str, Any]:  # noqa: A002 - boto3's name
-        return next(run for run in self.runs if run["id"] == id)
-
-    def send_message(self, **message: str) -> None:
-        assert message["QueueUrl"] == QUEUE
-        self.sent.append(message["MessageBody"])
-
-    def _pages(self, **wanted: str) -> Iterator[dict[str, Any]]:
-        keys = self.keys[wanted["Bucket"]]
-        yield {"Contents": [{"Key": key} for key in keys if key.startswith(wanted["Prefix"])]}
-
-    def _run_pages(self, *, status: str) -> Iterator[dict[str, Any]]:
-        yield {"items": [run for run in self.runs if run["status"] == status]}
-
-    def add_run(self, run_id: str, *, day: int = 20, status: str = "COMPLETED") -> None:
-        self.runs.append(
-            {
-                "id": run_id,
-                "arn": f"arn:aws:omics:eu-west-1:123456789012:run/{run_id}",
-                "status": status,
-                "creationTime": datetime(2026, 11, day, tzinfo=UTC),
-                "outputUri": "s3://raw/out/",
-                "name": "NA12878",
-            }
-        )
+@pytest.fixture
+def bucket(deployment: Deployment) -> str:
+    """A bucket of this test's own, where the engine's stack is."""
+    name = f"raw-{uuid.uuid4()}"
+    deployment.s3.create_bucket(Bucket=name)
+    return name
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
-    aws = Aws()
-    monkeypatch.setattr(boto3, "client", aws.client)
-    return aws
+def omics(monkeypatch: pytest.MonkeyPatch, deployment: Deployment) -> Iterator[OmicsStub]:
+    with OmicsStub() as stub:
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        yield stub
 
 
-def backfill_s3(cli: Cli, *arguments: str, prefix: str = "s3://raw/runs/") -> str:
-    ran = cli("backfill", "s3", prefix, "--queue-url", QUEUE, *arguments)
+def put(bucket: str, *keys: str) -> None:
+    for key in keys:
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"{}")
+
+
+def add_run(omics: OmicsStub, bucket: str, run_id: str, **more: Any) -> None:
+    more |= {"outputUri": f"s3://{bucket}/out/", "runOutputUri": f"s3://{bucket}/out/{run_id}"}
+    omics.add_run(run_id, **more)
+
+
+def pointer(name: str) -> str:
+    return f".quilt/named_packages/{name}/latest"
+
+
+def sent_by(deployment: Deployment) -> list[str]:
+    return bodies_in(deployment, deployment.queue_url)
+
+
+def backfill(cli: Cli, *arguments: str) -> str:
+    ran = cli("backfill", *arguments)
     assert ran.code == 0, ran.err
     return ran.out
 
 
 def backfill_omics(cli: Cli, *arguments: str) -> str:
-    since = ("--since", "2026-11-20")
-    ran = cli("backfill", "omics", *since, "--queue-url", QUEUE, *arguments)
-    assert ran.code == 0, ran.err
-    return ran.out
+    return backfill(cli, "omics", "--since", "2026-11-20", *arguments)
 
 
-def test_folders_without_a_package_are_sent_as_their_crates_events(cli: Cli, aws: Aws) -> None:
-    done = ".quilt/named_packages/runs/1/latest"
-    aws.keys["raw"] = [done, f"runs/1/{CRATE}", f"runs/2 #/{CRATE}", "runs/3/a.txt"]
-    out = backfill_s3(cli)
-    assert "= packaged  runs/1    s3://raw/runs/1/" in out
-    assert "2 folders: 1 sent, 1 packaged" in out
-    (body,) = aws.sent
+def configure(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    """Let the engine have settings: its stack here has no function."""
+    configuration = Configuration(settings=Settings(**settings))
+    monkeypatch.setattr(configurations, "read_configuration", lambda _: configuration)
+
+
+def test_folders_without_a_package_are_sent_as_their_crates_events(
+    cli: Cli, deployment: Deployment, bucket: str
+) -> None:
+    put(bucket, pointer("runs/1"), f"runs/1/{CRATE}", f"runs/2 #/{CRATE}", "runs/3/a.txt")
+    out = backfill(cli, "s3", f"s3://{bucket}/runs/")
+    assert out.startswith("Sent 1 of 2 folders; 1 has a package.\n")
+    (body,) = sent_by(deployment)
     request = parse_message(body)
     assert isinstance(request, PackageRequest)
     assert (request.source.prefix, request.metadata_format) == ("runs/2 #/", "ro-crate")
 
 
-def test_other_sentinels_are_sent_as_messages(cli: Cli, aws: Aws) -> None:
-    aws.keys["raw"] = ["runs/1/done.txt", "runs/2/notdone.txt"]
-    backfill_s3(cli, "--sentinel", "done.txt")
-    assert [json.loads(body) for body in aws.sent] == [{"source_prefix": "s3://raw/runs/1/"}]
+def test_other_sentinels_are_sent_as_messages(
+    cli: Cli, deployment: Deployment, bucket: str
+) -> None:
+    put(bucket, "runs/1/done.txt", "runs/2/notdone.txt")
+    backfill(cli, "s3", f"s3://{bucket}/runs/", "--sentinel", "done.txt")
+    (body,) = sent_by(deployment)
+    assert json.loads(body) == {"source_prefix": f"s3://{bucket}/runs/1/"}
 
 
-def test_a_dry_run_sends_nothing(cli: Cli, aws: Aws) -> None:
-    aws.keys["raw"] = [f"runs/1/{CRATE}"]
-    assert "+ to send" in backfill_s3(cli, "--dry-run")
-    assert not aws.sent
+def test_dry_run_tells_and_sends_nothing(cli: Cli, deployment: Deployment, bucket: str) -> None:
+    put(bucket, f"runs/1/{CRATE}")
+    ran = cli("backfill", "s3", f"s3://{bucket}/runs/", "--dry-run")
+    assert ran.out.startswith("Would send 1 of 1 folder; 0 have a package.\n")
+    assert f"s3://{bucket}/runs/1/  runs/1 " in ran.out
+    assert ran.err == "Drop --dry-run to send them.\n"
+    assert sent_by(deployment) == []
 
 
-def test_all_are_sent_where_that_is_wanted(cli: Cli, aws: Aws) -> None:
-    aws.keys["raw"] = [".quilt/named_packages/runs/1/latest", f"runs/1/{CRATE}"]
-    backfill_s3(cli, "--all")
-    assert len(aws.sent) == 1
+def test_all_are_sent_where_that_is_wanted(cli: Cli, deployment: Deployment, bucket: str) -> None:
+    put(bucket, pointer("runs/1"), f"runs/1/{CRATE}")
+    assert backfill(cli, "s3", f"s3://{bucket}/", "--all").startswith("Sent 1 of 1 folder.\n")
+    assert len(sent_by(deployment)) == 1
 
 
-def test_packages_are_looked_for_in_their_registry(cli: Cli, aws: Aws) -> None:
-    aws.keys = {"raw": [f"runs/1/{CRATE}"], "reg": [".quilt/named_packages/runs/1/latest"]}
-    assert "1 packaged" in backfill_s3(cli, "--registry", "reg")
+def test_packages_are_looked_for_in_the_registry_that_is_named(
+    cli: Cli, deployment: Deployment, bucket: str
+) -> None:
+    registry = f"reg-{uuid.uuid4()}"
+    deployment.s3.create_bucket(Bucket=registry)
+    put(bucket, f"runs/1/{CRATE}")
+    put(registry, pointer("runs/1"))
+    assert "1 has a package" in backfill(cli, "s3", f"s3://{bucket}/", "--registry", registry)
 
 
-def test_the_root_and_the_registry_itself_are_left_out(cli: Cli, aws: Aws) -> None:
-    aws.keys["raw"] = [CRATE, f".quilt/x/{CRATE}"]
-    assert "0 folders" in backfill_s3(cli, prefix="s3://raw/")
+def test_packages_are_looked_for_where_the_engine_puts_them(
+    cli: Cli, deployment: Deployment, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = f"reg-{uuid.uuid4()}"
+    deployment.s3.create_bucket(Bucket=registry)
+    configure(monkeypatch, default_registry=registry)
+    put(bucket, f"runs/1/{CRATE}")
+    put(registry, pointer("runs/1"))
+    assert "1 has a package" in backfill(cli, "s3", f"s3://{bucket}/")
 
 
-def test_a_prefix_that_is_none_is_told(cli: Cli, aws: Aws) -> None:
-    ran = cli("backfill", "s3", "runs/", "--queue-url", QUEUE)
+def test_name_that_a_crate_tells_is_not_looked_up(
+    cli: Cli, deployment: Deployment, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SourceOptions(kind="workflow_run_crate", package_name="x/{run_id}")
+    configure(monkeypatch, sources=(options,))
+    put(bucket, pointer("runs/1"), f"runs/1/{CRATE}")
+    assert "named by its crate" in backfill(cli, "s3", f"s3://{bucket}/", "--dry-run")
+
+
+def test_what_the_engine_ignores_is_left_out_and_said(
+    cli: Cli, deployment: Deployment, bucket: str
+) -> None:
+    put(bucket, CRATE, f".quilt/x/{CRATE}", f"runs/1/{CRATE}", pointer("runs/1"))
+    options = ("s3", f"s3://{bucket}/")
+    assert backfill(cli, *options) == "Sent 0 of 1 folder; 1 has a package.\n"
+
+
+def test_prefix_that_is_none_is_told(cli: Cli) -> None:
+    ran = cli("backfill", "s3", "runs/")
     assert ran.code == 3
     assert "no prefix to look below" in ran.err
 
 
-def test_runs_without_a_package_are_sent_as_their_events(cli: Cli, aws: Aws) -> None:
-    aws.keys["raw"] = [".quilt/named_packages/out/1/latest"]
-    aws.add_run("1")
-    aws.add_run("2")
-    assert "2 folders: 1 sent, 1 packaged" in backfill_omics(cli)
-    run = parse_message(aws.sent[0])
-    assert isinstance(run, OmicsRun)
-    assert (run.run_id, str(run.source), run.name) == ("2", "s3://raw/out/2/", "NA12878")
+def test_runs_of_all_pages_without_a_package_are_sent_as_their_events(
+    cli: Cli, deployment: Deployment, bucket: str, omics: OmicsStub
+) -> None:
+    put(bucket, pointer("out/2"))
+    for run_id in ("1", "2", "3"):
+        add_run(omics, bucket, run_id)
+    out = backfill_omics(cli)
+    assert out.startswith("Sent 2 of 3 completed runs; 1 has a package.\n")
+    runs = [parse_message(body) for body in sent_by(deployment)]
+    assert all(isinstance(run, OmicsRun) for run in runs)
+    assert [str(run.source) for run in runs if isinstance(run, OmicsRun)] == [
+        f"s3://{bucket}/out/1/",
+        f"s3://{bucket}/out/3/",
+    ]
 
 
-def test_runs_of_another_time_or_status_are_left_out(cli: Cli, aws: Aws) -> None:
-    aws.add_run("1", day=19)
-    aws.add_run("2", status="FAILED")
-    assert "0 folders" in backfill_omics(cli)
-    assert "1 folder: 1 sent" in backfill_omics(cli, "--status", "FAILED")
+def test_runs_of_another_time_or_status_are_left_out(
+    cli: Cli, bucket: str, omics: OmicsStub
+) -> None:
+    add_run(omics, bucket, "1", day=19)
+    add_run(omics, bucket, "2", status="FAILED")
+    assert "of 0 completed runs" in backfill_omics(cli, "--dry-run")
+    assert "1 of 1 failed run" in backfill_omics(cli, "--dry-run", "--status", "FAILED")
+
+
+def test_run_named_by_a_template_is_looked_up(
+    cli: Cli, bucket: str, omics: OmicsStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = SourceOptions(kind="health_omics", package_name="{name}/{run_id}")
+    configure(monkeypatch, sources=(options,))
+    add_run(omics, bucket, "1")
+    put(bucket, pointer("NA12878/1"))
+    assert "1 has a package" in backfill_omics(cli)
+
+
+def test_run_that_wrote_nowhere_is_left_out_and_said(
+    cli: Cli, deployment: Deployment, omics: OmicsStub
+) -> None:
+    omics.add_run("1", outputUri=None, runOutputUri=None)
+    ran = cli("backfill", "omics", "--since", "2026-11-20")
+    assert ran.out == "Sent 0 of 1 completed run; 0 have a package.\n"
+    assert ran.err == "Left out 1: HealthOmics does not say where it wrote.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--since", "yesterday"), "neither a time ago"),
+        (("--since", "7d", "--status", "DONE"), "no status of a run"),
+        (("--since", "7d", "--queue-url", "http://q", "--stack", "lab"), "are both given"),
+    ],
+)
+def test_options_without_sense_are_told(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+    ran = cli("backfill", "omics", *arguments)
+    assert (ran.code, ran.out) == (3, "")
+    assert said in ran.err
+
+
+def test_queue_alone_will_do(
+    cli: Cli, deployment: Deployment, bucket: str, omics: OmicsStub
+) -> None:
+    add_run(omics, bucket, "1")
+    backfill_omics(cli, "--queue-url", deployment.queue_url)
+    assert len(sent_by(deployment)) == 1
+
+
+def test_json_has_what_was_sent(cli: Cli, deployment: Deployment, bucket: str) -> None:
+    put(bucket, f"runs/1/{CRATE}")
+    told = json.loads(backfill(cli, "s3", f"s3://{bucket}/", "--json"))
+    (missing,) = told.pop("missing")
+    assert told == {"dry_run": False, "found": 1, "packaged": 0, "unusable": []}
+    assert missing["message_id"]
+    assert missing["source"] == f"s3://{bucket}/runs/1/"
+    assert (missing["package_name"], missing["registry"]) == ("runs/1", bucket)

@@ -1,0 +1,258 @@
+"""`quilt-packager failures`, on an embedded AWS: what is told, asked, sent again and discarded."""
+
+import json
+
+import pytest
+from quilt_packager_runtime import errors
+
+from quilt_packager.cli import failures as command
+from quilt_packager.cli.terminal import Terminal
+from quilt_packager.operations.deployments import Deployment
+from tests.cli.conftest import Cli
+from tests.cli.test_terminal import on_terminal
+from tests.operations.dead_letters import bodies_in, folder, put_aside, redrive, reject
+
+DENIED = errors.AccessDenied(
+    "The packager may not decrypt objects under s3://raw/.",
+    why="The key's policy does not name it.",
+    remedy="Allow it to the role, deploy, and retry.",
+)
+BUSY = errors.ServiceUnavailable("S3 answered 503.", why="It is throttled.", remedy="Retry.")
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What somebody answers to the questions to come, and in the end the questions."""
+    given: list[str] = []
+
+    def ask(_: Terminal, question: str) -> str:
+        given.append(question)
+        return given.pop(0)
+
+    monkeypatch.setattr(Terminal, "ask", ask)
+    return given
+
+
+def left(deployment: Deployment) -> list[str]:
+    return bodies_in(deployment, deployment.dead_letter_queue_url)
+
+
+def sent(deployment: Deployment) -> list[str]:
+    return bodies_in(deployment, deployment.queue_url)
+
+
+def test_nothing_has_failed(cli: Cli, deployment: Deployment) -> None:
+    assert cli("failures").out == "Nothing has failed.\n"
+    assert cli("failures", "retry", "--all").out == "Nothing has failed.\n"
+
+
+def test_failures_are_told_by_their_reasons(cli: Cli, deployment: Deployment) -> None:
+    for name in ("a/1", "a/2"):
+        reject(deployment, DENIED, folder(name), package_name=name)
+    job_id = redrive(deployment, folder("a/3"))
+    out = cli("failures").out
+    assert out.startswith("3 messages in 2 groups.")
+    lines = out.splitlines()
+    first = lines.index(" 2  AccessDenied  Access was denied")
+    assert lines[first + 1 : first + 5] == [
+        "    happened   The packager may not decrypt objects under s3://raw/.",
+        "    why        The key's policy does not name it.",
+        "    do         Allow it to the role, deploy, and retry. A plain retry fails again.",
+        "               quilt-packager failures retry --code AccessDenied",
+    ]
+    assert any(job_id in line and "a/3" in line for line in lines)
+
+
+def test_discarding_is_proposed_for_what_its_sender_wrote_wrongly(
+    cli: Cli, deployment: Deployment
+) -> None:
+    put_aside(deployment, "{}", code="InvalidMessage")
+    assert "quilt-packager failures discard --code InvalidMessage" in cli("failures").out
+
+
+def test_different_failures_of_a_code_are_each_told(cli: Cli, deployment: Deployment) -> None:
+    for name in ("a/1", "a/2"):
+        happened = f"s3://raw/{name}/ holds no objects."
+        reject(deployment, errors.EmptySource(happened, why="So.", remedy="Look."), folder(name))
+    out = cli("failures").out
+    assert "happened   The folder held no objects when the message was handled." in out
+    assert "s3://raw/a/1/ holds no objects." in out
+    assert "s3://raw/a/2/ holds no objects." in out
+
+
+def test_failures_that_are_about_to_be_lost_are_told(cli: Cli, deployment: Deployment) -> None:
+    deployment.sqs.set_queue_attributes(
+        QueueUrl=deployment.dead_letter_queue_url,
+        Attributes={"MessageRetentionPeriod": str(22 * 3600)},
+    )
+    reject(deployment, DENIED)
+    assert cli("failures").out.startswith("1 message in 1 group. SQS deletes them within 22 h.")
+
+
+def test_json_is_one_object_a_line(cli: Cli, deployment: Deployment) -> None:
+    reject(deployment, DENIED, folder("a/1"), job_id="51c0", package_name="a/1", registry="reg")
+    (line,) = cli("failures", "--json").out.splitlines()
+    told = json.loads(line)
+    assert told["code"] == "AccessDenied"
+    assert told["needs_change"]
+    assert (told["job_id"], told["package_name"], told["registry"]) == ("51c0", "a/1", "reg")
+    assert told["body"] == folder("a/1")
+    assert told["origin"] == "packager"
+
+
+def test_terminal_shows_short_ids_of_a_few(deployment: Deployment) -> None:
+    ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
+    out = on_terminal("from quilt_packager.cli.app import run; run(['failures'])", NO_COLOR="1")
+    shown = [each for each in ids if f"{each[:8]}…" in out]
+    assert len(shown) == 10
+    assert "and 2 more" in out
+
+
+def test_retry_asks_and_warns_of_what_fails_again(
+    cli: Cli, deployment: Deployment, answers: list[str]
+) -> None:
+    reject(deployment, DENIED, folder("a/1"))
+    reject(deployment, BUSY, folder("a/2"))
+    answers.append("y")
+    ran = cli("failures", "retry", "--all")
+    assert answers == [
+        "Retry 2 messages? 1 was rejected and will fail again unless something changed. [y/N]"
+    ]
+    assert (ran.code, ran.out) == (0, "Sent again 2 of 2.\n")
+    assert "quilt-packager jobs --follow" in ran.err
+    assert (len(sent(deployment)), left(deployment)) == (2, [])
+
+
+@pytest.mark.parametrize("answer", ["", "n"])
+def test_retry_that_is_not_wanted_does_nothing(
+    cli: Cli, deployment: Deployment, answers: list[str], answer: str
+) -> None:
+    reject(deployment, BUSY)
+    answers.append(answer)
+    assert cli("failures", "retry", "--all").code == 0
+    assert (len(left(deployment)), sent(deployment)) == (1, [])
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_nobody_to_answer_is_told(cli: Cli, deployment: Deployment, action: str) -> None:
+    reject(deployment, BUSY)
+    ran = cli("failures", action, "--all")
+    assert (ran.code, ran.out) == (3, "")
+    assert "--yes" in ran.err
+    assert len(left(deployment)) == 1
+
+
+def test_only_the_messages_of_a_code_are_retried(cli: Cli, deployment: Deployment) -> None:
+    reject(deployment, DENIED, folder("a/1"))
+    reject(deployment, BUSY, folder("a/2"))
+    assert cli("failures", "retry", "--code", "ServiceUnavailable", "--yes").code == 0
+    assert sent(deployment) == [folder("a/2")]
+    assert left(deployment) == [folder("a/1")]
+
+
+def test_message_is_known_by_how_its_id_or_its_jobs_begins(
+    cli: Cli, deployment: Deployment
+) -> None:
+    letter = put_aside(deployment, folder("a/1"), code="EmptySource")
+    reject(deployment, BUSY, folder("a/2"), job_id="51c0-77")
+    reject(deployment, BUSY, folder("a/3"), job_id="62d1")
+    cli("failures", "retry", letter[:12], "51c0", "--yes")
+    assert sent(deployment) == [folder("a/1"), folder("a/2")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (("nothing",), "the id of no failure"),
+        (("51c0",), "2 begin so."),
+        (("--code", "Contended"), "There are: ServiceUnavailable."),
+        ((), "ids, --code, or --all"),
+        (("51c0-1", "--all"), "ids, --code, or --all"),
+    ],
+)
+def test_choice_without_sense_is_told(
+    cli: Cli, deployment: Deployment, chosen: tuple[str, ...], said: str
+) -> None:
+    reject(deployment, BUSY, folder("a/1"), job_id="51c0-1")
+    reject(deployment, BUSY, folder("a/2"), job_id="51c0-2")
+    ran = cli("failures", "discard", *chosen, "--yes")
+    assert ran.code == 3
+    assert said in ran.err
+    assert len(left(deployment)) == 2
+
+
+def test_discard_wants_the_count(cli: Cli, deployment: Deployment, answers: list[str]) -> None:
+    reject(deployment, DENIED, folder("a/1"), package_name="a/1")
+    reject(deployment, DENIED, folder("a/2"), package_name="a/2")
+    answers.append("y")
+    ran = cli("failures", "discard", "--all")
+    assert "Discard 2 messages? They leave the queue for good; the files in S3 stay." in ran.err
+    assert "a/1  a/2" in ran.err or "a/2  a/1" in ran.err
+    assert len(left(deployment)) == 2
+    answers[:] = ["2"]
+    assert cli("failures", "discard", "--all").out == "Discarded 2. 0 messages left.\n"
+    assert answers == ["Type 2 to discard, or Enter to keep them:"]
+    assert left(deployment) == []
+
+
+def test_what_failed_since_the_question_is_let_be(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reject(deployment, BUSY, folder("a/1"))
+
+    def ask(*_: object) -> str:
+        reject(deployment, BUSY, folder("a/2"))
+        return "1"
+
+    monkeypatch.setattr(Terminal, "ask", ask)
+    assert cli("failures", "discard", "--all").out == "Discarded 1. 0 messages left.\n"
+    assert left(deployment) == [folder("a/2")]
+
+
+def test_message_that_is_gone_since_the_question_is_told(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = put_aside(deployment, folder("a/1"), code="Contended")
+    put_aside(deployment, folder("a/2"), code="Contended")
+
+    def ask(*_: object) -> str:
+        cli("failures", "discard", gone, "--yes")
+        return "y"
+
+    monkeypatch.setattr(Terminal, "ask", ask)
+    ran = cli("failures", "retry", "--all")
+    assert (ran.code, ran.out) == (1, "Sent again 1 of 2.\n")
+    assert f"1 message left alone: no longer there, or in the hands of another reader: {gone}" in (
+        ran.err
+    )
+
+
+def test_interruption_says_how_far_it_came(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reject(deployment, BUSY)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "retry", interrupt)
+    ran = cli("failures", "retry", "--all", "--yes")
+    assert ran.code == 130
+    assert "0 of 1 were sent again; the others are still there." in ran.err
+    assert len(left(deployment)) == 1
+
+
+def test_options_before_an_action_are_refused(cli: Cli, deployment: Deployment) -> None:
+    ran = cli("failures", "--stack", "other", "discard", "--all", "--yes")
+    assert ran.code == 3
+    assert "discard --help" in ran.err
+
+
+def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
+    letters = [put_aside(deployment, folder(f"a/{n}"), code="Contended") for n in range(2)]
+    told = json.loads(cli("failures", "retry", letters[0], "--yes", "--json").out)
+    (again,) = told["sent"]
+    assert (again["id"], told["gone"]) == (letters[0], [])
+    assert again["job_id"] != letters[0]
+    told = json.loads(cli("failures", "discard", letters[1], "--yes", "--json").out)
+    assert told == {"discarded": [letters[1]], "gone": []}
