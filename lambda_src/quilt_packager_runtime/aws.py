@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -239,9 +240,29 @@ def publish_notice(topic_arn: str, subject: str, text: str) -> None:
 
 
 @cache
+def prepare(service: str) -> None:
+    """Begin to make a client beside other work, so that nobody has to wait for it; once.
+
+    Args:
+        service: The service.
+    """
+    executor = ThreadPoolExecutor(max_workers=1)
+    _prepared[service, None] = executor.submit(_make_client, service, None)
+    executor.shutdown(wait=False)
+
+
+@cache
 def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
     """A client of a service, made once, whose calls end within half a minute."""
-    import boto3  # noqa: PLC0415 - half a second, and rarely needed
+    prepared = _prepared.pop((service, region), None)
+    return prepared.result() if prepared else _make_client(service, region)
+
+
+_prepared: dict[tuple[str, str | None], Future[Any]] = {}
+
+
+def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as connect
+    import boto3.session  # noqa: PLC0415 - a tenth of a second of CPU, and not always needed
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(
@@ -249,7 +270,8 @@ def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - m
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
-    return boto3.client(service, region_name=region, config=config)
+    # A session is not to be used by two threads.
+    return boto3.session.Session().client(service, region_name=region, config=config)
 
 
 def no_output(run_id: str, happened: str) -> NoRunOutput:

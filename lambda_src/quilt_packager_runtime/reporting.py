@@ -40,6 +40,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     comes_back: bool = True
 
 
+def prepare(settings: Settings) -> None:
+    """Get ready to tell of the end while the job waits for S3.
+
+    Args:
+        settings: Whom to tell.
+    """
+    if settings.event_bus is not None:
+        aws.prepare("events")
+
+
 def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
     """Tell of a package.
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from threading import Thread, current_thread
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, NoRegionError
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime import aws
@@ -243,8 +244,10 @@ class TestNotice:
 class TestClient:
     @pytest.fixture(autouse=True)
     def forget_clients(self) -> Iterator[None]:
+        aws.prepare.cache_clear()
         yield
         aws.connect.cache_clear()
+        aws.prepare.cache_clear()
 
     def test_is_of_the_region_of_the_run(self) -> None:
         assert aws.connect("omics", "eu-west-1").meta.region_name == "eu-west-1"
@@ -256,6 +259,41 @@ class TestClient:
 
     def test_is_made_once(self) -> None:
         assert aws.connect("sqs") is aws.connect("sqs")
+
+    def test_that_is_prepared_is_made_once_and_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        makers: list[Thread] = []
+
+        def make(service: str, region: str | None) -> str:
+            makers.append(current_thread())
+            return service
+
+        monkeypatch.setattr(aws, "_make_client", make)
+        aws.prepare("events")
+        aws.prepare("events")
+        assert aws.connect("events") == "events"
+        assert aws.connect("sqs") == "sqs"
+        beside, here = makers
+        assert beside is not here is current_thread()
+
+    def test_that_could_not_be_prepared_fails_whoever_needs_it_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers: list[BaseException | Service] = [NoRegionError(), Service("sns")]
+
+        def make(_service: str, _region: str | None) -> object:
+            answer = answers.pop(0)
+            if isinstance(answer, BaseException):
+                raise answer
+            answer.script.add_response("publish", {"MessageId": "m"})
+            return answer.client
+
+        monkeypatch.setattr(aws, "_make_client", make)
+        aws.prepare("sns")
+        with pytest.raises(AwsError, match="region"):
+            aws.publish_notice("topic", "Package Failed", "Why.")
+        aws.publish_notice("topic", "Package Failed", "Why.")
 
 
 def _lose_credentials(**_: object) -> None:

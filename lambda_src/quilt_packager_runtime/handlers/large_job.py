@@ -18,7 +18,7 @@ from quilt_packager_runtime.handlers.packager import (
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
 from quilt_packager_runtime.log_lines import MoreToHash
 from quilt_packager_runtime.observability import log, record_step_failure, watch
-from quilt_packager_runtime.reporting import Attempt, report_failure, report_success
+from quilt_packager_runtime.reporting import Attempt, prepare, report_failure, report_success
 from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Step(msgspec.Struct, frozen=True):
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object]:
     """Publish a job, or give it up."""
     step = msgspec.convert(event, Step)
+    prepare(load_settings())
     if step.error is not None:
         return asyncio.run(give_up(step, step.error))
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS

@@ -35,6 +35,7 @@ from quilt_packager_runtime.packaging import OnProgress, package
 from quilt_packager_runtime.reporting import (
     Attempt,
     origin_of,
+    prepare,
     report_failure,
     report_success,
 )
@@ -85,6 +86,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Package what each message asks for; SQS delivers again what is named in the answer."""
     remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
     deadline = time.monotonic() + remaining_seconds
+    prepare(load_settings())
     failures = []
     for message in event["Records"]:
         delivery = _count_deliveries(message)

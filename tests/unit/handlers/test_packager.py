@@ -157,6 +157,8 @@ def engine(
 ) -> Engine:
     services = {name: Service(name) for name in ("sqs", "omics", "events")}
     monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
+    # A client of its own would outlive this test.
+    monkeypatch.setattr(aws, "prepare", services.__getitem__)
     monkeypatch.setattr(packager, "load_settings", lambda: settings)
     monkeypatch.setattr(packager, "connect", lambda: s3)
     log = JobLog(capsys, monkeypatch)
@@ -257,6 +259,17 @@ ANNOUNCING = Settings(
 
 @pytest.mark.parametrize("settings", [ANNOUNCING])
 class TestOutcome:
+    def test_is_prepared_for_before_the_job(
+        self, engine: Engine, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prepared: list[tuple[str, int]] = []
+        monkeypatch.setattr(
+            aws, "prepare", lambda service: prepared.append((service, len(s3_stub.requests)))
+        )
+        engine.expect_events()
+        engine.deliver(*engine.upload("1"))
+        assert prepared == [("events", 0)]
+
     def test_of_each_job_is_one_event(self, engine: Engine) -> None:
         engine.expect_events(3)
         engine.expect_dead_letters()
