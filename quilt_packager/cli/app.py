@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quilt_packager.cli import backfill, jobs, failures, sources
+from quilt_packager.cli import backfill, failures, jobs, sources
 from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
 from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell

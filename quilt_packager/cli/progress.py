@@ -85,6 +85,15 @@ class JobProgress:
         self._count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
         self._bar.update(self._task, completed=done, total=total, words=self.words())
 
+    def doing(self, phase: str) -> None:
+        """Take note of what the job does where nobody counts how much of it is done.
+
+        Args:
+            phase: What it does.
+        """
+        self._phase, self._count = phase, ""
+        self._bar.update(self._task, completed=0, total=None, words=self.words())
+
     def words(self) -> str:
         """The phase, how much of it is done, and the time since the job began.
 

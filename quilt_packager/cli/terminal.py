@@ -26,6 +26,11 @@ STYLES: dict[str, tuple[str, str]] = {
     State.IGNORED: ("-", "dim"),
 }
 
+STATE_COLUMNS = max(map(len, STYLES)) + 4
+"""The room of a glyph, the longest state, and a gap."""
+
+LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+
 BAR_CELLS = 22
 
 
@@ -84,14 +89,58 @@ class Terminal:
         _, style = STYLES[name]
         return Text.assemble((self._glyph(name), style), (name, style))
 
-    def outcome(self, result: Result, words: str) -> None:
-        """Write how a job ended.
+    def outcome(self, result: str, words: str) -> None:
+        """Write how a job ended, or how it stands.
 
         Args:
-            result: The result.
+            result: The result, or a `State`.
             words: What to say beside its name.
         """
-        self._out.print(Text.assemble(self.state(result), "  ", printable(words)))
+        self._out.print(Text.assemble(self.state(result), "  ", printable(words)), soft_wrap=True)
+
+    def change(self, moment: datetime, state: str, words: str) -> None:
+        """Write what became of a job, in a line that stands below others of its kind.
+
+        Args:
+            moment: When.
+            state: As of `state`.
+            words: What to say of the job.
+        """
+        shown = self.state(state)
+        shown.pad_right(STATE_COLUMNS - shown.cell_len)
+        clock = (self.clock(moment), "dim")
+        self._out.print(Text.assemble(clock, "  ", shown, printable(words)), soft_wrap=True)
+
+    def log_line(self, moment: datetime, level: str, message: str, details: str) -> None:
+        """Write a line of a log.
+
+        Args:
+            moment: When it was written.
+            level: How loud it is.
+            message: What it is about.
+            details: What else it says.
+        """
+        line = Text.assemble(
+            (self.clock(moment, timespec="milliseconds"), "dim"),
+            "  ",
+            (f"{printable(level):7}  ", LEVEL_STYLES.get(level, "dim")),
+            f"{printable(message):20}  ",
+            (printable(details), "dim"),
+        )
+        line.rstrip()
+        self._out.print(line, soft_wrap=True)
+
+    def clock(self, moment: datetime, *, timespec: str = "seconds") -> str:
+        """A time among others: as the clock on the wall tells it, or in a pipe as programs read it.
+
+        Args:
+            moment: The time, with its zone.
+            timespec: How exact: `seconds` or `milliseconds`.
+        """
+        if self._out.is_terminal:
+            return moment.astimezone().time().isoformat(timespec)
+        text = moment.astimezone(UTC).isoformat(timespec=timespec)
+        return text.replace("+00:00", "Z")
 
     def done(self, words: str, note: str = "") -> None:
         """Write that a step succeeded.

@@ -143,3 +143,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def is_over(self) -> bool:
         """Nothing more is to be heard of it."""
         return self.final or self.outcome is State.IGNORED
+
+    @property
+    def link(self) -> str | None:
+        """The revision as quilt3 and the catalog take it; None if there is none."""
+        if not (self.registry and self.package_name and self.top_hash):
+            return None
+        return f"quilt+s3://{self.registry}#package={self.package_name}@{self.top_hash}"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OVERLAP = timedelta(seconds=60)
 """How late a line may come to the log. A poll reads so much of the last one's time again."""
 
+OVERLAP_OF_ONE = timedelta(minutes=15)
+"""The same for the lines of one job: they are few, and this machine's clock may be ahead."""
+
 KEEP = timedelta(hours=12)
 """How long a watch remembers a job that is over: SQS hides a message no longer."""
 
@@ -66,7 +69,8 @@ class Watch:
         """
         now = now or datetime.now(UTC)
         heard = self._read()
-        self._since = max(self._since, now - OVERLAP)
+        overlap = OVERLAP if self._job_id is None else OVERLAP_OF_ONE
+        self._since = max(self._since, now - overlap)
         running = {job.id for job in self._jobs.values() if job.outcome is State.RUNNING}
         before = dict(self._jobs)
         ended = find_ended(self._deployment, self._jobs.values(), now)

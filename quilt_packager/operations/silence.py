@@ -37,7 +37,7 @@ def find_ended(
     client = deployment.states
     ended = {}
     for name in silent[:MAX_EXECUTIONS]:
-        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        arn = execution_arn(machine, name)
         try:
             stopped = client.describe_execution(executionArn=arn).get("stopDate")
         except client.exceptions.ExecutionDoesNotExist:
@@ -45,3 +45,17 @@ def find_ended(
         if stopped is not None:
             ended[name] = stopped
     return ended
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    """The ARN of an execution.
+
+    Args:
+        state_machine_arn: Its state machine's.
+        name: The execution's name: the job's id.
+
+    Example:
+        >>> execution_arn("arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs", "51c0")
+        'arn:aws:states:us-east-1:123456789012:execution:LargeJobs:51c0'
+    """
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"

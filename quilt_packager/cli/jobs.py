@@ -1,0 +1,219 @@
+"""`quilt-packager jobs`: what became of messages, from the log of an engine."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from quilt_packager import formats
+from quilt_packager.cli.commands import make_group
+from quilt_packager.cli.errors import Misuse
+from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.job_rows import COLUMNS, job_row
+from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
+from quilt_packager.cli.terminal import Terminal
+from quilt_packager.durations import parse_since
+from quilt_packager.operations.job import Job, State
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployments import Deployment
+    from quilt_packager.operations.jobs import JobList
+
+HELP = """Show what became of messages: jobs with their outcomes, their progress and their reasons.
+
+They are read from the engine's log. Those that still wait in the queue have left no line there.
+
+Examples:
+  quilt-packager jobs --since 2h --outcome failed
+  quilt-packager jobs --follow --name 'rnaseq/*'
+  quilt-packager jobs show 3f9a61c2
+"""
+
+LISTED = 50
+
+app = make_group("jobs", HELP, does_something=True)
+
+
+@app.callback()
+def jobs(
+    context: typer.Context,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on, and write what changes, until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str,
+        typer.Option(metavar="WHEN", help="Jobs since then: 90s, 2h, 7d ago, or a date."),
+    ] = "24h",
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Packages of such a name, as 'wgs/*'."),
+    ] = None,
+    outcome: Annotated[
+        list[State] | None,
+        typer.Option(metavar="OUTCOME", help="Jobs that are so, as failed; may be given again."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="How many jobs at most.")
+    ] = LISTED,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List jobs, the last one first; with --json, one JSON object a line."""
+    if context.invoked_subcommand is not None:
+        if stack or profile or region or as_json:
+            raise Misuse(
+                f"Options stand before {context.invoked_subcommand}.",
+                why="They would not be its own.",
+                remedy=f"quilt-packager jobs {context.invoked_subcommand} --help",
+            )
+        return Exit.OK
+    terminal = Terminal()
+    moment = read_since(since)
+    deployment = find(stack, profile, region)
+    if follow:
+        _follow(terminal, deployment, moment, name, outcome, as_json=as_json)
+    from quilt_packager.operations.jobs import read_jobs
+
+    found = read_jobs(deployment, since=moment, name_glob=name, outcomes=outcome, limit=limit)
+    if as_json:
+        for job in found:
+            terminal.json(to_json(job))
+    else:
+        _write_list(terminal, found, is_filtered=bool(name or outcome))
+    if found.is_cut_off:
+        terminal.hint(
+            f"There may be more jobs than these: --limit {10 * limit}, or a later --since."
+        )
+    return Exit.OK
+
+
+@app.command("show")
+def show_job(
+    job_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of its message, or how that begins.")
+    ],
+    *,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show everything that is known of a job: its outcome, its attempts and its log.
+
+    Examples:
+      quilt-packager jobs show 3f9a61c2
+      quilt-packager jobs show 3f9a61c2 --json
+    """
+    from quilt_packager.cli.job_records import record_to_json, write_record
+    from quilt_packager.operations.jobs import read_job
+
+    terminal = Terminal()
+    deployment = find(stack, profile, region)
+    record = read_job(deployment, job_id)
+    if as_json:
+        terminal.json(record_to_json(record))
+    else:
+        write_record(terminal, record, state_machine_arn=deployment.state_machine_arn)
+    return Exit.OK
+
+
+def read_since(text: str) -> datetime:
+    """Read the moment that a list begins at.
+
+    Args:
+        text: What the user typed.
+
+    Raises:
+        Misuse: It is none.
+    """
+    try:
+        return parse_since(text, datetime.now(UTC))
+    except ValueError as error:
+        raise Misuse(
+            f"--since {text} is no time in the past.",
+            why=str(error),
+            remedy="--since 2h, or --since 2026-11-01",
+        ) from error
+
+
+def to_json(job: Job) -> dict[str, Any]:
+    """A job for a program: always all of its fields, null where they are not known.
+
+    Args:
+        job: The job.
+    """
+    fields: dict[str, Any] = msgspec.to_builtins(job, builtin_types=(datetime,))
+    return fields
+
+
+def sum_up(jobs: Sequence[Job]) -> str:
+    """How many jobs there are of each outcome.
+
+    Args:
+        jobs: The jobs.
+    """
+    counts = Counter(job.outcome for job in jobs)
+    parts = [f"{counts[state]:,} {state}" for state in State if counts[state]]
+    return f"{formats.count(len(jobs), 'job')}: {', '.join(parts)}"
+
+
+def _write_list(terminal: Terminal, found: "JobList", *, is_filtered: bool) -> None:
+    if not found:
+        if is_filtered:
+            terminal.write("No job matches. Try an earlier --since, or other filters.")
+        else:
+            terminal.write(f"No jobs since {terminal.when(found.since)}.")
+        return
+    terminal.table(COLUMNS, [job_row(terminal, job) for job in found])
+    terminal.write(sum_up(found))
+
+
+def _follow(
+    terminal: Terminal,
+    deployment: "Deployment",
+    since: datetime,
+    name: str | None,
+    outcomes: Iterable[State] | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write each change of an outcome, until somebody interrupts."""
+    from quilt_packager.operations.jobs import follow
+
+    wanted = set(outcomes or State)
+    told: dict[str, tuple[State, int]] = {}
+    for job in follow(deployment, since):
+        stands = (job.outcome, job.attempts)
+        if told.get(job.id) == stands:
+            continue
+        told[job.id] = stands
+        if job.outcome not in wanted or not fnmatchcase(job.package_name or "", name or "*"):
+            continue
+        if as_json:
+            terminal.json(to_json(job))
+        else:
+            terminal.change(job.updated, job.outcome, describe(job))
+
+
+def describe(job: Job) -> str:
+    """A job in one line, without its outcome.
+
+    Args:
+        job: The job.
+    """
+    facts = [job.package_name or job.source or job.id]
+    if job.objects is not None and job.bytes is not None:
+        facts += [formats.count(job.objects, "object"), formats.size(job.bytes)]
+    if job.ended is not None and job.seconds is not None:
+        facts.append(formats.duration(job.seconds))
+    words = ", ".join(facts)
+    if job.code is None:
+        return words
+    return f"{words}: {job.code}: {job.happened or job.reason or ''}".rstrip(": ")
