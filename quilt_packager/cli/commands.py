@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -41,7 +41,8 @@ def refuse_options(context: typer.Context) -> None:
     Raises:
         Misuse: There are some.
     """
-    if any(context.params.values()):
+    sources = map(context.get_parameter_source, context.params)
+    if any(each is not None and each.name == "COMMANDLINE" for each in sources):
         called = f"{context.command_path} {context.invoked_subcommand}"
         raise Misuse(
             f"Options of {called} stand after it.",
@@ -70,7 +71,7 @@ def register(app: typer.Typer, commands: Sequence[Command]) -> None:
 
     class InOrder(TyperGroup):
         # Typer has commands first, and groups after them.
-        def list_commands(self, ctx: typer.Context) -> list[str]:  # noqa: ARG002
+        def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - Typer's own
             return names
 
     app.info.cls = InOrder
@@ -82,7 +83,7 @@ def name_of(command: Command) -> str:
     Args:
         command: The command.
     """
-    return command.info.name if isinstance(command, typer.Typer) else command.__name__
+    return str(command.info.name) if isinstance(command, typer.Typer) else command.__name__
 
 
 def help_of(command: Command) -> str:

@@ -168,8 +168,8 @@ def to_json(source: "Source", activity: "Activity | None" = None) -> dict[str, A
         source: The source.
         activity: What came of it, if that is known.
     """
-    counts = msgspec.to_builtins(activity) if activity else {}
-    return msgspec.to_builtins(source) | {"differs": source.differs} | counts
+    counts: dict[str, Any] = msgspec.to_builtins(activity) if activity else {}
+    return {**msgspec.to_builtins(source), "differs": source.differs, **counts}
 
 
 def _switch(name: str, deployment: Any, *, enabled: bool, yes: bool, as_json: bool) -> int:  # noqa: ANN401 - boto3 would be imported for its type

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quilt_packager.operations.activity import Activity
     from quilt_packager.operations.deployments import Deployment
     from quilt_packager.operations.executions import LargeJob
-    from quilt_packager.operations.jobs import Job
+    from quilt_packager.operations.job import Job
     from quilt_packager.operations.queues import Queues
     from quilt_packager.operations.sources import Source
 

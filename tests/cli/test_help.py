@@ -1,5 +1,6 @@
 """Help is complete, and quick."""
 
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,31 @@ def test_the_help_imports_nothing_slow() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("quilt-packager so", ["sources"]),
+        ("quilt-packager sources ", ["enable", "disable"]),
+        ("quilt-packager status --pro", ["--profile"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, completed: list[str]) -> None:
+    words = typed.split(" ")
+    environment = {
+        "_QUILT_PACKAGER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "quilt_packager.cli"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines() == completed
 
 
 def test_without_arguments_the_help_is_shown_as_wrong_usage(cli: Cli) -> None:

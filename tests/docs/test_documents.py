@@ -45,6 +45,8 @@ def test_the_readme_names_commands_with_their_options() -> None:
     assert commands
     for _, name, *arguments in commands:
         command = group.commands[name]  # type: ignore[attr-defined] # of a group
+        while arguments and arguments[0] in getattr(command, "commands", {}):
+            command = command.commands[arguments.pop(0)]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {each for each in arguments if each.startswith("-")} <= options
 
