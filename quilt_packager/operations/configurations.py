@@ -1,0 +1,57 @@
+"""How a deployed engine does its jobs: what its construct was given."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from quilt_packager_runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployments import Deployment
+
+MEMORY_MIB = 2048
+"""The memory of a function, unless the construct says otherwise."""
+
+PACKAGER_HANDLER = "quilt_packager_runtime.handlers.packager.handler"
+PACKAGER_ID = "PackagerFunction"
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What an engine does its jobs with.
+
+    Attributes:
+        settings: Its settings.
+        memory_mib: The memory of its functions.
+    """
+
+    settings: Settings = Settings()
+    memory_mib: int = MEMORY_MIB
+
+    @property
+    def registry(self) -> str | None:
+        """The bucket that packages go to, if it can only be one."""
+        settings = self.settings
+        if settings.default_registry is not None:
+            return settings.default_registry
+        if len(settings.registry_buckets) == 1:
+            return settings.registry_buckets[0]
+        return None
+
+
+def read_configuration(deployment: "Deployment") -> Configuration:
+    """Ask a deployed engine how it does its jobs.
+
+    Args:
+        deployment: The engine.
+
+    Returns:
+        Its configuration; that of an engine with no props if its packager is not found.
+    """
+    functions = [each for each in deployment.resources if each.type == "AWS::Lambda::Function"]
+    # Most often the first that is asked.
+    functions.sort(key=lambda each: PACKAGER_ID not in each.logical_id)
+    for function in functions:
+        answer = deployment.functions.get_function_configuration(FunctionName=function.physical_id)
+        if answer.get("Handler") == PACKAGER_HANDLER:
+            variables = answer.get("Environment", {}).get("Variables", {})
+            return Configuration(Settings.from_environment(variables), answer["MemorySize"])
+    return Configuration()
