@@ -14,7 +14,7 @@ WRONG = [
     ["package"],
     ["package", "--nonsense", "s3://raw/a/"],
     ["package", "s3://raw/a/", "s3://raw/b/"],
-    ["send", "s3://raw/a/"],
+    ["send"],
     ["demo", "now"],
 ]
 
@@ -28,7 +28,7 @@ def test_wrong_usage_has_an_exit_code_of_its_own(cli: Cli, arguments: list[str])
 
 
 def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
-    assert cli("send", "s3://raw/a/").err.splitlines()[-1] == "  do   quilt-packager send --help"
+    assert cli("send").err.splitlines()[-1] == "  do   quilt-packager send --help"
 
 
 def test_wrong_usage_is_told_to_programs_as_json(cli: Cli) -> None:
