@@ -143,11 +143,13 @@ def handle_message(
     request: PackageRequest | None = None
     outcome: Outcome | None = None
     failure: PackagerError | None = None
+    number = delivery
     try:
         request = read_request(body, message_id)
         if request is None:
             return
         check_settled(request, age_seconds)
+        number = number_of_attempt(request, delivery)
         log(
             PackageStarted(
                 message_id=message_id,
@@ -158,7 +160,8 @@ def handle_message(
             )
         )
         message = JobMessage(body, message_id, request, time.time())
-        outcome = asyncio.run(package_or_hand_over(deadline, message, delivery=delivery))
+        job = package_or_hand_over(deadline, message, number, delivery=delivery)
+        outcome = asyncio.run(job)
     except Unsettled:
         raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
@@ -168,9 +171,9 @@ def handle_message(
         message_id=message_id,
         request=request,
         seconds=time.monotonic() - started,
-        is_last=settings.max_attempts is not None and delivery >= settings.max_attempts,
+        is_last=settings.max_attempts is not None and number >= settings.max_attempts,
         # SQS delivers once more than it is attempted.
-        comes_back=settings.max_attempts is None or delivery <= settings.max_attempts,
+        comes_back=settings.max_attempts is None or number <= settings.max_attempts,
     )
     if failure is not None:
         if not report_failure(attempt, failure, settings):
@@ -193,6 +196,18 @@ def check_settled(request: PackageRequest, age_seconds: float) -> None:
         raise Unsettled(math.ceil(request.settle_seconds - age_seconds))
 
 
+def number_of_attempt(request: PackageRequest, delivery: int) -> int:
+    """Which attempt a delivery is: the first was spent on waiting, where a folder has to settle.
+
+    If it was not, because the message had lain long enough, there is one attempt more.
+
+    Args:
+        request: The request.
+        delivery: Which delivery of its message this is, from 1.
+    """
+    return max(1, delivery - 1) if request.settle_seconds else delivery
+
+
 def put_off(message: Mapping[str, Any], seconds: int) -> None:
     """Hide a message for as long as it makes sense; if that fails, it comes back even later."""
     try:
@@ -203,14 +218,17 @@ def put_off(message: Mapping[str, Any], seconds: int) -> None:
         log(MessagePutOff(message_id=message["messageId"], seconds=seconds))
 
 
-def check_attempts(delivery: int) -> None:
+def check_attempts(number: int) -> None:
     """Refuse the delivery that comes only where the last attempt ended without a word.
+
+    Args:
+        number: Which attempt it would be.
 
     Raises:
         GaveUp: The message was attempted as often as it may be.
     """
     max_attempts = load_settings().max_attempts
-    if max_attempts is not None and delivery > max_attempts:
+    if max_attempts is not None and number > max_attempts:
         raise GaveUp(
             f"The job was tried {max_attempts} times, and the last attempt did not say how it "
             "ended.",
@@ -234,9 +252,15 @@ def read_request(body: str, message_id: str) -> PackageRequest | None:
 
 
 async def package_or_hand_over(
-    deadline: float, message: JobMessage, *, delivery: int
+    deadline: float, message: JobMessage, number: int, *, delivery: int
 ) -> Outcome | None:
     """Package, or see to it that the state machine does.
+
+    Args:
+        deadline: When to give up, in seconds of the monotonic clock.
+        message: The message.
+        number: Which attempt this is.
+        delivery: Which delivery of the message. After the first, the job may run already.
 
     Returns:
         The outcome; None if the job goes on elsewhere.
@@ -248,14 +272,14 @@ async def package_or_hand_over(
     settings = load_settings()
     on_progress = watch(message.message_id)
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
-        check_attempts(delivery)
+        check_attempts(number)
         return await package_until(deadline, message.request, on_progress)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = connect()
     if delivery > 1 and await large_jobs.is_handed_over(s3, job):
         log(PackageHandedOverAgain(message_id=message.message_id, execution=job.id))
     else:
-        check_attempts(delivery)
+        check_attempts(number)
         try:
             relay = Relay(job, hand_over_time(deadline))
             return await package_until(deadline, message.request, on_progress, relay)

@@ -514,6 +514,13 @@ class TestCrate:
         assert len(pointers) == 2  # latest, and one revision
 
 
+SETTLING = Settings(
+    dead_letter_queue_url=DEAD_LETTERS,
+    max_attempts=2,
+    sources=(SourceOptions(kind="workflow_run_crate", settle_seconds=60),),
+)
+
+
 class TestSettling:
     """An event whose folder is still being written to."""
 
@@ -549,6 +556,21 @@ class TestSettling:
     def test_is_no_matter_of_plain_messages(self, engine: Engine) -> None:
         assert engine.deliver(*engine.upload("42")) == []
         assert engine.packages() == ["42"]
+
+    @pytest.mark.parametrize("settings", [SETTLING])
+    def test_takes_no_attempt(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(crate_event("42"), delivery=2, age_seconds=61) == [0]
+        engine.expect_dead_letters()
+        assert engine.deliver(crate_event("42"), delivery=3, age_seconds=99) == []
+        assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+
+    @pytest.mark.parametrize("settings", [SETTLING])
+    def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Engine) -> None:
+        engine.upload("42")
+        engine.expect_dead_letters()
+        assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == []
+        assert engine.dead_letters()[0][1] == "GaveUp"
 
 
 class TestStory:
