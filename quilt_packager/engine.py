@@ -25,7 +25,7 @@ from quilt_packager.buckets import create_scratch_bucket
 from quilt_packager.dashboard import EngineDashboard
 from quilt_packager.engine_metrics import EngineMetrics
 from quilt_packager.functions import bundle_code, create_function
-from quilt_packager.large_jobs import create_state_machine
+from quilt_packager.large_jobs import create_state_machine, give_up_ended_jobs
 from quilt_packager.limits import (
     DEFAULT_CHECKSUM_CONCURRENCY,
     DEFAULT_EPHEMERAL_MEBIBYTES,
@@ -305,6 +305,7 @@ class PackagingEngine(EngineMetrics, Construct):
             checksum_concurrency=checksum_concurrency,
             tracing=tracing,
         )
+        give_up_ended_jobs(self, self.state_machine, self.large_job_function)
         self._environment = msgspec.structs.replace(
             settings, state_machine_arn=self.state_machine.state_machine_arn
         ).to_environment()

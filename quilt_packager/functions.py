@@ -106,7 +106,8 @@ def create_function(
         {
             "AwsSolutions-L1": "The wheels of the asset are pinned, and tested, for this Python.",
             "Serverless-LambdaLatestVersion": "As AwsSolutions-L1.",
-            "Serverless-LambdaDLQ": "SQS or Step Functions invokes it, and loses no failure.",
+            "Serverless-LambdaDLQ": "SQS or Step Functions invokes it, and loses no failure; of a "
+            "stopped job, which EventBridge tells, an alarm tells too.",
             "Serverless-LambdaEventSourceMappingDestination": "As Serverless-LambdaDLQ.",
             "Serverless-LambdaTracing": "The tracing prop turns it on for those who pay for it.",
         },

@@ -7,6 +7,8 @@ the large-job function publishes, or finds more to hash, or puts the message asi
 from collections.abc import Iterator
 
 from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -42,6 +44,8 @@ TRANSIENT = [
     "Lambda.ServiceException",
 ]
 """Others are down, busy or slow for longer than a few quick retries take."""
+
+ENDED_CAUSE = "somebody stopped the execution, or Step Functions could not go on with it"
 
 _ERROR = "$.error"
 _JOB = {
@@ -113,6 +117,59 @@ def create_state_machine(
             policy, statement, "Executions and traces get their names at run time."
         )
     return machine
+
+
+def give_up_ended_jobs(
+    scope: Construct, machine: sfn.StateMachine, large_job_function: lambda_.IFunction
+) -> events.Rule:
+    """Put aside the messages of jobs whose execution ended without doing so itself.
+
+    Somebody stopped it, or Step Functions could not go on: what it calls `States.Runtime` no state
+    can catch.
+
+    Args:
+        scope: The engine.
+        machine: The state machine.
+        large_job_function: Gives jobs up.
+    """
+    field = events.EventField.from_path
+    rule = events.Rule(
+        scope,
+        "EndedLargeJobs",
+        description="Large jobs that were stopped, or that Step Functions could not go on with",
+        event_pattern=events.EventPattern(
+            source=["aws.states"],
+            detail_type=["Step Functions Execution Status Change"],
+            detail={
+                "stateMachineArn": [machine.state_machine_arn],
+                "$or": [
+                    {"status": ["ABORTED", "TIMED_OUT"]},
+                    {"status": ["FAILED"], "error": [{"prefix": "States."}]},
+                ],
+            },
+        ),
+        targets=[
+            targets.LambdaFunction(
+                large_job_function,
+                event=events.RuleTargetInput.from_object(
+                    {
+                        "job_id": field("$.detail.name"),
+                        # What of the later rounds failed, the history of the execution tells.
+                        "round": 0,
+                        "error": {"Error": field("$.detail.status"), "Cause": ENDED_CAUSE},
+                    }
+                ),
+            )
+        ],
+    )
+    acknowledge(
+        rule,
+        {
+            "Serverless-EventBusDLQ": "EventBridge tries for a day; and the queue of dead letters "
+            "holds what can be packaged, which this event cannot."
+        },
+    )
+    return rule
 
 
 def _define(

@@ -60,6 +60,19 @@ def properties_of(template: JsonObject, resource_type: str, *, like: str = "") -
     return properties
 
 
+def rules_of(template: JsonObject) -> dict[str, JsonObject]:
+    """The rules by logical ids, but the engine's own, which hears of its state machine."""
+    rules = find(template, "AWS::Events::Rule")
+    return {name: rule for name, rule in rules.items() if "EndedLargeJobs" not in name}
+
+
+def only_rule_of(template: JsonObject) -> JsonObject:
+    """The properties of the only rule but the engine's own."""
+    (rule,) = rules_of(template).values()
+    properties: JsonObject = rule["Properties"]
+    return properties
+
+
 def permissions_of(template: JsonObject, holder: str = "PackagerFunction") -> dict[str, JsonObject]:
     """The statements of a policy, by Sid; those without one by their action.
 

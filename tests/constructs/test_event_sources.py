@@ -23,7 +23,8 @@ from tests.constructs.templates import (
     existing_bucket,
     find,
     make_stack,
-    properties_of,
+    only_rule_of,
+    rules_of,
     template_of,
 )
 
@@ -34,7 +35,7 @@ def rule_of(*event_sources: EventSource) -> JsonObject:
     """The rule that an engine with one event source has."""
     stack = make_stack()
     add_engine(stack, event_sources=event_sources)
-    return properties_of(template_of(stack), "AWS::Events::Rule")
+    return only_rule_of(template_of(stack))
 
 
 def on_bus() -> events.IEventBus:
@@ -65,7 +66,7 @@ def test_workflow_run_crates_fail_if_not_of_all_source_buckets() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
     add_engine(stack, source_buckets=buckets, event_sources=[WorkflowRunCrates()])
-    assert properties_of(template_of(stack), "AWS::Events::Rule")["EventPattern"] == {
+    assert only_rule_of(template_of(stack))["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
         "detail": {
@@ -81,7 +82,7 @@ def test_workflow_run_crates_fail_if_buckets_cannot_be_chosen() -> None:
     add_engine(
         stack, source_buckets=buckets, event_sources=[WorkflowRunCrates(buckets=[buckets[1]])]
     )
-    pattern = properties_of(template_of(stack), "AWS::Events::Rule")["EventPattern"]
+    pattern = only_rule_of(template_of(stack))["EventPattern"]
     assert pattern["detail"]["bucket"] == {"name": ["more"]}
 
 
@@ -139,7 +140,7 @@ def test_rules_fail_if_an_undelivered_event_is_lost() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[HealthOmicsRuns()])
     template = template_of(stack)
-    (target,) = properties_of(template, "AWS::Events::Rule")["Targets"]
+    (target,) = only_rule_of(template)["Targets"]
     (queue,) = find(template, "AWS::SQS::Queue", like="PackagerQueue")
     (dead_letters,) = find(template, "AWS::SQS::Queue", like="DeadLetter")
     assert target["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
@@ -220,13 +221,13 @@ def test_event_sources_fail_if_a_second_of_a_kind_cannot_be_named() -> None:
             CustomEvents({"source": ["b"]}, construct_id="Nightly"),
         ],
     )
-    assert len(find(template_of(stack), "AWS::Events::Rule")) == 2
+    assert len(rules_of(template_of(stack))) == 2
 
 
 def test_event_sources_fail_if_they_cannot_be_added_later() -> None:
     stack = make_stack()
     add_engine(stack).add_event_source(HealthOmicsRuns())
-    assert len(find(template_of(stack), "AWS::Events::Rule")) == 1
+    assert len(rules_of(template_of(stack))) == 1
 
 
 def test_event_sources_fail_if_nobody_else_can_write_one() -> None:
@@ -336,7 +337,7 @@ def test_roots_fail_if_their_crates_are_matched_unasked() -> None:
 
 def names_of(stack: Stack) -> dict[str, str]:
     """The names of the sources, with their kinds."""
-    rules = find(template_of(stack), "AWS::Events::Rule").values()
+    rules = rules_of(template_of(stack)).values()
     given = [rule.get("Metadata", {}).get("quilt:source") for rule in rules]
     return {each["name"]: each["kind"] for each in given if each}
 
@@ -358,7 +359,7 @@ def test_sources_fail_if_their_rules_do_not_tell_the_names_that_people_type() ->
 def test_uploads_fail_if_another_rule_than_that_which_gathers_them_has_their_name() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[ObjectUploads()])
-    rules = find(template_of(stack), "AWS::Events::Rule").items()
+    rules = rules_of(template_of(stack)).items()
     (named,) = (rule_id for rule_id, rule in rules if "quilt:source" in rule.get("Metadata", {}))
     assert "ObjectUploadsRule" in named
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from aws_cdk import Size
 from aws_cdk import aws_kms as kms
@@ -278,3 +279,47 @@ def longest_wait_seconds(retry: JsonObject) -> float:
         pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
         seconds += min(pause, retry["MaxDelaySeconds"])
     return seconds
+
+
+def test_ended_jobs_fail_if_one_that_somebody_stopped_is_heard_of_no_more(
+    template: JsonObject,
+) -> None:
+    (machine,) = find(template, "AWS::StepFunctions::StateMachine")
+    rule = properties_of(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    assert rule["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            # The shards' executions have ARNs of machines of their own.
+            "stateMachineArn": [{"Ref": machine}],
+            "$or": [
+                {"status": ["ABORTED", "TIMED_OUT"]},
+                # What no state can catch; what GiveUp ends has a code of ours.
+                {"status": ["FAILED"], "error": [{"prefix": "States."}]},
+            ],
+        },
+    }
+
+
+def test_ended_jobs_fail_if_the_function_cannot_read_what_it_is_told(template: JsonObject) -> None:
+    rule = properties_of(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    (target,) = rule["Targets"]
+    (function,) = find(template, "AWS::Lambda::Function", like="LargeJobFunction")
+    assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+    transformer = target["InputTransformer"]
+    text = transformer["InputTemplate"]
+    for name, path in transformer["InputPathsMap"].items():
+        value = {"$.detail.name": "0f", "$.detail.status": "ABORTED"}[path]
+        text = text.replace(f"<{name}>", json.dumps(value))
+    step = msgspec.json.decode(text, type=large_job.Step)
+    assert (step.job_id, step.round) == ("0f", 0)
+    assert step.error is not None
+    assert step.error.error == "ABORTED"
+    assert "stopped" in step.error.cause
+
+
+def test_ended_jobs_fail_if_another_rule_may_give_jobs_up(template: JsonObject) -> None:
+    (rule,) = find(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    permission = properties_of(template, "AWS::Lambda::Permission")
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert permission["SourceArn"] == {"Fn::GetAtt": [rule, "Arn"]}

@@ -15,6 +15,7 @@ from tests.constructs.templates import (
     make_stack,
     permissions_of,
     properties_of,
+    rules_of,
     template_of,
 )
 
@@ -57,7 +58,7 @@ def accepted_sources(template: JsonObject, queue: str) -> list[JsonObject]:
 
 
 def rule_arns(template: JsonObject) -> list[JsonObject]:
-    return [{"Fn::GetAtt": [rule, "Arn"]} for rule in find(template, "AWS::Events::Rule")]
+    return [{"Fn::GetAtt": [rule, "Arn"]} for rule in rules_of(template)]
 
 
 def test_queue_fails_if_a_running_job_can_be_delivered_again(template: JsonObject) -> None:

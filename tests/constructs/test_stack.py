@@ -16,6 +16,7 @@ from tests.constructs.templates import (
     permissions_of,
     placeholder_code,
     properties_of,
+    rules_of,
     template_of,
 )
 
@@ -140,7 +141,7 @@ def test_existing_buckets_fail_if_a_bucket_in_both_roles_is_imported_twice() -> 
 def test_rules_fail_if_not_those_of_the_default_flags(template: JsonObject) -> None:
     rules = {
         each["Properties"]["Description"]: each["Properties"]["State"]
-        for each in find(template, "AWS::Events::Rule").values()
+        for each in rules_of(template).values()
     }
     assert rules == {
         "HealthOmics runs that are COMPLETED": "ENABLED",

@@ -118,6 +118,20 @@ def wait_for_results(count: int) -> None:
         time.sleep(0.05)
 
 
+def stop_the_running_execution() -> None:
+    states = boto3.client("stepfunctions")
+    (machine,) = states.list_state_machines()["stateMachines"]
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (
+        running := states.list_executions(
+            stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING"
+        )["executions"]
+    ):
+        assert time.monotonic() < deadline, "no execution has begun"
+        time.sleep(0.02)
+    states.stop_execution(executionArn=running[0]["executionArn"])
+
+
 def worker_errors() -> list[str]:
     """What the attempts of all workers of the only execution failed with."""
     states = boto3.client("stepfunctions")
@@ -165,3 +179,14 @@ def test_large_job_that_is_rejected_is_put_aside_with_its_reason(engine: Deploye
     assert json.loads(letter.body) == message
     assert letter.code == "ArchivedObjects"
     assert '"plates/43/cold.tiff"' in letter.reason
+
+
+def test_large_job_that_somebody_stops_is_put_aside(engine: DeployedEngine) -> None:
+    asyncio.run(fill("plates/44/", MAX_INLINE_OBJECTS + 1))
+    message = {"source_prefix": f"s3://{BUCKET}/plates/44/"}
+    engine.send_message(message)
+    stop_the_running_execution()
+    letter = engine.wait_for_dead_letter()
+    assert json.loads(letter.body) == message
+    assert letter.code == "LargeJobFailed"
+    assert "somebody stopped the execution" in letter.reason
