@@ -1,0 +1,124 @@
+"""The page: its tabs, and the order in which a request meets them.
+
+A new tab is a module `…_page.py` with a `TAB` and a class that has `routes()`. It is named here, in
+`make_app`, and nowhere else.
+"""
+
+from os import PathLike, stat_result
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from quilt_packager_runtime.errors import PackagerError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from quilt_packager.admin import jobs_page
+from quilt_packager.admin.job_page import JobPage
+from quilt_packager.admin.jobs_page import JobsPage
+from quilt_packager.admin.problems import Problem, tell
+from quilt_packager.admin.rendering import STATIC, THEME_COOKIE, THEMES, Place, Renderer
+from quilt_packager.admin.security import Access, Guard
+from quilt_packager.admin.views import Views
+from quilt_packager.operations.errors import Misnamed, OperationError
+
+HARMLESS = ("/theme",)
+"""Forms that change nothing in AWS: a page that is read only takes them, too."""
+
+EXPECTED = (OperationError, PackagerError, BotoCoreError, ClientError)
+"""Errors of AWS and of what was asked for: no defects of the page."""
+
+YEAR_SECONDS = 365 * 24 * 3600
+
+
+class VersionedFiles(StaticFiles):
+    """Files that a browser keeps: pages ask for each version of them under another URL."""
+
+    def file_response(
+        self,
+        full_path: str | PathLike[str],
+        stat_result: stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """Answer with a file, as the class does."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = f"private, max-age={YEAR_SECONDS}"
+        return response
+
+
+def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
+    """Put the page together.
+
+    Args:
+        views: What is known of the engine.
+        place: Which engine it is.
+        access: Who may do what.
+    """
+    tabs = [jobs_page.TAB]
+    renderer = Renderer(place, access, tabs)
+    pages: list[JobsPage | JobPage] = [JobsPage(views, renderer), JobPage(views, renderer)]
+
+    def show_problem(request: Request, error: Exception) -> Response:
+        return renderer.problem(
+            request, tell(error), status=404 if isinstance(error, Misnamed) else 502
+        )
+
+    def show_defect(request: Request, error: Exception) -> Response:
+        return renderer.problem(request, tell(error))
+
+    def show_missing(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return renderer.problem(request, _missing(request, status), status=status)
+
+    app = Starlette(
+        routes=[
+            *(route for page in pages for route in page.routes()),
+            Route("/theme", set_theme, methods=["POST"]),
+            Mount("/static", VersionedFiles(directory=STATIC)),
+        ],
+        exception_handlers={
+            HTTPException: show_missing,
+            **dict.fromkeys(EXPECTED, show_problem),
+            Exception: show_defect,
+        },
+    )
+    return Guard(app, access, renderer.refusal)
+
+
+def set_theme(request: Request) -> Response:
+    """Keep the theme in a cookie: each page comes with it, and none flashes in another."""
+    theme = request.state.form.get("theme", "")
+    response = (
+        Response(status_code=204)
+        if "hx-request" in request.headers
+        else RedirectResponse(_page_before(request), status_code=303)
+    )
+    if theme in THEMES:
+        cookie = f"{THEME_COOKIE}={theme}; Path=/; Max-Age={YEAR_SECONDS}; HttpOnly; SameSite=Lax"
+        response.headers["Set-Cookie"] = cookie
+    return response
+
+
+def _page_before(request: Request) -> str:
+    before = urlsplit(request.headers.get("referer", ""))
+    # A path that begins with two slashes would be another host's.
+    path = "/" + before.path.lstrip("/")
+    return f"{path}?{before.query}" if before.query else path
+
+
+def _missing(request: Request, status: int) -> Problem:
+    if status == 405:  # noqa: PLR2004 - Method Not Allowed
+        return Problem(
+            "MethodNotAllowed", "That cannot be done here.", "", "Go back, and try again."
+        )
+    return Problem(
+        "NotFound",
+        "There is no such page.",
+        f"Nothing is at {request.url.path}.",
+        "Choose one of the sections above.",
+    )

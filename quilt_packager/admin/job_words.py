@@ -1,0 +1,146 @@
+"""What the page says of a job, in words."""
+
+from typing import NamedTuple
+
+from quilt_packager_runtime.objects import S3Uri
+
+from quilt_packager.operations.job import Job, Progress, State
+
+SOURCES = {
+    "message": "Message",
+    "health_omics": "HealthOmics",
+    "workflow_run_crate": "Nextflow run",
+    "objects_ready": "Upload",
+}
+"""What a job came from, by its trigger."""
+
+PHASES = {"listing": "Listing", "checksums": "Checksums", "publishing": "Publishing"}
+
+
+class Look(NamedTuple):
+    """How an outcome is shown: never by its colour alone.
+
+    Attributes:
+        word: The word.
+        icon: The icon's name.
+        css: The badge's class.
+    """
+
+    word: str
+    icon: str
+    css: str
+
+
+LOOKS = {
+    State.QUEUED: Look("Waiting", "pause", "b-unchanged"),
+    State.RUNNING: Look("Running", "run", "b-running"),
+    State.CREATED: Look("Created", "check", "b-created"),
+    State.UNCHANGED: Look("Unchanged", "equals", "b-unchanged"),
+    State.REJECTED: Look("Rejected", "slash", "b-rejected"),
+    State.FAILED: Look("Failed", "x", "b-failed"),
+    State.IGNORED: Look("Ignored", "info", "b-unchanged"),
+}
+
+
+def label(job: Job) -> str:
+    """What a person knows a job by.
+
+    Args:
+        job: The job.
+    """
+    return job.package_name or folder(job) or f"Message {job.id[:8]}"
+
+
+def folder(job: Job) -> str | None:
+    """The end of its source, which is most of its name.
+
+    Args:
+        job: The job.
+    """
+    return job.source.removeprefix("s3://").rstrip("/") if job.source else None
+
+
+def source(job: Job) -> str:
+    """What asked for a job.
+
+    Args:
+        job: The job.
+    """
+    return SOURCES.get(job.trigger or "", job.trigger or "")
+
+
+def second_line(job: Job) -> tuple[str, str]:
+    """What is most worth knowing of a job beside its name: how far it is, or why it failed.
+
+    Args:
+        job: The job.
+
+    Returns:
+        A class, and the words.
+    """
+    match job.outcome:
+        case State.RUNNING:
+            return "", tell_progress(job.progress)
+        case State.QUEUED:
+            return "", "Put off; it waits in the queue"
+        case State.REJECTED:
+            return "warn", first_sentence(job)
+        case State.FAILED:
+            again = "" if job.final else " It is tried again."
+            return "bad", first_sentence(job) + again
+        case State.IGNORED:
+            return "", job.why or ""
+    return "", f"to {job.registry}" if job.registry else ""
+
+
+def first_sentence(job: Job) -> str:
+    """Why a job failed, as short as it is known.
+
+    Args:
+        job: The job.
+    """
+    return job.happened or job.reason or job.code or "No reason was given"
+
+
+def tell_progress(progress: Progress | None) -> str:
+    """How far a job is.
+
+    Args:
+        progress: What is known of it.
+
+    Example:
+        >>> tell_progress(Progress("checksums", 31940, 48112))
+        'Checking 31,940 of 48,112 objects'
+        >>> tell_progress(Progress("listing", 2000)), tell_progress(None)
+        ('Listing, 2,000 objects so far', 'Started')
+    """
+    if progress is None:
+        return "Started"
+    if progress.phase == "listing":
+        return f"Listing, {progress.done:,} objects so far" if progress.done else "Listing"
+    if progress.phase == "checksums" and progress.total is not None:
+        return f"Checking {progress.done:,} of {progress.total:,} objects"
+    return PHASES.get(progress.phase, progress.phase.capitalize())
+
+
+def catalog_link(job: Job) -> str | None:
+    """The package as Quilt's tools take it; None if there is none.
+
+    Args:
+        job: The job.
+    """
+    if not (job.registry and job.package_name and job.top_hash):
+        return None
+    return f"quilt+s3://{job.registry}#package={job.package_name}@{job.top_hash}"
+
+
+def source_bucket(job: Job) -> str | None:
+    """The bucket of a job's source; None if it is not known.
+
+    Args:
+        job: The job.
+    """
+    try:
+        return S3Uri.parse(job.source).bucket if job.source else None
+    except ValueError:
+        return None

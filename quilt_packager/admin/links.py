@@ -1,0 +1,78 @@
+"""Where else to see a job: the catalog, and AWS's console."""
+
+from urllib.parse import quote, urlencode
+
+from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.executions import console_url
+from quilt_packager.operations.job import Job
+
+
+def catalog(job: Job, catalog_url: str | None) -> str | None:
+    """A job's package in Quilt's catalog; None if there is no package, or no catalog is known.
+
+    Args:
+        job: The job.
+        catalog_url: The catalog, as the engine was told of it.
+    """
+    if not (catalog_url and job.registry and job.package_name and job.top_hash):
+        return None
+    package = quote(job.package_name)
+    root = f"{catalog_url.rstrip('/')}/b/{job.registry}/packages/{package}"
+    return f"{root}/tree/{job.top_hash}"
+
+
+def log(deployment: Deployment, job: Job) -> str | None:
+    """The lines of a job in the console of CloudWatch; None if the engine keeps no log.
+
+    Args:
+        deployment: The engine.
+        job: The job.
+    """
+    group = deployment.log_group("packager")
+    if group is None:
+        return None
+    start = round(job.started.timestamp() * 1000) - 60_000
+    query = urlencode({"filterPattern": f'"{job.id}"', "start": start})
+    # The console wants what stands after its own # encoded twice, with $ in place of %.
+    place = f"{_twice(group)}/log-events{_once(f'?{query}')}"
+    region = deployment.region
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+    return f"{console}#logsV2:log-groups/log-group/{place}"
+
+
+def execution(deployment: Deployment, job: Job) -> str | None:
+    """The state machine's execution of a large job in the console; None of others.
+
+    Args:
+        deployment: The engine.
+        job: The job.
+    """
+    machine = deployment.state_machine_arn
+    if machine is None or job.execution is None:
+        return None
+    arn = machine.replace(":stateMachine:", ":execution:")
+    return console_url(f"{arn}:{quote(job.execution)}")
+
+
+def again(job: Job) -> str | None:
+    """The form that packages the same folder once more, filled in; None without a source.
+
+    Args:
+        job: The job.
+    """
+    if not job.source:
+        return None
+    fields = {
+        "source_prefix": job.source,
+        "registry": job.registry or "",
+        "package_name": job.package_name or "",
+    }
+    return f"/new?{urlencode({name: value for name, value in fields.items() if value})}"
+
+
+def _once(text: str) -> str:
+    return quote(text, safe="").replace("%", "$")
+
+
+def _twice(text: str) -> str:
+    return quote(quote(text, safe=""), safe="").replace("%", "$")

@@ -1,0 +1,213 @@
+"""What the page knows of an engine: each view is asked of AWS at most once an interval."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from quilt_packager.admin.caching import Answer, Cached, CachedEach, interval_seconds
+from quilt_packager.admin.charts import PERIODS, Period
+from quilt_packager.admin.manifests import Revision, read_revision
+from quilt_packager.operations.configurations import Configuration, read_configuration
+from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.jobs import OVERLAP, JobRecord, Watch, read_job, read_jobs
+from quilt_packager.operations.queues import Queues, read_queues
+
+REVISION_SECONDS = 3600
+"""A revision does not change; its manifest may come to be deleted."""
+
+CONFIGURATION_SECONDS = 600
+
+ENTRIES = 1000
+
+
+class Jobs(NamedTuple):
+    """The jobs of a period.
+
+    Attributes:
+        jobs: Newest first.
+        is_cut_off: There are older ones in the period, which are not known.
+    """
+
+    jobs: Sequence[Job]
+    is_cut_off: bool
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return sum(job.outcome is State.RUNNING for job in self.jobs)
+
+
+class History:
+    """The jobs of a period: read once, and from then on only what is new.
+
+    Args:
+        deployment: The engine.
+        period: How far back.
+    """
+
+    def __init__(self, deployment: Deployment, period: Period) -> None:
+        self._deployment = deployment
+        self._span = period.span
+        self._watch: Watch | None = None
+        self._jobs: dict[str, Job] = {}
+        self._is_cut_off = False
+
+    def read(self) -> Jobs:
+        """Read what is new."""
+        now = datetime.now(UTC)
+        # The bar that the first hour is in begins before it does.
+        since = now - self._span - timedelta(hours=1)
+        if self._watch is None:
+            found = read_jobs(self._deployment, since=since, now=now)
+            self._jobs = {job.id: job for job in found}
+            self._is_cut_off = found.is_cut_off
+            # What runs is told from its beginning.
+            running = [job.started for job in found if not job.is_over]
+            recent = [at for at in running if at > now - timedelta(hours=1)]
+            self._watch = Watch(self._deployment, since=min([now - OVERLAP, *recent]))
+        for job in self._watch.poll(now):
+            self._jobs[job.id] = _merge(self._jobs.get(job.id), job)
+        self._jobs = {job.id: job for job in self._jobs.values() if job.started >= since}
+        jobs = sorted(self._jobs.values(), key=lambda job: (job.started, job.id), reverse=True)
+        return Jobs(jobs, self._is_cut_off)
+
+
+class Views:
+    """All views of an engine. Threads may share it.
+
+    Args:
+        deployment: The engine.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        histories = {name: History(deployment, period) for name, period in PERIODS.items()}
+        self._jobs = {name: Cached(history.read) for name, history in histories.items()}
+        self._job = CachedEach[str, JobRecord](lambda job_id: read_job(deployment, job_id))
+        self._queues = Cached(lambda: read_queues(deployment))
+        self._revision = CachedEach[tuple[str, str], Revision](
+            lambda key: read_revision(deployment.s3, *key, limit=ENTRIES)
+        )
+        self._configuration = Cached(lambda: read_configuration(deployment))
+
+    def jobs(self, period: Period) -> Answer[Jobs]:
+        """The jobs of a period.
+
+        Args:
+            period: How far back.
+        """
+        return self._jobs[period.name].get(self._max_age(period))
+
+    def knows_jobs(self, period: Period) -> bool:
+        """Whether `jobs` would answer at once.
+
+        Args:
+            period: How far back.
+        """
+        return self._jobs[period.name].is_fresh(self._max_age(period))
+
+    def jobs_interval(self, period: Period) -> int:
+        """After how many seconds to look at the jobs again.
+
+        Args:
+            period: How far back.
+        """
+        answer = self._jobs[period.name].peek()
+        busy = answer.value is not None and answer.value.running > 0
+        return interval_seconds(busy=busy, strain=answer.strain)
+
+    def queues(self) -> Answer[Queues]:
+        """How full the queues are."""
+        strain = self._queues.peek().strain
+        return self._queues.get(interval_seconds(busy=True, strain=strain) * 0.8)
+
+    def knows_queues(self) -> bool:
+        """Whether `queues` would answer at once."""
+        return self._queues.is_fresh(interval_seconds(busy=True, strain=0) * 0.8)
+
+    def failures_waiting(self) -> int | None:
+        """How many dead letters there were when somebody last looked; None: nobody did."""
+        queues = self._queues.peek().value
+        return queues.dead_letters if queues else None
+
+    def job(self, job_id: str) -> Answer[JobRecord]:
+        """Everything that the log knows of a job.
+
+        Args:
+            job_id: Its id.
+        """
+        return self._job.of(job_id).get(self.job_interval(job_id) * 0.8)
+
+    def knows_job(self, job_id: str) -> bool:
+        """Whether `job` would answer at once.
+
+        Args:
+            job_id: Its id.
+        """
+        return self._job.of(job_id).is_fresh(self.job_interval(job_id) * 0.8)
+
+    def job_interval(self, job_id: str) -> int:
+        """After how many seconds to look at a job again.
+
+        Args:
+            job_id: Its id.
+        """
+        answer = self._job.of(job_id).peek()
+        busy = answer.value is None or not answer.value.job.is_over
+        return interval_seconds(busy=busy, strain=answer.strain)
+
+    def listed_job(self, job_id: str) -> Job | None:
+        """A job of a list that was read before, to name it at once.
+
+        Args:
+            job_id: Its id.
+        """
+        for cached in self._jobs.values():
+            if found := cached.peek().value:
+                for job in found.jobs:
+                    if job.id == job_id:
+                        return job
+        return None
+
+    def revision(self, registry: str, top_hash: str) -> Answer[Revision]:
+        """The beginning of a revision.
+
+        Args:
+            registry: The bucket.
+            top_hash: The revision.
+        """
+        return self._revision.of((registry, top_hash)).get(REVISION_SECONDS)
+
+    def configuration(self) -> Answer[Configuration]:
+        """How the engine does its jobs."""
+        return self._configuration.get(CONFIGURATION_SECONDS)
+
+    def forget(self) -> None:
+        """Look anew at all that changes: something was done."""
+        self._queues.forget()
+        for cached in self._jobs.values():
+            cached.forget()
+
+    def _max_age(self, period: Period) -> float:
+        # A poll that comes a little early is a poll all the same.
+        return self.jobs_interval(period) * 0.8
+
+
+def _merge(before: Job | None, after: Job) -> Job:
+    """What is known of a job, of which a watch may have seen only the last attempt."""
+    if before is None:
+        return after
+    if before.final and before.updated > after.updated:
+        return before
+    return msgspec.structs.replace(
+        after,
+        started=min(before.started, after.started),
+        attempts=max(before.attempts, after.attempts),
+        source=after.source or before.source,
+        trigger=after.trigger or before.trigger,
+        package_name=after.package_name or before.package_name,
+        registry=after.registry or before.registry,
+    )

@@ -1,0 +1,33 @@
+"""The page of an engine that is told what to say."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from quilt_packager.admin.app import make_app
+from quilt_packager.admin.security import Access
+from quilt_packager.admin.views import Views
+from tests.admin.browser import PORT, Browser
+from tests.admin.engine import PLACE, Engine
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with pytest.MonkeyPatch.context() as patch:
+        told = Engine()
+        told.take_place(patch)
+        yield told
+
+
+@pytest.fixture
+def access() -> Access:
+    return Access(PORT)
+
+
+@pytest.fixture
+def browser(engine: Any, access: Access) -> Browser:
+    """A browser that is signed in."""
+    browser = Browser(make_app(Views(engine), PLACE, access))
+    browser.get(f"/?token={access.start_token}")
+    return browser
