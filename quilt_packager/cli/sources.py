@@ -85,6 +85,7 @@ def sources(
         Row([each.name, *source_cells(each, activity[each.name])], each.matches) for each in found
     ]
     terminal.table([Column("NAME"), *COLUMNS], rows)
+    terminal.gap()
     hint_differences(terminal, found)
     return Exit.OK
 
@@ -156,9 +157,9 @@ def hint_differences(terminal: Terminal, found: Sequence["Source"]) -> None:
         if each.differs:
             state = _on(enabled=each.enabled)
             terminal.hint(
-                f"{each.title} is {state} until a deployment changes its rule; "
-                f"to keep it {state}: {each.keep}"
+                f"{each.title} is {state} until a deployment changes its rule; to keep it {state}:"
             )
+            terminal.hint(f"  {each.keep}")  # by itself, to be copied
 
 
 def to_json(source: "Source", activity: "Activity | None" = None) -> dict[str, Any]:

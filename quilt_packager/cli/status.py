@@ -75,6 +75,7 @@ def status(
         terminal.table(JOB_COLUMNS, [job_row(terminal, each) for each in found.jobs[:MAX_JOBS]])
     else:
         terminal.write("No jobs in the last 24 hours.")
+    terminal.gap()
     hint_differences(terminal, found.sources)
     if found.queues.dead_letters:
         terminal.hint("Next: quilt-packager failures")

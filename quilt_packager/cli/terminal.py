@@ -283,6 +283,11 @@ class Terminal:
         """
         self.errors.print(Text(printable(text)))
 
+    def gap(self) -> None:
+        """Part hints from results, where both are seen together."""
+        if self._out.is_terminal and self.errors.is_terminal:
+            self.errors.print()
+
     def error(self, happened: str, *, why: str, remedy: str, log: str = "") -> None:
         """Write an error to stderr.
 

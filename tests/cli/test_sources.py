@@ -13,7 +13,7 @@ from tests.cli.log import tell_job
 from tests.operations.conftest import CreateStack
 from tests.operations.test_sources import RESOURCES
 
-KEEP = "EDP is off until a deployment changes its rule; to keep it off: -c quilt:edp=false\n"
+KEEP = "EDP is off until a deployment changes its rule; to keep it off:\n  -c quilt:edp=false\n"
 
 
 @pytest.fixture
