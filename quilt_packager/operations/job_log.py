@@ -16,7 +16,6 @@ from quilt_packager.operations.log_lines import (
     HANDED_OVER,
     PROGRESS,
     PUT_OFF,
-    RANKS,
     STARTED,
     TOLD,
     LogLine,
@@ -169,9 +168,9 @@ class _Draft:
 
 
 def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
-    """The lines that make the job, each once."""
+    """The lines that make the job, each once; of the same millisecond, as they came."""
     told = {(line.at, line.text): line for line in lines if line.message in TOLD}
-    return sorted(told.values(), key=lambda line: (line.at, RANKS.get(line.message, 0), line.text))
+    return sorted(told.values(), key=lambda line: line.at)
 
 
 def _split(lines: list[LogLine]) -> list[_Draft]:

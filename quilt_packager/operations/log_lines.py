@@ -16,9 +16,6 @@ ENDS = {f"package {result}": result for result in Result}
 TOLD = frozenset({STARTED, PROGRESS, *HANDED_OVER, PUT_OFF, IGNORED, *ENDS})
 """The lines that make a job what it is. Others of its lines are only there to be read."""
 
-RANKS = {STARTED: 0, PROGRESS: 1, **dict.fromkeys(HANDED_OVER, 2), **dict.fromkeys(ENDS, 3)}
-"""The order of lines of the same millisecond."""
-
 
 class LogLine(msgspec.Struct, frozen=True):
     """A line of the log that is a JSON object.
