@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
     from types_boto3_stepfunctions.client import SFNClient
+    from types_boto3_sts.client import STSClient
 
 QUEUE_OUTPUT = "PackagerQueueUrl"
 DEAD_LETTERS_OUTPUT = "PackagerDeadLetterQueueUrl"
@@ -157,6 +158,12 @@ class Deployment:
     def states(self) -> "SFNClient":
         """Step Functions."""
         client: SFNClient = self._connect("stepfunctions")
+        return client
+
+    @cached_property
+    def sts(self) -> "STSClient":
+        """STS, which tells whose credentials these are."""
+        client: STSClient = self._connect("sts")
         return client
 
     def _connect(self, service: str) -> Any:  # noqa: ANN401 - made at run time
