@@ -1,7 +1,7 @@
 """What a source folder holds: the newest version of each object, as the files of a package."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
@@ -17,7 +17,9 @@ KEYS_AT_ONCE = 1000
 """How many keys are checked at a time; in between others run."""
 
 
-async def list_source(s3: S3, inventory: Inventory) -> None:
+async def list_source(
+    s3: S3, inventory: Inventory, on_progress: Callable[[int], object] = lambda _found: None
+) -> None:
     """List the objects that become the entries of a package.
 
     Delete markers, the bucket's own `.quilt/` and empty folder markers (`key/`) are left out.
@@ -25,6 +27,7 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
     Args:
         s3: S3.
         inventory: Of the source folder; takes its objects.
+        on_progress: Told after each page how many objects were found.
 
     Raises:
         EmptySource: There is nothing to package.
@@ -33,7 +36,15 @@ async def list_source(s3: S3, inventory: Inventory) -> None:
         NoSuchBucket: There is no such bucket.
     """
     folder = inventory.folder
-    await list_folder(s3, folder, lambda found: inventory.add(filter(_is_content, found)))
+    found = 0
+
+    def take(page: list[SourceObject]) -> None:
+        nonlocal found
+        inventory.add(filter(_is_content, page))
+        found += len(page)
+        on_progress(found)
+
+    await list_folder(s3, folder, take)
     objects, _ = inventory.totals()
     if not objects:
         raise EmptySource(

@@ -154,7 +154,7 @@ async def _attempt(  # noqa: PLR0913 - as _publish
     metadata = described.metadata
     with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
-        await list_source(s3, inventory)
+        await list_source(s3, inventory, lambda found: on_progress("listing", found, None))
         objects, size_bytes = inventory.totals()
         if refused is not None:
             metadata, workflow = refused(metadata), None
@@ -214,11 +214,13 @@ async def _hash(
 ) -> Hashed:
     """Find every checksum that is missing, or hand over."""
     if relay is None:
+        on_progress(0)  # the first object may take long
         return await hash_objects(s3, inventory, settings=settings, on_progress=on_progress)
     taken = hashed = large_jobs.NOTHING
     if relay.job.round > 0:
         taken = await large_jobs.take_up(s3, relay.job, inventory)
     if not await large_jobs.is_too_large(inventory, relay, settings):
+        on_progress(taken.stored + taken.computed)
         hashed = await hash_objects(
             s3,
             inventory,

@@ -56,8 +56,8 @@ async def job(s3: S3, begin_pass: Callable[[], None]) -> object:
     request = parse_message(body)
     assert isinstance(request, PackageRequest)
 
-    def on_progress(phase: str, _done: int, _total: int | None) -> None:
-        if phase == "listing":
+    def on_progress(phase: str, done: int, _total: int | None) -> None:
+        if (phase, done) == ("listing", 0):
             begin_pass()
 
     return await package(request, settings=Settings(), s3=s3, on_progress=on_progress)

@@ -460,6 +460,7 @@ class TestStory:
             "package handed over",
             *["shard hashed"] * 7,
             "listing",
+            "checksums",
             "publishing",
             "package created",
         ]
