@@ -1,29 +1,47 @@
 """Does a job's work on generated objects, with no S3: a process of its own.
 
-Run: `python -m benchmarks.package_without_network OBJECTS`. It writes seconds of CPU by phase.
+Run: `python -m benchmarks.package_without_network ROUTE OBJECTS`. It writes CPU seconds by phase.
 """
 
 import asyncio
 import sys
 import time
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import msgspec
+from quilt_packager_runtime import large_jobs
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.listing import check_keys
 from quilt_packager_runtime.manifest import Header, write_manifest
+from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.s3 import S3, ObjectBody
+from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.shards import Job, Known, Tally, encode_lines
 
 from benchmarks import generated
 
+SHARD_OBJECTS = Settings().max_shard_objects
+
+
+class Route(StrEnum):
+    """Where checksums come from."""
+
+    INLINE = "inline"
+    LARGE = "large"
+
 
 class Worked(msgspec.Struct, frozen=True):
-    """What the phases took of the CPU.
+    """What the phases took of the CPU. What generating took is left out.
 
     Attributes:
-        listing_seconds: From pages to the inventory, ordered and checked. What generating took is
-            left out.
-        checksums_seconds: To take each object out, and its checksum in.
+        listing_seconds: From pages to the inventory, ordered and checked.
+        checksums_seconds: To take each object out, and its checksum in; or to take in the results
+            of the workers of a large job.
         manifest_seconds: From the inventory to manifest and top hash.
         manifest_bytes: The manifest's size.
     """
@@ -34,19 +52,51 @@ class Worked(msgspec.Struct, frozen=True):
     manifest_bytes: int
 
 
-async def work(count: int, folder: Path) -> Worked:
+class Results:
+    """What the workers of a large job have left in S3.
+
+    Args:
+        count: Of how many objects.
+
+    Attributes:
+        seconds: What generating them has taken of the CPU.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.seconds = 0.0
+        self._objects = generated.objects(count)
+        self._count = count
+
+    async def list_keys(self, *_: object) -> AsyncIterator[list[str]]:
+        """As many results as there are shards."""
+        yield [str(shard) for shard in range(-(-self._count // SHARD_OBJECTS))]
+
+    async def get_object(self, _: S3Uri) -> ObjectBody:
+        """The next of them."""
+        started = time.process_time()
+        shard = islice(self._objects, SHARD_OBJECTS)
+        lines: list[Any] = [Known(found, generated.CHECKSUM) for found in shard]
+        data = encode_lines([Tally(len(lines), 0), *lines])
+        self.seconds += time.process_time() - started
+        return ObjectBody(data, len(data), '"etag"', None)
+
+
+async def work(route: Route, count: int, folder: Path) -> Worked:
     """Go through the phases of a job."""
     started = time.process_time()
     for _ in generated.pages(count):
         pass
     generated_at = time.process_time()
     path = folder / "manifest.jsonl"
+    results = Results(count)
     with Inventory(generated.FOLDER) as inventory:
         for page in generated.pages(count):
             inventory.add(page)
         prefix = generated.FOLDER.prefix
         check_keys((key for key, _ in inventory.sizes()), prefix=prefix)
         listed_at = time.process_time()
+        if route is Route.LARGE:
+            await large_jobs.take_up(cast("S3", results), Job("scratch", "job", 1), inventory)
         async for block in inventory.unhashed(archived=False):
             inventory.record((found.key, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()
@@ -55,7 +105,7 @@ async def work(count: int, folder: Path) -> Worked:
         written_at = time.process_time()
     return Worked(
         listing_seconds=listed_at - generated_at - (generated_at - started),
-        checksums_seconds=hashed_at - listed_at,
+        checksums_seconds=hashed_at - listed_at - results.seconds,
         manifest_seconds=written_at - hashed_at,
         manifest_bytes=path.stat().st_size,
     )
@@ -63,8 +113,9 @@ async def work(count: int, folder: Path) -> Worked:
 
 def main() -> None:
     """Work, and tell."""
+    route, count = sys.argv[1:]
     with TemporaryDirectory() as folder:
-        worked = asyncio.run(work(int(sys.argv[1]), Path(folder)))
+        worked = asyncio.run(work(Route(route), int(count), Path(folder)))
     sys.stdout.buffer.write(msgspec.json.encode(worked))
 
 

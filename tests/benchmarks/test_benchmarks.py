@@ -54,8 +54,12 @@ def test_each_way_lists_all_keys() -> None:
         assert {list_keys(stub, "stored", way).keys for way in Way} == {OBJECTS}
 
 
-def test_a_job_without_network_goes_through_all_phases(tmp_path: Path) -> None:
-    assert package_without_network.work(OBJECTS, tmp_path).manifest_bytes > 0
+@pytest.mark.parametrize("route", list(package_without_network.Route))
+async def test_a_job_without_network_goes_through_all_phases(
+    route: package_without_network.Route, tmp_path: Path
+) -> None:
+    worked = await package_without_network.work(route, OBJECTS, tmp_path)
+    assert worked.manifest_bytes > 0
     assert len(list(generated.entries(OBJECTS))) == OBJECTS
 
 
