@@ -63,3 +63,29 @@ def count(number: int, noun: str) -> str:
         ('1 object', '12,408 objects')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def span(least_seconds: float, most_seconds: float) -> str:
+    """How long something will take, where that is not quite known.
+
+    Example:
+        >>> span(110, 250), span(2, 5), span(41, 250), span(3, 3.2)
+        ('2 to 4 min', '2 to 5 s', '41 s to 4 min', 'about 3 s')
+    """
+    least, most = age(least_seconds), age(most_seconds)
+    if least == most:
+        return f"about {most}"
+    number, _, unit = least.partition(" ")
+    return f"{number if most.endswith(f' {unit}') else least} to {most}"
+
+
+def usd(dollars: float) -> str:
+    """A price in US dollars.
+
+    Example:
+        >>> usd(0.00931), usd(17.6), usd(0.00000004)
+        ('$0.0093', '$17.60', 'less than $0.0001')
+    """
+    if dollars < 0.0001:  # noqa: PLR2004 - the least that four digits can tell
+        return "less than $0.0001"
+    return f"${dollars:.4f}" if dollars < 1 else f"${dollars:,.2f}"

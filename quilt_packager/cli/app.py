@@ -12,6 +12,7 @@ from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.package import package
+from quilt_packager.cli.plan import plan
 from quilt_packager.cli.send import send
 from quilt_packager.cli.status import status
 from quilt_packager.cli.terminal import Terminal
@@ -26,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     failures.app,
     sources.app,
     # Ask for packages.
+    plan,
     send,
     package,
     backfill.app,

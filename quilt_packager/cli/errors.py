@@ -4,6 +4,13 @@ import sys
 from typing import NamedTuple
 
 import typer
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    NoSuchBucket,
+    PackagerError,
+    Rejected,
+)
 
 from quilt_packager.cli.exits import Exit
 from quilt_packager.local.errors import LocalError, MissingExtra
@@ -85,14 +92,9 @@ def tell(error: Exception) -> Told:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "quilt-packager"
         return Told(Exit.USAGE, USAGE, error.format_message(), "", f"{command} --help")
-    if isinstance(error, Misuse):
-        return Told(Exit.USAGE, USAGE, error.happened, error.why, error.remedy)
-    if isinstance(error, OperationError):
-        exit_code = Exit.USAGE if isinstance(error, Misnamed) else Exit.FAILED
-        return Told(exit_code, code, error.happened, error.why, error.remedy)
-    if isinstance(error, LocalError):
-        exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED
-        return Told(exit_code, code, error.happened, error.why, error.remedy, error.log)
+    ours = _tell_ours(error)
+    if ours is not None:
+        return ours
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
         if module in CLI_EXTRA:
@@ -106,6 +108,33 @@ def tell(error: Exception) -> Told:
         "This is not a known cause.",
         "quilt-packager --debug … shows where; if it happens again, report it with that.",
     )
+
+
+def _tell_ours(error: Exception) -> Told | None:
+    code = type(error).__name__
+    if isinstance(error, Misuse):
+        return Told(Exit.USAGE, USAGE, error.happened, error.why, error.remedy)
+    if isinstance(error, PackagerError):
+        return Told(_exit_code_of(error), code, error.happened, error.why, error.remedy)
+    if isinstance(error, OperationError):
+        exit_code = Exit.USAGE if isinstance(error, Misnamed) else Exit.FAILED
+        return Told(exit_code, code, error.happened, error.why, error.remedy)
+    if isinstance(error, LocalError):
+        exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED
+        return Told(exit_code, code, error.happened, error.why, error.remedy, error.log)
+    return None
+
+
+def _exit_code_of(error: PackagerError) -> Exit:
+    """How a command ends that asks of S3 what a job would."""
+    match error:
+        case CredentialsRefused() | AccessDenied():
+            return Exit.ACCESS
+        case NoSuchBucket():
+            return Exit.USAGE
+        case Rejected():
+            return Exit.REJECTED
+    return Exit.FAILED
 
 
 def _tell_boto3(error: Exception) -> Told | None:

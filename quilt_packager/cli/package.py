@@ -10,6 +10,7 @@ from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
 from quilt_packager_runtime.events import Ignored, OmicsRun
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.errors import Misuse, Told, tell
 from quilt_packager.cli.exits import OF_RESULT, Exit
@@ -82,21 +83,24 @@ def crash(told: Told, request: PackageRequest | None) -> Outcome:
     )
 
 
-def read_request(body: str) -> PackageRequest:
+def read_request(body: str, settings: Settings | None = None) -> PackageRequest:
     """Read a message, and look up what an event leaves open.
 
     Args:
         body: The message's body.
+        settings: The engine's. Default: those of an engine that was given none.
 
     Raises:
         Rejected: The message is invalid.
         Misuse: It is an event that asks for no package.
     """
-    wanted = parse_message(body)
+    settings = settings or Settings()
+    registry = settings.default_registry
+    wanted = parse_message(body, default_registry=registry, sources=settings.sources)
     if isinstance(wanted, OmicsRun):
         from quilt_packager_runtime.runs import request_for_run
 
-        wanted = request_for_run(wanted)
+        wanted = request_for_run(wanted, default_registry=registry)
     if isinstance(wanted, Ignored):
         raise Misuse(
             "This message asks for no package.",
@@ -109,7 +113,6 @@ def read_request(body: str) -> PackageRequest:
 async def _package(request: PackageRequest, terminal: Terminal) -> Outcome:
     from quilt_packager_runtime.packaging import package as run_job
     from quilt_packager_runtime.s3 import S3
-    from quilt_packager_runtime.settings import Settings
 
     from quilt_packager.cli.progress import JobProgress
 

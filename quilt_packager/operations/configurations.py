@@ -1,6 +1,7 @@
 """How a deployed engine does its jobs: what its construct was given."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from quilt_packager_runtime.settings import Settings
@@ -15,6 +16,11 @@ PACKAGER_HANDLER = "quilt_packager_runtime.handlers.packager.handler"
 PACKAGER_ID = "PackagerFunction"
 
 
+SCRATCH_BUCKET = "scratch-bucket"
+STATE_MACHINE = "large-jobs"
+"""Names for what each engine has, where there is none: nothing is sent there."""
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """What an engine does its jobs with.
 
@@ -25,6 +31,22 @@ class Configuration(msgspec.Struct, frozen=True):
 
     settings: Settings = Settings()
     memory_mib: int = MEMORY_MIB
+
+    @classmethod
+    def usual(cls, environment: Mapping[str, str]) -> Self:
+        """What an engine has that was given no props, for plans without one.
+
+        Args:
+            environment: May hold settings, by the names that the packager knows them by.
+        """
+        given = Settings.from_environment(environment)
+        return cls(
+            msgspec.structs.replace(
+                given,
+                scratch_bucket=given.scratch_bucket or SCRATCH_BUCKET,
+                state_machine_arn=given.state_machine_arn or STATE_MACHINE,
+            )
+        )
 
     @property
     def registry(self) -> str | None:

@@ -16,7 +16,7 @@ from quilt_packager_runtime.listing import list_source
 from quilt_packager_runtime.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.metadata import Described, describe, name_request
-from quilt_packager_runtime.packaging import check_buckets
+from quilt_packager_runtime.packaging import OnProgress, check_buckets
 from quilt_packager_runtime.reuse import reuse_checksums
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
@@ -83,6 +83,7 @@ async def plan(
     s3: S3,
     exact: bool = False,
     memory_mib: int = MEMORY_MIB,
+    on_progress: OnProgress = lambda _phase, _done, _total: None,
 ) -> Plan:
     """Find out what a request would come to.
 
@@ -92,6 +93,7 @@ async def plan(
         s3: S3. It is read with one's own rights; whether the engine's suffice is not found out.
         exact: Ask each object for its stored checksum, where else some stand for the rest.
         memory_mib: The memory of the engine's functions.
+        on_progress: Told how far it is.
 
     Raises:
         Failed: S3 failed.
@@ -102,7 +104,7 @@ async def plan(
     if refusals.found:  # no request goes to a bucket that the engine does not use
         return _begin(request, refusals)
     planner = _Planner(request, settings, refusals, exact=exact, memory_mib=memory_mib)
-    return await planner.plan(s3)
+    return await planner.plan(s3, on_progress)
 
 
 def _begin(request: PackageRequest, refusals: _Refusals) -> Plan:
@@ -134,7 +136,7 @@ class _Planner:
         self._sent: Counter[str] = Counter()
         self._notes: list[str] = []
 
-    async def plan(self, s3: S3) -> Plan:
+    async def plan(self, s3: S3, on_progress: OnProgress) -> Plan:
         """Plan what is wanted."""
         # What is asked by this, a job asks as well.
         watched = s3.watched(lambda each: self._sent.update([each.operation]))
@@ -149,8 +151,11 @@ class _Planner:
         with refusals:
             described = await describe(watched, self._request)
         with Inventory(self._request.source, self._request.exclude) as inventory:
+            on_progress("listing", 0, None)
             with refusals:
-                await list_source(watched, inventory)
+                await list_source(
+                    watched, inventory, lambda found: on_progress("listing", found, None)
+                )
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
             if described is not None and history is not None and is_listed:
                 header = await self._check(watched, described, inventory)
@@ -158,7 +163,13 @@ class _Planner:
             if inventory.totals()[0] > 0:
                 reused = await self._reuse(watched, inventory, history)
                 route = await self._choose_route(inventory)
-                found = await survey(s3, inventory, self._settings, exact=self._exact)
+                found = await survey(
+                    s3,
+                    inventory,
+                    self._settings,
+                    exact=self._exact,
+                    on_progress=lambda done: on_progress("asking", done, None),
+                )
                 plan = self._describe_objects(plan, inventory, found, reused)
                 if header is not None and history is not None and not plan.refusals:
                     plan = await self._finish(plan, inventory, history, header)

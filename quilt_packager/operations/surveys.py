@@ -5,7 +5,7 @@ rest.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import msgspec
@@ -122,7 +122,14 @@ class _Told:
             self.sample[place] = found
 
 
-async def survey(s3: S3, inventory: Inventory, settings: Settings, *, exact: bool) -> Survey:
+async def survey(
+    s3: S3,
+    inventory: Inventory,
+    settings: Settings,
+    *,
+    exact: bool,
+    on_progress: Callable[[int], object] = lambda _done: None,
+) -> Survey:
     """Find out which checksums S3 has stored, of those that are not known yet.
 
     Reads no object's bytes, and writes nothing.
@@ -133,13 +140,14 @@ async def survey(s3: S3, inventory: Inventory, settings: Settings, *, exact: boo
             S3 has stored.
         settings: Algorithms and scratch buckets.
         exact: Ask each object.
+        on_progress: Told how many checksums were found among those asked for.
     """
     told = _Told(settings)
     for archived in (True, False):
         async for block in inventory.unhashed(archived=archived):
             told.take(block)
     if exact:
-        return await _ask_all(s3, inventory, settings, told)
+        return await _ask_all(s3, inventory, settings, told, on_progress)
     archived_stored, archived_refused = await _ask(s3, inventory, settings, told.archived_sample)
     stored, refused = await _ask(s3, inventory, settings, told.sample)
     asked = len(told.archived_sample) + len(told.sample)
@@ -162,11 +170,17 @@ async def survey(s3: S3, inventory: Inventory, settings: Settings, *, exact: boo
     )
 
 
-async def _ask_all(s3: S3, inventory: Inventory, settings: Settings, told: _Told) -> Survey:
+async def _ask_all(
+    s3: S3,
+    inventory: Inventory,
+    settings: Settings,
+    told: _Told,
+    on_progress: Callable[[int], object],
+) -> Survey:
     refused: list[Rejected] = []
     before, _ = await inventory.unhashed_totals()
     try:
-        await _take_stored(s3, inventory, settings)
+        await _take_stored(s3, inventory, settings, on_progress)
     except Rejected as error:
         refused.append(error)
     load = Load()
@@ -195,18 +209,20 @@ async def _ask(
     with Inventory(inventory.folder) as asked:
         asked.add(objects)
         try:
-            await _take_stored(s3, asked, settings)
+            await _take_stored(s3, asked, settings, lambda _done: None)
         except Rejected as error:
             refused.append(error)
         return [found.key async for found, _ in asked.hashed()], refused
 
 
-async def _take_stored(s3: S3, inventory: Inventory, settings: Settings) -> None:
+async def _take_stored(
+    s3: S3, inventory: Inventory, settings: Settings, on_progress: Callable[[int], object]
+) -> None:
     await hash_objects(
         s3,
         inventory,
         settings=settings,
-        on_progress=lambda _done: None,
+        on_progress=on_progress,
         skip_changed=True,
         only_stored=True,
     )

@@ -4,30 +4,17 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.operations.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from tests.operations.conftest import CreateStack
+from tests.operations.lambda_functions import lambda_function
 
 SETTINGS = Settings(registry_buckets=("packages",), max_inline_objects=7)
-
-
-def function(handler: str, settings: Settings) -> dict[str, object]:
-    return {
-        "Type": "AWS::Lambda::Function",
-        "Properties": {
-            "Runtime": "python3.13",
-            "Handler": f"quilt_packager_runtime.handlers.{handler}.handler",
-            "Role": "arn:aws:iam::123456789012:role/packager",
-            "Code": {"ZipFile": "def handler(event, context): ..."},
-            "MemorySize": 4096,
-            "Environment": {"Variables": settings.to_environment()},
-        },
-    }
 
 
 def test_settings_are_those_of_the_packager(create_stack: CreateStack) -> None:
     create_stack(
         "lab",
         {
-            "EngineChecksumFunctionA64EB9CB": function("checksum", Settings()),
-            "EnginePackagerFunction729271DB": function("packager", SETTINGS),
+            "EngineChecksumFunctionA64EB9CB": lambda_function("checksum", Settings()),
+            "EnginePackagerFunction729271DB": lambda_function("packager", SETTINGS),
         },
     )
     assert read_configuration(find_deployment(connect())) == Configuration(SETTINGS, 4096)

@@ -1,0 +1,182 @@
+"""`quilt-packager plan`: what a message would come to, without writing anything."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import msgspec
+import typer
+from quilt_packager_runtime.errors import Rejected
+from quilt_packager_runtime.outcomes import Result
+
+from quilt_packager import formats
+from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.message import MessageArgument, to_body
+from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
+from quilt_packager.cli.package import read_request
+from quilt_packager.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from quilt_packager_runtime.messages import PackageRequest
+    from quilt_packager_runtime.s3 import S3
+
+    from quilt_packager.operations.configurations import Configuration
+    from quilt_packager.operations.estimates import Estimate
+    from quilt_packager.operations.plan import Checksums, Plan, Refusal, Route
+
+MAX_KINDS = 3
+"""How many kinds of requests are told apart."""
+
+
+class _Engine(NamedTuple):
+    """Whose settings a plan is made with: the stack's name, None for no engine."""
+
+    stack: str | None
+    configuration: "Configuration"
+
+
+def plan(
+    message: MessageArgument,
+    *,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Ask each object for its checksum: a HEAD for each."),
+    ] = False,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell what a message would come to, without writing anything.
+
+    Whether it would be rejected, with all reasons at once; how many checksums are known, stored,
+    or to compute; inline or as a large job; requests, price and time. With the settings of the
+    engine, if there is one, and with your own rights. The exit code is 0 if it can be packaged,
+    and 2 if it would be rejected.
+
+    Examples:
+      quilt-packager plan s3://raw/runs/42/
+      quilt-packager plan --exact --json '{"source_prefix": "s3://raw/runs/42/",
+        "workflow": "ngs"}'
+    """
+    from quilt_packager.cli.runtime_s3 import connect_s3
+    from quilt_packager.operations.plan import Refusal
+
+    terminal = Terminal()
+    engine = _find_engine(terminal, stack, profile, region)
+    try:
+        request = read_request(to_body(message), engine.configuration.settings)
+    except Rejected as error:
+        refusal = Refusal.from_error(error)
+        if as_json:
+            terminal.json({"engine": engine.stack, "refusals": [msgspec.to_builtins(refusal)]})
+        else:
+            _write_refusals(terminal, [refusal])
+        return Exit.REJECTED
+    made = asyncio.run(_plan(terminal, request, engine, connect_s3(profile, region), exact=exact))
+    if as_json:
+        terminal.json({"engine": engine.stack, **msgspec.to_builtins(made)})
+    else:
+        _write(terminal, made)
+    return Exit.REJECTED if made.refusals else Exit.OK
+
+
+def _find_engine(
+    terminal: Terminal, stack: str | None, profile: str | None, region: str | None
+) -> _Engine:
+    from quilt_packager.operations.configurations import Configuration, read_configuration
+    from quilt_packager.operations.errors import NoEngine
+
+    try:
+        deployment = find(stack, profile, region)
+    except NoEngine as error:
+        if stack is not None:
+            raise
+        terminal.hint(f"{error.happened} Planned with the settings of one without any props.")
+        return _Engine(None, Configuration.usual(os.environ))
+    return _Engine(deployment.stack_name, read_configuration(deployment))
+
+
+async def _plan(
+    terminal: Terminal, request: "PackageRequest", engine: _Engine, s3: "S3", *, exact: bool
+) -> "Plan":
+    from quilt_packager.cli.progress import JobProgress
+    from quilt_packager.operations import plans
+
+    with JobProgress(terminal) as progress:
+        return await plans.plan(
+            request,
+            settings=engine.configuration.settings,
+            s3=s3,
+            exact=exact,
+            memory_mib=engine.configuration.memory_mib,
+            on_progress=progress,
+        )
+
+
+def _write(terminal: Terminal, made: "Plan") -> None:
+    if made.refusals:
+        _write_refusals(terminal, made.refusals)
+    elif made.unchanged:
+        terminal.write("Is packaged already: the newest revision is just this.")
+    else:
+        terminal.write("Can be packaged. Nothing was written.")
+    terminal.write()
+    terminal.fields(_describe(made))
+
+
+def _write_refusals(terminal: Terminal, refusals: "tuple[Refusal, ...] | list[Refusal]") -> None:
+    terminal.write("Would be rejected. Nothing was written.")
+    for each in refusals:
+        terminal.write()
+        terminal.outcome(Result.REJECTED, each.code)
+        terminal.fields([("happened", each.happened), ("why", each.why), ("do", each.remedy)])
+
+
+def _describe(made: "Plan") -> Iterator[tuple[str, str]]:
+    package = f"{made.package_name} in {made.registry}"
+    if made.revision is not None:
+        package += f", revision {made.revision:,}"
+    yield "Package", package
+    if not made.refusals:
+        yield "Workflow", f"{made.workflow}, no violations" if made.workflow else "none"
+    if made.contents is not None:
+        contents = made.contents
+        size, largest = formats.size(contents.size_bytes), formats.size(contents.largest_bytes)
+        yield "Objects", f"{contents.objects:,}, {size}, largest {largest}"
+    if made.checksums is not None:
+        yield "Checksums", _describe_checksums(made.checksums)
+    if made.route is not None:
+        yield "Route", _describe_route(made.route)
+    if made.estimate is not None:
+        yield "Requests", _describe_requests(made.estimate)
+        yield "Price", formats.usd(made.estimate.usd)
+        yield "Time", formats.span(*made.estimate.seconds)
+    for note in made.notes:
+        yield "Note", note
+
+
+def _describe_checksums(checksums: "Checksums") -> str:
+    words = (
+        f"{checksums.stored:,} stored, {checksums.reusable:,} reusable, "
+        f"{checksums.computed:,} to compute"
+    )
+    if checksums.basis == "sample":
+        words = f"about {words}: {checksums.asked:,} were asked, --exact asks all"
+    return words
+
+
+def _describe_route(route: "Route") -> str:
+    if route.is_large:
+        return f"large, {formats.count(route.shards, 'shard')}: {route.why}"
+    return f"inline, though {route.why}" if route.why else "inline, one invocation"
+
+
+def _describe_requests(estimate: "Estimate") -> str:
+    kinds = sorted(estimate.requests.items(), key=lambda each: -each[1])
+    told = [f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS]]
+    others = sum(count for _, count in kinds[MAX_KINDS:])
+    if others:
+        told.append(f"{others:,} other")
+    return f"{sum(estimate.requests.values()):,} ({', '.join(told)})"
