@@ -13,7 +13,10 @@ COLUMNS = (
     Column("TIME", right=True),
     Column("OBJECTS", right=True, wide=True),
     Column("SIZE", right=True),
+    Column("JOB", wide=True),
 )
+
+ID_CHARACTERS = 8
 
 TRIGGERS = {
     "health_omics": "HealthOmics",
@@ -41,6 +44,7 @@ def job_row(terminal: Terminal, job: Job) -> Row:
             "-" if job.seconds is None else formats.duration(job.seconds),
             "-" if job.objects is None else f"{job.objects:,}",
             "-" if job.bytes is None else formats.size(job.bytes),
+            terminal.shorten(job.id, ID_CHARACTERS),
         ],
         reason=_reason(job),
     )

@@ -13,7 +13,7 @@ from quilt_packager import formats
 from quilt_packager.cli.commands import make_group
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
-from quilt_packager.cli.job_rows import COLUMNS, job_row
+from quilt_packager.cli.job_rows import COLUMNS, ID_CHARACTERS, job_row
 from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.durations import parse_since
@@ -116,7 +116,8 @@ def show_job(
 
     terminal = Terminal()
     deployment = find(stack, profile, region)
-    record = read_job(deployment, job_id)
+    # Copied from a list, where it is cut.
+    record = read_job(deployment, job_id.rstrip("….") or job_id)
     if as_json:
         terminal.json(record_to_json(record))
     else:
@@ -173,6 +174,9 @@ def _write_list(terminal: Terminal, found: "JobList", *, is_filtered: bool) -> N
         return
     terminal.table(COLUMNS, [job_row(terminal, job) for job in found])
     terminal.write(sum_up(found))
+    # Most often somebody wants to know of what failed.
+    chosen = next((job for job in found if job.code is not None), found[0])
+    terminal.hint(f"All of one: quilt-packager jobs show {chosen.id[:ID_CHARACTERS]}")
 
 
 def _follow(

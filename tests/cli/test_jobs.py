@@ -53,7 +53,7 @@ class TestList:
     def test_has_a_line_for_each_job_and_a_sum(self, cli: Cli) -> None:
         lines = cli("jobs").out.splitlines()
         assert lines[0].split() == [
-            *("OUTCOME", "PACKAGE", "SOURCE", "STARTED", "TIME", "OBJECTS", "SIZE"),
+            *("OUTCOME", "PACKAGE", "SOURCE", "STARTED", "TIME", "OBJECTS", "SIZE", "JOB"),
         ]
         assert [line.split()[1:3] for line in lines[1:-1]] == [
             ["running", "rnaseq/cohort-12"],
@@ -81,7 +81,12 @@ class TestList:
     def test_that_is_cut_off_says_so(self, cli: Cli) -> None:
         ran = cli("jobs", "--limit", "2")
         assert ran.out.splitlines()[-1] == "2 jobs: 1 running, 1 created"
-        assert ran.err.startswith("There may be more jobs than these: --limit 20")
+        assert "There may be more jobs than these: --limit 20" in ran.err
+
+    def test_tells_how_to_see_more_of_what_failed(self, cli: Cli) -> None:
+        ran = cli("jobs")
+        assert ran.err == "All of one: quilt-packager jobs show c\n"
+        assert cli("jobs", "show", "c…").code == 0
 
     def test_is_for_programs_a_json_object_for_each_job(self, cli: Cli) -> None:
         ran = cli("jobs", "--json", "--outcome", "failed")
