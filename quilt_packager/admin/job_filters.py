@@ -3,7 +3,7 @@
 import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -160,6 +160,22 @@ def key_of(job: Job) -> Key:
         job: The job.
     """
     return milliseconds(job.started), job.id
+
+
+def read_moment(text: str) -> datetime | None:
+    """A moment from a URL; None if it is none.
+
+    Args:
+        text: As `milliseconds` made it.
+
+    Example:
+        >>> read_moment("1795356128000"), read_moment("9" * 30), read_moment("²")
+        (datetime.datetime(2026, 11, 22, 15, 22, 8, tzinfo=datetime.timezone.utc), None, None)
+    """
+    try:
+        return datetime.fromtimestamp(int(text) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def milliseconds(at: datetime) -> int:

@@ -21,6 +21,7 @@ from quilt_packager.admin.job_filters import (
     count_newer,
     key_of,
     read_key,
+    read_moment,
     write_key,
 )
 from quilt_packager.admin.problems import Problem, tell
@@ -175,13 +176,12 @@ class JobsPage:
         """What changed since the page was made, or last asked this."""
         query = request.query_params
         wanted = Filter.from_query(query)
-        top, at = read_key(query.get("top", "")), query.get("at", "")
+        top, since = read_key(query.get("top", "")), read_moment(query.get("at", ""))
         ran = frozenset(filter(None, query.get("running", "").split(",")))
         figures = self._count(wanted)
         shown = self._look(wanted, top=top, is_update=True, figures=figures)
         if request.headers.get("if-none-match") == f'"{shown.version}"':
             return Response(status_code=304)
-        since = datetime.fromtimestamp(int(at) / 1000, UTC) if at.isdigit() else None
         jobs = figures.jobs.value.jobs if figures.jobs.value else ()
         response = self._renderer.part(
             request,

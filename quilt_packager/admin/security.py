@@ -118,6 +118,12 @@ class Access:
         port: The port of the page.
         read_only: Whether to refuse all that changes something.
         harmless: Paths of forms that change nothing in AWS; a page that is read only takes them.
+
+    Attributes:
+        read_only: As given.
+        start_token: What the command prints; it signs in as many browsers as one likes.
+        hosts: The names that the page is served under.
+        cookie_name: The cookie's name.
     """
 
     def __init__(
@@ -130,6 +136,16 @@ class Access:
         self.cookie_name = f"quilt-packager-{port}"
         self._harmless = frozenset(harmless)
         self._session = secrets.token_urlsafe(32)
+        self._once: set[str] = set()
+
+    def make_token(self) -> str:
+        """A start token that works once: other users see the arguments that a browser starts with.
+
+        Whoever is quicker takes it, and the browser that it was for is refused: that is seen.
+        """
+        token = secrets.token_urlsafe(32)
+        self._once.add(token)
+        return token
 
     @property
     def csrf_token(self) -> str:
@@ -147,7 +163,12 @@ class Access:
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = query.get("token")
-        return None if tokens is None else _equal(tokens[-1], self.start_token)
+        if tokens is None:
+            return None
+        if tokens[-1] in self._once:
+            self._once.discard(tokens[-1])
+            return True
+        return _equal(tokens[-1], self.start_token)
 
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Whether a browser is signed in."""

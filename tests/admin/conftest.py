@@ -28,6 +28,8 @@ def access() -> Access:
 @pytest.fixture
 def browser(engine: Any, access: Access) -> Browser:
     """A browser that is signed in."""
-    browser = Browser(make_app(Views(engine), PLACE, access))
+    views = Views(engine)
+    engine.views.append(views)
+    browser = Browser(make_app(views, PLACE, access))
     browser.get(f"/?token={access.start_token}")
     return browser

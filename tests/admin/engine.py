@@ -116,6 +116,7 @@ class Engine:
         self.lines: Sequence[LogLine] = ()
         self.attempts: Sequence[Attempt] = ()
         self.asked: list[str] = []
+        self.views: list[views.Views] = []
 
     def log_group(self, function: str) -> str:
         return f"/quilt/prod-packager/{function}"
@@ -128,6 +129,11 @@ class Engine:
         patch.setattr(views, "read_revision", lambda *_, **__: self._tell("revision"))
         patch.setattr(views, "read_configuration", lambda *_: self._tell("configuration"))
         patch.setattr(views, "Watch", lambda *_, **__: self)
+
+    def grow_old(self) -> None:
+        """Let the page forget what it was told."""
+        for each in self.views:
+            each.forget()
 
     def poll(self, _now: datetime) -> list[Job]:
         """As the watch."""

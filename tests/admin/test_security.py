@@ -72,6 +72,12 @@ def test_wrong_token_is_refused_even_of_a_known_browser(page: Page, token: str) 
     assert "set-cookie" not in answer.headers
 
 
+def test_token_for_a_browser_that_we_start_works_once(page: Page) -> None:
+    token = page.access.make_token()
+    assert Browser(page.app).get(f"/?token={token}").status == 303
+    assert Browser(page.app).get(f"/?token={token}").status == 403
+
+
 def test_token_opens_only_the_start(page: Page) -> None:
     assert Browser(page.app).get(f"/jobs?token={page.access.start_token}").status == 403
 
