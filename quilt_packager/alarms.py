@@ -32,8 +32,8 @@ class AlarmThresholds(TypedDict, total=False):
             5.
         throttles: How often a function was refused its start within 5 minutes, three times in a
             row. Default: 1.
-        large_jobs_failed: How many large jobs were given up or stopped within 5 minutes. Default:
-            1.
+        large_jobs_failed: How many large jobs failed, timed out or were stopped, each by itself,
+            within 5 minutes. Default: 1.
     """
 
     dead_letters: int
@@ -117,7 +117,7 @@ class EngineAlarms(Construct):
                 period=FIVE_MINUTES, statistic=cloudwatch.Stats.MAXIMUM
             ),
             name=f"retry or discard the dead letters of {queues.name}",
-            description=f"There are at least {self._dead_letters} dead letters of {queues.name}: "
+            description=f"There are dead letters of {queues.name}, {self._dead_letters} or more: "
             f"messages that led to nothing, and that nobody tries again. {queues.advice}",
             threshold=self._dead_letters,
         )
@@ -166,26 +166,21 @@ class EngineAlarms(Construct):
         )
 
     def _add_large_jobs(self, machine: sfn.StateMachine, threshold: int) -> None:
-        ended = cloudwatch.MathExpression(
-            expression="FILL(failed, 0) + FILL(timed_out, 0) + FILL(aborted, 0)",
-            using_metrics={
-                "failed": machine.metric_failed(),
-                "timed_out": machine.metric_timed_out(),
-                "aborted": machine.metric_aborted(),
-            },
-            label="Large jobs that came to nothing",
-            period=FIVE_MINUTES,
-        )
-        self._add(
-            "LargeJobs",
-            ended,
-            name="see why large jobs come to nothing",
-            description=f"At least {threshold} large jobs failed, timed out, or were stopped by "
-            "somebody. Step Functions keeps the history of each for 90 days, and can redrive it "
-            "for 14. See the reason, and retry or discard the job: "
-            f"{self._command('failures')}.",
-            threshold=threshold,
-        )
+        # An alarm on their sum would cost as much as one on each.
+        for construct_id, metric, ended in (
+            ("Failed", machine.metric_failed, "failed"),
+            ("TimedOut", machine.metric_timed_out, "timed out"),
+            ("Stopped", machine.metric_aborted, "were stopped by somebody"),
+        ):
+            self._add(
+                f"LargeJobs{construct_id}",
+                metric(period=FIVE_MINUTES, statistic=cloudwatch.Stats.SUM),
+                name=f"see why large jobs {ended}",
+                description=f"Large jobs {ended}, {threshold} or more within 5 minutes. Step "
+                "Functions keeps the history of each for 90 days, and can redrive it for 14. See "
+                f"the reason, and retry or discard the job: {self._command('failures')}.",
+                threshold=threshold,
+            )
 
     def _add(
         self,

@@ -52,6 +52,7 @@ class EngineDashboard(Construct):
         default_interval: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._functions = 0
         self._queue_depth = _graph("Waiting and dead letters")
         self._oldest = _graph("Age of the oldest message, in seconds")
         self._compute = _graph("Lambda: GiB-seconds, which are paid for", stacked=True)
@@ -105,12 +106,13 @@ class EngineDashboard(Construct):
 
     def _show_function(self, part: WatchedFunction) -> None:
         gibibytes = part.memory_mebibytes / MEBIBYTES_OF_A_GIBIBYTE
-        number = part.name.replace("/", "_").lower()
+        self._functions += 1
+        duration = f"milliseconds_{self._functions}"
         self._compute.add_left_metric(
             cloudwatch.MathExpression(
-                expression=f"{number}_ms / {MILLISECONDS} * {gibibytes:g}",
+                expression=f"{duration} / {MILLISECONDS} * {gibibytes:g}",
                 using_metrics={
-                    f"{number}_ms": part.function.metric_duration(statistic=cloudwatch.Stats.SUM)
+                    duration: part.function.metric_duration(statistic=cloudwatch.Stats.SUM)
                 },
                 label=part.name,
             )

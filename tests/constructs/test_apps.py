@@ -14,6 +14,7 @@ SHOWN = {
     "failed_runs": ("AWS::Events::Rule", '"FAILED", "CANCELLED"'),
     "notices": ("AWS::Events::Rule", "Package Created"),
     "lims_events": ("AWS::Events::Rule", "experiment complete"),
+    "operators": ("AWS::CloudWatch::Alarm", "sequencing has stopped"),
     "stand_in_for_edp": ("AWS::DynamoDB::Table", ""),
 }
 
