@@ -149,7 +149,7 @@ def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
     with step(terminal, "Send a message for a folder that is not there") as shown:
         engine.send_message(VAIN_MESSAGE)
-        letter = engine.wait_for_dead_letter()
+        letter = engine.wait_for_dead_letter(VAIN_MESSAGE)
         shown.note("now in the dead-letter queue")
     terminal.outcome(Result.REJECTED, letter.code)
     terminal.fields([("message", letter.body), ("reason", letter.reason)])

@@ -206,8 +206,11 @@ class DeployedEngine:
 
         return self._wait_for(find, f"{', '.join(names)} to be {result.value}")
 
-    def wait_for_dead_letter(self) -> DeadLetter:
-        """Wait for a message in the dead-letter queue; it stays there.
+    def wait_for_dead_letter(self, message: Mapping[str, object]) -> DeadLetter:
+        """Wait for a message to be in the dead-letter queue; it stays there.
+
+        Args:
+            message: The message.
 
         Raises:
             LocalError: None came in time.
@@ -217,17 +220,14 @@ class DeployedEngine:
             answer = self._sqs.receive_message(
                 QueueUrl=self.dead_letter_queue_url,
                 MessageAttributeNames=["All"],
+                MaxNumberOfMessages=10,
                 VisibilityTimeout=0,
             )
-            for message in answer.get("Messages", []):
-                attributes = message.get("MessageAttributes", {})
-                return DeadLetter(
-                    message["Body"],
-                    *(
-                        attributes.get(name, {}).get("StringValue", "")
-                        for name in ("code", "reason")
-                    ),
-                )
+            for found in answer.get("Messages", []):
+                if json.loads(found["Body"]) == message:
+                    attributes = found.get("MessageAttributes", {})
+                    texts = {name: each.get("StringValue", "") for name, each in attributes.items()}
+                    return DeadLetter(found["Body"], texts.get("code", ""), texts.get("reason", ""))
             return None
 
         return self._wait_for(find, "a message in the dead-letter queue")

@@ -175,8 +175,7 @@ def test_large_job_that_is_rejected_is_put_aside_with_its_reason(engine: Deploye
     put_without_checksum("plates/43/cold.tiff", b"cold", StorageClass="GLACIER")
     message = {"source_prefix": f"s3://{BUCKET}/plates/43/"}
     engine.send_message(message)
-    letter = engine.wait_for_dead_letter()
-    assert json.loads(letter.body) == message
+    letter = engine.wait_for_dead_letter(message)
     assert letter.code == "ArchivedObjects"
     assert '"plates/43/cold.tiff"' in letter.reason
 
@@ -186,7 +185,6 @@ def test_large_job_that_somebody_stops_is_put_aside(engine: DeployedEngine) -> N
     message = {"source_prefix": f"s3://{BUCKET}/plates/44/"}
     engine.send_message(message)
     stop_the_running_execution()
-    letter = engine.wait_for_dead_letter()
-    assert json.loads(letter.body) == message
+    letter = engine.wait_for_dead_letter(message)
     assert letter.code == "LargeJobFailed"
     assert "somebody stopped the execution" in letter.reason
