@@ -315,6 +315,7 @@ class TestOutcome:
         ((detail_type, detail),) = engine.announced()
         assert (detail_type, detail["code"]) == ("Package Failed", "ServiceUnavailable")
         assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+        assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
     def test_of_attempts_that_died_without_a_word_is_announced_by_one_delivery_more(
         self, engine: Engine, s3_stub: S3Stub
@@ -327,6 +328,8 @@ class TestOutcome:
         assert detail["package_name"] == "runs/1"
         assert engine.dead_letters()[0][:2] == (message("1"), "GaveUp")
         assert engine.packages() == []
+        end = engine.log.read_end()
+        assert (end["message"], end["code"], end["final"]) == ("package failed", "GaveUp", True)
 
     def test_of_what_asked_for_nothing_is_not_announced(self, engine: Engine) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
@@ -564,6 +567,7 @@ class TestSettling:
         engine.expect_dead_letters()
         assert engine.deliver(crate_event("42"), delivery=3, age_seconds=99) == []
         assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+        assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
     @pytest.mark.parametrize("settings", [SETTLING])
     def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Engine) -> None:
