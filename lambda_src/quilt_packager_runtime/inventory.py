@@ -46,6 +46,30 @@ CREATE TABLE objects (
 OBJECT = "path, size_bytes, etag, version_id, archived, stored"
 
 
+def open_database(schema: str) -> sqlite3.Connection:
+    """Open a private database, which is gone when it is closed.
+
+    Memory: `CACHE_BYTES`; what it holds beyond that is in a file of the temporary folder.
+
+    Args:
+        schema: What makes its tables.
+    """
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    # Nobody reads it after a crash, so it needs no journal and waits for no disk.
+    for pragma in (
+        f"page_size = {PAGE_BYTES}",
+        f"cache_size = -{CACHE_BYTES // 1024}",
+        "journal_mode = OFF",
+        "synchronous = OFF",
+        "temp_store = FILE",
+    ):
+        database.execute(f"PRAGMA {pragma}")
+    database.execute(schema)
+    # One transaction, never ended: each end would go through all pages of the cache.
+    database.execute("BEGIN")
+    return database
+
+
 class Inventory:
     """The objects of a source folder, and their checksums as they become known.
 
@@ -73,19 +97,7 @@ class Inventory:
         self._excluded = match_any(exclude)
         self._objects = 0
         self._size_bytes = 0
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        # Nobody reads it after a crash, so it needs no journal and waits for no disk.
-        for pragma in (
-            f"page_size = {PAGE_BYTES}",
-            f"cache_size = -{CACHE_BYTES // 1024}",
-            "journal_mode = OFF",
-            "synchronous = OFF",
-            "temp_store = FILE",
-        ):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.execute(SCHEMA)
-        # One transaction, never ended: each end would go through all pages of the cache.
-        self._database.execute("BEGIN")
+        self._database = open_database(SCHEMA)
 
     def __enter__(self) -> Self:
         """Nothing to do: the database is there."""

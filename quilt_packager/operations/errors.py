@@ -53,3 +53,19 @@ class SeveralJobs(Misnamed):
 
 class NothingAsked(Misnamed):
     """A message that asks for no package."""
+
+
+class UnknownPackage(Misnamed):
+    """The registry has no such package."""
+
+
+class UnknownRevision(Misnamed):
+    """The package has no such revision."""
+
+
+class SeveralRevisions(Misnamed):
+    """It is not clear which revision is meant."""
+
+
+class BrokenManifest(OperationError):
+    """A revision cannot be read."""
