@@ -170,7 +170,7 @@ def read_moment(text: str) -> datetime | None:
 
     Example:
         >>> read_moment("1795356128000"), read_moment("9" * 30), read_moment("²")
-        (datetime.datetime(2026, 11, 22, 15, 22, 8, tzinfo=datetime.timezone.utc), None, None)
+        (datetime.datetime(2026, 11, 22, 14, 2, 8, tzinfo=datetime.timezone.utc), None, None)
     """
     try:
         return datetime.fromtimestamp(int(text) / 1000, UTC)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from quilt_packager.cli import backfill, failures, jobs, sources
+from quilt_packager.cli.admin import admin
 from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
 from quilt_packager.cli.demo import demo
 from quilt_packager.cli.errors import Told, tell
@@ -23,6 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     # Look: how is it, and what happened?
     status,
     jobs.app,
+    admin,
     # Act: on what happened, and on what will.
     failures.app,
     sources.app,

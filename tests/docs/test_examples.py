@@ -7,13 +7,13 @@ import pkgutil
 import pytest
 import quilt_packager_runtime
 
-from quilt_packager import formats, operations
+from quilt_packager import admin, formats, operations
 
 MODULES = [
     formats.__name__,
     *(
         module.name
-        for package in (quilt_packager_runtime, operations)
+        for package in (quilt_packager_runtime, operations, admin)
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ),
 ]
