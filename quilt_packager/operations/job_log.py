@@ -33,6 +33,9 @@ SILENCE_SECONDS = 300
 EXECUTION_DAYS = 8
 """How long a large job may be silent: its last resort retries for a week."""
 
+HASHING = "checksums"
+"""The phase of a job that its workers go on with."""
+
 LOST = "Lost"
 """The code of a job whose end nobody heard of."""
 
@@ -134,8 +137,17 @@ class _Draft:
         if phase is None:
             return
         self.progress = Progress(phase, done or 0, count_of(line.fields, "total"))
+        self._begin(phase, line.at)
+
+    def take_hand_over(self, line: LogLine) -> None:
+        self.execution = text_of(line.fields, "execution") or line.message_id
+        # The workers count what they have done elsewhere.
+        self.progress = None
+        self._begin(HASHING, line.at)
+
+    def _begin(self, phase: str, at: datetime) -> None:
         if not self._phases or self._phases[-1][0] != phase:
-            self._phases.append((phase, line.at))
+            self._phases.append((phase, at))
 
     @property
     def message(self) -> str:
@@ -193,8 +205,7 @@ def _split(lines: list[LogLine]) -> list[_Draft]:
             if line.message == PROGRESS:
                 drafts[-1].take_progress(line)
             else:
-                name = text_of(line.fields, "execution") or line.message_id
-                drafts[-1].execution = name
+                drafts[-1].take_hand_over(line)
     return drafts
 
 

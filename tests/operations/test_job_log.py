@@ -106,6 +106,19 @@ class TestJob:
         job = job_of(started("a", ago(hours=5)), handed_over("a", ago(hours=5)))
         assert (job.outcome, job.execution) == (State.RUNNING, "a")
 
+    def test_is_hashed_while_it_goes_on_there(self) -> None:
+        job = job_of(
+            started("a", ago(hours=5)),
+            progress("a", ago(hours=5), "listing"),
+            handed_over("a", ago(hours=4)),
+            progress("a", ago(hours=1), "publishing"),
+        )
+        assert [(phase.name, phase.seconds) for phase in job.phases] == [
+            ("listing", 3600),
+            ("checksums", 3 * 3600),
+            ("publishing", None),
+        ]
+
     def test_ends_under_the_state_machine(self) -> None:
         job = job_of(
             started("a", ago(hours=5)),
