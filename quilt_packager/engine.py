@@ -219,7 +219,6 @@ class PackagingEngine(EngineMetrics, Construct):
             engine_name=engine_name,
         )
         self.source_buckets = tuple(source_buckets)
-        self._max_receive_count = max_receive_count
         self._source_options: list[SourceOptions] = []
         self._source_names = SourceNames(engine_name)
         self._watched = WatchedParts()
@@ -230,6 +229,8 @@ class PackagingEngine(EngineMetrics, Construct):
             self,
             visibility_timeout=visibility_timeout,
             max_receive_count=max_receive_count,
+            # Another than the one that all have may be spent on waiting for a folder to settle.
+            spare_deliveries=2,
             retention_period=retention_period or Duration.days(4),
             dead_letter_retention_period=dead_letter_retention_period or Duration.days(14),
             key=queue_encryption_key,
@@ -371,14 +372,10 @@ class PackagingEngine(EngineMetrics, Construct):
                 the run's status.
 
         Raises:
-            ValueError: Another source wants the same events to be treated otherwise, they are to
-                wait while every job is tried once, or the environment has no room for them.
+            ValueError: Another source wants the same events to be treated otherwise, or the
+                environment has no room for them.
         """
         check_sources([*self._source_options, options])
-        if options.settle_seconds and self._max_receive_count == 1:
-            raise ValueError(
-                "settle_seconds needs a max_receive_count of at least 2: waiting takes one delivery"
-            )
         self._source_options.append(options)
         # The environment of a function has 4 KiB: what is as it always is takes none of it.
         if any(each.is_special for each in self._source_options):

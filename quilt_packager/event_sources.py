@@ -35,8 +35,7 @@ class PackageOptions(TypedDict, total=False):
         ignore_prefixes: Globs of folders that are not packaged after all. Default: none.
         exclude: Globs of files, from the folder on, that do not become part of the package.
             Default: none.
-        settle_seconds: How long to wait for late files, 0 to 900. It takes one of the deliveries
-            of `max_receive_count`. Default: 0.
+        settle_seconds: How long to wait for late files, 0 to 900. Default: 0.
     """
 
     package_name: str

@@ -20,6 +20,7 @@ class JobQueues:
         name: What the queues' ids begin with.
         visibility_timeout: When a job that failed is tried again.
         max_receive_count: How often it is tried.
+        spare_deliveries: How many deliveries there are beside these.
         retention_period: How long jobs wait at most.
         dead_letter_retention_period: How long dead letters are kept.
         key: The key that encrypts both, or None for SQS's own.
@@ -36,6 +37,7 @@ class JobQueues:
         name: str = "Packager",
         visibility_timeout: Duration,
         max_receive_count: int,
+        spare_deliveries: int = 1,
         retention_period: Duration,
         dead_letter_retention_period: Duration,
         key: kms.IKey | None,
@@ -63,8 +65,8 @@ class JobQueues:
             visibility_timeout=visibility_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letter_queue,
-                # One delivery more: for the function to tell of a last attempt that died silently.
-                max_receive_count=max_receive_count + 1,
+                # At least one: for the function to tell of a last attempt that died silently.
+                max_receive_count=max_receive_count + spare_deliveries,
             ),
         )
         acknowledge(

@@ -323,11 +323,6 @@ def test_options_fail_if_the_metadata_is_of_another_kind(source: Any) -> None:
         source(metadata="json")
 
 
-def test_settling_fails_if_it_takes_the_only_delivery() -> None:
-    with pytest.raises(ValueError, match="max_receive_count of at least 2"):
-        sources_of(WorkflowRunCrates(settle_seconds=1), max_receive_count=1)
-
-
 def test_roots_fail_if_their_crates_are_matched_unasked() -> None:
     keys = [{"suffix": "/ro-crate-metadata.json"}, "ro-crate-metadata.json"]
     for allowed in (False, True):
