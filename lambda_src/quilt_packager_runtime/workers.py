@@ -6,8 +6,9 @@ import msgspec
 
 from quilt_packager_runtime.disk_space import telling_full_disk
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
-from quilt_packager_runtime.hashing import ObjectHasher, hash_chunks, hash_objects
+from quilt_packager_runtime.hashing import hash_chunks, hash_objects
 from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.object_hashing import ObjectHasher
 from quilt_packager_runtime.objects import Checksum
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings

@@ -260,7 +260,7 @@ class TestArchivedObjects:
             named.append(len(values))
             return str(count)
 
-        monkeypatch.setattr("quilt_packager_runtime.hashing.name_some", name_some)
+        monkeypatch.setattr("quilt_packager_runtime.unreadable.name_some", name_some)
         for n in range(50):
             bucket.put(f"{n:02}", b"x", stored=[], storage_class=storage_class)
         with pytest.raises(ArchivedObjects, match="50"):

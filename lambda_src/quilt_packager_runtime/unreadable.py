@@ -1,0 +1,88 @@
+"""Objects that cannot be hashed, whoever tries how often, and one error for all of them."""
+
+from collections import Counter
+
+from quilt_packager_runtime.errors import (
+    MAX_NAMED,
+    AccessDenied,
+    ArchivedObjects,
+    Rejected,
+    UnreadableObjects,
+    name_some,
+)
+
+REASONS: dict[type[Rejected], tuple[str, str, str]] = {
+    ArchivedObjects: (
+        "Archived, and without a usable checksum",
+        "The bytes of archived objects cannot be read to compute one.",
+        "Restore them, or copy them with a SHA-256 checksum, and send again.",
+    ),
+    UnreadableObjects: (
+        "Not shown by S3",
+        "Objects encrypted with a key of their owner's (SSE-C) need it for each request.",
+        "Copy them with encryption by S3 or KMS, and send again.",
+    ),
+    AccessDenied: (
+        "Not for the packager to read",
+        "A policy of its role, the bucket or a KMS key refuses it, or the requester has to pay.",
+        "Allow s3:GetObject and s3:GetObjectVersion (and kms:Decrypt), and send again.",
+    ),
+}
+
+
+class Unreadable(Exception):
+    """An object that cannot be hashed.
+
+    Args:
+        kind: The error for it.
+    """
+
+    def __init__(self, kind: type[Rejected]) -> None:
+        """The key is added by those who know it."""
+        super().__init__()
+        self.kind = kind
+
+
+class UnreadableKeys:
+    """Counts the keys of what cannot be hashed, and holds no more of them than an error names."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._counts: Counter[type[Rejected]] = Counter()
+        self._first: dict[type[Rejected], list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: type[Rejected], key: str) -> int:
+        """Take a key.
+
+        Args:
+            kind: The error for it.
+            key: The object's key.
+
+        Returns:
+            How many of its kind there are.
+        """
+        self._counts[kind] += 1
+        self._first[kind] = sorted([*self._first.get(kind, []), key])[:MAX_NAMED]
+        return self._counts[kind]
+
+    def error(self, *, more: bool = False) -> Rejected:
+        """One error for all: of the first kind, with the sentences of each.
+
+        Args:
+            more: There may be more than these.
+        """
+        reasons = [REASONS[kind] for kind in self._counts]
+        happened = [
+            f"{what}: {name_some(self._first[kind], count)}."
+            for (kind, count), (what, _, _) in zip(self._counts.items(), reasons, strict=True)
+        ]
+        if more:
+            happened.append("There may be more.")
+        return next(iter(self._counts))(
+            " ".join(happened),
+            why=" ".join(why for _, why, _ in reasons),
+            remedy=" ".join(remedy for _, _, remedy in reasons),
+        )
