@@ -24,6 +24,7 @@ from quilt_packager.alarms import AlarmThresholds, EngineAlarms
 from quilt_packager.buckets import create_scratch_bucket
 from quilt_packager.dashboard import EngineDashboard
 from quilt_packager.engine_metrics import EngineMetrics
+from quilt_packager.engine_props import check_props, find_default_registry, find_names
 from quilt_packager.functions import bundle_code, create_function
 from quilt_packager.large_jobs import create_state_machine, give_up_ended_jobs
 from quilt_packager.limits import (
@@ -36,21 +37,7 @@ from quilt_packager.limits import (
     DEFAULT_MAX_SHARD_OBJECTS,
     DEFAULT_MEMORY_MEBIBYTES,
     DEFAULT_TIMEOUT_SECONDS,
-    MAX_VISIBILITY_SECONDS,
     MIN_EPHEMERAL_MEBIBYTES,
-    CatalogUrl,
-    ChecksumConcurrency,
-    EngineName,
-    EphemeralMebibytes,
-    MaxConcurrency,
-    MaxInlineMebibytes,
-    MaxInlineObjects,
-    MaxReceiveCount,
-    MaxShardMebibytes,
-    MaxShardObjects,
-    MemoryMebibytes,
-    TimeoutSeconds,
-    find_violations,
 )
 from quilt_packager.monitoring import Watched, WatchedFunction, WatchedParts, WatchedQueues
 from quilt_packager.outcomes import Outcomes, RuleOptions
@@ -104,8 +91,8 @@ class PackagingEngine(EngineMetrics, Construct):
         log_retention: How long logs are kept. Default: one year.
         max_inline_objects: How many checksums one invocation finds at most. Jobs with more go on
             under Step Functions. Default: 500,000.
-        max_inline_size: How large the objects are that one invocation finds checksums of at most,
-            those included whose checksum S3 has stored. Default: 1 TiB.
+        max_inline_size: How many bytes one invocation is to hash at most; what S3 has hashed does
+            not count, as far as its listing tells. Default: 1 TiB.
         max_shard_objects: How many objects of a large job one worker is given at most. Default:
             20,000.
         max_shard_size: How large these are at most; larger objects are shared by workers. Default:
@@ -198,7 +185,7 @@ class PackagingEngine(EngineMetrics, Construct):
         max_inline_size = max_inline_size or Size.mebibytes(DEFAULT_MAX_INLINE_MEBIBYTES)
         max_shard_size = max_shard_size or Size.mebibytes(DEFAULT_MAX_SHARD_MEBIBYTES)
         architecture = architecture or lambda_.Architecture.ARM_64
-        _check_props(
+        check_props(
             source_buckets=source_buckets,
             registry_buckets=registry_buckets,
             default_registry=default_registry,
@@ -250,9 +237,11 @@ class PackagingEngine(EngineMetrics, Construct):
         self.log_group = self._create_log(self, "PackagerLog", "PackagerLambda")
         self.checksum_log_group = self._create_log(self, "ChecksumLog", "ChecksumLambda")
         settings = Settings(
-            source_buckets=_names(source_buckets),
-            registry_buckets=_names(registry_buckets),
-            default_registry=_default_registry(source_buckets, registry_buckets, default_registry),
+            source_buckets=find_names(source_buckets),
+            registry_buckets=find_names(registry_buckets),
+            default_registry=find_default_registry(
+                source_buckets, registry_buckets, default_registry
+            ),
             scratch_bucket=self.scratch_bucket.bucket_name,
             scratch_buckets=tuple(
                 f"{region}={bucket.bucket_name}" for region, bucket in scratch_buckets.items()
@@ -637,82 +626,3 @@ class PackagingEngine(EngineMetrics, Construct):
 
 def _machine(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
     return "arm64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
-
-
-def _names(buckets: Sequence[s3.IBucket]) -> tuple[str, ...]:
-    return tuple(bucket.bucket_name for bucket in buckets)
-
-
-def _default_registry(
-    sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket], chosen: s3.IBucket | None
-) -> str | None:
-    if chosen is not None:
-        return chosen.bucket_name
-    all_are_registries = set(_names(sources)) <= set(_names(registries))
-    return None if all_are_registries else registries[0].bucket_name
-
-
-def _check_props(
-    *,
-    source_buckets: Sequence[s3.IBucket],
-    registry_buckets: Sequence[s3.IBucket],
-    default_registry: s3.IBucket | None,
-    checksum_algorithms: Sequence[ChecksumAlgorithm],
-    memory_size: int,
-    timeout: Duration,
-    ephemeral_storage_size: Size,
-    visibility_timeout: Duration,
-    max_concurrency: int,
-    max_receive_count: int,
-    max_inline_objects: int,
-    max_inline_size: Size,
-    max_shard_objects: int,
-    max_shard_size: Size,
-    checksum_concurrency: int,
-    quarantine_registry: s3.IBucket | None,
-    catalog_url: str | None,
-    engine_name: str | None,
-) -> None:
-    required = {
-        "source_buckets": source_buckets,
-        "registry_buckets": registry_buckets,
-        "checksum_algorithms": checksum_algorithms,
-    }
-    violations = [
-        f"{name} is empty: name at least one" for name, given in required.items() if not given
-    ]
-    if default_registry and default_registry.bucket_name not in _names(registry_buckets):
-        violations.append(f"default_registry is {default_registry.node.path}: no registry bucket")
-    if quarantine_registry and quarantine_registry.bucket_name in _names(registry_buckets):
-        violations.append(
-            f"quarantine_registry is {quarantine_registry.node.path}: a registry bucket, where "
-            "refused packages would take the place of good ones"
-        )
-    timeout_seconds = int(timeout.to_seconds())
-    visibility_seconds = int(visibility_timeout.to_seconds())
-    violations += find_violations(
-        {
-            "memory_size": (memory_size, MemoryMebibytes),
-            "timeout, in seconds,": (timeout_seconds, TimeoutSeconds),
-            "ephemeral_storage_size, in MiB,": (
-                int(ephemeral_storage_size.to_mebibytes()),
-                EphemeralMebibytes,
-            ),
-            "max_concurrency": (max_concurrency, MaxConcurrency),
-            "max_receive_count": (max_receive_count, MaxReceiveCount),
-            "max_inline_objects": (max_inline_objects, MaxInlineObjects),
-            "max_inline_size, in MiB,": (int(max_inline_size.to_mebibytes()), MaxInlineMebibytes),
-            "max_shard_objects": (max_shard_objects, MaxShardObjects),
-            "max_shard_size, in MiB,": (int(max_shard_size.to_mebibytes()), MaxShardMebibytes),
-            "checksum_concurrency": (checksum_concurrency, ChecksumConcurrency),
-            "catalog_url": (catalog_url, CatalogUrl | None),
-            "engine_name": (engine_name, EngineName | None),
-        }
-    )
-    if not timeout_seconds <= visibility_seconds <= MAX_VISIBILITY_SECONDS:
-        violations.append(
-            f"visibility_timeout is {visibility_seconds} s: it must be at least the timeout, "
-            f"{timeout_seconds} s, and at most 12 hours"
-        )
-    if violations:
-        raise ValueError("A PackagingEngine cannot have these props: " + "; ".join(violations))
