@@ -14,7 +14,7 @@ from tests.cli.conftest import Cli
 from tests.cli.test_terminal import on_terminal
 from tests.operations.conftest import WriteLog
 from tests.operations.job_lines import (
-    ago,
+    before_now,
     failed,
     line,
     progress,
@@ -34,12 +34,14 @@ ID = "3f9a61c2-0000-4000-8000-00000000009e"
 @pytest.fixture
 def day(write_log: WriteLog) -> None:
     """Jobs of all outcomes."""
-    write_log(started("a", ago(seconds=12), "rnaseq/cohort-12"))
-    write_log(progress("a", ago(seconds=2), "checksums", 31_940, 48_112))
-    write_log(succeeded("b", ago(minutes=4), name="rnaseq/run-8841", trigger="workflow_run_crate"))
-    write_log(failed("c", ago(minutes=11), "rejected", name="imaging/plate-0093"))
-    write_log(succeeded("d", ago(minutes=18), "unchanged", name="rnaseq/run-8840"))
-    write_log(failed("e", ago(minutes=39), name="wgs/NA12878", final=True))
+    write_log(started("a", before_now(seconds=12), "rnaseq/cohort-12"))
+    write_log(progress("a", before_now(seconds=2), "checksums", 31_940, 48_112))
+    write_log(
+        succeeded("b", before_now(minutes=4), name="rnaseq/run-8841", trigger="workflow_run_crate")
+    )
+    write_log(failed("c", before_now(minutes=11), "rejected", name="imaging/plate-0093"))
+    write_log(succeeded("d", before_now(minutes=18), "unchanged", name="rnaseq/run-8840"))
+    write_log(failed("e", before_now(minutes=39), name="wgs/NA12878", final=True))
 
 
 def test_nothing_happened(cli: Cli, deployment: Deployment) -> None:
@@ -132,7 +134,13 @@ class TestFollow:
     ) -> None:
         def job(job_id: str, state: State) -> Job:
             name = f"{job_id}/1"
-            return Job(id=job_id, outcome=state, started=ago(), updated=ago(), package_name=name)
+            return Job(
+                id=job_id,
+                outcome=state,
+                started=before_now(),
+                updated=before_now(),
+                package_name=name,
+            )
 
         def follow(*_: Any) -> Iterator[Job]:
             yield job("a", State.RUNNING)
@@ -154,8 +162,14 @@ class TestShow:
     def test_tells_everything_of_a_package(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(started(ID, ago(seconds=9)), progress(ID, ago(seconds=8), "listing", 0, None))
-        write_log(progress(ID, ago(seconds=6), "checksums", 3), succeeded(ID, ago(seconds=1)))
+        write_log(
+            started(ID, before_now(seconds=9)),
+            progress(ID, before_now(seconds=8), "listing", 0, None),
+        )
+        write_log(
+            progress(ID, before_now(seconds=6), "checksums", 3),
+            succeeded(ID, before_now(seconds=1)),
+        )
         lines = cli("jobs", "show", "3f9a").out.splitlines()
         assert lines[0].startswith("✓ created  runs/1  ")
         assert lines[0].endswith(", 2.5 s")
@@ -172,7 +186,7 @@ class TestShow:
     def test_begins_with_the_reason_of_a_failure(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(started(ID, ago(seconds=9)), failed(ID, ago(seconds=1)))
+        write_log(started(ID, before_now(seconds=9)), failed(ID, before_now(seconds=1)))
         lines = cli("jobs", "show", ID).out.splitlines()
         assert lines[1:6] == [
             "  code       EmptySource",
@@ -185,8 +199,10 @@ class TestShow:
     def test_tells_every_attempt(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(started(ID, ago(hours=2)), failed(ID, ago(hours=1)))
-        write_log(started(ID, ago(minutes=9), delivery=2), succeeded(ID, ago(minutes=8)))
+        write_log(started(ID, before_now(hours=2)), failed(ID, before_now(hours=1)))
+        write_log(
+            started(ID, before_now(minutes=9), delivery=2), succeeded(ID, before_now(minutes=8))
+        )
         out = cli("jobs", "show", ID).out
         assert re.search(r"^Attempts +\S+Z  failed  1.0 s  EmptySource$", out, re.MULTILINE)
         assert re.search(r"^ +\S+Z  created  2.5 s$", out, re.MULTILINE)
@@ -194,7 +210,7 @@ class TestShow:
     def test_is_for_programs_one_object_with_all_fields_of_all_lines(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(started(ID, ago(seconds=9)), succeeded(ID, ago(seconds=1)))
+        write_log(started(ID, before_now(seconds=9)), succeeded(ID, before_now(seconds=1)))
         shown = json.loads(cli("jobs", "show", ID, "--json").out)
         assert (shown["job"]["id"], shown["job"]["outcome"]) == (ID, "created")
         assert [each["outcome"] for each in shown["attempts"]] == ["created"]
@@ -203,7 +219,9 @@ class TestShow:
     def test_text_of_others_cannot_steer_the_terminal(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(line("package started", ID, ago(), package_name="[red]\x1b[31m", delivery=1))
+        write_log(
+            line("package started", ID, before_now(), package_name="[red]\x1b[31m", delivery=1)
+        )
         out = cli("jobs", "show", ID).out
         assert "[red]\\x1b[31m" in out
         assert "\x1b" not in out

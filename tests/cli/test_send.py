@@ -14,7 +14,7 @@ from quilt_packager.cli.send import region_of
 from quilt_packager.operations.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.operations.conftest import WriteLog
-from tests.operations.job_lines import Line, ago, failed, line, progress, started, succeeded
+from tests.operations.job_lines import Line, before_now, failed, line, progress, started, succeeded
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"
 
@@ -143,9 +143,9 @@ class TestStack:
     def test_is_waited_for(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer(
             [],
-            [lambda job: started(job, ago())],
-            [lambda job: progress(job, ago(), "checksums", 3, 10)],
-            [lambda job: succeeded(job, ago())],
+            [lambda job: started(job, before_now())],
+            [lambda job: progress(job, before_now(), "checksums", 3, 10)],
+            [lambda job: succeeded(job, before_now())],
         )
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 0
@@ -155,7 +155,7 @@ class TestStack:
         ]
 
     def test_ends_as_its_job_does(self, cli: Cli, answer: Callable[..., None]) -> None:
-        answer([lambda job: failed(job, ago(), "rejected")])
+        answer([lambda job: failed(job, before_now(), "rejected")])
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 2
         assert ran.out.splitlines()[1:] == [
@@ -169,21 +169,24 @@ class TestStack:
         self, cli: Cli, answer: Callable[..., None]
     ) -> None:
         answer(
-            [lambda job: failed(job, ago(seconds=9))],
-            [lambda job: started(job, ago(seconds=5)), lambda job: failed(job, ago(), final=True)],
+            [lambda job: failed(job, before_now(seconds=9))],
+            [
+                lambda job: started(job, before_now(seconds=5)),
+                lambda job: failed(job, before_now(), final=True),
+            ],
         )
         assert cli("send", self.FOLDER, "--wait").code == 1
 
     def test_whose_message_is_ignored_makes_no_package(
         self, cli: Cli, answer: Callable[..., None]
     ) -> None:
-        answer([lambda job: line("message ignored", job, ago(), why="it is left out")])
+        answer([lambda job: line("message ignored", job, before_now(), why="it is left out")])
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 2
         assert ran.out.splitlines()[1].endswith("the message asks for no package: it is left out")
 
     def test_has_an_outcome_for_programs(self, cli: Cli, answer: Callable[..., None]) -> None:
-        answer([lambda job: succeeded(job, ago())])
+        answer([lambda job: succeeded(job, before_now())])
         ended = json.loads(cli("send", self.FOLDER, "--wait", "--json").out)
         assert (ended["outcome"], ended["package_name"], ended["code"]) == (
             "created",
@@ -194,7 +197,7 @@ class TestStack:
     def test_goes_on_where_nobody_waits_any_more(
         self, cli: Cli, answer: Callable[..., None]
     ) -> None:
-        answer([lambda job: started(job, ago())])
+        answer([lambda job: started(job, before_now())])
         ran = cli("send", self.FOLDER, "--wait")
         message_id = ran.out.split()[-1]
         assert ran.code == 130

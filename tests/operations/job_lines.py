@@ -4,13 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-"""Who cannot be told the time, as the command, is to find these lines recent."""
+"""The time, for who can be told it."""
 
 Line = dict[str, Any]
 
 
 def ago(**time: float) -> datetime:
     return NOW - timedelta(**time)
+
+
+def before_now(**time: float) -> datetime:
+    """For who cannot be told the time, as the command: a suite may take long to come here."""
+    return datetime.now(UTC) - timedelta(**time)
 
 
 def line(message: str, job: str, at: datetime, **fields: Any) -> Line:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.operations.conftest import WriteLog
 from tests.operations.job_lines import (
     NOW,
     ago,
+    before_now,
     failed,
     handed_over,
     line,
@@ -276,8 +277,9 @@ class TestWatch:
 
         def sleep(seconds: float) -> None:
             waits.append(seconds)
-            write_log(succeeded("a", datetime.now(UTC)) if len(waits) == 2 else started("a", NOW))
+            line = succeeded if len(waits) == 2 else started
+            write_log(line("a", before_now()))
 
-        changes = follow(deployment, ago(minutes=5), sleep=sleep)
+        changes = follow(deployment, before_now(minutes=5), sleep=sleep)
         assert [next(changes).outcome for _ in range(2)] == ["running", "created"]
         assert waits == [15, 5]
