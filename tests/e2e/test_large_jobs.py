@@ -1,6 +1,7 @@
 """Jobs that are too large for one invocation, under the state machine of a deployed engine.
 
 One worker is killed in the middle. The revision is the very one that a single invocation makes.
+The engine also waits for folders to settle: events of one folder are one revision.
 """
 
 import asyncio
@@ -17,16 +18,18 @@ import boto3
 import pytest
 from botocore.config import Config
 from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.events import CRATE_NAME
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.objects import S3Uri
+from quilt_packager_runtime.outcome_events import outcome_pattern
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.cdk import Cdk
-from quilt_packager.local.engine import BUCKET, DeployedEngine
-from quilt_packager.local.ministack import MiniStack
+from quilt_packager.local.engine import BUCKET, DeployedEngine, LoggedOutcome
+from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from tests.running import group_members
 
 pytestmark = [
@@ -42,6 +45,7 @@ SHARD_OBJECTS = 250
 SHARD_MEBIBYTES = 8
 MEBIBYTE = 1024 * 1024
 WAIT_SECONDS = 60
+SETTLE_SECONDS = 4
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
                 "quilt:max_shard_objects": str(SHARD_OBJECTS),
                 "quilt:max_shard_size": str(SHARD_MEBIBYTES),
                 "quilt:checksum_concurrency": "3",
+                "quilt:source_options": json.dumps({"wrroc": {"settle_seconds": SETTLE_SECONDS}}),
             },
         )
         yield deployed
@@ -188,3 +193,83 @@ def test_large_job_that_somebody_stops_is_put_aside(engine: DeployedEngine) -> N
     letter = engine.wait_for_dead_letter(message)
     assert letter.code == "LargeJobFailed"
     assert "somebody stopped the execution" in letter.reason
+
+
+class Listener:
+    """Hears an engine's jobs that end in one way, by the pattern of `engine.on_package_…`."""
+
+    def __init__(self, engine: str, result: Result) -> None:
+        self._sqs = boto3.client("sqs")
+        name = f"hear-{result}-{engine.replace('/', '-')}"
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        pattern = json.dumps(outcome_pattern(result, engine=engine))
+        events = boto3.client("events")
+        events.put_rule(Name=name, EventPattern=pattern)
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def hear(self, seconds: int = WAIT_SECONDS) -> list[dict[str, Any]]:
+        """The details of what is heard, once something is, or the time is over."""
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self._sqs.receive_message(QueueUrl=self._url, WaitTimeSeconds=min(seconds, 1))
+            heard = [json.loads(each["Body"])["detail"] for each in answer.get("Messages", [])]
+            if heard or time.monotonic() >= deadline:
+                return heard
+
+
+def find_engine_name() -> str:
+    """What the engine calls itself in its events."""
+    names = {
+        each.get("Environment", {}).get("Variables", {}).get("QUILT_PACKAGER_ENGINE")
+        for each in boto3.client("lambda").list_functions()["Functions"]
+    }
+    (name,) = names - {None}
+    return str(name)
+
+
+def test_large_job_ends_in_an_event_that_rules_of_its_engine_hear(engine: DeployedEngine) -> None:
+    name = find_engine_name()
+    created, rejected = Listener(name, Result.CREATED), Listener(name, Result.REJECTED)
+    other = Listener("other", Result.CREATED)
+    asyncio.run(fill("plates/45/", MAX_INLINE_OBJECTS + 1))
+    body = json.dumps({"source_prefix": f"s3://{BUCKET}/plates/45/"})
+    message = boto3.client("sqs").send_message(QueueUrl=engine.queue_url, MessageBody=body)
+    (heard,) = created.hear()
+    assert heard["message_id"] == message["MessageId"]
+    assert (heard["package_name"], heard["objects"]) == ("plates/45", MAX_INLINE_OBJECTS + 1)
+    assert heard["links"]["quilt"].endswith(heard["top_hash"])
+    assert (rejected.hear(seconds=0), other.hear(seconds=0)) == ([], [])
+
+
+def wait_for_jobs(engine: DeployedEngine, name: str, count: int) -> list[LoggedOutcome]:
+    """The outcomes of a package's jobs, once there are so many."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        found = [each for each in engine._outcomes() if each.package_name == name]
+        if len(found) >= count:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def test_events_of_a_folder_that_settles_are_one_revision(engine: DeployedEngine) -> None:
+    s3 = boto3.client("s3")
+    began = time.time()
+    for file in (CRATE_NAME, "first.txt", CRATE_NAME, "last.txt"):
+        s3.put_object(Bucket=BUCKET, Key=f"nf/late files/{file}", Body=b"{}")
+    outcomes = wait_for_jobs(engine, "nf/late-files", 2)
+    assert {each.objects for each in outcomes} == {3}
+    assert len({each.top_hash for each in outcomes}) == 1
+    revision, _ = s3.list_objects_v2(Bucket=BUCKET, Prefix=".quilt/named_packages/nf/late-files/")[
+        "Contents"
+    ]
+    assert revision["LastModified"].timestamp() >= began + SETTLE_SECONDS
+
+
+def test_event_of_a_folder_that_is_packaged_finds_it_unchanged(engine: DeployedEngine) -> None:
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=BUCKET, Key=f"nf/again/{CRATE_NAME}", Body=b"{}")
+    engine.wait_for_outcomes(["nf/again"], Result.CREATED)
+    s3.put_object(Bucket=BUCKET, Key=f"nf/again/{CRATE_NAME}", Body=b"{}")
+    engine.wait_for_outcomes(["nf/again"], Result.UNCHANGED)
