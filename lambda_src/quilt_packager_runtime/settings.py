@@ -63,7 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         state_machine_arn: What goes on with jobs that are too large for one invocation; None: they
             fail.
         max_inline_objects: How many checksums one invocation is to find at most.
-        max_inline_bytes: How many bytes the objects that it is to hash have at most.
+        max_inline_bytes: How many bytes it is to hash for them at most; what S3 has hashed does not
+            count, as far as its listing tells.
         max_shard_objects: How many objects of a large job one worker is given at most.
         max_shard_bytes: How many bytes these have at most. Larger objects are shared by workers.
         sources: The options of the event sources, which their events are treated by.
