@@ -179,7 +179,8 @@ class JobsPage:
         top, since = read_key(query.get("top", "")), read_moment(query.get("at", ""))
         ran = frozenset(filter(None, query.get("running", "").split(",")))
         figures = self._count(wanted)
-        shown = self._look(wanted, top=top, is_update=True, figures=figures)
+        # Where no rows were, none can move under a pointer.
+        shown = self._look(wanted, top=top, is_update=top is not None, figures=figures)
         if request.headers.get("if-none-match") == f'"{shown.version}"':
             return Response(status_code=304)
         jobs = figures.jobs.value.jobs if figures.jobs.value else ()
@@ -188,6 +189,7 @@ class JobsPage:
             "jobs_live_part.html",
             shown=shown,
             figures=figures,
+            is_first=top is None,
             changed=_find_changed(jobs, since, ran),
             told=_tell_finished([job for job in jobs if job.id[:ID_CHARS] in ran]),
             **_values(wanted),

@@ -20,6 +20,9 @@ REVISION_SECONDS = 3600
 
 CONFIGURATION_SECONDS = 600
 
+OVER_SECONDS = 300
+"""Nothing more is to be heard of a job that is over; lines may still come late."""
+
 ENTRIES = 1000
 
 
@@ -139,7 +142,7 @@ class Views:
         Args:
             job_id: Its id.
         """
-        return self._job.of(job_id).get(self.job_interval(job_id) * 0.8)
+        return self._job.of(job_id).get(self._max_age_of_job(job_id))
 
     def knows_job(self, job_id: str) -> bool:
         """Whether `job` would answer at once.
@@ -147,7 +150,7 @@ class Views:
         Args:
             job_id: Its id.
         """
-        return self._job.of(job_id).is_fresh(self.job_interval(job_id) * 0.8)
+        return self._job.of(job_id).is_fresh(self._max_age_of_job(job_id))
 
     def job_interval(self, job_id: str) -> int:
         """After how many seconds to look at a job again.
@@ -190,6 +193,12 @@ class Views:
         self._queues.forget()
         for cached in self._jobs.values():
             cached.forget()
+
+    def _max_age_of_job(self, job_id: str) -> float:
+        record = self._job.of(job_id).peek().value
+        if record is not None and record.job.is_over:
+            return OVER_SECONDS
+        return self.job_interval(job_id) * 0.8
 
     def _max_age(self, period: Period) -> float:
         # A poll that comes a little early is a poll all the same.

@@ -62,7 +62,13 @@
     });
     show();
   };
-  document.addEventListener("htmx:after:swap", settle);
+  document.addEventListener("htmx:after:swap", (event) => {
+    settle();
+    // What was clicked is gone: whoever uses a keyboard goes on where its answer is.
+    const { sourceEvent, target } = event.detail.ctx;
+    if (sourceEvent?.type !== "click" || document.activeElement !== document.body) return;
+    document.getElementById(target?.id)?.focus({ preventScroll: true });
+  });
   addEventListener("DOMContentLoaded", settle);
 
   // "4 min ago" grows old on a page that did not change.
