@@ -10,6 +10,7 @@ from quilt_packager.cli import backfill, failures, jobs, sources
 from quilt_packager.cli.admin import admin
 from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
 from quilt_packager.cli.demo import demo
+from quilt_packager.cli.diff import diff
 from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.package import package
@@ -33,6 +34,8 @@ COMMANDS: tuple[Command, ...] = (
     send,
     package,
     backfill.app,
+    # Look at packages.
+    diff,
     # Try it.
     demo,
 )

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +13,20 @@ Command: TypeAlias = Callable[..., int] | typer.Typer
 """A command, or a group of them; its docstring, or its `help`, ends in examples."""
 
 EXAMPLES = "\nExamples:\n"
+
+Function = TypeVar("Function", bound=Callable[..., int])
+
+_with_negative_numbers: set[Command] = set()
+
+
+def takes_negative_numbers(command: Function) -> Function:
+    """Let arguments of a command be `-1` and its like, which are options otherwise.
+
+    Args:
+        command: The command, which has to refuse options that it does not know.
+    """
+    _with_negative_numbers.add(command)
+    return command
 
 
 def make_group(name: str, text: str, *, does_something: bool = False) -> typer.Typer:
@@ -63,7 +77,8 @@ def register(app: typer.Typer, commands: Sequence[Command]) -> None:
         names.append(name_of(command))
         text = keep_examples(help_of(command))
         if not isinstance(command, typer.Typer):
-            app.command(help=text)(command)
+            settings = {"ignore_unknown_options": command in _with_negative_numbers}
+            app.command(help=text, context_settings=settings)(command)
             continue
         for each in command.registered_commands:
             each.help = keep_examples(each.help or inspect.getdoc(each.callback) or "")

@@ -29,6 +29,8 @@ STYLES: dict[str, tuple[str, str]] = {
 STATE_COLUMNS = max(map(len, STYLES)) + 4
 """The room of a glyph, the longest state, and a gap."""
 
+DIFFERENCE_STYLES = {"+": "green", "~": "yellow", "-": "red"}
+
 LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 BAR_CELLS = 22
@@ -141,6 +143,16 @@ class Terminal:
             return moment.astimezone().time().isoformat(timespec)
         text = moment.astimezone(UTC).isoformat(timespec=timespec)
         return text.replace("+00:00", "Z")
+
+    def difference(self, sign: str, words: str) -> None:
+        """Write what one has, and another has not, or has otherwise.
+
+        Args:
+            sign: `+`, `-` or `~`.
+            words: What it is about.
+        """
+        line = Text.assemble((f"{sign} ", DIFFERENCE_STYLES[sign]), printable(words))
+        self._out.print(line, soft_wrap=True)
 
     def done(self, words: str, note: str = "") -> None:
         """Write that a step succeeded.
