@@ -78,6 +78,13 @@ def test_wheel_fails_if_it_lacks_what_the_asset_is_built_of(wheel: Path) -> None
     } <= names_in(wheel)
 
 
+def test_wheel_fails_if_it_lacks_files_of_the_page(wheel: Path) -> None:
+    page = REPOSITORY / "quilt_packager" / "admin"
+    files = [*(page / "static").iterdir(), *(page / "templates").iterdir()]
+    assert files
+    assert {str(file.relative_to(REPOSITORY)) for file in files} <= names_in(wheel)
+
+
 def test_wheel_fails_if_its_types_are_not_seen(wheel: Path) -> None:
     assert {"quilt_packager/py.typed", "quilt_packager_runtime/py.typed"} <= names_in(wheel)
 
