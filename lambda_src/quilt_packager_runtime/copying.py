@@ -23,6 +23,7 @@ from quilt_packager_runtime.objects import (
     S3Uri,
     SourceObject,
 )
+from quilt_packager_runtime.part_copies import HashingUpload
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
@@ -114,22 +115,18 @@ class PartCopier:
         found: SourceObject,
         algorithm: ChecksumAlgorithm,
         chunks: tuple[int, int],
-        upload: tuple[S3Uri, str],
+        upload: HashingUpload,
     ) -> list[bytes]:
-        scratch, upload_id = upload
         digests: dict[int, bytes] = {}
 
         async def copy(part: tuple[int, tuple[int, int]]) -> None:
             number, (first_byte, last_byte) = part
-            text = await self._s3.upload_part_copy(
-                scratch,
-                upload_id,
+            text = await upload.copy_part(
                 number,
                 source=uri,
                 first_byte=first_byte,
                 last_byte=last_byte,
                 if_match=found.etag,
-                algorithm=algorithm,
             )
             digest = decode_digest(algorithm, text or "")
             if digest is None:
@@ -144,22 +141,22 @@ class PartCopier:
     @asynccontextmanager
     async def _upload(
         self, bucket: str, algorithm: ChecksumAlgorithm
-    ) -> AsyncIterator[tuple[S3Uri, str]]:
+    ) -> AsyncIterator[HashingUpload]:
         """An upload that is aborted, also when all is cancelled while S3 creates it."""
         scratch = S3Uri(bucket, f"{SCRATCH_PREFIX}{uuid4()}")
-        creating = asyncio.create_task(self._s3.create_multipart_upload(scratch, algorithm))
+        creating = asyncio.create_task(HashingUpload.create(self._s3, scratch, algorithm))
         try:
-            yield scratch, await asyncio.shield(creating)
+            yield await asyncio.shield(creating)
         finally:
             if creating.done() and creating.exception():
                 self._useless.add(bucket)
             else:
-                await self._abort(scratch, creating)
+                await self._abort(creating)
 
-    async def _abort(self, scratch: S3Uri, creating: "asyncio.Task[str]") -> None:
+    async def _abort(self, creating: "asyncio.Task[HashingUpload]") -> None:
         try:
             async with asyncio.timeout(ABORT_SECONDS):
-                await self._s3.abort_multipart_upload(scratch, await creating)
+                await (await creating).abort()
         except (PackagerError, TimeoutError) as error:
             # The bucket's lifecycle rule will abort it.
             logger.warning("could not abort an upload", extra={"code": type(error).__name__})

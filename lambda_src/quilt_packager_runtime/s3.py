@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
 
 import msgspec
 
@@ -26,10 +25,8 @@ from quilt_packager_runtime.errors import (
     S3Error,
 )
 from quilt_packager_runtime.objects import (
-    ChecksumAlgorithm,
     S3Uri,
     SourceObject,
-    percent_encode,
 )
 from quilt_packager_runtime.s3_answers import (
     KEYS,
@@ -56,11 +53,6 @@ from quilt_packager_runtime.s3_transport import (
 
 METADATA_PREFIX = "x-amz-meta-"
 PAGE_ATTEMPTS = 3
-
-COPY_PART_CHECKSUMS = {
-    ChecksumAlgorithm.SHA256_CHUNKED: ("SHA256", "COMPOSITE", "{*}ChecksumSHA256"),
-    ChecksumAlgorithm.CRC64NVME: ("CRC64NVME", "FULL_OBJECT", "{*}ChecksumCRC64NVME"),
-}
 
 
 class ObjectHead(msgspec.Struct, frozen=True, gc=False):
@@ -167,7 +159,7 @@ class S3:
         headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
         request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
         try:
-            head = (await self._send(request)).headers
+            head = (await self.send(request)).headers
         except (AccessDenied, BadRequest):
             await self._check_credentials(uri)
             raise
@@ -201,7 +193,7 @@ class S3:
         headers = _condition(if_match)
         if last_byte is not None:
             headers.append(("Range", f"bytes={first_byte}-{last_byte}"))
-        response = await self._send(
+        response = await self.send(
             Request(operation="GetObject", method="GET", uri=uri, headers=headers)
         )
         size_bytes = len(response.body)
@@ -275,7 +267,7 @@ class S3:
                 ("x-amz-max-parts", "1000"),
                 ("x-amz-part-number-marker", marker),
             ]
-            response = await self._send(
+            response = await self.send(
                 Request(
                     operation="GetObjectAttributes",
                     method="GET",
@@ -324,7 +316,7 @@ class S3:
         headers = [("x-amz-checksum-sha256", digest), *_condition(if_match)]
         if if_none_match:
             headers.append(("If-None-Match", "*"))
-        response = await self._send(
+        response = await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, headers=headers, body=body)
         )
         return _etag(response.headers, uri)
@@ -340,7 +332,7 @@ class S3:
             metadata: The object's user metadata.
         """
         headers = [(METADATA_PREFIX + name, value) for name, value in (metadata or {}).items()]
-        await self._send(
+        await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, file=path, headers=headers)
         )
 
@@ -390,74 +382,16 @@ class S3:
         async for page, _ in self._pages(KEYS, bucket, query):
             yield key_page(page)
 
-    async def create_multipart_upload(self, uri: S3Uri, algorithm: ChecksumAlgorithm) -> str:
-        """Begin an upload whose parts S3 hashes with an algorithm.
-
-        Returns:
-            The upload's id.
-        """
-        name, kind, _ = COPY_PART_CHECKSUMS[algorithm]
-        headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", kind)]
-        response = await self._send(
-            Request(
-                operation="CreateMultipartUpload",
-                method="POST",
-                uri=uri,
-                query={"uploads": ""},
-                headers=headers,
-            )
-        )
-        return parse_xml(response.body, uri).findtext("{*}UploadId", "")
-
-    async def upload_part_copy(  # noqa: PLR0913 - each is a parameter of S3's operation
-        self,
-        uri: S3Uri,
-        upload_id: str,
-        part_number: int,
-        *,
-        source: S3Uri,
-        first_byte: int,
-        last_byte: int,
-        if_match: str,
-        algorithm: ChecksumAlgorithm,
-    ) -> str | None:
-        """Copy a range of an object into an upload, with no byte through this process.
+    async def send(self, request: Request) -> Response:
+        """Send any other request.
 
         Args:
-            uri: Where the upload goes.
-            upload_id: Its id.
-            part_number: From 1.
-            source: The object to copy from, or its version.
-            first_byte: Where the range begins.
-            last_byte: Where it ends, this byte included.
-            if_match: The ETag that the source must still have.
-            algorithm: What the upload was created with.
-
-        Returns:
-            The part's checksum in base64; None where S3's stand-in computes none.
+            request: The request.
         """
-        version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
-        headers = [
-            ("x-amz-copy-source", f"{source.bucket}/{percent_encode(source.key)}{version}"),
-            ("x-amz-copy-source-range", f"bytes={first_byte}-{last_byte}"),
-            ("x-amz-copy-source-if-match", if_match),
-        ]
-        query = {"partNumber": str(part_number), "uploadId": upload_id}
-        response = await self._send(
-            Request(operation="UploadPartCopy", method="PUT", uri=uri, query=query, headers=headers)
-        )
-        return parse_xml(response.body, uri).findtext(COPY_PART_CHECKSUMS[algorithm][2])
-
-    async def abort_multipart_upload(self, uri: S3Uri, upload_id: str) -> None:
-        """Throw an upload and its parts away."""
-        await self._send(
-            Request(
-                operation="AbortMultipartUpload",
-                method="DELETE",
-                uri=uri,
-                query={"uploadId": upload_id},
-            )
-        )
+        self._on_request(request)
+        response = await self._transport.send(request)
+        self._last_date = response.headers.get("date", self._last_date)
+        return response
 
     async def _check_credentials(self, uri: S3Uri) -> None:
         """Tell expired credentials from a refusal: an answer to HEAD has no body to say which."""
@@ -467,12 +401,6 @@ class S3:
             raise
         except PackagerError:
             return
-
-    async def _send(self, request: Request) -> Response:
-        self._on_request(request)
-        response = await self._transport.send(request)
-        self._last_date = response.headers.get("date", self._last_date)
-        return response
 
     async def _pages(
         self, kind: ListingKind, bucket: str, query: dict[str, str], start: Position = ()
@@ -491,7 +419,7 @@ class S3:
             seen.add(position)
             for attempt in range(1, PAGE_ATTEMPTS + 1):
                 try:
-                    page = parse_listing((await self._send(request)).body, kind, uri)
+                    page = parse_listing((await self.send(request)).body, kind, uri)
                     position = next_position(page, seen)
                     break
                 except BrokenAnswer:

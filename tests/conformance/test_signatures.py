@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri
+from quilt_packager_runtime.part_copies import HashingUpload
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.s3_transport import Request as S3Request
 from quilt_packager_runtime.s3_transport import S3Transport
@@ -84,18 +85,12 @@ def check_requests(stub: S3Stub, *, token: str | None = None) -> None:
 
 
 async def copy_part(s3: S3, uri: S3Uri) -> None:
+    await upload_to(s3, uri).copy_part(1, source=uri, first_byte=0, last_byte=1, if_match='"e"')
+
+
+def upload_to(s3: S3, uri: S3Uri) -> HashingUpload:
     target = S3Uri("scratch", uri.key)
-    algorithm = ChecksumAlgorithm.SHA256_CHUNKED
-    await s3.upload_part_copy(
-        target,
-        "u+/=",
-        1,
-        source=uri,
-        first_byte=0,
-        last_byte=1,
-        if_match='"e"',
-        algorithm=algorithm,
-    )
+    return HashingUpload(s3, target, "u+/=", ChecksumAlgorithm.SHA256_CHUNKED)
 
 
 async def list_all(pages: Any) -> None:
@@ -112,13 +107,11 @@ OPERATIONS: dict[str, Callable[[S3, S3Uri], Awaitable[object]]] = {
     ),
     "ListObjectVersions": lambda s3, uri: list_all(s3.list_latest_versions(uri.bucket, uri.key)),
     "ListObjectsV2": lambda s3, uri: list_all(s3.list_keys(uri.bucket, uri.key)),
-    "CreateMultipartUpload": lambda s3, uri: s3.create_multipart_upload(
-        S3Uri("scratch", uri.key), ChecksumAlgorithm.CRC64NVME
+    "CreateMultipartUpload": lambda s3, uri: HashingUpload.create(
+        s3, S3Uri("scratch", uri.key), ChecksumAlgorithm.CRC64NVME
     ),
     "UploadPartCopy": copy_part,
-    "AbortMultipartUpload": lambda s3, uri: s3.abort_multipart_upload(
-        S3Uri("scratch", uri.key), "u+/="
-    ),
+    "AbortMultipartUpload": lambda s3, uri: upload_to(s3, uri).abort(),
 }
 
 

@@ -13,6 +13,7 @@ from quilt_packager_runtime.errors import (
     S3Error,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.part_copies import HashingUpload
 from quilt_packager_runtime.s3 import S3
 
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
@@ -308,21 +309,18 @@ class TestUploadPartCopy:
         bucket.put(key, b"newer")
         scratch = s3_stub.create_bucket("scratch")
         target = S3Uri("scratch", "hash/1")
-        upload_id = await s3.create_multipart_upload(target, algorithm)
-        checksum = await s3.upload_part_copy(
-            target,
-            upload_id,
+        upload = await HashingUpload.create(s3, target, algorithm)
+        checksum = await upload.copy_part(
             1,
             source=S3Uri("raw", key, version.version_id),
             first_byte=2,
             last_byte=5,
             if_match=f'"{version.etag}"',
-            algorithm=algorithm,
         )
         assert version.body
         name = algorithm.value.removesuffix("_CHUNKED")
         assert checksum == encode(version.body.digest(name, 2, 4))
-        await s3.abort_multipart_upload(target, upload_id)
+        await upload.abort()
         assert not scratch.uploads
         assert not scratch.keys()
 

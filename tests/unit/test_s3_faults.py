@@ -21,6 +21,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
 )
 from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri
+from quilt_packager_runtime.part_copies import HashingUpload
 from quilt_packager_runtime.s3 import PAGE_ATTEMPTS, S3
 
 from tests.s3_stub import Bucket, Pattern, S3Stub
@@ -42,23 +43,13 @@ async def list_keys(s3: S3) -> list[str]:
 
 
 async def copy(s3: S3, etag: str = "*") -> str | None:
-    target = S3Uri("raw", "scratch")
-    upload_id = await s3.create_multipart_upload(target, SHA256)
-    return await s3.upload_part_copy(
-        target,
-        upload_id,
-        1,
-        source=URI,
-        first_byte=0,
-        last_byte=4,
-        if_match=etag,
-        algorithm=SHA256,
-    )
+    upload = await HashingUpload.create(s3, S3Uri("raw", "scratch"), SHA256)
+    return await upload.copy_part(1, source=URI, first_byte=0, last_byte=4, if_match=etag)
 
 
 CALLS: dict[str, Call] = {
-    "AbortMultipartUpload": lambda s3: s3.abort_multipart_upload(URI, "any"),
-    "CreateMultipartUpload": lambda s3: s3.create_multipart_upload(URI, SHA256),
+    "AbortMultipartUpload": lambda s3: HashingUpload(s3, URI, "any", SHA256).abort(),
+    "CreateMultipartUpload": lambda s3: HashingUpload.create(s3, URI, SHA256),
     "GetObject": lambda s3: s3.get_object(URI),
     "GetObjectAttributes": lambda s3: s3.get_part_sizes_bytes(URI),
     "HeadObject": lambda s3: s3.head_object(URI),
