@@ -11,6 +11,7 @@ from quilt_packager_runtime.errors import Rejected
 from quilt_packager_runtime.outcomes import Result
 
 from quilt_packager import formats
+from quilt_packager.cli.errors import REFUSED_ACCESS, tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
@@ -85,17 +86,22 @@ def plan(
 def _find_engine(
     terminal: Terminal, stack: str | None, profile: str | None, region: str | None
 ) -> _Engine:
+    from botocore.exceptions import ClientError
+
     from quilt_packager.operations.configurations import Configuration, read_configuration
     from quilt_packager.operations.errors import NoEngine
 
     try:
         deployment = find(stack, profile, region)
-    except NoEngine as error:
-        if stack is not None:
+        return _Engine(deployment.stack_name, read_configuration(deployment))
+    except (NoEngine, ClientError) as error:
+        told = tell(error)
+        is_denied = isinstance(error, ClientError) and told.code in REFUSED_ACCESS
+        # Who may read a bucket need not be one who may look at stacks.
+        if stack is not None or not (is_denied or isinstance(error, NoEngine)):
             raise
-        terminal.hint(f"{error.happened} Planned with the settings of one without any props.")
-        return _Engine(None, Configuration.usual(os.environ))
-    return _Engine(deployment.stack_name, read_configuration(deployment))
+    terminal.hint(f"{told.happened} Planned with the settings of an engine without any props.")
+    return _Engine(None, Configuration.usual(os.environ))
 
 
 async def _plan(

@@ -232,8 +232,11 @@ class _Planner:
         for error in found.refused:
             self._refusals.add(error)
         if found.archived and not found.refused:
-            are = "object is" if found.archived == 1 else "objects are"
-            self._notes.append(f"{found.archived:,} {are} archived; their stored checksums will do")
+            if found.archived == 1:
+                note = "1 object is archived; its stored checksum will do"
+            else:
+                note = f"{found.archived:,} objects are archived; their stored checksums will do"
+            self._notes.append(note)
         objects, size_bytes = inventory.totals()
         largest_bytes = max(size for _, size in inventory.sizes())
         return msgspec.structs.replace(

@@ -1,10 +1,14 @@
 """`quilt-packager plan`: what it tells a reader and a program, with an engine and without."""
 
 import json
+from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.cli import plan
+from quilt_packager.operations.surveys import SAMPLE_OBJECTS
 from tests.cli.conftest import Cli
 from tests.operations.conftest import CreateStack
 from tests.operations.lambda_functions import lambda_function
@@ -47,7 +51,25 @@ def test_a_plan_is_told_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
 
 def test_without_an_engine_that_is_said(cli: Cli, bucket: Bucket) -> None:
     err = cli("plan", FOLDER).err
-    assert err.startswith("There is no engine in us-east-1. Planned with the settings of one")
+    assert err.startswith("There is no engine in us-east-1. Planned with the settings of an engine")
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("AccessDenied", 0), ("ExpiredToken", 4), ("InternalFailure", 1)]
+)
+def test_who_may_not_look_at_stacks_may_plan(
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, code: str, exit_code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "No."}}, "DescribeStacks")
+
+    monkeypatch.setattr(plan, "find", refuse)
+    assert cli("plan", FOLDER).code == exit_code
+
+
+def test_the_reference_tells_how_many_are_asked() -> None:
+    reference = Path(__file__).parents[2] / "docs" / "reference" / "command.md"
+    assert f"{SAMPLE_OBJECTS} of those of which it tells too little" in reference.read_text("utf-8")
 
 
 def test_an_engine_that_is_named_has_to_be_there(cli: Cli, bucket: Bucket) -> None:

@@ -224,7 +224,7 @@ class TestChecksums:
         raw.put("runs/42/a", b"hello", stored=["SHA256"], storage_class="DEEP_ARCHIVE")
         made = await make(s3)
         assert made.refusals == ()
-        assert made.notes == ("1 object is archived; their stored checksums will do",)
+        assert made.notes == ("1 object is archived; its stored checksum will do",)
 
 
 class TestRefusals:
