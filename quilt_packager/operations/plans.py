@@ -353,7 +353,9 @@ class _Planner:
             requests["GetObject"] += 1  # is the manifest still there?
         if shards:
             # It begins once more to publish. Shards and results are written, and each is read.
-            requests += self._sent
+            again = self._sent.copy()
+            del again["ListObjectsV2"]  # pointers are listed only then
+            requests += again
             requests["PutObject"] += 2 * shards + 2
             requests["GetObject"] += 3 * shards + 1
             requests["ListObjectsV2"] += ceil(shards / 1000)
