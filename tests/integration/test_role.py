@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.errors import AccessDenied
@@ -16,8 +15,9 @@ from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+from quilt_packager.local.ministack import REGION
 from tests.constructs.templates import add_engine, make_stack, permissions_of, template_of
+from tests.integration.enforcement import Credentials, EnforcingMiniStack, resolve
 
 WORKFLOWS = ".quilt/workflows/config.yml"
 WORKFLOW_CONFIG = b"version: '1'\nis_workflow_required: false\nworkflows: {plain: {name: Plain}}\n"
@@ -28,26 +28,6 @@ MESSAGE = {
     "workflow": "plain",
 }
 SETTINGS = Settings(source_buckets=("raw",), registry_buckets=("reg",), scratch_bucket="scratch")
-
-Credentials = dict[str, str]
-
-
-class EnforcingMiniStack(MiniStack):
-    """An embedded AWS that asks IAM."""
-
-    def _own_environment(self, port: int) -> dict[str, str]:
-        return super()._own_environment(port) | {"AUTH": "true"}
-
-    def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        """A client of the account's root, or of whoever has the credentials."""
-        root = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "test"}
-        make: Any = boto3.client
-        return make(
-            service,
-            endpoint_url=self.endpoint_url,
-            region_name=REGION,
-            **(credentials or root),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -69,31 +49,16 @@ def statements() -> dict[str, dict[str, Any]]:
     stack = make_stack()
     add_engine(stack)
     return {
-        sid: resolve(statement)
+        sid: resolve(statement, {"Scratch": "arn:aws:s3:::scratch"})
         for sid, statement in permissions_of(template_of(stack)).items()
         if "s3:" in str(statement["Action"])
     }
 
 
 @pytest.fixture
-def assume(
-    aws: EnforcingMiniStack, request: pytest.FixtureRequest
-) -> Callable[[list[dict[str, Any]]], Credentials]:
+def assume(aws: EnforcingMiniStack) -> Callable[[list[dict[str, Any]]], Credentials]:
     """Makes a role of statements, and gives its credentials."""
-
-    def assume_role(allowed: list[dict[str, Any]]) -> Credentials:
-        iam, name = aws.client("iam"), f"role-{abs(hash(request.node.name))}"
-        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy([trust]))["Role"]
-        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(allowed))
-        given = aws.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")
-        return {
-            "aws_access_key_id": given["Credentials"]["AccessKeyId"],
-            "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
-            "aws_session_token": given["Credentials"]["SessionToken"],
-        }
-
-    return assume_role
+    return aws.assume
 
 
 async def run(aws: EnforcingMiniStack, credentials: Credentials, name: str) -> Outcome:
@@ -191,24 +156,3 @@ def test_role_fails_if_it_may_do_more(
     s3 = aws.client("s3", assume(list(statements.values())))
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(s3, action)(**arguments)
-
-
-def policy(statements: list[dict[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def resolve(value: Any) -> Any:
-    """What CloudFormation would make of a value of the template."""
-    known = {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT}
-    match value:
-        case {"Fn::Join": [separator, parts]}:
-            return separator.join(resolve(part) for part in parts)
-        case {"Fn::GetAtt": [logical_id, "Arn"]} if "Scratch" in logical_id:
-            return "arn:aws:s3:::scratch"
-        case {"Ref": name} if name in known:
-            return known[name]
-        case dict():
-            return {name: resolve(each) for name, each in value.items()}
-        case list():
-            return [resolve(each) for each in value]
-    return value
