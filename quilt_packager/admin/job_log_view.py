@@ -30,6 +30,9 @@ HIDDEN = frozenset(
 )
 """Fields that are the same in every line, or stand elsewhere."""
 
+ORIGIN = ("source", "trigger", "event_id", "registry", "package_name")
+"""Fields that say of each line whose it is: they stand behind those that say what it is about."""
+
 LAST = ("exception", "stack_trace")
 """Fields of many lines, which stand below."""
 
@@ -91,6 +94,7 @@ def show_line(line: LogLine) -> ShownLine:
     """
     fields = {name: value for name, value in line.fields.items() if name not in HIDDEN}
     last = [str(fields.pop(name)) for name in LAST if fields.get(name)]
+    fields |= {name: fields.pop(name) for name in ORIGIN if name in fields}
     told = " ".join(f"{name}={_tell(value)}" for name, value in fields.items())
     first = f"{line.message:<{MESSAGE_COLUMNS}} {told}".rstrip()
     return ShownLine(

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from quilt_packager_runtime.objects import S3Uri
-
+from quilt_packager import formats
 from quilt_packager.operations.job import Job, Progress, State
 
 SOURCES = {
@@ -123,24 +122,14 @@ def tell_progress(progress: Progress | None) -> str:
     return PHASES.get(progress.phase, progress.phase.capitalize())
 
 
-def catalog_link(job: Job) -> str | None:
-    """The package as Quilt's tools take it; None if there is none.
+def tell_seconds(seconds: float) -> str:
+    """A duration; what is too short for its first decimal, in milliseconds.
 
     Args:
-        job: The job.
+        seconds: How long it is.
+
+    Example:
+        >>> tell_seconds(0.0312), tell_seconds(9.04), tell_seconds(0)
+        ('31 ms', '9.0 s', '0 ms')
     """
-    if not (job.registry and job.package_name and job.top_hash):
-        return None
-    return f"quilt+s3://{job.registry}#package={job.package_name}@{job.top_hash}"
-
-
-def source_bucket(job: Job) -> str | None:
-    """The bucket of a job's source; None if it is not known.
-
-    Args:
-        job: The job.
-    """
-    try:
-        return S3Uri.parse(job.source).bucket if job.source else None
-    except ValueError:
-        return None
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.0995 else formats.duration(seconds)  # noqa: PLR2004 - what would be written as 100 ms is 0.1 s

@@ -273,8 +273,8 @@ def tell_seconds(job: Job) -> str:
         job: The job.
     """
     if job.outcome is State.RUNNING:
-        return formats.duration((datetime.now(UTC) - job.started).total_seconds())
-    return "" if job.seconds is None else formats.duration(job.seconds)
+        return job_words.tell_seconds((datetime.now(UTC) - job.started).total_seconds())
+    return "" if job.seconds is None else job_words.tell_seconds(job.seconds)
 
 
 def _is_large(job: Job) -> bool:

@@ -126,7 +126,7 @@ class Renderer:
         )
         self._environment.filters |= {
             "size": formats.size,
-            "duration": formats.duration,
+            "duration": job_words.tell_seconds,
             "age": formats.age,
             "counted": formats.count,
             "moment": moment,

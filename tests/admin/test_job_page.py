@@ -94,7 +94,7 @@ def test_log_tells_levels_and_fields(browser: Browser, engine: Engine) -> None:
         make_line("boom", "ERROR", exception="Traceback:\n  File 3"),
     ]
     text = html.unescape(browser.htmx("/jobs/a1/body").text)
-    assert 'package started      source="s3://b/c d/" delivery=1' in text
+    assert 'package started      delivery=1 source="s3://b/c d/"' in text
     assert "boom\nTraceback:\n  File 3" in text
     assert "location" not in text
     assert "All 2" in text
