@@ -125,12 +125,6 @@ WORDS = {
         "Let large jobs be handed over, or give the function more time; then retry.",
     ),
     "DiskFull": Words(
-        "The function's disk is full",
-        "The temporary folder has no room for the job's objects and its manifest.",
-        "The folder has too many objects, or too long keys, for ephemeral_storage_size.",
-        "Raise ephemeral_storage_size and deploy, or make several packages; then retry.",
-    ),
-    "DiskFull": Words(
         "There was too little disk",
         "The function's temporary folder had no room for the job's files.",
         "The job is too large for it, or earlier jobs left files there.",
