@@ -29,10 +29,12 @@ class Trigger(msgspec.Struct, frozen=True):
     Attributes:
         kind: `message` for a package description, otherwise the kind of event.
         event_id: The event's id, to find it in other logs; None where it has none.
+        event_source: Who sent the event, where several send events of its kind.
     """
 
     kind: Kind
     event_id: str | None = None
+    event_source: str | None = None
 
 
 class FolderReady(msgspec.Struct, frozen=True):
@@ -369,6 +371,7 @@ class _ObjectsReadyDetail(msgspec.Struct):
 class _ObjectsReady(msgspec.Struct):
     detail: _ObjectsReadyDetail
     id: str | None = None
+    source: str | None = None
 
 
 def _translate_objects_ready(
@@ -380,7 +383,8 @@ def _translate_objects_ready(
     folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     bucket = read.detail.bucket
     options = find_options(sources, "objects_ready", bucket)
-    return _find_folder(SourceFolder(bucket, folder), Trigger("objects_ready", read.id), options)
+    trigger = Trigger("objects_ready", read.id, read.source)
+    return _find_folder(SourceFolder(bucket, folder), trigger, options)
 
 
 def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:

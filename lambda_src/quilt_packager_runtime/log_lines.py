@@ -32,6 +32,7 @@ class Origin(TypedDict, total=False):
     source: str
     trigger: str
     event_id: str | None
+    event_source: str | None
     ignored_fields: tuple[str, ...] | None
 
 
@@ -39,6 +40,7 @@ class _OriginLine(JobLine, frozen=True, kw_only=True):
     source: str | None = None
     trigger: str | None = None
     event_id: str | None = None
+    event_source: str | None = None
     ignored_fields: tuple[str, ...] | None = None
 
 

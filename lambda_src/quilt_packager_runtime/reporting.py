@@ -104,6 +104,7 @@ def origin_of(request: PackageRequest | None) -> Origin:
         "source": str(request.source),
         "trigger": request.trigger.kind,
         "event_id": request.trigger.event_id,
+        "event_source": request.trigger.event_source,
         "ignored_fields": request.ignored_fields or None,
     }
 

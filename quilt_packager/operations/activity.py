@@ -1,17 +1,19 @@
 """What came of each event source in the last day: its jobs, from the log, and its rule's events.
 
-A job tells the kind of its event, not the rule that sent it. So the jobs of a kind are those of a
-source only where it is the only one of the kind; events are counted for each rule by itself.
+A job tells the kind of its event and, where several send events of a kind, who sent it; not the
+rule that it came by. So the jobs of a source are known only where no other source hears the same
+senders; events are counted for each rule by itself.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 
 from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.patterns import is_about_objects
 from quilt_packager.operations.sources import DEFAULT_BUS, Source
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 DAY = timedelta(hours=24)
 HOUR_SECONDS = 3600
+
+SEVERAL_SENDERS = "objects_ready"
+"""The kind of events that EDP sends, our own uploads, and whoever else knows that much."""
 
 FAILURES = frozenset({State.REJECTED, State.FAILED})
 
@@ -77,17 +82,43 @@ def count_jobs(sources: Sequence[Source], jobs: Iterable[Job]) -> dict[str, Acti
     Returns:
         What came of each source, by its name.
     """
-    kinds = Counter(each.kind for each in sources)
-    started, failed = Counter[str | None](), Counter[str | None]()
-    for job in jobs:
-        started[job.trigger] += 1
-        failed[job.trigger] += job.outcome in FAILURES
-    return {
-        each.name: Activity(started[each.kind], failed[each.kind])
-        if kinds[each.kind] == 1 and each.kind != "custom"
-        else Activity()
-        for each in sources
-    }
+    known = list(jobs)
+    return {each.name: _count(each, sources, known) for each in sources}
+
+
+def _count(source: Source, sources: Sequence[Source], jobs: Iterable[Job]) -> Activity:
+    of_kind = [job for job in jobs if job.trigger == source.kind]
+    rivals = [each for each in sources if each.kind == source.kind and each.name != source.name]
+    senders = _senders(source, rivals)
+    if source.kind == "custom" or any(
+        _overlap(senders, _senders(each, [source])) for each in rivals
+    ):
+        return Activity()
+    if rivals:
+        # A line of an older engine does not say who sent the event.
+        if any(job.event_source is None for job in of_kind):
+            return Activity()
+        of_kind = [job for job in of_kind if job.event_source in (senders or ())]
+    return Activity(len(of_kind), sum(job.outcome in FAILURES for job in of_kind))
+
+
+def _senders(source: Source, rivals: Iterable[Source]) -> frozenset[str] | None:
+    """Who sends the events of a source; None: whoever sends its kind."""
+    if source.kind != SEVERAL_SENDERS:
+        return None
+    if is_about_objects(source.pattern):
+        return frozenset({UPLOADS_SOURCE})
+    named = source.pattern.get("source")
+    is_plain = isinstance(named, list) and all(isinstance(each, str) for each in named)
+    if not (named and is_plain):
+        return None
+    # EDP's rule hears uploads, too: those of other engines, where this one has its own.
+    has_uploads = any(is_about_objects(each.pattern) for each in rivals)
+    return frozenset(named) - {UPLOADS_SOURCE if has_uploads else None}
+
+
+def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
+    return one is None or other is None or bool(one & other)
 
 
 def count_events(

@@ -87,6 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         source: The folder, as a URI.
         trigger: What asked for it, as `health_omics`.
         event_id: The event's id.
+        event_source: Who sent the event, where several send events of its kind.
         objects: How many entries the revision has.
         bytes: The sum of their sizes.
         reused: How many checksums the previous revision had.
@@ -119,6 +120,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     trigger: str | None = None
     event_id: str | None = None
+    event_source: str | None = None
     objects: int | None = None
     bytes: int | None = None
     reused: int | None = None

@@ -40,7 +40,7 @@ LOST = "Lost"
 """The code of a job whose end nobody heard of."""
 
 
-ORIGIN = ("package_name", "registry", "source", "trigger", "event_id")
+ORIGIN = ("package_name", "registry", "source", "trigger", "event_id", "event_source")
 TEXTS = ("top_hash", "previous_top_hash", "remark", "quarantine", "code", "reason")
 CREATED, UNCHANGED = (f"package {result}" for result in (Result.CREATED, Result.UNCHANGED))
 SENTENCES = ("happened", "why", "remedy")

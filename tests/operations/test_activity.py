@@ -1,9 +1,12 @@
 """What came of event sources: of jobs by their kind, of rules by CloudWatch."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
+from quilt_packager_runtime.events import EDP_SOURCE
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 
 from quilt_packager.operations.activity import Activity, count_activity, count_events, count_jobs
 from quilt_packager.operations.deployments import Deployment
@@ -13,7 +16,9 @@ from quilt_packager.operations.sources import Source
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 
 
-def source(name: str, kind: str, bus: str = "default") -> Source:
+def source(
+    name: str, kind: str, bus: str = "default", pattern: dict[str, Any] | None = None
+) -> Source:
     return Source(
         name=name,
         kind=kind,
@@ -24,12 +29,23 @@ def source(name: str, kind: str, bus: str = "default") -> Source:
         rule=f"lab-{name}",
         event_bus=bus,
         description="",
-        pattern={},
+        pattern=pattern or {},
     )
 
 
-def job(trigger: str, outcome: State = State.CREATED) -> Job:
-    return Job(id="1", outcome=outcome, started=NOW, updated=NOW, trigger=trigger)
+def job(trigger: str, outcome: State = State.CREATED, sender: str | None = None) -> Job:
+    return Job(
+        id="1",
+        outcome=outcome,
+        started=NOW,
+        updated=NOW,
+        trigger=trigger,
+        event_source=sender,
+    )
+
+
+EDP = source("edp", "objects_ready", pattern={"source": [EDP_SOURCE, UPLOADS_SOURCE]})
+UPLOADS = source("uploads", "objects_ready", pattern={"source": ["aws.s3"]})
 
 
 def tell_events(count: int, dimensions: dict[str, str], hours_ago: int = 1) -> None:
@@ -57,6 +73,21 @@ def test_counts_jobs_and_failures_by_their_kind() -> None:
         job("message"),
     ]
     assert count_jobs(sources, jobs) == {"omics": Activity(4, 2), "wrroc": Activity(0, 0)}
+
+
+def test_jobs_of_a_kind_that_several_send_are_told_apart_by_their_sender() -> None:
+    jobs = [
+        job("objects_ready", sender=EDP_SOURCE),
+        job("objects_ready", State.FAILED, sender=UPLOADS_SOURCE),
+        job("objects_ready", sender=UPLOADS_SOURCE),
+    ]
+    found = count_jobs([EDP, UPLOADS], jobs)
+    assert found == {"edp": Activity(1, 0), "uploads": Activity(2, 1)}
+
+
+def test_jobs_of_an_older_engine_do_not_say_who_sent_their_event() -> None:
+    jobs = [job("objects_ready", sender=EDP_SOURCE), job("objects_ready")]
+    assert set(count_jobs([EDP, UPLOADS], jobs).values()) == {Activity()}
 
 
 def test_jobs_of_two_sources_of_a_kind_cannot_be_told_apart() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.events import (
+    EDP_SOURCE,
     OMICS_STATUSES,
     FolderReady,
     Ignored,
@@ -285,7 +286,13 @@ class TestObjectsReady:
     @pytest.mark.parametrize("prefix", ["prefix-path-1/prefix-path-2/", *ODD_KEYS])
     def test_the_prefix_is_the_folder(self, prefix: str) -> None:
         event = with_detail("edp-objects-ready", prefix=prefix)
-        assert translate(event) == ready("bucket-name", prefix, "objects_ready", event["id"])
+        assert folder_of(event) == SourceFolder("bucket-name", prefix)
+
+    def test_the_job_knows_who_sent_it(self) -> None:
+        event = sample("edp-objects-ready")
+        translated = translate(event)
+        assert isinstance(translated, FolderReady)
+        assert translated.trigger == Trigger("objects_ready", event["id"], EDP_SOURCE)
 
     def test_a_prefix_without_its_slash_is_still_the_folder(self) -> None:
         assert folder_of(with_detail("edp-objects-ready", prefix="a/b")).prefix == "a/b/"
