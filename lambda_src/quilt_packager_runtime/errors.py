@@ -39,7 +39,8 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
             └── ServiceUnavailable
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 MAX_NAMED = 20
 """How many offending values an error names before it only counts them."""
@@ -80,7 +81,13 @@ class Rejected(PackagerError):
 
 
 class InvalidMessage(Rejected):
-    """The message breaks its own rules."""
+    """The message breaks its own rules.
+
+    Attributes:
+        rules: The first broken rule of each field, where it is fields that break them.
+    """
+
+    rules: Mapping[str, str] = MappingProxyType({})
 
 
 class BucketNotAllowed(Rejected):

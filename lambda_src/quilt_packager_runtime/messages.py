@@ -275,7 +275,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
     source_prefix = given["source_prefix"]
     source = violations.check("source_prefix", source_prefix, naming.parse_source_prefix)
     if fields.get("source_prefix") is None:
-        violations.found.append("source_prefix: it is missing, and this is no event either")
+        violations.add("source_prefix", "it is missing, and this is no event either")
     registry = violations.check("registry", given["registry"], naming.parse_registry)
     name = violations.check("package_name", given["package_name"], naming.check_package_name)
     if source and given["package_name"] is None:
@@ -288,7 +288,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         partial(naming.resolve_metadata_uri, source_prefix=str(source_prefix) if source else _BASE),
     )
     if fields.get("metadata") is not None and fields.get("metadata_uri") is not None:
-        violations.found.append("metadata, metadata_uri: they exclude each other")
+        violations.add("metadata", "they exclude each other", shown="metadata, metadata_uri")
     commit_message = violations.check(
         "commit_message", given["commit_message"], _check_commit_message
     )
@@ -303,7 +303,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         and fields.get("metadata_format") != "json"
     )
     if metadata_format == "ro-crate" and not is_crate and fields.get("metadata_uri") is None:
-        violations.found.append("metadata_format: there is no metadata_uri that it is of")
+        violations.add("metadata_format", "there is no metadata_uri that it is of")
 
     if violations.found or source is None or name is None:
         raise violations.as_error()
@@ -329,6 +329,12 @@ class _Violations:
 
     def __init__(self) -> None:
         self.found: list[str] = []
+        self.rules: dict[str, str] = {}
+
+    def add(self, field: str, rule: str, *, shown: str | None = None) -> None:
+        """Take a broken rule down, with what it is told of if that is not the field's name."""
+        self.found.append(f"{shown or field}: {rule}")
+        self.rules.setdefault(field.partition(" ")[0], rule)
 
     def check(
         self, field: str, value: _Value | None, rule: Callable[[_Value], _Result]
@@ -342,12 +348,14 @@ class _Violations:
             # A value of a wrong type stays untold: it may be metadata.
             is_told = isinstance(value, str) and not isinstance(error, msgspec.ValidationError)
             shown = f"{field} {quote(str(value))}" if is_told else field
-            self.found.append(f"{shown}: {error}")
+            self.add(field, str(error), shown=shown)
             return None
 
     def as_error(self) -> InvalidMessage:
         """All of them as one error."""
-        return _invalid(f"The message is invalid. {'; '.join(self.found)}.")
+        error = _invalid(f"The message is invalid. {'; '.join(self.found)}.")
+        error.rules = self.rules
+        return error
 
 
 def _crate_in(source: SourceFolder) -> S3Uri:

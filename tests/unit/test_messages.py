@@ -185,6 +185,12 @@ class TestRules:
     ) -> None:
         assert violation in rejection(body(**fields))
 
+    def test_each_field_knows_the_rule_that_it_breaks(self) -> None:
+        with pytest.raises(InvalidMessage) as caught:
+            parse_message(body("s3://raw/", registry="B", metadata={}, metadata_uri="m.json"))
+        assert caught.value.rules.keys() == {"registry", "metadata"}
+        assert caught.value.rules["metadata"] == "they exclude each other"
+
     def test_all_broken_rules_are_told_at_once(self) -> None:
         told = rejection(
             body(
