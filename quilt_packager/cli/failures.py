@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from quilt_packager_runtime.errors import InvalidMessage
 
 from quilt_packager import formats
 from quilt_packager.cli.commands import make_group
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.failure_list import summarise, tell_of_others, to_json, write_failures
 from quilt_packager.cli.options import (
     JsonOption,
     ProfileOption,
@@ -20,18 +20,12 @@ from quilt_packager.cli.options import (
     find,
 )
 from quilt_packager.cli.progress import JobProgress
-from quilt_packager.cli.tables import Row
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.operations.failures import (
-    HOLD_SECONDS,
     Done,
     Failure,
-    Failures,
-    Group,
     choose,
     discard,
-    expiring,
-    group,
     read_failures,
     retry,
 )
@@ -49,16 +43,8 @@ Examples:
   quilt-packager failures discard 3f9a61c2
 """
 
-SHOWN_LETTERS = 10
-"""How many messages of a group are listed on a terminal."""
-
 SHOWN_NAMES = 20
 """How many messages are named before they are discarded."""
-
-ID_CHARACTERS = 8
-
-INDENT = "    "
-"""What stands before all that is said of a group, below its count and its code."""
 
 app = make_group("failures", HELP, does_something=True)
 
@@ -98,6 +84,7 @@ def failures(
             terminal.json(to_json(failure))
     else:
         write_failures(terminal, read, datetime.now(UTC))
+    tell_of_others(terminal, read)
     return Exit.OK
 
 
@@ -183,76 +170,6 @@ def discard_failures(
     return Exit.FAILED if done.gone else Exit.OK
 
 
-def write_failures(terminal: Terminal, read: Failures, now: datetime) -> None:
-    """Write the failures for a reader, by their reasons.
-
-    Args:
-        terminal: Where to.
-        read: The failures.
-        now: From when to count the time that is left.
-    """
-    groups = group(read.letters)
-    terminal.write(summarise(read, groups, now))
-    for each in groups:
-        terminal.write()
-        terminal.title(f"{len(each.failures):>2}  {each.code}", each.title)
-        terminal.fields(
-            [
-                ("happened", each.happened),
-                *([("why", each.why)] if each.why else []),
-                ("do", advise(each)),
-                ("", f"quilt-packager failures {action_for(each.code)} --code {each.code}"),
-            ],
-            indent=INDENT,
-        )
-        _write_letters(terminal, each, now)
-    if read.elsewhere:
-        terminal.hint(
-            f"{formats.count(read.elsewhere, 'more message')}: somebody else reads them at the "
-            f"moment. Look again in {formats.age(HOLD_SECONDS)}."
-        )
-    if not read.is_complete:
-        terminal.hint(f"These are the first {len(read.letters):,} of about {read.total:,}.")
-
-
-def summarise(read: Failures, groups: Sequence[Group], now: datetime) -> str:
-    """Say how many failures there are, and which are about to be lost.
-
-    Args:
-        read: The failures.
-        groups: Their groups.
-        now: From when to count.
-    """
-    if not read.letters:
-        return "Nothing is to be read." if read.elsewhere else "Nothing has failed."
-    messages = formats.count(len(read.letters), "message")
-    told = f"{messages} in {formats.count(len(groups), 'group')}."
-    soon = expiring(read.letters, now)
-    if soon:
-        left = formats.age((soon[-1].expires - now).total_seconds())
-        which = "them" if len(soon) == len(read.letters) else f"{len(soon):,} of them"
-        told += f" SQS deletes {which} within {left}."
-    return told
-
-
-def advise(found: Group) -> str:
-    """What to do about a group, and whether it helps to do nothing but try again.
-
-    Args:
-        found: The group.
-    """
-    return f"{found.remedy} A plain retry fails again." if found.needs_change else found.remedy
-
-
-def action_for(code: str) -> str:
-    """The command for failures of a code: what its sender wrote wrongly, no retry makes right.
-
-    Args:
-        code: The code.
-    """
-    return "discard" if code == InvalidMessage.__name__ else "retry"
-
-
 def ask_to_retry(chosen: Sequence[Failure]) -> str:
     """Ask whether to send messages again.
 
@@ -265,52 +182,6 @@ def ask_to_retry(chosen: Sequence[Failure]) -> str:
         return question
     were = "was" if hopeless == 1 else "were"
     return f"{question} {hopeless:,} {were} rejected and will fail again unless something changed."
-
-
-def to_json(failure: Failure) -> dict[str, object]:
-    """A failure for a program.
-
-    Args:
-        failure: The failure.
-    """
-    return {
-        "id": failure.id,
-        "job_id": failure.job_id,
-        "code": failure.code,
-        "happened": failure.happened,
-        "why": failure.why,
-        "remedy": failure.remedy,
-        "needs_change": failure.needs_change,
-        "package_name": failure.package_name,
-        "registry": failure.registry,
-        "source": failure.source,
-        "sent": failure.sent,
-        "expires": failure.expires,
-        "origin": failure.origin,
-        "body": failure.body,
-    }
-
-
-def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
-    shown = found.failures if not terminal.interactive else found.failures[:SHOWN_LETTERS]
-    terminal.table(
-        ["MESSAGE", "PACKAGE", "FAILED", "LEFT"],
-        [
-            Row(
-                [
-                    terminal.shorten(each.id, ID_CHARACTERS),
-                    each.label,
-                    terminal.when(each.sent),
-                    formats.age((each.expires - now).total_seconds()),
-                ],
-                each.happened if found.tells_each else "",
-            )
-            for each in shown
-        ],
-        indent=INDENT,
-    )
-    if len(shown) < len(found.failures):
-        terminal.hint(f"  and {len(found.failures) - len(shown):,} more; --json has all")
 
 
 def _choose(
@@ -329,11 +200,11 @@ def _choose(
             remedy="quilt-packager failures shows ids and codes.",
         )
     with read_failures(deployment) as read:
-        chosen = choose(read.letters, ids or [], code)
+        pass
+    tell_of_others(terminal, read)
+    chosen = choose(read.letters, ids or [], code)
     if not chosen:
-        terminal.write("Nothing has failed.")
-    elif everything and not read.is_complete:
-        terminal.hint(f"These are the first {len(chosen):,} of about {read.total:,}.")
+        terminal.write(summarise(read, datetime.now(UTC)))
     return chosen, read.total
 
 

@@ -1,5 +1,6 @@
 """`quilt-packager failures`, on an embedded AWS: what is told, asked, sent again and discarded."""
 
+import functools
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from quilt_packager_runtime import errors
 from quilt_packager.cli import failures as command
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.failures import read_failures
 from tests.cli.conftest import Cli
 from tests.cli.test_terminal import on_terminal
 from tests.operations.dead_letters import bodies_in, folder, put_aside, redrive, reject
@@ -256,3 +258,24 @@ def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
     assert again["job_id"] != letters[0]
     told = json.loads(cli("failures", "discard", letters[1], "--yes", "--json").out)
     assert told == {"discarded": [letters[1]], "gone": []}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_messages_that_somebody_else_reads_are_told(
+    cli: Cli, deployment: Deployment, options: tuple[str, ...]
+) -> None:
+    reject(deployment, BUSY)
+    with read_failures(deployment):
+        ran = cli("failures", *options)
+    assert ran.err.startswith("1 more message: somebody else reads them at the moment.")
+    assert ran.out in {"", "No failure can be read now.\n"}
+
+
+def test_list_that_is_not_complete_says_so(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(11):
+        put_aside(deployment, folder(f"a/{number}"), code="Contended")
+    few = functools.partial(read_failures, limit=10)
+    monkeypatch.setattr(command, "read_failures", few)
+    assert cli("failures").err == "These are the first 10 of about 11.\n"
