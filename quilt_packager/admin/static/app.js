@@ -50,6 +50,7 @@
   const say = (words) => { document.getElementById("announce").textContent = words; };
 
   // A confirmation that came is shown; when it closes, it goes, and focus returns by itself.
+  const opened = new WeakSet();
   const settle = () => {
     all("#dialog > dialog:not([open])").forEach((dialog) => {
       dialog.addEventListener("close", () => dialog.remove());
@@ -59,6 +60,12 @@
       toast.dataset.timed = "";
       const end = () => toast.matches(":hover, :focus-within") ? setTimeout(end, 1000) : toast.remove();
       setTimeout(end, 6000);
+    });
+    // A log opens at its first error, once: then it stays where its reader left it.
+    all(".log[data-first]").forEach((log) => {
+      const line = log.querySelector(log.dataset.first);
+      if (line && !opened.has(log)) log.scrollTop = line.offsetTop - 40;
+      opened.add(log);
     });
     show();
   };
