@@ -282,7 +282,7 @@ class _Reader:
             letters=tuple(sorted(letters, key=by_expiry)),
             total=max(visible, len(self._handles)) + elsewhere,
             elsewhere=elsewhere,
-            is_complete=is_complete,
+            is_complete=is_complete or len(self._handles) >= visible,
         )
 
     def let_go(self) -> None:

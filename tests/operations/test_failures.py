@@ -144,6 +144,14 @@ def test_reading_ends_at_its_limit_and_says_so(deployment: Deployment) -> None:
     assert (failures.total, failures.is_complete) == (12, False)
 
 
+def test_reading_that_ends_at_its_limit_with_the_last_letter_is_complete(
+    deployment: Deployment,
+) -> None:
+    for n in range(10):
+        put_aside(deployment, folder(f"runs/{n}"))
+    assert read(deployment, limit=10).is_complete
+
+
 def test_ids_are_found_among_many(deployment: Deployment) -> None:
     ids = [put_aside(deployment, folder(f"runs/{n}")) for n in range(25)]
     failures = read(deployment, ids={ids[3], ids[24]}, limit=2)
