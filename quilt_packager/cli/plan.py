@@ -62,7 +62,7 @@ def plan(
         "workflow": "ngs"}'
     """
     from quilt_packager.cli.runtime_s3 import connect_s3
-    from quilt_packager.operations.plan import Refusal
+    from quilt_packager.operations.plan import Plan, Refusal
 
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
@@ -71,7 +71,9 @@ def plan(
     except Rejected as error:
         refusal = Refusal.from_error(error)
         if as_json:
-            terminal.json({"engine": engine.stack, "refusals": [msgspec.to_builtins(refusal)]})
+            unknown = dict.fromkeys(Plan.__struct_fields__)
+            told = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
+            terminal.json({"engine": engine.stack, **unknown, **told})
         else:
             _write_refusals(terminal, [refusal])
         return Exit.REJECTED

@@ -137,6 +137,12 @@ def test_an_invalid_message_would_be_rejected(
     assert (ran.code, "InvalidMessage" in ran.out) == (2, True)
 
 
+def test_json_has_every_field_always(cli: Cli, bucket: Bucket) -> None:
+    messages = (FOLDER, "s3://raw/nothing/", "{}")
+    fields = [json.loads(cli("plan", "--json", each).out).keys() for each in messages]
+    assert fields[0] == fields[1] == fields[2]
+
+
 def test_refused_credentials_are_not_a_rejection(cli: Cli, bucket: Bucket, s3_stub: S3Stub) -> None:
     s3_stub.on("ListObjectVersions").answer(403, "InvalidAccessKeyId")
     ran = cli("plan", FOLDER)
