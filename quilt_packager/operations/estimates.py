@@ -47,8 +47,9 @@ class Rates(msgspec.Struct, frozen=True):
 
     The fast rates are what S3 and the CPU allow: 5,500 HEAD or GET a second for a prefix, and what
     docs/performance.md measured of listing in CPU time. The slow ones are what it measured on the
-    clock, of a million objects on a busy machine. No measurement has been made of reading and
-    copying in AWS: those rates are those of docs/how-to/large-packages.md, and half of them.
+    clock, of a million objects on a busy machine. Nothing has been measured in AWS: how fast bytes
+    are read is as docs/how-to/large-packages.md has it, and half of that; how fast they are copied
+    is an estimate.
 
     Attributes:
         objects: Listed, sorted and written into the manifest, a second.
