@@ -1,6 +1,6 @@
 """`quilt-packager backfill`: messages for what no event came of, because events are best effort."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
@@ -25,12 +25,12 @@ from quilt_packager.cli.send import region_of
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.durations import parse_since
 from quilt_packager.operations.backfills import (
-    Candidate,
+    Findings,
     Found,
-    Unusable,
     find_folders,
     find_runs,
-    is_packaged,
+    send,
+    sort_out,
 )
 from quilt_packager.operations.deployments import connect, make_client
 
@@ -82,25 +82,6 @@ class Target(NamedTuple):
     region: str | None
     queue_url: str
     settings: Settings
-
-
-class Findings(NamedTuple):
-    """What was found.
-
-    Attributes:
-        missing: What has no package, or whose package cannot be looked up.
-        packaged: How many have one.
-        unusable: What the engine would reject or ignore.
-    """
-
-    missing: list[Candidate]
-    packaged: int
-    unusable: list[Unusable]
-
-    @property
-    def total(self) -> int:
-        """How many there are in all."""
-        return len(self.missing) + self.packaged + len(self.unusable)
 
 
 class Words(NamedTuple):
@@ -250,50 +231,31 @@ def _find_target(
 def _backfill(target: Target, found: Found, words: Words, wish: Wish) -> int:
     terminal = Terminal()
     s3: S3Client = make_client(target.session, "s3", target.region)
+    sqs: SQSClient = make_client(target.session, "sqs", target.region)
+    sent: list[str] = []
     with JobProgress(terminal) as progress:
-        findings = _look(s3, found, wish, progress)
-        sent = [] if wish.dry_run else _send(terminal, target, findings.missing, progress)
+        findings = sort_out(
+            s3,
+            found,
+            registry=wish.registry,
+            everything=wish.everything,
+            on_found=lambda count: progress("looked at", count, None),
+        )
+        missing = findings.missing
+        try:
+            for candidate in () if wish.dry_run else missing:
+                sent.append(send(sqs, target.queue_url, candidate))
+                progress("sent", len(sent), len(missing))
+        except BaseException:
+            terminal.hint(
+                f"{len(sent):,} of {len(missing):,} were sent; to send them twice does no harm."
+            )
+            raise
     if wish.as_json:
         terminal.json(_to_json(findings, sent, dry_run=wish.dry_run))
     else:
         _write(terminal, findings, words, wish)
     return Exit.OK
-
-
-def _look(
-    s3: "S3Client", found: Found, wish: Wish, progress: Callable[[str, int, int | None], object]
-) -> Findings:
-    findings = Findings([], 0, [])
-    for each in found:
-        if isinstance(each, Unusable):
-            findings.unusable.append(each)
-        elif not wish.everything and is_packaged(s3, each, wish.registry):
-            findings = findings._replace(packaged=findings.packaged + 1)
-        else:
-            findings.missing.append(each)
-        progress("looked at", findings.total, None)
-    return findings
-
-
-def _send(
-    terminal: Terminal,
-    target: Target,
-    missing: Sequence[Candidate],
-    progress: Callable[[str, int, int | None], object],
-) -> list[str]:
-    sqs: SQSClient = make_client(target.session, "sqs", target.region)
-    sent: list[str] = []
-    try:
-        for each in missing:
-            answer = sqs.send_message(QueueUrl=target.queue_url, MessageBody=each.body)
-            sent.append(answer["MessageId"])
-            progress("sent", len(sent), len(missing))
-    except BaseException:
-        terminal.hint(
-            f"{len(sent):,} of {len(missing):,} were sent; what is done twice is harmless."
-        )
-        raise
-    return sent
 
 
 def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[str, object]:

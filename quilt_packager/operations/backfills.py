@@ -1,7 +1,7 @@
 """Finds what no event came of, as folders and HealthOmics runs without a package, and sends it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types_boto3_omics.literals import RunStatusType
     from types_boto3_omics.type_defs import GetRunResponseTypeDef
     from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
 
 
 class Candidate(NamedTuple):
@@ -53,6 +54,25 @@ class Unusable(NamedTuple):
 
 
 Found = Iterator[Candidate | Unusable]
+
+
+class Findings(NamedTuple):
+    """What was found.
+
+    Attributes:
+        missing: What has no package, or whose package cannot be looked up.
+        packaged: How many have one.
+        unusable: What the engine would reject or ignore.
+    """
+
+    missing: list[Candidate]
+    packaged: int
+    unusable: list[Unusable]
+
+    @property
+    def total(self) -> int:
+        """How many there are in all."""
+        return len(self.missing) + self.packaged + len(self.unusable)
 
 
 def find_folders(
@@ -96,6 +116,49 @@ def find_runs(
                 run = client.get_run(id=listed["id"])
                 ready = run.get("stopTime", run["creationTime"])
                 yield _read(run["id"], ready, _run_event(run, status), settings, run)
+
+
+def sort_out(
+    client: "S3Client",
+    found: Found,
+    *,
+    registry: str | None = None,
+    everything: bool = False,
+    on_found: Callable[[int], object] = lambda _: None,
+) -> Findings:
+    """Tell what has no package from what has one.
+
+    Args:
+        client: S3.
+        found: What was found.
+        registry: Where to look for packages. Default: where they would go.
+        everything: Look for none: all of it is missing.
+        on_found: Called with the count of what was looked at, each time.
+    """
+    findings = Findings([], 0, [])
+    for each in found:
+        if isinstance(each, Unusable):
+            findings.unusable.append(each)
+        elif not everything and is_packaged(client, each, registry):
+            findings = findings._replace(packaged=findings.packaged + 1)
+        else:
+            findings.missing.append(each)
+        on_found(findings.total)
+    return findings
+
+
+def send(client: "SQSClient", queue_url: str, candidate: Candidate) -> str:
+    """Send the message for a candidate.
+
+    Args:
+        client: SQS.
+        queue_url: The engine's queue.
+        candidate: The candidate.
+
+    Returns:
+        The message's id.
+    """
+    return client.send_message(QueueUrl=queue_url, MessageBody=candidate.body)["MessageId"]
 
 
 def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None = None) -> bool:
