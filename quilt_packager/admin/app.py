@@ -22,7 +22,7 @@ from quilt_packager.admin.job_page import JobPage
 from quilt_packager.admin.jobs_page import JobsPage
 from quilt_packager.admin.problems import Problem, tell
 from quilt_packager.admin.rendering import STATIC, THEME_COOKIE, THEMES, Place, Renderer
-from quilt_packager.admin.security import Access, Guard
+from quilt_packager.admin.security import Access, Guard, form_of
 from quilt_packager.admin.views import Views
 from quilt_packager.operations.errors import Misnamed, OperationError
 
@@ -60,7 +60,7 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
         access: Who may do what.
     """
     tabs = [jobs_page.TAB]
-    renderer = Renderer(place, access, tabs)
+    renderer = Renderer(place, access, tabs, views.identity)
     pages: list[JobsPage | JobPage] = [JobsPage(views, renderer), JobPage(views, renderer)]
 
     def show_problem(request: Request, error: Exception) -> Response:
@@ -92,7 +92,7 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
 
 def set_theme(request: Request) -> Response:
     """Keep the theme in a cookie: each page comes with it, and none flashes in another."""
-    theme = request.state.form.get("theme", "")
+    theme = form_of(request).get("theme", "")
     response = (
         Response(status_code=204)
         if "hx-request" in request.headers

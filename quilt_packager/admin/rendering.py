@@ -53,13 +53,11 @@ class Place(NamedTuple):
         stack_name: Its stack.
         region: Where it is.
         account: Whose it is.
-        identity: The ARN that acts; None if AWS does not tell.
     """
 
     stack_name: str
     region: str
     account: str
-    identity: str | None = None
 
 
 class Toast(NamedTuple):
@@ -111,9 +109,16 @@ class Renderer:
         place: Which engine.
         access: Who may do what.
         tabs: The sections, in their order.
+        identity: Tells the ARN that acts, as far as it is known.
     """
 
-    def __init__(self, place: Place, access: Access, tabs: Sequence[Tab]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        access: Access,
+        tabs: Sequence[Tab],
+        identity: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._access = access
         self._toasts: deque[Toast] = deque()
         self._environment = Environment(
@@ -143,6 +148,7 @@ class Renderer:
         self._environment.globals |= {
             "place": place,
             "tabs": tabs,
+            "identity": identity,
             "read_only": access.read_only,
             "release": importlib.metadata.version("quilt-packager"),
         }

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl
 
 from starlette.datastructures import Headers, ImmutableMultiDict, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -212,8 +213,18 @@ class Access:
         return None
 
 
+def form_of(request: Request) -> Form:
+    """The form that a request brought, which the guard has read and checked.
+
+    Args:
+        request: One that is not GET or HEAD.
+    """
+    form: Form = request.state.form
+    return form
+
+
 class Guard:
-    """Lets only requests through that `Access` accepts; forms are read into `request.state.form`.
+    """Lets only requests through that `Access` accepts; `form_of` gives their forms.
 
     Args:
         app: The page.

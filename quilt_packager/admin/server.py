@@ -1,11 +1,11 @@
 """Serves the page on this machine, to nobody but the browser that is given its address."""
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 import uvicorn
-from botocore.exceptions import BotoCoreError, ClientError
 
 from quilt_packager.admin.app import HARMLESS, make_app
 from quilt_packager.admin.rendering import Place
@@ -58,13 +58,14 @@ def serve(
     with listen(port) as listener:
         port = listener.getsockname()[1]
         access = Access(port, read_only=read_only, harmless=HARMLESS)
-        place = Place(
-            deployment.stack_name, deployment.region, deployment.account, find_identity(deployment)
-        )
+        place = Place(deployment.stack_name, deployment.region, deployment.account)
+        views = Views(deployment)
+        # It is told at the foot of a page: none waits for it.
+        threading.Thread(target=views.find_identity, daemon=True).start()
         root = f"http://{LOOPBACK}:{port}/?token="
         address = Address(root + access.start_token, root + access.make_token())
         config = uvicorn.Config(
-            make_app(Views(deployment), place, access),
+            make_app(views, place, access),
             # Its log would hold the token.
             access_log=False,
             log_level="warning",
@@ -99,18 +100,6 @@ def listen(port: int) -> socket.socket:
             remedy="Leave --port out to take any that is free, or name another.",
         ) from error
     return listener
-
-
-def find_identity(deployment: Deployment) -> str | None:
-    """Whose credentials the page acts by; None if AWS does not tell.
-
-    Args:
-        deployment: The engine.
-    """
-    try:
-        return deployment.sts.get_caller_identity()["Arn"]
-    except (BotoCoreError, ClientError):
-        return None
 
 
 class _Server(uvicorn.Server):

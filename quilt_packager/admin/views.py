@@ -19,6 +19,7 @@ REVISION_SECONDS = 3600
 """A revision does not change; its manifest may come to be deleted."""
 
 CONFIGURATION_SECONDS = 600
+IDENTITY_SECONDS = 3600
 
 OVER_SECONDS = 300
 """Nothing more is to be heard of a job that is over; lines may still come late."""
@@ -94,6 +95,7 @@ class Views:
         self._revision = CachedEach[tuple[str, str], Revision](
             lambda key: read_revision(deployment.s3, *key, limit=ENTRIES)
         )
+        self._identity = Cached(lambda: deployment.sts.get_caller_identity()["Arn"])
         self._configuration = Cached(lambda: read_configuration(deployment))
 
     def jobs(self, period: Period) -> Answer[Jobs]:
@@ -187,6 +189,14 @@ class Views:
     def configuration(self) -> Answer[Configuration]:
         """How the engine does its jobs."""
         return self._configuration.get(CONFIGURATION_SECONDS)
+
+    def find_identity(self) -> None:
+        """Ask whose credentials these are; where STS cannot be reached, that takes its time."""
+        self._identity.get(IDENTITY_SECONDS)
+
+    def identity(self) -> str | None:
+        """Whose credentials these are, if `find_identity` found out."""
+        return self._identity.peek().value
 
     def forget(self) -> None:
         """Look anew at all that changes: something was done."""

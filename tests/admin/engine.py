@@ -16,12 +16,8 @@ from quilt_packager.operations.jobs import JobRecord
 from quilt_packager.operations.log_lines import LogLine
 from quilt_packager.operations.queues import Queues
 
-PLACE = Place(
-    "prod-packager",
-    "us-east-1",
-    "123456789012",
-    "arn:aws:sts::123456789012:assumed-role/Admin/ana",
-)
+PLACE = Place("prod-packager", "us-east-1", "123456789012")
+IDENTITY = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
 TOP_HASH = "8c2f0e6b91d4a7e35fb0c6b1" + "0" * 36 + "4e9d"
 
 
@@ -93,6 +89,15 @@ class Engine:
     stack_name, region, account = PLACE[:3]
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
     s3 = None
+
+    @property
+    def sts(self) -> "Engine":
+        """As the client of STS."""
+        return self
+
+    def get_caller_identity(self) -> dict[str, str]:
+        """As that client."""
+        return {"Arn": IDENTITY}
 
     def __init__(self, jobs: Sequence[Job] = ()) -> None:
         self.jobs: Sequence[Job] | Exception = jobs

@@ -72,6 +72,15 @@ def test_tab_tells_how_much_waits_there_and_which_is_open(renderer: Renderer) ->
     assert '<a href="/jobs">Jobs<span id="count-jobs"></span></a>' in text
 
 
+def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
+    known: list[str] = []
+    renderer = Renderer(PLACE, access, [], lambda: known[0] if known else None)
+    assert "Signed in" not in text_of(renderer.confirm(make_request(), ASKED).body)
+    known.append("arn:<x>")
+    text = text_of(renderer.confirm(make_request(), ASKED).body)
+    assert 'Signed in as <span class="mono">arn:&lt;x&gt;</span>' in text
+
+
 def test_success_is_told_once(renderer: Renderer) -> None:
     renderer.toast("4 messages sent <again>.", url="/jobs", link="Follow")
     problem = tell(OSError("No."))

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from quilt_packager.admin.security import MAX_FORM_BYTES, Access, Guard, Refusal
+from quilt_packager.admin.security import MAX_FORM_BYTES, Access, Guard, Refusal, form_of
 from tests.admin.browser import HOST, ORIGIN, PORT, Browser
 
 
@@ -27,7 +27,7 @@ class Page:
         self.app = Guard(Starlette(routes=routes), self.access, self.explain)
 
     def answer(self, request: Request) -> Response:
-        form = request.state.form if request.method == "POST" else {}
+        form = form_of(request) if request.method == "POST" else {}
         self.got.append((request.url.path, dict(form)))
         return PlainTextResponse("answered")
 

@@ -78,6 +78,9 @@ def test_views_of_an_engine_are_told_by_aws(deployment: Deployment, write_log: W
     assert record is not None
     assert record.job.package_name == "runs/1"
     assert views.configuration().error is None
+    assert views.identity() is None
+    views.find_identity()
+    assert views.identity() == "arn:aws:iam::123456789012:root"
 
 
 @pytest.fixture
