@@ -17,7 +17,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from quilt_packager.admin import jobs_page
+from quilt_packager.admin import failures_page, jobs_page
+from quilt_packager.admin.failures_page import FailuresPage
 from quilt_packager.admin.job_page import JobPage
 from quilt_packager.admin.jobs_page import JobsPage
 from quilt_packager.admin.problems import Problem, tell
@@ -59,9 +60,9 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
         place: Which engine it is.
         access: Who may do what.
     """
-    tabs = [jobs_page.TAB]
+    tabs = [jobs_page.TAB, failures_page.make_tab(views)]
     renderer = Renderer(place, access, tabs, views.identity)
-    pages: list[JobsPage | JobPage] = [JobsPage(views, renderer), JobPage(views, renderer)]
+    pages = [page(views, renderer) for page in (JobsPage, JobPage, FailuresPage)]
 
     def show_problem(request: Request, error: Exception) -> Response:
         return renderer.problem(

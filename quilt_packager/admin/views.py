@@ -1,5 +1,6 @@
 """What the page knows of an engine: each view is asked of AWS at most once an interval."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from quilt_packager.admin.charts import PERIODS, Period
 from quilt_packager.admin.manifests import Revision, read_revision
 from quilt_packager.operations.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.jobs import OVERLAP, JobRecord, Watch, read_job, read_jobs
 from quilt_packager.operations.queues import Queues, read_queues
@@ -25,6 +27,9 @@ OVER_SECONDS = 300
 """Nothing more is to be heard of a job that is over; lines may still come late."""
 
 ENTRIES = 1000
+
+MAX_SENT = 1000
+"""How many jobs are known that were sent from here."""
 
 
 class Jobs(NamedTuple):
@@ -90,7 +95,8 @@ class Views:
         self.deployment = deployment
         histories = {name: History(deployment, period) for name, period in PERIODS.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
-        self._job = CachedEach[str, JobRecord](lambda job_id: read_job(deployment, job_id))
+        self._job = CachedEach[str, JobRecord](self._read_job)
+        self._sent: OrderedDict[str, Job] = OrderedDict()
         self._queues = Cached(lambda: read_queues(deployment))
         self._revision = CachedEach[tuple[str, str], Revision](
             lambda key: read_revision(deployment.s3, *key, limit=ENTRIES)
@@ -170,6 +176,8 @@ class Views:
         Args:
             job_id: Its id.
         """
+        if job_id in self._sent:
+            return self._sent[job_id]
         for cached in self._jobs.values():
             if found := cached.peek().value:
                 for job in found.jobs:
@@ -198,11 +206,30 @@ class Views:
         """Whose credentials these are, if `find_identity` found out."""
         return self._identity.peek().value
 
+    def expect(self, job: Job) -> None:
+        """Know of a job whose message was sent from here, before it leaves a line in the log.
+
+        Args:
+            job: The job, which waits in the queue.
+        """
+        self._sent[job.id] = job
+        while len(self._sent) > MAX_SENT:
+            self._sent.popitem(last=False)
+
     def forget(self) -> None:
         """Look anew at all that changes: something was done."""
         self._queues.forget()
         for cached in self._jobs.values():
             cached.forget()
+
+    def _read_job(self, job_id: str) -> JobRecord:
+        sent = self._sent.get(job_id)
+        if sent is None:
+            return read_job(self.deployment, job_id)
+        try:
+            return read_job(self.deployment, job_id, since=sent.started - OVERLAP)
+        except UnknownJob:
+            return JobRecord(sent, (), ())
 
     def _max_age_of_job(self, job_id: str) -> float:
         record = self._job.of(job_id).peek().value
@@ -229,4 +256,28 @@ def _merge(before: Job | None, after: Job) -> Job:
         trigger=after.trigger or before.trigger,
         package_name=after.package_name or before.package_name,
         registry=after.registry or before.registry,
+    )
+
+
+def make_queued(
+    job_id: str, *, source: str | None, registry: str | None, package_name: str | None
+) -> Job:
+    """A job whose message was just sent.
+
+    Args:
+        job_id: Its id.
+        source: The folder, as a URI.
+        registry: The bucket that the package goes to.
+        package_name: The package.
+    """
+    now = datetime.now(UTC)
+    return Job(
+        id=job_id,
+        outcome=State.QUEUED,
+        started=now,
+        updated=now,
+        trigger="message",
+        source=source,
+        registry=registry,
+        package_name=package_name,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from http.cookies import SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -33,13 +34,18 @@ class Browser:
         """As htmx asks for a part."""
         return self.get(url, hx_request="true", **headers)
 
-    def post(self, url: str, form: dict[str, str] | None = None, **headers: str | None) -> Answer:
+    def post(
+        self,
+        url: str,
+        form: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        **headers: str | None,
+    ) -> Answer:
         sent = {
             "origin": ORIGIN,
             "content_type": "application/x-www-form-urlencoded",
             **headers,
         }
-        return self.send("POST", url, urlencode(form or {}).encode(), sent)
+        return self.send("POST", url, urlencode(form).encode(), sent)
 
     def send(self, method: str, url: str, body: bytes, headers: dict[str, str | None]) -> Answer:
         answer = asyncio.run(self._send(method, url, body, headers))

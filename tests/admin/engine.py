@@ -130,7 +130,7 @@ class Engine:
         """Be what the page reads."""
         patch.setattr(views, "read_jobs", lambda *_, **__: Found(self._tell("jobs")))
         patch.setattr(views, "read_queues", lambda *_: self._tell("queues"))
-        patch.setattr(views, "read_job", lambda _, job_id: self._find(job_id))
+        patch.setattr(views, "read_job", lambda _, job_id, **__: self._find(job_id))
         patch.setattr(views, "read_revision", lambda *_, **__: self._tell("revision"))
         patch.setattr(views, "read_configuration", lambda *_: self._tell("configuration"))
         patch.setattr(views, "Watch", lambda *_, **__: self)

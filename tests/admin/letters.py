@@ -1,0 +1,75 @@
+"""Dead letters as the page's tests need them: what SQS would hand out, and what is done to it."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quilt_packager.admin import dead_letters
+from quilt_packager.operations.failures import Done, Failure, Failures, Origin
+from tests.admin.engine import ago
+
+
+def make_letter(letter_id: str = "m1", code: str = "AccessDenied", **facts: Any) -> Failure:
+    """A letter of an hour ago, unless told otherwise."""
+    sent = facts.pop("sent", ago(hours=1))
+    known: dict[str, Any] = {
+        "job_id": f"job-{letter_id}",
+        "happened": f"The packager may not read s3://raw/{letter_id}/.",
+        "why": "Its role is not allowed to.",
+        "remedy": "Allow it, deploy, and retry.",
+        "package_name": f"wgs/{letter_id}",
+        "registry": "quilt-prod",
+        "source": f"s3://raw/{letter_id}/",
+        "body": f'{{"source_prefix": "s3://raw/{letter_id}/"}}',
+        "expires": sent + timedelta(days=14),
+        "origin": Origin.PACKAGER,
+        "receipt_handle": "r",
+        "held_until": 0.0,
+        **facts,
+    }
+    return Failure(id=letter_id, code=code, sent=sent, **known)
+
+
+class Letters:
+    """What SQS would tell and do; `letters` may be an error instead."""
+
+    def __init__(self) -> None:
+        self.letters: list[Failure] | Exception = []
+        self.elsewhere = 0
+        self.is_complete = True
+        self.reads = 0
+        self.sent: list[str] = []
+        self.discarded: list[str] = []
+
+    def take_place(self, patch: pytest.MonkeyPatch) -> None:
+        """Be what the page reads."""
+        patch.setattr(dead_letters, "read_failures", self._read)
+        patch.setattr(dead_letters, "retry", self._act(self.sent))
+        patch.setattr(dead_letters, "discard", self._act(self.discarded))
+
+    @contextlib.contextmanager
+    def _read(self, _: object, *, ids: Collection[str] | None = None) -> Iterator[Failures]:
+        self.reads += 1
+        if isinstance(self.letters, Exception):
+            raise self.letters
+        letters = tuple(
+            sorted(
+                (each for each in self.letters if ids is None or each.id in ids),
+                key=lambda each: each.expires,
+            )
+        )
+        total = len(self.letters) + self.elsewhere
+        yield Failures(letters, total, self.elsewhere, self.is_complete)
+
+    def _act(self, done: list[str]) -> Callable[..., Done]:
+        def act(_: object, failures: Iterable[Failure]) -> Done:
+            chosen = tuple(failures)
+            assert isinstance(self.letters, list)
+            done.extend(each.id for each in chosen)
+            self.letters = [each for each in self.letters if each not in chosen]
+            return Done(chosen, (), tuple(f"new-{each.id}" for each in chosen))
+
+        return act
