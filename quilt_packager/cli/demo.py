@@ -17,12 +17,16 @@ from quilt_packager.cli.terminal import Terminal
 if TYPE_CHECKING:
     from quilt_packager.local.engine import DeployedEngine
     from quilt_packager.local.ministack import MiniStack
+    from quilt_packager.local.page import Page
 
 
 def demo(
     *,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the embedded AWS running, and say how to use it.")
+        bool,
+        typer.Option(
+            "--keep", help="Leave the AWS running, and serve a page to see it in a browser."
+        ),
     ] = False,
 ) -> int:
     """Deploy the app to an embedded AWS, and watch packages appear.
@@ -35,11 +39,12 @@ def demo(
       quilt-packager demo
       quilt-packager demo --keep
     """
-    from quilt_packager.cli import story
+    from quilt_packager.cli import mishaps, story
     from quilt_packager.cli.progress import step
     from quilt_packager.local.cdk import Cdk
     from quilt_packager.local.engine import DeployedEngine
     from quilt_packager.local.ministack import MiniStack
+    from quilt_packager.local.page import Page
     from quilt_packager.local.processes import private_directory
 
     terminal = Terminal()
@@ -64,14 +69,23 @@ def demo(
                     engine.deploy(
                         cdk,
                         on_line=shown.doing,
-                        flags={"quilt:uploads": json.dumps(story.UPLOADS)},
+                        flags={
+                            "quilt:uploads": json.dumps(story.UPLOADS),
+                            **(mishaps.FLAGS if keep else {}),
+                        },
                     )
                     shown.note(f"stack {engine.stack_name}")
                 story.tell(terminal, engine)
+                if keep:
+                    mishaps.let_things_go_wrong(terminal, engine)
+                    page = Page(directory, dict(os.environ))
+                    cleanup.callback(page.stop)
+                    with step(terminal, "Open the page of the engine"):
+                        page.start()
             terminal.write()
             terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")
             if keep:
-                _tell_how_to_go_on(terminal, aws, engine)
+                _tell_how_to_go_on(terminal, aws, engine, page)
                 cleanup.pop_all()
     except signals.Ended:
         terminal.hint("Interrupted. What was started is stopped, and its files are removed.")
@@ -79,20 +93,30 @@ def demo(
     return Exit.OK
 
 
-def _tell_how_to_go_on(terminal: Terminal, aws: "MiniStack", engine: "DeployedEngine") -> None:
+def _tell_how_to_go_on(
+    terminal: Terminal, aws: "MiniStack", engine: "DeployedEngine", page: "Page"
+) -> None:
     from quilt_packager.cli.story import ASSAY
     from quilt_packager.local.engine import BUCKET
 
+    terminal.write()
+    terminal.write("The page of the engine, for your browser; nothing there is of a real account:")
+    terminal.write(f"  {page.url}")
     terminal.write()
     terminal.write("The AWS keeps running, for shells with these settings:")
     for name, value in aws.client_settings().items():
         terminal.write(f"  export {name}={shlex.quote(value)}")
     terminal.write("Then, for example:")
+    terminal.write("  quilt-packager status")
+    terminal.write("  quilt-packager failures")
+    terminal.write("  quilt-packager admin")
     terminal.write(f"  quilt-packager package s3://{BUCKET}/{ASSAY.prefix}")
     terminal.write(f"  quilt-packager send s3://{BUCKET}/{ASSAY.prefix} \\")
     terminal.write(f"    --queue-url {shlex.quote(engine.queue_url)}")
     terminal.write(f"  tail -f {shlex.quote(str(aws.log_path))}")
     terminal.write()
     terminal.write("It ends, and all of its files are removed, by:")
-    # The group: with MiniStack end the functions that it runs.
-    terminal.write(f"  kill -- -{aws.process_id}; rm -rf {shlex.quote(str(aws.directory))}")
+    # The groups: with MiniStack end the functions that it runs.
+    terminal.write(
+        f"  kill -- -{aws.process_id} -{page.process_id}; rm -rf {shlex.quote(str(aws.directory))}"
+    )

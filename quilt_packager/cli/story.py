@@ -33,7 +33,7 @@ UPLOADS = {
     "threshold_event_count": 20,
     "prefix_depth": 2,
     # What others announce is not announced once more.
-    "ignore_prefixes": ["nextflow/", "omics/", "plates/", "elisa/"],
+    "ignore_prefixes": ["nextflow/", "omics/", "plates/", "elisa/", "microscope/"],
 }
 """How uploads are packaged that have come to rest: the flag `quilt:uploads`."""
 
@@ -71,7 +71,7 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
     """
     with step(terminal, "Listen to the outcomes on EventBridge"):
         engine.listen()
-    _let_data_arrive(terminal, engine)
+    let_data_arrive(terminal, engine)
     names = list(PACKAGES)
     with step(terminal, "Wait for the packages"):
         outcomes = engine.wait_for_outcomes(names, Result.CREATED)
@@ -84,7 +84,13 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
     _show_events(terminal, engine)
 
 
-def _let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
+def let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
+    """Upload folders, and announce those that do not announce themselves.
+
+    Args:
+        terminal: Where to tell it.
+        engine: The deployed engine.
+    """
     with step(terminal, "Upload a Nextflow run, its RO-Crate last") as shown:
         engine.upload(NEXTFLOW_RUN)
         shown.note(f"s3://{BUCKET}/{NEXTFLOW_RUN.prefix}")

@@ -99,6 +99,17 @@ def cytometer_run(prefix: str, *, seed: int) -> SampleFolder:
     return SampleFolder(prefix, {f"wells/{well}.fcs": events.randbytes(2_000) for well in wells})
 
 
+def slide(prefix: str) -> SampleFolder:
+    """What a slide scanner uploads: 144 tiles of one slide.
+
+    Args:
+        prefix: Where the folder goes.
+    """
+    pixels = random.Random(12)  # noqa: S311
+    tiles = [f"tile_{row:02}_{column:02}.tiff" for row in range(12) for column in range(12)]
+    return SampleFolder(prefix, {f"tiles/{tile}": pixels.randbytes(1_000) for tile in tiles})
+
+
 def health_omics_event(bucket: str, prefix: str, *, account: str, region: str) -> dict[str, object]:
     """An entry for EventBridge's PutEvents: a run of HealthOmics completed.
 

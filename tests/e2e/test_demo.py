@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,15 @@ class Demo:
     data: Path
 
     @property
-    def process_id(self) -> int:
-        """The process that leads the group of all that was left running."""
-        return int(found(r"kill -- -(\d+);", self.output))
+    def process_ids(self) -> tuple[int, int]:
+        """Who leads the groups of all that was left running: the AWS, and the page."""
+        aws, page = found(r"kill -- -(\d+ -\d+);", self.output).split(" -")
+        return int(aws), int(page)
+
+    @property
+    def page(self) -> str:
+        """The address of the page."""
+        return found(r"^  (http://\S+\?token=\S+)$", self.output)
 
     def client(self, service: str) -> Any:
         make: Any = boto3.client
@@ -91,7 +98,7 @@ class Demo:
 
 
 def found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
+    match = re.search(pattern, text, re.MULTILINE)
     assert match is not None, text
     return match[1]
 
@@ -124,7 +131,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     settings = dict(re.findall(r"^  export (\w+)=(.*)$", ran.stdout, re.MULTILINE))
     demo = Demo(ran.stdout, settings, folder / "tmp", folder / "data")
     yield demo
-    if group_members(demo.process_id):
+    if any(map(group_members, demo.process_ids)):
         demo.shell(found("  (kill .*)", demo.output))
 
 
@@ -219,8 +226,8 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
         MessageAttributeNames=["All"],
         VisibilityTimeout=0,
     )
-    (letter,) = answer["Messages"]
-    assert json.loads(letter["Body"]) == VAIN_MESSAGE
+    letters = [each for each in answer["Messages"] if json.loads(each["Body"]) == VAIN_MESSAGE]
+    (letter,) = letters
     attributes = {name: it["StringValue"] for name, it in letter["MessageAttributes"].items()}
     assert attributes["code"] == "EmptySource"
     assert VAIN_MESSAGE["source_prefix"] in attributes["reason"]
@@ -230,7 +237,26 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
 
 def test_every_job_ended_as_the_story_says(demo: Demo) -> None:
     outcomes = sorted(job["outcome"] for job in demo.jobs())
-    assert outcomes == [*["created"] * 6, "rejected", "unchanged"]
+    assert outcomes == [*["created"] * 6, "failed", "rejected", "rejected", "unchanged"]
+
+
+def test_what_is_kept_has_failures_of_several_kinds_and_a_source_that_is_off(demo: Demo) -> None:
+    failures = map(json.loads, demo.shell("quilt-packager failures --json").splitlines())
+    assert {each["code"] for each in failures} == {
+        "EmptySource",
+        "InvalidMessage",
+        "LargeJobFailed",
+    }
+    sources = map(json.loads, demo.shell("quilt-packager sources --json").splitlines())
+    assert {each["name"] for each in sources if each["differs"]} == {"edp"}
+
+
+def test_the_page_is_served_at_the_printed_address(demo: Demo) -> None:
+    browser = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor()
+    )
+    with browser.open(demo.page) as answer:
+        assert f"<b>{STACK}</b> · us-east-1 · account 123456789012" in answer.read().decode()
 
 
 def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:
@@ -254,7 +280,7 @@ def test_a_pipe_gets_no_escape_sequences(demo: Demo) -> None:
 
 
 def test_nothing_listens_beyond_the_loopback(demo: Demo) -> None:
-    addresses = listening_addresses(demo.process_id)
+    addresses = [each for leader in demo.process_ids for each in listening_addresses(leader)]
     assert {host for host, _ in addresses} == {"127.0.0.1"}
 
 
@@ -265,16 +291,23 @@ def test_the_users_own_quilt_is_not_touched(demo: Demo) -> None:
 # The tests from here on change what the others look at, and end it: they are the last.
 
 
-@pytest.mark.parametrize("line", range(2))
+@pytest.mark.parametrize("line", range(4))
 def test_the_examples_for_what_was_kept_work(demo: Demo, line: int) -> None:
     examples = re.findall(r"^  (quilt-packager (?:.*\\\n)*.*)$", demo.output, re.MULTILINE)
-    assert len(examples) == 2
-    assert re.match(r"✓ created|= unchanged|Sent to ", demo.shell(examples[line]))
+    # The page that this one serves lasts until Ctrl-C.
+    examples.remove("quilt-packager admin")
+    assert len(examples) == 4
+    assert re.match(
+        rf"{STACK}  us-east-1|3 messages in 3 groups|✓ created|Sent to ",
+        demo.shell(examples[line]),
+    )
 
 
 def test_the_printed_command_ends_and_removes_all_that_was_kept(demo: Demo) -> None:
     demo.shell(found("  (kill .*)", demo.output))
-    assert closes(demo.settings["AWS_ENDPOINT_URL"], within_seconds=10)
+    page = demo.page.partition("/?")[0]
+    for url in (demo.settings["AWS_ENDPOINT_URL"], page):
+        assert closes(url, within_seconds=10)
     assert list(demo.temporary.iterdir()) == []
 
 
