@@ -89,7 +89,7 @@ class Words(NamedTuple):
 
     Attributes:
         noun: What is looked for, of which there is one.
-        ready: How it came to be complete.
+        ready: What happened to it when it was complete.
         name: What its name is the name of.
     """
 
@@ -152,7 +152,7 @@ def backfill_s3(
     return _backfill(
         target,
         find_folders(s3, folder, sentinel, target.settings),
-        Words("folder", sentinel, "FOLDER"),
+        Words("folder", "written", "FOLDER"),
         Wish(registry, everything, dry_run, as_json),
     )
 

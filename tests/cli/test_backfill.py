@@ -98,6 +98,8 @@ def test_dry_run_tells_and_sends_nothing(cli: Cli, deployment: Deployment, bucke
     ran = cli("backfill", "s3", f"s3://{bucket}/runs/", "--dry-run")
     assert ran.out.startswith("Would send 1 of 1 folder; 0 have a package.\n")
     assert f"s3://{bucket}/runs/1/  runs/1 " in ran.out
+    assert " REGISTRY " in ran.out.splitlines()[1]
+    assert ran.out.splitlines()[1].endswith(" WRITTEN")
     assert ran.err == "Drop --dry-run to send them.\n"
     assert sent_by(deployment) == []
 
