@@ -17,17 +17,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from quilt_packager.admin import failures_page, jobs_page
+from quilt_packager.admin import failures_page, jobs_page, new_package_page
 from quilt_packager.admin.failures_page import FailuresPage
 from quilt_packager.admin.job_page import JobPage
 from quilt_packager.admin.jobs_page import JobsPage
+from quilt_packager.admin.new_package_page import NewPackagePage
 from quilt_packager.admin.problems import Problem, tell
 from quilt_packager.admin.rendering import STATIC, THEME_COOKIE, THEMES, Place, Renderer
 from quilt_packager.admin.security import Access, Guard, form_of
 from quilt_packager.admin.views import Views
 from quilt_packager.operations.errors import Misnamed, OperationError
 
-HARMLESS = ("/theme",)
+HARMLESS = ("/theme", *new_package_page.HARMLESS)
 """Forms that change nothing in AWS: a page that is read only takes them, too."""
 
 EXPECTED = (OperationError, PackagerError, BotoCoreError, ClientError)
@@ -60,9 +61,9 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
         place: Which engine it is.
         access: Who may do what.
     """
-    tabs = [jobs_page.TAB, failures_page.make_tab(views)]
+    tabs = [jobs_page.TAB, failures_page.make_tab(views), new_package_page.TAB]
     renderer = Renderer(place, access, tabs, views.identity)
-    pages = [page(views, renderer) for page in (JobsPage, JobPage, FailuresPage)]
+    pages = [page(views, renderer) for page in (JobsPage, JobPage, FailuresPage, NewPackagePage)]
 
     def show_problem(request: Request, error: Exception) -> Response:
         return renderer.problem(

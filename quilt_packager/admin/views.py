@@ -198,6 +198,10 @@ class Views:
         """How the engine does its jobs."""
         return self._configuration.get(CONFIGURATION_SECONDS)
 
+    def known_configuration(self) -> Configuration | None:
+        """That of the last answer, without asking."""
+        return self._configuration.peek().value
+
     def find_identity(self) -> None:
         """Ask whose credentials these are; where STS cannot be reached, that takes its time."""
         self._identity.get(IDENTITY_SECONDS)

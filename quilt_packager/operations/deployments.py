@@ -59,6 +59,7 @@ class Deployment:
         resources: The stack's resources.
 
     Attributes:
+        session: As given.
         stack_name: The stack.
         region: Where it is.
         account: Whose it is.
@@ -73,7 +74,7 @@ class Deployment:
         *_, self.region, self.account, _ = stack["StackId"].split(":")
         self.outputs = _outputs(stack)
         self.resources = resources
-        self._session = session
+        self.session = session
         self._lock = threading.Lock()
 
     @property
@@ -169,7 +170,7 @@ class Deployment:
     def _connect(self, service: str) -> Any:  # noqa: ANN401 - made at run time
         # A session must not make two clients at once.
         with self._lock:
-            return make_client(self._session, service, self.region)
+            return make_client(self.session, service, self.region)
 
 
 def connect(profile: str | None = None, region: str | None = None) -> "boto3.Session":

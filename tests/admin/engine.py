@@ -89,6 +89,7 @@ class Engine:
     stack_name, region, account = PLACE[:3]
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
     s3 = None
+    session = None
 
     @property
     def sts(self) -> "Engine":

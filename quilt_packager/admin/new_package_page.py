@@ -1,0 +1,188 @@
+"""The New package tab: a form that is checked as one types, its plan, and sending it."""
+
+import asyncio
+import shlex
+from typing import Any, NamedTuple
+
+from quilt_packager_runtime.s3 import S3
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from quilt_packager import formats
+from quilt_packager.admin.package_form import Checked, Draft, check_draft
+from quilt_packager.admin.problems import Problem, tell
+from quilt_packager.admin.rendering import Renderer, Tab
+from quilt_packager.admin.security import form_of
+from quilt_packager.admin.views import Views, make_queued
+from quilt_packager.operations.configurations import Configuration
+from quilt_packager.operations.plan import Plan
+from quilt_packager.operations.plans import plan
+from quilt_packager.operations.requests import send
+from quilt_packager.operations.runtime_s3 import environment_of
+
+TAB = Tab("New package", "/new")
+
+HARMLESS = ("/new/check", "/new/plan")
+"""Forms that read only."""
+
+MAX_KINDS = 2
+"""How many kinds of requests are told apart."""
+
+INVALID = 422
+
+
+class Planned(NamedTuple):
+    """What a plan came to.
+
+    Attributes:
+        plan: The plan; None if there is none.
+        problem: Why not; None if that is not known or not so.
+        print: What was planned, as `Checked.print`.
+    """
+
+    plan: Plan | None
+    problem: Problem | None
+    print: str
+
+
+class NewPackagePage:
+    """The New package tab.
+
+    Args:
+        views: What is known of the engine.
+        renderer: Makes pages.
+    """
+
+    def __init__(self, views: Views, renderer: Renderer) -> None:
+        self._views = views
+        self._renderer = renderer
+
+    def routes(self) -> list[Route]:
+        """What this tab answers."""
+        return [
+            Route(TAB.path, self.show),
+            Route(TAB.path, self.package, methods=["POST"]),
+            Route("/new/check", self.check, methods=["POST"]),
+            Route("/new/plan", self.plan, methods=["POST"]),
+        ]
+
+    def show(self, request: Request) -> Response:
+        """The form, empty or as the query fills it in; it needs no AWS."""
+        draft = Draft.read(request.query_params)
+        known = self._views.known_configuration() or Configuration()
+        return self._show(request, check_draft(draft, known.settings, is_new=True), known)
+
+    def check(self, request: Request) -> Response:
+        """What to say of each field while one types."""
+        form = form_of(request)
+        configuration = self._configuration()
+        checked = check_draft(Draft.read(form), configuration.settings, is_new=True)
+        planned = form.get("planned", "")
+        return self._renderer.part(
+            request,
+            "new_check_part.html",
+            checked=checked,
+            changed=checked.changed(planned) if planned else [],
+            **self._values(checked, configuration),
+        )
+
+    def plan(self, request: Request) -> Response:
+        """What the message would come to; nothing is written."""
+        configuration = self._configuration()
+        checked = check_draft(Draft.read(form_of(request)), configuration.settings)
+        planned = self._plan(checked, configuration) if checked.is_good else None
+        if "hx-request" not in request.headers:
+            return self._show(request, checked, configuration, planned)
+        return self._renderer.part(
+            request,
+            "new_plan_part.html",
+            checked=checked,
+            planned=planned,
+            changed=[],
+            **self._values(checked, configuration),
+        )
+
+    def package(self, request: Request) -> Response:
+        """Send the message, and go where its job is followed."""
+        configuration = self._configuration()
+        checked = check_draft(Draft.read(form_of(request)), configuration.settings)
+        if not checked.is_good or checked.request is None:
+            return self._show(request, checked, configuration, status=INVALID)
+        job_id = send(self._views.deployment, checked.body)
+        wanted = checked.request
+        self._views.expect(
+            make_queued(
+                job_id,
+                source=str(wanted.source),
+                registry=wanted.registry,
+                package_name=wanted.package_name,
+            )
+        )
+        self._views.forget()
+        return RedirectResponse(f"/jobs/{job_id}", status_code=303)
+
+    def _configuration(self) -> Configuration:
+        # Without it, the engine itself will say what it does not allow.
+        return self._views.configuration().value or Configuration()
+
+    def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
+        if checked.request is None:
+            return None
+        try:
+            s3 = S3.from_environment(environment_of(self._views.deployment.session))
+            made = asyncio.run(
+                plan(
+                    checked.request,
+                    settings=configuration.settings,
+                    s3=s3,
+                    memory_mib=configuration.memory_mib,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - shown where the plan would be
+            return Planned(None, tell(error), checked.print)
+        return Planned(made, None, checked.print)
+
+    def _show(
+        self,
+        request: Request,
+        checked: Checked,
+        configuration: Configuration,
+        planned: Planned | None = None,
+        *,
+        status: int = 200,
+    ) -> Response:
+        return self._renderer.page(
+            request,
+            "new.html",
+            status=status,
+            checked=checked,
+            planned=planned,
+            changed=[],
+            **self._values(checked, configuration),
+        )
+
+    def _values(self, checked: Checked, configuration: Configuration) -> dict[str, Any]:
+        stack = shlex.quote(self._views.deployment.stack_name)
+        return {
+            "draft": checked.draft,
+            "registries": configuration.settings.registry_buckets,
+            "command": f"quilt-packager send --stack {stack} {shlex.quote(checked.body)}",
+            "span": formats.span,
+            "usd": formats.usd,
+            "requests": tell_requests,
+        }
+
+
+def tell_requests(counts: dict[str, int]) -> str:
+    """The most frequent kinds of requests.
+
+    Args:
+        counts: How many there are of each.
+
+    Example:
+        >>> tell_requests({"LIST": 13, "HEAD": 12408, "PUT": 3})
+        '12,408 HEAD, 13 LIST'
+    """
+    kinds = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS])
