@@ -99,6 +99,12 @@ def test_queues_fail_if_props_do_not_reach_them() -> None:
     assert queue_properties(template, DEAD_LETTERS)["MessageRetentionPeriod"] == 7 * 24 * 60 * 60
 
 
+def test_queues_fail_if_sqs_does_not_take_the_most_attempts() -> None:
+    stack = make_stack()
+    add_engine(stack, max_receive_count=998)
+    assert queue_properties(template_of(stack), QUEUE)["RedrivePolicy"]["maxReceiveCount"] == 1000
+
+
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
 def test_queues_fail_if_not_encrypted_with_sqs_keys(template: JsonObject, queue: str) -> None:
     properties = queue_properties(template, queue)
