@@ -25,7 +25,7 @@ from quilt_packager.buckets import create_scratch_bucket
 from quilt_packager.dashboard import EngineDashboard
 from quilt_packager.engine_metrics import EngineMetrics
 from quilt_packager.engine_props import check_props, find_default_registry, find_names
-from quilt_packager.functions import bundle_code, create_function
+from quilt_packager.functions import add_service, bundle_code, create_function
 from quilt_packager.large_jobs import create_state_machine, give_up_ended_jobs
 from quilt_packager.limits import (
     DEFAULT_CHECKSUM_CONCURRENCY,
@@ -369,9 +369,10 @@ class PackagingEngine(EngineMetrics, Construct):
         # The environment of a function has 4 KiB: what is as it always is takes none of it.
         if any(each.is_special for each in self._source_options):
             name = f"{PREFIX}SOURCES"
-            environment = Settings(sources=tuple(self._source_options)).to_environment()
-            check_environment(self, "PackagerFunction", self._environment | environment)
-            self.packager_function.add_environment(name, environment[name])
+            text = Settings(sources=tuple(self._source_options)).to_environment()[name]
+            variables = add_service({**self._environment, name: text}, self.service)
+            check_environment(self, "PackagerFunction", variables)
+            self.packager_function.add_environment(name, text)
 
     def add_rule(
         self,

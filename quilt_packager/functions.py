@@ -38,6 +38,16 @@ def bundle_code(
     return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
 
 
+def add_service(environment: Mapping[str, str], service: str) -> dict[str, str]:
+    """All variables of a function: its settings, and what its logs and metrics are told apart by.
+
+    Args:
+        environment: The settings.
+        service: The value of the `service` field of logs and of the metrics' dimension.
+    """
+    return {**environment, "POWERTOOLS_SERVICE_NAME": service}
+
+
 def create_function(
     scope: Construct,
     construct_id: str,
@@ -74,7 +84,7 @@ def create_function(
     Raises:
         LimitExceeded: Lambda takes less of an environment.
     """
-    variables = {**environment, "POWERTOOLS_SERVICE_NAME": service}
+    variables = add_service(environment, service)
     check_environment(scope, construct_id, variables)
     role = iam.Role(
         scope,

@@ -16,9 +16,16 @@ from quilt_packager import (
     LimitExceeded,
     ObjectUploads,
     WorkflowRunCrates,
+    sizes,
 )
 from quilt_packager.sizes import check_environment, check_pattern
-from tests.constructs.templates import add_engine, existing_bucket, make_stack
+from tests.constructs.templates import (
+    add_engine,
+    existing_bucket,
+    make_stack,
+    properties_of,
+    template_of,
+)
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -78,6 +85,26 @@ def test_environments_fail_if_the_options_of_sources_take_no_room() -> None:
     globs = [f"work/{number:020}/**" for number in range(100)]
     with pytest.raises(LimitExceeded, match="longest values: QUILT_PACKAGER_SOURCES"):
         engine.add_event_source(WorkflowRunCrates(exclude=globs))
+
+
+def test_environments_fail_if_less_is_counted_with_options_than_is_deployed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add(stack: Stack) -> None:
+        engine = add_engine(stack, engine_name="e" * 64, max_inline_objects=10**9)
+        engine.add_event_source(WorkflowRunCrates(exclude=["work/**"] * 50))
+
+    stack = make_stack()
+    add(stack)
+    function = properties_of(template_of(stack), "AWS::Lambda::Function", like="PackagerFunction")
+    monkeypatch.setattr(sizes, "MAX_ENVIRONMENT_BYTES", 0)
+    with pytest.raises(LimitExceeded, match=r"has [\d,]+ bytes") as deployed:
+        check_environment(stack, "PackagerFunction", function["Environment"]["Variables"])
+    words = str(deployed.value).split()
+    size = int(words[words.index("bytes,") - 1].replace(",", ""))
+    monkeypatch.setattr(sizes, "MAX_ENVIRONMENT_BYTES", size - 1)
+    with pytest.raises(LimitExceeded, match=f"PackagerFunction has {size:,} bytes"):
+        add(make_stack())
 
 
 def test_environments_fail_if_an_engine_with_many_buckets_is_refused_without_need() -> None:
