@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from quilt_packager_runtime import large_jobs
 from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import check_keys
+from quilt_packager_runtime.listing import KeyCheck
 from quilt_packager_runtime.manifest import Header, write_manifest
 from quilt_packager_runtime.objects import S3Uri
 from quilt_packager_runtime.s3 import S3, ObjectBody
@@ -92,8 +92,9 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
     with Inventory(generated.FOLDER) as inventory:
         for page in generated.pages(count):
             inventory.add(page)
-        prefix = generated.FOLDER.prefix
-        check_keys((key for key, _ in inventory.sizes()), prefix=prefix)
+        check = KeyCheck(generated.FOLDER.prefix)
+        check.take(key for key, _ in inventory.sizes())
+        check.end()
         listed_at = time.process_time()
         if route is Route.LARGE:
             await large_jobs.take_up(cast("S3", results), Job("scratch", "job", 1), inventory)

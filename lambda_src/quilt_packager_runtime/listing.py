@@ -63,32 +63,19 @@ def _is_content(found: SourceObject) -> bool:
     return not is_marker and not found.key.startswith(REGISTRY_PREFIX)
 
 
-def check_keys(keys: Iterable[str], *, prefix: str) -> None:
-    """Refuse keys that quilt3 would refuse, before any work is done on them.
+class KeyCheck:
+    """Refuses keys that quilt3 would refuse, before any work is done on them.
 
     Args:
-        keys: Logical keys, in the manifest's order; not kept.
         prefix: Of the folder, to name them whole.
 
-    Raises:
-        InvalidKeys: All that is wrong with them.
-
     Example:
-        >>> check_keys(["a", "a/b"], prefix="f/")
+        >>> check = KeyCheck("f/")
+        >>> check.take(["a", "a/b"])
+        >>> check.end()
         Traceback (most recent call last):
         ...
         quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
-    """
-    check = KeyCheck(prefix)
-    check.take(keys)
-    check.end()
-
-
-class KeyCheck:
-    """`check_keys`, as the keys come.
-
-    Args:
-        prefix: Of the folder, to name them whole.
     """
 
     def __init__(self, prefix: str) -> None:
