@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from quilt_packager.admin import failures_page, jobs_page, new_package_page
+from quilt_packager.admin import failures_page, jobs_page, new_package_page, settings_page
 from quilt_packager.admin.failures_page import FailuresPage
 from quilt_packager.admin.job_page import JobPage
 from quilt_packager.admin.jobs_page import JobsPage
@@ -25,6 +25,7 @@ from quilt_packager.admin.new_package_page import NewPackagePage
 from quilt_packager.admin.problems import Problem, tell
 from quilt_packager.admin.rendering import STATIC, THEME_COOKIE, THEMES, Place, Renderer
 from quilt_packager.admin.security import Access, Guard, form_of
+from quilt_packager.admin.settings_page import SettingsPage
 from quilt_packager.admin.views import Views
 from quilt_packager.operations.errors import Misnamed, OperationError
 
@@ -61,9 +62,17 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
         place: Which engine it is.
         access: Who may do what.
     """
-    tabs = [jobs_page.TAB, failures_page.make_tab(views), new_package_page.TAB]
+    tabs = [
+        jobs_page.TAB,
+        failures_page.make_tab(views),
+        new_package_page.TAB,
+        settings_page.TAB,
+    ]
     renderer = Renderer(place, access, tabs, views.identity)
-    pages = [page(views, renderer) for page in (JobsPage, JobPage, FailuresPage, NewPackagePage)]
+    pages = [
+        page(views, renderer)
+        for page in (JobsPage, JobPage, FailuresPage, NewPackagePage, SettingsPage)
+    ]
 
     def show_problem(request: Request, error: Exception) -> Response:
         return renderer.problem(

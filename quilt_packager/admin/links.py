@@ -70,6 +70,41 @@ def again(job: Job) -> str | None:
     return f"/new?{urlencode({name: value for name, value in fields.items() if value})}"
 
 
+def queue(region: str, url: str) -> str:
+    """A queue in the console of SQS.
+
+    Args:
+        region: Where it is.
+        url: Its URL.
+    """
+    console = f"https://{region}.console.aws.amazon.com/sqs/v3/home?region={region}"
+    return f"{console}#/queues/{quote(url, safe='')}"
+
+
+def log_group(region: str, name: str) -> str:
+    """A log group in the console of CloudWatch.
+
+    Args:
+        region: Where it is.
+        name: Its name.
+    """
+    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+    return f"{console}#logsV2:log-groups/log-group/{_twice(name)}"
+
+
+def safe(url: str) -> str:
+    """A URL that a page may link to; empty for one that would run in the page itself.
+
+    Args:
+        url: The URL, as somebody set it.
+
+    Example:
+        >>> safe("https://catalog.example.com"), safe("javascript:alert(1)")
+        ('https://catalog.example.com', '')
+    """
+    return url if url.startswith(("https://", "http://")) else ""
+
+
 def _once(text: str) -> str:
     return quote(text, safe="").replace("%", "$")
 

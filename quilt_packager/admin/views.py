@@ -139,6 +139,10 @@ class Views:
         """Whether `queues` would answer at once."""
         return self._queues.is_fresh(interval_seconds(busy=True, strain=0) * 0.8)
 
+    def known_queues(self) -> Queues | None:
+        """That of the last answer of `queues`, without asking."""
+        return self._queues.peek().value
+
     def failures_waiting(self) -> int | None:
         """How many dead letters there were when somebody last looked; None: nobody did."""
         queues = self._queues.peek().value
