@@ -42,6 +42,9 @@ READS_IN_FLIGHT = 8
 WRITES_IN_FLIGHT = 8
 """How many files of a plan are written at once: each is in memory, some megabytes large."""
 
+PUBLISHING = "publish"
+"""The step whose failure is told under this name; those of workers have their shards' numbers."""
+
 NOTHING = Hashed(stored=0, computed=0)
 
 File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
@@ -273,17 +276,21 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
 
     Args:
         s3: S3.
-        job: The job, in the round in which it failed.
+        job: The job, in the round in which it failed; in an earlier one if that is not known.
         code: What the state machine says.
         cause: What it says about it.
 
     Returns:
         The error of a step that failed, and did not succeed later.
     """
-    results = {uri.key async for uri in _files(s3, job.results)}
+    overcome = {uri.key async for uri in _files(s3, job.results)}
+    # Publishing leaves no result. It was overcome if it left something to another round.
+    following = msgspec.structs.replace(job, round=job.round + 1)
+    if await s3.read_if_exists(following.items, max_bytes=1) is not None:
+        overcome.add(job.result(PUBLISHING).key)
     async for uri in _files(s3, job.failures):
         name = uri.key.removeprefix(job.failures.key).removesuffix(".json")
-        if job.result(name).key not in results:
+        if job.result(name).key not in overcome:
             data = (await s3.get_object(uri)).data
             return msgspec.json.decode(data, type=Failure).to_error()
     return LargeJobFailed(

@@ -15,7 +15,7 @@ from quilt_packager_runtime.handlers.packager import (
     load_settings,
     package_until,
 )
-from quilt_packager_runtime.large_jobs import MAX_ROUNDS, HandedOver, JobMessage, Relay
+from quilt_packager_runtime.large_jobs import MAX_ROUNDS, PUBLISHING, HandedOver, JobMessage, Relay
 from quilt_packager_runtime.log_lines import MoreToHash
 from quilt_packager_runtime.observability import log, record_step_failure, watch
 from quilt_packager_runtime.reporting import Attempt, prepare, report_failure, report_success
@@ -93,8 +93,8 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         return {**next_round.to_input(), "goes_on": True}
     except Exception as error:
         failure = as_failure(error)
-        record_step_failure(failure, message_id=job.id, step="publish", round=job.round)
-        await large_jobs.record_failure(connect(), job, "publish", failure)
+        record_step_failure(failure, message_id=job.id, step=PUBLISHING, round=job.round)
+        await large_jobs.record_failure(connect(), job, PUBLISHING, failure)
         if failure is error:
             raise
         raise failure from error

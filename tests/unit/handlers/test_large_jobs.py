@@ -423,6 +423,19 @@ class TestGivingUp:
             engine.publish(state)
         assert engine.give_up(state, "AccessDenied")["code"] == "AccessDenied"
 
+    def test_of_a_stopped_job_forgets_the_publishing_that_an_earlier_round_overcame(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        state = engine.hand_over()
+        s3_stub.on("ListObjectVersions", times=None).answer(503, "SlowDown")
+        with pytest.raises(ServiceUnavailable):
+            engine.publish(state)
+        s3_stub.faults.clear()
+        assert engine.publish(state)["goes_on"]
+        told = engine.give_up(state, "ABORTED", "somebody stopped the execution")
+        assert told["code"] == "LargeJobFailed"
+        assert "somebody stopped" in told["reason"]
+
     def test_tells_the_sentences_of_a_code_that_it_does_not_know(self, engine: Engine) -> None:
         state = engine.hand_over()
         failure = {"code": "OfAnotherVersion", "happened": "It.", "why": "So.", "remedy": "Do."}
