@@ -55,7 +55,7 @@ class EngineMetrics:
         return self.metric(Metric.PACKAGES_REJECTED, **options)
 
     def metric_packages_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many attempts failed, and will be repeated."""
+        """How many attempts failed, the last ones too; most are repeated, and succeed."""
         return self.metric(Metric.PACKAGES_FAILED, **options)
 
     def metric_objects(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
