@@ -11,7 +11,13 @@ from quilt_packager.operations.errors import SeveralJobs, UnknownJob
 from quilt_packager.operations.job import Attempt, Job
 from quilt_packager.operations.job_log import fold_job, list_attempts
 from quilt_packager.operations.log_lines import STARTED, TOLD, LogLine
-from quilt_packager.operations.log_reader import JOB_ID, LogReader, any_job, windows
+from quilt_packager.operations.log_reader import (
+    JOB_ID,
+    LogReader,
+    TooManyRequests,
+    any_job,
+    windows,
+)
 from quilt_packager.operations.silence import find_ended
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ class JobRecord(msgspec.Struct, frozen=True):
         job: The job.
         lines: Its lines, the first one first.
         attempts: The attempts at it, likewise.
-        is_cut_off: It has more lines than these.
+        is_cut_off: It may have more lines than these.
     """
 
     job: Job
@@ -66,21 +72,28 @@ def read_job(
     reader = LogReader(deployment)
     (pattern,) = any_job([f"{job_id}*"])
     lines: list[LogLine] = []
-    has_more = False
-    for start, end in windows(since, now):
-        found = reader.read(pattern, start, None if end == now else end)
-        lines += [line for line in found if (line.message_id or "").startswith(job_id)]
-        if has_more or _has_start(lines):
-            break
-        # Its first attempt may have been before.
-        has_more = any(line.message in TOLD for line in lines)
-    job_id = _choose_id(job_id, lines, since)
+    known_since, has_more, is_cut_off = now, False, False
+    try:
+        for start, end in windows(since, now):
+            found = reader.read(pattern, start, None if end == now else end)
+            lines += (line for line in found if (line.message_id or "").startswith(job_id))
+            known_since = start
+            if has_more or _has_start(lines):
+                break
+            # Its first attempt may have been before.
+            has_more = any(line.message in TOLD for line in lines)
+    except TooManyRequests:
+        is_cut_off = True
+    job_id = _choose_id(job_id, lines, known_since)
     lines = [line for line in lines if line.message_id == job_id]
     job = fold_job(lines, now=now)
     if job.execution is not None:
         (pattern,) = any_job([job_id])
-        found = reader.read(pattern, job.started, function="checksum")
-        lines += [line for line in found if line.message_id == job_id]
+        try:
+            found = reader.read(pattern, job.started, function="checksum")
+            lines += (line for line in found if line.message_id == job_id)
+        except TooManyRequests:
+            is_cut_off = True
         job = fold_job(lines, now=now, ended_executions=find_ended(deployment, [job], now))
     lines = sorted(
         {(line.at, line.text): line for line in lines}.values(), key=lambda line: line.at
@@ -89,7 +102,7 @@ def read_job(
         job,
         tuple(lines[-MAX_LINES:]),
         tuple(list_attempts(lines)),
-        is_cut_off=len(lines) > MAX_LINES,
+        is_cut_off=is_cut_off or len(lines) > MAX_LINES,
     )
 
 

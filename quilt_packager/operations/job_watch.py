@@ -23,7 +23,7 @@ OVERLAP_OF_ONE = timedelta(minutes=15)
 """The same for the lines of one job: they are few, and this machine's clock may be ahead."""
 
 KEEP = timedelta(hours=12)
-"""How long a watch remembers a job that is over: SQS hides a message no longer."""
+"""How long a watch remembers a job that does not run: SQS hides a message no longer."""
 
 BUSY_SECONDS = 5.0
 IDLE_SECONDS = 15.0
@@ -87,7 +87,8 @@ class Watch:
 
     def _read(self) -> set[str]:
         """Read on, and tell which jobs there is something new of."""
-        reader = LogReader(self._deployment)
+        # Whoever follows wants all of it, and what is left out now would be missing for good.
+        reader = LogReader(self._deployment, max_requests=None)
         if self._job_id is None:
             pattern = any_message(["package *", "message put off"])
         else:
@@ -107,7 +108,7 @@ class Watch:
 
     def _forget(self, now: datetime) -> None:
         for job in list(self._jobs.values()):
-            if job.final and now - job.updated > KEEP:
+            if job.outcome is not State.RUNNING and now - job.updated > KEEP:
                 del self._jobs[job.id], self._lines[job.id]
 
 

@@ -33,13 +33,17 @@ class LogReader:
 
     Args:
         deployment: The engine.
+        max_requests: How many requests it may take; None: as many as there are to make.
 
     Attributes:
         requests: How many requests it took so far.
     """
 
-    def __init__(self, deployment: "Deployment") -> None:
+    def __init__(
+        self, deployment: "Deployment", *, max_requests: int | None = MAX_REQUESTS
+    ) -> None:
         self._deployment = deployment
+        self._max_requests = max_requests
         self.requests = 0
 
     def read(
@@ -59,7 +63,7 @@ class LogReader:
             function: Whose log.
 
         Raises:
-            TooManyRequests: There would be more than `MAX_REQUESTS`.
+            TooManyRequests: There would be more than there may be.
         """
         group = self._deployment.log_group(function)
         if group is None:
@@ -74,7 +78,7 @@ class LogReader:
             query["endTime"] = _milliseconds(end) - 1
         try:
             while True:
-                if self.requests >= MAX_REQUESTS:
+                if self.requests == self._max_requests:
                     raise TooManyRequests
                 self.requests += 1
                 page = client.filter_log_events(**query)

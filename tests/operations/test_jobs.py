@@ -177,6 +177,30 @@ class TestPages:
         jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
         assert (ids(jobs), jobs.is_cut_off, jobs.since) == (["a"], True, ago(hours=1))
 
+    def test_of_a_job_end_some_time(self, deployment: Deployment, logs: Stubber) -> None:
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2)), more=True))
+        for _ in range(MAX_REQUESTS - 1):
+            logs.add_response("filter_log_events", page(more=True))
+        record = read_job(deployment, "a", now=NOW)
+        assert (record.job.outcome, record.is_cut_off) == (State.CREATED, True)
+
+    def test_without_the_job_are_named_as_far_as_they_were_read(
+        self, deployment: Deployment, logs: Stubber
+    ) -> None:
+        logs.add_response("filter_log_events", page())
+        for _ in range(MAX_REQUESTS - 1):
+            logs.add_response("filter_log_events", page(more=True))
+        with pytest.raises(UnknownJob, match=f"{ago(hours=1):%Y-%m-%d}"):
+            read_job(deployment, "a", now=NOW)
+
+    def test_of_what_is_watched_are_read_to_the_last(
+        self, deployment: Deployment, logs: Stubber
+    ) -> None:
+        for _ in range(MAX_REQUESTS):
+            logs.add_response("filter_log_events", page(more=True))
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
+        assert ids(Watch(deployment, since=DAY_AGO).poll(NOW)) == ["a"]
+
 
 class TestRecord:
     ID = "51c0a7b2-0000-4000-8000-00000000009e"
