@@ -16,7 +16,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 from quilt_packager_runtime.outcomes import Result
-from quilt_packager_runtime.settings import PREFIX, ChecksumAlgorithm, Settings
+from quilt_packager_runtime.settings import (
+    PREFIX,
+    SPARE_DELIVERIES,
+    ChecksumAlgorithm,
+    Settings,
+)
 from quilt_packager_runtime.source_options import SourceOptions, check_sources
 
 from quilt_packager import permissions
@@ -216,8 +221,7 @@ class PackagingEngine(EngineMetrics, Construct):
             self,
             visibility_timeout=visibility_timeout,
             max_receive_count=max_receive_count,
-            # Another than the one that all have may be spent on waiting for a folder to settle.
-            spare_deliveries=2,
+            spare_deliveries=SPARE_DELIVERIES,
             retention_period=retention_period or Duration.days(4),
             dead_letter_retention_period=dead_letter_retention_period or Duration.days(14),
             key=queue_encryption_key,

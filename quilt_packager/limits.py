@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings import SPARE_DELIVERIES, Settings
 
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
@@ -23,8 +23,8 @@ MaxConcurrency = Annotated[int, Meta(ge=2, le=1000)]
 ChecksumConcurrency = Annotated[int, Meta(ge=1, le=1000)]
 MaxInlineMebibytes = Annotated[int, Meta(ge=0)]
 MaxInlineObjects = Annotated[int, Meta(ge=0)]
-# SQS delivers up to 1000 times, and two deliveries are no attempts.
-MaxReceiveCount = Annotated[int, Meta(ge=1, le=998)]
+# SQS delivers up to 1000 times.
+MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000 - SPARE_DELIVERIES)]
 MaxShardMebibytes = Annotated[int, Meta(ge=1)]
 MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
 MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]

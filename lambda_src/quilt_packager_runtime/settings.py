@@ -12,12 +12,25 @@ import msgspec
 from quilt_packager_runtime.objects import ChecksumAlgorithm
 from quilt_packager_runtime.source_options import SourceOptions
 
-__all__ = ["METRICS_NAMESPACE", "PREFIX", "ChecksumAlgorithm", "Metric", "Settings"]
+__all__ = [
+    "METRICS_NAMESPACE",
+    "PREFIX",
+    "SPARE_DELIVERIES",
+    "ChecksumAlgorithm",
+    "Metric",
+    "Settings",
+]
 
 PREFIX = "QUILT_PACKAGER_"
 
 METRICS_NAMESPACE = "QuiltPackager"
 """The CloudWatch namespace of the runtime's metrics; their one dimension is `service`."""
+
+SPARE_DELIVERIES = 2
+"""How often SQS delivers a message beside the attempts at it.
+
+Once to tell of a last attempt that died silently, and once for its folder to settle.
+"""
 
 
 class Metric(StrEnum):

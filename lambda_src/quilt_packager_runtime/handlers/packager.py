@@ -42,7 +42,7 @@ from quilt_packager_runtime.reporting import (
 from quilt_packager_runtime.retries import wait_seconds
 from quilt_packager_runtime.runs import request_for_run
 from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings import SPARE_DELIVERIES, Settings
 from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ def handle_message(
         request=request,
         seconds=time.monotonic() - started,
         is_last=settings.max_attempts is not None and number >= settings.max_attempts,
-        # SQS delivers once more than it is attempted.
-        comes_back=settings.max_attempts is None or number <= settings.max_attempts,
+        comes_back=settings.max_attempts is None
+        or delivery < settings.max_attempts + SPARE_DELIVERIES,
     )
     if failure is not None:
         if not report_failure(attempt, failure, settings):

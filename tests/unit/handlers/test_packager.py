@@ -331,6 +331,15 @@ class TestOutcome:
         end = engine.log.read_end()
         assert (end["message"], end["code"], end["final"]) == ("package failed", "GaveUp", True)
 
+    @pytest.mark.parametrize(("delivery", "final"), [(4, False), (5, True)])
+    def test_that_cannot_be_put_aside_is_final_when_sqs_delivers_no_more(
+        self, engine: Engine, delivery: int, final: bool
+    ) -> None:
+        engine.expect_events()
+        engine.sqs.fail("send_message", "AccessDenied")
+        assert engine.deliver(*engine.upload("1"), delivery=delivery) == [0]
+        assert engine.log.read_end()["final"] is final
+
     def test_of_what_asked_for_nothing_is_not_announced(self, engine: Engine) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
         assert engine.announced() == []
