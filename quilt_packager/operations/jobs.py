@@ -78,7 +78,6 @@ class JobList(Sequence[Job]):
 class _Wanted(NamedTuple):
     """Which jobs somebody wants to see."""
 
-    until: datetime | None
     name_glob: str | None
     outcomes: frozenset[str] | None
 
@@ -86,8 +85,6 @@ class _Wanted(NamedTuple):
         return [job for job in jobs if self._holds(job)]
 
     def _holds(self, job: Job) -> bool:
-        if self.until is not None and job.started >= self.until:
-            return False
         if self.name_glob is not None and not fnmatchcase(job.package_name or "", self.name_glob):
             return False
         return self.outcomes is None or job.outcome in self.outcomes
@@ -97,7 +94,6 @@ def read_jobs(
     deployment: "Deployment",
     *,
     since: datetime,
-    until: datetime | None = None,
     name_glob: str | None = None,
     outcomes: Collection[str] | None = None,
     limit: int | None = None,
@@ -108,8 +104,6 @@ def read_jobs(
     Args:
         deployment: The engine.
         since: Where the time begins.
-        until: Only jobs that started before then: the next page of a list begins where the last
-            job of this one started.
         name_glob: Only packages with such a name, as `wgs/*`.
         outcomes: Only jobs with one of these, of `State`. Messages that asked for nothing are
             listed only if `ignored` is among them.
@@ -120,31 +114,25 @@ def read_jobs(
         The jobs; those that started last come first.
     """
     now = now or datetime.now(UTC)
-    wanted = _Wanted(until, name_glob, frozenset(outcomes) if outcomes is not None else None)
+    wanted = _Wanted(name_glob, frozenset(outcomes) if outcomes is not None else None)
     hears_ignored = outcomes is not None and State.IGNORED in outcomes
     pattern = any_message([*LISTED, IGNORED] if hears_ignored else LISTED)
     reader = LogReader(deployment)
     lines: list[LogLine] = []
-    completed: set[str] = set()
-    known_since = until or now
+    known_since = now
     try:
-        for start, end in windows(since, until or now):
-            is_newest = until is None and end == now
-            found = list(reader.read(pattern, start, None if is_newest else end))
+        for start, end in windows(since, now):
+            found = list(reader.read(pattern, start, None if end == now else end))
             if not hears_ignored:
                 found = [line for line in found if line.message != IGNORED]
             lines += found
             jobs = fold(lines, now=now)
-            if until is not None:
-                # What became of them after that time?
-                lines += _complete(reader, [job for job in jobs if not job.final], completed)
-                jobs = fold(lines, now=now)
             known_since = start
             listed = wanted.choose(jobs)
             if len(jobs) >= MAX_JOBS or _is_enough(listed, start, limit):
                 break
         running = [job for job in fold(lines, now=now) if job.outcome is State.RUNNING]
-        lines += _complete(reader, running, completed)
+        lines += _complete(reader, running)
     except TooManyRequests:
         pass
     jobs = fold(lines, now=now)
@@ -173,16 +161,13 @@ def _cut(jobs: list[Job], limit: int) -> list[Job]:
     return jobs[:end]
 
 
-def _complete(reader: LogReader, jobs: list[Job], completed: set[str]) -> list[LogLine]:
-    """Read all lines of some jobs that were not read yet."""
-    new = [job for job in jobs if job.id not in completed and JOB_ID.fullmatch(job.id)][
-        :MAX_WATCHED
-    ]
-    if not new:
+def _complete(reader: LogReader, jobs: list[Job]) -> list[LogLine]:
+    """Read all lines of some jobs."""
+    some = [job for job in jobs if JOB_ID.fullmatch(job.id)][:MAX_WATCHED]
+    if not some:
         return []
-    ids = {job.id for job in new}
-    completed |= ids
-    start = min(job.started for job in new)
+    ids = {job.id for job in some}
+    start = min(job.started for job in some)
     return [
         line
         for pattern in any_job(sorted(ids))

@@ -107,9 +107,7 @@ class TestList:
         write_log(started("again", ago(hours=8)), failed("again", ago(hours=7)))
         write_log(started("late", ago(hours=2)), succeeded("late", ago(hours=2, seconds=-3)))
         write_log(started("again", ago(hours=1), delivery=2), succeeded("again", ago(minutes=59)))
-        first = read_jobs(deployment, since=DAY_AGO, limit=1, now=NOW)
-        second = read_jobs(deployment, since=DAY_AGO, until=first[-1].started, limit=9, now=NOW)
-        assert (ids(first), ids(second)) == (["again"], ["late"])
+        assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == ["again", "late"]
 
     def test_finds_what_it_looks_for_behind_many_others(
         self, deployment: Deployment, write_log: WriteLog
@@ -118,20 +116,6 @@ class TestList:
         write_log(failed("old", ago(hours=20)))
         jobs = read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], limit=2, now=NOW)
         assert (ids(jobs), jobs.is_cut_off) == (["old"], False)
-
-    def test_goes_on_where_another_ended(self, deployment: Deployment, write_log: WriteLog) -> None:
-        write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
-        first = read_jobs(deployment, since=DAY_AGO, limit=2, now=NOW)
-        second = read_jobs(deployment, since=DAY_AGO, until=first[-1].started, limit=2, now=NOW)
-        assert (ids(first), ids(second)) == (["j1", "j2"], ["j3", "j4"])
-
-    def test_of_the_past_knows_what_became_of_a_job_since(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
-        write_log(started("a", ago(hours=5)), handed_over("a", ago(hours=5)))
-        write_log(succeeded("a", ago(minutes=1)))
-        (job,) = read_jobs(deployment, since=DAY_AGO, until=ago(hours=4), now=NOW)
-        assert job.outcome is State.CREATED
 
     def test_tells_jobs_of_the_same_moment_together(
         self, deployment: Deployment, write_log: WriteLog
