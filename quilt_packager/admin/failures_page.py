@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -71,10 +72,12 @@ class Choice(NamedTuple):
     Attributes:
         ids: Exactly these messages.
         next: The id of the message behind the last of them; empty: none was.
+        whole: `1` if the page was one without JavaScript.
     """
 
     ids: Sequence[str]
     next: str
+    whole: str
 
 
 def make_tab(views: Views) -> Tab:
@@ -126,7 +129,9 @@ class FailuresPage:
     def show_list(self, request: Request) -> Response:
         """The failures, when SQS has told them."""
         listed = self._look(request)
-        return self._renderer.part(request, "failures_list_part.html", listed=listed, **_values())
+        return self._renderer.part(
+            request, "failures_list_part.html", listed=listed, whole=False, **_values()
+        )
 
     def show_count(self, request: Request) -> Response:
         """How many there are now, of which SQS tells without handing one out."""
@@ -186,7 +191,8 @@ class FailuresPage:
             were = "was" if gone == 1 else "were"
             words += f" {gone:,} {were} no longer there, or in other hands."
         self._renderer.toast(words, url=url, link=link)
-        return RedirectResponse(f"{PATH}?next={chosen.next}", status_code=303)
+        query = {"next": chosen.next, **({"whole": "1"} if chosen.whole else {})}
+        return RedirectResponse(f"{PATH}?{urlencode(query)}", status_code=303)
 
     def _look(self, request: Request) -> Listed:
         query = request.query_params
@@ -221,7 +227,7 @@ def read_choice(form: Form, what: str) -> Choice:
     ids = [listed[place][1] for place in chosen]
     after = listed[chosen[-1] + 1 :][:1] if chosen else []
     behind = after[0][1] if after else ""
-    return Choice(ids, form.get("next", behind))
+    return Choice(ids, form.get("next", behind), form.get("whole", ""))
 
 
 def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
@@ -287,7 +293,8 @@ def _values() -> dict[str, Any]:
 
 
 def _fields(chosen: Choice) -> list[tuple[str, str]]:
-    return [*(("letter", f"/{each}") for each in chosen.ids), ("next", chosen.next)]
+    letters = [("letter", f"/{each}") for each in chosen.ids]
+    return [*letters, ("next", chosen.next), *([("whole", "1")] if chosen.whole else [])]
 
 
 def _names(chosen: Choice, known: Sequence[Failure]) -> list[str]:

@@ -84,6 +84,7 @@ class NewPackagePage:
             "new_check_part.html",
             checked=checked,
             changed=checked.changed(planned) if planned else [],
+            is_live=True,
             **self._values(checked, configuration),
         )
 
@@ -159,6 +160,8 @@ class NewPackagePage:
             checked=checked,
             planned=planned,
             changed=[],
+            # Without JavaScript, nothing would enable what is disabled now.
+            is_live=False,
             **self._values(checked, configuration),
         )
 

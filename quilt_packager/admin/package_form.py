@@ -169,7 +169,8 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
         problem = "" if rules else error.happened
     else:
         request = wanted if isinstance(wanted, PackageRequest) and not rules else None
-    says = _describe(draft, fields, request, settings)
+    outline = request or _outline(fields, rules, settings)
+    says = _describe(draft, fields, outline, settings)
     for name, rule in rules.items():
         says[LINE_OF.get(name, name)] = Say("bad", f"{rule[:1].upper()}{rule[1:].rstrip('.')}.")
     if not draft.source_prefix:
@@ -178,9 +179,22 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
         kind: Literal["hint", "bad"] = "hint" if is_new else "bad"
         words = hint if is_new else missing
         says["source_prefix"] = Say(kind, words, "s3://bucket/folder/")
-    if request is not None:
-        says |= _check_buckets(request, settings)
+    if outline is not None:
+        refused = _check_buckets(outline, settings)
+        says |= {line: say for line, say in refused.items() if says[line].kind != "bad"}
     return Checked(draft, fields, request, says, problem)
+
+
+def _outline(
+    fields: Mapping[str, Any], rules: Mapping[str, str], settings: Settings
+) -> PackageRequest | None:
+    """What the fields ask for that break no rule, which tells what the others default to."""
+    good = {name: value for name, value in fields.items() if name not in rules}
+    try:
+        wanted = check(json.dumps(good), settings)
+    except InvalidMessage:
+        return None
+    return wanted if isinstance(wanted, PackageRequest) else None
 
 
 def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:

@@ -93,7 +93,7 @@ class SettingsPage:
         """The sources, when AWS has told them."""
         at = request.query_params.get("at", "")
         return self._renderer.part(
-            request, "settings_sources.html", at=at, **self._look(counts=False)
+            request, "settings_sources.html", at=at, whole=False, **self._look(counts=False)
         )
 
     def show_activity(self, request: Request) -> Response:
@@ -106,11 +106,13 @@ class SettingsPage:
 
     def ask(self, request: Request) -> Response:
         """Ask before a source is turned off."""
-        source = self._find(form_of(request).get("name", ""))
+        form = form_of(request)
+        source = self._find(form.get("name", ""))
+        whole = [("whole", "1")] if "whole" in form else []
         asked = Confirmation(
             f"Turn off {source.title}?",
             "/settings/switch",
-            [("name", source.name), ("to", "off")],
+            [("name", source.name), ("to", "off"), *whole],
             f"Turn off {source.title}",
             "Leave it on",
             TAB.path,
@@ -131,7 +133,8 @@ class SettingsPage:
         self._sources.get(SOURCES_SECONDS)
         state = "on" if after.enabled else "off"
         self._renderer.toast(f"{after.title}: turned {state}.")
-        return RedirectResponse(f"{TAB.path}?{urlencode({'at': after.name})}", status_code=303)
+        query = {"at": after.name, **({"whole": "1"} if "whole" in form else {})}
+        return RedirectResponse(f"{TAB.path}?{urlencode(query)}", status_code=303)
 
     def _find(self, name: str) -> Source:
         known: Sequence[Source] = self._sources.get(SOURCES_SECONDS).value or []
@@ -198,11 +201,11 @@ class SettingsPage:
         yield Fact("Source buckets", ", ".join(settings.source_buckets) or "any that IAM allows")
         yield Fact("Registries", ", ".join(settings.registry_buckets) or "any that IAM allows")
         default = settings.default_registry or "the bucket of the folder"
-        yield Fact("Registry where a message names none", default)
+        yield Fact("Default registry", default)
         if settings.quarantine_registry:
             yield Fact("Quarantine", settings.quarantine_registry)
         yield Fact("Checksums", ", ".join(settings.checksum_algorithms))
-        yield Fact("Copies for checksums", settings.scratch_bucket or "none; objects are read")
+        yield Fact("Scratch bucket", settings.scratch_bucket or "none; large objects are read")
         yield Fact(
             "Large jobs",
             f"more than {settings.max_inline_objects:,} checksums, or "
@@ -217,9 +220,9 @@ class SettingsPage:
             yield Fact("People are told by", settings.notifications_topic_arn.rpartition(":")[2])
         if settings.catalog_url:
             yield Fact("Catalog", settings.catalog_url, links.safe(settings.catalog_url))
-        for name in ("packager", "checksum"):
+        for name, whose in (("packager", "Log"), ("checksum", "Log of the workers")):
             if group := deployment.log_group(name):
-                yield Fact(f"Log of the {name}", group, links.log_group(deployment.region, group))
+                yield Fact(whose, group, links.log_group(deployment.region, group))
 
 
 def _queue(region: str, name: str, url: str) -> Fact:

@@ -249,6 +249,18 @@ def test_success_is_told_once_with_the_next_step(
     assert "sent to the queue" not in browser.get("/failures").text
 
 
+def test_success_is_told_without_javascript_too(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    form = {"csrf": access.csrf_token, "letter": "1/1", "whole": "1", "discard": "all"}
+    assert '<input type="hidden" name="whole" value="1">' in browser.get("/failures?whole=1").text
+    assert 'name="whole" value="1"' in browser.post("/failures/ask", form).text
+    answer = browser.post("/failures/discard", form)
+    assert "whole=1" in answer.headers["location"]
+    assert "1 message discarded." in browser.get(answer.headers["location"]).text
+
+
 def test_job_that_was_sent_again_is_known_before_its_log_is(
     browser: Browser, letters: Letters, access: Access
 ) -> None:

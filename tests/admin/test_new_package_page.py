@@ -150,6 +150,15 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert not checked.is_good
 
 
+def test_what_is_wrong_hides_nothing_of_the_rest() -> None:
+    assert says("source_prefix", package_name="a") == ("ok", f"Packages {FOLDER}")
+    assert says("package_name", registry="B") == (
+        "hint",
+        "Left empty: nf/run-8842, from the folder.",
+    )
+    assert "may not write to" in says("registry", registry="other", metadata="{")[1]
+
+
 def test_default_registry_is_named() -> None:
     settings = Settings(default_registry="quilt-prod")
     assert says("registry", settings, registry="") == (

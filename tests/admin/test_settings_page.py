@@ -150,7 +150,7 @@ def test_activity_that_is_not_known_says_so(
     sources.events = DENIED
     sources.sources = [make_source("lims", "custom")]
     answer = browser.htmx("/settings/activity")
-    assert activity_of(answer, "lims") .endswith("not known")
+    assert activity_of(answer, "lims").endswith("not known")
     assert "AWS refused GetMetrics." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
 
@@ -202,6 +202,19 @@ def test_switch_shows_what_eventbridge_says_then(
     text = browser.get("/settings?at=omics").text
     assert f"Runs of omics: turned {to}." in text
     assert re.search(rf'aria-checked="{str(enabled).lower()}"[^>]* autofocus', text)
+
+
+def test_success_is_told_without_javascript_too(
+    browser: Browser, sources: Sources, access: Access
+) -> None:
+    assert '<input type="hidden" name="whole" value="1">' in browser.get("/settings?whole=1").text
+    form = {"csrf": access.csrf_token, "name": "omics", "whole": "1"}
+    assert (
+        '<input type="hidden" name="whole" value="1">' in browser.post("/settings/ask", form).text
+    )
+    answer = browser.post("/settings/switch", {**form, "to": "off"})
+    assert "Runs of omics: turned off." in browser.get(answer.headers["location"]).text
+    assert "whole=1" in answer.headers["location"]
 
 
 def test_source_that_is_not_there_cannot_be_turned_off(

@@ -67,6 +67,9 @@
       if (line && !opened.has(log)) log.scrollTop = line.offsetTop - 40;
       opened.add(log);
     });
+    all("form .field").forEach((field) => field.querySelectorAll(".t").forEach((control) => {
+      control.setAttribute("aria-invalid", field.querySelector(".say.bad") !== null);
+    }));
     show();
   };
   document.addEventListener("htmx:after:swap", (event) => {
