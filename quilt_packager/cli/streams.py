@@ -38,11 +38,14 @@ def open_console(stream: TextIO) -> Console:
 def write_json(stream: TextIO, value: dict[str, Any]) -> None:
     """Write one JSON object in one line, in ASCII: any locale can write it, any program read it.
 
+    It goes out at once: a program at the other end of a pipe may wait for it.
+
     Args:
         stream: Where to write.
         value: The object; times are written as RFC 3339 has them, in UTC.
     """
     stream.write(json.dumps(value, default=_encode) + "\n")
+    stream.flush()
 
 
 def write_time(moment: datetime) -> str:

@@ -124,3 +124,11 @@ def test_text_of_others_is_shown_as_it_is_and_steers_nothing(run: Callable[[str]
     written = run(SHOW_KEY)
     shown = r"[bold]a[/bold]\x1b[31m\nb:smile:"
     assert written.count(shown) == 7
+
+
+def test_json_does_not_wait_for_more_of_it() -> None:
+    code = (
+        "import os; from quilt_packager.cli.terminal import Terminal; "
+        "Terminal().json({'a': 1}); os._exit(0)"
+    )
+    assert piped(code, PYTHONUNBUFFERED="") == '{"a": 1}\n'
