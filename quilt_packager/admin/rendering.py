@@ -121,7 +121,6 @@ class Renderer:
     ) -> None:
         self._access = access
         self._toasts: deque[Toast] = deque()
-        self._of_frame: list[Toast] = []
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -171,10 +170,6 @@ class Renderer:
             values: What the template shows.
         """
         toasts = [self._toasts.popleft() for _ in range(len(self._toasts))]
-        # Without scripts, the whole page follows its frame at once: that is the one that is read.
-        is_whole = "whole" in request.query_params
-        toasts = [*self._of_frame, *toasts] if is_whole else toasts
-        self._of_frame = [] if is_whole else toasts
         return self._answer(request.scope, template, status, {"toasts": toasts, **values})
 
     def part(self, request: Request, template: str, **values: Any) -> Response:  # noqa: ANN401 - what a template takes
