@@ -146,7 +146,7 @@ class EngineAlarms(Construct):
             name=f"see in the log why {part.name} fails",
             description=f"{part.name} failed at least {self._function_errors} times in 15 minutes. "
             "It crashed, ran out of time or memory, or what it needs refused it. What it did is "
-            f"tried again; the reason is in the log {self._log(part.name)}: "
+            f"tried again; the reason is in the log {self._log(part.log_name)}: "
             f"{self._command('jobs', '--outcome failed')}.",
             threshold=self._function_errors,
         )

@@ -338,11 +338,11 @@ class PackagingEngine(EngineMetrics, Construct):
                 f"--stack {Stack.of(self).stack_name}.",
             ),
             *(
-                WatchedFunction(name, function, memory_size)
-                for name, function in (
-                    ("PackagerLambda", self.packager_function),
-                    ("LargeJobLambda", self.large_job_function),
-                    ("ChecksumLambda", self.checksum_function),
+                WatchedFunction(name, function, memory_size, log_name)
+                for name, function, log_name in (
+                    ("PackagerLambda", self.packager_function, "PackagerLambda"),
+                    ("LargeJobLambda", self.large_job_function, "PackagerLambda"),
+                    ("ChecksumLambda", self.checksum_function, "ChecksumLambda"),
                 )
             ),
         )
@@ -483,7 +483,7 @@ class PackagingEngine(EngineMetrics, Construct):
             environment=environment,
             tracing=self._tracing,
         )
-        self.watch(WatchedFunction(log_name, function, memory_size))
+        self.watch(WatchedFunction(log_name, function, memory_size, log_name))
         return function
 
     def watch(self, *parts: Watched) -> None:

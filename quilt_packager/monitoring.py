@@ -12,14 +12,16 @@ class WatchedFunction:
     """A function of the runtime.
 
     Attributes:
-        name: What people call it: the name of its log.
+        name: What people call it.
         function: The function.
         memory_mebibytes: MiB of its memory, which are paid for.
+        log_name: The name of the log that it writes, which others may write, too.
     """
 
     name: str
     function: lambda_.Function
     memory_mebibytes: int
+    log_name: str
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def test_alarms_fail_if_something_is_not_watched(template: JsonObject) -> None:
         ("OldestMessageuploads", "/quilt/Stack/CoalescerLambda"),
         ("ErrorsPackagerLambda", "quilt-packager jobs --outcome failed --stack Stack"),
         ("ErrorsChecksumLambda", "/quilt/Stack/ChecksumLambda"),
+        ("ErrorsLargeJobLambda", "/quilt/Stack/PackagerLambda"),
         ("ThrottlesPackagerLambda", "higher quota"),
         ("LargeJobsFailed", "quilt-packager failures --stack Stack"),
     ],
