@@ -313,6 +313,14 @@ def test_command_does_the_same(browser: Browser, plans: Plans, access: Access) -
     }
 
 
+def test_command_of_a_form_that_is_wrong_is_not_shown(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    # It would lack what cannot be read.
+    text = browser.post("/new/check", form(access, metadata="{"), hx_request="true").text
+    assert "quilt-packager send" not in text
+
+
 def test_page_that_is_read_only_plans_and_does_not_package(
     engine: Engine, plans: Plans, sender: Sender
 ) -> None:
