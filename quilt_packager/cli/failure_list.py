@@ -127,7 +127,7 @@ def to_json(failure: Failure) -> dict[str, object]:
 
 
 def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
-    shown = found.failures if not terminal.interactive else found.failures[:SHOWN_LETTERS]
+    shown = found.failures[:SHOWN_LETTERS] if terminal.is_terminal else found.failures
     terminal.table(
         ["MESSAGE", "PACKAGE", "FAILED", "LEFT"],
         [

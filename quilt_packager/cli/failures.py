@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quilt_packager import formats
-from quilt_packager.cli.commands import make_group
+from quilt_packager.cli.commands import make_group, refuse_options
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.failure_list import summarise, tell_of_others, to_json, write_failures
@@ -46,6 +46,8 @@ Examples:
 SHOWN_NAMES = 20
 """How many messages are named before they are discarded."""
 
+NOTHING_DONE = Done((), ())
+
 app = make_group("failures", HELP, does_something=True)
 
 IdArguments = Annotated[
@@ -69,12 +71,7 @@ def failures(
 ) -> int:
     """List the failures; with --json, one JSON object a line."""
     if context.invoked_subcommand is not None:
-        if stack or profile or region or as_json:
-            raise Misuse(
-                f"Options stand before {context.invoked_subcommand}.",
-                why="They would not be its own.",
-                remedy=f"quilt-packager failures {context.invoked_subcommand} --help",
-            )
+        refuse_options(context)
         return Exit.OK
     terminal = Terminal()
     with read_failures(find(stack, profile, region)) as read:
@@ -112,19 +109,16 @@ def retry_failures(
     """
     terminal = Terminal()
     deployment = find(stack, profile, region)
-    chosen, _ = _choose(terminal, deployment, ids, code, everything=everything)
-    if not chosen:
-        return Exit.OK
-    if not yes and not terminal.confirm(ask_to_retry(chosen)):
-        return Exit.OK
-    done = _act(terminal, deployment, chosen, retry, "sent again")
+    chosen, _ = _choose(terminal, deployment, ids, code, everything=everything, as_json=as_json)
+    is_wanted = bool(chosen) and (yes or terminal.confirm(ask_to_retry(chosen)))
+    done = _act(terminal, deployment, chosen, retry, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
         sent = [
             {"id": failure.id, "job_id": job_id}
             for failure, job_id in zip(done.done, done.sent, strict=True)
         ]
         terminal.json({"sent": sent, "gone": [each.id for each in done.gone]})
-    else:
+    elif is_wanted:
         terminal.write(f"Sent again {len(done.done):,} of {len(chosen):,}.")
         if done.done:
             terminal.hint("Follow them: quilt-packager jobs --follow")
@@ -153,18 +147,14 @@ def discard_failures(
     """
     terminal = Terminal()
     deployment = find(stack, profile, region)
-    chosen, total = _choose(terminal, deployment, ids, code, everything=everything)
-    if not chosen:
-        return Exit.OK
-    if not yes and not _confirm_discard(terminal, chosen):
-        terminal.hint("Kept.")
-        return Exit.OK
-    done = _act(terminal, deployment, chosen, discard, "discarded")
+    chosen, total = _choose(terminal, deployment, ids, code, everything=everything, as_json=as_json)
+    is_wanted = bool(chosen) and (yes or _confirm_discard(terminal, chosen))
+    done = _act(terminal, deployment, chosen, discard, "discarded") if is_wanted else NOTHING_DONE
     if as_json:
         terminal.json(
             {"discarded": [each.id for each in done.done], "gone": [each.id for each in done.gone]}
         )
-    else:
+    elif is_wanted:
         left = formats.count(max(total - len(done.done), 0), "message")
         terminal.write(f"Discarded {len(done.done):,}. {left} left.")
     return Exit.FAILED if done.gone else Exit.OK
@@ -191,6 +181,7 @@ def _choose(
     code: str | None,
     *,
     everything: bool,
+    as_json: bool,
 ) -> tuple[tuple[Failure, ...], int]:
     """The failures that are meant, of how many: from here on, their ids alone count."""
     if bool(ids) + bool(code) + everything != 1:
@@ -204,7 +195,8 @@ def _choose(
     tell_of_others(terminal, read)
     chosen = choose(read.letters, ids or [], code)
     if not chosen:
-        terminal.write(summarise(read, datetime.now(UTC)))
+        say = terminal.hint if as_json else terminal.write
+        say(summarise(read, datetime.now(UTC)))
     return chosen, read.total
 
 
@@ -216,9 +208,11 @@ def _confirm_discard(terminal: Terminal, chosen: Sequence[Failure]) -> bool:
     names = [each.label for each in chosen[:SHOWN_NAMES]]
     rest = len(chosen) - len(names)
     terminal.hint("  " + "  ".join(names) + (f"  and {rest:,} more" if rest else ""))
-    return terminal.ask(f"Type {len(chosen)} to discard, or Enter to keep them:") == str(
-        len(chosen)
-    )
+    typed = terminal.ask(f"Type {len(chosen)} to discard, or Enter to keep them:")
+    if typed != str(len(chosen)):
+        terminal.hint("Kept.")
+        return False
+    return True
 
 
 def _act(

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from quilt_packager import formats
-from quilt_packager.cli.commands import make_group
+from quilt_packager.cli.commands import make_group, refuse_options
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.job_rows import COLUMNS, ID_CHARACTERS, job_row
@@ -34,6 +34,7 @@ Examples:
 """
 
 LISTED = 50
+MOST_LISTED = 10_000
 
 app = make_group("jobs", HELP, does_something=True)
 
@@ -58,7 +59,7 @@ def jobs(
         typer.Option(metavar="OUTCOME", help="Jobs that are so, as failed; may be given again."),
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="How many jobs at most.")
+        int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many jobs at most.")
     ] = LISTED,
     stack: StackOption = None,
     profile: ProfileOption = None,
@@ -67,12 +68,7 @@ def jobs(
 ) -> int:
     """List jobs, the last one first; with --json, one JSON object a line."""
     if context.invoked_subcommand is not None:
-        if stack or profile or region or as_json:
-            raise Misuse(
-                f"Options stand before {context.invoked_subcommand}.",
-                why="They would not be its own.",
-                remedy=f"quilt-packager jobs {context.invoked_subcommand} --help",
-            )
+        refuse_options(context)
         return Exit.OK
     terminal = Terminal()
     moment = read_since(since)
@@ -89,7 +85,8 @@ def jobs(
         _write_list(terminal, found, is_filtered=bool(name or outcome))
     if found.is_cut_off:
         terminal.hint(
-            f"There may be more jobs than these: --limit {10 * limit}, or a later --since."
+            "There may be more jobs than these: "
+            f"--limit {min(10 * limit, MOST_LISTED)}, or a later --since."
         )
     return Exit.OK
 

@@ -54,6 +54,11 @@ class Terminal:
         self.is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         self.interactive = self.errors.is_terminal and not self.errors.is_dumb_terminal
 
+    @property
+    def is_terminal(self) -> bool:
+        """Results are read on a terminal: they may be cut. Elsewhere they never are."""
+        return self._out.is_terminal
+
     def write(self, text: str = "") -> None:
         """Write a line of results. What is too wide is wrapped by the terminal: it can be copied.
 

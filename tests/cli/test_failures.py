@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 
 import pytest
 from quilt_packager_runtime import errors
@@ -108,6 +109,16 @@ def test_terminal_shows_short_ids_of_a_few(deployment: Deployment) -> None:
     shown = [each for each in ids if f"{each[:8]}…" in out]
     assert len(shown) == 10
     assert "and 2 more" in out
+
+
+def test_nothing_is_left_out_of_a_file(deployment: Deployment, tmp_path: Path) -> None:
+    ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
+    file = tmp_path / "failures"
+    on_terminal(
+        f"import sys; sys.stdout = open({str(file)!r}, 'w'); "
+        "from quilt_packager.cli.app import run; run(['failures'])"
+    )
+    assert all(each in file.read_text() for each in ids)
 
 
 def test_retry_asks_and_warns_of_what_fails_again(
@@ -258,6 +269,21 @@ def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
     assert again["job_id"] != letters[0]
     told = json.loads(cli("failures", "discard", letters[1], "--yes", "--json").out)
     assert told == {"discarded": [letters[1]], "gone": []}
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [("retry", {"sent": [], "gone": []}), ("discard", {"discarded": [], "gone": []})],
+)
+def test_json_tells_that_nothing_was_done(
+    cli: Cli, deployment: Deployment, answers: list[str], action: str, told: dict[str, object]
+) -> None:
+    ran = cli("failures", action, "--all", "--json")
+    assert (ran.code, json.loads(ran.out), ran.err) == (0, told, "Nothing has failed.\n")
+    reject(deployment, BUSY)
+    answers.append("")
+    ran = cli("failures", action, "--all", "--json")
+    assert (ran.code, json.loads(ran.out), len(left(deployment))) == (0, told, 1)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

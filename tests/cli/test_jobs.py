@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -121,6 +122,7 @@ class TestMisuse:
 
     def test_of_options_before_show_is_told(self, cli: Cli) -> None:
         assert cli("jobs", "--json", "show", "a").code == 3
+        assert cli("jobs", "--since", "2h", "show", "a").code == 3
 
     def test_of_an_id_is_told(self, cli: Cli) -> None:
         ran = cli("jobs", "show", "77")
@@ -162,13 +164,12 @@ class TestShow:
     def test_tells_everything_of_a_package(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
+        began = before_now(seconds=9)
         write_log(
-            started(ID, before_now(seconds=9)),
-            progress(ID, before_now(seconds=8), "listing", 0, None),
-        )
-        write_log(
-            progress(ID, before_now(seconds=6), "checksums", 3),
-            succeeded(ID, before_now(seconds=1)),
+            started(ID, began),
+            progress(ID, began + timedelta(seconds=1), "listing", 0, None),
+            progress(ID, began + timedelta(seconds=3), "checksums", 3),
+            succeeded(ID, began + timedelta(seconds=8)),
         )
         lines = cli("jobs", "show", "3f9a").out.splitlines()
         assert lines[0].startswith("✓ created  runs/1  ")
