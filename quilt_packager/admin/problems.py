@@ -3,28 +3,24 @@
 import logging
 from typing import NamedTuple
 
-from botocore import exceptions
 from quilt_packager_runtime.errors import PackagerError
 
+from quilt_packager.operations.aws_errors import BAD_CREDENTIALS, AwsProblem, Kind, explain
 from quilt_packager.operations.errors import OperationError
 
 log = logging.getLogger(__name__)
 
 SIGN_IN = "Sign in again in the terminal (aws sso login, aws configure), then try again."
 
-EXPIRED = frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
+REMEDIES = {
+    Kind.CREDENTIALS: SIGN_IN,
+    Kind.DENIED: "Ask for this permission, then try again. The other parts of the page work "
+    "without it.",
+    Kind.UNREACHABLE: "Check the network, then try again.",
+    Kind.BUSY: "Try again in a moment.",
+    Kind.GONE: "Try again; if it was deleted, deploy the stack again.",
+    Kind.OTHER: "Try again in a moment.",
+}
 
 
 class Problem(NamedTuple):
@@ -51,27 +47,13 @@ def tell(error: Exception) -> Problem:
     Args:
         error: What came instead of an answer.
     """
-    code = type(error).__name__
-    match error:
-        case OperationError() | PackagerError():
-            return Problem(error.code, error.happened, error.why, error.remedy)
-        case exceptions.ClientError():
-            answer = error.response.get("Error", {})
-            return _tell_answer(
-                answer.get("Code", "Unknown"), answer.get("Message", ""), error.operation_name
-            )
-        case exceptions.HTTPClientError() | exceptions.ConnectionError():
-            return Problem(
-                code, "AWS cannot be reached.", str(error), "Check the network, then try again."
-            )
-        case exceptions.ParamValidationError():
-            pass
-        case exceptions.BotoCoreError():
-            # No credentials, an SSO session that ended, and their like.
-            return Problem(
-                code, "The AWS credentials cannot be used.", str(error), SIGN_IN, is_session=True
-            )
+    if isinstance(error, OperationError | PackagerError):
+        return Problem(error.code, error.happened, error.why, error.remedy)
+    found = explain(error)
+    if found is not None:
+        return _tell_aws(found)
     log.error("Unexpected error.", exc_info=error)
+    code = type(error).__name__
     return Problem(
         code,
         f"Something went wrong: {code}.",
@@ -80,23 +62,20 @@ def tell(error: Exception) -> Problem:
     )
 
 
-def _tell_answer(code: str, message: str, operation: str) -> Problem:
-    if code in EXPIRED:
+def _tell_aws(found: AwsProblem) -> Problem:
+    if found.code in BAD_CREDENTIALS:
         return Problem(
-            code,
+            found.code,
             "Your AWS session has expired.",
             "The page uses your own credentials, and AWS no longer accepts them. Nothing is lost: "
             "the engine in the cloud goes on working.",
             SIGN_IN,
             is_session=True,
         )
-    if code in REFUSED:
-        return Problem(
-            code,
-            f"AWS refused {operation}.",
-            message,
-            "Ask for this permission, then try again. The other parts of the page work without it.",
-        )
     return Problem(
-        code, f"AWS answered {operation} with {code}.", message, "Try again in a moment."
+        found.code,
+        found.happened,
+        found.why,
+        REMEDIES[found.kind],
+        is_session=found.kind is Kind.CREDENTIALS,
     )

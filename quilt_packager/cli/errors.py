@@ -14,30 +14,42 @@ from quilt_packager_runtime.errors import (
 
 from quilt_packager.cli.exits import Exit
 from quilt_packager.local.errors import LocalError, MissingExtra
+from quilt_packager.operations.aws_errors import NO_QUEUE, Kind, explain
 from quilt_packager.operations.errors import Misnamed, OperationError
 
-CLI_EXTRA = frozenset({"aws_lambda_powertools", "awscrt", "boto3", "botocore", "quilt3"})
-"""What the `cli` extra brings beside that without which this module could not be imported."""
-
-REFUSED_CREDENTIALS = frozenset(
+CLI_EXTRA = frozenset(
     {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
+        "aws_lambda_powertools",
+        "awscrt",
+        "boto3",
+        "botocore",
+        "jinja2",
+        "markupsafe",
+        "quilt3",
+        "starlette",
+        "uvicorn",
     }
 )
-REFUSED_ACCESS = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-UNKNOWN_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+"""What the `cli` extra brings beside that without which this module could not be imported."""
 
 USAGE = "Usage"
 """The code of every wrong call of the command."""
 
 SIGN_IN = "Sign in (aws sso login, aws configure), or set AWS_PROFILE."
+
+
+ENDS = {
+    Kind.CREDENTIALS: (Exit.ACCESS, SIGN_IN),
+    Kind.DENIED: (Exit.ACCESS, "Allow it to the role or user whose credentials these are."),
+    Kind.UNREACHABLE: (Exit.ACCESS, "Check the network, the proxy, and AWS_ENDPOINT_URL."),
+    Kind.BUSY: (Exit.FAILED, "Try again in a moment."),
+    Kind.GONE: (Exit.FAILED, "Look at --region; if it was deleted, deploy the stack again."),
+    Kind.OTHER: (
+        Exit.FAILED,
+        "Try again; if it stays so, the sentence above tells what AWS wants.",
+    ),
+}
+"""How a command ends that AWS did not answer as it should, and what to do."""
 
 
 class Misuse(Exception):
@@ -140,62 +152,18 @@ def _exit_code_of(error: PackagerError) -> Exit:
 def _tell_boto3(error: Exception) -> Told | None:
     from botocore import exceptions
 
-    code = type(error).__name__
-    match error:
-        case exceptions.ClientError():
-            answer = error.response["Error"]
-            return _tell_answer(
-                answer.get("Code", "Unknown"), answer.get("Message", ""), error.operation_name
-            )
-        case exceptions.NoRegionError():
-            return Told(
-                Exit.USAGE,
-                code,
-                "No AWS region is set.",
-                "Neither the environment nor the profile names one.",
-                "Set AWS_REGION, or a region in the profile.",
-            )
-        case exceptions.HTTPClientError() | exceptions.ConnectionError():
-            return Told(
-                Exit.ACCESS,
-                code,
-                "AWS cannot be reached.",
-                str(error),
-                "Check the network, the proxy, and AWS_ENDPOINT_URL.",
-            )
-        case exceptions.ParamValidationError():
-            return None
-        case exceptions.BotoCoreError():
-            # No credentials, an unknown profile, an SSO session that ended, and their like.
-            return Told(
-                Exit.ACCESS, code, "The AWS credentials cannot be used.", str(error), SIGN_IN
-            )
-    return None
-
-
-def _tell_answer(code: str, message: str, operation: str) -> Told:
-    if code in UNKNOWN_QUEUE:
+    if isinstance(error, exceptions.NoRegionError | exceptions.InvalidRegionError):
         return Told(
             Exit.USAGE,
-            code,
-            "There is no such queue.",
-            message,
-            "Copy PackagerQueueUrl from the outputs of the stack.",
+            type(error).__name__,
+            "It is not clear which AWS region is meant.",
+            str(error),
+            "Give --region, or set AWS_REGION or a region in the profile.",
         )
-    if code in REFUSED_CREDENTIALS:
-        return Told(Exit.ACCESS, code, f"AWS refused the credentials: {code}.", message, SIGN_IN)
-    if code in REFUSED_ACCESS:
-        return Told(
-            Exit.ACCESS,
-            code,
-            f"AWS refused {operation}.",
-            message,
-            "Allow it to the role or user whose credentials these are.",
-        )
-    return Told(
-        Exit.FAILED,
-        code,
-        f"AWS answered {operation} with {code}.",
-        message,
-        "Try again; if it stays so, the sentence above tells what AWS wants.",
-    )
+    found = explain(error)
+    if found is None:
+        return None
+    exit_code, remedy = ENDS[found.kind]
+    if found.code in NO_QUEUE:
+        exit_code, remedy = Exit.USAGE, "Copy PackagerQueueUrl from the outputs of the stack."
+    return Told(exit_code, found.code, found.happened, found.why, remedy)

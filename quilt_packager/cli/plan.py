@@ -11,7 +11,7 @@ from quilt_packager_runtime.errors import Rejected
 from quilt_packager_runtime.outcomes import Result
 
 from quilt_packager import formats
-from quilt_packager.cli.errors import REFUSED_ACCESS, tell
+from quilt_packager.cli.errors import tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
@@ -90,6 +90,7 @@ def _find_engine(
 ) -> _Engine:
     from botocore.exceptions import ClientError
 
+    from quilt_packager.operations.aws_errors import Kind, explain
     from quilt_packager.operations.configurations import Configuration, read_configuration
     from quilt_packager.operations.errors import NoEngine
 
@@ -97,9 +98,9 @@ def _find_engine(
         deployment = find(stack, profile, region)
         return _Engine(deployment.stack_name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
-        told = tell(error)
-        is_denied = isinstance(error, ClientError) and told.code in REFUSED_ACCESS
+        told, found = tell(error), explain(error)
         # Who may read a bucket need not be one who may look at stacks.
+        is_denied = found is not None and found.kind is Kind.DENIED
         if stack is not None or not (is_denied or isinstance(error, NoEngine)):
             raise
     terminal.hint(f"{told.happened} Planned with the settings of an engine without any props.")

@@ -36,7 +36,15 @@ def refusal(code: str) -> ClientError:
         (refusal("InvalidClientTokenId"), Exit.ACCESS, "Sign in"),
         (refusal("AccessDeniedException"), Exit.ACCESS, "Allow it"),
         (refusal("QueueDoesNotExist"), Exit.USAGE, "PackagerQueueUrl"),
-        (refusal("Throttling"), Exit.FAILED, "again"),
+        (refusal("Throttling"), Exit.FAILED, "again in a moment"),
+        (refusal("KMS.AccessDeniedException"), Exit.ACCESS, "Allow it"),
+        (refusal("ResourceNotFoundException"), Exit.FAILED, "deleted"),
+        (botocore.exceptions.InvalidRegionError(region_name="a b"), Exit.USAGE, "--region"),
+        (
+            botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+            Exit.ACCESS,
+            "network",
+        ),
         (botocore.exceptions.ParamValidationError(report="x"), Exit.FAILED, "--debug"),
         (LocalError("It failed.", why="It did.", remedy="Try again."), Exit.FAILED, "Try again."),
         (RuntimeError("x"), Exit.FAILED, "--debug"),
@@ -54,3 +62,9 @@ def test_an_error_has_an_exit_code_and_a_remedy(
 def test_an_unknown_error_is_named() -> None:
     told = tell(RuntimeError("the reason"))
     assert (told.code, "the reason" in told.happened) == ("RuntimeError", True)
+
+
+@pytest.mark.parametrize("module", ["botocore.exceptions", "starlette.applications", "uvicorn"])
+def test_a_missing_module_of_the_extra_is_to_be_installed(module: str) -> None:
+    told = tell(ModuleNotFoundError(name=module))
+    assert (told.exit_code, "quilt-packager[cli]" in told.remedy) == (Exit.USAGE, True)

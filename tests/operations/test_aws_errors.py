@@ -1,0 +1,41 @@
+"""Of what kind errors of boto3 are."""
+
+from typing import Any
+
+import pytest
+from botocore import exceptions
+from botocore.exceptions import ClientError
+
+from quilt_packager.operations.aws_errors import Kind, explain
+
+
+def answer(code: str, status: int = 400) -> ClientError:
+    response: Any = {
+        "Error": {"Code": code, "Message": "No."},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(response, "SendMessage")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "passes"),
+    [
+        (answer("ExpiredToken"), Kind.CREDENTIALS, False),
+        (exceptions.NoCredentialsError(), Kind.CREDENTIALS, False),
+        (answer("AccessDenied", 403), Kind.DENIED, False),
+        (answer("ThrottlingException"), Kind.BUSY, True),
+        (answer("InternalFailure", 500), Kind.BUSY, True),
+        (answer("QueueDoesNotExist"), Kind.GONE, False),
+        (exceptions.ReadTimeoutError(endpoint_url="https://a/"), Kind.UNREACHABLE, True),
+        (answer("ValidationError"), Kind.OTHER, False),
+    ],
+)
+def test_an_error_is_of_a_kind(error: Exception, kind: Kind, passes: bool) -> None:
+    found = explain(error)
+    assert found is not None
+    assert (found.kind, found.passes) == (kind, passes)
+
+
+def test_what_was_asked_wrongly_is_a_defect() -> None:
+    assert explain(exceptions.ParamValidationError(report="x")) is None
+    assert explain(KeyError("x")) is None
