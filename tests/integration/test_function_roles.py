@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime import aws as runtime_aws
 from quilt_packager_runtime.errors import AccessDenied, AwsError, PackagerError
-from quilt_packager_runtime.handlers import checksum, coalescer, large_job, packager
+from quilt_packager_runtime.handlers import checksum, coalescer, invocations, large_job, packager
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.upload_settings import UploadSettings
@@ -142,8 +142,7 @@ class Functions:
             queue_url=self.queue_url("uploads"),
             dead_letter_queue_url=self.queue_url("unread"),
         )
-        for module in (packager, checksum, large_job):
-            patch.setattr(module, "load_settings", lambda: settings)
+        patch.setattr(invocations, "load_settings", lambda: settings)
         patch.setattr(coalescer, "load_settings", lambda: uploads)
 
     def queue_url(self, name: str) -> str:
@@ -157,8 +156,7 @@ class Functions:
         s3 = S3.from_environment(
             environment | {"AWS_ENDPOINT_URL": self._aws.endpoint_url, "AWS_REGION": REGION}
         )
-        for module in (packager, checksum, large_job):
-            self._patch.setattr(module, "connect", lambda: s3)
+        self._patch.setattr(invocations, "connect", lambda: s3)
         self._patch.setattr(
             runtime_aws, "connect", lambda name, _region=None: self._aws.client(name, credentials)
         )

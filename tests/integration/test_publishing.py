@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 import pytest
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.handlers import packager
+from quilt_packager_runtime.handlers import invocations, packager
 from quilt_packager_runtime.messages import MAX_BODY_BYTES
 from quilt_packager_runtime.registry import Package, Pointer, Publication, publish
 
@@ -65,7 +65,7 @@ def engine(
         s3.put_object(Bucket=bucket, Key="runs/42/a.txt", Body=b"hello")
         queue = boto3.client("sqs").create_queue(QueueName=f"queue-{uuid.uuid4()}")["QueueUrl"]
         monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", queue)
-        caches = (packager.load_settings, packager.connect, aws.connect)
+        caches = (invocations.load_settings, invocations.connect, aws.connect)
         for cache in caches:
             cache.cache_clear()
         yield Aws(s3, bucket, queue, JobLog(capsys, monkeypatch))
@@ -93,7 +93,7 @@ async def test_whoever_read_latest_before_another_wrote_it_loses(
     manifest = tmp_path / "manifest"
     manifest.write_text("{}")
     package = Package(engine.bucket, NAME)
-    s3 = packager.connect()
+    s3 = invocations.connect()
 
     async def run(top_hash: str) -> Publication:
         return await publish(s3, package, latest=Pointer(), top_hash=top_hash, manifest=manifest)

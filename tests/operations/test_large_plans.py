@@ -2,7 +2,7 @@
 
 import asyncio
 
-from quilt_packager_runtime.handlers import packager
+from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.s3 import S3
 
@@ -17,7 +17,7 @@ __all__ = ["configure", "engine"]
 def test_shards_and_requests_are_those_of_the_job(engine: Engine, s3: S3, s3_stub: S3Stub) -> None:
     request = parse_message(BODY)
     assert isinstance(request, PackageRequest)
-    made = asyncio.run(plan(request, settings=packager.load_settings(), s3=s3, exact=True))
+    made = asyncio.run(plan(request, settings=invocations.load_settings(), s3=s3, exact=True))
     s3_stub.forget_requests()
     state = engine.hand_over()
     engine.hash_shards(state)

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime import large_jobs, workers
-from quilt_packager_runtime.handlers.packager import (
-    DEADLINE_MARGIN_SECONDS,
-    as_failure,
-    connect,
-    load_settings,
-)
+from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.log_lines import ShardHashed
 from quilt_packager_runtime.observability import log, record_step_failure
 from quilt_packager_runtime.shards import Item, Job
@@ -25,7 +20,7 @@ if TYPE_CHECKING:
 def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     """Hash a shard. The answer is empty: the state machine keeps it for each of many shards."""
     item = msgspec.convert(event, Item)
-    remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
+    remaining_seconds = invocations.seconds_left(context)
     started = time.monotonic()
     work = asyncio.run(hash_shard(item, remaining_seconds))
     hashed = ShardHashed(
@@ -52,17 +47,19 @@ async def hash_shard(item: Item, remaining_seconds: float) -> Work:
     Raises:
         PackagerError: The state machine is to try again, unless it was rejected.
     """
-    settings = load_settings()
+    settings = invocations.load_settings()
     job = Job(settings.scratch_bucket or "", item.job_id, item.round)
     deadline = asyncio.get_running_loop().time() + remaining_seconds
     try:
-        return await workers.hash_shard(connect(), job, item, settings=settings, deadline=deadline)
+        return await workers.hash_shard(
+            invocations.connect(), job, item, settings=settings, deadline=deadline
+        )
     except Exception as error:
-        failure = as_failure(error)
+        failure = invocations.as_failure(error)
         record_step_failure(
             failure, message_id=item.job_id, step="hash", round=item.round, shard=item.shard
         )
-        await large_jobs.record_failure(connect(), job, item.shard, failure)
+        await large_jobs.record_failure(invocations.connect(), job, item.shard, failure)
         if failure is error:
             raise
         raise failure from error

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime import large_jobs
-from quilt_packager_runtime.handlers.packager import (
-    DEADLINE_MARGIN_SECONDS,
-    as_failure,
-    connect,
-    hand_over_time,
-    load_settings,
-    package_until,
-)
+from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, PUBLISHING, HandedOver, JobMessage, Relay
 from quilt_packager_runtime.log_lines import MoreToHash
 from quilt_packager_runtime.observability import log, record_step_failure, watch
@@ -54,10 +47,10 @@ class Step(msgspec.Struct, frozen=True):
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object]:
     """Publish a job, or give it up."""
     step = msgspec.convert(event, Step)
-    prepare(load_settings())
+    prepare(invocations.load_settings())
     if step.error is not None:
         return asyncio.run(give_up(step, step.error))
-    remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
+    remaining_seconds = invocations.seconds_left(context)
     return asyncio.run(publish(step, time.monotonic() + remaining_seconds))
 
 
@@ -77,11 +70,11 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     job = _job(step)
     next_round = msgspec.structs.replace(job, round=job.round + 1)
     is_last = next_round.round >= MAX_ROUNDS
-    relay = Relay(next_round, None if is_last else hand_over_time(deadline))
+    relay = Relay(next_round, None if is_last else invocations.hand_over_time(deadline))
     try:
-        message = await large_jobs.read_message(connect(), job)
-        outcome = await package_until(deadline, message.request, watch(job.id), relay)
-        report_success(_attempt(message), outcome, load_settings())
+        message = await large_jobs.read_message(invocations.connect(), job)
+        outcome = await invocations.package_until(deadline, message.request, watch(job.id), relay)
+        report_success(_attempt(message), outcome, invocations.load_settings())
     except HandedOver as handed:
         more = MoreToHash(
             message_id=job.id,
@@ -92,9 +85,9 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
         log(more)
         return {**next_round.to_input(), "goes_on": True}
     except Exception as error:
-        failure = as_failure(error)
+        failure = invocations.as_failure(error)
         record_step_failure(failure, message_id=job.id, step=PUBLISHING, round=job.round)
-        await large_jobs.record_failure(connect(), job, PUBLISHING, failure)
+        await large_jobs.record_failure(invocations.connect(), job, PUBLISHING, failure)
         if failure is error:
             raise
         raise failure from error
@@ -116,14 +109,16 @@ async def give_up(step: Step, why: StateError) -> dict[str, object]:
             try again.
     """
     job = _job(step)
-    message = await large_jobs.read_message(connect(), job)
-    failure = await large_jobs.find_failure(connect(), job, code=why.error, cause=why.cause)
-    report_failure(_attempt(message), failure, load_settings())
+    message = await large_jobs.read_message(invocations.connect(), job)
+    failure = await large_jobs.find_failure(
+        invocations.connect(), job, code=why.error, cause=why.cause
+    )
+    report_failure(_attempt(message), failure, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 
 def _job(step: Step) -> Job:
-    return Job(load_settings().scratch_bucket or "", step.job_id, step.round)
+    return Job(invocations.load_settings().scratch_bucket or "", step.job_id, step.round)
 
 
 def _attempt(message: JobMessage) -> Attempt:

@@ -2,23 +2,15 @@
 
 import asyncio
 import math
-import os
 import random
 import time
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from quilt_packager_runtime import aws, large_jobs
-from quilt_packager_runtime.errors import (
-    AwsError,
-    Crashed,
-    DeadlineExceeded,
-    GaveUp,
-    PackagerError,
-    printable,
-)
+from quilt_packager_runtime.errors import AwsError, GaveUp, PackagerError
 from quilt_packager_runtime.events import Ignored, OmicsRun
+from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
 from quilt_packager_runtime.log_lines import (
     MessageIgnored,
@@ -31,7 +23,6 @@ from quilt_packager_runtime.log_lines import (
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.observability import log, record_hand_over, watch
 from quilt_packager_runtime.outcomes import Outcome
-from quilt_packager_runtime.packaging import OnProgress, package
 from quilt_packager_runtime.reporting import (
     Attempt,
     origin_of,
@@ -41,20 +32,11 @@ from quilt_packager_runtime.reporting import (
 )
 from quilt_packager_runtime.retries import wait_seconds
 from quilt_packager_runtime.runs import request_for_run
-from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.settings import SPARE_DELIVERIES, Settings
+from quilt_packager_runtime.settings import SPARE_DELIVERIES
 from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-DEADLINE_MARGIN_SECONDS = 10
-"""What is kept of Lambda's time to clean up, and to say that there was too little of it."""
-
-HAND_OVER_SECONDS = 60
-"""What is kept of an invocation's time to write the plan of a large job; of a short one, less."""
-
-HAND_OVER_SHARE = 0.25
 
 
 class Unsettled(Exception):
@@ -70,23 +52,11 @@ class Unsettled(Exception):
         self.seconds = seconds
 
 
-@cache
-def load_settings() -> Settings:
-    """The engine's settings, read once per execution environment."""
-    return Settings.from_environment(os.environ)
-
-
-@cache
-def connect() -> S3:
-    """S3, its connections kept for the messages to come."""
-    return S3.from_environment(os.environ, max_connections=load_settings().max_requests_in_flight)
-
-
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Package what each message asks for; SQS delivers again what is named in the answer."""
-    remaining_seconds = context.get_remaining_time_in_millis() / 1000 - DEADLINE_MARGIN_SECONDS
+    remaining_seconds = invocations.seconds_left(context)
     deadline = time.monotonic() + remaining_seconds
-    prepare(load_settings())
+    prepare(invocations.load_settings())
     failures = []
     for message in event["Records"]:
         delivery = _count_deliveries(message)
@@ -106,7 +76,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             seconds = wait_seconds(
                 failure,
                 delivery=delivery,
-                max_attempts=load_settings().max_attempts,
+                max_attempts=invocations.load_settings().max_attempts,
                 # No queue hides a message for a shorter time than its function may take.
                 at_most_seconds=max(0, remaining_seconds),
                 jitter=random.random(),  # noqa: S311 - no secret
@@ -139,7 +109,7 @@ def handle_message(
         PackagerError: SQS is to deliver the message again.
     """
     started = time.monotonic()
-    settings = load_settings()
+    settings = invocations.load_settings()
     request: PackageRequest | None = None
     outcome: Outcome | None = None
     failure: PackagerError | None = None
@@ -165,7 +135,7 @@ def handle_message(
     except Unsettled:
         raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
-        failure = as_failure(error)
+        failure = invocations.as_failure(error)
     attempt = Attempt(
         body=body,
         message_id=message_id,
@@ -227,7 +197,7 @@ def check_attempts(number: int) -> None:
     Raises:
         GaveUp: The message was attempted as often as it may be.
     """
-    max_attempts = load_settings().max_attempts
+    max_attempts = invocations.load_settings().max_attempts
     if max_attempts is not None and number > max_attempts:
         raise GaveUp(
             f"The job was tried {max_attempts} times, and the last attempt did not say how it "
@@ -240,7 +210,7 @@ def check_attempts(number: int) -> None:
 
 def read_request(body: str, message_id: str) -> PackageRequest | None:
     """Read a message, and look up what an event leaves open; None if there is nothing to do."""
-    settings = load_settings()
+    settings = invocations.load_settings()
     registry = settings.default_registry
     wanted = parse_message(body, default_registry=registry, sources=settings.sources)
     if isinstance(wanted, OmicsRun):
@@ -269,20 +239,20 @@ async def package_or_hand_over(
         GaveUp: The message was attempted as often as it may be, and does not go on elsewhere.
         PackagerError: It was attempted once more, in vain.
     """
-    settings = load_settings()
+    settings = invocations.load_settings()
     on_progress = watch(message.message_id)
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
         check_attempts(number)
-        return await package_until(deadline, message.request, on_progress)
+        return await invocations.package_until(deadline, message.request, on_progress)
     job = Job(settings.scratch_bucket, message.message_id)
-    s3 = connect()
+    s3 = invocations.connect()
     if delivery > 1 and await large_jobs.is_handed_over(s3, job):
         log(PackageHandedOverAgain(message_id=message.message_id, execution=job.id))
     else:
         check_attempts(number)
         try:
-            relay = Relay(job, hand_over_time(deadline))
-            return await package_until(deadline, message.request, on_progress, relay)
+            relay = Relay(job, invocations.hand_over_time(deadline))
+            return await invocations.package_until(deadline, message.request, on_progress, relay)
         except HandedOver as handed:
             await large_jobs.keep_message(s3, job, message)
             record_hand_over(
@@ -296,50 +266,6 @@ async def package_or_hand_over(
             )
     aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
     return None
-
-
-def hand_over_time(deadline: float) -> float:
-    """When to hand over what is not done by then, in seconds of the running loop's clock."""
-    remaining_seconds = deadline - time.monotonic()
-    kept_seconds = min(HAND_OVER_SECONDS, HAND_OVER_SHARE * remaining_seconds)
-    return asyncio.get_running_loop().time() + remaining_seconds - kept_seconds
-
-
-async def package_until(
-    deadline: float,
-    request: PackageRequest,
-    on_progress: OnProgress,
-    relay: Relay | None = None,
-) -> Outcome:
-    """Package, and stop in time to say that there was too little of it."""
-    try:
-        async with asyncio.timeout(deadline - time.monotonic()):
-            return await package(
-                request,
-                settings=load_settings(),
-                s3=connect(),
-                on_progress=on_progress,
-                relay=relay,
-            )
-    except TimeoutError:
-        raise DeadlineExceeded(
-            f"{request.source} could not be packaged in the time of one invocation.",
-            why="It holds too many objects, or too many bytes without a stored checksum.",
-            remedy="Raise the function's memory, or upload with a SHA-256 checksum.",
-        ) from None
-
-
-def as_failure(error: Exception) -> PackagerError:
-    """What somebody raised, as one of our errors: what nobody foresaw is a defect."""
-    if isinstance(error, PackagerError):
-        return error
-    crashed = Crashed(
-        f"The packager crashed: {type(error).__name__}: {printable(str(error))}.",
-        why="This is a defect, or something happened that it does not foresee.",
-        remedy="The job is retried by itself; report it with its stack from the log.",
-    )
-    crashed.__cause__ = error
-    return crashed
 
 
 def _age_seconds(message: Mapping[str, Any]) -> float:

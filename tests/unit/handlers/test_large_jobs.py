@@ -14,7 +14,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
     WorkflowViolations,
 )
-from quilt_packager_runtime.handlers import checksum, large_job, packager
+from quilt_packager_runtime.handlers import checksum, invocations, large_job, packager
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, Failure
 from quilt_packager_runtime.objects import ChecksumAlgorithm
 from quilt_packager_runtime.s3 import S3
@@ -119,9 +119,8 @@ def configure(monkeypatch: pytest.MonkeyPatch, s3: S3) -> Callable[..., None]:
             max_shard_objects=4,
         )
         chosen = msgspec.structs.replace(default, **settings)
-        for module in (packager, checksum, large_job):
-            monkeypatch.setattr(module, "load_settings", lambda: chosen)
-            monkeypatch.setattr(module, "connect", lambda: s3)
+        monkeypatch.setattr(invocations, "load_settings", lambda: chosen)
+        monkeypatch.setattr(invocations, "connect", lambda: s3)
 
     set_settings()
     return set_settings
@@ -263,7 +262,7 @@ class TestHandOver:
     ) -> None:
         configure(max_inline_objects=OBJECTS, max_requests_in_flight=1)
         s3_stub.on("HeadObject", key="runs/42/20.txt", times=None).delay(60)
-        state = engine.hand_over(remaining_seconds=packager.DEADLINE_MARGIN_SECONDS + 4)
+        state = engine.hand_over(remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS + 4)
         s3_stub.faults.clear()
         shards = engine.items(state)
         assert 1 <= len(shards) < 7
@@ -300,7 +299,7 @@ class TestWorker:
     def test_that_finds_nothing_in_time_fails(self, engine: Engine) -> None:
         state = engine.hand_over()
         with pytest.raises(DeadlineExceeded):
-            engine.hash_shards(state, remaining_seconds=packager.DEADLINE_MARGIN_SECONDS)
+            engine.hash_shards(state, remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS)
         assert engine.results() == []
 
     def test_that_crashes_says_so(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,7 +561,7 @@ class TestRounds:
         for key in changed:
             engine.raw.put(key, f"changed {key}", stored=[])
         s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
-        seconds = packager.DEADLINE_MARGIN_SECONDS + 2
+        seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
         state = engine.publish(state, remaining_seconds=seconds)
         assert state["goes_on"] is True
         s3_stub.faults.clear()

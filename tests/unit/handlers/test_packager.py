@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.handlers import packager
+from quilt_packager_runtime.handlers import invocations, packager
 from quilt_packager_runtime.messages import MAX_BODY_BYTES
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Metric, Settings
@@ -159,8 +159,8 @@ def engine(
     monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
     # A client of its own would outlive this test.
     monkeypatch.setattr(aws, "prepare", services.__getitem__)
-    monkeypatch.setattr(packager, "load_settings", lambda: settings)
-    monkeypatch.setattr(packager, "connect", lambda: s3)
+    monkeypatch.setattr(invocations, "load_settings", lambda: settings)
+    monkeypatch.setattr(invocations, "connect", lambda: s3)
     log = JobLog(capsys, monkeypatch)
     return Engine(s3_stub.create_bucket("raw"), **services, log=log)
 
@@ -372,7 +372,7 @@ class TestDeadline:
 
     def test_in_the_middle_stops_the_job(self, engine: Engine, s3_stub: S3Stub) -> None:
         s3_stub.on("ListObjectVersions").pause_before()
-        margin = packager.DEADLINE_MARGIN_SECONDS
+        margin = invocations.DEADLINE_MARGIN_SECONDS
         assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
         assert engine.log.read_end()["code"] == "DeadlineExceeded"
 
@@ -389,7 +389,7 @@ class TestCrash:
         async def crash(*_: object, **__: object) -> None:
             raise LookupError("a\x01b")
 
-        monkeypatch.setattr(packager, "package", crash)
+        monkeypatch.setattr(invocations, "package", crash)
 
     def test_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
         assert engine.deliver(*engine.upload("1")) == [0]
@@ -750,12 +750,12 @@ class TestEnvironment:
     @pytest.fixture(autouse=True)
     def forget(self) -> Iterator[None]:
         yield
-        packager.load_settings.cache_clear()
-        packager.connect.cache_clear()
+        invocations.load_settings.cache_clear()
+        invocations.connect.cache_clear()
 
     def test_tells_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
-        assert packager.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
+        assert invocations.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
 
     def test_tells_where_s3_is(
         self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Engine
