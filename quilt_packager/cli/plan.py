@@ -90,7 +90,7 @@ def _find_engine(
 ) -> _Engine:
     from botocore.exceptions import ClientError
 
-    from quilt_packager.operations.aws_errors import Kind, explain
+    from quilt_packager.operations.aws_errors import is_denied
     from quilt_packager.operations.configurations import Configuration, read_configuration
     from quilt_packager.operations.errors import NoEngine
 
@@ -98,10 +98,9 @@ def _find_engine(
         deployment = find(stack, profile, region)
         return _Engine(deployment.stack_name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
-        told, found = tell(error), explain(error)
+        told = tell(error)
         # Who may read a bucket need not be one who may look at stacks.
-        is_denied = found is not None and found.kind is Kind.DENIED
-        if stack is not None or not (is_denied or isinstance(error, NoEngine)):
+        if stack is not None or not (is_denied(error) or isinstance(error, NoEngine)):
             raise
     terminal.hint(f"{told.happened} Planned with the settings of an engine without any props.")
     return _Engine(None, Configuration.usual(os.environ))

@@ -23,6 +23,7 @@ from quilt_packager.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from quilt_packager.operations.activity import Activity
+    from quilt_packager.operations.jobs import JobList
     from quilt_packager.operations.sources import Source
 
 HELP = """List the event sources of an engine, or turn them on and off.
@@ -73,7 +74,8 @@ def sources(
     deployment = find(stack, profile, region)
     found = list_sources(deployment)
     now = datetime.now(UTC)
-    activity = count_activity(deployment, found, read_jobs(deployment, since=now - DAY), now=now)
+    jobs = read_jobs(deployment, since=now - DAY)
+    activity = count_activity(deployment, found, jobs, now=now)
     if as_json:
         for each in found:
             terminal.json(to_json(each, activity[each.name]))
@@ -87,6 +89,7 @@ def sources(
     terminal.table([Column("NAME"), *COLUMNS], rows)
     terminal.gap()
     hint_differences(terminal, found)
+    hint_cut_off(terminal, jobs)
     return Exit.OK
 
 
@@ -160,6 +163,17 @@ def hint_differences(terminal: Terminal, found: Sequence["Source"]) -> None:
                 f"{each.title} is {state} until a deployment changes its rule; to keep it {state}:"
             )
             terminal.hint(f"  {each.keep}")  # by itself, to be copied
+
+
+def hint_cut_off(terminal: Terminal, jobs: "JobList") -> None:
+    """Say that the jobs of the last day are not all counted, if there are too many to read.
+
+    Args:
+        terminal: Where to say it.
+        jobs: Those that were read.
+    """
+    if jobs.is_cut_off:
+        terminal.hint(f"There are too many jobs to count all: {len(jobs):,} were read.")
 
 
 def to_json(source: "Source", activity: "Activity | None" = None) -> dict[str, Any]:

@@ -1,25 +1,33 @@
 """`quilt-packager status`: how an engine is, at a glance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from quilt_packager import formats
+from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.job_rows import COLUMNS as JOB_COLUMNS
 from quilt_packager.cli.job_rows import job_row
+from quilt_packager.cli.jobs import to_json as job_to_json
 from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
-from quilt_packager.cli.sources import COLUMNS, hint_differences, source_cells, to_json
+from quilt_packager.cli.sources import (
+    COLUMNS,
+    hint_cut_off,
+    hint_differences,
+    source_cells,
+    to_json,
+)
 from quilt_packager.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from quilt_packager.operations.activity import Activity
     from quilt_packager.operations.deployments import Deployment
     from quilt_packager.operations.executions import LargeJob
-    from quilt_packager.operations.job import Job
+    from quilt_packager.operations.jobs import JobList
     from quilt_packager.operations.queues import Queues
     from quilt_packager.operations.sources import Source
 
@@ -29,14 +37,56 @@ SOON_SECONDS = 2 * 86_400
 """Dead letters that go so soon are worth a word."""
 
 
-class _Status(NamedTuple):
-    """What there is to know of an engine."""
+T = TypeVar("T")
 
-    sources: "Sequence[Source]"
-    activity: "dict[str, Activity]"
-    queues: "Queues"
-    large_jobs: "Sequence[LargeJob]"
-    jobs: "Sequence[Job]"
+
+class _Part(NamedTuple, Generic[T]):
+    """Something that there is to know of an engine; without a value, why it is not known."""
+
+    value: T | None = None
+    problem: Told | None = None
+
+
+class _Status(NamedTuple):
+    """What there is to know of an engine. Events are counted by the names of their sources."""
+
+    sources: "_Part[list[Source]]"
+    events: _Part[dict[str, int]]
+    queues: "_Part[Queues]"
+    large_jobs: "_Part[list[LargeJob]]"
+    jobs: "_Part[JobList]"
+
+    @property
+    def problems(self) -> dict[str, Told]:
+        """Why parts are not known, by their names."""
+        return {
+            name: part.problem for name, part in self._asdict().items() if part.problem is not None
+        }
+
+    @property
+    def activity(self) -> "dict[str, Activity]":
+        """What came of each source, as far as that is known."""
+        from quilt_packager.operations.activity import Activity, count_jobs
+
+        sources, jobs = self.sources.value or (), self.jobs.value
+        known = {} if jobs is None else count_jobs(sources, jobs)
+        events = self.events.value or {}
+        return {
+            each.name: msgspec.structs.replace(
+                known.get(each.name, Activity()), events=events.get(each.name)
+            )
+            for each in sources
+        }
+
+
+UNKNOWN = {
+    "sources": "The event sources are not known",
+    "events": "The events of the sources are not counted",
+    "queues": "The queues are not counted",
+    "large_jobs": "Large jobs that run are not known",
+    "jobs": "The last jobs are not known",
+}
+"""What it means for a reader that a part is not known."""
 
 
 def status(
@@ -49,7 +99,8 @@ def status(
     """Show how an engine is: sources, queues, failures, last jobs.
 
     Large jobs that run are shown with their progress. Nothing is received from a queue, and
-    nothing is changed.
+    nothing is changed. What AWS does not tell is left out, and said: the exit code is then 4 if
+    your credentials do not allow it, and 1 if AWS failed.
 
     Examples:
       quilt-packager status
@@ -60,31 +111,44 @@ def status(
     found = _look(deployment)
     if as_json:
         terminal.json(_to_json(deployment, found))
-        return Exit.OK
-    terminal.title(deployment.stack_name, deployment.region, deployment.account)
-    if found.sources:
-        terminal.write()
-        rows = [source_cells(each, found.activity[each.name]) for each in found.sources]
-        terminal.table(COLUMNS, rows)
-    terminal.write()
-    terminal.facts(
-        [*_describe_queues(found.queues), *_describe_large_jobs(terminal, found.large_jobs)]
-    )
-    if found.jobs:
-        terminal.write()
-        terminal.table(JOB_COLUMNS, [job_row(terminal, each) for each in found.jobs[:MAX_JOBS]])
     else:
+        _write(terminal, deployment, found)
+    return next((each.exit_code for each in found.problems.values()), Exit.OK)
+
+
+def _write(terminal: Terminal, deployment: "Deployment", found: _Status) -> None:
+    terminal.title(deployment.stack_name, deployment.region, deployment.account)
+    sources, queues, jobs = found.sources.value or (), found.queues.value, found.jobs.value
+    if sources:
+        terminal.write()
+        activity = found.activity
+        terminal.table(COLUMNS, [source_cells(each, activity[each.name]) for each in sources])
+    facts = [
+        *(_describe_queues(queues) if queues else ()),
+        *_describe_large_jobs(terminal, found.large_jobs.value or ()),
+    ]
+    if facts:
+        terminal.write()
+        terminal.facts(facts)
+    if jobs:
+        terminal.write()
+        terminal.table(JOB_COLUMNS, [job_row(terminal, each) for each in jobs[:MAX_JOBS]])
+    elif jobs is not None:
         terminal.write("No jobs in the last 24 hours.")
     terminal.gap()
-    hint_differences(terminal, found.sources)
-    if found.queues.dead_letters:
+    for name, problem in found.problems.items():
+        happened = f"{UNKNOWN[name]}: {problem.happened}"
+        terminal.error(happened, why=problem.why, remedy=problem.remedy)
+    hint_differences(terminal, sources)
+    if sources and jobs is not None:
+        hint_cut_off(terminal, jobs)
+    if queues and queues.dead_letters:
         terminal.hint("Next: quilt-packager failures")
-    return Exit.OK
 
 
 def _look(deployment: "Deployment") -> _Status:
     """Ask for everything at once: each takes its time."""
-    from quilt_packager.operations.activity import DAY, count_events, count_jobs
+    from quilt_packager.operations.activity import DAY, count_events
     from quilt_packager.operations.executions import list_large_jobs
     from quilt_packager.operations.jobs import read_jobs
     from quilt_packager.operations.queues import read_queues
@@ -92,16 +156,25 @@ def _look(deployment: "Deployment") -> _Status:
 
     now = datetime.now(UTC)
     with ThreadPoolExecutor() as pool:
-        queues = pool.submit(read_queues, deployment)
-        large_jobs = pool.submit(list_large_jobs, deployment)
-        jobs = pool.submit(read_jobs, deployment, since=now - DAY)
-        sources = list_sources(deployment)
-        events = count_events(deployment, sources, now=now)
-        activity = {
-            name: msgspec.structs.replace(each, events=events.get(name))
-            for name, each in count_jobs(sources, jobs.result()).items()
-        }
-        return _Status(sources, activity, queues.result(), large_jobs.result(), jobs.result())
+        queues = pool.submit(_ask, lambda: read_queues(deployment))
+        large_jobs = pool.submit(_ask, lambda: list_large_jobs(deployment))
+        jobs = pool.submit(_ask, lambda: read_jobs(deployment, since=now - DAY))
+        sources = _ask(lambda: list_sources(deployment))
+        events = _ask(lambda: count_events(deployment, sources.value or (), now=now))
+        return _Status(sources, events, queues.result(), large_jobs.result(), jobs.result())
+
+
+def _ask(question: Callable[[], T]) -> _Part[T]:
+    """Ask AWS for a part. Without credentials that serve, there is no other either."""
+    from quilt_packager.operations.aws_errors import Kind, explain
+
+    try:
+        return _Part(question())
+    except Exception as error:
+        found = explain(error)
+        if found is None or found.kind is Kind.CREDENTIALS:
+            raise
+        return _Part(problem=tell(error))
 
 
 def _describe_queues(queues: "Queues") -> Iterator[tuple[str, str]]:
@@ -136,12 +209,21 @@ def _describe_large_jobs(
 
 
 def _to_json(deployment: "Deployment", found: _Status) -> dict[str, object]:
+    """Always all parts; null where one is not known, and `problems` has why."""
+    parts, activity = {name: part.value for name, part in found._asdict().items()}, found.activity
+    if found.sources.value is not None:
+        parts["sources"] = [to_json(each, activity[each.name]) for each in found.sources.value]
+    if found.jobs.value is not None:
+        parts["jobs"] = [job_to_json(each) for each in found.jobs.value[:MAX_JOBS]]
+    del parts["events"]  # those of each source are beside it
+    written: dict[str, object] = msgspec.to_builtins(parts, builtin_types=(datetime,))
     return {
         "stack": deployment.stack_name,
         "region": deployment.region,
         "account": deployment.account,
-        "sources": [to_json(each, found.activity[each.name]) for each in found.sources],
-        "queues": msgspec.to_builtins(found.queues),
-        "large_jobs": [msgspec.to_builtins(each) for each in found.large_jobs],
-        "jobs": [msgspec.to_builtins(each) for each in found.jobs[:MAX_JOBS]],
+        **written,
+        "problems": {
+            name: {"code": each.code, "reason": each.reason, "remedy": each.remedy}
+            for name, each in found.problems.items()
+        },
     }

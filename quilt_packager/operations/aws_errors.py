@@ -136,6 +136,16 @@ def explain(error: Exception) -> AwsProblem | None:
     return None
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether AWS knows whose credentials these are, but they do not allow what was asked.
+
+    Args:
+        error: What came instead of an answer.
+    """
+    found = explain(error)
+    return found is not None and found.kind is Kind.DENIED
+
+
 def _explain_answer(error: "ClientError") -> AwsProblem:
     answer = error.response.get("Error", {})
     code, operation = answer.get("Code", "Unknown"), error.operation_name

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from quilt_packager.operations.aws_errors import is_denied
+
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from types_boto3_sqs.literals import QueueAttributeNameType
@@ -34,7 +36,7 @@ class Queues(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: How many are being worked on, or wait for their next attempt.
         delayed: How many were sent to be delivered later.
         oldest_seconds: How long the oldest message has been waiting; None if none does, or
-            CloudWatch does not know.
+            CloudWatch does not know, or may not be asked.
         dead_letters: How many messages led to nothing.
         oldest_dead_letter_seconds: How long the oldest of these has been there; likewise.
         dead_letter_retention_seconds: After how long SQS deletes one, counted from when its job
@@ -97,13 +99,21 @@ def _read_attributes(
 
 def _read_ages(deployment: "Deployment", urls: Sequence[str], now: datetime) -> dict[str, float]:
     """How old the oldest message of each queue is, where CloudWatch knows it."""
+    from botocore.exceptions import ClientError
+
     if not urls:
         return {}
-    answer = deployment.cloudwatch.get_metric_data(
-        StartTime=now - AGE_WINDOW,
-        EndTime=now,
-        MetricDataQueries=[_query(number, url) for number, url in enumerate(urls)],
-    )
+    try:
+        answer = deployment.cloudwatch.get_metric_data(
+            StartTime=now - AGE_WINDOW,
+            EndTime=now,
+            MetricDataQueries=[_query(number, url) for number, url in enumerate(urls)],
+        )
+    except ClientError as error:
+        # How many there are is worth knowing without their ages.
+        if is_denied(error):
+            return {}
+        raise
     told = {each["Id"]: each for each in answer["MetricDataResults"]}
     ages = {}
     for number, url in enumerate(urls):

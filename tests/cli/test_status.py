@@ -1,12 +1,15 @@
 """An engine at a glance, in the embedded AWS."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.jobs import JobList
 from quilt_packager.operations.sources import set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell, tell_job
@@ -57,7 +60,7 @@ def test_shows_each_source_in_its_state(cli: Cli, deployment: Deployment) -> Non
     ran = cli("status")
     lines = ran.out.splitlines()[2:8]
     assert lines[0].split() == ["SOURCE", "NOW", "DEPLOYED", "24", "H", "FAILED"]
-    assert lines[3].split() == ["EDP", "off", "on", "differs", "-", "-"]
+    assert lines[3].split() == ["EDP", "off", "on", "differs", "0", "0"]
     assert ran.err.startswith("EDP is off until a deployment changes its rule")
 
 
@@ -131,3 +134,68 @@ def test_fits_a_terminal_of_80_columns(deployment: Deployment) -> None:
     assert all(len(line) <= 80 for line in lines)
     (row,) = (line for line in lines if line.startswith("⊘ rejected  imaging/plate-0093"))
     assert " ago " in row
+
+
+def refuse(code: str = "AccessDenied") -> Callable[..., None]:
+    def answer(*_: object, **__: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "Not you."}}, "Look")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "words"),
+    [
+        ("sources.list_sources", "sources", "The event sources are not known"),
+        ("activity.count_events", "events", "The events of the sources are not counted"),
+        ("queues.read_queues", "queues", "The queues are not counted"),
+        ("executions.list_large_jobs", "large_jobs", "Large jobs that run are not known"),
+        ("jobs.read_jobs", "jobs", "The last jobs are not known"),
+    ],
+)
+def test_what_may_not_be_asked_is_said_and_the_rest_told(
+    cli: Cli,
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    asked: str,
+    name: str,
+    words: str,
+) -> None:
+    tell_job(deployment, "job-1", datetime.now(UTC), "created", package_name="a/1")
+    monkeypatch.setattr(f"quilt_packager.operations.{asked}", refuse())
+    ran = cli("status")
+    assert (ran.code, ran.err.splitlines()[0]) == (4, f"error: {words}: AWS refused Look.")
+    assert ("a/1" in ran.out) == (name != "jobs")
+    assert ("Queue" in ran.out) == (name != "queues")
+    assert ("OUTCOME" in ran.out, "DEPLOYED" in ran.out) == (name != "jobs", name != "sources")
+    ran = cli("status", "--json")
+    told = json.loads(ran.out)
+    assert list(told["problems"]) == [name]
+    assert told["problems"][name]["code"] == "AccessDenied"
+    assert [part for part in told if told[part] is None] == ([name] if name != "events" else [])
+
+
+def test_throttling_is_no_matter_of_rights(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quilt_packager.operations.jobs.read_jobs", refuse("ThrottlingException"))
+    assert cli("status").code == 1
+
+
+def test_without_credentials_there_is_no_status(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quilt_packager.operations.queues.read_queues", refuse("ExpiredToken"))
+    ran = cli("status")
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("error: AWS refused the credentials: ExpiredToken.")
+
+
+def test_says_that_not_all_jobs_of_the_day_are_counted(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = JobList([], since=datetime.now(UTC), is_cut_off=True, requests=100)
+    monkeypatch.setattr("quilt_packager.operations.jobs.read_jobs", lambda *_, **__: few)
+    assert "too many jobs to count all" in cli("status").err
+    assert "too many jobs to count all" in cli("sources").err

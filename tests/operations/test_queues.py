@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.queues import Queues, read_queues
@@ -110,3 +112,14 @@ def test_says_when_the_oldest_dead_letter_goes(deployment: Deployment) -> None:
     send(deployment.dead_letter_queue_url)
     tell_age(deployment.dead_letter_queue_url, 345_600 - 7200)
     assert read_queues(deployment).seconds_to_deletion == 7200
+
+
+def test_who_may_not_ask_cloudwatch_counts_without_ages(deployment: Deployment) -> None:
+    send(deployment.queue_url)
+    with Stubber(deployment.cloudwatch) as cloudwatch:
+        cloudwatch.add_client_error("get_metric_data", "AccessDenied")
+        cloudwatch.add_client_error("get_metric_data", "InternalFailure")
+        found = read_queues(deployment)
+        assert (found.waiting, found.oldest_seconds) == (1, None)
+        with pytest.raises(ClientError, match="InternalFailure"):
+            read_queues(deployment)
