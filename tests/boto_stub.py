@@ -11,13 +11,14 @@ class Service:
 
     Args:
         name: As boto3 knows it.
+        region: Where it would be.
 
     Attributes:
         asked: The parameters of each call.
     """
 
-    def __init__(self, name: str) -> None:
-        self.client = boto3.client(name, region_name="us-east-1")
+    def __init__(self, name: str, region: str = "us-east-1") -> None:
+        self.client = boto3.client(name, region_name=region)
         self.asked: list[dict[str, Any]] = []
         self.client.meta.events.register("provide-client-params.*.*", self._keep)
         self.script = Stubber(self.client)

@@ -104,8 +104,11 @@ def postpone(queue_arn: str, receipt_handle: str, seconds: int) -> None:
 
     *_, region, account, name = queue_arn.split(":")
     try:
-        connect("sqs", region).change_message_visibility(
-            QueueUrl=f"https://sqs.{region}.amazonaws.com/{account}/{name}",
+        sqs = connect("sqs", region)
+        # Only the client knows its endpoint: China has a domain of its own.
+        endpoint_url = sqs.meta.endpoint_url.rstrip("/")
+        sqs.change_message_visibility(
+            QueueUrl=f"{endpoint_url}/{account}/{name}",
             ReceiptHandle=receipt_handle,
             VisibilityTimeout=seconds,
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from threading import Thread, current_thread
+from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError, NoRegionError
@@ -12,6 +13,7 @@ from quilt_packager_runtime import aws
 from quilt_packager_runtime.aws import (
     MAX_MESSAGE_BYTES,
     get_run,
+    postpone,
     send_to_dead_letters,
 )
 from quilt_packager_runtime.errors import (
@@ -42,6 +44,20 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service("sqs")
     monkeypatch.setattr(aws, "connect", lambda name: {"sqs": service}[name].client)
     return service
+
+
+def connect_anywhere(monkeypatch: pytest.MonkeyPatch) -> list[Service]:
+    """Let SQS be asked once in any region, and tell where it was."""
+    services: list[Service] = []
+
+    def connect(name: str, region: str) -> Any:
+        service = Service(name, region)
+        service.script.add_response("change_message_visibility", {})
+        services.append(service)
+        return service.client
+
+    monkeypatch.setattr(aws, "connect", connect)
+    return services
 
 
 @pytest.fixture
@@ -144,6 +160,39 @@ class TestDeadLetter:
         sqs.client.meta.events.register("before-send.sqs.SendMessage", _lose_credentials)
         with pytest.raises(AwsError, match="credentials"):
             send_to_dead_letters(QUEUE_URL, "{}", EMPTY)
+
+
+class TestPostponement:
+    @pytest.mark.parametrize(
+        ("queue_arn", "queue_url"),
+        [
+            (
+                "arn:aws:sqs:eu-west-1:123456789012:jobs",
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/jobs",
+            ),
+            (
+                "arn:aws-cn:sqs:cn-north-1:123456789012:jobs",
+                "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/jobs",
+            ),
+        ],
+    )
+    def test_is_asked_of_the_queue_in_its_partition(
+        self, monkeypatch: pytest.MonkeyPatch, queue_arn: str, queue_url: str
+    ) -> None:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        sqs = connect_anywhere(monkeypatch)
+        postpone(queue_arn, "receipt", 30)
+        assert sqs[0].asked == [
+            {"QueueUrl": queue_url, "ReceiptHandle": "receipt", "VisibilityTimeout": 30}
+        ]
+
+    def test_is_asked_where_the_environment_says_that_aws_is(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9/")
+        sqs = connect_anywhere(monkeypatch)
+        postpone("arn:aws:sqs:us-east-1:123456789012:jobs", "receipt", 30)
+        assert sqs[0].asked[0]["QueueUrl"] == "http://127.0.0.1:9/123456789012/jobs"
 
 
 class TestRun:
