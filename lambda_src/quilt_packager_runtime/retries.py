@@ -17,7 +17,7 @@ FIRST_WAIT_SECONDS = 30
 def wait_seconds(
     error: PackagerError,
     *,
-    delivery: int,
+    attempt: int,
     max_attempts: int | None,
     at_most_seconds: float,
     jitter: float,
@@ -29,7 +29,7 @@ def wait_seconds(
 
     Args:
         error: Why it failed.
-        delivery: Which delivery of its message that was, from 1.
+        attempt: Which attempt that was, from 1: a delivery that only waited for a folder was none.
         max_attempts: How often it is attempted; None if the queue alone knows.
         at_most_seconds: The longest wait.
         jitter: From 0 to 1: how much of the wait's second half to wait, so that jobs that failed
@@ -41,13 +41,13 @@ def wait_seconds(
     Example:
         >>> busy = AwsError("It is busy.", why="So it is.", remedy="Wait.")
         >>> [
-        ...     wait_seconds(busy, delivery=n, max_attempts=5, at_most_seconds=900, jitter=1)
+        ...     wait_seconds(busy, attempt=n, max_attempts=5, at_most_seconds=900, jitter=1)
         ...     for n in (1, 2, 3, 4)
         ... ]
         [30, 60, 120, None]
     """
-    is_last_but_one = max_attempts is None or delivery + 1 >= max_attempts
+    is_last_but_one = max_attempts is None or attempt + 1 >= max_attempts
     if is_last_but_one or not isinstance(error, PASSING):
         return None
-    wait = min(FIRST_WAIT_SECONDS << (delivery - 1), at_most_seconds)
+    wait = min(FIRST_WAIT_SECONDS << (attempt - 1), at_most_seconds)
     return round(wait * (0.5 + jitter / 2))

@@ -13,14 +13,14 @@ WORDS = {"why": "So it is.", "remedy": "Wait."}
 def wait(
     error: type[PackagerError] = ServiceUnavailable,
     *,
-    delivery: int = 1,
+    attempt: int = 1,
     max_attempts: int | None = 5,
     at_most_seconds: float = 890,
     jitter: float = 1,
 ) -> int | None:
     return wait_seconds(
         error("It.", **WORDS),
-        delivery=delivery,
+        attempt=attempt,
         max_attempts=max_attempts,
         at_most_seconds=at_most_seconds,
         jitter=jitter,
@@ -41,7 +41,7 @@ def test_what_stays_waits_for_the_queue(code: str) -> None:
 
 
 def test_the_wait_doubles_and_the_last_attempt_is_the_queues() -> None:
-    waits = [wait(delivery=delivery, max_attempts=6) for delivery in range(1, 8)]
+    waits = [wait(attempt=attempt, max_attempts=6) for attempt in range(1, 8)]
     assert waits == [30, 60, 120, 240, None, None, None]
 
 
@@ -51,15 +51,15 @@ def test_few_attempts_are_all_the_queues(max_attempts: int | None) -> None:
 
 
 @given(
-    delivery=st.integers(1, 998),
+    attempt=st.integers(1, 998),
     at_most_seconds=st.floats(0, 900),
     jitter=st.floats(0, 1),
 )
 def test_no_wait_is_longer_than_the_longest(
-    delivery: int, at_most_seconds: float, jitter: float
+    attempt: int, at_most_seconds: float, jitter: float
 ) -> None:
     seconds = wait(
-        delivery=delivery, max_attempts=1000, at_most_seconds=at_most_seconds, jitter=jitter
+        attempt=attempt, max_attempts=1000, at_most_seconds=at_most_seconds, jitter=jitter
     )
     assert seconds is not None
     assert 0 <= seconds <= round(at_most_seconds)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from quilt_packager_runtime import aws, large_jobs
 from quilt_packager_runtime.errors import AwsError, GaveUp, PackagerError
 from quilt_packager_runtime.events import Ignored, OmicsRun
@@ -39,17 +41,35 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-class Unsettled(Exception):
-    """Not an error: the event's folder may still be written to.
+class Later(Exception):
+    """Not an error: the message is to be delivered again.
 
     Args:
-        seconds: How long to wait.
+        seconds: For how long to hide it; None for as long as its queue does by itself.
     """
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int | None) -> None:
         """Say so, for a log."""
-        super().__init__(f"the folder has {seconds} s to settle")
+        super().__init__(f"the message comes back, hidden for {seconds} s")
         self.seconds = seconds
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery of a message.
+
+    Attributes:
+        body: The message's body.
+        message_id: Its id.
+        count: Which delivery of it this is, from 1.
+        age_seconds: How long ago it was sent.
+        longest_wait_seconds: For how long it is hidden at most if its job fails.
+    """
+
+    body: str
+    message_id: str
+    count: int
+    age_seconds: float
+    longest_wait_seconds: float
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
@@ -59,97 +79,96 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     prepare(invocations.load_settings())
     failures = []
     for message in event["Records"]:
-        delivery = _count_deliveries(message)
+        delivery = Delivery(
+            body=message["body"],
+            message_id=message["messageId"],
+            count=_count_deliveries(message),
+            age_seconds=_age_seconds(message),
+            # No queue hides a message for a shorter time than its function may take.
+            longest_wait_seconds=max(0, remaining_seconds),
+        )
         try:
-            handle_message(
-                message["body"],
-                message["messageId"],
-                deadline,
-                delivery=delivery,
-                age_seconds=_age_seconds(message),
-            )
-        except Unsettled as unsettled:
-            failures.append({"itemIdentifier": message["messageId"]})
-            put_off(message, unsettled.seconds)
-        except PackagerError as failure:
-            failures.append({"itemIdentifier": message["messageId"]})
-            seconds = wait_seconds(
-                failure,
-                delivery=delivery,
-                max_attempts=invocations.load_settings().max_attempts,
-                # No queue hides a message for a shorter time than its function may take.
-                at_most_seconds=max(0, remaining_seconds),
-                jitter=random.random(),  # noqa: S311 - no secret
-            )
-            if seconds is not None:
-                put_off(message, seconds)
+            handle_message(delivery, deadline)
+        except Later as later:
+            failures.append({"itemIdentifier": delivery.message_id})
+            if later.seconds is not None:
+                put_off(message, later.seconds)
     return {"batchItemFailures": failures}
 
 
-def handle_message(
-    body: str,
-    message_id: str,
-    deadline: float,
-    *,
-    delivery: int = 1,
-    age_seconds: float = math.inf,
-) -> None:
+def handle_message(delivery: Delivery, deadline: float) -> None:
     """Package what one message asks for, or put it aside with the reason.
 
     Args:
-        body: The message's body.
-        message_id: Its id.
+        delivery: The message.
         deadline: When to give up, in seconds of the monotonic clock.
-        delivery: Which delivery of the message this is, from 1. After the first, the job may be
-            running already.
-        age_seconds: How long ago it was sent.
 
     Raises:
-        Unsettled: It is too early.
-        PackagerError: SQS is to deliver the message again.
+        Later: SQS is to deliver the message again.
     """
     started = time.monotonic()
     settings = invocations.load_settings()
+    max_attempts = settings.max_attempts
     request: PackageRequest | None = None
-    outcome: Outcome | None = None
-    failure: PackagerError | None = None
-    number = delivery
+    end: Outcome | PackagerError | None
+    number = delivery.count
     try:
-        request = read_request(body, message_id)
+        request = read_request(delivery.body, delivery.message_id)
         if request is None:
             return
-        check_settled(request, age_seconds)
-        number = number_of_attempt(request, delivery)
+        check_settled(request, delivery.age_seconds)
+        number = number_of_attempt(request, delivery.count)
         log(
             PackageStarted(
-                message_id=message_id,
-                delivery=delivery,
+                message_id=delivery.message_id,
+                delivery=delivery.count,
                 registry=request.registry,
                 package_name=request.package_name,
                 **origin_of(request),
             )
         )
-        message = JobMessage(body, message_id, request, time.time())
-        job = package_or_hand_over(deadline, message, number, delivery=delivery)
-        outcome = asyncio.run(job)
-    except Unsettled:
+        message = JobMessage(delivery.body, delivery.message_id, request, time.time())
+        end = asyncio.run(package_or_hand_over(deadline, message, number, delivery=delivery.count))
+    except Later:
         raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
-        failure = invocations.as_failure(error)
+        end = invocations.as_failure(error)
     attempt = Attempt(
-        body=body,
-        message_id=message_id,
+        body=delivery.body,
+        message_id=delivery.message_id,
         request=request,
         seconds=time.monotonic() - started,
-        is_last=settings.max_attempts is not None and number >= settings.max_attempts,
-        comes_back=settings.max_attempts is None
-        or delivery < settings.max_attempts + SPARE_DELIVERIES,
+        is_last=max_attempts is not None and number >= max_attempts,
+        comes_back=max_attempts is None or delivery.count < max_attempts + SPARE_DELIVERIES,
     )
-    if failure is not None:
-        if not report_failure(attempt, failure, settings):
-            raise failure
-    elif outcome is not None:
-        report_success(attempt, outcome, settings)
+    try:
+        report(attempt, end)
+    except PackagerError as failure:
+        seconds = wait_seconds(
+            failure,
+            attempt=number,
+            max_attempts=max_attempts,
+            at_most_seconds=delivery.longest_wait_seconds,
+            jitter=random.random(),  # noqa: S311 - no secret
+        )
+        raise Later(seconds) from failure
+
+
+def report(attempt: Attempt, end: Outcome | PackagerError | None) -> None:
+    """Tell how an attempt ended, unless the job goes on elsewhere.
+
+    Args:
+        attempt: The attempt.
+        end: How it ended; None if it goes on.
+
+    Raises:
+        PackagerError: The job is to be done again.
+    """
+    settings = invocations.load_settings()
+    if isinstance(end, Outcome):
+        report_success(attempt, end, settings)
+    elif end is not None and not report_failure(attempt, end, settings):
+        raise end
 
 
 def check_settled(request: PackageRequest, age_seconds: float) -> None:
@@ -160,10 +179,10 @@ def check_settled(request: PackageRequest, age_seconds: float) -> None:
         age_seconds: How long ago its message was sent.
 
     Raises:
-        Unsettled: It is too early.
+        Later: It is too early: the folder may still be written to.
     """
     if age_seconds < request.settle_seconds:
-        raise Unsettled(math.ceil(request.settle_seconds - age_seconds))
+        raise Later(math.ceil(request.settle_seconds - age_seconds))
 
 
 def number_of_attempt(request: PackageRequest, delivery: int) -> int:

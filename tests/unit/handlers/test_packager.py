@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.handlers import invocations, packager
@@ -532,6 +533,8 @@ SETTLING = Settings(
     sources=(SourceOptions(kind="workflow_run_crate", settle_seconds=60),),
 )
 
+SETTLING_WITH_MORE_ATTEMPTS = msgspec.structs.replace(SETTLING, max_attempts=4)
+
 
 class TestSettling:
     """An event whose folder is still being written to."""
@@ -577,6 +580,17 @@ class TestSettling:
         assert engine.deliver(crate_event("42"), delivery=3, age_seconds=99) == []
         assert engine.dead_letters()[0][1] == "ServiceUnavailable"
         assert [end["final"] for end in engine.log.read_ends()] == [False, True]
+
+    @pytest.mark.parametrize("settings", [SETTLING_WITH_MORE_ATTEMPTS])
+    def test_takes_no_wait_of_the_attempts(self, engine: Engine, s3_stub: S3Stub) -> None:
+        s3_stub.on(times=None).answer(500)
+        for delivery, least, most in [(2, 15, 30), (3, 30, 60)]:
+            engine.sqs.script.add_response("change_message_visibility", {})
+            assert engine.deliver(crate_event("42"), delivery=delivery, age_seconds=61) == [0]
+            assert least <= engine.sqs.asked[-1]["VisibilityTimeout"] <= most
+        asked = len(engine.sqs.asked)
+        assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == [0]
+        assert len(engine.sqs.asked) == asked
 
     @pytest.mark.parametrize("settings", [SETTLING])
     def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Engine) -> None:
