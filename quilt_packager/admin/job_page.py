@@ -19,6 +19,7 @@ from quilt_packager.admin.views import Views
 from quilt_packager.operations.errors import Misnamed
 from quilt_packager.operations.job import Job, Phase, State
 from quilt_packager.operations.jobs import JobRecord
+from quilt_packager.operations.links import catalog, execution
 
 MIN_BAR = 0.8
 """The narrowest bar that can be seen, of 100."""
@@ -129,9 +130,9 @@ class JobPage:
             "error": tell(answer.error) if answer.error else None,
             "version": _version(record, log, interval, answer.error),
             "seconds": tell_seconds,
-            "catalog": links.catalog(job, catalog_url),
+            "catalog": catalog(job, catalog_url),
             "log_link": links.log(self._views.deployment, job),
-            "execution_link": links.execution(self._views.deployment, job),
+            "execution_link": execution(self._views.deployment, job),
             "again": links.again(job),
             "message": rebuild_message(job),
             "command": f"quilt-packager send {shlex.quote(rebuild_message(job, indent=None))}",

@@ -1,24 +1,9 @@
-"""Where else to see a job: the catalog, and AWS's console."""
+"""Where else to see what the page shows: AWS's console, and the page's own form."""
 
 from urllib.parse import quote, urlencode
 
 from quilt_packager.operations.deployments import Deployment
-from quilt_packager.operations.executions import console_url
 from quilt_packager.operations.job import Job
-
-
-def catalog(job: Job, catalog_url: str | None) -> str | None:
-    """A job's package in Quilt's catalog; None if there is no package, or no catalog is known.
-
-    Args:
-        job: The job.
-        catalog_url: The catalog, as the engine was told of it.
-    """
-    if not (catalog_url and job.registry and job.package_name and job.top_hash):
-        return None
-    package = quote(job.package_name)
-    root = f"{catalog_url.rstrip('/')}/b/{job.registry}/packages/{package}"
-    return f"{root}/tree/{job.top_hash}"
 
 
 def log(deployment: Deployment, job: Job) -> str | None:
@@ -38,20 +23,6 @@ def log(deployment: Deployment, job: Job) -> str | None:
     region = deployment.region
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     return f"{console}#logsV2:log-groups/log-group/{place}"
-
-
-def execution(deployment: Deployment, job: Job) -> str | None:
-    """The state machine's execution of a large job in the console; None of others.
-
-    Args:
-        deployment: The engine.
-        job: The job.
-    """
-    machine = deployment.state_machine_arn
-    if machine is None or job.execution is None:
-        return None
-    arn = machine.replace(":stateMachine:", ":execution:")
-    return console_url(f"{arn}:{quote(job.execution)}")
 
 
 def again(job: Job) -> str | None:

@@ -14,6 +14,7 @@ from quilt_packager.operations.job import Attempt, Job, Phase
 
 if TYPE_CHECKING:
     from quilt_packager.operations.job_records import JobRecord
+    from quilt_packager.operations.links import Links
     from quilt_packager.operations.log_lines import LogLine
 
 HASH_CHARACTERS = 32
@@ -49,15 +50,13 @@ SHOWN_ELSEWHERE = frozenset(
 """Fields that a line of the log is shown without; `--json` has them all."""
 
 
-def write_record(
-    terminal: Terminal, record: "JobRecord", *, state_machine_arn: str | None = None
-) -> None:
+def write_record(terminal: Terminal, record: "JobRecord", links: "Links") -> None:
     """Write a job, its attempts and its log, for a reader.
 
     Args:
         terminal: Where to.
         record: What is known of the job.
-        state_machine_arn: What goes on with large jobs.
+        links: Where else to see it.
     """
     job = record.job
     name = job.package_name or job.source or job.id
@@ -67,7 +66,7 @@ def write_record(
         sentences = [("code", job.code), ("happened", job.happened), ("why", job.why)]
         sentences += [("do", job.remedy), ("", None if job.final else "It is tried again.")]
         terminal.fields((label, text) for label, text in sentences if text)
-    terminal.facts([*_facts(terminal, job, record.attempts), *_links(job, state_machine_arn)])
+    terminal.facts([*_facts(terminal, job, record.attempts), *_links(job, links)])
     terminal.write()
     for line in record.lines:
         terminal.log_line(line.at, line.level, line.message, _details(line))
@@ -75,14 +74,16 @@ def write_record(
         terminal.hint("It has more lines than these; the first are left out.")
 
 
-def record_to_json(record: "JobRecord") -> dict[str, Any]:
+def record_to_json(record: "JobRecord", links: "Links") -> dict[str, Any]:
     """Everything known of a job, for a program.
 
     Args:
         record: What is known of the job.
+        links: Where else to see it.
     """
     parts = {
         "job": record.job,
+        "links": links._asdict(),
         "attempts": record.attempts,
         "lines": [{"at": line.at, **line.fields} for line in record.lines],
     }
@@ -120,16 +121,15 @@ def _revision(terminal: Terminal, job: Job) -> Iterator[tuple[str, str]]:
         yield "Remark", job.remark
 
 
-def _links(job: Job, state_machine_arn: str | None) -> Iterator[tuple[str, str]]:
+def _links(job: Job, links: "Links") -> Iterator[tuple[str, str]]:
     if job.link is not None:
         yield "Package", job.link
     if job.quarantine is not None:
         yield "Quarantine", job.quarantine
-    if job.execution is not None and state_machine_arn is not None:
-        from quilt_packager.operations.executions import console_url
-        from quilt_packager.operations.silence import execution_arn
-
-        yield "Execution", console_url(execution_arn(state_machine_arn, job.execution))
+    if links.catalog is not None:
+        yield "Catalog", links.catalog
+    if links.execution is not None:
+        yield "Execution", links.execution
 
 
 def _describe_phase(phase: Phase) -> str:

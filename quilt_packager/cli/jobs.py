@@ -110,15 +110,17 @@ def show_job(
     """
     from quilt_packager.cli.job_records import record_to_json, write_record
     from quilt_packager.operations.jobs import read_job
+    from quilt_packager.operations.links import find_links
 
     terminal = Terminal()
     deployment = find(stack, profile, region)
     # Copied from a list, where it is cut.
     record = read_job(deployment, job_id.rstrip("….") or job_id)
+    links = find_links(deployment, record.job)
     if as_json:
-        terminal.json(record_to_json(record))
+        terminal.json(record_to_json(record, links))
     else:
-        write_record(terminal, record, state_machine_arn=deployment.state_machine_arn)
+        write_record(terminal, record, links)
     return Exit.OK
 
 

@@ -1,17 +1,21 @@
-"""Large jobs that run: executions of the engine's state machine, and how far each is.
+"""Large jobs that run: executions of the engine's state machine, how far each is, and which ended.
 
 A Distributed Map hashes the shards of a job, in as many rounds as it takes; Step Functions counts
 the shards that are done. What a job is about, its message in the scratch bucket tells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from quilt_packager_runtime.shards import Job
+from quilt_packager_runtime import shards
+
+from quilt_packager.operations.aws_errors import is_denied
+from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.job_log import ATTEMPT_SECONDS
 
 if TYPE_CHECKING:
     from types_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
@@ -23,6 +27,9 @@ SCRATCH_BUCKET = "ScratchBucket"
 
 MAX_JOBS = 100
 """How many running jobs are looked at: more would keep people waiting."""
+
+MAX_SILENT = 20
+"""How many silent large jobs a list asks the state machine about."""
 
 MAX_CALLS = 8
 """How many of them are asked for at once."""
@@ -106,6 +113,60 @@ def list_large_jobs(deployment: "Deployment", *, now: datetime | None = None) ->
         return list(pool.map(lambda each: _look_at(deployment, each, moment), running))
 
 
+def find_ended(
+    deployment: "Deployment", jobs: Iterable[Job], now: datetime
+) -> Mapping[str, datetime]:
+    """Of the executions of large jobs that are silent, those that ended, and when.
+
+    Args:
+        deployment: The engine.
+        jobs: The jobs. Those that said something of late are asked nothing of.
+        now: The time.
+    """
+    from botocore.exceptions import ClientError
+
+    machine = deployment.state_machine_arn
+    if machine is None:
+        return {}
+    silent = [
+        job.execution
+        for job in jobs
+        if job.outcome is State.RUNNING
+        and job.execution is not None
+        and now - job.updated > timedelta(seconds=ATTEMPT_SECONDS)
+    ]
+    client = deployment.states
+    ended = {}
+    for name in silent[:MAX_SILENT]:
+        arn = execution_arn(machine, name)
+        try:
+            stopped = client.describe_execution(executionArn=arn).get("stopDate")
+        except client.exceptions.ExecutionDoesNotExist:
+            stopped = datetime.fromtimestamp(0, UTC)
+        except ClientError as error:
+            # What the log tells is worth knowing without it.
+            if is_denied(error):
+                break
+            raise
+        if stopped is not None:
+            ended[name] = stopped
+    return ended
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    """The ARN of an execution.
+
+    Args:
+        state_machine_arn: Its state machine's.
+        name: The execution's name: the job's id.
+
+    Example:
+        >>> execution_arn("arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs", "51c0")
+        'arn:aws:states:us-east-1:123456789012:execution:LargeJobs:51c0'
+    """
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+
 def console_url(execution_arn: str) -> str:
     """Where to see an execution in a browser.
 
@@ -182,7 +243,7 @@ def _read_request(deployment: "Deployment", job_id: str) -> _Request:
     ]
     if not scratch:
         return _Request()
-    uri = Job(scratch[0], job_id).message
+    uri = shards.Job(scratch[0], job_id).message
     try:
         body = deployment.s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
         return msgspec.json.decode(body, type=_Message).request

@@ -8,6 +8,7 @@ import msgspec
 from quilt_packager_runtime.errors import name_some, quote
 
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
+from quilt_packager.operations.executions import find_ended
 from quilt_packager.operations.job import Attempt, Job
 from quilt_packager.operations.job_log import fold_job, list_attempts
 from quilt_packager.operations.log_lines import STARTED, TOLD, LogLine
@@ -18,7 +19,6 @@ from quilt_packager.operations.log_reader import (
     any_job,
     windows,
 )
-from quilt_packager.operations.silence import find_ended
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployments import Deployment

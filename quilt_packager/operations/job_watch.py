@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from quilt_packager.operations.executions import find_ended
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.job_log import fold_job
 from quilt_packager.operations.log_lines import IGNORED, TOLD, LogLine
 from quilt_packager.operations.log_reader import LogReader, any_job, any_message
-from quilt_packager.operations.silence import find_ended
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployments import Deployment

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, overload
 
+from quilt_packager.operations.executions import find_ended
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.job_log import fold
 from quilt_packager.operations.job_records import JobRecord, read_job
@@ -23,7 +24,6 @@ from quilt_packager.operations.log_reader import (
     any_message,
     windows,
 )
-from quilt_packager.operations.silence import find_ended
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployments import Deployment

@@ -1,27 +1,16 @@
-"""Links to where else a job can be seen."""
+"""Links to where else can be seen what the page shows."""
 
 from typing import Any
 
 import pytest
 
 from quilt_packager.admin import links
-from tests.admin.engine import TOP_HASH, Engine, make_failed, make_job
+from tests.admin.engine import Engine, make_job
 
 
 @pytest.fixture
 def deployment() -> Any:
     return Engine()
-
-
-def test_catalog_shows_the_revision() -> None:
-    assert links.catalog(make_job(), "https://catalog.example") == (
-        "https://catalog.example/b/quilt-prod/packages/omics-quilt/3395667/tree/" + TOP_HASH
-    )
-
-
-def test_catalog_shows_no_package_that_was_not_made() -> None:
-    assert links.catalog(make_failed(), "https://catalog.example") is None
-    assert links.catalog(make_job(), None) is None
 
 
 def test_log_is_filtered_by_the_job(deployment: Any) -> None:
@@ -32,13 +21,6 @@ def test_log_is_filtered_by_the_job(deployment: Any) -> None:
         "log-groups/log-group/$252Fquilt$252Fprod-packager$252Fpackager/log-events$3FfilterPattern"
     )
     assert "3f9a-61c2" in link
-
-
-def test_execution_is_that_of_a_large_job(deployment: Any) -> None:
-    assert links.execution(deployment, make_job()) is None
-    link = links.execution(deployment, make_job(execution="3f9a"))
-    assert link is not None
-    assert link.endswith("arn:aws:states:us-east-1:123456789012:execution:LargeJobs:3f9a")
 
 
 def test_form_is_filled_in_with_what_is_known() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quilt_packager.operations import jobs as operations
+from quilt_packager.operations import links
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.job import Job, State
 from tests.cli.conftest import Cli
@@ -216,6 +217,15 @@ class TestShow:
         assert (shown["job"]["id"], shown["job"]["outcome"]) == (ID, "created")
         assert [each["outcome"] for each in shown["attempts"]] == ["created"]
         assert shown["lines"][0]["source"] == "s3://raw/runs/1/"
+        assert shown["links"] == {"catalog": None, "execution": None}
+
+    def test_links_to_the_catalog(
+        self, cli: Cli, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_log(started(ID, before_now(seconds=9)), succeeded(ID, before_now(seconds=1)))
+        link = "https://catalog.example.com/b/packages/packages/runs/1/tree/abab"
+        monkeypatch.setattr(links, "find_links", lambda *_: links.Links(link, None))
+        assert f"Catalog    {link}" in cli("jobs", "show", ID).out.splitlines()
 
     def test_text_of_others_cannot_steer_the_terminal(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment

@@ -2,14 +2,17 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
-from quilt_packager_runtime.shards import Job
+from botocore.stub import Stubber
+from quilt_packager_runtime import shards
 
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
-from quilt_packager.operations.executions import console_url, list_large_jobs
+from quilt_packager.operations.executions import console_url, find_ended, list_large_jobs
+from quilt_packager.operations.job import Job, State
 from tests.operations.conftest import CreateStack
 
 ROLE = "arn:aws:iam::123456789012:role/states"
@@ -122,7 +125,7 @@ def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
 
 def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> None:
     scratch = next(each for each in deployment.resources if "Scratch" in each.logical_id)
-    uri = Job(scratch.physical_id, "job-4").message
+    uri = shards.Job(scratch.physical_id, "job-4").message
     message = {"body": "{}", "request": {"package_name": "runs/42", "registry": "packages"}}
     boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
     arn = start(deployment, "job-4", SLOW)
@@ -151,3 +154,18 @@ def test_each_partition_has_its_console(partition: str, region: str, host: str) 
     assert console_url(arn) == (
         f"https://{host}/states/home?region={region}#/v2/executions/details/{arn}"
     )
+
+
+def test_who_may_not_ask_what_ended_is_told_nothing_of_it(deployment: Deployment) -> None:
+    silent = Job(
+        id="51c0",
+        outcome=State.RUNNING,
+        started=datetime.now(UTC) - timedelta(hours=2),
+        updated=datetime.now(UTC) - timedelta(hours=1),
+        execution="51c0",
+    )
+    with Stubber(deployment.states) as states:
+        states.add_client_error("describe_execution", "AccessDeniedException")
+        states.add_client_error("describe_execution", "ExecutionDoesNotExist")
+        assert find_ended(deployment, [silent], datetime.now(UTC)) == {}
+        assert list(find_ended(deployment, [silent], datetime.now(UTC))) == ["51c0"]
