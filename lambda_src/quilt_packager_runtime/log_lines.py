@@ -107,7 +107,7 @@ class StepFailed(JobLine, tag="step failed", frozen=True, kw_only=True):
     remedy: str
 
 
-class MessagePutOff(JobLine, tag="message put off", frozen=True, kw_only=True):
+class MessagePutOff(_OriginLine, tag="message put off", frozen=True, kw_only=True):
     """The message comes back later."""
 
     seconds: int

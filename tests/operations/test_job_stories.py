@@ -12,9 +12,9 @@ from tests.operations.job_lines import NOW
 from tests.unit.handlers.test_large_jobs import Engine as LargeJobs
 from tests.unit.handlers.test_large_jobs import configure
 from tests.unit.handlers.test_large_jobs import engine as large_jobs
+from tests.unit.handlers.test_packager import SETTLING, crate_event, message, settings
 from tests.unit.handlers.test_packager import Engine as Packager
 from tests.unit.handlers.test_packager import engine as packager
-from tests.unit.handlers.test_packager import message, settings
 
 __all__ = ["configure", "large_jobs", "packager", "settings"]
 
@@ -61,6 +61,15 @@ def test_what_is_delivered_again_is_one_job(packager: Packager) -> None:
     packager.deliver(*bodies, delivery=2)
     job = read_job(packager.log)
     assert (job.outcome, job.attempts) == (State.CREATED, 2)
+
+
+@pytest.mark.parametrize("settings", [SETTLING])
+def test_a_job_whose_folder_settles_tells_where_it_comes_from(packager: Packager) -> None:
+    packager.sqs.script.add_response("change_message_visibility", {})
+    packager.deliver(crate_event("42"))
+    job = read_job(packager.log)
+    assert (job.outcome, job.source) == (State.QUEUED, "s3://raw/runs/42/")
+    assert (job.trigger, job.event_id) == ("workflow_run_crate", "e2")
 
 
 def test_a_large_job_is_one_job_in_two_functions(large_jobs: LargeJobs, log: JobLog) -> None:

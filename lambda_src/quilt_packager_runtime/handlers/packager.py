@@ -46,12 +46,14 @@ class Later(Exception):
 
     Args:
         seconds: For how long to hide it; None for as long as its queue does by itself.
+        request: What it asks for; None if it could not be read.
     """
 
-    def __init__(self, seconds: int | None) -> None:
+    def __init__(self, seconds: int | None, request: PackageRequest | None) -> None:
         """Say so, for a log."""
         super().__init__(f"the message comes back, hidden for {seconds} s")
         self.seconds = seconds
+        self.request = request
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         except Later as later:
             failures.append({"itemIdentifier": delivery.message_id})
             if later.seconds is not None:
-                put_off(message, later.seconds)
+                put_off(message, later.seconds, later.request)
     return {"batchItemFailures": failures}
 
 
@@ -151,7 +153,7 @@ def handle_message(delivery: Delivery, deadline: float) -> None:
             at_most_seconds=delivery.longest_wait_seconds,
             jitter=random.random(),  # noqa: S311 - no secret
         )
-        raise Later(seconds) from failure
+        raise Later(seconds, request) from failure
 
 
 def report(attempt: Attempt, end: Outcome | PackagerError | None) -> None:
@@ -182,7 +184,7 @@ def check_settled(request: PackageRequest, age_seconds: float) -> None:
         Later: It is too early: the folder may still be written to.
     """
     if age_seconds < request.settle_seconds:
-        raise Later(math.ceil(request.settle_seconds - age_seconds))
+        raise Later(math.ceil(request.settle_seconds - age_seconds), request)
 
 
 def number_of_attempt(request: PackageRequest, delivery: int) -> int:
@@ -197,14 +199,20 @@ def number_of_attempt(request: PackageRequest, delivery: int) -> int:
     return max(1, delivery - 1) if request.settle_seconds else delivery
 
 
-def put_off(message: Mapping[str, Any], seconds: int) -> None:
-    """Hide a message for as long as it makes sense; if that fails, it comes back even later."""
+def put_off(message: Mapping[str, Any], seconds: int, request: PackageRequest | None) -> None:
+    """Hide a message for as long as it makes sense; if that fails, it comes back even later.
+
+    Args:
+        message: The message.
+        seconds: For how long to hide it.
+        request: What it asks for; None if it could not be read.
+    """
     try:
         aws.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
     except AwsError as error:
         log(MessageNotPutOff(message_id=message["messageId"], reason=error.reason))
     else:
-        log(MessagePutOff(message_id=message["messageId"], seconds=seconds))
+        log(MessagePutOff(message_id=message["messageId"], seconds=seconds, **origin_of(request)))
 
 
 def check_attempts(number: int) -> None:

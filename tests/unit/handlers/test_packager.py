@@ -556,6 +556,8 @@ class TestSettling:
         line = engine.log.read_line()
         assert (line["message"], line["message_id"]) == ("message put off", "0")
         assert line["seconds"] == asked["VisibilityTimeout"]
+        assert (line["source"], line["trigger"]) == ("s3://raw/runs/42/", "workflow_run_crate")
+        assert line["event_id"] == "e2"
 
     def test_is_packaged_when_its_time_has_come(self, engine: Engine) -> None:
         engine.upload("42")
@@ -677,6 +679,7 @@ class TestRetry:
         assert (failed["message"], failed["final"]) == ("package failed", False)
         assert put_off["message"] == "message put off"
         assert put_off["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
+        assert (put_off["source"], put_off["trigger"]) == ("s3://raw/runs/1/", "message")
 
     def test_comes_late_where_it_cannot_be_hastened(self, engine: Engine, s3_stub: S3Stub) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
