@@ -23,7 +23,7 @@ WRONG_MESSAGE = {"source_prefix": f"s3://{BUCKET}/plates/plate 94", "registry": 
 
 DISABLED_SOURCE = "edp"
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 

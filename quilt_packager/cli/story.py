@@ -28,12 +28,14 @@ CYTOMETER_RUNS = (
     samples.cytometer_run("cytometer/run-0041/", seed=41),
     samples.cytometer_run("cytometer/run-0042/", seed=42),
 )
+IGNORED_PREFIXES = ("nextflow/", "omics/", "plates/", "elisa/", "microscope/")
+"""Where others announce what is complete: it is not announced once more."""
+
 UPLOADS = {
     "buckets": [BUCKET],
     "threshold_event_count": 20,
     "prefix_depth": 2,
-    # What others announce is not announced once more.
-    "ignore_prefixes": ["nextflow/", "omics/", "plates/", "elisa/", "microscope/"],
+    "ignore_prefixes": IGNORED_PREFIXES,
 }
 """How uploads are packaged that have come to rest: the flag `quilt:uploads`."""
 

@@ -24,7 +24,7 @@ EDP_BUS = "edp"
 LISTENER = "quilt-demo-outcomes"
 """The queue, and the rule, of who listens to the outcomes of jobs."""
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
 
 APP = """

@@ -1,0 +1,103 @@
+"""A real Chromium, of this machine: found, started, and listened to."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+ARGUMENTS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+TIMEOUT_MS = 20_000
+"""How long to wait for anything, on a machine that does much else; the page polls every 15 s."""
+
+
+def find_chromium() -> str:
+    """The program; without one, the test is skipped where that is allowed."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        why = f"There is no browser: none of {', '.join(NAMES)}. `make browser` installs one."
+        if os.environ.get("QUILT_PACKAGER_NEEDS_BROWSER"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return found
+
+
+def start_chromium() -> Iterator[Browser]:
+    """Start it, and end it."""
+    program = find_chromium()
+    # Its sandbox does not work for root.
+    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+MAX_TABS = 100
+
+
+class Person:
+    """Somebody with a browser of their own, to whom the command has printed the page's address.
+
+    Args:
+        browser: Where their windows are.
+        url: The address, with its token.
+        options: Of the context: the size of their screen, whether scripts run, and so on.
+
+    Attributes:
+        complaints: What the browser complained of: errors of scripts, violations of the policy.
+    """
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.complaints: list[str] = []
+        self.root = url.partition("/?")[0]
+        self.context: BrowserContext = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, **options}
+        )
+        self.context.set_default_timeout(TIMEOUT_MS)
+        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("console", self._hear)
+        self.page = self.open(url)
+
+    def open(self, url: str) -> Page:
+        """Open a window; a path is one of the page."""
+        page = self.context.new_page()
+        page.goto(self.root + url if url.startswith("/") else url)
+        return page
+
+    def go(self, path: str) -> Page:
+        """Go to a part of the page, in the first window."""
+        self.page.goto(self.root + path)
+        return self.page
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+def settle(page: Page) -> Page:
+    """Wait until all parts of a page have come."""
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    return page
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Press Tab until something has the focus; it fails where the keyboard does not lead there."""
+    expect(wanted).to_be_visible()
+    for _ in range(MAX_TABS):
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    expect(wanted).to_be_focused()

@@ -1,0 +1,79 @@
+"""What the tests of the page share: one engine, one browser, and people who look at the page."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from quilt_packager.local.page import Page as Served
+from tests.e2e import browsing, page_stack
+from tests.e2e.browsing import Person
+from tests.e2e.page_stack import Stack
+
+expect.set_options(timeout=browsing.TIMEOUT_MS)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    # Without a browser, nobody looks at it.
+    browsing.find_chromium()
+    with page_stack.deployed(tmp_path_factory.mktemp("aws")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def failed(stack: Stack) -> Stack:
+    """The engine with some messages more whose folders are empty. Each is for one test."""
+    for name in (
+        "late/folder-0",
+        "late/folder-1",
+        "unwanted/folder-0",
+        "unwanted/folder-1",
+        "typed/folder",
+    ):
+        stack.fail(f"{name}/")
+    return stack
+
+
+# For each module: while Playwright runs, no test of the same process can run an event loop.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    yield from browsing.start_chromium()
+
+
+@pytest.fixture(scope="session")
+def served(failed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, as the command serves it."""
+    with Served(tmp_path_factory.mktemp("page"), failed.environment) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def read_only(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page, as the command serves it with --read-only."""
+    folder = tmp_path_factory.mktemp("read-only")
+    with Served(folder, stack.environment, ("--read-only",)) as page:
+        yield page
+
+
+@pytest.fixture
+def meet(chromium: Browser) -> Iterator[Callable[..., Person]]:
+    """Makes people; what their browsers complain of fails the test."""
+    people: list[Person] = []
+
+    def make(page: Served, **options: Any) -> Person:
+        people.append(Person(chromium, page.url, **options))
+        return people[-1]
+
+    yield make
+    complaints = [each for person in people for each in person.complaints]
+    for person in people:
+        person.context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def person(meet: Callable[..., Person], served: Served) -> Person:
+    """Somebody who may do everything."""
+    return meet(served)

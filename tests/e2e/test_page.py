@@ -1,0 +1,290 @@
+"""What people do on the page, in a real browser, and what comes of it in the engine."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from quilt_packager.cli import mishaps
+from quilt_packager.local.engine import BUCKET
+from quilt_packager.local.page import Page as Served
+from tests.e2e.browsing import Person, settle, tab_to
+from tests.e2e.page_stack import HOSTILE_NAME, Stack, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
+
+SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+"""What can be done with scripts can be done without them."""
+
+EMPTY = "/failures?code=EmptySource"
+
+
+def source_of(folder: str) -> str:
+    return f"s3://{BUCKET}/{folder}"
+
+
+def open_job(person: Person, name: str) -> Page:
+    page = person.go(f"/jobs?name={name}")
+    page.locator("#rows").get_by_role("link", name=name).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    return settle(page)
+
+
+# Jobs.
+
+
+def test_jobs_of_every_outcome_are_listed_with_their_reasons(person: Person) -> None:
+    page = person.page
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    for outcome in ("Created", "Unchanged", "Rejected", "Failed"):
+        expect(page.locator("#rows .badge", has_text=outcome).first).to_be_visible()
+    row = page.get_by_role("row", name=mishaps.SLIDE.prefix.strip("/"))
+    expect(row).to_contain_text("The state machine gave up")
+
+
+def test_filter_stands_in_the_address_and_survives_a_reload(person: Person) -> None:
+    page = person.page
+    page.get_by_role("searchbox").fill("nextflow/*")
+    expect(page).to_have_url(re.compile(r"\?name=nextflow%2F%2A$"))
+    page.get_by_role("link", name=re.compile("^Created")).click()
+    expect(page).to_have_url(re.compile("outcome=created"))
+    expect(page.locator("#rows tbody tr")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#rows tbody tr")).to_have_count(1)
+    expect(page.get_by_role("searchbox")).to_have_value("nextflow/*")
+
+
+def test_older_jobs_stand_on_pages_of_their_own(person: Person) -> None:
+    page = person.page
+    expect(page.locator("#rows tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="Older jobs").click()
+    expect(page.locator(".pager")).to_contain_text("51 to 100 of")
+    expect(page).to_have_url(re.compile("before="))
+
+
+def test_new_job_waits_for_its_reader(person: Person, stack: Stack) -> None:
+    page = person.page
+    first = page.locator("#rows tbody tr").first
+    before = first.get_attribute("id")
+    stack.upload("live/run-1/")
+    stack.send({"source_prefix": source_of("live/run-1/")})
+    newer = page.locator("#newer-link")
+    expect(newer).to_be_visible()
+    # Nothing moved below the pointer.
+    expect(first).to_have_attribute("id", before or "")
+    newer.click()
+    expect(page.get_by_role("row", name="live/run-1")).to_contain_text("Created")
+
+
+def test_page_of_a_job_has_its_log_its_entries_and_its_metadata(person: Person) -> None:
+    page = open_job(person, "nextflow/rnaseq-7")
+    expect(page.locator("#log")).to_contain_text("package created")
+    expect(page.locator("#entries")).to_contain_text("multiqc/multiqc report #1 (50% ä+b).html")
+    expect(page.locator("#entries tbody tr")).to_have_count(11)
+    expect(page.locator("#metadata")).to_contain_text("Nextflow 24.10.2")
+    expect(page.locator("#overview")).to_contain_text("Publishing")
+    page.locator("#log").get_by_role("link", name="Errors").click()
+    expect(page.locator("#log")).to_contain_text("No lines of this level.")
+
+
+def test_page_of_a_failed_job_begins_with_what_happened_why_and_what_to_do(person: Person) -> None:
+    page = open_job(person, "not_uploaded/yet")
+    why = page.locator(".why")
+    expect(why).to_contain_text("s3://quilt-demo/not/uploaded/yet/ holds no objects.")
+    expect(why).to_contain_text("The upload has not begun")
+    expect(why).to_contain_text("Check the folder")
+
+
+def test_markup_of_others_is_text(person: Person) -> None:
+    page = open_job(person, HOSTILE_NAME)
+    expect(page.locator("#entries")).to_contain_text("<script>document.title='taken'</script>.txt")
+    expect(page.locator("#entries")).to_contain_text("{{ 7*7 }}.json")
+    expect(page.locator("#metadata")).to_contain_text("</dd><script>document.title='taken'")
+    assert page.locator("main script, main img").count() == 0
+    expect(page).not_to_have_title("taken")
+
+
+# Failures.
+
+
+def test_failures_stand_together_by_their_reasons(person: Person) -> None:
+    page = settle(person.go("/failures"))
+    for title in ("The folder holds no objects", "A large job failed", "The message is not valid"):
+        card = page.locator("section", has=page.get_by_role("heading", name=title))
+        expect(card).to_contain_text("What to do")
+    # The tab tells how many wait.
+    expect(page.locator("#count-failures .count")).to_be_visible()
+
+
+@SCRIPTS
+def test_message_that_is_retried_becomes_a_package(
+    meet: Callable[..., Person], served: Served, failed: Stack, scripts: bool
+) -> None:
+    name = f"late/folder-{scripts:d}"
+    failed.upload(f"{name}/")
+    page = meet(served, java_script_enabled=scripts).go(EMPTY)
+    page.get_by_role("button", name=f"Retry {name}").click()
+    question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
+    expect(question).to_contain_text("Retry 1 message?")
+    expect(question).to_contain_text(name)
+    question.get_by_role("button", name="Retry 1 message").click()
+    expect(page.locator(".toast")).to_contain_text("1 message sent to the queue again.")
+    expect(page.get_by_role("button", name=f"Retry {name}")).to_have_count(0)
+    wait_until(lambda: failed.has_package(name), "the package")
+    assert source_of(f"{name}/") not in failed.dead_letters()
+    page.locator(".toast").get_by_role("link", name="Follow").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+@SCRIPTS
+def test_message_is_discarded_only_when_that_is_confirmed(
+    meet: Callable[..., Person], served: Served, failed: Stack, scripts: bool
+) -> None:
+    name = f"unwanted/folder-{scripts:d}"
+    person = meet(served, java_script_enabled=scripts)
+    page = person.go(EMPTY)
+    page.get_by_role("button", name=f"Discard {name}").click()
+    question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
+    expect(question).to_contain_text("The files in S3 stay.")
+    question.get_by_text("Keep it", exact=True).click()
+    expect(question).to_have_count(0)
+    assert source_of(f"{name}/") in failed.dead_letters()
+    person.go(EMPTY).get_by_role("button", name=f"Discard {name}").click()
+    question.get_by_role("button", name="Discard 1 message").click()
+    expect(page.locator(".toast")).to_contain_text("1 message discarded.")
+    assert source_of(f"{name}/") not in failed.dead_letters()
+
+
+def test_all_of_a_reason_are_retried_at_once(person: Person, stack: Stack) -> None:
+    page = settle(person.go("/failures"))
+    page.get_by_role("button", name="Retry 1, LargeJobFailed").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry 1 message").click()
+    expect(page.locator(".toast")).to_be_visible()
+    wait_until(lambda: stack.has_package("microscope/slide-12"), "the package of the slide")
+
+
+def test_failures_are_dealt_with_by_the_keyboard_alone(person: Person, failed: Stack) -> None:
+    page = person.page
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    tab_to(page, page.get_by_role("navigation").get_by_role("link", name="Failures"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Failures")
+    card = settle(page).locator("section", has=page.get_by_text("EmptySource", exact=True))
+    discard = card.get_by_role("button", name="Discard typed/folder")
+    if not discard.is_visible():
+        tab_to(page, card.locator("details.msgs > summary"))
+        page.keyboard.press("Enter")
+    tab_to(page, discard)
+    page.keyboard.press("Enter")
+    # The first that a key would press is what loses nothing.
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(discard).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("1 message discarded.")
+    assert source_of("typed/folder/") not in failed.dead_letters()
+
+
+# Settings.
+
+
+@SCRIPTS
+def test_source_is_turned_off_when_that_is_confirmed_and_on_at_once(
+    meet: Callable[..., Person], served: Served, stack: Stack, scripts: bool
+) -> None:
+    page = meet(served, java_script_enabled=scripts).go("/settings")
+    switch = page.get_by_role("switch", name="Nextflow runs")
+    expect(switch).to_have_attribute("aria-checked", "true")
+    switch.click()
+    question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
+    expect(question).to_contain_text("Turn off Nextflow runs?")
+    expect(question).to_contain_text("Events that arrive while it is off are not kept")
+    # Asked, and not yet done.
+    assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"
+    question.get_by_role("button", name="Turn off Nextflow runs").click()
+    expect(page.locator(".toast")).to_contain_text("Nextflow runs: turned off.")
+    expect(switch).to_have_attribute("aria-checked", "false")
+    assert stack.rule_state("ro-crate-metadata.json") == "DISABLED"
+    expect(page.locator("#sources .callout")).to_contain_text("-c quilt:wrroc=false")
+    switch.click()
+    expect(switch).to_have_attribute("aria-checked", "true")
+    assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"
+
+
+def test_sources_tell_what_they_match_and_what_came_of_them(person: Person) -> None:
+    page = settle(person.go("/settings"))
+    source = page.locator(".src", has=page.get_by_role("heading", name="HealthOmics runs"))
+    expect(source).to_contain_text("A HealthOmics run reaches COMPLETED.")
+    expect(source.locator("[id^=act-]")).to_contain_text("job")
+    edp = page.locator(".src", has=page.get_by_role("heading", name="EDP"))
+    expect(edp).to_contain_text("differs from now")
+    expect(page.locator("#engine")).to_contain_text(BUCKET)
+
+
+# New package.
+
+
+def test_form_is_checked_as_one_types(person: Person) -> None:
+    page = person.go("/new")
+    page.get_by_label("Folder", exact=True).fill("s3://other-bucket/runs/1/")
+    expect(page.locator("#say-source_prefix")).to_contain_text("other-bucket")
+    package = page.get_by_role("button", name="Package", exact=True)
+    expect(package).to_have_attribute("aria-disabled", "true")
+    page.get_by_label("Folder", exact=True).fill(source_of("new/run-7/"))
+    expect(page.locator("#say-source_prefix")).not_to_contain_text("other-bucket")
+    page.get_by_label("Package name").fill("no-slash")
+    expect(page.locator("#say-package_name")).to_contain_text("A package name is prefix/suffix")
+    expect(page.get_by_label("Package name")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Package name").fill("")
+    expect(page.locator("#command")).to_contain_text("quilt-packager send")
+    expect(package).not_to_have_attribute("aria-disabled", "true")
+
+
+@SCRIPTS
+def test_package_is_planned_asked_for_and_followed_until_it_is_there(
+    meet: Callable[..., Person], served: Served, stack: Stack, scripts: bool
+) -> None:
+    name = f"new/run-{scripts:d}"
+    stack.upload(f"{name}/")
+    page = meet(served, java_script_enabled=scripts).go("/new")
+    page.get_by_label("Folder", exact=True).fill(source_of(f"{name}/"))
+    page.get_by_role("button", name="Plan").click()
+    expect(page.locator("#plan")).to_contain_text("This can be packaged.")
+    expect(page.locator("#plan .est")).to_contain_text("Objects")
+    assert not stack.has_package(name)
+    page.get_by_role("button", name="Package", exact=True).click()
+    expect(page).to_have_url(re.compile("/jobs/[0-9a-f-]{36}"))
+    badge = page.locator(".head .badge")
+    if not scripts:
+        # Nothing moves by itself: people load it again.
+        wait_until(lambda: page.reload() and badge.inner_text() == "Created", "the package")
+    expect(badge).to_have_text("Created")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.locator("#entries")).to_contain_text("a.csv")
+    assert stack.has_package(name)
+
+
+def test_plan_of_what_would_be_rejected_tells_why(person: Person) -> None:
+    page = person.go("/new")
+    page.get_by_label("Folder", exact=True).fill(source_of("not/there/"))
+    page.get_by_role("button", name="Plan").click()
+    expect(page.locator("#plan")).to_contain_text("This would be rejected.")
+    expect(page.locator("#plan")).to_contain_text("EmptySource")
+
+
+# All of them.
+
+
+def test_theme_is_kept_and_comes_with_the_page(person: Person) -> None:
+    page = person.page
+    page.locator("label[for=theme-dark]").click()
+    expect(page.get_by_role("radio", name="Dark theme")).to_be_checked()
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate(background) == "rgb(14, 18, 23)"

@@ -1,0 +1,168 @@
+"""What holds for all of the page: who may look, on which screens, and with which eyes and hands."""
+
+import http.client
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from quilt_packager.local.page import Page as Served
+from tests.e2e.browsing import Person, settle
+from tests.e2e.page_stack import HOSTILE_NAME, Stack
+from tests.running import listening_addresses
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
+
+TABS = ("/jobs", "/failures", "/new", "/settings")
+PHONE = {"width": 375, "height": 812}
+AXE: Any = Axe()
+SERIOUS = ("serious", "critical")
+
+
+def show_job(person: Person, name: str) -> Page:
+    person.go(f"/jobs?name={name}").locator("#rows a.pkg").first.click()
+    expect(person.page.locator("#log")).to_be_visible()
+    return person.page
+
+
+def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
+    """All kinds of pages, each with what leads to it."""
+
+    def ask_to_discard() -> Page:
+        page = settle(person.go("/failures"))
+        page.get_by_role("button", name="Discard").first.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        return page
+
+    def plan(folder: str) -> Page:
+        person.go("/new").get_by_label("Folder", exact=True).fill(folder)
+        person.page.get_by_role("button", name="Plan").click()
+        expect(person.page.locator("#plan .callout").first).to_be_visible()
+        return person.page
+
+    return {
+        **{path: lambda path=path: person.go(path) for path in TABS},  # type: ignore[misc] # no two alike
+        "no job matches": lambda: person.go("/jobs?name=nothing-has-this-name"),
+        "a job": lambda: show_job(person, "nextflow/rnaseq-7"),
+        "a failed job": lambda: show_job(person, "not_uploaded/yet"),
+        "a question": ask_to_discard,
+        "a plan": lambda: plan("s3://quilt-demo/nextflow/rnaseq-7/"),
+        "a refused plan": lambda: plan("s3://quilt-demo/not/there/"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])], ids=["light", "dark"]
+)
+def test_axe_finds_nothing_serious(
+    meet: Callable[..., Person], served: Served, scheme: str, rules: list[str] | None
+) -> None:
+    # What is not about colours is the same in the dark.
+    options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+    person = meet(served, color_scheme=scheme)
+    found = [
+        (name, violation["id"], [node["html"] for node in violation["nodes"]])
+        for name, show in pages_of(person).items()
+        for violation in AXE.run(settle(show()), options=options).response["violations"]
+        if violation["impact"] in SERIOUS
+    ]
+    assert found == []
+
+
+def test_nothing_scrolls_sideways_on_a_phone(meet: Callable[..., Person], served: Served) -> None:
+    person = meet(served, viewport=PHONE, has_touch=True, is_mobile=True)
+    shown = pages_of(person)
+    shown["a hostile job"] = lambda: show_job(person, HOSTILE_NAME)
+    widths = {
+        name: settle(show()).evaluate("document.scrollingElement.scrollWidth")
+        for name, show in shown.items()
+    }
+    assert widths == dict.fromkeys(widths, PHONE["width"])
+
+
+# Who may look.
+
+
+def ask(page: Served, path: str = "/jobs", method: str = "GET", **headers: str) -> tuple[int, str]:
+    """What a program without the token is answered."""
+    host = urlsplit(page.url).netloc
+    connection = http.client.HTTPConnection(host, timeout=10)
+    sent: Mapping[str, str] = {name.replace("_", "-"): text for name, text in headers.items()}
+    connection.request(method, path, body=b"" if method == "POST" else None, headers=sent)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def test_nobody_without_the_token_sees_anything_of_the_account(served: Served) -> None:
+    for path in (*TABS, "/?token=wrong", "/jobs/list", "/settings/switch"):
+        status, text = ask(served, path)
+        assert status == 403
+        assert "123456789012" not in text
+
+
+def test_other_names_of_this_machine_are_refused(served: Served) -> None:
+    assert ask(served, host="attacker.example")[0] == 421
+
+
+def test_token_goes_from_the_address_at_once_and_scripts_cannot_read_the_cookie(
+    person: Person,
+) -> None:
+    expect(person.page).to_have_url(re.compile("/jobs$"))
+    (cookie,) = person.context.cookies()
+    assert (cookie["sameSite"], cookie["httpOnly"]) == ("Strict", True)
+    assert person.page.evaluate("document.cookie") == ""
+
+
+def test_form_of_another_site_changes_nothing(
+    meet: Callable[..., Person], served: Served, stack: Stack
+) -> None:
+    person = meet(served)
+    form = f"""<form method="post" action="{person.root}/settings/switch">
+        <input name="name" value="omics"><input name="to" value="off"><button>Win</button></form>"""
+    person.context.route(
+        "http://attacker.example/", lambda route: route.fulfill(body=form, content_type="text/html")
+    )
+    page = person.open("http://attacker.example/")
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("not signed in")
+    assert stack.rule_state("aws.omics") == "ENABLED"
+    # The browser tells of the refusal.
+    person.complaints.clear()
+
+
+def test_only_this_machine_is_listened_to(served: Served) -> None:
+    assert {host for host, _ in listening_addresses(served.process_id)} == {"127.0.0.1"}
+
+
+def test_read_only_page_shows_all_and_offers_nothing(
+    meet: Callable[..., Person], read_only: Served
+) -> None:
+    person = meet(read_only)
+    for path in TABS:
+        page = settle(person.go(path))
+        expect(page.locator(".readonly")).to_have_text("Read only")
+        offered = page.get_by_role("switch").or_(
+            page.get_by_role("button", name=re.compile("^(Retry|Discard|Package)"))
+        )
+        expect(offered).to_have_count(0)
+
+
+def test_read_only_page_refuses_what_a_program_asks_for(
+    meet: Callable[..., Person], served: Served, read_only: Served, stack: Stack
+) -> None:
+    person = meet(read_only)
+    token = person.page.locator("input[name=csrf]").first.input_value()
+    answer = person.context.request.post(
+        f"{person.root}/settings/switch",
+        form={"csrf": token, "name": "omics", "to": "off"},
+        headers={"Origin": person.root},
+    )
+    assert answer.status == 403
+    assert "read only" in answer.text()
+    assert stack.rule_state("aws.omics") == "ENABLED"
