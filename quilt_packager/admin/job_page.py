@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from quilt_packager.admin import job_words, links
+from quilt_packager.admin import links
 from quilt_packager.admin.job_log_view import ShownLog, show_log
 from quilt_packager.admin.jobs_page import tell_seconds
 from quilt_packager.admin.problems import Problem, tell
@@ -18,6 +18,7 @@ from quilt_packager.admin.rendering import Renderer
 from quilt_packager.admin.views import Views
 from quilt_packager.operations.errors import Misnamed
 from quilt_packager.operations.job import Job, Phase, State
+from quilt_packager.operations.job_words import tell_phase
 from quilt_packager.operations.jobs import JobRecord
 from quilt_packager.operations.links import catalog, execution
 
@@ -163,8 +164,14 @@ def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
     for phase in phases:
         x = (phase.started - first).total_seconds() / total * 100
         width = max((phase.seconds or 0) / total * 100, MIN_BAR)
-        name = job_words.PHASES.get(phase.name, phase.name.capitalize())
-        bars.append(Bar(name, round(min(x, 100 - width), 1), round(width, 1), phase.seconds))
+        bars.append(
+            Bar(
+                tell_phase(phase.name),
+                round(min(x, 100 - width), 1),
+                round(width, 1),
+                phase.seconds,
+            )
+        )
     return bars
 
 

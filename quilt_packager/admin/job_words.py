@@ -3,17 +3,8 @@
 from typing import NamedTuple
 
 from quilt_packager import formats
-from quilt_packager.operations.job import Job, Progress, State
-
-SOURCES = {
-    "message": "Message",
-    "health_omics": "HealthOmics",
-    "workflow_run_crate": "Nextflow run",
-    "objects_ready": "Upload",
-}
-"""What a job came from, by its trigger."""
-
-PHASES = {"listing": "Listing", "checksums": "Checksums", "publishing": "Publishing"}
+from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.job_words import tell_progress
 
 
 class Look(NamedTuple):
@@ -59,15 +50,6 @@ def folder(job: Job) -> str | None:
     return job.source.removeprefix("s3://").rstrip("/") if job.source else None
 
 
-def source(job: Job) -> str:
-    """What asked for a job.
-
-    Args:
-        job: The job.
-    """
-    return SOURCES.get(job.trigger or "", job.trigger or "")
-
-
 def second_line(job: Job) -> tuple[str, str]:
     """What is most worth knowing of a job beside its name: how far it is, or why it failed.
 
@@ -99,27 +81,6 @@ def first_sentence(job: Job) -> str:
         job: The job.
     """
     return job.happened or job.reason or job.code or "No reason was given"
-
-
-def tell_progress(progress: Progress | None) -> str:
-    """How far a job is.
-
-    Args:
-        progress: What is known of it.
-
-    Example:
-        >>> tell_progress(Progress("checksums", 31940, 48112))
-        'Checking 31,940 of 48,112 objects'
-        >>> tell_progress(Progress("listing", 2000)), tell_progress(None)
-        ('Listing, 2,000 objects so far', 'Started')
-    """
-    if progress is None:
-        return "Started"
-    if progress.phase == "listing":
-        return f"Listing, {progress.done:,} objects so far" if progress.done else "Listing"
-    if progress.phase == "checksums" and progress.total is not None:
-        return f"Checking {progress.done:,} of {progress.total:,} objects"
-    return PHASES.get(progress.phase, progress.phase.capitalize())
 
 
 def tell_seconds(seconds: float) -> str:

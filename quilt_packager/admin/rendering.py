@@ -21,6 +21,7 @@ from quilt_packager.admin import job_words
 from quilt_packager.admin.job_filters import key_of, milliseconds, write_key
 from quilt_packager.admin.problems import Problem
 from quilt_packager.admin.security import Access, Refusal
+from quilt_packager.operations.job_words import tell_trigger
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -140,7 +141,7 @@ class Renderer:
             "as_json": as_json,
             "look": lambda job: job_words.LOOKS[job.outcome],
             "label": job_words.label,
-            "source_words": job_words.source,
+            "source_words": tell_trigger,
             "second_line": job_words.second_line,
             "key": lambda job: write_key(key_of(job)),
             "milliseconds": milliseconds,

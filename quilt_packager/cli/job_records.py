@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager import formats
-from quilt_packager.cli.job_rows import TRIGGERS, describe_progress
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.operations.job import Attempt, Job, Phase
+from quilt_packager.operations.job_words import tell_progress, tell_trigger
 
 if TYPE_CHECKING:
     from quilt_packager.operations.job_records import JobRecord
@@ -94,10 +94,10 @@ def record_to_json(record: "JobRecord", links: "Links") -> dict[str, Any]:
 def _facts(terminal: Terminal, job: Job, attempts: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
     yield from _revision(terminal, job)
     if job.progress is not None:
-        yield "Progress", describe_progress(job.progress)
+        yield "Progress", tell_progress(job.progress)
     if job.source is not None:
         event = f" event {job.event_id}" if job.event_id else ""
-        yield "Source", f"{job.source}  {TRIGGERS.get(job.trigger or '', job.trigger or '')}{event}"
+        yield "Source", f"{job.source}  {tell_trigger(job)}{event}"
     if job.phases:
         yield "Phases", ", ".join(_describe_phase(phase) for phase in job.phases)
     if len(attempts) > 1:

@@ -70,7 +70,7 @@ class TestList:
 
     def test_tells_reasons_and_progress(self, cli: Cli) -> None:
         lines = cli("jobs").out.splitlines()
-        assert lines[1].endswith("  31,940 of 48,112 objects checked")
+        assert lines[1].endswith("  Checking 31,940 of 48,112 objects")
         assert lines[3].endswith("  EmptySource: It is empty.")
 
     def test_is_that_of_its_filters(self, cli: Cli) -> None:
@@ -104,7 +104,7 @@ class TestList:
         lines = [line.rstrip() for line in written.splitlines()]
         assert lines[0].split() == ["OUTCOME", "PACKAGE", "STARTED", "TIME", "SIZE"]
         assert re.fullmatch(r"◐ running    rnaseq/cohort-12 +\d+ s ago +\d+\.\d s +-", lines[1])
-        assert lines[2] == "             31,940 of 48,112 objects checked"
+        assert lines[2] == "             Checking 31,940 of 48,112 objects"
         assert all(len(line) <= 80 for line in lines)
 
 

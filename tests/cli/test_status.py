@@ -99,7 +99,7 @@ def test_shows_why_a_job_failed_and_how_far_another_is(cli: Cli, deployment: Dep
     tell(deployment, now, "package progress", message_id="job-2", **progress)
     running, rejected = cli("status").out.splitlines()[-2:]
     assert running.startswith("◐ running ")
-    assert running.endswith("  4 of 12 objects checked")
+    assert running.endswith("  Checking 4 of 12 objects")
     assert rejected.startswith("⊘ rejected ")
     assert rejected.endswith("  EmptySource: s3://raw/a/ held no objects.")
 
