@@ -125,11 +125,13 @@ def _send_and_wait(
         _tell(terminal, deployment.queue_url, message_id, as_json=False)
     try:
         job = wait_for(terminal, deployment, message_id, sent)
-    except KeyboardInterrupt:
+    except BaseException as error:
         terminal.hint(
             f"The message is sent all the same: the engine goes on with it. "
             f"quilt-packager jobs show {message_id}"
         )
-        return Exit.INTERRUPTED
+        if isinstance(error, KeyboardInterrupt):
+            return Exit.INTERRUPTED
+        raise
     write_end(terminal, job, as_json=as_json)
     return exit_code(job)

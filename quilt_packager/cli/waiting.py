@@ -48,6 +48,7 @@ def wait_for(
     Returns:
         The job, over.
     """
+    from quilt_packager.operations.executions import count_shards
     from quilt_packager.operations.job_watch import OVERLAP_OF_ONE, Watch
 
     watch = Watch(deployment, since=sent - OVERLAP_OF_ONE, job_id=message_id)
@@ -56,10 +57,15 @@ def wait_for(
         progress.doing("waiting in the queue")
         while True:
             sleep(next(waits, POLL_SECONDS))
-            for job in watch.poll():
+            for job in watch.poll_on():
                 if job.is_over:
                     return job
                 show(progress, job)
+            for job in watch.jobs:
+                # The log is silent while workers hash.
+                is_hashed = job.outcome is State.RUNNING and job.progress is None
+                if is_hashed and (shards := count_shards(deployment, job)):
+                    progress("shards hashed under the state machine", *shards)
 
 
 def show(progress: JobProgress, job: Job) -> None:
@@ -69,10 +75,10 @@ def show(progress: JobProgress, job: Job) -> None:
         progress: Where to show it.
         job: The job, not over.
     """
-    if job.outcome is State.RUNNING and job.execution is not None:
-        progress.doing("hashing under the state machine")
-    elif job.outcome is State.RUNNING and job.progress is not None:
+    if job.outcome is State.RUNNING and job.progress is not None:
         progress(job.progress.phase, job.progress.done, job.progress.total)
+    elif job.outcome is State.RUNNING and job.execution is not None:
+        progress.doing("hashing under the state machine")
     else:
         words = WORDS.get(job.outcome, job.outcome.value)
         progress.doing(f"{words}: {job.code}" if job.code else words)

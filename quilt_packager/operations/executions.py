@@ -113,6 +113,28 @@ def list_large_jobs(deployment: "Deployment", *, now: datetime | None = None) ->
         return list(pool.map(lambda each: _look_at(deployment, each, moment), running))
 
 
+def count_shards(deployment: "Deployment", job: Job) -> tuple[int, int] | None:
+    """How many shards of a large job are hashed in this round, and how many there are.
+
+    Args:
+        deployment: The engine.
+        job: The job.
+
+    Returns:
+        These; None if they are not known: who waits for the job goes on without.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    machine = deployment.state_machine_arn
+    if machine is None or job.execution is None:
+        return None
+    try:
+        newest = _find_round(deployment, execution_arn(machine, job.execution), datetime.now(UTC))
+    except (BotoCoreError, ClientError):
+        return None
+    return (newest.done, newest.total) if newest else None
+
+
 def find_ended(
     deployment: "Deployment", jobs: Iterable[Job], now: datetime
 ) -> Mapping[str, datetime]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from quilt_packager.operations.aws_errors import explain
 from quilt_packager.operations.executions import find_ended
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.job_log import fold_job
@@ -24,6 +25,9 @@ OVERLAP_OF_ONE = timedelta(minutes=15)
 
 KEEP = timedelta(hours=12)
 """How long a watch remembers a job that does not run: SQS hides a message no longer."""
+
+MAX_UNANSWERED = 10
+"""How many polls in a row may fail of who waits for a job, which goes on all the same."""
 
 BUSY_SECONDS = 5.0
 IDLE_SECONDS = 15.0
@@ -47,6 +51,9 @@ class Watch:
         self._job_id = job_id
         self._lines: dict[str, dict[tuple[datetime, str], LogLine]] = {}
         self._jobs: dict[str, Job] = {}
+        # Of which jobs there is something new; kept where a poll fails on its way.
+        self._heard: set[str] = set()
+        self._unanswered = 0
 
     @property
     def jobs(self) -> list[Job]:
@@ -59,7 +66,7 @@ class Watch:
         return any(job.outcome is State.RUNNING for job in self._jobs.values())
 
     def poll(self, now: datetime | None = None) -> list[Job]:
-        """Read what is new.
+        """Read what is new. If that fails, the next poll tells it.
 
         Args:
             now: The time.
@@ -68,15 +75,16 @@ class Watch:
             The jobs that changed; those that started first come first.
         """
         now = now or datetime.now(UTC)
-        heard = self._read()
+        self._read()
         overlap = OVERLAP if self._job_id is None else OVERLAP_OF_ONE
         self._since = max(self._since, now - overlap)
         running = {job.id for job in self._jobs.values() if job.outcome is State.RUNNING}
         before = dict(self._jobs)
         ended = find_ended(self._deployment, self._jobs.values(), now)
-        for job_id in heard | running:
+        for job_id in self._heard | running:
             lines = self._lines[job_id].values()
             self._jobs[job_id] = fold_job(lines, now=now, ended_executions=ended)
+        self._heard.clear()
         changed = [
             job
             for job in reversed(self.jobs)
@@ -85,15 +93,27 @@ class Watch:
         self._forget(now)
         return changed
 
-    def _read(self) -> set[str]:
-        """Read on, and tell which jobs there is something new of."""
+    def poll_on(self) -> list[Job]:
+        """As `poll`; nothing is new where AWS may answer later, but not for ever."""
+        try:
+            changed = self.poll()
+        except Exception as error:
+            found = explain(error)
+            self._unanswered += 1
+            if found is None or not found.passes or self._unanswered > MAX_UNANSWERED:
+                raise
+            return []
+        self._unanswered = 0
+        return changed
+
+    def _read(self) -> None:
+        """Read on."""
         # Whoever follows wants all of it, and what is left out now would be missing for good.
         reader = LogReader(self._deployment, max_requests=None)
         if self._job_id is None:
             pattern = any_message(["package *", "message put off"])
         else:
             (pattern,) = any_job([self._job_id])
-        heard = set()
         for line in reader.read(pattern, self._since):
             job_id = line.message_id
             if job_id is None or line.message not in TOLD or self._job_id not in (None, job_id):
@@ -103,8 +123,7 @@ class Watch:
             lines = self._lines.setdefault(job_id, {})
             if (line.at, line.text) not in lines:
                 lines[line.at, line.text] = line
-                heard.add(job_id)
-        return heard
+                self._heard.add(job_id)
 
     def _forget(self, now: datetime) -> None:
         for job in list(self._jobs.values()):
@@ -133,7 +152,7 @@ def follow(
     """
     watch = Watch(deployment, since=since, job_id=job_id)
     while True:
-        yield from watch.poll()
+        yield from watch.poll_on()
         sleep(busy_seconds if watch.is_busy else idle_seconds)
 
 

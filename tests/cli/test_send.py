@@ -203,6 +203,18 @@ class TestStack:
         assert ran.code == 130
         assert f"quilt-packager jobs show {message_id}" in ran.err
 
+    def test_goes_on_where_nobody_may_look(
+        self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise refusal("AccessDenied")
+
+        monkeypatch.setattr(waiting, "wait_for", refuse)
+        ran = cli("send", self.FOLDER, "--wait", "--json")
+        (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+        assert (ran.code, ran.out) == (4, "")
+        assert f"quilt-packager jobs show {message['MessageId']}" in ran.err
+
 
 @pytest.mark.parametrize("option", [["--wait"], ["--stack", "lab"]])
 def test_a_queue_is_no_stack(cli: Cli, option: list[str]) -> None:

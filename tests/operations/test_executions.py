@@ -11,7 +11,12 @@ from botocore.stub import Stubber
 from quilt_packager_runtime import shards
 
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
-from quilt_packager.operations.executions import console_url, find_ended, list_large_jobs
+from quilt_packager.operations.executions import (
+    console_url,
+    count_shards,
+    find_ended,
+    list_large_jobs,
+)
 from quilt_packager.operations.job import Job, State
 from tests.operations.conftest import CreateStack
 
@@ -83,6 +88,17 @@ def wait_until_done(execution_arn: str, shards: int) -> None:
     raise AssertionError("the shards were not hashed in time")
 
 
+def make_job(execution: str | None) -> Job:
+    """A job that has said nothing for an hour."""
+    return Job(
+        id="51c0",
+        outcome=State.RUNNING,
+        started=datetime.now(UTC) - timedelta(hours=2),
+        updated=datetime.now(UTC) - timedelta(hours=1),
+        execution=execution,
+    )
+
+
 def stop(execution_arn: str) -> None:
     boto3.client("stepfunctions").stop_execution(executionArn=execution_arn)
 
@@ -100,8 +116,10 @@ def test_tells_how_many_shards_are_hashed(deployment: Deployment) -> None:
     arn = start(deployment, "job-1", QUICK, QUICK, QUICK, SLOW)
     wait_until_done(arn, 3)
     (job,) = list_large_jobs(deployment)
+    counts = count_shards(deployment, make_job("job-1"))
     stop(arn)
     assert (job.id, job.phase, job.shards_done, job.shards) == ("job-1", "checksums", 3, 4)
+    assert counts == (3, 4)
     assert job.share == 0.75
     assert job.seconds_left is not None
     assert 0 < job.seconds_left < 10
@@ -157,15 +175,17 @@ def test_each_partition_has_its_console(partition: str, region: str, host: str) 
 
 
 def test_who_may_not_ask_what_ended_is_told_nothing_of_it(deployment: Deployment) -> None:
-    silent = Job(
-        id="51c0",
-        outcome=State.RUNNING,
-        started=datetime.now(UTC) - timedelta(hours=2),
-        updated=datetime.now(UTC) - timedelta(hours=1),
-        execution="51c0",
-    )
+    silent = make_job("51c0")
     with Stubber(deployment.states) as states:
         states.add_client_error("describe_execution", "AccessDeniedException")
         states.add_client_error("describe_execution", "ExecutionDoesNotExist")
         assert find_ended(deployment, [silent], datetime.now(UTC)) == {}
         assert list(find_ended(deployment, [silent], datetime.now(UTC))) == ["51c0"]
+
+
+def test_what_is_not_known_of_shards_stops_nobody(deployment: Deployment) -> None:
+    assert count_shards(deployment, make_job(None)) is None
+    assert count_shards(deployment, make_job("gone")) is None
+    with Stubber(deployment.states) as states:
+        states.add_client_error("list_map_runs", "AccessDeniedException")
+        assert count_shards(deployment, make_job("51c0")) is None

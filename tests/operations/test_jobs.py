@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
 from quilt_packager.operations.job import State
+from quilt_packager.operations.job_watch import MAX_UNANSWERED
 from quilt_packager.operations.jobs import Watch, follow, read_job, read_jobs
 from quilt_packager.operations.log_reader import MAX_REQUESTS
 from tests.operations.conftest import WriteLog
@@ -176,6 +178,39 @@ class TestPages:
             logs.add_response("filter_log_events", page(more=True))
         with pytest.raises(UnknownJob, match=f"{ago(hours=1):%Y-%m-%d}"):
             read_job(deployment, "a", now=NOW)
+
+    def test_of_what_is_watched_are_told_if_the_last_of_them_fails(
+        self, deployment: Deployment, logs: Stubber
+    ) -> None:
+        watch = Watch(deployment, since=DAY_AGO)
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2)), more=True))
+        logs.add_client_error("filter_log_events", "ThrottlingException")
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
+        with pytest.raises(ClientError):
+            watch.poll(NOW)
+        assert ids(watch.poll(NOW)) == ["a"]
+
+    def test_that_are_throttled_are_asked_for_later(
+        self, deployment: Deployment, logs: Stubber
+    ) -> None:
+        watch = Watch(deployment, since=DAY_AGO)
+        for _ in range(MAX_UNANSWERED):
+            logs.add_client_error("filter_log_events", "ThrottlingException")
+        logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
+        told = [ids(watch.poll_on()) for _ in range(MAX_UNANSWERED + 1)]
+        assert told == [[]] * MAX_UNANSWERED + [["a"]]
+
+    def test_are_not_asked_for_in_vain(self, deployment: Deployment, logs: Stubber) -> None:
+        watch = Watch(deployment, since=DAY_AGO)
+        for _ in range(MAX_UNANSWERED + 1):
+            logs.add_client_error("filter_log_events", "ThrottlingException")
+        for _ in range(MAX_UNANSWERED):
+            watch.poll_on()
+        with pytest.raises(ClientError, match="Throttling"):
+            watch.poll_on()
+        logs.add_client_error("filter_log_events", "AccessDeniedException")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            Watch(deployment, since=DAY_AGO).poll_on()
 
     def test_of_what_is_watched_are_read_to_the_last(
         self, deployment: Deployment, logs: Stubber
