@@ -23,7 +23,11 @@ def admin(
     port: Annotated[
         int,
         typer.Option(
-            min=0, max=MAX_PORT, metavar="N", help="The port of 127.0.0.1. Default: a free one."
+            min=0,
+            max=MAX_PORT,
+            metavar="N",
+            help="The port of 127.0.0.1. Default: a free one.",
+            show_default=False,
         ),
     ] = 0,
     read_only: Annotated[
@@ -37,7 +41,7 @@ def admin(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Open a page that shows an engine and operates it, in the browser on this machine.
+    """Open a page that shows an engine and operates it, in a browser.
 
     The page acts by your own AWS credentials. It is served on 127.0.0.1 alone, to the browser that
     opens the address with its token, until Ctrl-C.

@@ -54,13 +54,16 @@ app = make_group("backfill", HELP)
 QueueUrl = Annotated[
     str | None,
     typer.Option(
+        metavar="URL",
         help="The queue, instead of --stack. Nothing is known then of the engine's options.",
         show_default=False,
     ),
 ]
 Registry = Annotated[
     str | None,
-    typer.Option(help="The bucket with the packages. Default: where the engine puts them."),
+    typer.Option(
+        metavar="BUCKET", help="The bucket with the packages. Default: where the engine puts them."
+    ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Send for what has a package, too.")]
 DryRun = Annotated[
@@ -119,7 +122,7 @@ def backfill_s3(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="As s3://bucket/prefix/.")],
     *,
     sentinel: Annotated[
-        str, typer.Option(help="The file that makes a folder one to package.")
+        str, typer.Option(metavar="NAME", help="The file that makes a folder one to package.")
     ] = CRATE_NAME,
     registry: Registry = None,
     everything: Everything = False,
@@ -130,7 +133,7 @@ def backfill_s3(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Send messages for the folders below a prefix that hold a file of some name.
+    """Send messages for the folders that hold a file of some name.
 
     A ro-crate-metadata.json is sent as its event, so that the options of WorkflowRunCrates apply.
     What is below .quilt/ is left out.
@@ -168,7 +171,7 @@ def backfill_omics(
             show_default=False,
         ),
     ],
-    status: Annotated[str, typer.Option(help="The runs' status.")] = "COMPLETED",
+    status: Annotated[str, typer.Option(metavar="STATUS", help="The runs' status.")] = "COMPLETED",
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
@@ -178,9 +181,10 @@ def backfill_omics(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Send messages for the HealthOmics runs of the engine's region that have no package.
+    """Send messages for the HealthOmics runs that have no package.
 
-    Each is sent as its event, so that the options of HealthOmicsRuns apply.
+    They are those of the engine's region. Each is sent as its event, so that the options of
+    HealthOmicsRuns apply.
 
     Examples:
       quilt-packager backfill omics --since 7d --dry-run

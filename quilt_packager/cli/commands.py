@@ -40,7 +40,6 @@ def make_group(name: str, text: str, *, does_something: bool = False) -> typer.T
     return typer.Typer(
         name=name,
         help=text,
-        no_args_is_help=not does_something,
         invoke_without_command=does_something,
         rich_markup_mode=None,
     )

@@ -34,14 +34,12 @@ def diff(
     before: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REV]", help="A revision. Default: the one before.", show_default=False
+            metavar="REV", help="A revision. Default: the one before.", show_default=False
         ),
     ] = None,
     after: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[REV]", help="A later one. Default: the latest.", show_default=False
-        ),
+        typer.Argument(metavar="REV", help="A later one. Default: the latest.", show_default=False),
     ] = None,
     *,
     registry: Annotated[

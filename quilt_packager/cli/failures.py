@@ -52,7 +52,7 @@ app = make_group("failures", HELP, does_something=True)
 
 IdArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Messages, by their ids or how these begin."),
+    typer.Argument(metavar="ID", help="Messages, by their ids or how these begin."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All messages.")]
 CodeOption = Annotated[

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployments import Deployment
     from quilt_packager.operations.jobs import JobList
 
-HELP = """Show what became of messages: jobs with their outcomes, their progress and their reasons.
+HELP = """Show what became of messages: jobs, their outcomes and reasons.
 
 They are read from the engine's log. Those that still wait in the queue have left no line there.
 
@@ -102,7 +102,7 @@ def show_job(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show everything that is known of a job: its outcome, its attempts and its log.
+    """Show everything that is known of a job, with its attempts and log.
 
     Examples:
       quilt-packager jobs show 3f9a61c2

@@ -30,7 +30,9 @@ def send(
     ] = False,
     queue_url: Annotated[
         str | None,
-        typer.Option(help="A queue, instead of the stack's: its output PackagerQueueUrl."),
+        typer.Option(
+            metavar="URL", help="A queue, instead of the stack's: its output PackagerQueueUrl."
+        ),
     ] = None,
     stack: StackOption = None,
     profile: ProfileOption = None,

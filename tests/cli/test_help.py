@@ -33,6 +33,11 @@ def test_every_option_has_a_description(cli: Cli, command: str) -> None:
         assert re.search(r"\S {2,}\S|\n {4,}\S", option), option
 
 
+@pytest.mark.parametrize("group", ["", "jobs", "failures", "sources", "backfill"])
+def test_what_commands_do_is_told_in_full(cli: Cli, group: str) -> None:
+    assert "..." not in cli(*filter(None, [group]), "-h").out.partition("Commands:")[2]
+
+
 def test_the_help_imports_nothing_slow() -> None:
     code = (
         "import sys; from quilt_packager.cli.app import run; run(['package', '--help']);"

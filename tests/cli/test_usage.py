@@ -31,6 +31,10 @@ def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
     assert cli("send").err.splitlines()[-1] == "  do   quilt-packager send --help"
 
 
+def test_a_group_without_a_command_is_told_in_short(cli: Cli) -> None:
+    assert cli("backfill").err == "error: Missing command.\n  do   quilt-packager backfill --help\n"
+
+
 def test_wrong_usage_is_told_to_programs_as_json(cli: Cli) -> None:
     ran = cli("package", "--json")
     assert (ran.code, ran.out) == (3, "")

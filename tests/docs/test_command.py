@@ -31,7 +31,12 @@ COMMANDS = dict(walk(typer.main.get_command(app), PROGRAM))
 
 def heading_of(path: str) -> str:
     arguments = [each for each in COMMANDS[path].params if each.param_type_name == "argument"]
-    return f"`{' '.join([path, *(each.metavar for each in arguments)])}`"
+    return f"`{' '.join([path, *map(usage_of, arguments)])}`"
+
+
+def usage_of(argument: Any) -> str:
+    name = argument.metavar if argument.required else f"[{argument.metavar}]"
+    return f"{name}..." if argument.nargs < 0 else str(name)
 
 
 def options_of(path: str) -> set[str]:
