@@ -271,9 +271,12 @@ class _Reader:
             if wanted is not None and len(letters) == len(wanted):
                 break
             held_until = time.monotonic() + HOLD_SECONDS
-            new = self._receive(wait=len(self._handles) < visible)
+            messages = self._receive(wait=len(self._handles) < visible)
+            new = [each for each in messages if each["MessageId"] not in self._handles]
+            self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in messages}
             if not new:
-                is_complete = True
+                # What comes twice says nothing of what has not come yet.
+                is_complete = not messages
                 break
             kept = [each for each in new if wanted is None or each["MessageId"] in wanted]
             letters += [read_letter(each, retention, held_until) for each in kept]
@@ -302,8 +305,8 @@ class _Reader:
                 )
 
     def _receive(self, *, wait: bool) -> list["MessageTypeDef"]:
-        """Receive letters that were not received yet; none once all were."""
-        messages = self._sqs.receive_message(
+        """Receive letters; SQS hands out one twice now and then."""
+        return self._sqs.receive_message(
             QueueUrl=self._queue_url,
             MaxNumberOfMessages=BATCH,
             VisibilityTimeout=HOLD_SECONDS,
@@ -312,6 +315,3 @@ class _Reader:
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
         ).get("Messages", [])
-        new = [each for each in messages if each["MessageId"] not in self._handles]
-        self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in messages}
-        return new

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from botocore.stub import Stubber
 from quilt_packager_runtime import errors
 
 from quilt_packager.operations.deployments import Deployment
@@ -280,6 +281,27 @@ def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deploy
         reached = kill_at(deployment, fatal, answers=True, action=discard_others)
         assert folder("kept") in bodies_in(deployment, deployment.dead_letter_queue_url)
         fatal += 1
+
+
+def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
+    attributes = {
+        "ApproximateNumberOfMessages": "2",
+        "ApproximateNumberOfMessagesNotVisible": "0",
+        "MessageRetentionPeriod": "1209600",
+    }
+    letter = {
+        "MessageId": "51c0",
+        "ReceiptHandle": "r",
+        "Body": "{}",
+        "Attributes": {"SentTimestamp": "1795356128000"},
+    }
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": attributes})
+        sqs.add_response("receive_message", {"Messages": [letter]})
+        sqs.add_response("receive_message", {"Messages": [letter]})
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        with read_failures(deployment) as read:
+            assert (len(read.letters), read.total, read.is_complete) == (1, 2, False)
 
 
 def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -> Failure:
