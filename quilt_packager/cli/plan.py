@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import typer
-from quilt_packager_runtime.errors import Rejected
+from quilt_packager_runtime.errors import AccessDenied, Rejected
 from quilt_packager_runtime.outcomes import Result
 
 from quilt_packager import formats
@@ -54,7 +54,7 @@ def plan(
     Whether it would be rejected, with all reasons at once; how many checksums are known, stored,
     or to compute; inline or as a large job; requests, price and time. With the settings of the
     engine, if there is one, and with your own rights. The exit code is 0 if it can be packaged,
-    and 2 if it would be rejected.
+    2 if it would be rejected, and 4 if your rights do not suffice to tell.
 
     Examples:
       quilt-packager plan s3://raw/runs/42/
@@ -82,7 +82,7 @@ def plan(
         terminal.json({"engine": engine.stack, **msgspec.to_builtins(made)})
     else:
         _write(terminal, made)
-    return Exit.REJECTED if made.refusals else Exit.OK
+    return _exit_code(made.refusals)
 
 
 def _find_engine(
@@ -134,8 +134,18 @@ def _write(terminal: Terminal, made: "Plan") -> None:
     terminal.fields(_describe(made))
 
 
-def _write_refusals(terminal: Terminal, refusals: "tuple[Refusal, ...] | list[Refusal]") -> None:
-    terminal.write("Would be rejected. Nothing was written.")
+def _exit_code(refusals: "Sequence[Refusal]") -> Exit:
+    if any(each.code == AccessDenied.__name__ for each in refusals):
+        return Exit.ACCESS
+    return Exit.REJECTED if refusals else Exit.OK
+
+
+def _write_refusals(terminal: Terminal, refusals: "Sequence[Refusal]") -> None:
+    if _exit_code(refusals) is Exit.ACCESS:
+        # The engine may read what its user may not.
+        terminal.write("Cannot be told: your own rights do not suffice. Nothing was written.")
+    else:
+        terminal.write("Would be rejected. Nothing was written.")
     for each in refusals:
         terminal.write()
         terminal.outcome(Result.REJECTED, each.code)

@@ -67,6 +67,15 @@ def test_who_may_not_look_at_stacks_may_plan(
     assert cli("plan", FOLDER).code == exit_code
 
 
+def test_what_its_user_may_not_read_is_no_rejection(
+    cli: Cli, bucket: Bucket, s3_stub: S3Stub
+) -> None:
+    s3_stub.deny("ListObjectVersions")
+    ran = cli("plan", FOLDER)
+    assert ran.code == 4
+    assert ran.out.startswith("Cannot be told: your own rights do not suffice.")
+
+
 def test_the_reference_tells_how_many_are_asked() -> None:
     reference = Path(__file__).parents[2] / "docs" / "reference" / "command.md"
     assert f"{SAMPLE_OBJECTS} of those of which it tells too little" in reference.read_text("utf-8")
