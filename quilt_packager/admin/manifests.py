@@ -6,18 +6,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from quilt_packager_runtime.objects import REGISTRY_PREFIX
 
-from quilt_packager.operations.errors import OperationError
+from quilt_packager.operations.errors import BrokenManifest
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-MANIFEST = ".quilt/packages/{top_hash}"
 TOP_HASH = re.compile(r"[0-9a-f]{64}")
-
-
-class BrokenManifest(OperationError):
-    """What should be a manifest is none."""
 
 
 class RevisionEntry(msgspec.Struct, frozen=True, rename={"size_bytes": "size"}):
@@ -70,7 +66,7 @@ def read_revision(s3: "S3Client", registry: str, top_hash: str, *, limit: int) -
     """
     if not TOP_HASH.fullmatch(top_hash):
         raise _broken(registry, top_hash)
-    body = s3.get_object(Bucket=registry, Key=MANIFEST.format(top_hash=top_hash))["Body"]
+    body = s3.get_object(Bucket=registry, Key=f"{REGISTRY_PREFIX}packages/{top_hash}")["Body"]
     with contextlib.closing(body):
         lines = body.iter_lines(chunk_size=64 * 1024)
         try:

@@ -8,9 +8,10 @@ from quilt_packager_runtime.manifest import Header, ManifestWriter
 from quilt_packager_runtime.objects import Checksum, Entry
 
 from quilt_packager.admin.charts import DAY, WEEK
-from quilt_packager.admin.manifests import BrokenManifest, RevisionEntry, read_revision
+from quilt_packager.admin.manifests import RevisionEntry, read_revision
 from quilt_packager.admin.views import History, Views
 from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.errors import BrokenManifest
 from quilt_packager.operations.job import State
 from tests.operations.conftest import (
     WriteLog,
