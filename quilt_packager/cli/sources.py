@@ -47,9 +47,32 @@ COLUMNS = (
     Column("FAILED", right=True),
 )
 
+
+def complete_name(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of sources that begin so, for a shell; none where AWS does not tell them.
+
+    Args:
+        context: That of the command, with the options that are typed already.
+        incomplete: What is typed of the name.
+    """
+    from quilt_packager.operations.sources import list_sources
+
+    options = (context.params.get(name) for name in ("stack", "profile", "region"))
+    try:
+        names = [each.name for each in list_sources(find(*options))]
+    except Exception:  # noqa: BLE001 - nobody wants errors in the line that they type
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 NameArgument = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="The source, as omics, wrroc or edp.", show_default=False),
+    typer.Argument(
+        metavar="NAME",
+        help="The source, as omics, wrroc or edp.",
+        show_default=False,
+        autocompletion=complete_name,
+    ),
 ]
 
 

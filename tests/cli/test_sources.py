@@ -2,14 +2,18 @@
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from quilt_packager.cli.sources import complete_name
 from quilt_packager.cli.terminal import Terminal
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.sources import find_source, set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell_job
+from tests.cli.test_terminal import piped
 from tests.operations.conftest import CreateStack
 from tests.operations.test_sources import RESOURCES
 
@@ -150,3 +154,22 @@ def test_the_engine_can_be_named(
     create_stack("other")
     assert cli("sources", "enable", "edp").code == 3
     assert cli("sources", "enable", "edp", "--stack", "lab").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"), [("", ["omics", "wrroc", "edp", "uploads", "lims"]), ("e", ["edp"])]
+)
+def test_a_shell_completes_names(deployment: Deployment, typed: str, names: list[str]) -> None:
+    words = ["quilt-packager", "sources", "disable", "--stack", "lab", typed]
+    environment = {
+        "_QUILT_PACKAGER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "\n".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    assert piped("from quilt_packager.cli import main; main()", **environment).split() == names
+
+
+@pytest.mark.usefixtures("aws")
+def test_without_an_engine_a_shell_completes_nothing() -> None:
+    context: Any = SimpleNamespace(params={})
+    assert complete_name(context, "") == []
