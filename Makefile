@@ -78,6 +78,10 @@ format: setup ## Format the code and apply safe fixes
 demo: setup ## Run the demo on an embedded AWS; ARGS="--help" lists its options
 	$(BIN)/quilt-packager demo $(ARGS)
 
+.PHONY: pictures
+pictures: setup browser ## Make the pictures and recordings of docs/how-to/operate.md anew
+	$(BIN)/python -m tests.e2e.record
+
 .PHONY: bench
 bench: setup ## Run the benchmarks; ARGS="--help" lists their options
 	$(BIN)/python -m benchmarks $(ARGS)

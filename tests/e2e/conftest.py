@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from quilt_packager.local.page import Page as Served
 from tests.e2e import browsing, page_stack
 from tests.e2e.browsing import Person
-from tests.e2e.page_stack import Stack
+from tests.e2e.page_stack import HOSTILE, HOSTILE_MESSAGE, HOSTILE_NAME, Stack, wait_until
 
 expect.set_options(timeout=browsing.TIMEOUT_MS)
 
@@ -24,7 +24,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def failed(stack: Stack) -> Stack:
-    """The engine with some messages more whose folders are empty. Each is for one test."""
+    """The engine with a hostile package, and messages more that failed. Each is for one test."""
+    stack.engine.upload(HOSTILE)
+    stack.engine.send_message(HOSTILE_MESSAGE)
     for name in (
         "late/folder-0",
         "late/folder-1",
@@ -33,6 +35,7 @@ def failed(stack: Stack) -> Stack:
         "typed/folder",
     ):
         stack.fail(f"{name}/")
+    wait_until(lambda: stack.has_package(HOSTILE_NAME), "the hostile package")
     return stack
 
 

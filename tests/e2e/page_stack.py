@@ -129,13 +129,12 @@ def deployed(directory: Path) -> Iterator[Stack]:
             stack = attach(engine)
             remember_a_day(stack)
             story.let_data_arrive(terminal, engine)
-            engine.wait_for_outcomes(list(story.PACKAGES), Result.CREATED)
+            # Uploads that come to rest may take their time: nobody here waits for them.
+            announced = [name for name in story.PACKAGES if not name.startswith("cytometer/")]
+            engine.wait_for_outcomes(announced, Result.CREATED)
             mishaps.let_things_go_wrong(terminal, engine)
             engine.send_message(story.MESSAGE)
-            engine.upload(HOSTILE)
-            engine.send_message(HOSTILE_MESSAGE)
             engine.send_message(story.VAIN_MESSAGE)
-            engine.wait_for_outcomes([HOSTILE_NAME], Result.CREATED)
             engine.wait_for_dead_letter(story.VAIN_MESSAGE)
             engine.wait_for_outcomes([story.MESSAGE_NAME], Result.UNCHANGED)
         yield stack

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from quilt_packager.cli import mishaps
 from quilt_packager.local.engine import BUCKET
@@ -29,6 +29,18 @@ def open_job(person: Person, name: str) -> Page:
     page.locator("#rows").get_by_role("link", name=name).first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     return settle(page)
+
+
+def find_button(person: Person, name: str) -> Locator:
+    """A button beside a failure. A list lacks what somebody else reads at that very time."""
+    button = person.page.get_by_role("button", name=name)
+
+    def is_listed() -> bool:
+        settle(person.go(EMPTY))
+        return button.count() == 1
+
+    wait_until(is_listed, name)
+    return button
 
 
 # Jobs.
@@ -123,8 +135,9 @@ def test_message_that_is_retried_becomes_a_package(
 ) -> None:
     name = f"late/folder-{scripts:d}"
     failed.upload(f"{name}/")
-    page = meet(served, java_script_enabled=scripts).go(EMPTY)
-    page.get_by_role("button", name=f"Retry {name}").click()
+    person = meet(served, java_script_enabled=scripts)
+    page = person.page
+    find_button(person, f"Retry {name}").click()
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
     expect(question).to_contain_text("Retry 1 message?")
     expect(question).to_contain_text(name)
@@ -143,14 +156,14 @@ def test_message_is_discarded_only_when_that_is_confirmed(
 ) -> None:
     name = f"unwanted/folder-{scripts:d}"
     person = meet(served, java_script_enabled=scripts)
-    page = person.go(EMPTY)
-    page.get_by_role("button", name=f"Discard {name}").click()
+    page = person.page
+    find_button(person, f"Discard {name}").click()
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
     expect(question).to_contain_text("The files in S3 stay.")
     question.get_by_text("Keep it", exact=True).click()
     expect(question).to_have_count(0)
     assert source_of(f"{name}/") in failed.dead_letters()
-    person.go(EMPTY).get_by_role("button", name=f"Discard {name}").click()
+    find_button(person, f"Discard {name}").click()
     question.get_by_role("button", name="Discard 1 message").click()
     expect(page.locator(".toast")).to_contain_text("1 message discarded.")
     assert source_of(f"{name}/") not in failed.dead_letters()

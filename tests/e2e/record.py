@@ -1,0 +1,156 @@
+"""Makes the pictures and the recordings of the documentation: `make pictures`.
+
+They show what a demo leaves behind, with a day of jobs before it.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.sync_api import Page, expect
+
+from quilt_packager.cli import story
+from quilt_packager.local import samples
+from quilt_packager.local.engine import BUCKET
+from quilt_packager.local.page import Page as Served
+from tests.e2e import browsing, page_stack
+from tests.e2e.browsing import Person, settle
+from tests.e2e.page_stack import Stack
+from tests.e2e.terminals import type_in
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+MANUAL = ROOT / "docs" / "how-to" / "operate.md"
+PROGRAM = str(Path(sys.executable).with_name("quilt-packager"))
+
+BLOCK = re.compile(r"^```console\n.*?^```$", re.MULTILINE | re.DOTALL)
+SCREEN = {"width": 1440, "height": 1000}
+PHONE = {"width": 375, "height": 1100}
+
+ASSAYS = tuple(samples.plate(f"elisa/2026-11-{day}/") for day in (21, 22, 23))
+"""Folders that nobody has announced: one is sent, one is packaged here, and one is found."""
+
+
+class Typed(NamedTuple):
+    """What somebody types.
+
+    Attributes:
+        line: The command; `ID` stands for the job of the Nextflow run.
+        answer: What they answer, when it asks.
+    """
+
+    line: str
+    answer: str = ""
+
+
+SESSIONS = (
+    Typed("quilt-packager status"),
+    Typed("quilt-packager jobs --since 10m"),
+    Typed("quilt-packager jobs show ID"),
+    Typed("quilt-packager failures"),
+    Typed("quilt-packager failures retry --code LargeJobFailed", "y"),
+    Typed("quilt-packager failures discard --code InvalidMessage", "1"),
+    Typed("quilt-packager sources"),
+    Typed("quilt-packager sources disable omics", "y"),
+    Typed(f"quilt-packager plan s3://{BUCKET}/{ASSAYS[0].prefix}"),
+    Typed(f"quilt-packager send s3://{BUCKET}/{ASSAYS[0].prefix} --wait"),
+    Typed(f"quilt-packager package s3://{BUCKET}/{ASSAYS[1].prefix}"),
+    Typed(f"quilt-packager backfill s3 s3://{BUCKET}/elisa/ --sentinel wells.csv --dry-run"),
+    Typed(f"quilt-packager diff {story.MESSAGE_NAME} --registry {BUCKET}"),
+)
+"""In the order of the manual's blocks, each of which begins with its command."""
+
+
+def main() -> None:
+    """Deploy an engine, and write down what it looks like."""
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with page_stack.deployed(folder) as stack:
+            with Served(folder, stack.environment) as served:
+                take_pictures(served)
+            record(stack)
+
+
+def take_pictures(served: Served) -> None:
+    """Write each picture of the page, in the light and in the dark."""
+    for browser in browsing.start_chromium():
+        for scheme in ("light", "dark"):
+            person = Person(browser, served.url, color_scheme=scheme, viewport=SCREEN)
+            for name, page in show_all(person):
+                page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+            person.context.close()
+            phone = Person(browser, served.url, color_scheme=scheme, viewport=PHONE)
+            settle(phone.page).screenshot(path=IMAGES / f"jobs-phone-{scheme}.png")
+            phone.context.close()
+
+
+def show_all(person: Person) -> Iterator[tuple[str, Page]]:
+    """Each page, with the name of its picture."""
+    yield "jobs", settle(person.go("/jobs"))
+    person.go("/jobs?name=nextflow/*").locator("#rows a.pkg").first.click()
+    expect(person.page.locator("#entries tbody tr").first).to_be_visible()
+    yield "job", settle(person.page)
+    yield "failures", settle(person.go("/failures"))
+    yield "new-package", plan(person)
+    yield "settings", settle(person.go("/settings"))
+
+
+def plan(person: Person) -> Page:
+    page = person.go("/new")
+    page.get_by_label("Folder", exact=True).fill(f"s3://{BUCKET}/nextflow/rnaseq-7/")
+    page.get_by_label("Package name").fill("rnaseq/first-run")
+    page.get_by_role("button", name="Plan").click()
+    expect(page.locator("#plan .est")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    return settle(page)
+
+
+def record(stack: Stack) -> None:
+    """Write what each command says into the manual, in place of what it said before."""
+    environment = dict(stack.environment)
+    environment["PATH"] = os.pathsep.join([str(Path(PROGRAM).parent), environment["PATH"]])
+    for assay in ASSAYS:
+        stack.engine.upload(assay)
+    # A package for those who compare: its second revision.
+    message = {**story.MESSAGE, "exclude": ["metadata.json"]}
+    stack.engine.send_message(message)
+    page_stack.wait_until(lambda: count_revisions(stack) > 1, "a second revision")
+    recordings = [play(typed, environment) for typed in SESSIONS]
+    text = MANUAL.read_text("utf-8")
+    blocks = BLOCK.findall(text)
+    if len(blocks) != len(recordings):
+        raise SystemExit(f"{MANUAL.name} has {len(blocks)} recordings, not {len(recordings)}")
+    told = iter(recordings)
+    MANUAL.write_text(BLOCK.sub(lambda _: f"```console\n{next(told)}\n```", text), "utf-8")
+
+
+def play(typed: Typed, environment: dict[str, str]) -> str:
+    line = typed.line.replace("ID", find_job(environment)) if "ID" in typed.line else typed.line
+    said = type_in(shlex.split(line), environment, typed.answer)
+    return f"$ {line}\n{said}".rstrip()
+
+
+def find_job(environment: dict[str, str]) -> str:
+    command = [PROGRAM, "jobs", "--name", "nextflow/*", "--json"]
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found: str = json.loads(listed.stdout.splitlines()[0])["id"]
+    return found[:8]
+
+
+def count_revisions(stack: Stack) -> int:
+    prefix = f".quilt/named_packages/{story.MESSAGE_NAME}/"
+    found = stack.deployment.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    # One of them is the pointer to the latest.
+    return found["KeyCount"] - 1
+
+
+if __name__ == "__main__":
+    main()
