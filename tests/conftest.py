@@ -29,6 +29,9 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+NEEDS_BROWSER = "QUILT_PACKAGER_NEEDS_BROWSER"
+"""Set where no test of the page may be skipped for want of a browser."""
+
 ENVIRONMENT = {
     **CREDENTIALS,
     # Nobody listens there: what forgets to name an endpoint fails at once, and fails here.
@@ -43,7 +46,7 @@ ENVIRONMENT = {
 def pytest_configure() -> None:
     """Take real credentials out of reach before any test module is imported."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "QUILT_")):
+        if name.startswith(("AWS_", "QUILT_")) and name != NEEDS_BROWSER:
             del os.environ[name]
     os.environ.update(ENVIRONMENT)
     # The CDK starts Node when it is imported: not the system's, if there is one.

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from tests.conftest import NEEDS_BROWSER
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 ARGUMENTS = [
@@ -28,7 +30,7 @@ def find_chromium() -> str:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         why = f"There is no browser: none of {', '.join(NAMES)}. `make browser` installs one."
-        if os.environ.get("QUILT_PACKAGER_NEEDS_BROWSER"):
+        if os.environ.get(NEEDS_BROWSER):
             pytest.fail(why)
         pytest.skip(why)
     return found
