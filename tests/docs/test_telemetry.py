@@ -94,7 +94,9 @@ class TestLines:
         assert set(_leaves(Line)) == set(LINES.values())
 
     def test_of_handlers_are_types(self) -> None:
-        by_hand = [module for module, _, _ in calls() if module.startswith(("handlers", "observ"))]
+        by_hand = [
+            module for module, _, _ in calls() if module.startswith(("handlers", "observability"))
+        ]
         assert by_hand == []
 
 
