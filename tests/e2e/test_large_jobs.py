@@ -34,7 +34,7 @@ from tests.running import group_members
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("large jobs"),
+    pytest.mark.xdist_group("deployed"),
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc"),
 ]

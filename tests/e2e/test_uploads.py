@@ -19,7 +19,7 @@ from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("uploads"),
+    pytest.mark.xdist_group("deployed"),
     pytest.mark.timeout(600),
 ]
 
