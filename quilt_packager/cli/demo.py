@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import shlex
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,13 +47,15 @@ def demo(
     from quilt_packager.local.engine import DeployedEngine
     from quilt_packager.local.ministack import MiniStack
     from quilt_packager.local.page import Page
-    from quilt_packager.local.processes import private_directory
+    from quilt_packager.local.processes import make_private_directory, remove
 
     terminal = Terminal()
     started = time.monotonic()
     try:
         with signals.ended_in_order(), contextlib.ExitStack() as cleanup:
-            directory = cleanup.enter_context(private_directory("quilt-packager-demo-"))
+            directory = make_private_directory("quilt-packager-demo-")
+            # No context manager: a generator that is let go of runs its end.
+            cleanup.callback(remove, directory)
             aws = MiniStack(directory)
             cdk = Cdk(aws, directory, os.environ)
             cleanup.callback(aws.stop)
@@ -104,6 +108,8 @@ def _tell_how_to_go_on(
     terminal.write(f"  {page.url}")
     terminal.write()
     terminal.write("The AWS keeps running, for shells with these settings:")
+    if sys.prefix != sys.base_prefix:
+        terminal.write(f"  . {shlex.quote(str(Path(sys.prefix) / 'bin' / 'activate'))}")
     for name, value in aws.client_settings().items():
         terminal.write(f"  export {name}={shlex.quote(value)}")
     terminal.write("Then, for example:")

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
@@ -68,21 +68,16 @@ def _signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signal
         os.killpg(process.pid, signal_number)
 
 
-@contextlib.contextmanager
-def private_directory(prefix: str) -> Iterator[Path]:
-    """Make a directory that only this user can read, and remove it at the end.
+def make_private_directory(prefix: str) -> Path:
+    """Make a directory that only this user can read; `remove` ends it.
 
     Args:
         prefix: How its name begins.
 
-    Yields:
+    Returns:
         Its path, resolved.
     """
-    directory = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
-    try:
-        yield directory
-    finally:
-        remove(directory)
+    return Path(tempfile.mkdtemp(prefix=prefix)).resolve()
 
 
 def remove(directory: Path) -> None:

@@ -26,7 +26,7 @@ from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET
 from tests.running import group_members, listening_addresses
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployed"), pytest.mark.timeout(600)]
 
 COMMAND = [str(Path(sys.executable).with_name("quilt-packager")), "demo"]
 STACK = "quilt-packager"
@@ -257,6 +257,11 @@ def test_the_page_is_served_at_the_printed_address(demo: Demo) -> None:
     )
     with browser.open(demo.page) as answer:
         assert f"<b>{STACK}</b> · us-east-1 · account 123456789012" in answer.read().decode()
+
+
+def test_the_files_of_what_was_kept_are_there(demo: Demo) -> None:
+    log = found("  tail -f (.*)", demo.output)
+    assert "Lambda worker spawned" in demo.shell(f"cat {log}")
 
 
 def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:

@@ -191,8 +191,9 @@ class TestProcesses:
         processes.stop(process, grace_seconds=0.1)
         assert process.returncode == -9
 
-    def test_a_private_directory_is_the_users_alone_and_gone_at_the_end(self) -> None:
-        with processes.private_directory("quilt-packager-test-") as directory:
-            assert directory.stat().st_mode & 0o077 == 0
-            (directory / "file").touch()
+    def test_a_private_directory_is_the_users_alone_until_it_is_removed(self) -> None:
+        directory = processes.make_private_directory("quilt-packager-test-")
+        assert directory.stat().st_mode & 0o077 == 0
+        (directory / "file").touch()
+        processes.remove(directory)
         assert not directory.exists()
