@@ -92,8 +92,11 @@ def _check_arguments(name: str, revisions: list[str | None]) -> None:
     try:
         check_package_name(name)
     except ValueError as error:
+        rule = str(error)
         raise Misuse(
-            f'"{name}" is no package.', why=f"{error}.".capitalize(), remedy="Look at the name."
+            f'"{name}" is no package.',
+            why=f"{rule[:1].upper()}{rule[1:]}.",
+            remedy="Look at the name.",
         ) from None
 
 

@@ -102,7 +102,7 @@ class History:
         raise UnknownRevision(
             f"{self._package.name} has no revision before {revision.top_hash}.",
             why="It is the first one.",
-            remedy="Name two revisions.",
+            remedy="Compare it once there is a second.",
         )
 
     async def _list(self) -> list[int]:

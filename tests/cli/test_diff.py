@@ -89,7 +89,7 @@ def test_a_limit_cuts_differences_and_not_the_summary(cli: Cli) -> None:
     [
         (["runs/43"], "raw has no package"),
         (["runs/42", "-3"], 'runs/42 has no revision "-3"'),
-        (["runs"], '"runs" is no package'),
+        (["runs"], '"runs" is no package.\n  why  A package name is prefix/suffix, each of A-Z, '),
         (["runs/42", "--jsn"], "No such option: --jsn"),
     ],
 )
