@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from awscrt.http import HttpRequest
 from awscrt.s3 import S3Client
@@ -68,6 +69,12 @@ def _check_host(host: str) -> None:
         is_here = host == "localhost"
     if not is_here:
         raise PermissionError(f"a test tried to connect to {host}")
+
+
+@pytest.fixture(autouse=True)
+def fresh_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let boto3 look at the environment anew: its own session keeps what it has once found."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
