@@ -1,8 +1,10 @@
 """MiniStack, and what this project needs of AWS beyond it. Run as a module in MiniStack's stead.
 
-It has no HealthOmics: its PutEvents takes that one's events, which AWS takes from nobody. It gives
-the whole of an object's version for any range of it: here it gives the range. It names every
-error of a function alike: here by its class, as state machines expect it to decide by.
+It has no HealthOmics: its PutEvents takes that one's events, which AWS takes from nobody, and who
+asks for a run is refused at once: to find out that there is such a service, MiniStack would read
+every model that botocore has, and answer nobody for half a minute. It gives the whole of an
+object's version for any range of it: here it gives the range. It names every error of a function
+alike: here by its class, as state machines expect it to decide by.
 """
 
 import re
@@ -11,11 +13,13 @@ from http import HTTPStatus
 from typing import Any
 
 from ministack import app
+from ministack.core import router
 from ministack.services import eventbridge, lambda_svc, s3
 
 # ruff: noqa: SLF001 - there is no other way into MiniStack
 
-OMICS_SOURCE = "aws.omics"
+OMICS = "omics"
+OMICS_SOURCE = f"aws.{OMICS}"
 CLASS = re.compile(r"[A-Za-z_][\w.]*")
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -101,6 +105,7 @@ def _is_of_whole(header: str) -> bool:
 
 
 if __name__ == "__main__":
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset({OMICS})
     eventbridge._put_events = put_events
     s3._get_object = get_object
     lambda_svc._execute_function_warm = execute_function

@@ -157,4 +157,6 @@ def _explain_answer(error: "ClientError") -> AwsProblem:
         Kind.CREDENTIALS: f"AWS refused the credentials: {code}.",
         Kind.DENIED: f"AWS refused {operation}.",
     }.get(kind, f"AWS answered {operation} with {code}.")
+    if code in NO_QUEUE:
+        happened = "There is no such queue."
     return AwsProblem(kind, code, happened, answer.get("Message", ""))
