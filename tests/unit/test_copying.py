@@ -86,7 +86,9 @@ class TestScratchBucketThatDoesNotServe:
     async def check(self, s3: S3, stub: S3Stub) -> None:
         hashed = await hash_bucket(s3, scratch_bucket="scratch", max_requests_in_flight=1)
         assert hashed.checksums == [EXPECTED] * 2
-        assert stub.counts["GetObject"] == 2 * 3
+        # Of a loaded machine awscrt may ask for a range once more.
+        ranges = {(r.key, r.headers["range"]) for r in stub.requests_of("GetObject")}
+        assert len(ranges) == 2 * 3
         in_scratch = {r.key for r in stub.requests if r.bucket == "scratch"}
         assert len(in_scratch) == 1
 
