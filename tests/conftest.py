@@ -72,9 +72,12 @@ def _check_host(host: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_session(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_session() -> Iterator[None]:
     """Let boto3 look at the environment anew: its own session keeps what it has once found."""
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.DEFAULT_SESSION = None
+    yield
+    # The next fixture of a session is made before this one is.
+    boto3.DEFAULT_SESSION = None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """A real Chromium, of this machine: found, started, and listened to."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -71,18 +72,25 @@ class Person:
         self.context.set_default_timeout(TIMEOUT_MS)
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         self.context.on("console", self._hear)
+        self._has_scripts = options.get("java_script_enabled", True)
         self.page = self.open(url)
 
     def open(self, url: str) -> Page:
         """Open a window; a path is one of the page."""
         page = self.context.new_page()
-        page.goto(self.root + url if url.startswith("/") else url)
+        self._visit(page, self.root + url if url.startswith("/") else url)
         return page
 
     def go(self, path: str) -> Page:
         """Go to a part of the page, in the first window."""
-        self.page.goto(self.root + path)
+        self._visit(self.page, self.root + path)
         return self.page
+
+    def _visit(self, page: Page, url: str) -> None:
+        page.goto(url)
+        # Without scripts, all but the form goes on to a page that has all of its parts.
+        if not self._has_scripts and not url.endswith("/new"):
+            page.wait_for_url(re.compile("whole=1"))
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):

@@ -295,7 +295,8 @@ def test_plan_of_what_would_be_rejected_tells_why(person: Person) -> None:
 
 def test_theme_is_kept_and_comes_with_the_page(person: Person) -> None:
     page = person.page
-    page.locator("label[for=theme-dark]").click()
+    with page.expect_response("**/theme"):
+        page.locator("label[for=theme-dark]").click()
     expect(page.get_by_role("radio", name="Dark theme")).to_be_checked()
     background = "getComputedStyle(document.body).backgroundColor"
     page.reload()
