@@ -134,7 +134,7 @@ def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
             Row(
                 [
                     terminal.shorten(each.id, ID_CHARACTERS),
-                    each.label,
+                    each.package_name or each.source or "-",
                     terminal.when(each.sent),
                     formats.age((each.expires - now).total_seconds()),
                 ],

@@ -14,7 +14,7 @@ COLUMNS = (
     Column("TIME", right=True),
     Column("OBJECTS", right=True, wide=True),
     Column("SIZE", right=True),
-    Column("JOB", wide=True),
+    Column("JOB"),
 )
 
 ID_CHARACTERS = 8

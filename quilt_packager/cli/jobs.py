@@ -56,7 +56,7 @@ def jobs(
     ] = None,
     outcome: Annotated[
         list[State] | None,
-        typer.Option(metavar="OUTCOME", help="Jobs that are so, as failed; may be given again."),
+        typer.Option(metavar="OUTCOME", help=f"Jobs that are so: {', '.join(State)}. Repeatable."),
     ] = None,
     limit: Annotated[
         int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many jobs at most.")

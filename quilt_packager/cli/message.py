@@ -14,6 +14,8 @@ MessageArgument = Annotated[
     ),
 ]
 
+JSON_STARTS = ("{", "[", '"', "")
+
 
 def to_body(message: str) -> str:
     """The body that a message would have in the queue.
@@ -27,5 +29,6 @@ def to_body(message: str) -> str:
         >>> to_body('{"source_prefix": "s3://raw/runs/42/"}')
         '{"source_prefix": "s3://raw/runs/42/"}'
     """
-    uri = message.strip()
-    return json.dumps({"source_prefix": uri}) if uri.lower().startswith("s3://") else message
+    text = message.strip()
+    # What is no JSON was meant as a folder: its errors then tell how folders are written.
+    return message if text[:1] in JSON_STARTS else json.dumps({"source_prefix": text})

@@ -18,8 +18,12 @@ FLAGS = {"quilt:max_inline_objects": str(len(SLIDE.files) - 1)}
 """So that a slide is a large job already."""
 
 SLIDE_MESSAGE = {"source_prefix": f"s3://{BUCKET}/{SLIDE.prefix}"}
-WRONG_MESSAGE = {"source_prefix": f"s3://{BUCKET}/plates/plate 94", "registry": "Quilt Demo"}
-"""Neither is its prefix a folder's, nor its registry a bucket's name."""
+WRONG_MESSAGE = {
+    "source_prefix": f"s3://{BUCKET}/plates/plate-0094/",
+    "registry": "Quilt Demo",
+    "package_name": "plate 94",
+}
+"""Neither is its registry a bucket's name, nor is its package's name a prefix and a suffix."""
 
 DISABLED_SOURCE = "edp"
 

@@ -54,7 +54,7 @@ def wait_for(
     watch = Watch(deployment, since=sent - OVERLAP_OF_ONE, job_id=message_id)
     waits = iter(FIRST_POLLS)
     with JobProgress(terminal) as progress:
-        progress.doing("waiting in the queue")
+        progress.doing("in the queue; Ctrl-C stops waiting")
         while True:
             sleep(next(waits, POLL_SECONDS))
             for job in watch.poll_on():

@@ -102,8 +102,8 @@ class TestList:
     def test_on_a_narrow_terminal_has_reasons_below_its_rows(self, deployment: Deployment) -> None:
         written = on_terminal(RUN.format(arguments=["jobs"]), NO_COLOR="1")
         lines = [line.rstrip() for line in written.splitlines()]
-        assert lines[0].split() == ["OUTCOME", "PACKAGE", "STARTED", "TIME", "SIZE"]
-        assert re.fullmatch(r"◐ running    rnaseq/cohort-12 +\d+ s ago +\d+\.\d s +-", lines[1])
+        assert lines[0].split() == ["OUTCOME", "PACKAGE", "STARTED", "TIME", "SIZE", "JOB"]
+        assert re.fullmatch(r"◐ running    rnaseq/cohort-12 +\d+ s ago +\d+\.\d s +-  a", lines[1])
         assert lines[2] == "             Checking 31,940 of 48,112 objects"
         assert all(len(line) <= 80 for line in lines)
 
