@@ -93,7 +93,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
         for page in generated.pages(count):
             inventory.add(page)
         check = KeyCheck(generated.FOLDER.prefix)
-        check.take(key for key, _ in inventory.sizes())
+        check.take(inventory.paths())
         check.end()
         listed_at = time.process_time()
         if route is Route.LARGE:

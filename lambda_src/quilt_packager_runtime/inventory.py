@@ -94,7 +94,7 @@ class Inventory:
 
     def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
         self.folder = folder
-        self._excluded = match_any(exclude)
+        self._is_excluded = match_any(exclude) if exclude else None
         self._objects = 0
         self._size_bytes = 0
         self._database = open_database(SCHEMA)
@@ -114,17 +114,20 @@ class Inventory:
             objects: Of the listing.
         """
         prefix_length = len(self.folder.prefix)
+        is_excluded = self._is_excluded
+        if is_excluded is not None:
+            objects = (found for found in objects if not is_excluded(found.key[prefix_length:]))
         rows = [
             (
-                sort_key(found.key[prefix_length:]).encode(),
+                sort_key(found.key[prefix_length:]),
                 found.size_bytes,
                 found.etag,
                 found.version_id,
-                found.archived,
-                found.stored,
+                # SQLite takes whole numbers and texts as they are, but asks around for their kin.
+                1 if found.archived else 0,
+                found.stored and found.stored.value,
             )
             for found in objects
-            if not self._excluded(found.key[prefix_length:])
         ]
         self._database.executemany(
             "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0)", rows
@@ -157,10 +160,15 @@ class Inventory:
             size_bytes += int(part_bytes)
         return objects, size_bytes
 
+    def paths(self) -> Iterator[bytes]:
+        """The sort key of each object's logical key, in the manifest's order."""
+        rows = self._database.execute("SELECT path FROM objects ORDER BY path")
+        return (path for (path,) in rows)
+
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Logical key and size of each object, in the manifest's order."""
         rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
-        return ((key_of(path.decode()), size_bytes) for path, size_bytes in rows)
+        return ((key_of(path), size_bytes) for path, size_bytes in rows)
 
     async def unhashed(self, *, archived: bool) -> AsyncIterator[list[SourceObject]]:
         """Take out blocks of objects whose checksum is not known yet, in the manifest's order.
@@ -190,7 +198,7 @@ class Inventory:
         self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?, hashed_here = 1 WHERE path = ?",
             (
-                (checksum.type, checksum.value, sort_key(key[prefix_length:]).encode())
+                (checksum.type, checksum.value, sort_key(key[prefix_length:]))
                 for key, checksum in checksums
             ),
         )
@@ -208,7 +216,7 @@ class Inventory:
             "UPDATE objects SET hash_type = ?, hash_value = ?"
             " WHERE path = ? AND version_id = ? AND hash_value IS NULL",
             (
-                (checksum.type, checksum.value, sort_key(key).encode(), version_id)
+                (checksum.type, checksum.value, sort_key(key), version_id)
                 for key, version_id, checksum in checksums
             ),
         ).rowcount
@@ -231,7 +239,7 @@ class Inventory:
                 (
                     checksum.type,
                     checksum.value,
-                    sort_key(found.key[prefix_length:]).encode(),
+                    sort_key(found.key[prefix_length:]),
                     found.version_id,
                     found.etag,
                     found.size_bytes,
@@ -265,7 +273,7 @@ class Inventory:
         )
         bucket, prefix = self.folder.bucket, self.folder.prefix
         for path, size_bytes, version_id, hash_type, hash_value in rows:
-            key = key_of(path.decode())
+            key = key_of(path)
             if hash_value is None:
                 raise ValueError(f"the checksum of {key!r} is not known")
             physical_key = str(S3Uri(bucket, prefix + key, version_id))
@@ -289,7 +297,7 @@ class Inventory:
     def _found(self, row: Sequence[Any]) -> SourceObject:
         path, size_bytes, etag, version_id, archived, stored = row
         return SourceObject(
-            self.folder.prefix + key_of(path.decode()),
+            self.folder.prefix + key_of(path),
             size_bytes,
             etag,
             version_id,

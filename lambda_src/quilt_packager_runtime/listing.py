@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
 from quilt_packager_runtime.inventory import Inventory
+from quilt_packager_runtime.manifest import SEPARATOR, key_of
 from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceObject
 from quilt_packager_runtime.parallel_listing import list_folder
 from quilt_packager_runtime.s3 import S3
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
-HAS_REFUSED_COMPONENT = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)").search
+HAS_REFUSED_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
 
-KEYS_AT_ONCE = 1000
+PATHS_AT_ONCE = 1000
 """How many keys are checked at a time; in between others run."""
 
 
@@ -53,13 +54,13 @@ async def list_source(
             remedy="Check the folder, then send the message again.",
         )
     check = KeyCheck(folder.prefix)
-    async for sizes in slices(inventory.sizes(), KEYS_AT_ONCE):
-        check.take(key for key, _ in sizes)
+    async for paths in slices(inventory.paths(), PATHS_AT_ONCE):
+        check.take(paths)
     check.end()
 
 
 def _is_content(found: SourceObject) -> bool:
-    is_marker = found.key.endswith("/") and found.size_bytes == 0
+    is_marker = found.size_bytes == 0 and found.key.endswith("/")
     return not is_marker and not found.key.startswith(REGISTRY_PREFIX)
 
 
@@ -70,8 +71,9 @@ class KeyCheck:
         prefix: Of the folder, to name them whole.
 
     Example:
+        >>> from quilt_packager_runtime.manifest import sort_key
         >>> check = KeyCheck("f/")
-        >>> check.take(["a", "a/b"])
+        >>> check.take([sort_key("a"), sort_key("a/b")])
         >>> check.end()
         Traceback (most recent call last):
         ...
@@ -82,22 +84,22 @@ class KeyCheck:
         """Nothing is wrong yet."""
         self._prefix = prefix
         self._illegal, self._colliding = _Keys(), _Keys()
-        self._previous = ""
+        self._previous = b""
 
-    def take(self, keys: Iterable[str]) -> None:
+    def take(self, paths: Iterable[bytes]) -> None:
         """Check the next keys.
 
         Args:
-            keys: Logical keys, in the manifest's order; not kept.
+            paths: The logical keys as `sort_key` makes them, in their order; not kept.
         """
-        prefix, previous = self._prefix, self._previous
-        for key in keys:
-            if HAS_REFUSED_COMPONENT(key):
-                self._illegal.add(prefix + key)
-            # In the manifest's order what is below a folder follows right after a file of its name.
-            if previous and key.startswith(previous + "/"):
-                self._colliding.add(prefix + previous)
-            previous = key
+        previous, below = self._previous, self._previous + SEPARATOR
+        for path in paths:
+            if HAS_REFUSED_COMPONENT(path):
+                self._illegal.add(self._prefix + key_of(path))
+            # What is below a folder follows right after a file of its name.
+            if previous and path.startswith(below):
+                self._colliding.add(self._prefix + key_of(previous))
+            previous, below = path, path + SEPARATOR
         self._previous = previous
 
     def end(self) -> None:

@@ -26,6 +26,9 @@ MAX_CHARACTER_BYTES = 4
 ENTRIES_AT_ONCE = 1000
 """How many entries are encoded before they are written and hashed: at most some 6 MB."""
 
+SEPARATOR = b"\0\0"
+"""Between the components of a sort key."""
+
 _encode_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_hashed = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -44,10 +47,10 @@ class Header(msgspec.Struct, frozen=True):
     workflow: dict[str, Any] | None = None
 
 
-def sort_key(logical_key: str) -> str:
+def sort_key(logical_key: str) -> bytes:
     r"""The order of a manifest's entries: that of `logical_key.split("/")`.
 
-    A separator sorts before every character, U+0000 among them.
+    `SEPARATOR` sorts before every character, U+0000 among them, and is nowhere else.
 
     Args:
         logical_key: The path inside the package.
@@ -56,10 +59,10 @@ def sort_key(logical_key: str) -> str:
         >>> sorted(["a-b", "a/b", "a"], key=sort_key)
         ['a', 'a/b', 'a-b']
     """
-    return logical_key.replace("\0", "\0\1").replace("/", "\0\0")
+    return logical_key.encode().replace(b"\0", b"\0\1").replace(b"/", SEPARATOR)
 
 
-def key_of(sort_key: str) -> str:
+def key_of(sort_key: bytes) -> str:
     r"""The logical key that a sort key was made of.
 
     Args:
@@ -69,7 +72,7 @@ def key_of(sort_key: str) -> str:
         >>> key_of(sort_key("a/b"))
         'a/b'
     """
-    return sort_key.replace("\0\0", "/").replace("\0\1", "\0")
+    return sort_key.replace(SEPARATOR, b"/").replace(b"\0\1", b"\0").decode()
 
 
 def write_manifest(
@@ -128,7 +131,7 @@ class ManifestWriter:
         self._write = write
         self._hash = sha256(hashed)
         self._last_key = ""
-        self._last_sort_key: str | None = None
+        self._last_sort_key: bytes | None = None
 
     def add(self, entries: list[Entry]) -> None:
         """Write the next entries.

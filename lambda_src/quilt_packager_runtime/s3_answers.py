@@ -170,8 +170,10 @@ def version_page(
     decode = key_decoder(page)
     objects = []
     for row in page.rows:
-        if NONCURRENT in row:
-            continue
+        if NEWEST not in row:
+            if NONCURRENT in row:
+                continue
+            raise broken(page.uri, "a version does not say whether it is the newest")
         fields = dict(FIELDS.findall(row))
         try:
             size_bytes = int(fields["Size"])
@@ -185,8 +187,6 @@ def version_page(
             )
         except (KeyError, ValueError) as error:
             raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
-        if NEWEST not in row:
-            raise broken(page.uri, "a version does not say whether it is the newest")
         if until is not None and found.key > until:
             break
         objects.append(found)
@@ -220,7 +220,10 @@ def key_decoder(page: ListingPage) -> Callable[[str], str]:
 
 
 def _text(xml: str) -> str:
-    return unescape(xml.replace("&quot;", '"')) if "&" in xml else xml
+    if "&" not in xml:
+        return xml
+    text = xml.replace("&quot;", '"')  # most often that is all
+    return unescape(text) if "&" in text else text
 
 
 def version_id(text: str | None) -> str | None:

@@ -161,7 +161,7 @@ class _Manifest:
         self._is_ours = False
         self.user_meta: dict[str, Any] | None = None
 
-    async def entries(self) -> AsyncIterator[tuple[str, _Line]]:
+    async def entries(self) -> AsyncIterator[tuple[bytes, _Line]]:
         """The sort key of each entry, and the entry, in the manifest's order."""
         try:
             blocks = self._blocks()
@@ -195,8 +195,8 @@ class _Manifest:
 
     async def _in_order(
         self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[str, _Line]]:
-        last = ""
+    ) -> AsyncIterator[tuple[bytes, _Line]]:
+        last = b""
         async for block in blocks:
             for path, entry, _ in _decode(block):
                 if path <= last:
@@ -204,11 +204,13 @@ class _Manifest:
                 last = path
                 yield path, entry
 
-    async def _sorted(self, blocks: AsyncIterator[list[bytes]]) -> AsyncIterator[tuple[str, _Line]]:
+    async def _sorted(
+        self, blocks: AsyncIterator[list[bytes]]
+    ) -> AsyncIterator[tuple[bytes, _Line]]:
         with closing(open_database(LINES)) as database:
             async for block in blocks:
                 # As quilt3 sees it: what comes later holds.
-                rows = ((path.encode(), line) for path, _, line in _decode(block))
+                rows = ((path, line) for path, _, line in _decode(block))
                 database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?)", rows)
             lines = (line for (line,) in database.execute("SELECT line FROM lines ORDER BY path"))
             for path, entry, _ in _decode(lines):
@@ -225,7 +227,7 @@ class _Manifest:
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
-def _decode(lines: Iterable[bytes]) -> Iterator[tuple[str, _Line, bytes]]:
+def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _Line, bytes]]:
     """The sort key of each entry, the entry, and its line; not those of folders."""
     for line in lines:
         if line.strip():

@@ -92,7 +92,7 @@ class TestDeadline:
     @pytest.mark.parametrize(
         ("method", "item"),
         [
-            pytest.param("sizes", ("k", 1), id="checking the keys"),
+            pytest.param("paths", b"k", id="checking the keys"),
             pytest.param(
                 "entries", Entry("k", "s3://b/k", 0, Checksum("SHA256", "")), id="the manifest"
             ),
