@@ -13,11 +13,9 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from quilt_packager.local import processes
 from quilt_packager.local.errors import LocalError, MissingExtra
+from quilt_packager.local.server import Server
 
 HOST = "127.0.0.1"
 ACCOUNT = "123456789012"
@@ -28,8 +26,8 @@ POLL_SECONDS = 0.05
 PORT_ATTEMPTS = 3
 
 
-class MiniStack:
-    """A running embedded AWS: a context manager that starts and stops it.
+class MiniStack(Server):
+    """A running embedded AWS.
 
     Args:
         directory: Where its log, and everything it writes, goes. Not removed.
@@ -37,49 +35,31 @@ class MiniStack:
     Attributes:
         endpoint_url: Where every AWS service answers.
         log_path: What it logs, the output of Lambda functions included.
-        process_id: The id of its process, and of the group that it leads.
-
-    Raises:
-        MissingExtra: MiniStack is not installed.
-        LocalError: It did not start.
     """
 
     def __init__(self, directory: Path) -> None:
         """Nothing runs before `start`."""
-        self.directory = directory
-        self.log_path = directory / "ministack.log"
+        super().__init__(directory, directory / "ministack.log")
         self.endpoint_url = ""
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        """Start, and wait until it answers."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     def start(self) -> None:
-        """Start it on a free port, and return when it answers."""
+        """Start it on a free port, and return when it answers.
+
+        Raises:
+            MissingExtra: MiniStack is not installed.
+            LocalError: It did not start.
+        """
         if importlib.util.find_spec("ministack") is None:
             raise MissingExtra("local", "ministack")
         for attempt in range(1, PORT_ATTEMPTS + 1):
             port = _free_port()
             self.endpoint_url = f"http://{HOST}:{port}"
-            self._process = processes.start(
+            process = self._run(
                 [sys.executable, "-m", "quilt_packager.local.ministack_server"],
-                environment=self._own_environment(port),
-                directory=self.directory,
-                log_path=self.log_path,
+                self._own_environment(port),
             )
             try:
-                if self._wait_until_ready(self._process):
+                if self._wait_until_ready(process):
                     return
             except BaseException:
                 self.stop()
@@ -94,27 +74,6 @@ class MiniStack:
             remedy="Its last lines, above, tell more.",
             log=self.log(),
         )
-
-    def stop(self) -> None:
-        """End it and the Lambda functions that it runs; harmless when done twice."""
-        if self._process is not None:
-            processes.stop(self._process)
-            self._process = None
-
-    @property
-    def process_id(self) -> int:
-        """The id of its process.
-
-        Raises:
-            RuntimeError: It does not run.
-        """
-        if self._process is None:
-            raise RuntimeError("MiniStack does not run")
-        return self._process.pid
-
-    def log(self) -> str:
-        """The end of its log."""
-        return processes.last_lines(self.log_path)
 
     def client_settings(self) -> dict[str, str]:
         """The environment variables that send an AWS client here."""

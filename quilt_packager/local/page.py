@@ -6,18 +6,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from quilt_packager.local import processes
 from quilt_packager.local.errors import LocalError
+from quilt_packager.local.server import Server
 
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
 
-class Page:
-    """A running `quilt-packager admin`: a context manager that starts and stops it.
+class Page(Server):
+    """A running `quilt-packager admin`.
 
     Args:
         directory: Where its log goes, with the page's token. Not removed.
@@ -26,83 +24,44 @@ class Page:
 
     Attributes:
         url: Where the page is, with the token that lets a browser in.
-        process_id: The id of its process, and of the group that it leads.
-
-    Raises:
-        LocalError: It did not start.
     """
 
     def __init__(
         self, directory: Path, environment: Mapping[str, str], arguments: tuple[str, ...] = ()
     ) -> None:
         """Nothing runs before `start`."""
+        super().__init__(directory, directory / "page.log")
         self.url = ""
-        self._directory = directory
         self._environment = environment
         self._arguments = arguments
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        """Start, and wait until it answers."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     def start(self) -> None:
-        """Start it on a free port, and return when it answers."""
-        log_path = self._directory / "page.log"
+        """Start it on a free port, and return when it answers.
+
+        Raises:
+            LocalError: It did not start.
+        """
         program = [sys.executable, "-m", "quilt_packager.cli", "admin", "--no-browser", "--json"]
-        log_path.write_text("")
-        self._process = processes.start(
-            [*program, *self._arguments],
-            environment=self._environment,
-            directory=self._directory,
-            log_path=log_path,
-        )
+        self.log_path.write_text("")
+        process = self._run([*program, *self._arguments], self._environment)
         try:
-            self.url = _wait_for_url(self._process, log_path)
+            self.url = self._wait_for_url(process)
         except BaseException:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """End it; harmless when done twice."""
-        if self._process is not None:
-            processes.stop(self._process)
-            self._process = None
-
-    @property
-    def process_id(self) -> int:
-        """The id of its process.
-
-        Raises:
-            RuntimeError: It does not run.
-        """
-        if self._process is None:
-            raise RuntimeError("the page does not run")
-        return self._process.pid
-
-
-def _wait_for_url(process: subprocess.Popen[bytes], log_path: Path) -> str:
-    deadline = time.monotonic() + READY_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        for line in log_path.read_text("utf-8", "replace").splitlines(keepends=True):
-            # Warnings may stand before it; a line is whole once it has its end.
-            if line.startswith("{") and line.endswith("\n"):
-                url: str = json.loads(line)["url"]
-                return url
-        time.sleep(POLL_SECONDS)
-    raise LocalError(
-        "The page did not start.",
-        why=f"quilt-packager admin ended, or did not tell its address in {READY_SECONDS:.0f} s.",
-        remedy="Its last lines, above, tell more.",
-        log=processes.last_lines(log_path),
-    )
+    def _wait_for_url(self, process: subprocess.Popen[bytes]) -> str:
+        deadline = time.monotonic() + READY_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            for line in self.log_path.read_text("utf-8", "replace").splitlines(keepends=True):
+                # Warnings may stand before it; a line is whole once it has its end.
+                if line.startswith("{") and line.endswith("\n"):
+                    url: str = json.loads(line)["url"]
+                    return url
+            time.sleep(POLL_SECONDS)
+        raise LocalError(
+            "The page did not start.",
+            why=f"quilt-packager admin ended, or told no address in {READY_SECONDS:.0f} s.",
+            remedy="Its last lines, above, tell more.",
+            log=self.log(),
+        )
