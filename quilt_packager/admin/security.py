@@ -8,12 +8,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl
 
 from starlette.datastructures import Headers, ImmutableMultiDict, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -173,12 +172,10 @@ class Access:
 
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Whether a browser is signed in."""
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        cookie = cookies.get(self.cookie_name)
-        return cookie is not None and _equal(cookie.value, self._session)
+        # Other programs on this host have cookies here, too, of any form: SimpleCookie would give up
+        # all of them, and ours, at the first that it cannot read.
+        cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie_name)
+        return cookie is not None and _equal(cookie, self._session)
 
     def refuse(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
         """Check all of a request but its form.

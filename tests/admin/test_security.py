@@ -88,6 +88,16 @@ def test_wrong_cookie_is_refused(page: Page, cookie: str) -> None:
     assert browser.get("/jobs", cookie=f"{page.access.cookie_name}={cookie}").status == 403
 
 
+@pytest.mark.parametrize("other", ['prefs={"a":1,"b":2}', "a=b c", "k(1)=v", "flag", "é=1", ";;=,"])
+@pytest.mark.parametrize("order", ["{other}; {ours}", "{ours}; {other}"])
+def test_cookies_of_other_programs_on_this_host_lock_nobody_out(
+    page: Page, other: str, order: str
+) -> None:
+    (ours,) = [f"{name}={value}" for name, value in page.browser().cookies.items()]
+    cookie = order.format(other=other, ours=ours)
+    assert Browser(page.app).get("/jobs", cookie=cookie).status == 200
+
+
 def test_cookie_of_another_run_is_refused(page: Page) -> None:
     other = Page().browser()
     browser = Browser(page.app)
