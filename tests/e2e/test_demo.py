@@ -273,13 +273,6 @@ def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:
     }
 
 
-def test_takes_less_than_two_minutes(demo: Demo) -> None:
-    # As "47.4 s", or as "1:02".
-    *minutes, seconds = found(r"Done in ([\d.:]+?)(?: s)?\.\n", demo.output).split(":")
-    assert sum(map(int, minutes)) * 60 + float(seconds) < 120
-    assert len(minutes) < 2
-
-
 def test_a_pipe_gets_no_escape_sequences(demo: Demo) -> None:
     assert "\x1b" not in demo.output
 

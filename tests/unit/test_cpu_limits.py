@@ -13,11 +13,9 @@ def spin() -> None:
 
 
 def test_a_regular_expression_is_interrupted() -> None:
-    begun = time.process_time()
+    # Uninterrupted, this one takes years.
     with pytest.raises(CpuLimitExceeded), cpu_limit(0.1):
         re.search("^(a+)+$", "a" * 50 + "!")
-
-    assert time.process_time() - begun < 0.5
 
 
 def test_sleeping_costs_no_cpu_time() -> None:
