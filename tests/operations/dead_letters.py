@@ -1,6 +1,8 @@
 """Dead letters as the packager, SQS and EventBridge leave them, put into a deployed engine."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -63,6 +65,22 @@ def bodies_in(deployment: Deployment, queue_url: str) -> list[str]:
             QueueUrl=queue_url, ReceiptHandle=handle, VisibilityTimeout=0
         )
     return sorted(bodies)
+
+
+@contextlib.contextmanager
+def calls_of(client: Any, operation: str) -> Iterator[list[dict[str, Any]]]:
+    """What a client is asked meanwhile: the parameters of each call of one operation of SQS."""
+    calls: list[dict[str, Any]] = []
+
+    def record(params: dict[str, Any], **_: Any) -> None:
+        calls.append(params)
+
+    event = f"before-parameter-build.sqs.{operation}"
+    client.meta.events.register(event, record)
+    try:
+        yield calls
+    finally:
+        client.meta.events.unregister(event, record)
 
 
 class Killer:
