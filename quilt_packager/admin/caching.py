@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
+from quilt_packager.operations.aws_errors import Kind, explain
+
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
@@ -36,8 +38,8 @@ class Answer(NamedTuple, Generic[T]):
 class Cached(Generic[T]):
     """Something in AWS, asked for at most once an interval, by one thread at a time.
 
-    A failed question counts as one: AWS is not asked again at once. The value that came before
-    it is kept, and is told with its time.
+    A failed question counts as one: AWS is not asked again at once, but soon, however long an
+    answer would have been kept. The value that came before it is kept, and is told with its time.
 
     Args:
         ask: Asks AWS.
@@ -60,9 +62,9 @@ class Cached(Generic[T]):
             max_age_seconds: How old it may be.
         """
         with self._lock:
-            started = self._clock()
-            if self._asked_at is not None and started - self._asked_at < max_age_seconds:
+            if self.is_fresh(max_age_seconds):
                 return self._answer
+            started = self._clock()
             before = self._answer
             try:
                 value = self._ask()
@@ -83,8 +85,12 @@ class Cached(Generic[T]):
 
     def is_fresh(self, max_age_seconds: float) -> bool:
         """Whether `get` would return at once."""
-        asked_at = self._asked_at
-        return asked_at is not None and self._clock() - asked_at < max_age_seconds
+        asked_at, answer = self._asked_at, self._answer
+        if asked_at is None:
+            return False
+        if answer.error is not None:
+            max_age_seconds = min(max_age_seconds, _retry_seconds(answer.error, answer.strain))
+        return self._clock() - asked_at < max_age_seconds
 
     def forget(self) -> None:
         """Ask anew next time: something was changed."""
@@ -118,6 +124,14 @@ class CachedEach(Generic[K, T]):
             while len(self._each) > self._keep:
                 self._each.popitem(last=False)
             return cached
+
+
+def _retry_seconds(error: Exception, strain: int) -> int:
+    """How long a failed question is not asked again."""
+    found = explain(error)
+    # Who signed in again looks again at once; AWS, or boto3 itself, is quick to refuse the others.
+    is_session = found is not None and found.kind is Kind.CREDENTIALS
+    return interval_seconds(busy=True, strain=0 if is_session else strain)
 
 
 def interval_seconds(*, busy: bool, strain: int) -> int:

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 
 from quilt_packager.admin.caching import Cached, CachedEach, interval_seconds
 
@@ -71,6 +72,43 @@ def test_failure_is_not_repeated_before_the_interval_is_over(aws: Aws, clock: Cl
     cached.get(5)
     cached.get(5)
     assert aws.asked == 1
+
+
+def test_failure_is_not_kept_as_long_as_an_answer(aws: Aws, clock: Clock) -> None:
+    aws.error = OSError("No network.")
+    cached = Cached(aws, clock=clock)
+    cached.get(3600)
+    clock.now += 9
+    assert cached.is_fresh(3600)
+    assert cached.get(3600).error is aws.error
+    aws.error = None
+    clock.now += 1
+    assert not cached.is_fresh(3600)
+    assert cached.get(3600).error is None
+    clock.now += 3599
+    assert cached.get(3600).value == 2
+
+
+def test_failures_in_a_row_are_asked_again_less_and_less_often(aws: Aws, clock: Clock) -> None:
+    aws.error = OSError("No network.")
+    cached = Cached(aws, clock=clock)
+    waits = []
+    for _ in range(5):
+        asked_at = clock.now
+        cached.get(3600)
+        while cached.is_fresh(3600):
+            clock.now += 1
+        waits.append(clock.now - asked_at)
+    assert waits == [10, 20, 40, 60, 60]
+
+
+def test_credentials_are_tried_again_soon_however_often_they_failed(aws: Aws, clock: Clock) -> None:
+    aws.error = ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "ListStacks")
+    cached = Cached(aws, clock=clock)
+    for _ in range(4):
+        cached.get(3600)
+        clock.now += 5
+    assert aws.asked == 4
 
 
 def test_slow_answers_and_failures_strain_and_a_quick_answer_ends_it(
