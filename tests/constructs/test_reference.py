@@ -30,11 +30,6 @@ from tests.constructs.templates import add_engine, make_flagged_stack, make_stac
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference" / "construct.md").read_text("utf-8")
-EXAMPLES = [
-    example
-    for text in (REFERENCE, (DOCS / "how-to" / "event-sources.md").read_text("utf-8"))
-    for example in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-]
 
 
 def section(heading: str) -> str:
@@ -157,13 +152,3 @@ def test_reference_fails_if_an_output_is_missing() -> None:
 def test_reference_fails_if_a_public_name_is_missing() -> None:
     internal = {"BundlingError", "ContextError"}
     assert all(name in REFERENCE for name in {*quilt_packager.__all__} - internal)
-
-
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_reference_fails_if_an_example_does_not_run(
-    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As `cdk list` would run it: without building the asset.
-    monkeypatch.setenv("CDK_CONTEXT_JSON", '{"aws:cdk:bundling-stacks": []}')
-    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
-    exec(compile(example, "construct.md", "exec"), {})  # noqa: S102

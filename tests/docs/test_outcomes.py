@@ -1,6 +1,5 @@
-"""`docs/reference/outcomes.md` knows every field and kind of event, and its example runs."""
+"""`docs/reference/outcomes.md` knows every field and kind of event."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from quilt_packager_runtime.outcome_events import Links, OutcomeDetail, TriggerD
 from quilt_packager_runtime.outcomes import DETAIL_TYPES, EVENT_SOURCE, Result
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "outcomes.md").read_text("utf-8")
-(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", REFERENCE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("shape", [OutcomeDetail, TriggerDetail, Links])
@@ -20,11 +18,3 @@ def test_reference_fails_if_a_field_is_missing(shape: type) -> None:
 @pytest.mark.parametrize("name", [EVENT_SOURCE, *DETAIL_TYPES.values(), *Result])
 def test_reference_fails_if_a_name_is_missing(name: str) -> None:
     assert f"`{name}`" in REFERENCE
-
-
-def test_reference_fails_if_its_example_does_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CDK_CONTEXT_JSON", '{"aws:cdk:bundling-stacks": []}')
-    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
-    exec(compile(EXAMPLE, "outcomes.md", "exec"), {})  # noqa: S102
