@@ -264,7 +264,7 @@ class _Reader:
         elsewhere = int(attributes["ApproximateNumberOfMessagesNotVisible"])
         retention = timedelta(seconds=int(attributes["MessageRetentionPeriod"]))
         wanted = None if ids is None else frozenset(ids)
-        letters: list[Failure] = []
+        letters: dict[str, Failure] = {}
         size_bytes = 0
         is_complete = False
         while len(letters) < limit and size_bytes < MAX_READ_BYTES:
@@ -274,15 +274,20 @@ class _Reader:
             messages = self._receive(wait=len(self._handles) < visible)
             new = [each for each in messages if each["MessageId"] not in self._handles]
             self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in messages}
+            # What came before is read anew: SQS says that it deletes a letter by an older receipt
+            # handle, and does not.
+            letters |= {
+                each["MessageId"]: read_letter(each, retention, held_until)
+                for each in messages
+                if wanted is None or each["MessageId"] in wanted
+            }
             if not new:
                 # What comes twice says nothing of what has not come yet.
                 is_complete = not messages
                 break
-            kept = [each for each in new if wanted is None or each["MessageId"] in wanted]
-            letters += [read_letter(each, retention, held_until) for each in kept]
-            size_bytes += sum(len(each["Body"]) for each in kept)
+            size_bytes += sum(len(each["Body"]) for each in new if each["MessageId"] in letters)
         return Failures(
-            letters=tuple(sorted(letters, key=by_expiry)),
+            letters=tuple(sorted(letters.values(), key=by_expiry)),
             total=max(visible, len(self._handles)) + elsewhere,
             elsewhere=elsewhere,
             is_complete=is_complete or len(self._handles) >= visible,

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from quilt_packager_runtime import errors
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.failure_words import REDRIVEN, S3_ERROR, UNKNOWN, words_for
 from quilt_packager.operations.failures import (
+    HOLD_SECONDS,
     Failure,
     Failures,
     NotDeleted,
@@ -294,25 +296,64 @@ def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deploy
         fatal += 1
 
 
-def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
-    attributes = {
-        "ApproximateNumberOfMessages": "2",
-        "ApproximateNumberOfMessagesNotVisible": "0",
-        "MessageRetentionPeriod": "1209600",
-    }
-    letter = {
-        "MessageId": "51c0",
-        "ReceiptHandle": "r",
-        "Body": "{}",
+ATTRIBUTES = {
+    "ApproximateNumberOfMessages": "2",
+    "ApproximateNumberOfMessagesNotVisible": "0",
+    "MessageRetentionPeriod": "1209600",
+}
+
+
+def make_letter(letter_id: str, receipt_handle: str) -> dict[str, Any]:
+    return {
+        "MessageId": letter_id,
+        "ReceiptHandle": receipt_handle,
+        "Body": folder(letter_id),
         "Attributes": {"SentTimestamp": "1795356128000"},
     }
+
+
+def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
+    letter = make_letter("51c0", "r")
     with Stubber(deployment.sqs) as sqs:
-        sqs.add_response("get_queue_attributes", {"Attributes": attributes})
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
         sqs.add_response("receive_message", {"Messages": [letter]})
         sqs.add_response("receive_message", {"Messages": [letter]})
         sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
         with read_failures(deployment) as read:
             assert (len(read.letters), read.total, read.is_complete) == (1, 2, False)
+
+
+@pytest.mark.parametrize("others", [[], [make_letter("b", "b1")]])
+def test_what_comes_twice_is_deleted_by_its_last_receipt(
+    deployment: Deployment, others: list[dict[str, Any]]
+) -> None:
+    deletion = {"QueueUrl": deployment.dead_letter_queue_url, "ReceiptHandle": "a2"}
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a1")]})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a2"), *others]})
+        if others:
+            sqs.add_response("receive_message", {})
+        sqs.add_response("delete_message", {}, deletion)
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        with read_failures(deployment) as failures:
+            assert len(failures.letters) == 1 + len(others)
+            discard(deployment, failures.pick(["a"]).found)
+        sqs.assert_no_pending_responses()
+
+
+def test_hold_of_what_comes_twice_begins_anew(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=iter([0.0, 100.0]).__next__)
+    monkeypatch.setattr("quilt_packager.operations.failures.time", clock)
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a1")]})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a2")]})
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        (failure,) = read(deployment).letters
+    assert failure.held_until == 100 + HOLD_SECONDS
 
 
 def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -> Failure:
