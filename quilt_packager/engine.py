@@ -5,7 +5,7 @@ from functools import partial
 from typing import Literal, Protocol, Unpack
 
 import msgspec
-from aws_cdk import Duration, RemovalPolicy, Size, Stack
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -348,6 +348,16 @@ class PackagingEngine(EngineMetrics, Construct):
         )
         for event_source in event_sources:
             self.add_event_source(event_source)
+        # By them the command, and the page, find the engine in whatever stack it is.
+        CfnOutput(
+            self, "PackagerQueueUrl", description="Where messages go", value=self.queue.queue_url
+        )
+        CfnOutput(
+            self,
+            "PackagerDeadLetterQueueUrl",
+            description="Where jobs that led to nothing are",
+            value=self.dead_letter_queue.queue_url,
+        )
 
     def add_event_source(self, event_source: EventSource) -> None:
         """Make jobs of one more kind of events.

@@ -10,8 +10,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from quilt_packager.buckets import create_data_bucket
 from quilt_packager.context import ContextFlags
@@ -117,16 +116,17 @@ class PackagingEngineStack(Stack):
         if flags.dashboard:
             self.engine.add_dashboard()
         # CloudFormation makes a queue's name of the stack's and of this.
-        _name_in_template(self.engine.queue, "PackagerQueue")
-        _name_in_template(self.engine.dead_letter_queue, "PackagerDeadLetterQueue")
-        self._output(
-            "PackagerQueueArn", "Whom to grant sqs:SendMessage", self.engine.queue.queue_arn
+        _name_in_template(self.engine.queue.node.default_child, "PackagerQueue")
+        _name_in_template(
+            self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
         )
-        self._output("PackagerQueueUrl", "Where messages go", self.engine.queue.queue_url)
-        self._output(
-            "PackagerDeadLetterQueueUrl",
-            "Where jobs that led to nothing are",
-            self.engine.dead_letter_queue.queue_url,
+        for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
+            _name_in_template(self.engine.node.find_child(output), output)
+        CfnOutput(
+            self,
+            "PackagerQueueArn",
+            description="Whom to grant sqs:SendMessage",
+            value=self.engine.queue.queue_arn,
         )
 
     def _find_keys(self, flags: ContextFlags) -> dict[str, kms.IKey]:
@@ -199,14 +199,10 @@ class PackagingEngineStack(Stack):
             construct_id=rule.id,
         )
 
-    def _output(self, name: str, description: str, value: str) -> None:
-        CfnOutput(self, name, description=description, value=value)
 
-
-def _name_in_template(queue: sqs.Queue, logical_id: str) -> None:
-    resource = queue.node.default_child
-    if isinstance(resource, CfnElement):
-        resource.override_logical_id(logical_id)
+def _name_in_template(element: IConstruct | None, logical_id: str) -> None:
+    if isinstance(element, CfnElement):
+        element.override_logical_id(logical_id)
 
 
 def _insert_paths(value: object) -> object:

@@ -1,5 +1,6 @@
 """The engine's function, scratch bucket, log and metrics, and the props that are refused."""
 
+import re
 from typing import Any
 
 import pytest
@@ -193,6 +194,20 @@ def test_template_fails_if_names_are_fixed_beside_the_log_groups(template: JsonO
     for resource in template["Resources"].values():
         for name in ("BucketName", "FunctionName", "Name", "QueueName", "RoleName"):
             assert not isinstance(resource["Properties"].get(name), str)
+
+
+def test_outputs_fail_if_the_command_cannot_find_the_queues_by_them() -> None:
+    stack = make_stack()
+    engine = add_engine(stack)
+    outputs = {
+        re.sub(r"[0-9A-F]{8}$", "", name): output
+        for name, output in template_of(stack)["Outputs"].items()
+    }
+    assert all(output["Description"] for output in outputs.values())
+    assert {name: output["Value"] for name, output in outputs.items()} == {
+        "EnginePackagerQueueUrl": stack.resolve(engine.queue.queue_url),
+        "EnginePackagerDeadLetterQueueUrl": stack.resolve(engine.dead_letter_queue.queue_url),
+    }
 
 
 def test_second_engine_fails_if_it_cannot_stand_beside_the_first() -> None:
