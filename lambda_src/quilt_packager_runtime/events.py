@@ -382,7 +382,7 @@ def _translate_objects_ready(
     # A prefix of whole components, which without its slash would match its siblings too.
     folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     bucket = read.detail.bucket
-    options = find_options(sources, "objects_ready", bucket)
+    options = find_options(sources, "objects_ready", bucket, read.source)
     trigger = Trigger("objects_ready", read.id, read.source)
     return _find_folder(SourceFolder(bucket, folder), trigger, options)
 

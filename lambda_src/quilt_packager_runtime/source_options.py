@@ -1,7 +1,7 @@
 """What an event source wants of its packages: set by the construct, applied to the events.
 
 An event does not tell which rule sent it. It finds its options by its kind, and by the value that
-tells sources of one kind apart: the bucket, or a run's status.
+tells sources of one kind apart: the bucket, a run's status, or who announced the folder.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,6 +36,7 @@ class SourceOptions(
     Attributes:
         kind: The kind of event.
         only: The buckets of the events, or the statuses of the runs; empty: all.
+        sender: The `source` of the events; None: any that no other options name.
         metadata: Whether packages get the metadata of their crate or run.
         parameters: Whether that has the run's parameters too.
         package_name: The template of the packages' names; None: they are named after the folder.
@@ -53,6 +54,7 @@ class SourceOptions(
 
     kind: SourceKind
     only: tuple[str, ...] = ()
+    sender: str | None = None
     metadata: bool = True
     parameters: bool = False
     package_name: str | None = None
@@ -77,7 +79,7 @@ class SourceOptions(
     @property
     def is_special(self) -> bool:
         """Whether they are other than the defaults."""
-        return _without_key(self) != SourceOptions(kind=self.kind)
+        return _treatment(self) != SourceOptions(kind=self.kind)
 
     def refuse(self, source: SourceFolder) -> str | None:
         """Say why a folder is not packaged; None if it is.
@@ -104,19 +106,39 @@ class SourceOptions(
 
 
 def find_options(
-    sources: Iterable[SourceOptions], kind: SourceKind, key: str | None
+    sources: Iterable[SourceOptions],
+    kind: SourceKind,
+    key: str | None,
+    sender: str | None = None,
 ) -> SourceOptions:
     """Find what an event is treated by: the options of its source, or the defaults.
+
+    Options that name who sent the event come before those of any sender: announcements of an
+    engine's own uploads are not treated like those that it hears from others.
 
     Args:
         sources: The options of an engine's event sources.
         kind: The kind of event.
         key: The event's bucket, or the run's status.
+        sender: The event's `source`.
+
+    Example:
+        >>> ready = SourceOptions(kind="objects_ready", settle_seconds=60)
+        >>> uploads = SourceOptions(kind="objects_ready", sender="quilt.packager.uploads")
+        >>> find_options([ready, uploads], "objects_ready", "raw", uploads.sender) is uploads
+        True
+        >>> find_options([ready, uploads], "objects_ready", "raw", "com.quiltdata.edp") is ready
+        True
     """
-    for options in sources:
-        if options.kind == kind and (not options.only or key in options.only):
-            return options
-    return SourceOptions(kind=kind)
+    matching = [
+        options
+        for options in sources
+        if options.kind == kind
+        and (not options.only or key in options.only)
+        and options.sender in (None, sender)
+    ]
+    named = [options for options in matching if options.sender is not None]
+    return next(iter([*named, *matching]), SourceOptions(kind=kind))
 
 
 def check_sources(sources: Sequence[SourceOptions]) -> None:
@@ -133,12 +155,18 @@ def check_sources(sources: Sequence[SourceOptions]) -> None:
     """
     for number, one in enumerate(sources):
         for other in sources[:number]:
-            overlap = not one.only or not other.only or not set(one.only).isdisjoint(other.only)
-            if one.kind == other.kind and overlap and _without_key(one) != _without_key(other):
+            if _overlap(one, other) and _treatment(one) != _treatment(other):
                 raise ValueError(
                     f"two event sources have other options for the same {one.kind} events"
                 )
 
 
-def _without_key(options: SourceOptions) -> SourceOptions:
-    return msgspec.structs.replace(options, only=())
+def _overlap(one: SourceOptions, other: SourceOptions) -> bool:
+    """Whether an event could be of both, with nothing to say which comes first."""
+    shared = not one.only or not other.only or not set(one.only).isdisjoint(other.only)
+    return shared and (one.kind, one.sender) == (other.kind, other.sender)
+
+
+def _treatment(options: SourceOptions) -> SourceOptions:
+    """What is done with events, whichever these are."""
+    return msgspec.structs.replace(options, only=(), sender=None)

@@ -26,6 +26,7 @@ from quilt_packager_runtime.events import (
 )
 from quilt_packager_runtime.objects import SourceFolder
 from quilt_packager_runtime.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE
 
 SAMPLES = Path(__file__).parents[1] / "data" / "events"
 OMICS_GENERATIONS = ["omics-2023-07", "omics-2024-12", "omics-today"]
@@ -336,6 +337,15 @@ class TestOptions:
         event = object_created(f"{folder}ro-crate-metadata.json")
         translation = translate(event, [self.options(**options)])
         assert isinstance(translation, FolderReady) == packaged
+
+    def test_announcements_are_treated_by_who_sent_them(self) -> None:
+        edp = SourceOptions(kind="objects_ready", settle_seconds=600)
+        uploads = SourceOptions(kind="objects_ready", sender=UPLOADS_SOURCE, exclude=("*.tmp",))
+        event = sample("edp-objects-ready")
+        for sender, options in ((EDP_SOURCE, edp), (UPLOADS_SOURCE, uploads)):
+            translation = translate(event | {"source": sender}, [edp, uploads])
+            assert isinstance(translation, FolderReady)
+            assert translation.options is options
 
     def test_runs_are_packaged_by_their_prefix_too(self) -> None:
         options = SourceOptions(kind="health_omics", ignore_prefixes=("omics-quilt",))
