@@ -4,6 +4,7 @@ import asyncio
 import shlex
 from typing import Any, NamedTuple
 
+from quilt_packager_runtime.errors import AccessDenied
 from quilt_packager_runtime.s3 import S3
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,7 +17,7 @@ from quilt_packager.admin.rendering import Renderer, Tab
 from quilt_packager.admin.security import form_of
 from quilt_packager.admin.views import Views, make_queued
 from quilt_packager.operations.configurations import Configuration
-from quilt_packager.operations.plan import Plan
+from quilt_packager.operations.plan import Plan, Refusal
 from quilt_packager.operations.plans import plan
 from quilt_packager.operations.requests import send
 from quilt_packager.operations.runtime_s3 import environment_of
@@ -45,6 +46,30 @@ class Planned(NamedTuple):
     problem: Problem | None
     print: str
 
+    @property
+    def denied(self) -> list[Refusal]:
+        """What AWS refused to whoever looks: a plan is made by their credentials, a job is not."""
+        refusals = self.plan.refusals if self.plan else ()
+        return [each for each in refusals if each.code == AccessDenied.__name__]
+
+    @property
+    def rejected(self) -> list[Refusal]:
+        """Why the engine would reject it."""
+        refusals = self.plan.refusals if self.plan else ()
+        return [each for each in refusals if each.code != AccessDenied.__name__]
+
+
+class Known(NamedTuple):
+    """What is known of how the engine does its jobs.
+
+    Attributes:
+        configuration: That; of an engine without props where it is not known.
+        problem: Why it is not known; None: it is, or nobody asked yet.
+    """
+
+    configuration: Configuration
+    problem: Problem | None = None
+
 
 class NewPackagePage:
     """The New package tab.
@@ -70,14 +95,15 @@ class NewPackagePage:
     def show(self, request: Request) -> Response:
         """The form, empty or as the query fills it in; it needs no AWS."""
         draft = Draft.read(request.query_params)
-        known = self._views.known_configuration() or Configuration()
-        return self._show(request, check_draft(draft, known.settings, is_new=True), known)
+        known = Known(self._views.known_configuration() or Configuration())
+        checked = check_draft(draft, known.configuration.settings, is_new=True)
+        return self._show(request, checked, known)
 
     def check(self, request: Request) -> Response:
         """What to say of each field while one types."""
         form = form_of(request)
-        configuration = self._configuration()
-        checked = check_draft(Draft.read(form), configuration.settings, is_new=True)
+        known = self._ask()
+        checked = check_draft(Draft.read(form), known.configuration.settings, is_new=True)
         planned = form.get("planned", "")
         return self._renderer.part(
             request,
@@ -85,31 +111,31 @@ class NewPackagePage:
             checked=checked,
             changed=checked.changed(planned) if planned else [],
             is_live=True,
-            **self._values(checked, configuration),
+            **self._values(checked, known),
         )
 
     def plan(self, request: Request) -> Response:
         """What the message would come to; nothing is written."""
-        configuration = self._configuration()
-        checked = check_draft(Draft.read(form_of(request)), configuration.settings)
-        planned = self._plan(checked, configuration) if checked.is_good else None
+        known = self._ask()
+        checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
+        planned = self._plan(checked, known.configuration) if checked.is_good else None
         if "hx-request" not in request.headers:
-            return self._show(request, checked, configuration, planned)
+            return self._show(request, checked, known, planned)
         return self._renderer.part(
             request,
             "new_plan_part.html",
             checked=checked,
             planned=planned,
             changed=[],
-            **self._values(checked, configuration),
+            **self._values(checked, known),
         )
 
     def package(self, request: Request) -> Response:
         """Send the message, and go where its job is followed."""
-        configuration = self._configuration()
-        checked = check_draft(Draft.read(form_of(request)), configuration.settings)
+        known = self._ask()
+        checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
         if not checked.is_good or checked.request is None:
-            return self._show(request, checked, configuration, status=INVALID)
+            return self._show(request, checked, known, status=INVALID)
         job_id = send(self._views.deployment, checked.body)
         wanted = checked.request
         self._views.expect(
@@ -123,9 +149,12 @@ class NewPackagePage:
         self._views.forget()
         return RedirectResponse(f"/jobs/{job_id}", status_code=303)
 
-    def _configuration(self) -> Configuration:
+    def _ask(self) -> Known:
         # Without it, the engine itself will say what it does not allow.
-        return self._views.configuration().value or Configuration()
+        answer = self._views.configuration()
+        if answer.value is not None:
+            return Known(answer.value)
+        return Known(Configuration(), tell(answer.error or LookupError()))
 
     def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
         if checked.request is None:
@@ -148,7 +177,7 @@ class NewPackagePage:
         self,
         request: Request,
         checked: Checked,
-        configuration: Configuration,
+        known: Known,
         planned: Planned | None = None,
         *,
         status: int = 200,
@@ -162,14 +191,15 @@ class NewPackagePage:
             changed=[],
             # Without JavaScript, nothing would enable what is disabled now.
             is_live=False,
-            **self._values(checked, configuration),
+            **self._values(checked, known),
         )
 
-    def _values(self, checked: Checked, configuration: Configuration) -> dict[str, Any]:
+    def _values(self, checked: Checked, known: Known) -> dict[str, Any]:
         stack = shlex.quote(self._views.deployment.stack_name)
         return {
             "draft": checked.draft,
-            "registries": configuration.settings.registry_buckets,
+            "unknown": known.problem,
+            "registries": known.configuration.settings.registry_buckets,
             "command": f"quilt-packager send --stack {stack} {shlex.quote(checked.body)}",
             "span": formats.span,
             "usd": formats.usd,

@@ -172,8 +172,8 @@ class Access:
 
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Whether a browser is signed in."""
-        # Other programs on this host have cookies here, too, of any form: SimpleCookie would give up
-        # all of them, and ours, at the first that it cannot read.
+        # Other programs on this host have cookies here, too, of any form: SimpleCookie gives up all
+        # of them, and ours, at the first that it cannot read.
         cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie_name)
         return cookie is not None and _equal(cookie, self._session)
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin import new_package_page
+from quilt_packager.admin import caching, new_package_page
 from quilt_packager.admin.app import HARMLESS, make_app
 from quilt_packager.admin.package_form import Draft, check_draft
 from quilt_packager.admin.security import Access
@@ -239,6 +239,61 @@ def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access
     text = browser.post("/new/plan", form(access), hx_request="true").text
     for words in ("This would be rejected.", "Keys collide.", "And:", "It lacks x.", "Add it."):
         assert words in text
+
+
+DENIED = Refusal(
+    "AccessDenied",
+    "The packager may not do ListObjectsV2 on s3://raw-runs/.",
+    "A policy of its role does not allow it.",
+    "Allow it there, deploy, and retry.",
+)
+
+
+def test_plan_does_not_blame_the_engine_for_its_readers_rights(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    plans.plan = Plan(source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED,))
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    for words in (
+        "Your own rights do not suffice",
+        "ListObjectsV2",
+        "the engine has rights of its",
+    ):
+        assert words in text
+    for words in ("This would be rejected", "This can be packaged", "its role", "deploy"):
+        assert words not in text
+
+
+def test_plan_tells_the_readers_rights_and_refusals_apart(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    other = Refusal("InvalidKeys", "Keys collide.", "Twice a.", "Rename one.")
+    plans.plan = Plan(
+        source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED, other)
+    )
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    denied, rejected = text.split("This would be rejected.</strong>")
+    assert "Your own rights" in denied
+    assert "Keys collide." in rejected
+
+
+def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
+    browser: Browser, plans: Plans, access: Access, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expired = {"Error": {"Code": "ExpiredToken", "Message": "Expired."}}
+    known, engine.configuration = engine.configuration, ClientError(expired, "GetFunction")
+    for path, words in (("/new/check", "Sign in again"), ("/new/plan", "This plan goes by")):
+        text = browser.post(path, form(access), hx_request="true").text
+        assert "settings are not known." in text
+        assert words in text
+    # A bucket that it may not write to is not told of.
+    elsewhere = form(access, registry="quilt-prd")
+    assert "It may write to" not in browser.post("/new/check", elsewhere, hx_request="true").text
+    engine.configuration = known
+    monkeypatch.setattr(caching, "interval_seconds", lambda **_: 0)
+    text = browser.post("/new/check", elsewhere, hx_request="true").text
+    assert "settings are not known" not in text
+    assert "It may write to" in text
 
 
 def test_plan_of_what_is_packaged_already(browser: Browser, plans: Plans, access: Access) -> None:
