@@ -293,10 +293,12 @@ class TestHeadObject:
 
 class TestPutObject:
     async def test_is_repeated_when_s3_waited_too_long_for_the_body(
-        self, s3: S3, s3_stub: S3Stub
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         s3_stub.on("PutObject").answer(400, "RequestTimeout")
-        await s3.put_object(URI, b"1")
+        await s3.put_object(S3Uri("raw", "new"), b"1")
+        assert s3_stub.counts["PutObject"] == 2
+        assert [v.data for v in bucket.versions("new")] == [b"1"]
 
     async def test_a_lost_reply_to_a_condition_shows_as_its_failure(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket

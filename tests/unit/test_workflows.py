@@ -1,4 +1,3 @@
-import asyncio
 import json
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.workflows import CONFIG_KEY, check
 
+from tests.cancelling import ManyItems, check_is_cancelled_within
 from tests.s3_stub import Bucket, S3Stub, Versioning
 
 CONFIG = """
@@ -270,15 +270,8 @@ async def test_a_deadline_is_heard_while_entries_are_checked(
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
     await checked()  # quilt3 is imported now
-    ends_at = time.monotonic() + 5
-
-    def nearly_endless() -> Iterator[tuple[str, int]]:
-        while time.monotonic() < ends_at:
-            yield "a", 1
-
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(checked(entries=nearly_endless()), 0.1)
-    assert time.monotonic() < ends_at
+    items = ManyItems(("a", 1))
+    await check_is_cancelled_within(items, checked(entries=items))
 
 
 async def test_an_unknown_workflow_is_rejected_with_the_known_ones(
