@@ -43,7 +43,8 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
     """Find or compute every checksum that an inventory lacks. The first failure cancels the rest.
 
     `settings.max_requests_in_flight` objects are in work at a time. The archived ones come first:
-    they cost a HEAD each, or the whole job. What was found before a failure is in the inventory.
+    most cost a HEAD each, or the whole job, and only restored ones are read. What was found before
+    a failure is in the inventory.
 
     Args:
         s3: S3.
@@ -74,7 +75,9 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
     async def hash_one(found: SourceObject) -> None:
         nonlocal done
         try:
-            checksum = await hasher.checksum_of(found, only_stored=only_stored)
+            # Of a job that fails, nothing more is computed while its archived objects are named.
+            is_lost = found.archived and bool(unreadable)
+            checksum = await hasher.checksum_of(found, only_stored=only_stored or is_lost)
         except tolerated:
             return
         except Unreadable as finding:

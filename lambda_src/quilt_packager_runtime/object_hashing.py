@@ -29,7 +29,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.reading import RangeReader
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.s3 import S3, ObjectHead
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.unreadable import Unreadable
 
@@ -67,13 +67,14 @@ class ObjectHasher:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._understanding(uri, found):
-            stored = await self._ask_stored(uri, found)
-            checksum = await self._take_stored(uri, found, stored)
-            if checksum is None and found.archived:
-                raise Unreadable(ArchivedObjects)
-            if checksum is None and only_stored:
+            head = await self._head(uri, found)
+            checksum = await self._take_stored(uri, found, head.stored)
+            if checksum is not None:
+                return checksum
+            _check_readable(found, head)
+            if only_stored:
                 raise NotStored
-            return checksum or await self._compute(uri, found, stored)
+            return await self._compute(uri, found, head.stored)
 
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]
@@ -86,12 +87,11 @@ class ObjectHasher:
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._understanding(uri, found):
-            stored = await self._ask_stored(uri, found)
-            checksum = await self._take_stored(uri, found, stored)
+            head = await self._head(uri, found)
+            checksum = await self._take_stored(uri, found, head.stored)
             if checksum is not None:
                 return checksum
-            if found.archived:
-                raise Unreadable(ArchivedObjects)
+            _check_readable(found, head)
             algorithm = self._algorithms[0]
             copied = await self._copier.digests_of(uri, found, algorithm, chunks)
             if copied is not None:
@@ -114,14 +114,14 @@ class ObjectHasher:
         except (NoSuchKey, PreconditionFailed) as error:
             raise _changed(uri) from error
 
-    async def _ask_stored(self, uri: S3Uri, found: SourceObject) -> StoredChecksums:
+    async def _head(self, uri: S3Uri, found: SourceObject) -> ObjectHead:
         try:
             head = await self._s3.head_object(uri, if_match=found.etag)
         except BadRequest:
             raise Unreadable(UnreadableObjects) from None
         if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
             raise _changed(uri)
-        return head.stored
+        return head
 
     async def _take_stored(
         self, uri: S3Uri, found: SourceObject, stored: StoredChecksums
@@ -173,6 +173,12 @@ class ObjectHasher:
         async for page in self._s3.list_latest_versions(self._bucket, found.key):
             return found in page
         return False
+
+
+def _check_readable(found: SourceObject, head: ObjectHead) -> None:
+    # A restored object stays listed with the storage class of an archived one.
+    if found.archived and not head.restored:
+        raise Unreadable(ArchivedObjects)
 
 
 def _changed(uri: S3Uri) -> SourceChanged:

@@ -52,6 +52,7 @@ from quilt_packager_runtime.s3_transport import (
 )
 
 METADATA_PREFIX = "x-amz-meta-"
+RESTORED = 'ongoing-request="false"'
 PAGE_ATTEMPTS = 3
 
 
@@ -63,12 +64,14 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
         etag: Its ETag, with the quotes.
         version_id: Its version; None in an unversioned bucket.
         stored: The checksums that S3 keeps of it.
+        restored: It is archived, and a restored copy of it can be read for now.
     """
 
     size_bytes: int
     etag: str
     version_id: str | None
     stored: StoredChecksums
+    restored: bool
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
@@ -172,6 +175,7 @@ class S3:
                 crc64nvme=head.get("x-amz-checksum-crc64nvme"),
                 type=head.get("x-amz-checksum-type"),
             ),
+            restored=RESTORED in head.get("x-amz-restore", ""),
         )
 
     async def get_object(

@@ -14,7 +14,7 @@ from quilt_packager_runtime.errors import (
 REASONS: dict[type[Rejected], tuple[str, str, str]] = {
     ArchivedObjects: (
         "Archived, and without a usable checksum",
-        "The bytes of archived objects cannot be read to compute one.",
+        "The bytes of archived objects cannot be read to compute one until they are restored.",
         "Restore them, or copy them with a SHA-256 checksum, and send again.",
     ),
     UnreadableObjects: (

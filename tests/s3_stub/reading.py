@@ -9,6 +9,7 @@ from tests.s3_stub.store import NULL, Bucket, Versioning
 from tests.s3_stub.versions import Version
 
 MAX_PARTS = 1000
+RESTORED_SECONDS = 7 * 24 * 60 * 60
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -141,6 +142,11 @@ def _object_headers(bucket: Bucket, version: Version) -> dict[str, str]:
     }
     if version.storage_class != "STANDARD":
         headers["x-amz-storage-class"] = version.storage_class
+    if version.restored:
+        expiry = http_date(int(version.last_modified) + RESTORED_SECONDS)
+        headers["x-amz-restore"] = f'ongoing-request="false", expiry-date="{expiry}"'
+    elif version.restored is not None:
+        headers["x-amz-restore"] = 'ongoing-request="true"'
     for name, value in version.metadata.items():
         headers[f"x-amz-meta-{name}"] = value
     return headers

@@ -55,6 +55,7 @@ class Bucket:
         part_sizes: Sequence[int] = (),
         etag: str | None = None,
         storage_class: str = "STANDARD",
+        restored: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         last_modified: float | None = None,
     ) -> Version:
@@ -68,6 +69,7 @@ class Bucket:
             part_sizes: As if written by a multipart upload with such parts.
             etag: Instead of the one that S3 would give.
             storage_class: Such as `GLACIER`.
+            restored: Of an archived one, whether its restore is done; None: there is none.
             metadata: User metadata.
             last_modified: Unix seconds; without it now.
         """
@@ -81,6 +83,7 @@ class Bucket:
                 part_sizes=part_sizes,
                 etag=etag,
                 storage_class=storage_class,
+                restored=restored,
                 metadata=metadata,
                 last_modified=self._clock() if last_modified is None else last_modified,
             )

@@ -20,6 +20,7 @@ class Version:
         algorithms: Of which checksums are stored.
         part_sizes: Of a multipart upload, in order.
         storage_class: An archived one makes reads answer 403 InvalidObjectState.
+        restored: Of an archived one, whether its restore is done; None: there is none.
         metadata: User metadata, by names without `x-amz-meta-`.
         last_modified: Unix seconds.
     """
@@ -34,6 +35,7 @@ class Version:
         part_sizes: Sequence[int] = (),
         etag: str | None = None,
         storage_class: str = "STANDARD",
+        restored: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         last_modified: float = 0.0,
     ) -> None:
@@ -46,6 +48,7 @@ class Version:
             checksums.COMPOSITE if composite else checksums.FULL_OBJECT
         )
         self.storage_class = storage_class
+        self.restored = restored
         self.metadata = dict(metadata or {})
         self.last_modified = last_modified
         self._checksums = dict(stored) if isinstance(stored, Mapping) else {}
@@ -64,7 +67,7 @@ class Version:
     @property
     def is_archived(self) -> bool:
         """Whether the bytes need a restore before they can be read."""
-        return self.storage_class in ARCHIVED
+        return self.storage_class in ARCHIVED and not self.restored
 
     @property
     def data(self) -> bytes:

@@ -238,6 +238,36 @@ class TestArchivedObjects:
             await hash_bucket(s3, scratch_bucket="scratch")
         assert s3_stub.counts.keys() <= {"ListObjectVersions", "HeadObject", "GetObjectAttributes"}
 
+    @pytest.mark.parametrize("scratch_bucket", [None, "scratch"])
+    async def test_are_hashed_when_they_are_restored(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str, scratch_bucket: str
+    ) -> None:
+        s3_stub.create_bucket("scratch")
+        bodies = [b"hello", Pattern(9 * MIB).read(0, 9 * MIB)]
+        for key, body in zip("ab", bodies, strict=True):
+            bucket.put(key, body, stored=[], storage_class=storage_class, restored=True)
+        hashed = await hash_bucket(s3, scratch_bucket=scratch_bucket)
+        assert hashed.checksums == [quilt3_checksum(body) for body in bodies]
+        assert (hashed.stored, hashed.computed) == (0, 2)
+        assert s3_stub.counts["HeadObject"] == 2
+
+    async def test_are_rejected_while_they_are_being_restored(
+        self, s3: S3, bucket: Bucket, storage_class: str
+    ) -> None:
+        bucket.put("k", b"hello", stored=[], storage_class=storage_class, restored=False)
+        with pytest.raises(ArchivedObjects, match='"k"'):
+            await hash_bucket(s3)
+
+    async def test_that_are_restored_are_not_read_once_others_are_known_not_to_be(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
+    ) -> None:
+        bucket.put("0", b"x", stored=[], storage_class=storage_class)
+        for n in range(1, 10):
+            bucket.put(str(n), b"x", stored=[], storage_class=storage_class, restored=n < 9)
+        with pytest.raises(ArchivedObjects, match='"0", "9"'):
+            await hash_bucket(s3, max_requests_in_flight=1)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 10}
+
     async def test_are_all_counted_before_anything_else_is_done(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
     ) -> None:

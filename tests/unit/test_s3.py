@@ -92,6 +92,13 @@ class TestHeadObject:
         bucket.put("k", b"1", storage_class="GLACIER")
         assert (await s3.head_object(S3Uri("raw", "k"))).size_bytes == 1
 
+    @pytest.mark.parametrize("restored", [None, False, True])
+    async def test_tells_whether_an_archived_object_is_restored(
+        self, s3: S3, bucket: Bucket, restored: bool | None
+    ) -> None:
+        bucket.put("k", b"1", storage_class="GLACIER", restored=restored)
+        assert (await s3.head_object(S3Uri("raw", "k"))).restored == bool(restored)
+
 
 class TestGetObject:
     async def test_gives_the_bytes_and_their_identity(self, s3: S3, bucket: Bucket) -> None:
