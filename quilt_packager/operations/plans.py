@@ -232,11 +232,7 @@ class _Planner:
         for error in found.refused:
             self._refusals.add(error)
         if found.archived and not found.refused:
-            if found.archived == 1:
-                note = "1 object is archived; its stored checksum will do"
-            else:
-                note = f"{found.archived:,} objects are archived; their stored checksums will do"
-            self._notes.append(note)
+            self._notes.append(_note_archived(found))
         objects, size_bytes = inventory.totals()
         largest_bytes = max(size for _, size in inventory.sizes())
         return msgspec.structs.replace(
@@ -360,3 +356,13 @@ class _Planner:
             requests["GetObject"] += 3 * shards + 1
             requests["ListObjectsV2"] += ceil(shards / 1000)
         return requests
+
+
+def _note_archived(found: Survey) -> str:
+    """Say why archived objects are no obstacle."""
+    if found.restored:
+        are = "object is" if found.restored == 1 else "objects are"
+        return f"{found.restored:,} archived {are} restored, and will be read"
+    if found.archived == 1:
+        return "1 object is archived; its stored checksum will do"
+    return f"{found.archived:,} objects are archived; their stored checksums will do"

@@ -46,6 +46,7 @@ class Survey(msgspec.Struct, frozen=True):
         basis: How that is known.
         asked: How many objects were asked.
         archived: How many are archived, their checksums not reusable.
+        restored: How many of those would have to be read, which their restore allows.
         heads: How many objects a job asks.
         part_requests: How many requests it makes for the parts of objects.
         load: What it has to compute.
@@ -57,6 +58,7 @@ class Survey(msgspec.Struct, frozen=True):
     basis: Basis
     asked: int
     archived: int
+    restored: int
     heads: int
     part_requests: int
     load: Load
@@ -77,6 +79,7 @@ class _Told:
         self._random = random.Random(0)  # noqa: S311 - chooses a sample
         self.stored = self.archived = self.heads = self.part_requests = 0
         self.absent = Load()
+        self.frozen = Load()
         self.unclear = Load()
         self.sample: list[SourceObject] = []
         self.archived_sample: list[SourceObject] = []
@@ -100,10 +103,9 @@ class _Told:
             if found.stored in self._algorithms and not is_whole:
                 self.part_requests += ask_parts(found)
             if found.archived:
+                self.frozen.add(found, can_copy=self.can_copy)
                 if len(self.archived_sample) < SAMPLE_OBJECTS:
                     self.archived_sample.append(found)
-                else:
-                    self.stored += 1
             elif found.stored in self._algorithms and is_whole:
                 self.stored += 1
             elif found.stored is None or found.stored in self._algorithms:
@@ -152,20 +154,26 @@ async def survey(
     stored, refused = await _ask(s3, inventory, settings, told.sample)
     asked = len(told.archived_sample) + len(told.sample)
     unclear = told.unclear.objects
-    share = 1 - len(stored) / len(told.sample) if told.sample else 0.0
+    share = _share_left(told.sample, stored)
     left = round(unclear * share)
+    archived_share = _share_left(told.archived_sample, archived_stored)
+    archived_left = round(told.frozen.objects * archived_share)
+    # One that has to be read, and is not refused, is restored.
+    restored_share = 0.0 if archived_refused else archived_share
+    restored = round(told.frozen.objects * restored_share)
     basis = Basis.LISTING if not asked else Basis.ASKED
     if len(told.sample) < unclear or told.archived > len(told.archived_sample) > 0:
         basis = Basis.SAMPLE
     return Survey(
-        stored=told.stored + len(archived_stored) + unclear - left,
-        computed=told.absent.objects + left,
+        stored=told.stored + told.frozen.objects - archived_left + unclear - left,
+        computed=told.absent.objects + restored + left,
         basis=basis,
         asked=asked,
         archived=told.archived,
+        restored=restored,
         heads=told.heads,
         part_requests=told.part_requests,
-        load=told.absent.plus(told.unclear, share),
+        load=told.absent.plus(told.frozen, restored_share).plus(told.unclear, share),
         refused=(*archived_refused, *refused),
     )
 
@@ -184,9 +192,13 @@ async def _ask_all(
     except Rejected as error:
         refused.append(error)
     load = Load()
-    async for block in inventory.unhashed(archived=False):
-        for found in block:
-            load.add(found, can_copy=told.can_copy)
+    restored = 0
+    # An archived object that has to be read, and is not refused, is restored.
+    for archived in (False,) if refused else (True, False):
+        async for block in inventory.unhashed(archived=archived):
+            restored += len(block) if archived else 0
+            for found in block:
+                load.add(found, can_copy=told.can_copy)
     after, _ = await inventory.unhashed_totals()
     return Survey(
         stored=before - after,
@@ -194,11 +206,17 @@ async def _ask_all(
         basis=Basis.ASKED,
         asked=told.heads,
         archived=told.archived,
+        restored=restored,
         heads=told.heads,
         part_requests=told.part_requests,
         load=load,
         refused=tuple(refused),
     )
+
+
+def _share_left(asked: list[SourceObject], stored: list[str]) -> float:
+    """Which share of objects has no stored checksum that serves, by those that were asked."""
+    return 1 - len(stored) / len(asked) if asked else 0.0
 
 
 async def _ask(

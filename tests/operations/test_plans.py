@@ -226,6 +226,19 @@ class TestChecksums:
         assert made.refusals == ()
         assert made.notes == ("1 object is archived; its stored checksum will do",)
 
+    @pytest.mark.parametrize("exact", [False, True])
+    async def test_restored_objects_are_to_be_read(
+        self, s3: S3, raw: Bucket, *, exact: bool
+    ) -> None:
+        raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER", restored=True)
+        raw.put("runs/42/b", b"hello", stored=["SHA256"], storage_class="GLACIER")
+        made = await make(s3, exact=exact)
+        assert made.refusals == ()
+        assert made.notes == ("1 archived object is restored, and will be read",)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (1, 1)
+        assert made.checksums.computed_bytes == 5
+
 
 class TestRefusals:
     @pytest.fixture(autouse=True)

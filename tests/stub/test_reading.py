@@ -137,6 +137,23 @@ def test_an_archived_object_has_a_head_but_no_bytes(boto_s3: "S3Client", bucket:
         boto_s3.get_object(Bucket="bucket", Key="k")
 
 
+def test_a_restored_object_has_bytes_and_says_so(boto_s3: "S3Client", bucket: Bucket) -> None:
+    bucket.put("k", b"1", storage_class="GLACIER", restored=True)
+    assert boto_s3.head_object(Bucket="bucket", Key="k")["StorageClass"] == "GLACIER"
+    got = boto_s3.get_object(Bucket="bucket", Key="k")
+    assert got["Restore"].startswith('ongoing-request="false", expiry-date="')
+    assert got["Body"].read() == b"1"
+
+
+def test_an_object_that_is_being_restored_has_no_bytes_yet(
+    boto_s3: "S3Client", bucket: Bucket
+) -> None:
+    bucket.put("k", b"1", storage_class="GLACIER", restored=False)
+    assert boto_s3.head_object(Bucket="bucket", Key="k")["Restore"] == 'ongoing-request="true"'
+    with pytest.raises(ClientError, match="InvalidObjectState"):
+        boto_s3.get_object(Bucket="bucket", Key="k")
+
+
 def test_attributes_tell_the_parts_page_by_page(boto_s3: "S3Client", bucket: Bucket) -> None:
     sizes = [8 * MIB, 8 * MIB, 4 * MIB]
     bucket.put("k", Pattern(20 * MIB), part_sizes=sizes, stored=["SHA256"])

@@ -326,6 +326,27 @@ class TestVeryLargeObject:
         made = engine.top_hash()
         assert made == inline_hash()
 
+    def test_that_is_restored_from_an_archive_is_hashed(
+        self,
+        engine: Engine,
+        configure: Callable[..., None],
+        inline_hash: Callable[[], str],
+    ) -> None:
+        for name, size_bytes in (("large", 50 * MIB), ("small", 5)):
+            engine.raw.put(
+                f"runs/42/{name}",
+                Pattern(size_bytes),
+                stored=[],
+                storage_class="DEEP_ARCHIVE",
+                restored=True,
+            )
+        configure(max_shard_bytes=16 * MIB)
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        engine.publish(state)
+        made = engine.top_hash()
+        assert made == inline_hash()
+
     def test_whose_chunks_no_part_holds_is_read_in_ranges(
         self,
         engine: Engine,
