@@ -87,15 +87,6 @@ class TestRest:
         new = len(uploads - announced)
         assert due == (new >= n or (new > 0 and now >= quiet))
 
-    @given(digests, st.lists(st.sampled_from([b"a", b"b", b"c"]), min_size=1), times)
-    def test_is_the_same_in_whatever_order_and_however_often_uploads_come(
-        self, uploads: frozenset[bytes], deliveries: list[bytes], now: int
-    ) -> None:
-        settings = UploadSettings(threshold_event_count=3)
-        once = Window(uploads=uploads | set(deliveries), quiet_at_ms=50)
-        again = Window(uploads=uploads.union(reversed(deliveries * 2)), quiet_at_ms=50)
-        assert is_due(once, settings, now) == is_due(again, settings, now)
-
     @given(digests, times, times)
     def test_once_come_does_not_go_by_waiting(
         self, uploads: frozenset[bytes], now: int, later: int
