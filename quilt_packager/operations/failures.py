@@ -130,6 +130,7 @@ class Done(NamedTuple):
 
 
 OnDone = Callable[[Failure], object]
+OnSent = Callable[[Failure, str], object]
 
 
 @contextlib.contextmanager
@@ -156,7 +157,11 @@ def read_failures(
 
 
 def retry(
-    deployment: "Deployment", failures: Iterable[Failure], on_done: OnDone = lambda _: None
+    deployment: "Deployment",
+    failures: Iterable[Failure],
+    on_done: OnDone = lambda _: None,
+    *,
+    on_sent: OnSent = lambda _failure, _job_id: None,
 ) -> Done:
     """Send messages again, each before its letter is deleted, one after the other.
 
@@ -166,6 +171,8 @@ def retry(
         deployment: The engine.
         failures: The letters, held by `read_failures`.
         on_done: Called after each.
+        on_sent: Called for each whose message was sent, with its new id, before the letter is
+            deleted: of an action that fails on its way, nothing else tells these.
 
     Raises:
         NotDeleted: A letter could not be deleted after its message was sent.
@@ -175,6 +182,7 @@ def retry(
     def send(failure: Failure) -> None:
         answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
         sent.append(answer["MessageId"])
+        on_sent(failure, answer["MessageId"])
         try:
             _delete(deployment, failure)
         except Exception as error:

@@ -54,6 +54,12 @@ def read(deployment: Deployment, **how: Any) -> Failures:
         return failures
 
 
+def queued(deployment: Deployment) -> str:
+    """The id of the only message in the queue."""
+    (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+    return message["MessageId"]
+
+
 def read_one(deployment: Deployment) -> Failure:
     (failure,) = read(deployment).letters
     return failure
@@ -242,6 +248,22 @@ def test_letter_that_stays_is_said(deployment: Deployment) -> None:
         discard(deployment, failures.letters)
         with pytest.raises(NotDeleted, match="was sent again"):
             retry(deployment, failures.letters)
+
+
+def test_retry_tells_what_it_sent_even_if_it_fails_then(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    sent: list[tuple[str, str]] = []
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        with pytest.raises(NotDeleted):
+            retry(
+                deployment,
+                failures.letters,
+                on_sent=lambda failure, job_id: sent.append((failure.id, job_id)),
+            )
+    ((failure_id, job_id),) = sent
+    assert failure_id == failures.letters[0].id
+    assert job_id == queued(deployment)
 
 
 def kill_at(deployment: Deployment, fatal: int, *, answers: bool, action: Any) -> bool:
