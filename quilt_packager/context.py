@@ -91,6 +91,8 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         scratch_buckets: Where S3 copies objects of other regions, to hash them.
         event_bus: The bus that outcomes are told on; empty: the account's default bus.
         notifications_topic: The ARN of the topic where people read of failures; empty: nowhere.
+        notifications_topic_key: The ARN of the KMS key that the topic is encrypted with; empty: it
+            has no key of yours.
         quarantine_registry: Where packages are written that break the rules of their registry;
             empty: nowhere.
         catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
@@ -169,6 +171,13 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
     ] = ""
     notifications_topic: _TopicArn = ""
+    notifications_topic_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^(arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+)?$",
+            description="the ARN of a KMS key, or empty",
+        ),
+    ] = ""
     quarantine_registry: Annotated[
         str,
         Meta(
@@ -243,18 +252,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
 
     def _find_contradictions(self) -> list[str]:
         """What single values do not show: names that must exist elsewhere."""
-        violations = []
-        unnamed = self.bucket_keys.keys() - {
-            *self.source_buckets,
-            *self.registry_buckets,
-            *self.scratch_buckets.values(),
-            self.quarantine_registry,
-        }
-        if unnamed:
-            violations.append(
-                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
-                "bucket"
-            )
+        violations = self._find_keys_of_nothing()
         try:
             health_omics_pattern(self.omics_statuses)
         except ValueError as error:
@@ -291,6 +289,27 @@ DEFAULTS = ContextFlags()
 
 
 def describe_flags() -> dict[str, tuple[str, object]]:
+    def _find_keys_of_nothing(self) -> list[str]:
+        """Keys of buckets, and of a topic, that no flag names."""
+        violations = []
+        unnamed = self.bucket_keys.keys() - {
+            *self.source_buckets,
+            *self.registry_buckets,
+            *self.scratch_buckets.values(),
+            self.quarantine_registry,
+        }
+        if unnamed:
+            violations.append(
+                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
+                "bucket"
+            )
+        if self.notifications_topic_key and not self.notifications_topic:
+            violations.append(
+                f"{PREFIX}notifications_topic_key is the key of nothing: "
+                f"{PREFIX}notifications_topic names no topic"
+            )
+        return violations
+
     """Every flag with what it may be, and its default as `cdk.json` has it.
 
     Example:

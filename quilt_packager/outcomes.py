@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from aws_cdk import Annotations, Resource
 from aws_cdk import aws_events as events
 from aws_cdk import aws_eventschemas as eventschemas
 from aws_cdk import aws_lambda as lambda_
@@ -54,6 +55,8 @@ class Outcomes(Construct):
         )
         self._topic = notifications_topic
         self.topic_arn = notifications_topic.topic_arn if notifications_topic else None
+        if notifications_topic:
+            self._say_if_key_is_unknown(notifications_topic)
         if publish_schema:
             self._publish_schema()
 
@@ -92,6 +95,18 @@ class Outcomes(Construct):
             ),
             targets=[target] if target else None,
             **options,
+        )
+
+    def _say_if_key_is_unknown(self, topic: sns.ITopic) -> None:
+        if Resource.is_owned_resource(topic) or topic.master_key:
+            return
+        # No warning: most likely the topic has no key, and `cdk --strict` fails on warnings.
+        Annotations.of(self).add_info_v2(
+            "quilt-packager:notificationsTopicKey",
+            "The notifications_topic is imported without a key. If it is encrypted with a key of "
+            "yours, no notice can be published, and jobs that were rejected are delivered again: "
+            "name the key, by Topic.from_topic_attributes(key_arn=…) or the flag "
+            "quilt:notifications_topic_key.",
         )
 
     def _publish_schema(self) -> None:

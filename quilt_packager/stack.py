@@ -97,8 +97,11 @@ class PackagingEngineStack(Stack):
             event_bus=events.EventBus.from_event_bus_name(self, "OutcomesBus", flags.event_bus)
             if flags.event_bus
             else None,
-            notifications_topic=sns.Topic.from_topic_arn(
-                self, "NotificationsTopic", flags.notifications_topic
+            notifications_topic=sns.Topic.from_topic_attributes(
+                self,
+                "NotificationsTopic",
+                topic_arn=flags.notifications_topic,
+                key_arn=flags.notifications_topic_key or None,
             )
             if flags.notifications_topic
             else None,

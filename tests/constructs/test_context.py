@@ -70,6 +70,10 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ({"source_options": False}, {"source_options": ""}),
         ({"event_bus": "lab"}, {"event_bus": "lab"}),
         ({"notifications_topic": TOPIC}, {"notifications_topic": TOPIC}),
+        (
+            {"notifications_topic": TOPIC, "notifications_topic_key": KEY},
+            {"notifications_topic": TOPIC, "notifications_topic_key": KEY},
+        ),
         ({"quarantine_registry": "refused"}, {"quarantine_registry": "refused"}),
         ({"catalog_url": "https://quilt.example"}, {"catalog_url": "https://quilt.example"}),
         ({"alarms_topic": TOPIC}, {"alarms_topic": TOPIC}),
@@ -132,6 +136,7 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("alarms_topic", "operators"),
         ("dashboard", "big"),
         ("quarantine_registry", "Refused"),
+        ("notifications_topic_key", "alias/mine"),
         ("catalog_url", "http://quilt.example"),
         ("custom", "no/such/file.json"),
         ("custom", 1),
@@ -169,6 +174,11 @@ def test_bucket_keys_fail_if_their_bucket_is_not_named() -> None:
 def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_once() -> None:
     options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
     with pytest.raises(ContextError) as refused:
+def test_key_of_notifications_fails_if_it_is_of_no_topic() -> None:
+    with pytest.raises(ContextError, match="notifications_topic_key is the key of nothing"):
+        read(notifications_topic_key=KEY)
+
+
         read(source_options=options)
     line = str(refused.value).splitlines()[1].removeprefix("quilt:source_options, ")
     assert [name in line for name in ("there is no source 'x'", "omics: ", "wrroc: ")] == [True] * 3

@@ -10,6 +10,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Annotations, Match
 from quilt_packager_runtime.outcome_events import event_schema
 
 from tests.constructs.templates import (
@@ -24,6 +25,8 @@ from tests.constructs.templates import (
     template_of,
 )
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:failures"
 DEFAULT_BUS = {
     "Fn::Join": [
         "",
@@ -153,6 +156,25 @@ def test_publish_notices_fails_if_more_than_one_topic_or_its_key_is_missing(
     assert statements["['kms:Decrypt', 'kms:GenerateDataKey']"]["Resource"] == {
         "Fn::GetAtt": [key, "Arn"]
     }
+
+
+@pytest.mark.parametrize(("key", "is_told"), [(None, True), (KEY, False)])
+def test_existing_topic_fails_if_nobody_hears_that_its_key_is_unknown(
+    key: str | None, is_told: bool
+) -> None:
+    stack = make_stack()
+    topic = sns.Topic.from_topic_attributes(stack, "Topic", topic_arn=TOPIC, key_arn=key)
+    add_engine(stack, notifications_topic=topic)
+    told = Annotations.from_stack(stack).find_info(
+        "*", Match.string_like_regexp("quilt:notifications_topic_key")
+    )
+    assert bool(told) == is_told
+
+
+def test_topic_of_the_app_fails_if_its_key_is_asked_for() -> None:
+    stack = make_stack()
+    add_engine(stack, notifications_topic=sns.Topic(stack, "Topic"))
+    assert not Annotations.from_stack(stack).find_info("*", Match.any_value())
 
 
 def test_role_fails_if_it_may_tell_whom_nobody_named() -> None:

@@ -133,6 +133,18 @@ def test_bucket_keys_fail_if_those_of_scratch_and_quarantine_are_forgotten() -> 
     assert permissions["EncryptRegistries"]["Resource"] == KEY
 
 
+@pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
+def test_key_of_notifications_fails_if_a_function_may_not_use_it(function: str) -> None:
+    template = template_of(
+        make_flagged_stack(
+            notifications_topic="arn:aws:sns:us-east-1:123456789012:failures",
+            notifications_topic_key=KEY,
+        )
+    )
+    statement = permissions_of(template, function)["['kms:Decrypt', 'kms:GenerateDataKey']"]
+    assert statement["Resource"] == KEY
+
+
 def test_existing_buckets_fail_if_a_bucket_in_both_roles_is_imported_twice() -> None:
     stack = make_flagged_stack(source_buckets=("raw",), registry_buckets=("raw",))
     assert permissions_of(template_of(stack))["ListSources"]["Resource"] == arn("raw")
