@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
-from quilt_packager_runtime.events import Ignored, OmicsRun
-from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.outcomes import Outcome, Result
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.cli.errors import Misuse, Told, tell
+from quilt_packager.cli.errors import Told, tell
 from quilt_packager.cli.exits import OF_RESULT, Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.outcomes import write_failure, write_json, write_success
 from quilt_packager.cli.terminal import Terminal
+from quilt_packager.operations import requests
 
 
 def package(
@@ -41,7 +41,7 @@ def package(
     request: PackageRequest | None = None
     started = time.monotonic()
     try:
-        request = read_request(to_body(message))
+        request = requests.resolve(to_body(message))
         outcome = asyncio.run(_package(request, terminal))
     except PackagerError as error:
         outcome = Outcome.from_error(
@@ -81,33 +81,6 @@ def crash(told: Told, request: PackageRequest | None) -> Outcome:
         code=told.code,
         reason=told.reason,
     )
-
-
-def read_request(body: str, settings: Settings | None = None) -> PackageRequest:
-    """Read a message, and look up what an event leaves open.
-
-    Args:
-        body: The message's body.
-        settings: The engine's. Default: those of an engine that was given none.
-
-    Raises:
-        Rejected: The message is invalid.
-        Misuse: It is an event that asks for no package.
-    """
-    settings = settings or Settings()
-    registry = settings.default_registry
-    wanted = parse_message(body, default_registry=registry, sources=settings.sources)
-    if isinstance(wanted, OmicsRun):
-        from quilt_packager_runtime.runs import request_for_run
-
-        wanted = request_for_run(wanted, default_registry=registry)
-    if isinstance(wanted, Ignored):
-        raise Misuse(
-            "This message asks for no package.",
-            why=f"{wanted.why[:1].upper()}{wanted.why[1:]}.",
-            remedy="Give a folder, or the JSON of a message.",
-        )
-    return wanted
 
 
 async def _package(request: PackageRequest, terminal: Terminal) -> Outcome:

@@ -15,8 +15,8 @@ from quilt_packager.cli.errors import tell
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.message import MessageArgument, to_body
 from quilt_packager.cli.options import JsonOption, ProfileOption, RegionOption, StackOption, find
-from quilt_packager.cli.package import read_request
 from quilt_packager.cli.terminal import Terminal
+from quilt_packager.operations import requests
 
 if TYPE_CHECKING:
     from quilt_packager_runtime.messages import PackageRequest
@@ -67,7 +67,7 @@ def plan(
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
     try:
-        request = read_request(to_body(message), engine.configuration.settings)
+        request = requests.resolve(to_body(message), engine.configuration.settings)
     except Rejected as error:
         refusal = Refusal.from_error(error)
         if as_json:

@@ -36,11 +36,39 @@ def check(body: str, settings: Settings | None = None) -> PackageRequest | Omics
         body, default_registry=settings.default_registry, sources=settings.sources
     )
     if isinstance(wanted, Ignored):
-        raise NothingAsked(
-            "This message asks for no package.",
-            why=f"{wanted.why[:1].upper()}{wanted.why[1:]}.",
-            remedy="Give a folder, or the JSON of a message.",
-        )
+        raise _nothing_asked(wanted)
+    return wanted
+
+
+def resolve(body: str, settings: Settings | None = None) -> PackageRequest:
+    """Read a message as `check` does, and look up what the event of a HealthOmics run leaves open.
+
+    Args:
+        body: The message's body.
+        settings: As of `check`.
+
+    Returns:
+        What it asks for.
+
+    Raises:
+        InvalidMessage: It breaks rules, all of which are named.
+        NothingAsked: It asks for no package.
+        PackagerError: HealthOmics does not say where the run wrote.
+
+    Example:
+        >>> resolve('{"source_prefix": "s3://raw/runs/42/"}').package_name
+        'runs/42'
+    """
+    settings = settings or Settings()
+    wanted = check(body, settings)
+    if isinstance(wanted, OmicsRun):
+        # It brings boto3 along, which most messages need not wait for.
+        from quilt_packager_runtime.runs import request_for_run
+
+        found = request_for_run(wanted, default_registry=settings.default_registry)
+        if isinstance(found, Ignored):
+            raise _nothing_asked(found)
+        return found
     return wanted
 
 
@@ -55,3 +83,11 @@ def send(deployment: "Deployment", body: str) -> str:
         The message's id, which is the job's too.
     """
     return deployment.sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=body)["MessageId"]
+
+
+def _nothing_asked(ignored: Ignored) -> NothingAsked:
+    return NothingAsked(
+        "This message asks for no package.",
+        why=f"{ignored.why[:1].upper()}{ignored.why[1:]}.",
+        remedy="Give a folder, or the JSON of a message.",
+    )

@@ -3,14 +3,16 @@
 import json
 
 import pytest
+from quilt_packager_runtime import aws
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.events import OmicsRun
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.source_options import SourceOptions
 
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import NothingAsked
-from quilt_packager.operations.requests import check, send
+from quilt_packager.operations.requests import check, resolve, send
 
 RUN = {
     "id": "e1",
@@ -45,6 +47,24 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_a_message_that_asks_for_nothing_is_a_mistake() -> None:
     with pytest.raises(NothingAsked, match="no package"):
         check('{"Event": "s3:TestEvent"}')
+
+
+@pytest.fixture
+def run_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HealthOmics says where each run wrote."""
+    monkeypatch.setattr(aws, "get_run", lambda *_, **__: {"outputUri": "s3://raw/out"})
+
+
+def test_what_a_run_leaves_open_is_looked_up(run_output: None) -> None:
+    request = resolve(json.dumps(RUN), Settings(default_registry="packages"))
+    assert str(request.source) == "s3://raw/out/123/"
+    assert request.registry == "packages"
+
+
+def test_a_run_that_turns_out_to_be_left_out_asks_for_nothing(run_output: None) -> None:
+    source = SourceOptions(kind="health_omics", ignore_prefixes=("out/**",))
+    with pytest.raises(NothingAsked, match="no package"):
+        resolve(json.dumps(RUN), Settings(sources=(source,)))
 
 
 def test_a_message_is_sent_as_it_is(deployment: Deployment) -> None:
