@@ -2,7 +2,7 @@
 
 All handlers end their jobs here. Each end is told at least once: what could not be told fails the
 job, which is then done again, finds its package unchanged, and is told again. A message is put
-aside before anybody is told of it, or a broken bus would lose it.
+aside before anybody is told of it: a broken bus would lose it, and each retry tell of it anew.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
 
 
 def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
-    """Put the message aside, and tell of it, even if the first of these fails."""
+    """Put the message aside, and tell of it, even if it cannot be put aside and does not return."""
     request = attempt.request
     try:
         if settings.dead_letter_queue_url is not None:
@@ -132,8 +132,9 @@ def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
                 registry=request.registry if request else None,
             )
     except AwsError:
-        with contextlib.suppress(AwsError):  # it is told by the attempt that puts it aside
-            _announce(attempt, _failed(attempt, error), settings)
+        if not attempt.comes_back:  # else it is told by the attempt that puts it aside
+            with contextlib.suppress(AwsError):
+                _announce(attempt, _failed(attempt, error), settings)
         raise
     try:
         _announce(attempt, _failed(attempt, error), settings)

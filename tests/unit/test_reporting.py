@@ -149,14 +149,27 @@ class TestFailure:
         assert (told.names()[0], told.names()[-1]) == ("dead letter", failing)
         assert log.read_line()["code"] == "NotAnnounced"
 
-    def test_that_cannot_be_put_aside_is_told_and_stays_in_its_queue(
+    def test_that_cannot_be_put_aside_stays_in_its_queue_and_is_told_when_it_can(
         self, told: Told, log: JobLog
     ) -> None:
         told.failing = "dead letter"
-        with pytest.raises(AwsError, match="No dead letter") as raised:
-            report_failure(attempt(), REJECTED, SETTINGS)
-        assert raised.value.code == log.read_line()["code"] == "AwsError"
+        for _ in range(2):
+            with pytest.raises(AwsError, match="No dead letter") as raised:
+                report_failure(attempt(), REJECTED, SETTINGS)
+            assert raised.value.code == log.read_line()["code"] == "AwsError"
+        told.failing = ""
+        report_failure(attempt(), REJECTED, SETTINGS)
+        assert told.names() == [*["dead letter"] * 3, "event", "notice"]
+
+    @pytest.mark.parametrize("error", [REJECTED, FAILED])
+    def test_that_cannot_be_put_aside_and_does_not_come_back_is_told(
+        self, told: Told, log: JobLog, error: EmptySource
+    ) -> None:
+        told.failing = "dead letter"
+        with pytest.raises(AwsError, match="No dead letter"):
+            report_failure(attempt(is_last=True, comes_back=False), error, SETTINGS)
         assert told.names() == ["dead letter", "event", "notice"]
+        assert told.event()[1]["code"] == error.code
 
     def test_of_a_message_that_cannot_be_read_names_no_package(
         self, told: Told, log: JobLog
