@@ -23,7 +23,14 @@ from quilt_packager.admin.job_page import JobPage
 from quilt_packager.admin.jobs_page import JobsPage
 from quilt_packager.admin.new_package_page import NewPackagePage
 from quilt_packager.admin.problems import Problem, tell
-from quilt_packager.admin.rendering import STATIC, THEME_COOKIE, THEMES, Place, Renderer
+from quilt_packager.admin.rendering import (
+    METHOD_NOT_ALLOWED,
+    STATIC,
+    THEME_COOKIE,
+    THEMES,
+    Place,
+    Renderer,
+)
 from quilt_packager.admin.security import Access, Guard, form_of
 from quilt_packager.admin.settings_page import SettingsPage
 from quilt_packager.admin.views import Views
@@ -123,7 +130,7 @@ def _page_before(request: Request) -> str:
 
 
 def _missing(request: Request, status: int) -> Problem:
-    if status == 405:  # noqa: PLR2004 - Method Not Allowed
+    if status == METHOD_NOT_ALLOWED:
         return Problem(
             "MethodNotAllowed", "That cannot be done here.", "", "Go back, and try again."
         )

@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from quilt_packager.admin.caching import Answer, Cached
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.failures import (
-    Done,
     Failure,
     Failures,
+    OnDone,
     discard,
     read_failures,
     retry,
@@ -16,6 +17,20 @@ from quilt_packager.operations.failures import (
 
 MAX_AGE_SECONDS = 5
 """For how long letters are not read again: reading hides them from others for a moment."""
+
+
+class Did(NamedTuple):
+    """How far an action came.
+
+    Attributes:
+        done: How many letters are not there any more.
+        sent: Of each message that was sent again, its letter and its new id.
+        error: Why it ended on its way; None: it did all that it was asked for.
+    """
+
+    done: int
+    sent: Sequence[tuple[Failure, str]] = ()
+    error: Exception | None = None
 
 
 class DeadLetters:
@@ -48,28 +63,46 @@ class DeadLetters:
         wanted = frozenset(ids)
         return {each.id: each for each in known.letters if each.id in wanted} if known else {}
 
-    def retry(self, ids: Sequence[str]) -> Done:
+    def retry(self, ids: Sequence[str]) -> Did:
         """Send messages again, each before its letter is deleted.
 
         Args:
             ids: The letters' ids.
         """
-        return self._do(retry, ids)
+        sent: list[tuple[Failure, str]] = []
 
-    def discard(self, ids: Sequence[str]) -> Done:
+        def send(letters: Sequence[Failure], on_done: OnDone) -> None:
+            retry(
+                self._deployment,
+                letters,
+                on_done,
+                on_sent=lambda letter, job_id: sent.append((letter, job_id)),
+            )
+
+        return self._do(send, ids)._replace(sent=sent)
+
+    def discard(self, ids: Sequence[str]) -> Did:
         """Delete letters for good.
 
         Args:
             ids: Their ids.
         """
-        return self._do(discard, ids)
 
-    def _do(self, act: Callable[..., Done], ids: Sequence[str]) -> Done:
+        def delete(letters: Sequence[Failure], on_done: OnDone) -> None:
+            discard(self._deployment, letters, on_done)
+
+        return self._do(delete, ids)
+
+    def _do(self, act: Callable[[Sequence[Failure], OnDone], None], ids: Sequence[str]) -> Did:
+        done: list[Failure] = []
         try:
             with self._lock, read_failures(self._deployment, ids=ids) as held:
-                return act(self._deployment, held.pick(ids).found)
+                act(held.pick(ids).found, done.append)
+        except Exception as error:  # noqa: BLE001 - told with what was done before it
+            return Did(len(done), error=error)
         finally:
             self._read.forget()
+        return Did(len(done))
 
     def _read_all(self) -> Failures:
         with self._lock, read_failures(self._deployment) as held:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from quilt_packager import formats
-from quilt_packager.admin.dead_letters import DeadLetters
+from quilt_packager.admin.dead_letters import DeadLetters, Did
 from quilt_packager.admin.problems import Problem, tell
 from quilt_packager.admin.rendering import Confirmation, Renderer, Tab
 from quilt_packager.admin.security import Form, form_of
@@ -31,6 +31,8 @@ BODY_CHARS = 2000
 
 ALL = "all"
 """The choice of all messages that a page shows."""
+
+BAD_GATEWAY = 502
 
 POLL_SECONDS = 15
 """How often the letters are counted while somebody looks; listing them is never a poll."""
@@ -160,8 +162,8 @@ class FailuresPage:
     def retry(self, request: Request) -> Response:
         """Send messages again."""
         chosen = read_choice(form_of(request), ALL)
-        done = self._letters.retry(chosen.ids)
-        for job_id, failure in zip(done.sent, done.done, strict=True):
+        did = self._letters.retry(chosen.ids)
+        for failure, job_id in did.sent:
             self._views.expect(
                 make_queued(
                     job_id,
@@ -170,29 +172,51 @@ class FailuresPage:
                     package_name=failure.package_name,
                 )
             )
-        words = f"{formats.count(len(done.done), 'message')} sent to the queue again."
-        return self._go_on(chosen, len(done.done), words, url=_follow(done.sent), link="Follow")
+        url = _follow([job_id for _, job_id in did.sent])
+        return self._go_on(request, chosen, did, "sent to the queue again", url=url, link="Follow")
 
     def discard(self, request: Request) -> Response:
         """Delete messages for good."""
         chosen = read_choice(form_of(request), ALL)
-        done = self._letters.discard(chosen.ids)
-        words = f"{formats.count(len(done.done), 'message')} discarded."
-        return self._go_on(chosen, len(done.done), words)
+        return self._go_on(request, chosen, self._letters.discard(chosen.ids), "discarded")
 
     def _go_on(
-        self, chosen: Choice, done: int, words: str, *, url: str = "", link: str = ""
+        self,
+        request: Request,
+        chosen: Choice,
+        did: Did,
+        what: str,
+        *,
+        url: str = "",
+        link: str = "",
     ) -> Response:
         self._views.forget()
-        gone = len(chosen.ids) - done
-        if not done:
+        if did.error is not None:
+            return self._stop(request, chosen, did, did.error, what)
+        gone = len(chosen.ids) - did.done
+        if not did.done:
             raise _nothing_left(gone)
+        words = f"{formats.count(did.done, 'message')} {what}."
         if gone:
-            were = "was" if gone == 1 else "were"
-            words += f" {gone:,} {were} no longer there, or in other hands."
+            words += f" {gone:,} {_was(gone)} no longer there, or in other hands."
         self._renderer.toast(words, url=url, link=link)
         query = {"next": chosen.next, **({"whole": "1"} if chosen.whole else {})}
         return RedirectResponse(f"{PATH}?{urlencode(query)}", status_code=303)
+
+    def _stop(
+        self, request: Request, chosen: Choice, did: Did, error: Exception, what: str
+    ) -> Response:
+        if not did.done:
+            raise error
+        problem = tell(error)
+        count, rest = formats.count(len(chosen.ids), "message"), len(chosen.ids) - did.done
+        happened = f"{did.done:,} of {count} {_was(did.done)} {what}."
+        if rest:
+            happened += f" The other {rest:,} {_was(rest)} left in place."
+        problem = problem._replace(
+            happened=happened, why=f"{problem.happened} {problem.why}".strip()
+        )
+        return self._renderer.problem(request, problem, status=BAD_GATEWAY)
 
     def _look(self, request: Request) -> Listed:
         query = request.query_params

@@ -20,7 +20,7 @@ from quilt_packager import formats
 from quilt_packager.admin import job_words
 from quilt_packager.admin.job_filters import key_of, milliseconds, write_key
 from quilt_packager.admin.problems import Problem
-from quilt_packager.admin.security import Access, Refusal
+from quilt_packager.admin.security import SAFE_METHODS, Access, Refusal
 from quilt_packager.operations.job_words import tell_trigger
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,6 +28,8 @@ STATIC = Path(__file__).parent / "static"
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "theme"
+
+METHOD_NOT_ALLOWED = 405
 
 KEPT = frozenset("\n\t\u200c\u200d\ufe0f")
 """Characters without a look of their own that text may have: lines, and what joins emoji."""
@@ -121,6 +123,7 @@ class Renderer:
         identity: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._access = access
+        self._tabs = tabs
         self._toasts: deque[Toast] = deque()
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
@@ -214,7 +217,15 @@ class Renderer:
         """
         if "hx-request" in request.headers:
             return self.part(request, "problem_part.html", problem=problem)
-        return self.page(request, "problem.html", status=status, problem=problem)
+        # A link can repeat only what a link can ask for: what a form did, it would not do again.
+        repeats = request.method in SAFE_METHODS and status != METHOD_NOT_ALLOWED
+        return self.page(
+            request,
+            "problem.html",
+            status=status,
+            problem=problem,
+            back=None if repeats else self._tab_of(request.url.path),
+        )
 
     def refusal(self, scope: Scope, refusal: Refusal) -> Response:
         """The page that tells why a request is refused. It shows nothing of the engine.
@@ -227,6 +238,9 @@ class Renderer:
         # What htmx asked for would go into the middle of a page: show it whole.
         response.headers["HX-Refresh"] = "true"
         return response
+
+    def _tab_of(self, path: str) -> Tab:
+        return next((tab for tab in self._tabs if path.startswith(tab.path)), self._tabs[0])
 
     def _answer(
         self, scope: Scope, template: str, status: int, values: dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quilt_packager.admin import dead_letters
-from quilt_packager.operations.failures import Done, Failure, Failures, Origin
+from quilt_packager.operations.failures import Failure, Failures, Origin
 from tests.admin.engine import ago
 
 
@@ -34,12 +34,17 @@ def make_letter(letter_id: str = "m1", code: str = "AccessDenied", **facts: Any)
 
 
 class Letters:
-    """What SQS would tell and do; `letters` may be an error instead."""
+    """What SQS would tell and do; `letters` may be an error instead.
+
+    With `stop`, that is what it says to an action after so many letters.
+    """
 
     def __init__(self) -> None:
         self.letters: list[Failure] | Exception = []
         self.elsewhere = 0
         self.is_complete = True
+        self.stop: Exception | None = None
+        self.stop_after = 0
         self.reads = 0
         self.sent: list[str] = []
         self.discarded: list[str] = []
@@ -64,12 +69,21 @@ class Letters:
         total = len(self.letters) + self.elsewhere
         yield Failures(letters, total, self.elsewhere, self.is_complete)
 
-    def _act(self, done: list[str]) -> Callable[..., Done]:
-        def act(_: object, failures: Iterable[Failure]) -> Done:
-            chosen = tuple(failures)
-            assert isinstance(self.letters, list)
-            done.extend(each.id for each in chosen)
-            self.letters = [each for each in self.letters if each not in chosen]
-            return Done(chosen, (), tuple(f"new-{each.id}" for each in chosen))
+    def _act(self, done: list[str]) -> Callable[..., None]:
+        def act(
+            _: object,
+            failures: Iterable[Failure],
+            on_done: Callable[[Failure], object],
+            *,
+            on_sent: Callable[[Failure, str], object] = lambda *_: None,
+        ) -> None:
+            for each in failures:
+                if self.stop is not None and len(done) == self.stop_after:
+                    raise self.stop
+                assert isinstance(self.letters, list)
+                on_sent(each, f"new-{each.id}")
+                done.append(each.id)
+                self.letters = [letter for letter in self.letters if letter is not each]
+                on_done(each)
 
         return act

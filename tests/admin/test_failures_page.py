@@ -318,6 +318,83 @@ def test_choice_of_which_nothing_is_left_is_no_success(
     assert "Nothing was changed" in answer.text
 
 
+THROTTLED = ClientError({"Error": {"Code": "Throttling", "Message": "Slow."}}, "SendMessage")
+
+
+def stop_after(letters: Letters, number: int, count: int) -> None:
+    """Let SQS refuse an action after some of the messages that there are."""
+    letters.letters = [make_letter(str(each), sent=ago(hours=9 - each)) for each in range(count)]
+    letters.stop, letters.stop_after = THROTTLED, number
+
+
+def test_retry_that_fails_on_its_way_tells_what_it_did(
+    browser: Browser, letters: Letters, access: Access, engine: Engine
+) -> None:
+    stop_after(letters, 2, 5)
+    asked = choose(browser, access, retry="all")
+    browser.htmx("/failures/count")
+    engine.asked.clear()
+    answer = confirm(browser, access, asked)
+    assert answer.status == 502
+    assert (
+        "2 of 5 messages were sent to the queue again. The other 3 were left in pl" in answer.text
+    )
+    assert "AWS answered SendMessage with Throttling. Slow." in answer.text
+    assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
+    # The jobs of those that were sent are known, and what changed is asked for anew.
+    assert "Waiting" in browser.htmx("/jobs/new-1/body").text
+    browser.htmx("/failures/count")
+    assert "queues" in engine.asked
+    assert read_form(browser.htmx("/failures/list")) == ["1/2", "1/3", "1/4"]
+
+
+def test_discard_that_fails_on_its_way_tells_what_it_did(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    stop_after(letters, 1, 2)
+    answer = confirm(browser, access, choose(browser, access, discard="all"))
+    assert answer.status == 502
+    assert "1 of 2 messages was discarded. The other 1 was left in place." in answer.text
+
+
+def test_action_that_did_nothing_says_why(
+    browser: Browser, letters: Letters, access: Access, engine: Engine
+) -> None:
+    stop_after(letters, 0, 2)
+    asked = choose(browser, access, retry="all")
+    browser.htmx("/failures/count")
+    engine.asked.clear()
+    answer = confirm(browser, access, asked)
+    assert answer.status == 502
+    assert "<h1>AWS answered SendMessage with Throttling.</h1>" in answer.text
+    browser.htmx("/failures/count")
+    assert "queues" in engine.asked
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [
+        ("/failures/retry", '<a class="btn primary" href="/failures">Go to Failures</a>'),
+        ("/settings/switch", '<a class="btn primary" href="/settings">Go to Settings</a>'),
+        ("/theme", '<a class="btn primary" href="/jobs">Go to Jobs</a>'),
+    ],
+)
+def test_page_that_answers_only_forms_leads_to_its_tab(
+    browser: Browser, path: str, back: str
+) -> None:
+    answer = browser.get(path)
+    assert answer.status == 405
+    assert back in answer.text
+    assert 'href=""' not in answer.text
+
+
+def test_page_that_may_be_asked_for_again_offers_that(browser: Browser, engine: Engine) -> None:
+    engine.jobs = THROTTLED
+    answer = browser.get("/jobs/b2?whole=1")
+    assert answer.status == 502
+    assert '<a class="btn primary" href="">Try again</a>' in answer.text
+
+
 @pytest.mark.parametrize("choice", [{}, {"retry": "group:9"}, {"discard": "odd"}])
 def test_choice_of_nothing_asks_nothing(
     browser: Browser, letters: Letters, access: Access, choice: dict[str, str]

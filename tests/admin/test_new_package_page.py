@@ -280,8 +280,10 @@ def test_plan_tells_the_readers_rights_and_refusals_apart(
 def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
     browser: Browser, plans: Plans, access: Access, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expired = {"Error": {"Code": "ExpiredToken", "Message": "Expired."}}
-    known, engine.configuration = engine.configuration, ClientError(expired, "GetFunction")
+    known = engine.configuration
+    engine.configuration = ClientError(
+        {"Error": {"Code": "ExpiredToken", "Message": "Expired."}}, "GetFunctionConfiguration"
+    )
     for path, words in (("/new/check", "Sign in again"), ("/new/plan", "This plan goes by")):
         text = browser.post(path, form(access), hx_request="true").text
         assert "settings are not known." in text

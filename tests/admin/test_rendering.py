@@ -41,7 +41,15 @@ def renderer(access: Access) -> Renderer:
 
 
 def make_request(*headers: tuple[bytes, bytes], path: str = "/failures") -> Request:
-    return Request({"type": "http", "path": path, "headers": list(headers), "query_string": b""})
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "headers": list(headers),
+            "query_string": b"",
+        }
+    )
 
 
 def text_of(body: bytes | memoryview) -> str:
