@@ -44,17 +44,25 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 def to_markdown(goals: Iterable[Goal]) -> str:
-    """Goals as a Markdown table."""
+    """Goals as a Markdown table.
+
+    Example:
+        >>> goal = Goal("requests per object", limit=1.001, measured=1.0013, decimals=3)
+        >>> print(to_markdown([goal]).splitlines()[-1])
+        | requests per object | at most 1.001, rounded to 3 decimals | 1.0013 | reached |
+    """
     return to_table(["goal", "limit", "measured", ""], (_row(goal) for goal in goals), texts=4)
 
 
 def _row(goal: Goal) -> list[str]:
     unit = f" {goal.unit}" if goal.unit else ""
     bound = "at least" if goal.is_floor else "at most"
+    rounded = "" if goal.decimals is None else f", rounded to {goal.decimals} decimals"
+    rounded = "" if goal.decimals is None else f", rounded to {goal.decimals} decimals"
     verdict = "reached" if goal.is_reached else "**not reached**"
     return [
         goal.what,
-        f"{bound} {_write(goal.limit)}{unit}",
+        f"{bound} {_write(goal.limit)}{unit}{rounded}",
         f"{_write(goal.measured)}{unit}",
         f"no verdict: measured {goal.elsewhere}" if goal.elsewhere else verdict,
     ]
