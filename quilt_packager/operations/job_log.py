@@ -30,8 +30,12 @@ ATTEMPT_SECONDS = 960
 SILENCE_SECONDS = 300
 """How long after its execution ended nothing is heard any more of a large job."""
 
-EXECUTION_DAYS = 8
-"""How long a large job may be silent: its last resort retries for a week."""
+EXECUTION_DAYS = 7
+"""How long a large job may be silent whose execution is not known to have ended.
+
+It says nothing until the shards of a round are hashed: of a folder of petabytes, that takes days.
+All that comes after, the last resort included, takes hours.
+"""
 
 HASHING = "checksums"
 """The phase of a job that its workers go on with."""

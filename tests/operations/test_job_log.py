@@ -180,9 +180,12 @@ class TestSilence:
         job = job_of(*lines, ended_executions={"a": ago(minutes=1)})
         assert job.outcome is State.RUNNING
 
-    def test_of_an_execution_nobody_knows_ends_after_days(self) -> None:
-        lines = [started("a", ago(days=9)), handed_over("a", ago(days=9))]
-        assert job_of(*lines).code == "Lost"
+    @pytest.mark.parametrize(("days", "code"), [(6.9, None), (7.1, "Lost")])
+    def test_of_an_execution_nobody_knows_ends_after_a_week(
+        self, days: float, code: str | None
+    ) -> None:
+        lines = [started("a", ago(days=days)), handed_over("a", ago(days=days))]
+        assert job_of(*lines).code == code
 
     def test_of_a_delivery_of_what_goes_on_elsewhere_is_none(self) -> None:
         job = job_of(
