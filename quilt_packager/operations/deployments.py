@@ -61,6 +61,7 @@ class Deployment:
     Attributes:
         session: As given.
         stack_name: The stack.
+        partition: The part of AWS that this is in, as `aws` or `aws-cn`.
         region: Where it is.
         account: Whose it is.
         outputs: The stack's outputs.
@@ -71,7 +72,7 @@ class Deployment:
         self, session: "boto3.Session", stack: "StackTypeDef", resources: tuple[Resource, ...]
     ) -> None:
         self.stack_name = stack["StackName"]
-        *_, self.region, self.account, _ = stack["StackId"].split(":")
+        _, self.partition, _, self.region, self.account, _ = stack["StackId"].split(":", 5)
         self.outputs = _outputs(stack)
         self.resources = resources
         self.session = session
