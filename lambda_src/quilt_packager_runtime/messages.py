@@ -119,7 +119,7 @@ class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         source: The folder to package.
         registry: The bucket that receives the package.
-        package_name: `prefix/suffix`.
+        package_name: `prefix/suffix`. While there is a template, not more than a guess.
         name_template: What makes the package's name of the metadata; None: it has its name.
         metadata: The metadata that came with the message.
         metadata_uri: Where the metadata is instead.
@@ -147,6 +147,11 @@ class PackageRequest(msgspec.Struct, frozen=True, kw_only=True):
     settle_seconds: int = 0
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
+
+    @property
+    def known_package_name(self) -> str | None:
+        """The package's name; None while only a crate knows it."""
+        return self.package_name if self.name_template is None else None
 
 
 def parse_message(

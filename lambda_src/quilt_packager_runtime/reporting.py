@@ -113,7 +113,7 @@ def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
     request = attempt.request
     return Outcome.from_error(
         error,
-        package_name=request.package_name if request else None,
+        package_name=request.known_package_name if request else None,
         registry=request.registry if request else None,
     )
 
@@ -128,7 +128,7 @@ def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
                 attempt.body,
                 error,
                 job_id=attempt.message_id,
-                package_name=request.package_name if request else None,
+                package_name=request.known_package_name if request else None,
                 registry=request.registry if request else None,
             )
     except AwsError:

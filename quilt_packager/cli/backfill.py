@@ -273,7 +273,7 @@ def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[
                 "name": each.name,
                 "source": str(each.request.source),
                 "registry": each.request.registry,
-                "package_name": each.request.package_name if each.has_known_name else None,
+                "package_name": each.request.known_package_name,
                 "ready": each.ready,
                 "message_id": message_id,
             }
@@ -297,7 +297,7 @@ def _write(terminal: Terminal, findings: Findings, words: Words, wish: Wish) -> 
             [
                 (
                     each.name,
-                    each.request.package_name if each.has_known_name else "named by its crate",
+                    each.request.known_package_name or "named by its crate",
                     each.request.registry,
                     terminal.when(each.ready) if each.ready else "",
                 )

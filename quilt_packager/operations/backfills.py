@@ -35,11 +35,6 @@ class Candidate(NamedTuple):
     body: str
     request: PackageRequest
 
-    @property
-    def has_known_name(self) -> bool:
-        """Whether its package's name is known: only the crate knows what some templates ask for."""
-        return self.request.name_template is None
-
 
 class Unusable(NamedTuple):
     """What the engine would reject or ignore.
@@ -162,7 +157,7 @@ def send(client: "SQSClient", queue_url: str, candidate: Candidate) -> str:
 
 
 def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None = None) -> bool:
-    """Whether there is a package of a candidate's name.
+    """Whether there is a package of a candidate's name, as far as the name is known.
 
     Listing asks for no more rights than looking at the data does, and tells 404 from 403.
 
@@ -171,11 +166,14 @@ def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None =
         candidate: The candidate.
         registry: Where to look. Default: where the package would go.
     """
-    pointer = f"{REGISTRY_PREFIX}named_packages/{candidate.request.package_name}/latest"
+    name = candidate.request.known_package_name
+    if name is None:
+        return False
+    pointer = f"{REGISTRY_PREFIX}named_packages/{name}/latest"
     answer = client.list_objects_v2(
         Bucket=registry or candidate.request.registry, Prefix=pointer, MaxKeys=1
     )
-    return candidate.has_known_name and bool(answer["KeyCount"])
+    return bool(answer["KeyCount"])
 
 
 def _read(

@@ -125,7 +125,7 @@ def handle_message(delivery: Delivery, deadline: float) -> None:
                 message_id=delivery.message_id,
                 delivery=delivery.count,
                 registry=request.registry,
-                package_name=request.package_name,
+                package_name=request.known_package_name,
                 **origin_of(request),
             )
         )

@@ -628,6 +628,30 @@ class TestStory:
         first, *_ = engine.log.read_lines()
         assert (first["trigger"], first["event_id"]) == ("workflow_run_crate", "e2")
 
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            Settings(
+                dead_letter_queue_url=DEAD_LETTERS,
+                event_bus="bus",
+                max_attempts=1,
+                sources=(SourceOptions(kind="workflow_run_crate", package_name="x/{run_id}"),),
+            )
+        ],
+    )
+    def test_names_no_package_before_its_crate_does(self, engine: Engine, s3_stub: S3Stub) -> None:
+        engine.upload("42")
+        s3_stub.on("GetObject", key="runs/42/ro-crate-metadata.json", times=None).answer(500)
+        engine.expect_dead_letters()
+        engine.expect_events()
+        assert engine.deliver(crate_event("42")) == []
+        started, ended = engine.log.read_lines()
+        [(_, announced)] = engine.announced()
+        [letter] = engine.sqs.asked
+        for told in (started, ended, announced, letter["MessageAttributes"]):
+            assert "package_name" not in told
+        assert (ended["code"], ended["registry"]) == ("ServiceUnavailable", "raw")
+
     def test_goes_through_its_phases_to_its_end(self, engine: Engine) -> None:
         engine.deliver(*engine.upload("1"))
         lines = engine.log.read_lines()
