@@ -284,11 +284,6 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
                 )
         return violations
 
-
-DEFAULTS = ContextFlags()
-
-
-def describe_flags() -> dict[str, tuple[str, object]]:
     def _find_keys_of_nothing(self) -> list[str]:
         """Keys of buckets, and of a topic, that no flag names."""
         violations = []
@@ -315,6 +310,11 @@ def describe_flags() -> dict[str, tuple[str, object]]:
     Example:
         >>> describe_flags()["quilt:omics"]
         ('true or false', True)
+
+DEFAULTS = ContextFlags()
+
+
+def describe_flags() -> dict[str, tuple[str, object]]:
     """
     return {
         PREFIX + field.name: (
