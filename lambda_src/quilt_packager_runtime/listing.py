@@ -32,7 +32,7 @@ async def list_source(
 
     Raises:
         EmptySource: There is nothing to package.
-        InvalidKeys: Keys that no package can hold, all of them named.
+        InvalidKeys: Keys that no package can hold: the first `MAX_NAMED` named, and their count.
         AccessDenied: The folder may not be listed.
         NoSuchBucket: There is no such bucket.
     """
