@@ -58,7 +58,6 @@ def _row(goal: Goal) -> list[str]:
     unit = f" {goal.unit}" if goal.unit else ""
     bound = "at least" if goal.is_floor else "at most"
     rounded = "" if goal.decimals is None else f", rounded to {goal.decimals} decimals"
-    rounded = "" if goal.decimals is None else f", rounded to {goal.decimals} decimals"
     verdict = "reached" if goal.is_reached else "**not reached**"
     return [
         goal.what,
