@@ -27,8 +27,9 @@ Schedules of several writers are enumerated with pauses, before or after a reque
     held.release()
 
 Then `s3_stub.counts["HeadObject"]`, `s3_stub.requests` and `requests_of(operation)` tell what
-arrived, with headers, access key, session token and the status answered. `forget_requests()`
-separates a test's set-up from its subject; `store.clock` sets the `Date` of the answers.
+arrived, with headers, access key, session token and the status answered. `distinct_counts` counts
+what is asked for once more only once: awscrt may do so by itself. `forget_requests()` separates a
+test's set-up from its subject; `store.clock` sets the `Date` of the answers.
 
 Benchmarks run it as a process of its own: `with StubProcess("--synthetic", "raw=100000") as stub:`
 from `tests.s3_stub.process`.

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -102,6 +103,26 @@ class S3Stub(Service):
     def requests_of(self, operation: str) -> Sequence[Request]:
         """The logged requests of one operation."""
         return [request for request in self.requests if request.operation == operation]
+
+    @property
+    def distinct_counts(self) -> Counter[str]:
+        """How many different things were asked for, by operation.
+
+        Where `counts` has each request, this has one for all that ask for the same range of the
+        same key, the same part, or the same page: awscrt asks again by itself when a connection
+        fails, which happens on a loaded machine.
+        """
+        asked = {
+            (
+                each.operation,
+                each.bucket,
+                each.key,
+                frozenset(each.query.items()),
+                each.headers.get("range"),
+            )
+            for each in self.requests
+        }
+        return Counter(operation for operation, *_ in asked)
 
     def _keep_crash(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.crashes.append(context.get("exception") or RuntimeError(context["message"]))

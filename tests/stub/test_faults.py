@@ -30,6 +30,17 @@ def test_the_nth_request_is_answered_with_an_error(
     assert [request.status for request in s3_stub.requests] == [200, 503, 200]
 
 
+def test_what_is_asked_for_again_is_not_distinct(
+    boto_s3: "S3Client", s3_stub: S3Stub, bucket: Bucket
+) -> None:
+    bucket.put("k", b"hello")
+    for part in ("bytes=0-1", "bytes=2-4", "bytes=0-1"):
+        boto_s3.get_object(Bucket="bucket", Key="k", Range=part)
+    boto_s3.head_object(Bucket="bucket", Key="k")
+    assert s3_stub.counts == {"GetObject": 3, "HeadObject": 1}
+    assert s3_stub.distinct_counts == {"GetObject": 2, "HeadObject": 1}
+
+
 def test_a_rule_is_for_matching_requests_only(
     boto_s3: "S3Client", s3_stub: S3Stub, bucket: Bucket
 ) -> None:

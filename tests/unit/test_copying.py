@@ -86,9 +86,7 @@ class TestScratchBucketThatDoesNotServe:
     async def check(self, s3: S3, stub: S3Stub) -> None:
         hashed = await hash_bucket(s3, scratch_bucket="scratch", max_requests_in_flight=1)
         assert hashed.checksums == [EXPECTED] * 2
-        # Of a loaded machine awscrt may ask for a range once more.
-        ranges = {(r.key, r.headers["range"]) for r in stub.requests_of("GetObject")}
-        assert len(ranges) == 2 * 3
+        assert stub.distinct_counts["GetObject"] == 2 * 3
         in_scratch = {r.key for r in stub.requests if r.bucket == "scratch"}
         assert len(in_scratch) == 1
 
@@ -139,7 +137,7 @@ async def test_an_object_that_cannot_be_copied_is_read(
 ) -> None:
     refuse(s3_stub.on("UploadPartCopy", nth=nth))
     assert (await hash_bucket(s3, scratch_bucket="scratch")).checksums == [EXPECTED]
-    assert s3_stub.counts["GetObject"] == 3
+    assert s3_stub.distinct_counts["GetObject"] == 3
     assert not scratch.uploads
 
 

@@ -19,17 +19,22 @@ PREVIOUS_MANIFEST = 1
 NEWEST_POINTER = 1
 IS_MANIFEST_THERE = 1
 
+MAX_REPEATED = 19
+"""One in a hundred: connections fail on a loaded machine."""
+
 POINTERS = 1  # ListObjectsV2
 REVISION = 3  # PutObject: manifest, pointer, latest
 
 
 async def run(s3: S3, stub: S3Stub) -> dict[str, int]:
-    """Do one job, and count its requests alone."""
+    """Do one job, and count its requests alone, without the few that awscrt repeats by itself."""
     stub.forget_requests()
     request = parse_message(MESSAGE)
     assert isinstance(request, PackageRequest)
     await package(request, settings=Settings(), s3=s3)
-    return dict(stub.counts)
+    distinct = stub.distinct_counts
+    assert (stub.counts - distinct).total() <= MAX_REPEATED
+    return dict(distinct)
 
 
 @pytest.fixture
