@@ -305,16 +305,16 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             )
         return violations
 
-    """Every flag with what it may be, and its default as `cdk.json` has it.
-
-    Example:
-        >>> describe_flags()["quilt:omics"]
-        ('true or false', True)
 
 DEFAULTS = ContextFlags()
 
 
 def describe_flags() -> dict[str, tuple[str, object]]:
+    """Every flag with what it may be, and its default as `cdk.json` has it.
+
+    Example:
+        >>> describe_flags()["quilt:omics"]
+        ('true or false', True)
     """
     return {
         PREFIX + field.name: (
