@@ -133,10 +133,10 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("source_options", '{"edp": {"exclude": ["work"]}}'),
         ("event_bus", "a bus"),
         ("notifications_topic", "alarms"),
+        ("notifications_topic_key", "alias/mine"),
         ("alarms_topic", "operators"),
         ("dashboard", "big"),
         ("quarantine_registry", "Refused"),
-        ("notifications_topic_key", "alias/mine"),
         ("catalog_url", "http://quilt.example"),
         ("custom", "no/such/file.json"),
         ("custom", 1),
@@ -171,14 +171,14 @@ def test_bucket_keys_fail_if_their_bucket_is_not_named() -> None:
         read(source_buckets="raw", bucket_keys=f"other={KEY}")
 
 
-def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_once() -> None:
-    options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
-    with pytest.raises(ContextError) as refused:
 def test_key_of_notifications_fails_if_it_is_of_no_topic() -> None:
     with pytest.raises(ContextError, match="notifications_topic_key is the key of nothing"):
         read(notifications_topic_key=KEY)
 
 
+def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_once() -> None:
+    options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
+    with pytest.raises(ContextError) as refused:
         read(source_options=options)
     line = str(refused.value).splitlines()[1].removeprefix("quilt:source_options, ")
     assert [name in line for name in ("there is no source 'x'", "omics: ", "wrroc: ")] == [True] * 3
