@@ -37,7 +37,7 @@ from quilt_packager.limits import (
     MemoryMebibytes,
     TimeoutSeconds,
 )
-from quilt_packager.source_flags import ReadyFlags, SourceFlags, read_source_flags
+from quilt_packager.source_flags import ReadyFlags, SourceFlags, UploadFlags, read_source_flags
 from quilt_packager.upload_rules import UploadRules, read_upload_rules
 
 PREFIX = "quilt:"
@@ -270,6 +270,11 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
                 violations.append(
                     f"{PREFIX}source_options, {quote(self.source_options)}: it has options of edp, "
                     f"but {PREFIX}edp names no event bus"
+                )
+            if sources.uploads != UploadFlags() and not self.uploads:
+                violations.append(
+                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of "
+                    f"uploads, but {PREFIX}uploads is not on"
                 )
         try:
             uploads = self.read_uploads()

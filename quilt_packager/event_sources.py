@@ -4,7 +4,7 @@ Built-in sources send the whole event: its meaning stands in `events.py`, beside
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import msgspec
 from aws_cdk import aws_events as events
@@ -14,35 +14,15 @@ from quilt_packager_runtime.events import (
     objects_ready_pattern,
     workflow_run_crate_pattern,
 )
-from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 from quilt_packager import permissions
 from quilt_packager.engine import PackagingEngine
+from quilt_packager.package_options import PackageOptions, read_options
 from quilt_packager.source_names import find_name
 
 _OMICS_ID = "HealthOmicsRuns"
 _CRATES_ID = "WorkflowRunCrates"
 _READY_ID = "ObjectsReady"
-
-
-class PackageOptions(TypedDict, total=False):
-    """What every built-in event source can be told of its packages.
-
-    Attributes:
-        package_name: The template of the packages' names, such as `{workflow_name}/{run_id}`.
-            Default: they are named after their folder, as are those that lack a field.
-        include_prefixes: Globs of the folders that are packaged. Default: all.
-        ignore_prefixes: Globs of folders that are not packaged after all. Default: none.
-        exclude: Globs of files, from the folder on, that do not become part of the package.
-            Default: none.
-        settle_seconds: How long to wait for late files, 0 to 900. Default: 0.
-    """
-
-    package_name: str
-    include_prefixes: Sequence[str]
-    ignore_prefixes: Sequence[str]
-    exclude: Sequence[str]
-    settle_seconds: int
 
 
 class HealthOmicsRuns:
@@ -73,7 +53,7 @@ class HealthOmicsRuns:
         **options: Unpack[PackageOptions],
     ) -> None:
         self._pattern = health_omics_pattern(statuses)
-        self._options = _read_options(
+        self._options = read_options(
             "health_omics",
             only=statuses,
             metadata=_is_wanted(metadata, "run"),
@@ -129,7 +109,7 @@ class WorkflowRunCrates:
         if buckets is not None and not buckets:
             raise ValueError("buckets is empty; leave it out to watch all source buckets")
         self._buckets = buckets
-        self._options = _read_options(
+        self._options = read_options(
             "workflow_run_crate",
             metadata=_is_wanted(metadata, "crate"),
             allow_bucket_root=allow_bucket_root,
@@ -167,6 +147,8 @@ class WorkflowRunCrates:
 class ObjectsReady:
     """Packages prefixes that Event-Driven Packaging (EDP) found to be at rest.
 
+    Uploads of the engine's own have their options from `ObjectUploads`.
+
     Args:
         event_bus: EDP's event bus.
         allow_bucket_root: Whether an event for the empty prefix packages the whole bucket. Default:
@@ -185,7 +167,7 @@ class ObjectsReady:
         **options: Unpack[PackageOptions],
     ) -> None:
         self._event_bus = event_bus
-        self._options = _read_options(
+        self._options = read_options(
             "objects_ready", allow_bucket_root=allow_bucket_root, **options
         )
         self._enabled = enabled
@@ -250,14 +232,6 @@ class CustomEvents:
             event_bus=self._event_bus,
             enabled=self._enabled,
         )
-
-
-def _read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
-    """Check options early: at the event source that has them."""
-    try:
-        return msgspec.convert({"kind": kind, **options}, SourceOptions)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"An event source cannot have these options: {error}") from error
 
 
 def _is_wanted(metadata: str, name: str) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 
-class PackageFlags(
+class CommonFlags(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
     """What every source takes.
@@ -18,14 +18,12 @@ class PackageFlags(
     Attributes:
         package_name: The template of the packages' names.
         include_prefixes: Globs of the folders that are packaged; none: all.
-        ignore_prefixes: Globs of folders that are not packaged after all.
         exclude: Globs of files that do not become part of a package.
         settle_seconds: How long to wait for late files.
     """
 
     package_name: str | None = None
     include_prefixes: tuple[str, ...] = ()
-    ignore_prefixes: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     settle_seconds: int = 0
 
@@ -33,6 +31,20 @@ class PackageFlags(
         """What is given, as the construct takes it."""
         props: dict[str, Any] = msgspec.to_builtins(self)
         return props
+
+
+class UploadFlags(CommonFlags, frozen=True, kw_only=True):
+    """What `ObjectUploads` takes of its packages; what it gathers is said by its own flag."""
+
+
+class PackageFlags(CommonFlags, frozen=True, kw_only=True):
+    """What every other source takes.
+
+    Attributes:
+        ignore_prefixes: Globs of folders that are not packaged after all.
+    """
+
+    ignore_prefixes: tuple[str, ...] = ()
 
 
 class OmicsFlags(PackageFlags, frozen=True, kw_only=True):
@@ -76,17 +88,20 @@ class SourceFlags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         omics: Of HealthOmics runs.
         wrroc: Of Workflow Run RO-Crates.
         edp: Of Event-Driven Packaging.
+        uploads: Of uploads.
     """
 
     omics: OmicsFlags = OmicsFlags()
     wrroc: CrateFlags = CrateFlags()
     edp: ReadyFlags = ReadyFlags()
+    uploads: UploadFlags = UploadFlags()
 
 
 _KINDS: dict[str, SourceKind] = {
     "omics": "health_omics",
     "wrroc": "workflow_run_crate",
     "edp": "objects_ready",
+    "uploads": "objects_ready",
 }
 
 
@@ -129,7 +144,7 @@ def read_source_flags(text: str) -> SourceFlags:
     return SourceFlags(**values)
 
 
-def _check(kind: SourceKind, flags: PackageFlags) -> None:
+def _check(kind: SourceKind, flags: CommonFlags) -> None:
     """Refuse what the event source would refuse."""
     options = flags.to_props()
     options.pop("metadata", None)

@@ -184,6 +184,7 @@ class PackagingEngineStack(Stack):
                 ignore_prefixes=uploads.ignore_prefixes,
                 source=uploads.source,
                 enabled=uploads.enabled,
+                **options.uploads.to_props(),
             )
         for rule in flags.read_rules():
             yield self._custom_events(rule)

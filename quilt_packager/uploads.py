@@ -1,11 +1,14 @@
 """Uploads that package themselves: Event-Driven Packaging, without a VPC and without a database."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
+import msgspec
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.events import objects_ready_pattern
+from quilt_packager_runtime.source_options import SourceOptions
 from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE, UploadSettings
 from quilt_packager_runtime.uploads import uploads_pattern
 
@@ -19,6 +22,7 @@ from quilt_packager.limits import (
     ThresholdSeconds,
     find_violations,
 )
+from quilt_packager.package_options import CommonOptions
 from quilt_packager.source_names import find_name
 
 _DEFAULTS = UploadSettings()
@@ -42,12 +46,15 @@ class ObjectUploads:
             second to 12 hours. Default: 5 minutes.
         prefix_depth: How many components the folders have that become packages, from 1 to 100. An
             object higher up has its own folder packaged, but never the whole bucket. Default: 2.
-        ignore_prefixes: Prefixes of keys that are left alone. Default: only `.quilt/` is.
+        ignore_prefixes: Prefixes of keys, no globs, that are left alone. Default: only `.quilt/`
+            is.
         source: The source of the announcements. Default: `quilt.packager.uploads`;
             `com.quiltdata.edp` stands in for EDP.
         event_bus: Where they are announced. Default: a bus of its own.
         enabled: Whether uploads are gathered. Default: they are; disabled rules stay in place.
         construct_id: The id of what it makes. Default: the class's name.
+        **options: What its packages are like: `package_name`, `include_prefixes`, `exclude`,
+            `settle_seconds`.
 
     Raises:
         ValueError: Props have values that cannot work; all such are listed.
@@ -65,6 +72,7 @@ class ObjectUploads:
         event_bus: events.IEventBus | None = None,
         enabled: bool = True,
         construct_id: str = _DEFAULT_ID,
+        **options: Unpack[CommonOptions],
     ) -> None:
         duration_seconds = _DEFAULTS.threshold_duration_seconds
         if threshold_duration is not None:
@@ -80,6 +88,10 @@ class ObjectUploads:
         )
         if buckets is not None and not buckets:
             violations.append("buckets is empty; leave it out to watch all source buckets")
+        try:
+            self._options = msgspec.convert({"kind": "objects_ready", **options}, SourceOptions)
+        except msgspec.ValidationError as error:
+            violations.append(str(error))
         if violations:
             raise ValueError("ObjectUploads cannot have these props: " + "; ".join(violations))
         self._buckets = buckets
@@ -99,16 +111,23 @@ class ObjectUploads:
 
         Raises:
             ValueError: A bucket is no source bucket of the engine, the engine has such uploads
-                already, or the names are too many for one rule.
+                already, or others of the same announcements with other options, or the names are
+                too many for one rule.
         """
         if engine.node.try_find_child(self._construct_id):
             raise ValueError(
                 f"{engine.node.path} has {self._construct_id!r} already; give the event source "
                 "another construct_id"
             )
-        pattern = uploads_pattern(
-            [bucket.bucket_name for bucket in self._find_buckets(engine)],
-            self._settings.ignore_prefixes,
+        names = tuple(bucket.bucket_name for bucket in self._find_buckets(engine))
+        pattern = uploads_pattern(names, self._settings.ignore_prefixes)
+        engine.add_source_options(
+            msgspec.structs.replace(
+                self._options,
+                # No job is of other buckets: all of them need no room in the environment.
+                only=names if self._buckets is not None else (),
+                sender=self._settings.source,
+            )
         )
         bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
         is_first = self._construct_id == _DEFAULT_ID

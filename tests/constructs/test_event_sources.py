@@ -302,14 +302,14 @@ def test_options_fail_if_two_sources_may_disagree_on_an_event() -> None:
     ("options", "reason"),
     [
         ({"package_name": "{workflow}/{run_id}"}, "names {workflow}; there are bucket, folder"),
-        ({"package_name": "{run_id}"}, "makes no name"),
+        ({"package_name": "{folder}"}, "makes no name"),
         ({"exclude": ["/work"]}, "exclude: a glob"),
         ({"exclude": "work"}, "exclude"),
         ({"settle_seconds": 901}, "settle_seconds"),
         ({"excludes": ["work"]}, "excludes"),
     ],
 )
-@pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates])
+@pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates, ObjectUploads])
 def test_options_fail_if_wrong_ones_are_deployed(
     source: Any, options: dict[str, Any], reason: str
 ) -> None:

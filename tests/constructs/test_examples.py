@@ -7,7 +7,16 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["bundling", "context", "limits", "source_flags", "source_names", "upload_rules"]
+    "name",
+    [
+        "bundling",
+        "context",
+        "limits",
+        "package_options",
+        "source_flags",
+        "source_names",
+        "upload_rules",
+    ],
 )
 def test_examples_of_the_constructs_run(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"quilt_packager.{name}"))

@@ -23,8 +23,15 @@ from quilt_packager import (
 from quilt_packager.alarms import AlarmThresholds
 from quilt_packager.context import describe_flags
 from quilt_packager.custom_rules import CustomRule
-from quilt_packager.event_sources import PackageOptions
-from quilt_packager.source_flags import CrateFlags, OmicsFlags, PackageFlags, SourceFlags
+from quilt_packager.package_options import CommonOptions, PackageOptions
+from quilt_packager.source_flags import (
+    CommonFlags,
+    CrateFlags,
+    OmicsFlags,
+    ReadyFlags,
+    SourceFlags,
+    UploadFlags,
+)
 from quilt_packager.stack import StackOptions
 from tests.constructs.templates import add_engine, make_flagged_stack, make_stack, template_of
 
@@ -120,14 +127,17 @@ def test_reference_fails_if_an_option_of_the_flag_for_sources_is_missing() -> No
 
 
 def test_flag_for_sources_fails_if_it_lacks_an_option_of_a_construct() -> None:
-    constructs: dict[type, type[PackageFlags]] = {
+    constructs: dict[type, type[CommonFlags]] = {
         HealthOmicsRuns: OmicsFlags,
         WorkflowRunCrates: CrateFlags,
+        ObjectsReady: ReadyFlags,
     }
-    others = {"statuses", "buckets", "enabled", "construct_id"}
+    others = {"statuses", "buckets", "event_bus", "enabled", "construct_id"}
     for construct, flags in constructs.items():
         options = (props(construct) - others) | PackageOptions.__optional_keys__
         assert set(flags.__struct_fields__) == options
+    # `quilt:uploads` has the props of `ObjectUploads` itself.
+    assert set(UploadFlags.__struct_fields__) == CommonOptions.__optional_keys__
 
 
 def test_reference_fails_if_a_field_of_custom_rules_is_missing() -> None:

@@ -189,12 +189,15 @@ def test_source_options_fail_if_they_do_not_reach_the_function(tmp_path: Path) -
                 "omics": {"package_name": "{workflow_name}/{run_id}", "parameters": True},
                 "wrroc": {"metadata": "none", "allow_bucket_root": True, "exclude": ["work/**"]},
                 "edp": {"include_prefixes": ["runs/*"], "settle_seconds": 60},
+                "uploads": {"package_name": "plates/{folder}"},
             }
         ),
         "utf-8",
     )
     template = template_of(
-        make_flagged_stack(source_buckets=("raw",), edp="edp-bus", source_options=str(path))
+        make_flagged_stack(
+            source_buckets=("raw",), edp="edp-bus", uploads="true", source_options=str(path)
+        )
     )
     assert json.loads(environment(template)["QUILT_PACKAGER_SOURCES"]) == [
         {
@@ -211,14 +214,26 @@ def test_source_options_fail_if_they_do_not_reach_the_function(tmp_path: Path) -
             "exclude": ["work/**"],
         },
         {"kind": "objects_ready", "include_prefixes": ["runs/*"], "settle_seconds": 60},
+        {
+            "kind": "objects_ready",
+            "sender": "quilt.packager.uploads",
+            "package_name": "plates/{folder}",
+        },
     ]
     keys = rule(template, "WorkflowRunCrates")["EventPattern"]["detail"]["object"]["key"]
     assert "ro-crate-metadata.json" in keys
 
 
-def test_source_options_of_edp_fail_if_they_are_of_nothing() -> None:
-    with pytest.raises(ContextError, match="options of edp, but quilt:edp names no event bus"):
-        ContextFlags.from_context({"quilt:source_options": '{"edp": {"settle_seconds": 1}}'})
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("edp", "options of edp, but quilt:edp names no event bus"),
+        ("uploads", "options of uploads, but quilt:uploads is not on"),
+    ],
+)
+def test_source_options_fail_if_they_are_of_nothing(source: str, reason: str) -> None:
+    with pytest.raises(ContextError, match=reason):
+        ContextFlags.from_context({"quilt:source_options": {source: {"settle_seconds": 1}}})
 
 
 def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:

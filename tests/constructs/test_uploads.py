@@ -7,9 +7,13 @@ import pytest
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
-from quilt_packager_runtime.upload_settings import VARIABLE
+from quilt_packager_runtime.events import EDP_SOURCE
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.source_options import SourceOptions
+from quilt_packager_runtime.upload_settings import UPLOADS_SOURCE, VARIABLE
 
-from quilt_packager import ObjectUploads
+from quilt_packager import EventSource, LimitExceeded, ObjectsReady, ObjectUploads
 from tests.constructs.templates import (
     JsonObject,
     add_engine,
@@ -22,9 +26,9 @@ from tests.constructs.templates import (
 )
 
 
-def template_with(*uploads: ObjectUploads, **props: Any) -> JsonObject:
+def template_with(*sources: EventSource, **props: Any) -> JsonObject:
     stack = make_stack()
-    add_engine(stack, event_sources=uploads, **props)
+    add_engine(stack, event_sources=sources, **props)
     return template_of(stack)
 
 
@@ -91,8 +95,7 @@ def test_announcements_fail_if_not_taken_from_the_bus_that_they_are_put_on(
 
 
 def test_announcements_fail_if_they_cannot_stand_in_for_edps() -> None:
-    bus = events.EventBus.from_event_bus_name(make_stack("Buses"), "Bus", "edp")
-    template = template_with(ObjectUploads(source="com.quiltdata.edp", event_bus=bus))
+    template = template_with(ObjectUploads(source="com.quiltdata.edp", event_bus=edp_bus()))
     assert not find(template, "AWS::Events::EventBus")
     assert rule(template, "ObjectUploadsReady")["EventBusName"] == "edp"
     assert rule(template, "ObjectUploadsReady")["EventPattern"]["source"] == ["com.quiltdata.edp"]
@@ -119,6 +122,87 @@ def test_settings_fail_if_the_coalescer_is_told_otherwise() -> None:
         "queue_url": "?",
         "dead_letter_queue_url": "?",
     }
+
+
+def packager_settings(template: JsonObject) -> Settings:
+    """What the packager is told of event sources."""
+    function = properties_of(template, "AWS::Lambda::Function", like="PackagerFunction")
+    name = "QUILT_PACKAGER_SOURCES"
+    text = function["Environment"]["Variables"].get(name)
+    return Settings.from_environment({name: text} if text else {})
+
+
+def announced_by(source: str) -> str:
+    detail = {"bucket": "raw", "prefix": "lab/plate-7/"}
+    return json.dumps({"source": source, "detail-type": "package-objects-ready", "detail": detail})
+
+
+def edp_bus() -> events.IEventBus:
+    return events.EventBus.from_event_bus_name(make_stack("Buses"), "Bus", "edp")
+
+
+def test_options_fail_if_they_do_not_reach_the_packager() -> None:
+    uploads = ObjectUploads(
+        package_name="plates/{folder}",
+        include_prefixes=["lab/*"],
+        exclude=["*.tmp"],
+        settle_seconds=60,
+    )
+    assert packager_settings(template_with(uploads)).sources == (
+        SourceOptions(
+            kind="objects_ready",
+            sender="quilt.packager.uploads",
+            package_name="plates/{folder}",
+            include_prefixes=("lab/*",),
+            exclude=("*.tmp",),
+            settle_seconds=60,
+        ),
+    )
+
+
+def test_options_fail_if_those_of_chosen_buckets_are_of_others_too() -> None:
+    stack = make_stack()
+    buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
+    uploads = ObjectUploads([buckets[1]], settle_seconds=60)
+    add_engine(stack, source_buckets=buckets, event_sources=[uploads])
+    (options,) = packager_settings(template_of(stack)).sources
+    assert options.only == ("more",)
+
+
+@pytest.mark.parametrize(
+    ("uploads", "edp", "expected"),
+    [
+        ({}, {"settle_seconds": 600}, {UPLOADS_SOURCE: 0, EDP_SOURCE: 600}),
+        ({"settle_seconds": 60}, {}, {UPLOADS_SOURCE: 60, EDP_SOURCE: 0}),
+        (
+            {"settle_seconds": 60, "source": "lab.uploads"},
+            {"settle_seconds": 600},
+            {"lab.uploads": 60, UPLOADS_SOURCE: 600, EDP_SOURCE: 600},
+        ),
+    ],
+)
+def test_options_fail_if_announcements_of_uploads_and_of_edp_are_mixed_up(
+    uploads: dict[str, Any], edp: dict[str, Any], expected: dict[str, int]
+) -> None:
+    sources: list[EventSource] = [ObjectsReady(edp_bus(), **edp), ObjectUploads(**uploads)]
+    for ordered in (sources, sources[::-1]):
+        told = packager_settings(template_with(*ordered)).sources
+        for sender, seconds in expected.items():
+            wanted = parse_message(announced_by(sender), sources=told)
+            assert isinstance(wanted, PackageRequest)
+            assert wanted.settle_seconds == seconds
+
+
+def test_options_fail_if_announcements_of_two_uploads_may_be_treated_by_either() -> None:
+    plates = ObjectUploads(construct_id="Plates", settle_seconds=60)
+    with pytest.raises(ValueError, match="same objects_ready events"):
+        template_with(ObjectUploads(), plates)
+
+
+def test_options_fail_if_they_overflow_the_environment() -> None:
+    uploads = ObjectUploads(exclude=[f"work/{number:040}/**" for number in range(100)])
+    with pytest.raises(LimitExceeded, match="longest values: QUILT_PACKAGER_SOURCES"):
+        template_with(uploads)
 
 
 def test_role_fails_if_it_may_do_more_than_keep_windows_look_and_announce(
@@ -188,6 +272,7 @@ def test_props_fail_if_the_impossible_is_not_reported_all_at_once() -> None:
             prefix_depth=0,
             ignore_prefixes=[""],
             source="aws.s3",
+            settle_seconds=901,
         )
     for name in (
         "buckets",
@@ -196,6 +281,7 @@ def test_props_fail_if_the_impossible_is_not_reported_all_at_once() -> None:
         "prefix_depth is 0",
         "ignore_prefixes is ['']",
         "source is 'aws.s3'",
+        "settle_seconds",
     ):
         assert name in str(refused.value)
 
