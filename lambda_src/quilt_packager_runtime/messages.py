@@ -220,7 +220,7 @@ def request_for_folder(
         package_name=name,
         name_template=options.package_name if missing and has_crate else None,
         metadata=dict(described) if described and options.metadata else None,
-        metadata_uri=_crate_in(source) if wants_crate else None,
+        metadata_uri=crate_in(source) if wants_crate else None,
         metadata_format="ro-crate" if wants_crate else "json",
         metadata_optional=wants_crate,
         commit_message=default_commit_message(source),
@@ -228,6 +228,29 @@ def request_for_folder(
         settle_seconds=options.settle_seconds,
         trigger=ready.trigger,
     )
+
+
+def name_by_crate(request: PackageRequest, facets: Mapping[str, object]) -> PackageRequest:
+    """Give a request the name that its template makes of its crate, or its folder's otherwise.
+
+    Args:
+        request: The request.
+        facets: What the crate tells; empty if it tells nothing.
+
+    Raises:
+        InvalidMessage: The name is longer than a package's may be.
+    """
+    name, _ = name_package(request.name_template, request.source, facets)
+    violations = _Violations()
+    violations.check("package_name (inferred)", name, naming.check_package_name)
+    if violations.found:
+        raise violations.as_error()
+    return msgspec.structs.replace(request, package_name=name, name_template=None)
+
+
+def crate_in(source: SourceFolder) -> S3Uri:
+    """Where a folder's crate is, if it has one."""
+    return S3Uri(source.bucket, source.prefix + CRATE_NAME)
 
 
 def default_commit_message(source: SourceFolder) -> str:
@@ -318,7 +341,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         registry=registry or default_registry or source.bucket,
         package_name=name,
         metadata=metadata,
-        metadata_uri=_crate_in(source) if is_crate else metadata_uri,
+        metadata_uri=crate_in(source) if is_crate else metadata_uri,
         metadata_format="ro-crate" if is_crate else metadata_format,
         metadata_optional=is_crate and fields.get("metadata_format") is None,
         commit_message=commit_message or default_commit_message(source),
@@ -361,10 +384,6 @@ class _Violations:
         error = _invalid(f"The message is invalid. {'; '.join(self.found)}.")
         error.rules = self.rules
         return error
-
-
-def _crate_in(source: SourceFolder) -> S3Uri:
-    return S3Uri(source.bucket, source.prefix + CRATE_NAME)
 
 
 def _infer_package_name(source: SourceFolder, violations: _Violations) -> str | None:

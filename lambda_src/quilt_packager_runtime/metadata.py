@@ -16,9 +16,8 @@ from quilt_packager_runtime.errors import (
     InvalidObjectState,
     quote,
 )
-from quilt_packager_runtime.messages import PackageRequest
+from quilt_packager_runtime.messages import PackageRequest, crate_in, name_by_crate
 from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.package_names import name_package
 from quilt_packager_runtime.s3 import S3
 
 
@@ -64,16 +63,16 @@ async def name_request(s3: S3, request: PackageRequest) -> PackageRequest:
 
     Raises:
         AccessDenied: The crate may not be read.
+        InvalidMessage: The name is longer than a package's may be.
     """
     if request.name_template is None:
         return request
-    crate = S3Uri(request.source.bucket, request.source.prefix + "ro-crate-metadata.json")
+    crate = request.metadata_uri or crate_in(request.source)
     try:
-        values = await _read(s3, request.metadata_uri or crate, "ro-crate")
+        facets = await _read(s3, crate, "ro-crate")
     except InvalidMetadata:
-        values = {}
-    name, _ = name_package(request.name_template, request.source, values)
-    return msgspec.structs.replace(request, package_name=name, name_template=None)
+        facets = {}
+    return name_by_crate(request, facets)
 
 
 async def _read(s3: S3, uri: S3Uri, file_format: str) -> dict[str, Any]:

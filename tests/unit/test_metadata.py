@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime.crates import MAX_CRATE_BYTES
-from quilt_packager_runtime.errors import InvalidMetadata
+from quilt_packager_runtime.errors import InvalidMessage, InvalidMetadata
 from quilt_packager_runtime.events import Trigger
 from quilt_packager_runtime.messages import PackageRequest
 from quilt_packager_runtime.metadata import Described, describe, name_request
@@ -97,6 +97,13 @@ async def test_a_crate_names_its_package_even_if_it_does_not_describe_it(
     upload(CRATE)
     named = await name_request(s3, wanted(name_template="runs/{run_id}"))
     assert named.package_name == "runs/42"
+
+
+async def test_a_name_of_a_crate_that_is_too_long_is_rejected(s3: S3, upload: Any) -> None:
+    upload(CRATE.replace("nf-core/demo", "n" * 256))
+    template = "{workflow_name}/" + "{workflow_name}" * 3
+    with pytest.raises(InvalidMessage, match=r'package_name \(inferred\) "n+.*at most 991 char'):
+        await name_request(s3, crate(name_template=template))
 
 
 @pytest.mark.parametrize("data", [None, "{", '{"@graph": []}'])
