@@ -2,6 +2,7 @@
 
 from urllib.parse import quote, urlencode
 
+from quilt_packager.operations.consoles import console
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.job import Job
 
@@ -20,9 +21,7 @@ def log(deployment: Deployment, job: Job) -> str | None:
     query = urlencode({"filterPattern": f'"{job.id}"', "start": start})
     # The console wants what stands after its own # encoded twice, with $ in place of %.
     place = f"{_twice(group)}/log-events{_once(f'?{query}')}"
-    region = deployment.region
-    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
-    return f"{console}#logsV2:log-groups/log-group/{place}"
+    return f"{_console(deployment, 'cloudwatch')}#logsV2:log-groups/log-group/{place}"
 
 
 def again(job: Job) -> str | None:
@@ -41,26 +40,24 @@ def again(job: Job) -> str | None:
     return f"/new?{urlencode({name: value for name, value in fields.items() if value})}"
 
 
-def queue(region: str, url: str) -> str:
+def queue(deployment: Deployment, url: str) -> str:
     """A queue in the console of SQS.
 
     Args:
-        region: Where it is.
-        url: Its URL.
+        deployment: The engine.
+        url: The queue's URL.
     """
-    console = f"https://{region}.console.aws.amazon.com/sqs/v3/home?region={region}"
-    return f"{console}#/queues/{quote(url, safe='')}"
+    return f"{_console(deployment, 'sqs/v3')}#/queues/{quote(url, safe='')}"
 
 
-def log_group(region: str, name: str) -> str:
+def log_group(deployment: Deployment, name: str) -> str:
     """A log group in the console of CloudWatch.
 
     Args:
-        region: Where it is.
-        name: Its name.
+        deployment: The engine.
+        name: The group's name.
     """
-    console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
-    return f"{console}#logsV2:log-groups/log-group/{_twice(name)}"
+    return f"{_console(deployment, 'cloudwatch')}#logsV2:log-groups/log-group/{_twice(name)}"
 
 
 def safe(url: str) -> str:
@@ -74,6 +71,10 @@ def safe(url: str) -> str:
         ('https://catalog.example.com', '')
     """
     return url if url.startswith(("https://", "http://")) else ""
+
+
+def _console(deployment: Deployment, service: str) -> str:
+    return console(deployment.partition, deployment.region, service)
 
 
 def _once(text: str) -> str:

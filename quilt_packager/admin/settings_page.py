@@ -19,6 +19,7 @@ from quilt_packager.admin.security import form_of
 from quilt_packager.admin.views import Views
 from quilt_packager.operations.activity import DAY, Activity, count_events, count_jobs
 from quilt_packager.operations.configurations import Configuration
+from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import UnknownSource
 from quilt_packager.operations.sources import Source, list_sources, set_enabled
 
@@ -195,8 +196,8 @@ class SettingsPage:
         deployment, settings = self._views.deployment, configuration.settings
         queues = self._views.known_queues()
         kept = queues.dead_letter_retention_seconds if queues else None
-        yield _queue(deployment.region, "Queue", deployment.queue_url)
-        letters = _queue(deployment.region, "Dead letters", deployment.dead_letter_queue_url)
+        yield _queue(deployment, "Queue", deployment.queue_url)
+        letters = _queue(deployment, "Dead letters", deployment.dead_letter_queue_url)
         yield letters._replace(rest=f", kept {formats.age(kept)}" if kept else "")
         yield Fact("Source buckets", ", ".join(settings.source_buckets) or "any that IAM allows")
         yield Fact("Registries", ", ".join(settings.registry_buckets) or "any that IAM allows")
@@ -222,8 +223,8 @@ class SettingsPage:
             yield Fact("Catalog", settings.catalog_url, links.safe(settings.catalog_url))
         for name, whose in (("packager", "Log"), ("checksum", "Log of the workers")):
             if group := deployment.log_group(name):
-                yield Fact(whose, group, links.log_group(deployment.region, group))
+                yield Fact(whose, group, links.log_group(deployment, group))
 
 
-def _queue(region: str, name: str, url: str) -> Fact:
-    return Fact(name, url.rpartition("/")[2], links.queue(region, url))
+def _queue(deployment: Deployment, name: str, url: str) -> Fact:
+    return Fact(name, url.rpartition("/")[2], links.queue(deployment, url))

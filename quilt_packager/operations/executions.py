@@ -14,6 +14,7 @@ import msgspec
 from quilt_packager_runtime import shards
 
 from quilt_packager.operations.aws_errors import is_denied
+from quilt_packager.operations.consoles import console
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.job_log import ATTEMPT_SECONDS
 
@@ -33,9 +34,6 @@ MAX_SILENT = 20
 
 MAX_CALLS = 8
 """How many of them are asked for at once."""
-
-CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
-"""Where the consoles of AWS's partitions are."""
 
 
 class LargeJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,10 +198,7 @@ def console_url(execution_arn: str) -> str:
         'https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#'
     """
     _, partition, _, region, *_ = execution_arn.split(":")
-    host = CONSOLES.get(partition, CONSOLES["aws"])
-    # AWS's own partition has a console in each region; the others have one for all.
-    console = f"{region}.console.{host}" if partition == "aws" else f"console.{host}"
-    return f"https://{console}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+    return f"{console(partition, region, 'states')}#/v2/executions/details/{execution_arn}"
 
 
 def _list_running(
