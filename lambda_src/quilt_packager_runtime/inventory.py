@@ -83,6 +83,9 @@ class Inventory:
         folder: The source folder.
         exclude: Globs of logical keys that are not taken in.
 
+    Attributes:
+        excluded: How many objects were not.
+
     Example:
         >>> with Inventory(SourceFolder("b", "f/")) as inventory:
         ...     inventory.add(
@@ -94,6 +97,7 @@ class Inventory:
 
     def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.excluded = 0
         self._is_excluded = match_any(exclude) if exclude else None
         self._objects = 0
         self._size_bytes = 0
@@ -116,7 +120,9 @@ class Inventory:
         prefix_length = len(self.folder.prefix)
         is_excluded = self._is_excluded
         if is_excluded is not None:
-            objects = (found for found in objects if not is_excluded(found.key[prefix_length:]))
+            offered = list(objects)
+            objects = [found for found in offered if not is_excluded(found.key[prefix_length:])]
+            self.excluded += len(offered) - len(objects)
         rows = [
             (
                 sort_key(found.key[prefix_length:]),

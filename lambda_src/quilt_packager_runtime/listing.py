@@ -47,6 +47,14 @@ async def list_source(
 
     await list_folder(s3, folder, take)
     objects, _ = inventory.totals()
+    if not objects and inventory.excluded:
+        count = inventory.excluded
+        has = "the only object" if count == 1 else f"all {count:,} objects"
+        raise EmptySource(
+            f"Globs exclude {has} of {folder}.",
+            why="The exclude of the message, or of its event source, leaves nothing to package.",
+            remedy="Correct exclude, then send the message again.",
+        )
     if not objects:
         raise EmptySource(
             f"{folder} holds no objects.",

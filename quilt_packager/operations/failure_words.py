@@ -61,7 +61,7 @@ WORDS = {
     "EmptySource": Words(
         "The folder holds no objects",
         "The folder held no objects when the message was handled.",
-        "The upload had not begun, or the name is wrong.",
+        "The upload had not begun, the name is wrong, or exclude leaves nothing.",
         "Check the folder; retry or discard.",
     ),
     "InvalidKeys": Words(

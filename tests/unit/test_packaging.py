@@ -383,6 +383,20 @@ class TestRejectedBeforeHashing:
         with pytest.raises(EmptySource, match="s3://raw/runs/none/"):
             await run(s3, source_prefix="s3://raw/runs/none/")
 
+    @pytest.mark.parametrize(
+        ("count", "told"), [(1, "the only object"), (1500, "all 1,500 objects")]
+    )
+    async def test_is_a_folder_whose_objects_are_all_excluded(
+        self, s3: S3, raw: Bucket, count: int, told: str
+    ) -> None:
+        raw.put("runs/none/", b"")
+        for n in range(count):
+            raw.put(f"runs/none/{n}.tmp", b"x")
+        with pytest.raises(EmptySource) as failure:
+            await run(s3, source_prefix="s3://raw/runs/none/", exclude=["*.tmp"])
+        assert failure.value.happened == f"Globs exclude {told} of s3://raw/runs/none/."
+        assert "exclude" in failure.value.remedy
+
     async def test_are_keys_that_no_package_can_hold(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a.txt/b", "x")
         with pytest.raises(InvalidKeys, match=r"a\.txt"):
