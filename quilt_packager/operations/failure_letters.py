@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.documents import read_json
+from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable
 from quilt_packager_runtime.events import OmicsRun
-from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.messages import MAX_BODY_BYTES, PackageRequest, parse_message
 
 from quilt_packager.operations.errors import UnknownFailure
 from quilt_packager.operations.failure_words import REDRIVEN, UNDELIVERED, needs_change, words_for
@@ -45,7 +46,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         remedy: What to do, as a sentence.
         package_name: The package that was wanted, if the letter says.
         registry: Its registry, likewise.
-        source: The folder, as a URI, if the body names one.
+        source: The folder, as a URI, if the body names one. Where the message is not valid, this
+            and the package's name are what its sender wrote.
         body: What was sent.
         sent: When the letter was sent, from which SQS counts how long it keeps it.
         expires: When SQS deletes it.
@@ -257,7 +259,7 @@ def _read_body(body: str) -> tuple[str | None, str | None]:
     try:
         wanted = parse_message(body)
     except InvalidMessage:
-        return None, None
+        return _read_fields(body)
     if isinstance(wanted, PackageRequest):
         # How an event's package is named, its event source knows.
         is_message = wanted.trigger.kind == "message"
@@ -265,6 +267,25 @@ def _read_body(body: str) -> tuple[str | None, str | None]:
     if isinstance(wanted, OmicsRun) and wanted.source is not None:
         return None, str(wanted.source)
     return None, None
+
+
+def _read_fields(body: str) -> tuple[str | None, str | None]:
+    """What a message calls its package and its folder that is not valid, as its owner wrote it."""
+    try:
+        fields = read_json(body, max_bytes=MAX_BODY_BYTES)
+    except ValueError:
+        return None, None
+    if not isinstance(fields, dict):
+        return None, None
+    name, source = (fields.get(each) for each in ("package_name", "source_prefix"))
+    return _shown(name), _shown(source)
+
+
+def _shown(value: object) -> str | None:
+    """A text for a reader; None if it is none, or says nothing."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return printable(value[:MAX_QUOTED]) + ("…" if len(value) > MAX_QUOTED else "")
 
 
 def by_expiry(failure: Failure) -> tuple[datetime, str]:

@@ -73,6 +73,14 @@ def test_discarding_is_proposed_for_what_its_sender_wrote_wrongly(
     assert "quilt-packager failures discard --code InvalidMessage" in cli("failures").out
 
 
+def test_message_that_is_not_valid_is_shown_by_what_its_sender_wrote(
+    cli: Cli, deployment: Deployment
+) -> None:
+    letter = put_aside(deployment, '{"source_prefix": "raw/runs/1"}', code="InvalidMessage")
+    (line,) = (line for line in cli("failures").out.splitlines() if letter in line)
+    assert line.split()[1] == "raw/runs/1"
+
+
 def test_different_failures_of_a_code_are_each_told(cli: Cli, deployment: Deployment) -> None:
     for name in ("a/1", "a/2"):
         happened = f"s3://raw/{name}/ holds no objects."

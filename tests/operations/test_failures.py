@@ -114,6 +114,32 @@ def test_undelivered_event_of_a_custom_rule_is_no_message(deployment: Deployment
     assert failure.label == failure.id
 
 
+@pytest.mark.parametrize(
+    ("fields", "name", "source"),
+    [
+        ({"source_prefix": "raw/runs/1/"}, None, "raw/runs/1/"),
+        ({"source_prefix": "raw/1", "package_name": "Run 1"}, "Run 1", "raw/1"),
+        ({"source_prefix": "s3://raw/1/", "registry": "No"}, None, "s3://raw/1/"),
+        ({"source_prefix": "raw/\x1b[2J\n"}, None, r"raw/\x1b[2J\n"),
+        ({"source_prefix": "x" * 5000}, None, "x" * 1024 + "…"),
+        ({"source_prefix": 7, "package_name": " "}, None, None),
+        (["source_prefix"], None, None),
+    ],
+)
+def test_message_that_is_not_valid_is_known_by_what_its_sender_wrote(
+    deployment: Deployment, fields: object, name: str | None, source: str | None
+) -> None:
+    put_aside(deployment, json.dumps(fields), code="InvalidMessage")
+    failure = read_one(deployment)
+    assert (failure.package_name, failure.source) == (name, source)
+    assert failure.label == (name or source or failure.id)
+
+
+def test_message_that_is_no_json_is_known_by_its_id(deployment: Deployment) -> None:
+    put_aside(deployment, "s3://raw/runs/1/", code="InvalidMessage")
+    assert read_one(deployment).label == read_one(deployment).id
+
+
 def test_time_left_counts_from_when_the_letter_was_sent(deployment: Deployment) -> None:
     deployment.sqs.set_queue_attributes(
         QueueUrl=deployment.dead_letter_queue_url,
