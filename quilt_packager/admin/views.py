@@ -13,7 +13,9 @@ from quilt_packager.admin.manifests import Revision, read_revision
 from quilt_packager.operations.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import UnknownJob
+from quilt_packager.operations.executions import find_ended
 from quilt_packager.operations.job import Job, State
+from quilt_packager.operations.job_log import SILENCE_SECONDS
 from quilt_packager.operations.jobs import OVERLAP, JobRecord, Watch, read_job, read_jobs
 from quilt_packager.operations.queues import Queues, read_queues
 
@@ -79,9 +81,29 @@ class History:
             self._watch = Watch(self._deployment, since=min([now - OVERLAP, *recent]))
         for job in self._watch.poll(now):
             self._jobs[job.id] = _merge(self._jobs.get(job.id), job)
+        self._find_lost(self._watch, now)
         self._jobs = {job.id: job for job in self._jobs.values() if job.started >= since}
         jobs = sorted(self._jobs.values(), key=lambda job: (job.started, job.id), reverse=True)
         return Jobs(jobs, self._is_cut_off)
+
+    def _find_lost(self, watch: Watch, now: datetime) -> None:
+        """Look at large jobs of which the watch has heard nothing: they began long before it.
+
+        It hears how they end, but not that they ended without a word.
+        """
+        heard = {job.id for job in watch.jobs}
+        unheard = [
+            job
+            for job in self._jobs.values()
+            if job.outcome is State.RUNNING and job.id not in heard
+        ]
+        ended = find_ended(self._deployment, unheard, now)
+        for job in unheard:
+            stopped = ended.get(job.execution or "")
+            # The log may tell of the end a little later.
+            if stopped is not None and now - stopped > timedelta(seconds=SILENCE_SECONDS):
+                found = read_job(self._deployment, job.id, since=job.started - OVERLAP, now=now)
+                self._jobs[job.id] = found.job
 
 
 class Views:
@@ -264,6 +286,7 @@ def _merge(before: Job | None, after: Job) -> Job:
         trigger=after.trigger or before.trigger,
         package_name=after.package_name or before.package_name,
         registry=after.registry or before.registry,
+        execution=after.execution or before.execution,
     )
 
 

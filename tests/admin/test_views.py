@@ -1,6 +1,7 @@
 """What the page knows of an engine in the embedded AWS."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import boto3
 import pytest
@@ -21,7 +22,14 @@ from tests.operations.conftest import (
     ministack,
     write_log,
 )
-from tests.operations.job_lines import before_now, failed, started, succeeded
+from tests.operations.job_lines import (
+    before_now,
+    failed,
+    handed_over,
+    progress,
+    started,
+    succeeded,
+)
 
 __all__ = ["aws", "create_stack", "deployment", "ministack", "write_log"]
 
@@ -57,6 +65,55 @@ def test_history_tells_a_second_attempt_as_the_same_job(
     (job,) = history.read().jobs
     assert (job.outcome, job.attempts) == (State.CREATED, 2)
     assert abs((job.started - first).total_seconds()) < 1
+
+
+class Executions:
+    """The state machine's, all of which ended at some time; None: they run."""
+
+    class exceptions:  # noqa: N801 - as the client's
+        class ExecutionDoesNotExist(Exception):
+            pass
+
+    def __init__(self) -> None:
+        self.stopped: datetime | None = None
+
+    def describe_execution(self, **_: str) -> dict[str, datetime]:
+        return {} if self.stopped is None else {"stopDate": self.stopped}
+
+
+@pytest.fixture
+def executions(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Executions:
+    told = Executions()
+    machine = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
+    monkeypatch.setattr(Deployment, "state_machine_arn", machine)
+    deployment.__dict__["states"] = told
+    return told
+
+
+def test_history_hears_how_a_job_of_long_before_ends(
+    deployment: Deployment, executions: Executions, write_log: WriteLog
+) -> None:
+    write_log(started("a", before_now(hours=3)), handed_over("a", before_now(hours=2.9)))
+    history = History(deployment, DAY)
+    assert outcomes(history) == [("a", State.RUNNING)]
+    write_log(progress("a", before_now(seconds=3), "publishing"))
+    (job,) = history.read().jobs
+    assert (job.outcome, job.execution) == (State.RUNNING, "a")
+    write_log(succeeded("a", before_now(seconds=1)))
+    assert outcomes(history) == [("a", State.CREATED)]
+
+
+def test_history_finds_out_that_a_job_of_long_before_is_lost(
+    deployment: Deployment, executions: Executions, write_log: WriteLog
+) -> None:
+    write_log(started("a", before_now(hours=3)), handed_over("a", before_now(hours=2.9)))
+    history = History(deployment, DAY)
+    assert outcomes(history) == [("a", State.RUNNING)]
+    executions.stopped = before_now(minutes=4)
+    assert outcomes(history) == [("a", State.RUNNING)]
+    executions.stopped = before_now(minutes=6)
+    (job,) = history.read().jobs
+    assert (job.outcome, job.code) == (State.FAILED, "Lost")
 
 
 def test_history_holds_its_period_alone(deployment: Deployment, write_log: WriteLog) -> None:
