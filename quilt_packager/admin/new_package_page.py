@@ -195,7 +195,7 @@ class NewPackagePage:
         )
 
     def _values(self, checked: Checked, known: Known) -> dict[str, Any]:
-        stack = shlex.quote(self._views.deployment.stack_name)
+        stack = shlex.quote(self._views.deployment.name)
         return {
             "draft": checked.draft,
             "unknown": known.problem,

@@ -58,7 +58,7 @@ def serve(
     with listen(port) as listener:
         port = listener.getsockname()[1]
         access = Access(port, read_only=read_only, harmless=HARMLESS)
-        place = Place(deployment.stack_name, deployment.region, deployment.account)
+        place = Place(deployment.name, deployment.region, deployment.account)
         views = Views(deployment)
         # It is told at the foot of a page: none waits for it.
         threading.Thread(target=views.find_identity, daemon=True).start()

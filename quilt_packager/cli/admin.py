@@ -57,13 +57,13 @@ def admin(
 
     def tell(address: "Address") -> None:
         if as_json:
-            terminal.json({"url": address.url, "stack": deployment.stack_name})
+            terminal.json({"url": address.url, "stack": deployment.name})
         else:
             terminal.write(address.url)
         if not no_browser and has_desktop():
             # Some take until they are closed.
             threading.Thread(target=webbrowser.open, args=[address.url_once], daemon=True).start()
-        terminal.hint(f"The page of {deployment.stack_name} is open until Ctrl-C.")
+        terminal.hint(f"The page of {deployment.name} is open until Ctrl-C.")
 
     try:
         serve(deployment, on_ready=tell, port=port, read_only=read_only)

@@ -117,7 +117,7 @@ def _find_registry(
     if found is None:
         raise Misuse(
             "It is not clear in which registry the package is.",
-            why=f"The engine {deployment.stack_name} may write to several buckets.",
+            why=f"The engine {deployment.name} may write to several buckets.",
             remedy="--registry BUCKET",
         )
     return found

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 StackOption = Annotated[
     str | None,
     typer.Option(
-        "--stack", metavar="NAME", help="The engine's stack. Default: the only one that there is."
+        "--stack",
+        metavar="NAME",
+        help="The engine's stack; of several engines in one, STACK/ENGINE. Default: the only "
+        "engine that there is.",
     ),
 ]
 ProfileOption = Annotated[

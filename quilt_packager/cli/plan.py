@@ -96,7 +96,7 @@ def _find_engine(
 
     try:
         deployment = find(stack, profile, region)
-        return _Engine(deployment.stack_name, read_configuration(deployment))
+        return _Engine(deployment.name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
         told = tell(error)
         # Who may read a bucket need not be one who may look at stacks.

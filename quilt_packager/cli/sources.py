@@ -104,7 +104,7 @@ def sources(
             terminal.json(to_json(each, activity[each.name]))
         return Exit.OK
     if not found:
-        terminal.hint(f"{deployment.stack_name} has no event source that has a name.")
+        terminal.hint(f"{deployment.name} has no event source that has a name.")
         return Exit.OK
     rows = [
         Row([each.name, *source_cells(each, activity[each.name])], each.matches) for each in found

@@ -117,7 +117,7 @@ def status(
 
 
 def _write(terminal: Terminal, deployment: "Deployment", found: _Status) -> None:
-    terminal.title(deployment.stack_name, deployment.region, deployment.account)
+    terminal.title(deployment.name, deployment.region, deployment.account)
     sources, queues, jobs = found.sources.value or (), found.queues.value, found.jobs.value
     if sources:
         terminal.write()
@@ -218,7 +218,7 @@ def _to_json(deployment: "Deployment", found: _Status) -> dict[str, object]:
     del parts["events"]  # those of each source are beside it
     written: dict[str, object] = msgspec.to_builtins(parts, builtin_types=(datetime,))
     return {
-        "stack": deployment.stack_name,
+        "stack": deployment.name,
         "region": deployment.region,
         "account": deployment.account,
         **written,

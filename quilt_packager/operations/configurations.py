@@ -12,10 +12,6 @@ if TYPE_CHECKING:
 MEMORY_MIB = 2048
 """The memory of a function, unless the construct says otherwise."""
 
-PACKAGER_HANDLER = "quilt_packager_runtime.handlers.packager.handler"
-PACKAGER_ID = "PackagerFunction"
-
-
 SCRATCH_BUCKET = "scratch-bucket"
 STATE_MACHINE = "large-jobs"
 """Names for what each engine has, where there is none: nothing is sent there."""
@@ -68,12 +64,8 @@ def read_configuration(deployment: "Deployment") -> Configuration:
     Returns:
         Its configuration; that of an engine with no props if its packager is not found.
     """
-    functions = [each for each in deployment.resources if each.type == "AWS::Lambda::Function"]
-    # Most often the first that is asked.
-    functions.sort(key=lambda each: PACKAGER_ID not in each.logical_id)
-    for function in functions:
-        answer = deployment.functions.get_function_configuration(FunctionName=function.physical_id)
-        if answer.get("Handler") == PACKAGER_HANDLER:
-            variables = answer.get("Environment", {}).get("Variables", {})
-            return Configuration(Settings.from_environment(variables), answer["MemorySize"])
-    return Configuration()
+    if deployment.packager is None:
+        return Configuration()
+    answer = deployment.functions.get_function_configuration(FunctionName=deployment.packager)
+    variables = answer.get("Environment", {}).get("Variables", {})
+    return Configuration(Settings.from_environment(variables), answer["MemorySize"])

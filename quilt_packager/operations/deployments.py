@@ -1,10 +1,24 @@
 """A deployed engine, found by the outputs and resources of its stack."""
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quilt_packager.operations.engines import (
+    CHECKSUM_LOG,
+    DEAD_LETTERS_OUTPUT,
+    LARGE_JOBS,
+    PACKAGER_FUNCTION,
+    PACKAGER_LOG,
+    QUEUE_OUTPUT,
+    SCRATCH_BUCKET,
+    Engine,
+    Resource,
+    find_queues,
+    read_engines,
+)
 from quilt_packager.operations.errors import NoEngine, SeveralEngines
 
 if TYPE_CHECKING:
@@ -20,11 +34,8 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions.client import SFNClient
     from types_boto3_sts.client import STSClient
 
-QUEUE_OUTPUT = "PackagerQueueUrl"
-DEAD_LETTERS_OUTPUT = "PackagerDeadLetterQueueUrl"
-
-LOG_GROUP_NAMES = {"packager": "PackagerLambda", "checksum": "ChecksumLambda"}
-"""The last part of the names of the engine's log groups, which stand below `/quilt/<stack>/`."""
+LOG_GROUPS = {"packager": PACKAGER_LOG, "checksum": CHECKSUM_LOG}
+"""The functions whose logs are read, and the constructs of these."""
 
 # A page waits for these: a call that hangs is to end while somebody still looks.
 CONNECT_TIMEOUT_SECONDS = 3
@@ -32,20 +43,6 @@ READ_TIMEOUT_SECONDS = 20
 ATTEMPTS = 3
 
 UNKNOWN_STACK = "ValidationError"
-
-
-class Resource(NamedTuple):
-    """A resource of a stack.
-
-    Attributes:
-        logical_id: Its id in the template.
-        type: As `AWS::SQS::Queue`.
-        physical_id: Its name, URL or ARN, as its type has it.
-    """
-
-    logical_id: str
-    type: str
-    physical_id: str
 
 
 class Deployment:
@@ -56,63 +53,75 @@ class Deployment:
     Args:
         session: The credentials and the region to use.
         stack: What CloudFormation says of the stack.
-        resources: The stack's resources.
+        engine: The engine in it.
+        name: What the engine goes by.
+        stack_resources: The resources of the stack.
 
     Attributes:
         session: As given.
+        name: What the option `--stack` takes for it: its stack, and where there are others in it,
+            `/` and its own name.
         stack_name: The stack.
         partition: The part of AWS that this is in, as `aws` or `aws-cn`.
         region: Where it is.
         account: Whose it is.
-        outputs: The stack's outputs.
-        resources: The stack's resources.
+        resources: The engine's resources.
+        stack_resources: The stack's, among them those of others.
     """
 
     def __init__(
-        self, session: "boto3.Session", stack: "StackTypeDef", resources: tuple[Resource, ...]
+        self,
+        session: "boto3.Session",
+        stack: "StackTypeDef",
+        engine: Engine,
+        *,
+        name: str,
+        stack_resources: tuple[Resource, ...],
     ) -> None:
+        self.name = name
         self.stack_name = stack["StackName"]
         _, self.partition, _, self.region, self.account, _ = stack["StackId"].split(":", 5)
-        self.outputs = _outputs(stack)
-        self.resources = resources
+        self.resources = engine.resources
+        self.stack_resources = stack_resources
         self.session = session
+        self._engine = engine
         self._lock = threading.Lock()
 
     @property
     def queue_url(self) -> str:
         """Where messages go."""
-        return self.outputs[QUEUE_OUTPUT]
+        return self._engine.queues.queue_url
 
     @property
     def dead_letter_queue_url(self) -> str:
         """Where messages are that led to nothing."""
-        return self.outputs[DEAD_LETTERS_OUTPUT]
+        return self._engine.queues.dead_letter_queue_url
 
     @property
     def state_machine_arn(self) -> str | None:
         """What goes on with large jobs; None if nothing does."""
-        return next(self.physical_ids("AWS::StepFunctions::StateMachine"), None)
+        return self._engine.find("AWS::StepFunctions::StateMachine", LARGE_JOBS)
+
+    @property
+    def scratch_bucket(self) -> str | None:
+        """Where the files of large jobs are; None if there is none."""
+        return self._engine.find("AWS::S3::Bucket", SCRATCH_BUCKET)
+
+    @property
+    def packager(self) -> str | None:
+        """The function that makes packages; None if it is not there."""
+        return self._engine.find("AWS::Lambda::Function", PACKAGER_FUNCTION)
 
     def log_group(self, function: str) -> str | None:
         """The log group of a function.
 
         Args:
-            function: One of `LOG_GROUP_NAMES`.
+            function: One of `LOG_GROUPS`.
 
         Returns:
             Its name; None if the engine has no such function.
         """
-        suffix = f"/{LOG_GROUP_NAMES[function]}"
-        groups = self.physical_ids("AWS::Logs::LogGroup")
-        return next((name for name in groups if name.endswith(suffix)), None)
-
-    def physical_ids(self, resource_type: str) -> Iterator[str]:
-        """The names, URLs or ARNs of all resources of a type.
-
-        Args:
-            resource_type: As `AWS::SQS::Queue`.
-        """
-        return (each.physical_id for each in self.resources if each.type == resource_type)
+        return self._engine.find("AWS::Logs::LogGroup", LOG_GROUPS[function])
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
@@ -209,33 +218,93 @@ def find_deployment(session: "boto3.Session", stack_name: str | None = None) -> 
 
     Args:
         session: The credentials, and the region to look in.
-        stack_name: Its stack. Default: the only one with the outputs of an engine.
+        stack_name: Its stack; of several engines in one, `STACK/ENGINE`. Default: the only engine
+            that there is.
 
     Raises:
         NoEngine: There is none, or the stack is not one.
         SeveralEngines: There are several, and none is named.
     """
     client: CloudFormationClient = make_client(session, "cloudformation")
-    region = client.meta.region_name
-    stack = _find_stack(client, stack_name) if stack_name else _find_only(client, region)
-    if stack is None:
-        others = [each["StackName"] for each in _find_engines(client)]
+    if stack_name is None:
+        return _choose(session, _find_only(client))
+    # The ARN of a stack has slashes of its own.
+    stack, _, engine = (stack_name, "", "") if ":" in stack_name else stack_name.partition("/")
+    found = _find_stack(client, stack)
+    if found is None:
+        others = _list_names(client, _find_stacks(client))
         raise NoEngine(
-            f'No engine has a stack "{stack_name}" in {region}.',
+            f'No engine has a stack "{stack}" in {client.meta.region_name}.',
             why=f"The account has {', '.join(others)} there."
             if others
             else "The account has no engine there.",
             remedy=f"--stack {others[0]}" if others else "Deploy one, or give --region.",
         )
-    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
-    resources = tuple(
-        Resource(each["LogicalResourceId"], each["ResourceType"], each["PhysicalResourceId"])
-        for page in pages
-        for each in page["StackResourceSummaries"]
-        # One that is being made has none yet.
-        if "PhysicalResourceId" in each
-    )
-    return Deployment(session, stack, resources)
+    return _choose(session, _read(client, found), engine)
+
+
+class _Stack(NamedTuple):
+    """A stack with engines."""
+
+    stack: "StackTypeDef"
+    resources: tuple[Resource, ...]
+    engines: list[Engine]
+
+    @property
+    def names(self) -> dict[str, Engine]:
+        """Its engines by what `--stack` takes for them."""
+        stack = self.stack["StackName"]
+        if len(self.engines) == 1:
+            return {stack: self.engines[0]}
+        taken = Counter(each.name for each in self.engines)
+        return {
+            f"{stack}/{each.name if taken[each.name] == 1 else each.construct}": each
+            for each in self.engines
+        }
+
+
+def _choose(session: "boto3.Session", found: _Stack, wanted: str = "") -> Deployment:
+    stack = found.stack["StackName"]
+    names = found.names
+    chosen = [
+        (name, engine)
+        for name, engine in names.items()
+        if not wanted or wanted in (engine.name, engine.construct)
+    ]
+    if not chosen:
+        raise NoEngine(
+            f'The stack "{stack}" has no engine "{wanted}".',
+            why=f"It has {', '.join(names)}.",
+            remedy=f"--stack {next(iter(names))}",
+        )
+    if len(chosen) > 1:
+        raise SeveralEngines(
+            f'The stack "{stack}" has {len(chosen)} engines: {", ".join(names)}.',
+            why="It is not clear which is meant.",
+            remedy=f"--stack {next(iter(names))}",
+        )
+    ((name, engine),) = chosen
+    return Deployment(session, found.stack, engine, name=name, stack_resources=found.resources)
+
+
+def _find_only(client: "CloudFormationClient") -> _Stack:
+    region = client.meta.region_name
+    stacks = list(_find_stacks(client))
+    if not stacks:
+        raise NoEngine(
+            f"There is no engine in {region}.",
+            why=f"No stack of this account has the outputs {QUEUE_OUTPUT} and "
+            f"{DEAD_LETTERS_OUTPUT}.",
+            remedy="Deploy one with cdk deploy, or give --region or --profile.",
+        )
+    if len(stacks) > 1:
+        names = _list_names(client, stacks)
+        raise SeveralEngines(
+            f"There are {len(names)} engines in {region}: {', '.join(names)}.",
+            why="It is not clear which is meant.",
+            remedy=f"--stack {names[0]}",
+        )
+    return _read(client, stacks[0])
 
 
 def _find_stack(client: "CloudFormationClient", name: str) -> "StackTypeDef | None":
@@ -247,34 +316,35 @@ def _find_stack(client: "CloudFormationClient", name: str) -> "StackTypeDef | No
         if error.response["Error"]["Code"] == UNKNOWN_STACK:
             return None
         raise
-    return stack if _is_engine(stack) else None
+    return stack if find_queues(_outputs(stack)) else None
 
 
-def _find_only(client: "CloudFormationClient", region: str) -> "StackTypeDef":
-    stacks = list(_find_engines(client))
-    if not stacks:
-        raise NoEngine(
-            f"There is no engine in {region}.",
-            why=f"No stack of this account has the output {QUEUE_OUTPUT}.",
-            remedy="Deploy one with cdk deploy, or give --region or --profile.",
-        )
-    if len(stacks) > 1:
-        names = sorted(each["StackName"] for each in stacks)
-        raise SeveralEngines(
-            f"There are {len(names)} engines in {region}: {', '.join(names)}.",
-            why="It is not clear which is meant.",
-            remedy=f"--stack {names[0]}",
-        )
-    return stacks[0]
-
-
-def _find_engines(client: "CloudFormationClient") -> Iterator["StackTypeDef"]:
+def _find_stacks(client: "CloudFormationClient") -> Iterator["StackTypeDef"]:
     for page in client.get_paginator("describe_stacks").paginate():
-        yield from filter(_is_engine, page["Stacks"])
+        yield from (each for each in page["Stacks"] if find_queues(_outputs(each)))
 
 
-def _is_engine(stack: "StackTypeDef") -> bool:
-    return {QUEUE_OUTPUT, DEAD_LETTERS_OUTPUT} <= _outputs(stack).keys()
+def _list_names(client: "CloudFormationClient", stacks: Iterable["StackTypeDef"]) -> list[str]:
+    """What `--stack` takes for the engines of these stacks."""
+    names: list[str] = []
+    for stack in stacks:
+        # An engine that is alone is its stack: its resources need not be asked for.
+        alone = len(find_queues(_outputs(stack))) == 1
+        names += [stack["StackName"]] if alone else _read(client, stack).names
+    return sorted(names)
+
+
+def _read(client: "CloudFormationClient", stack: "StackTypeDef") -> _Stack:
+    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
+    resources = tuple(
+        Resource(each["LogicalResourceId"], each["ResourceType"], each["PhysicalResourceId"])
+        for page in pages
+        for each in page["StackResourceSummaries"]
+        # One that is being made has none yet.
+        if "PhysicalResourceId" in each
+    )
+    engines = read_engines(_outputs(stack), resources)
+    return _Stack(stack, resources, sorted(engines, key=lambda each: each.name))
 
 
 def _outputs(stack: "StackTypeDef") -> dict[str, str]:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from quilt_packager.operations.deployments import Deployment
 
-SCRATCH_BUCKET = "ScratchBucket"
-"""What the logical id of the engine's scratch bucket has in it."""
-
 MAX_JOBS = 100
 """How many running jobs are looked at: more would keep people waiting."""
 
@@ -253,14 +250,9 @@ def _read_request(deployment: "Deployment", job_id: str) -> _Request:
     """What a job is about; nothing if its message cannot be read: that stops nobody."""
     from botocore.exceptions import ClientError
 
-    scratch = [
-        each.physical_id
-        for each in deployment.resources
-        if each.type == "AWS::S3::Bucket" and SCRATCH_BUCKET in each.logical_id
-    ]
-    if not scratch:
+    if deployment.scratch_bucket is None:
         return _Request()
-    uri = shards.Job(scratch[0], job_id).message
+    uri = shards.Job(deployment.scratch_bucket, job_id).message
     try:
         body = deployment.s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
         return msgspec.json.decode(body, type=_Message).request

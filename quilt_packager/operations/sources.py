@@ -111,7 +111,7 @@ def find_source(deployment: "Deployment", name: str) -> Source:
     named = {each[2]["name"]: each for each in _find_rules(deployment, resources)}
     if name not in named:
         raise UnknownSource(
-            f'{deployment.stack_name} has no event source "{name}".',
+            f'{deployment.name} has no event source "{name}".',
             why=f"It has {', '.join(named)}." if named else "It has none that has a name.",
             remedy="quilt-packager sources lists them, with what each matches."
             if named
@@ -171,11 +171,13 @@ def _find_rules(
 ) -> Iterator[tuple[Rule, Mapping[str, Any], Mapping[str, str]]]:
     """The rules that have a name: where each is, its properties, its name and kind."""
     physical_ids = {each.logical_id: each.physical_id for each in deployment.resources}
+    # A bus is not the engine's own.
+    buses = {each.logical_id: each.physical_id for each in deployment.stack_resources}
     for logical_id, resource in resources.items():
         named = resource.get("Metadata", {}).get(METADATA)
         if resource["Type"] == RULE and named and logical_id in physical_ids:
             properties = resource.get("Properties", {})
-            bus = _resolve(properties.get("EventBusName"), physical_ids)
+            bus = _resolve(properties.get("EventBusName"), buses)
             yield read_rule(physical_ids[logical_id], bus or DEFAULT_BUS), properties, named
 
 

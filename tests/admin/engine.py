@@ -86,7 +86,7 @@ def make_failed(job_id: str = "c3", **facts: Any) -> Job:
 class Engine:
     """What AWS would tell; each may be an error instead."""
 
-    stack_name, region, account = PLACE[:3]
+    name, region, account = PLACE[:3]
     partition = "aws"
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
     s3 = None

@@ -16,7 +16,11 @@ from tests.operations.job_lines import NOW, Line
 if TYPE_CHECKING:
     from types_boto3_logs.type_defs import InputLogEventTypeDef
 
-LOG_GROUPS = ("PackagerLambda", "ChecksumLambda")
+LOG_GROUPS = {
+    "EnginePackagerLog0A1B2C3D": "PackagerLambda",
+    "EngineChecksumLog4E5F6A7B": "ChecksumLambda",
+}
+"""The last part of the names of an engine's log groups, by their logical ids."""
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +54,11 @@ def create_stack(aws: MiniStack) -> CreateStack:
         dump: Callable[[Any], str] = json.dumps,
     ) -> None:
         groups = {
-            f"Log{group}": {
+            logical_id: {
                 "Type": "AWS::Logs::LogGroup",
                 "Properties": {"LogGroupName": f"/quilt/{name}/{group}"},
             }
-            for group in LOG_GROUPS
+            for logical_id, group in LOG_GROUPS.items()
         }
         template = {
             "Resources": {

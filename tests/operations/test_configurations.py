@@ -1,15 +1,7 @@
-import json
-from pathlib import Path
-
 import pytest
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.operations.configurations import (
-    PACKAGER_HANDLER,
-    PACKAGER_ID,
-    Configuration,
-    read_configuration,
-)
+from quilt_packager.operations.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from tests.operations.conftest import CreateStack
 from tests.operations.lambda_functions import lambda_function
@@ -43,14 +35,3 @@ def test_engine_without_a_packager_has_the_defaults(deployment: Deployment) -> N
 )
 def test_registry_is_told_where_there_is_but_one(settings: Settings, registry: str | None) -> None:
     assert Configuration(settings).registry == registry
-
-
-def test_packager_of_the_construct_is_found() -> None:
-    snapshot = Path(__file__).parents[1] / "constructs" / "snapshots" / "defaults.json"
-    resources = json.loads(snapshot.read_text("utf-8"))["Resources"]
-    (name,) = (
-        name
-        for name, each in resources.items()
-        if each["Properties"].get("Handler") == PACKAGER_HANDLER
-    )
-    assert PACKAGER_ID in name

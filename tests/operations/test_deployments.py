@@ -1,15 +1,62 @@
+import json
+from typing import Any
+
 import boto3
 import pytest
 
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from quilt_packager.operations.deployments import connect, find_deployment
 from quilt_packager.operations.errors import NoEngine, SeveralEngines
+from quilt_packager.operations.sources import list_sources
 from tests.operations.conftest import CreateStack
+from tests.operations.test_sources import OMICS, READY, rule
 
 
 def create_other_stack(name: str) -> None:
     template = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
     boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=template)
+
+
+def engine_resources(construct: str, service: str) -> dict[str, Any]:
+    """The resources of an engine in a stack of somebody's own."""
+    queue = {"Type": "AWS::SQS::Queue"}
+    return {
+        f"{construct}PackagerQueue0A1B2C3D": queue,
+        f"{construct}PackagerDeadLetterQueue4E5F6A7B": queue,
+        f"{construct}PackagerLog8C9D0E1F": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": f"/quilt/{service}/PackagerLambda"},
+        },
+        f"{construct}ScratchBucket2A3B4C5D": {"Type": "AWS::S3::Bucket"},
+        f"{construct}HealthOmicsRuns": rule(f"{construct}-runs", "health_omics", OMICS),
+        f"{construct}Ready": rule(
+            f"{construct}-ready", "objects_ready", READY, EventBusName={"Ref": "Bus"}
+        ),
+    }
+
+
+def create_own_stack(name: str, services: dict[str, str]) -> None:
+    """Create a stack that has engines among other things.
+
+    Args:
+        name: The stack.
+        services: What the logs of the engines are called, by their constructs.
+    """
+    resources: dict[str, Any] = {
+        "ScratchBucket9F8E7D6C": {"Type": "AWS::S3::Bucket"},
+        "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": f"{name}-bus"}},
+    }
+    outputs: dict[str, Any] = {"Runs": {"Value": {"Ref": "ScratchBucket9F8E7D6C"}}}
+    for construct, service in services.items():
+        resources |= engine_resources(construct, service)
+        queue = {"Ref": f"{construct}PackagerQueue0A1B2C3D"}
+        dead_letters = {"Ref": f"{construct}PackagerDeadLetterQueue4E5F6A7B"}
+        outputs[f"{construct}PackagerQueueUrl1A2B3C4D"] = {"Value": queue}
+        outputs[f"{construct}PackagerDeadLetterQueueUrl5E6F7A8B"] = {"Value": dead_letters}
+    client = boto3.client("cloudformation")
+    template = json.dumps({"Resources": resources, "Outputs": outputs})
+    client.create_stack(StackName=name, TemplateBody=template)
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.05})
 
 
 def test_finds_the_only_engine_among_other_stacks(create_stack: CreateStack) -> None:
@@ -68,3 +115,74 @@ def test_stack_of_something_else_is_no_engine(create_stack: CreateStack) -> None
     create_stack("lab")
     with pytest.raises(NoEngine):
         find_deployment(connect(), "other")
+
+
+@pytest.mark.parametrize("named", [None, "Operators", "Operators/Engine"])
+def test_finds_an_engine_in_a_stack_of_somebody_s_own(aws: MiniStack, named: str | None) -> None:
+    create_own_stack("Operators", {"Engine": "Operators"})
+    found = find_deployment(connect(), named)
+    assert (found.name, found.stack_name) == ("Operators", "Operators")
+    assert "EnginePackagerQueue" in found.queue_url
+    assert "EnginePackagerDeadLetterQueue" in found.dead_letter_queue_url
+    assert found.log_group("packager") == "/quilt/Operators/PackagerLambda"
+    assert "EngineScratchBucket".lower() in (found.scratch_bucket or "").lower()
+
+
+@pytest.fixture
+def two_engines(aws: MiniStack) -> None:
+    create_own_stack("Lab", {"Engine": "Lab", "Engine2": "Lab/plates"})
+
+
+@pytest.mark.parametrize("named", [None, "Lab"])
+def test_of_two_engines_in_a_stack_one_has_to_be_named(
+    two_engines: None, named: str | None
+) -> None:
+    with pytest.raises(SeveralEngines, match=r"2 engines: Lab/Engine, Lab/plates\.") as raised:
+        find_deployment(connect(), named)
+    assert raised.value.remedy == "--stack Lab/Engine"
+
+
+def test_engines_of_all_stacks_are_told_by_what_the_option_takes(
+    create_stack: CreateStack, two_engines: None
+) -> None:
+    create_stack("prod")
+    with pytest.raises(SeveralEngines, match=r"3 engines .*: Lab/Engine, Lab/plates, prod\."):
+        find_deployment(connect())
+
+
+@pytest.mark.parametrize(
+    ("named", "name", "construct", "service"),
+    [
+        ("Lab/Engine", "Lab/Engine", "Engine", "Lab"),
+        ("Lab/plates", "Lab/plates", "Engine2", "Lab/plates"),
+        ("Lab/Engine2", "Lab/plates", "Engine2", "Lab/plates"),
+    ],
+)
+def test_everything_of_a_named_engine_is_its_own(
+    two_engines: None, named: str, name: str, construct: str, service: str
+) -> None:
+    found = find_deployment(connect(), named)
+    assert (found.name, found.stack_name) == (name, "Lab")
+    assert f"{construct}PackagerQueue" in found.queue_url
+    assert f"{construct}PackagerDeadLetterQueue" in found.dead_letter_queue_url
+    assert found.log_group("packager") == f"/quilt/{service}/PackagerLambda"
+    assert f"{construct}ScratchBucket".lower() in (found.scratch_bucket or "").lower()
+    assert [(each.name, each.event_bus) for each in list_sources(found)] == [
+        (f"{construct}-runs", "default"),
+        (f"{construct}-ready", "Lab-bus"),
+    ]
+
+
+def test_an_engine_that_a_stack_does_not_have_is_said_with_those_that_it_has(
+    two_engines: None,
+) -> None:
+    expected = r'"Lab" has no engine "runs".*has Lab/Engine, Lab/plates\.'
+    with pytest.raises(NoEngine, match=expected) as raised:
+        find_deployment(connect(), "Lab/runs")
+    assert raised.value.remedy == "--stack Lab/Engine"
+
+
+def test_a_stack_is_found_by_its_arn(create_stack: CreateStack) -> None:
+    create_stack("lab")
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName="lab")["Stacks"]
+    assert find_deployment(connect(), stack["StackId"]).name == "lab"

@@ -49,12 +49,12 @@ DEFINITION = {
     },
 }
 RESOURCES: dict[str, Any] = {
-    "LargeJobs": {
+    "EngineLargeJobs8C9D0E1F": {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {"RoleArn": ROLE, "DefinitionString": json.dumps(DEFINITION)},
     },
     "DataBucket": {"Type": "AWS::S3::Bucket"},
-    "EngineScratchBucket1A2B": {"Type": "AWS::S3::Bucket"},
+    "EngineScratchBucket1A2B3C4D": {"Type": "AWS::S3::Bucket"},
 }
 SLOW, QUICK = {"slow": True}, {"slow": False}
 
@@ -142,8 +142,7 @@ def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
 
 
 def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> None:
-    scratch = next(each for each in deployment.resources if "Scratch" in each.logical_id)
-    uri = shards.Job(scratch.physical_id, "job-4").message
+    uri = shards.Job(deployment.scratch_bucket or "", "job-4").message
     message = {"body": "{}", "request": {"package_name": "runs/42", "registry": "packages"}}
     boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
     arn = start(deployment, "job-4", SLOW)

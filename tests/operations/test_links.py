@@ -53,7 +53,7 @@ def test_execution_is_that_of_a_large_job(create_stack: CreateStack) -> None:
 
 def test_the_engine_knows_its_catalog(create_stack: CreateStack) -> None:
     packager = lambda_function("packager", Settings(catalog_url=CATALOG))
-    create_stack("lab", {"PackagerFunction": packager})
+    create_stack("lab", {"EnginePackagerFunction729271DB": packager})
     deployment = find_deployment(connect(), "lab")
     assert links.find_links(deployment, job()) == (PACKAGE, None)
     with Stubber(deployment.functions) as functions:

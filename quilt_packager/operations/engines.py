@@ -1,0 +1,188 @@
+"""The engines in a stack, told by its outputs and by the logical ids of its resources.
+
+The CDK makes a logical id of the ids on a construct's path and a hash: whatever is in the construct
+`Engine` begins with it. A stack may hold more than engines, and several of them.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+QUEUE_OUTPUT = "PackagerQueueUrl"
+DEAD_LETTERS_OUTPUT = "PackagerDeadLetterQueueUrl"
+
+PACKAGER_LOG = "PackagerLog"
+CHECKSUM_LOG = "ChecksumLog"
+LARGE_JOBS = "LargeJobs"
+SCRATCH_BUCKET = "ScratchBucket"
+PACKAGER_FUNCTION = "PackagerFunction"
+PARTS = (PACKAGER_LOG, CHECKSUM_LOG, LARGE_JOBS, SCRATCH_BUCKET, PACKAGER_FUNCTION)
+"""The ids of those constructs of an engine that operations look for."""
+
+_HASH = "[0-9A-F]{8}"
+_OUTPUT = re.compile(
+    rf"(?P<prefix>[A-Za-z0-9]*?)(?P<name>{QUEUE_OUTPUT}|{DEAD_LETTERS_OUTPUT})(?P<hash>{_HASH})?"
+)
+_PART = re.compile(rf"(?:{'|'.join(PARTS)}){_HASH}")
+_LOG = re.compile(rf"(?P<construct>.*){PACKAGER_LOG}{_HASH}")
+_LOG_NAME = re.compile(r"/quilt/[^/]+/(?P<engine>[^/]+)/PackagerLambda")
+
+
+class Resource(NamedTuple):
+    """A resource of a stack.
+
+    Attributes:
+        logical_id: Its id in the template.
+        type: As `AWS::SQS::Queue`.
+        physical_id: Its name, URL or ARN, as its type has it.
+    """
+
+    logical_id: str
+    type: str
+    physical_id: str
+
+
+class Queues(NamedTuple):
+    """What the outputs of a stack tell of an engine.
+
+    Attributes:
+        prefix: What the logical ids of the engine's resources begin with; empty in the stack that
+            is made of context flags.
+        queue_url: Where messages go.
+        dead_letter_queue_url: Where messages are that led to nothing.
+    """
+
+    prefix: str
+    queue_url: str
+    dead_letter_queue_url: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine in a stack.
+
+    Attributes:
+        name: What tells it from the others in its stack: its `engine_name`, or its construct.
+        construct: The id of its construct, after those of the scopes that hold it.
+        queues: Its queues.
+        resources: Its resources.
+    """
+
+    name: str
+    construct: str
+    queues: Queues
+    resources: tuple[Resource, ...]
+
+    def find(self, resource_type: str, part: str) -> str | None:
+        """The name, URL or ARN of a resource.
+
+        Args:
+            resource_type: As `AWS::S3::Bucket`.
+            part: One of `PARTS`.
+
+        Returns:
+            It; None if the engine has none.
+        """
+        return _find(self.resources, self.construct, resource_type, part)
+
+
+def find_queues(outputs: Mapping[str, str]) -> list[Queues]:
+    """Find the engines of a stack.
+
+    Args:
+        outputs: The stack's outputs.
+
+    Returns:
+        Their queues, in the order of the outputs.
+
+    Example:
+        >>> outputs = {
+        ...     "BucketName": "runs",
+        ...     "EnginePackagerQueueUrl1A2B3C4D": "https://sqs/jobs",
+        ...     "EnginePackagerDeadLetterQueueUrl5E6F7A8B": "https://sqs/dead",
+        ... }
+        >>> find_queues(outputs)[0].prefix
+        'Engine'
+    """
+    urls: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    hashed = set()
+    for key, url in outputs.items():
+        found = _OUTPUT.fullmatch(key)
+        if found:
+            urls[found["prefix"]][found["name"]].add(url)
+            if found["hash"]:
+                hashed.add(found["prefix"])
+    engines: dict[str, Queues] = {}
+    # People may have made outputs of the same queues: those of the engine have a hash, but in the
+    # stack that is made of flags, where they have no prefix.
+    for prefix in sorted(urls, key=lambda each: (each not in hashed, each != "")):
+        queues, dead_letters = (urls[prefix][each] for each in (QUEUE_OUTPUT, DEAD_LETTERS_OUTPUT))
+        # Of two constructs that logical ids cannot tell apart, queues could be mixed up.
+        if len(queues) == len(dead_letters) == 1:
+            (url,) = queues
+            engines.setdefault(url, Queues(prefix, url, *dead_letters))
+    order = list(urls)
+    return sorted(engines.values(), key=lambda each: order.index(each.prefix))
+
+
+def read_engines(outputs: Mapping[str, str], resources: Collection[Resource]) -> list[Engine]:
+    """Tell which engines a stack has, and which resources are whose.
+
+    Args:
+        outputs: The stack's outputs.
+        resources: The stack's resources.
+
+    Returns:
+        The engines, in the order of the outputs.
+    """
+    found = find_queues(outputs)
+    owned = _divide([each.prefix for each in found], resources)
+    return [_read_engine(each, owned[each.prefix]) for each in found]
+
+
+def _read_engine(queues: Queues, resources: Collection[Resource]) -> Engine:
+    construct = queues.prefix or next(_find_constructs(resources), "")
+    log = _find(resources, construct, "AWS::Logs::LogGroup", PACKAGER_LOG)
+    named = _LOG_NAME.fullmatch(log) if log else None
+    name = named["engine"] if named else construct
+    return Engine(name, construct, queues, tuple(resources))
+
+
+def _find(
+    resources: Iterable[Resource], construct: str, resource_type: str, part: str
+) -> str | None:
+    # The id alone would be that of a construct of somebody else's, which begins alike.
+    logical_id = re.compile(f"{construct}{part}{_HASH}")
+    return next(
+        (
+            each.physical_id
+            for each in resources
+            if each.type == resource_type and logical_id.fullmatch(each.logical_id)
+        ),
+        None,
+    )
+
+
+def _find_constructs(resources: Iterable[Resource]) -> Iterator[str]:
+    for each in resources:
+        found = _LOG.fullmatch(each.logical_id)
+        if found and each.type == "AWS::Logs::LogGroup":
+            yield found["construct"]
+
+
+def _divide(prefixes: Collection[str], resources: Iterable[Resource]) -> dict[str, list[Resource]]:
+    owned: dict[str, list[Resource]] = {prefix: [] for prefix in prefixes}
+    for resource in resources:
+        owners = [each for each in prefixes if resource.logical_id.startswith(each)]
+        if owners:
+            owned[_choose(owners, resource.logical_id)].append(resource)
+    return owned
+
+
+def _choose(prefixes: Collection[str], logical_id: str) -> str:
+    """Of `Engine` and `Engine2`, what begins as both is of the longer one."""
+    # But `LabPackagerLog…` is the log of `Lab`, even beside an engine `LabPackager`.
+    exact = [each for each in prefixes if _PART.fullmatch(logical_id.removeprefix(each))]
+    return max(exact or prefixes, key=len)
