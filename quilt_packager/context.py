@@ -5,7 +5,7 @@ There every value is text, so each flag is read from text as well as from JSON.
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 import msgspec
@@ -59,6 +59,15 @@ _TopicArn = Annotated[
 
 class ContextError(ValueError):
     """The context has flags that no stack can be made of; the message lists them, and the valid."""
+
+    @classmethod
+    def of(cls, violations: Sequence[str]) -> Self:
+        """The error of some flags.
+
+        Args:
+            violations: What is wrong with each of them.
+        """
+        return cls(_explain(violations))
 
 
 class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,16 +232,16 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         flags = cls(**values)
         violations += flags._find_contradictions()
         if violations:
-            raise ContextError(_explain(violations))
+            raise ContextError.of(violations)
         return flags
 
     def read_rules(self) -> list[CustomRule]:
         """The rules of the `custom` file.
 
         Raises:
-            ValueError: It cannot be read, or is no list of rules.
+            ValueError: It cannot be read, or is no list of rules with ids of their own.
         """
-        return read_custom_rules(self.custom)
+        return read_custom_rules(self.custom, reserved=SourceFlags.__struct_fields__)
 
     def read_sources(self) -> SourceFlags:
         """What `source_options` says of each source.
@@ -303,6 +312,11 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
                 f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
                 "bucket"
             )
+        if self.quarantine_registry in (self.registry_buckets or self.source_buckets):
+            violations.append(
+                f"{PREFIX}quarantine_registry is {quote(self.quarantine_registry)}: a registry "
+                "bucket, where refused packages would take the place of good ones"
+            )
         if self.notifications_topic_key and not self.notifications_topic:
             violations.append(
                 f"{PREFIX}notifications_topic_key is the key of nothing: "
@@ -365,7 +379,7 @@ def _invalid(field: msgspec.structs.FieldInfo, value: object) -> str:
     return f"{PREFIX}{field.name} is {shown}; it may be {_description(field)}"
 
 
-def _explain(violations: list[str]) -> str:
+def _explain(violations: Sequence[str]) -> str:
     valid = [
         f"{name}: {description} (default {json.dumps(default)})"
         for name, (description, default) in describe_flags().items()

@@ -1,5 +1,6 @@
 """Rules of one's own from a JSON file, for those who deploy the stack without writing CDK code."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule of the file.
 
     Attributes:
-        id: The rule's id in the stack.
+        id: What people call the source: the rule's name.
         pattern: The event pattern, in EventBridge's own JSON.
         message: The message to make of an event, with `<$.detail.…>` where a value of the event
             goes. None: the whole event.
@@ -26,11 +27,12 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
-def read_custom_rules(path: str) -> list[CustomRule]:
+def read_custom_rules(path: str, *, reserved: Collection[str] = ()) -> list[CustomRule]:
     """Read a file of rules.
 
     Args:
         path: The file, relative to the current directory; empty: no rules.
+        reserved: The names of sources that are no custom rules.
 
     Raises:
         ValueError: It cannot be read, or is not a list of rules with ids of their own.
@@ -45,4 +47,9 @@ def read_custom_rules(path: str) -> list[CustomRule]:
     repeated = sorted({name for name in ids if ids.count(name) > 1})
     if repeated:
         raise ValueError(f"several rules have the id {', '.join(repeated)}")
+    taken = sorted({*ids} & {*reserved})
+    if taken:
+        raise ValueError(
+            f"rules have ids that are names of sources with flags of their own: {', '.join(taken)}"
+        )
     return rules

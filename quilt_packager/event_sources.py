@@ -200,6 +200,7 @@ class CustomEvents:
         event_bus: The bus that the events are on. Default: the account's default bus.
         enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
+        name: What people call the source. Default: the rule's id.
 
     Raises:
         ValueError: The pattern is empty: it would match nothing that EventBridge accepts.
@@ -213,6 +214,7 @@ class CustomEvents:
         event_bus: events.IEventBus | None = None,
         enabled: bool = True,
         construct_id: str = "CustomEvents",
+        name: str | None = None,
     ) -> None:
         self._pattern = _as_json(pattern)
         if not self._pattern:
@@ -221,6 +223,7 @@ class CustomEvents:
         self._event_bus = event_bus
         self._enabled = enabled
         self._construct_id = construct_id
+        self._name = name
 
     def bind(self, engine: PackagingEngine) -> None:
         """Add the rule."""
@@ -231,6 +234,7 @@ class CustomEvents:
             message=self._message,
             event_bus=self._event_bus,
             enabled=self._enabled,
+            name=self._name,
         )
 
 

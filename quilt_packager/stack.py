@@ -13,7 +13,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
 from quilt_packager.buckets import create_data_bucket
-from quilt_packager.context import ContextFlags
+from quilt_packager.context import ContextError, ContextFlags
 from quilt_packager.custom_rules import CustomRule
 from quilt_packager.engine import EventSource, PackagingEngine
 from quilt_packager.event_sources import (
@@ -23,6 +23,7 @@ from quilt_packager.event_sources import (
     WorkflowRunCrates,
 )
 from quilt_packager.functions import bundle_code
+from quilt_packager.sizes import LimitExceeded
 from quilt_packager.uploads import ObjectUploads
 
 _EVENT_PATH = re.compile(r"<(\$[^<>]*)>")
@@ -56,6 +57,7 @@ class PackagingEngineStack(Stack):
 
     Raises:
         ContextError: Flags are unknown, or have values that they cannot have; all are listed.
+        LimitExceeded: Something would be deployed that AWS takes only shorter.
     """
 
     def __init__(
@@ -70,9 +72,36 @@ class PackagingEngineStack(Stack):
         flags = flags or ContextFlags.from_context(scope.node.get_all_context())
         super().__init__(scope, construct_id, stack_name=flags.stack_name, **options)
         self._bucket_keys = self._find_keys(flags)
+        try:
+            self.engine = self._create_engine(flags, code)
+        except LimitExceeded:
+            raise
+        except ValueError as error:
+            raise ContextError.of([str(error)]) from error
+        if flags.alarms_topic:
+            self.engine.add_alarms(
+                sns.Topic.from_topic_arn(self, "AlarmsTopic", flags.alarms_topic)
+            )
+        if flags.dashboard:
+            self.engine.add_dashboard()
+        # CloudFormation makes a queue's name of the stack's and of this.
+        _name_in_template(self.engine.queue.node.default_child, "PackagerQueue")
+        _name_in_template(
+            self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
+        )
+        for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
+            _name_in_template(self.engine.node.find_child(output), output)
+        CfnOutput(
+            self,
+            "PackagerQueueArn",
+            description="Whom to grant sqs:SendMessage",
+            value=self.engine.queue.queue_arn,
+        )
+
+    def _create_engine(self, flags: ContextFlags, code: lambda_.Code | None) -> PackagingEngine:
         sources, registries = self._find_buckets(flags)
         x86_64 = flags.architecture == "x86_64"
-        self.engine = PackagingEngine(
+        return PackagingEngine(
             self,
             "Engine",
             source_buckets=sources,
@@ -111,25 +140,6 @@ class PackagingEngineStack(Stack):
             catalog_url=flags.catalog_url or None,
             publish_schema=flags.publish_schema,
             code=code or bundle_code(self, flags.architecture),
-        )
-        if flags.alarms_topic:
-            self.engine.add_alarms(
-                sns.Topic.from_topic_arn(self, "AlarmsTopic", flags.alarms_topic)
-            )
-        if flags.dashboard:
-            self.engine.add_dashboard()
-        # CloudFormation makes a queue's name of the stack's and of this.
-        _name_in_template(self.engine.queue.node.default_child, "PackagerQueue")
-        _name_in_template(
-            self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
-        )
-        for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
-            _name_in_template(self.engine.node.find_child(output), output)
-        CfnOutput(
-            self,
-            "PackagerQueueArn",
-            description="Whom to grant sqs:SendMessage",
-            value=self.engine.queue.queue_arn,
         )
 
     def _find_keys(self, flags: ContextFlags) -> dict[str, kms.IKey]:
@@ -190,17 +200,20 @@ class PackagingEngineStack(Stack):
             yield self._custom_events(rule)
 
     def _custom_events(self, rule: CustomRule) -> CustomEvents:
+        # With a `-`, which no rule's id has, it is none of the engine's or the stack's own ids.
+        construct_id = f"Custom-{rule.id}"
         message = bus = None
         if rule.message is not None:
             message = events.RuleTargetInput.from_object(_insert_paths(rule.message))
         if rule.event_bus is not None:
-            bus = events.EventBus.from_event_bus_name(self, f"{rule.id}Bus", rule.event_bus)
+            bus = events.EventBus.from_event_bus_name(self, f"{construct_id}Bus", rule.event_bus)
         return CustomEvents(
             rule.pattern,
             message=message,
             event_bus=bus,
             enabled=rule.enabled,
-            construct_id=rule.id,
+            construct_id=construct_id,
+            name=rule.id,
         )
 
 

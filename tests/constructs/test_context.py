@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.settings import ChecksumAlgorithm
 
 from quilt_packager.context import DEFAULTS, ContextError, ContextFlags, describe_flags
+from quilt_packager.source_flags import SourceFlags
 
 CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text("utf-8"))
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
@@ -192,6 +193,29 @@ def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_onc
 )
 def test_bucket_keys_fail_if_some_buckets_cannot_have_one(flags: dict[str, str]) -> None:
     assert read(bucket_keys=f"far={KEY}", **flags).bucket_keys == {"far": KEY}
+
+
+@pytest.mark.parametrize("name", SourceFlags.__struct_fields__)
+def test_custom_fails_if_a_rule_may_take_the_name_of_another_source(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps([{"id": name, "pattern": {"source": ["lab"]}}]), "utf-8")
+    with pytest.raises(ContextError, match=f"quilt:custom, .*flags of their own: {name}"):
+        read(custom=str(path))
+
+
+@pytest.mark.parametrize(
+    "flags", [{"source_buckets": "raw"}, {"source_buckets": "runs", "registry_buckets": "reg,raw"}]
+)
+def test_quarantine_fails_if_it_may_be_a_registry(flags: dict[str, str]) -> None:
+    with pytest.raises(ContextError, match='quarantine_registry is "raw": a registry bucket'):
+        read(quarantine_registry="raw", **flags)
+
+
+def test_quarantine_fails_if_it_may_not_be_a_source_that_is_no_registry() -> None:
+    flags = read(source_buckets="raw", registry_buckets="reg", quarantine_registry="raw")
+    assert flags.quarantine_registry == "raw"
 
 
 def test_custom_fails_if_a_broken_file_is_not_reported_with_the_flags(tmp_path: Path) -> None:

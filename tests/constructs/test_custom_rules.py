@@ -47,6 +47,12 @@ def test_broken_rules_fail_if_the_message_does_not_say_what_is_wrong(
         read_custom_rules(write(tmp_path / "rules.json", content))
 
 
+def test_rules_fail_if_they_take_the_name_of_another_source(tmp_path: Path) -> None:
+    rules = write(tmp_path / "rules.json", [RULE, RULE | {"id": "omics"}])
+    with pytest.raises(ValueError, match=r"flags of their own: omics$"):
+        read_custom_rules(rules, reserved=("omics", "edp"))
+
+
 def test_missing_file_fails_if_it_is_not_named() -> None:
     with pytest.raises(ValueError, match=r"no-such-file\.json"):
         read_custom_rules("no-such-file.json")

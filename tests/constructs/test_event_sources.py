@@ -371,6 +371,13 @@ def test_names_fail_if_a_second_source_of_a_kind_is_not_called_by_its_id() -> No
     assert set(names_of(stack)) == {"omics", "FailedRuns"}
 
 
+def test_names_fail_if_custom_events_cannot_choose_theirs() -> None:
+    stack = make_stack()
+    lims = CustomEvents({"source": ["lims"]}, construct_id="LimsEvents", name="lims")
+    add_engine(stack, event_sources=[lims])
+    assert names_of(stack) == {"lims": "custom"}
+
+
 def test_names_fail_if_those_of_two_engines_in_a_stack_are_alike() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw")]

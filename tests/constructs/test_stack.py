@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from quilt_packager import ContextError, ContextFlags, PackagingEngineStack
+from quilt_packager import ContextError, ContextFlags, LimitExceeded, PackagingEngineStack
 from tests.constructs.templates import (
     JsonObject,
     arn,
@@ -262,6 +262,40 @@ def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
         '"metadata":{"run":<detail-run>,"tags":["a",<id>],"lane":1}}'
     )
     assert "InputTransformer" not in whole["Targets"][0]
+
+
+def test_custom_fails_if_a_rule_cannot_be_called_like_something_of_the_stack(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rules.json"
+    names = ["HealthOmicsRuns", "PackagerFunction", "ObjectUploads", "Edp", "Outcomes", "Bucket"]
+    rules = [
+        {"id": name, "pattern": {"source": ["lab"]}, "event_bus": f"bus-of-{name}"}
+        for name in names
+    ]
+    path.write_text(json.dumps(rules), "utf-8")
+    template = template_of(
+        make_flagged_stack(edp="edp-bus", event_bus="lab", uploads="true", custom=str(path))
+    )
+    found = {
+        each["Metadata"]["quilt:source"]["name"]: each["Properties"]["EventBusName"]
+        for each in rules_of(template).values()
+        if each.get("Metadata", {}).get("quilt:source", {}).get("kind") == "custom"
+    }
+    assert found == {name: f"bus-of-{name}" for name in names}
+
+
+def test_flags_fail_if_what_the_engine_refuses_is_not_told_with_the_list_of_them() -> None:
+    # Made in Python, flags are not checked one by one.
+    with pytest.raises(ContextError, match="max_concurrency is 1: ") as refused:
+        make_flagged_stack(max_concurrency=1)
+    assert "\n  quilt:max_concurrency: " in str(refused.value)
+
+
+def test_flags_fail_if_what_aws_takes_only_shorter_is_told_as_a_wrong_flag() -> None:
+    names = tuple(f"{number:03}-{'x' * 59}" for number in range(40))
+    with pytest.raises(LimitExceeded):
+        make_flagged_stack(source_buckets=names)
 
 
 def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
