@@ -31,6 +31,7 @@ MAX_KINDS = 2
 """How many kinds of requests are told apart."""
 
 INVALID = 422
+BAD_GATEWAY = 502
 
 
 class Planned(NamedTuple):
@@ -136,7 +137,10 @@ class NewPackagePage:
         checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
         if not checked.is_good or checked.request is None:
             return self._show(request, checked, known, status=INVALID)
-        job_id = send(self._views.deployment, checked.body)
+        try:
+            job_id = send(self._views.deployment, checked.body)
+        except Exception as error:  # noqa: BLE001 - shown above the form, which keeps what it holds
+            return self._show(request, checked, known, status=BAD_GATEWAY, unsent=tell(error))
         wanted = checked.request
         self._views.expect(
             make_queued(
@@ -181,6 +185,7 @@ class NewPackagePage:
         planned: Planned | None = None,
         *,
         status: int = 200,
+        unsent: Problem | None = None,
     ) -> Response:
         return self._renderer.page(
             request,
@@ -191,6 +196,7 @@ class NewPackagePage:
             changed=[],
             # Without JavaScript, nothing would enable what is disabled now.
             is_live=False,
+            unsent=unsent,
             **self._values(checked, known),
         )
 

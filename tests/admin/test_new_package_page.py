@@ -66,8 +66,11 @@ class Sender:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.error: Exception | None = None
 
     def send(self, _: object, body: str) -> str:
+        if self.error is not None:
+            raise self.error
         self.sent.append(json.loads(body))
         return "new-1"
 
@@ -355,6 +358,18 @@ def test_package_of_an_invalid_form_is_not_sent(
     answer = browser.post("/new", form(access, package_name="a", commit_message="Mine"))
     assert (answer.status, sender.sent) == (422, [])
     assert re.search(r'name="package_name"[^>]* aria-invalid="true" autofocus', answer.text)
+    assert 'value="Mine"' in answer.text
+
+
+def test_package_that_cannot_be_sent_keeps_the_form(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    sender.error = ClientError({"Error": {"Code": "Throttling", "Message": ""}}, "SendMessage")
+    answer = browser.post("/new", form(access, commit_message="Mine"))
+    assert answer.status == 502
+    # Outside of what the form's check puts in place of what is there, which it does at once.
+    before, _ = answer.text.split('<div id="form-problem">')
+    assert "AWS answered SendMessage with Throttling." in before
     assert 'value="Mine"' in answer.text
 
 
