@@ -21,6 +21,8 @@ from quilt_packager_runtime.s3 import S3
 
 from tests.s3_stub import S3Stub
 
+pytest_plugins = ("tests.large_job_functions", "tests.packager_function")
+
 # A loaded machine is no bug: no example fails for being slow.
 settings.register_profile("quilt-packager", deadline=None)
 settings.load_profile("quilt-packager")

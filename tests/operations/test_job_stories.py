@@ -8,15 +8,9 @@ from quilt_packager.operations import log_lines as read
 from quilt_packager.operations.job import Job, State
 from quilt_packager.operations.job_log import fold
 from tests.job_log import JobLog
+from tests.large_job_functions import LargeJobs
 from tests.operations.job_lines import NOW
-from tests.unit.handlers.test_large_jobs import Engine as LargeJobs
-from tests.unit.handlers.test_large_jobs import configure
-from tests.unit.handlers.test_large_jobs import engine as large_jobs
-from tests.unit.handlers.test_packager import SETTLING, crate_event, message, settings
-from tests.unit.handlers.test_packager import Engine as Packager
-from tests.unit.handlers.test_packager import engine as packager
-
-__all__ = ["configure", "large_jobs", "packager", "settings"]
+from tests.packager_function import SETTLING, Packager, crate_event, message
 
 
 def read_job(log: JobLog) -> Job:
@@ -63,7 +57,7 @@ def test_what_is_delivered_again_is_one_job(packager: Packager) -> None:
     assert (job.outcome, job.attempts) == (State.CREATED, 2)
 
 
-@pytest.mark.parametrize("settings", [SETTLING])
+@pytest.mark.parametrize("packager_settings", [SETTLING])
 def test_a_job_whose_folder_settles_tells_where_it_comes_from(packager: Packager) -> None:
     packager.sqs.script.add_response("change_message_visibility", {})
     packager.deliver(crate_event("42"))

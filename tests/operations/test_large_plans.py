@@ -8,21 +8,21 @@ from quilt_packager_runtime.s3 import S3
 
 from quilt_packager.operations.plans import plan
 from quilt_packager.operations.prices import count_kinds
+from tests.large_job_functions import BODY, LargeJobs
 from tests.s3_stub import S3Stub
-from tests.unit.handlers.test_large_jobs import BODY, Engine, configure, engine
-
-__all__ = ["configure", "engine"]
 
 
-def test_shards_and_requests_are_those_of_the_job(engine: Engine, s3: S3, s3_stub: S3Stub) -> None:
+def test_shards_and_requests_are_those_of_the_job(
+    large_jobs: LargeJobs, s3: S3, s3_stub: S3Stub
+) -> None:
     request = parse_message(BODY)
     assert isinstance(request, PackageRequest)
     made = asyncio.run(plan(request, settings=invocations.load_settings(), s3=s3, exact=True))
     s3_stub.forget_requests()
-    state = engine.hand_over()
-    engine.hash_shards(state)
-    engine.publish(state)
+    state = large_jobs.hand_over()
+    large_jobs.hash_shards(state)
+    large_jobs.publish(state)
     assert made.route is not None
-    assert made.route.shards == len(engine.items(state))
+    assert made.route.shards == len(large_jobs.items(state))
     assert made.estimate is not None
     assert made.estimate.requests == count_kinds(s3_stub.counts)

@@ -1,12 +1,10 @@
 """Large jobs from the message to the revision; the test stands in for the state machine."""
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 import pytest
-from quilt_packager_runtime import aws, copying, workers
+from quilt_packager_runtime import copying, workers
 from quilt_packager_runtime.errors import (
     AccessDenied,
     Crashed,
@@ -14,135 +12,35 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
     WorkflowViolations,
 )
-from quilt_packager_runtime.handlers import checksum, invocations, large_job, packager
+from quilt_packager_runtime.handlers import checksum, invocations
 from quilt_packager_runtime.large_jobs import MAX_ROUNDS, Failure
 from quilt_packager_runtime.objects import ChecksumAlgorithm
-from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.settings import Settings
 
-from tests.boto_stub import Service
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
-from tests.s3_stub import Bucket, Pattern, S3Stub
+from tests.large_job_functions import (
+    BODY,
+    LATEST,
+    OBJECTS,
+    LargeJobs,
+)
+from tests.s3_stub import Pattern, S3Stub
 
-MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
-DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
-LATEST = ".quilt/named_packages/runs/42/latest"
-BODY = json.dumps({"source_prefix": "s3://raw/runs/42/"})
 MIB, TIB = 2**20, 2**40
-OBJECTS = 25
-
-State = dict[str, Any]
-
-
-class Engine:
-    """The functions of an engine, and what it asks of Step Functions and SQS."""
-
-    def __init__(self, raw: Bucket, scratch: Bucket, states: Service, sqs: Service) -> None:
-        self.raw = raw
-        self.scratch = scratch
-        self.states = states
-        self.sqs = sqs
-
-    def deliver(self, *, delivery: int = 1, remaining_seconds: float = 900) -> list[str]:
-        """Deliver the message, and return the ids of those that are wanted again."""
-        attributes = {"ApproximateReceiveCount": str(delivery)}
-        record = {"messageId": "id", "body": BODY, "attributes": attributes}
-        answer = packager.handler({"Records": [record]}, invocation(remaining_seconds))
-        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
-
-    def expect_start(self, count: int = 1) -> None:
-        for _ in range(count):
-            answer = {"executionArn": f"{MACHINE}:id", "startDate": 0}
-            self.states.script.add_response("start_execution", answer)
-
-    def hand_over(self, **options: Any) -> State:
-        """Deliver the message, and return the input of the execution."""
-        self.expect_start()
-        assert self.deliver(**options) == []
-        state: State = json.loads(self.states.asked[-1]["input"])
-        return state
-
-    def items(self, state: State) -> list[State]:
-        return self.lines(state["items_key"])
-
-    def lines(self, key: str) -> list[State]:
-        found = self.scratch.get(key)
-        assert found
-        return [json.loads(line) for line in found.data.splitlines()]
-
-    def keys(self, key: str) -> list[str]:
-        """The keys of the objects that a shard or a result is about."""
-        return [line["found"]["key"] for line in self.lines(key)]
-
-    def hash_shards(self, state: State, *, remaining_seconds: float = 900) -> None:
-        for item in self.items(state):
-            checksum.handler(item, invocation(remaining_seconds))
-
-    def publish(self, state: State, **options: Any) -> State:
-        answer = large_job.handler(_step(state), invocation(**options))
-        return dict(answer)
-
-    def give_up(self, state: State, code: str, cause: str = "") -> State:
-        self.sqs.script.add_response("send_message", {"MessageId": "m"})
-        error = {"Error": code, "Cause": cause}
-        return dict(large_job.handler({**_step(state), "error": error}, invocation()))
-
-    def top_hash(self) -> str:
-        latest = self.raw.get(LATEST)
-        assert latest
-        return latest.data.decode()
-
-    def raw_bytes(self) -> int:
-        """The size of the folder."""
-        found = (self.raw.get(key) for key in self.raw.keys("runs/42/"))
-        return sum(len(each.data) for each in found if each)
-
-    def results(self) -> list[str]:
-        return self.scratch.keys("jobs/id/results/")
-
-
-def _step(state: State) -> State:
-    return {name: state[name] for name in ("job_id", "round")}
 
 
 @pytest.fixture
-def configure(monkeypatch: pytest.MonkeyPatch, s3: S3) -> Callable[..., None]:
-    """Gives the functions settings."""
-
-    def set_settings(**settings: Any) -> None:
-        default = Settings(
-            scratch_bucket="scratch",
-            state_machine_arn=MACHINE,
-            dead_letter_queue_url=DEAD_LETTERS,
-            max_inline_objects=10,
-            max_shard_objects=4,
-        )
-        chosen = msgspec.structs.replace(default, **settings)
-        monkeypatch.setattr(invocations, "load_settings", lambda: chosen)
-        monkeypatch.setattr(invocations, "connect", lambda: s3)
-
-    set_settings()
-    return set_settings
+def configure(configure_large_jobs: Callable[..., None]) -> Callable[..., None]:
+    return configure_large_jobs
 
 
 @pytest.fixture
-def engine(
-    s3_stub: S3Stub, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Engine]:
-    services = {name: Service(name) for name in ("stepfunctions", "sqs")}
-    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
-    raw = s3_stub.create_bucket("raw")
-    for number in range(OBJECTS):
-        stored = ["SHA256"] if number % 3 else []
-        raw.put(f"runs/42/{number:02}.txt", f"number {number}", stored=stored)
-    yield Engine(raw, s3_stub.create_bucket("scratch"), services["stepfunctions"], services["sqs"])
-    for service in services.values():
-        service.script.assert_no_pending_responses()
+def engine(large_jobs: LargeJobs) -> LargeJobs:
+    return large_jobs
 
 
 @pytest.fixture
-def inline_hash(engine: Engine, configure: Callable[..., None]) -> Callable[[], str]:
+def inline_hash(engine: LargeJobs, configure: Callable[..., None]) -> Callable[[], str]:
     """What one invocation makes of the folder as it is, in an account of its own."""
 
     def package_inline() -> str:
@@ -158,7 +56,7 @@ def inline_hash(engine: Engine, configure: Callable[..., None]) -> Callable[[], 
 
 class TestRevision:
     def test_is_the_same_as_that_of_one_invocation(
-        self, engine: Engine, inline_hash: Callable[[], str]
+        self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
         state = engine.hand_over()
         assert len(engine.items(state)) == 7
@@ -168,7 +66,7 @@ class TestRevision:
         assert made == inline_hash()
 
     def test_has_what_changed_meanwhile(
-        self, engine: Engine, inline_hash: Callable[[], str]
+        self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
         state = engine.hand_over()
         engine.raw.put("runs/42/00.txt", "changed before it was hashed", stored=[])
@@ -181,7 +79,7 @@ class TestRevision:
         assert made == inline_hash()
 
     def test_takes_no_request_for_an_object_when_publishing(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: LargeJobs, s3_stub: S3Stub
     ) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
@@ -192,7 +90,7 @@ class TestRevision:
 
 class TestHandOver:
     def test_of_what_one_invocation_can_do_does_not_happen(
-        self, engine: Engine, configure: Callable[..., None]
+        self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_inline_objects=OBJECTS)
         assert engine.deliver() == []
@@ -200,13 +98,13 @@ class TestHandOver:
         assert engine.scratch.keys("jobs/") == []
 
     def test_of_too_many_bytes_happens(
-        self, engine: Engine, configure: Callable[..., None]
+        self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_inline_objects=OBJECTS, max_inline_bytes=50)
         assert engine.items(engine.hand_over())
 
     def test_of_bytes_that_s3_has_hashed_does_not_happen(
-        self, engine: Engine, configure: Callable[..., None]
+        self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         for number in range(OBJECTS):
             engine.raw.put(f"runs/42/{number:02}.txt", f"number {number}", stored=["SHA256"])
@@ -215,25 +113,25 @@ class TestHandOver:
         assert engine.states.asked == []
         assert engine.top_hash()
 
-    def test_that_did_not_start_keeps_the_message(self, engine: Engine) -> None:
+    def test_that_did_not_start_keeps_the_message(self, engine: LargeJobs) -> None:
         engine.states.fail("start_execution", "ThrottlingException")
         assert engine.deliver() == ["id"]
 
-    def test_delivered_again_starts_the_same_job(self, engine: Engine) -> None:
+    def test_delivered_again_starts_the_same_job(self, engine: LargeJobs) -> None:
         state = engine.hand_over()
         assert engine.hand_over(delivery=2) == state
         first, second = engine.states.asked
         assert first == second
         assert first["name"] == "id"
 
-    def test_delivered_again_plans_nothing_anew(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_delivered_again_plans_nothing_anew(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
         engine.hand_over()
         s3_stub.forget_requests()
         engine.hand_over(delivery=2)
         assert not [each for each in s3_stub.requests if each.bucket != "scratch"]
 
     def test_delivered_once_more_than_it_may_be_attempted_is_acknowledged(
-        self, engine: Engine, configure: Callable[..., None]
+        self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_attempts=3)
         state = engine.hand_over()
@@ -241,7 +139,7 @@ class TestHandOver:
         assert engine.sqs.asked == []
 
     def test_that_was_never_planned_is_given_up_then(
-        self, engine: Engine, configure: Callable[..., None]
+        self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_attempts=3)
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})
@@ -249,13 +147,13 @@ class TestHandOver:
         (letter,) = engine.sqs.asked
         assert letter["MessageAttributes"]["code"]["StringValue"] == "GaveUp"
 
-    def test_of_a_job_that_runs_is_acknowledged(self, engine: Engine) -> None:
+    def test_of_a_job_that_runs_is_acknowledged(self, engine: LargeJobs) -> None:
         engine.states.fail("start_execution", "ExecutionAlreadyExists")
         assert engine.deliver() == []
 
     def test_near_the_deadline_keeps_what_is_hashed(
         self,
-        engine: Engine,
+        engine: LargeJobs,
         s3_stub: S3Stub,
         configure: Callable[..., None],
         inline_hash: Callable[[], str],
@@ -274,7 +172,7 @@ class TestHandOver:
 
 
 class TestWorker:
-    def test_skips_a_shard_that_is_done(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_skips_a_shard_that_is_done(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
         s3_stub.forget_requests()
@@ -283,7 +181,7 @@ class TestWorker:
         assert s3_stub.counts["GetObject"] == len(engine.items(state))
 
     def test_that_failed_does_its_shard_again(
-        self, engine: Engine, s3_stub: S3Stub, inline_hash: Callable[[], str]
+        self, engine: LargeJobs, s3_stub: S3Stub, inline_hash: Callable[[], str]
     ) -> None:
         state = engine.hand_over()
         s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
@@ -296,13 +194,13 @@ class TestWorker:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_that_finds_nothing_in_time_fails(self, engine: Engine) -> None:
+    def test_that_finds_nothing_in_time_fails(self, engine: LargeJobs) -> None:
         state = engine.hand_over()
         with pytest.raises(DeadlineExceeded):
             engine.hash_shards(state, remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS)
         assert engine.results() == []
 
-    def test_that_crashes_says_so(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_that_crashes_says_so(self, engine: LargeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
         state = engine.hand_over()
         monkeypatch.setattr(workers, "decode_tasks", lambda _data: 1 / 0)
         with pytest.raises(Crashed):
@@ -314,7 +212,7 @@ class TestVeryLargeObject:
 
     def test_has_the_checksum_that_one_worker_finds(
         self,
-        engine: Engine,
+        engine: LargeJobs,
         configure: Callable[..., None],
         inline_hash: Callable[[], str],
     ) -> None:
@@ -328,7 +226,7 @@ class TestVeryLargeObject:
 
     def test_that_is_restored_from_an_archive_is_hashed(
         self,
-        engine: Engine,
+        engine: LargeJobs,
         configure: Callable[..., None],
         inline_hash: Callable[[], str],
     ) -> None:
@@ -349,7 +247,7 @@ class TestVeryLargeObject:
 
     def test_whose_chunks_no_part_holds_is_read_in_ranges(
         self,
-        engine: Engine,
+        engine: LargeJobs,
         s3_stub: S3Stub,
         configure: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
@@ -368,7 +266,7 @@ class TestVeryLargeObject:
         assert s3_stub.counts["UploadPartCopy"] > 0
 
     def test_tries_a_useless_scratch_bucket_once_a_shard(
-        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+        self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
         engine.raw.put("runs/42/larger", Pattern(50 * MIB), stored=[])
@@ -384,7 +282,7 @@ class TestVeryLargeObject:
         assert s3_stub.counts["CreateMultipartUpload"] == 1
 
     def test_of_5_tebibytes_is_hashed_by_s3(
-        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+        self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         engine.raw.put("runs/42/huge", Pattern(5 * TIB), stored=[], etag="e")
         state = engine.hand_over()
@@ -399,7 +297,7 @@ class TestVeryLargeObject:
         assert entry["hash"]["type"] == "sha2-256-chunked"
 
     def test_of_48_tebibytes_with_a_stored_checksum_is_not_read(
-        self, engine: Engine, s3_stub: S3Stub, configure: Callable[..., None]
+        self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         configure(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,), max_shard_bytes=8 * TIB)
         stored = {"CRC64NVME": "AAAAAAAAAAE="}
@@ -412,7 +310,7 @@ class TestVeryLargeObject:
 
 
 class TestGivingUp:
-    def test_puts_the_message_aside_with_the_workers_reason(self, engine: Engine) -> None:
+    def test_puts_the_message_aside_with_the_workers_reason(self, engine: LargeJobs) -> None:
         engine.raw.put("runs/42/cold", "cold", stored=[], storage_class="GLACIER")
         state = engine.hand_over()
         with pytest.raises(Exception, match="Archived"):
@@ -424,7 +322,9 @@ class TestGivingUp:
         assert letter["MessageAttributes"]["code"]["StringValue"] == "ArchivedObjects"
         assert "runs/42/cold" in letter["MessageAttributes"]["reason"]["StringValue"]
 
-    def test_forgets_the_failures_that_were_overcome(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_forgets_the_failures_that_were_overcome(
+        self, engine: LargeJobs, s3_stub: S3Stub
+    ) -> None:
         state = engine.hand_over()
         s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
         with pytest.raises(ServiceUnavailable):
@@ -435,7 +335,7 @@ class TestGivingUp:
         (letter,) = engine.sqs.asked
         assert "Sandbox.Timedout" in letter["MessageAttributes"]["reason"]["StringValue"]
 
-    def test_tells_why_publishing_failed(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_tells_why_publishing_failed(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
         s3_stub.on("PutObject", bucket="raw", times=None).answer(403, "AccessDenied")
@@ -444,7 +344,7 @@ class TestGivingUp:
         assert engine.give_up(state, "AccessDenied")["code"] == "AccessDenied"
 
     def test_of_a_stopped_job_forgets_the_publishing_that_an_earlier_round_overcame(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: LargeJobs, s3_stub: S3Stub
     ) -> None:
         state = engine.hand_over()
         s3_stub.on("ListObjectVersions", times=None).answer(503, "SlowDown")
@@ -456,7 +356,7 @@ class TestGivingUp:
         assert told["code"] == "LargeJobFailed"
         assert "somebody stopped" in told["reason"]
 
-    def test_tells_the_sentences_of_a_code_that_it_does_not_know(self, engine: Engine) -> None:
+    def test_tells_the_sentences_of_a_code_that_it_does_not_know(self, engine: LargeJobs) -> None:
         state = engine.hand_over()
         failure = {"code": "OfAnotherVersion", "happened": "It.", "why": "So.", "remedy": "Do."}
         engine.scratch.put("jobs/id/00/failures/publish.json", json.dumps(failure))
@@ -479,7 +379,7 @@ class TestStory:
         return JobLog(capsys, monkeypatch)
 
     def test_is_under_the_id_of_the_message_from_beginning_to_end(
-        self, engine: Engine, log: JobLog
+        self, engine: LargeJobs, log: JobLog
     ) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
@@ -498,14 +398,14 @@ class TestStory:
             "package created",
         ]
 
-    def test_names_the_execution_that_goes_on(self, engine: Engine, log: JobLog) -> None:
+    def test_names_the_execution_that_goes_on(self, engine: LargeJobs, log: JobLog) -> None:
         engine.hand_over()
         handed = log.read_lines()[-1]
         assert (handed["shards"], handed["left"]) == (7, OBJECTS)
         assert handed["execution"] == engine.states.asked[-1]["name"]
 
     def test_says_of_a_second_delivery_that_the_job_goes_on(
-        self, engine: Engine, log: JobLog
+        self, engine: LargeJobs, log: JobLog
     ) -> None:
         engine.hand_over()
         log.read()
@@ -513,7 +413,7 @@ class TestStory:
         assert log.read_lines()[-1]["message"] == "package handed over again"
 
     def test_tells_why_a_step_failed_that_is_tried_again(
-        self, engine: Engine, log: JobLog, s3_stub: S3Stub
+        self, engine: LargeJobs, log: JobLog, s3_stub: S3Stub
     ) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
@@ -526,7 +426,7 @@ class TestStory:
         assert failed["code"] == "ServiceUnavailable"
         assert failed["reason"] == " ".join(failed[name] for name in ("happened", "why", "remedy"))
 
-    def test_tells_how_much_each_worker_did(self, engine: Engine, log: JobLog) -> None:
+    def test_tells_how_much_each_worker_did(self, engine: LargeJobs, log: JobLog) -> None:
         state = engine.hand_over()
         log.read()
         engine.hash_shards(state)
@@ -538,7 +438,9 @@ class TestStory:
         assert {(line["objects"], line["bytes"]) for line in done[7:]} == {(0, 0)}
         assert all(line["seconds"] >= 0 for line in done)
 
-    def test_tells_why_a_worker_failed(self, engine: Engine, log: JobLog, s3_stub: S3Stub) -> None:
+    def test_tells_why_a_worker_failed(
+        self, engine: LargeJobs, log: JobLog, s3_stub: S3Stub
+    ) -> None:
         state = engine.hand_over()
         log.read()
         s3_stub.on("HeadObject", key="runs/42/00.txt", times=None).answer(403)
@@ -549,7 +451,7 @@ class TestStory:
         assert failed["code"] == "AccessDenied"
 
     def test_ends_for_good_when_the_state_machine_gives_up(
-        self, engine: Engine, log: JobLog
+        self, engine: LargeJobs, log: JobLog
     ) -> None:
         state = engine.hand_over()
         log.read()
@@ -558,7 +460,7 @@ class TestStory:
         assert (end["message"], end["code"]) == ("package failed", "LargeJobFailed")
         assert end["final"] is True
 
-    def test_is_found_by_its_dead_letter(self, engine: Engine) -> None:
+    def test_is_found_by_its_dead_letter(self, engine: LargeJobs) -> None:
         engine.give_up(engine.hand_over(), "States.Timeout", "It took long.")
         attributes = engine.sqs.asked[-1]["MessageAttributes"]
         told = {name: each["StringValue"] for name, each in attributes.items()}
@@ -570,7 +472,7 @@ class TestStory:
 class TestRounds:
     def test_keep_what_publishing_hashed_before_its_deadline_and_that_alone(
         self,
-        engine: Engine,
+        engine: LargeJobs,
         s3_stub: S3Stub,
         configure: Callable[..., None],
         inline_hash: Callable[[], str],
@@ -594,7 +496,7 @@ class TestRounds:
         assert made == inline_hash()
 
     def test_go_on_while_too_much_is_left(
-        self, engine: Engine, inline_hash: Callable[[], str]
+        self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
         state = engine.hand_over()
         for key in engine.raw.keys("runs/42/"):
@@ -607,6 +509,6 @@ class TestRounds:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_end(self, engine: Engine) -> None:
+    def test_end(self, engine: LargeJobs) -> None:
         state = engine.hand_over()
         assert engine.publish(state | {"round": MAX_ROUNDS - 1})["goes_on"] is False

@@ -1,26 +1,26 @@
 """Messages of a queue: packaged, put aside with a reason, or left for another delivery."""
 
 import json
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import pytest
 from quilt_packager_runtime import aws
-from quilt_packager_runtime.handlers import invocations, packager
+from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.messages import MAX_BODY_BYTES
-from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Metric, Settings
 from quilt_packager_runtime.source_options import SourceOptions
 
-from tests.boto_stub import Service
-from tests.job_log import JobLog
-from tests.lambda_context import invocation
-from tests.s3_stub import Bucket, S3Stub
+from tests.packager_function import (
+    DEAD_LETTERS,
+    LATEST,
+    SETTLING,
+    Packager,
+    crate_event,
+    message,
+)
+from tests.s3_stub import S3Stub
 
-DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
-LATEST = ".quilt/named_packages/runs/{}/latest"
 RUN_ARN = "arn:aws:omics:us-east-1:123456789012:run/123"
 TOKEN = "hunter2-7a1c"
 
@@ -39,100 +39,6 @@ TELLING_FIELDS: dict[str, dict[str, object]] = {
 }
 
 
-class Engine:
-    """A deployed engine, as far as its function knows it.
-
-    Attributes:
-        raw: The bucket with the sources, where the packages go too.
-        sqs: The dead-letter queue's service.
-        omics: HealthOmics.
-        events: EventBridge.
-        log: The function's log.
-    """
-
-    def __init__(
-        self, raw: Bucket, sqs: Service, omics: Service, events: Service, log: JobLog
-    ) -> None:
-        self.raw = raw
-        self.events = events
-        self.sqs = sqs
-        self.omics = omics
-        self.log = log
-
-    def upload(self, *runs: str) -> list[str]:
-        """Fill folders, and return the message for each."""
-        for run in runs:
-            self.raw.put(f"runs/{run}/a.txt", run, stored=["SHA256"])
-        return [message(run) for run in runs]
-
-    def deliver(
-        self,
-        *bodies: str,
-        remaining_seconds: float = 900,
-        age_seconds: float = 0,
-        delivery: int = 1,
-    ) -> list[int]:
-        """Invoke the function, and return which messages it wants delivered again."""
-        sent = str(round((time.time() - age_seconds) * 1000))
-        records = [
-            {
-                "messageId": str(number),
-                "body": body,
-                "receiptHandle": f"receipt-{number}",
-                "attributes": {"SentTimestamp": sent, "ApproximateReceiveCount": str(delivery)},
-                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:jobs",
-            }
-            for number, body in enumerate(bodies)
-        ]
-        answer = packager.handler({"Records": records}, invocation(remaining_seconds))
-        return [int(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]]
-
-    def expect_dead_letters(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.sqs.script.add_response("send_message", {"MessageId": "m"})
-
-    def dead_letters(self) -> list[tuple[str, str, str]]:
-        """Body, code and reason of each."""
-        return [
-            (
-                asked["MessageBody"],
-                asked["MessageAttributes"]["code"]["StringValue"],
-                asked["MessageAttributes"]["reason"]["StringValue"],
-            )
-            for asked in self.sqs.asked
-        ]
-
-    def metadata(self, run: str) -> Any:
-        """The metadata of the newest revision of a run's package."""
-        latest = self.raw.get(LATEST.format(run))
-        assert latest
-        manifest = self.raw.get(f".quilt/packages/{latest.data.decode()}")
-        assert manifest
-        return json.loads(manifest.data.splitlines()[0])["user_meta"]
-
-    def expect_events(self, count: int = 1) -> None:
-        for _ in range(count):
-            answer = {"FailedEntryCount": 0, "Entries": []}
-            self.events.script.add_response("put_events", answer)
-
-    def announced(self) -> list[tuple[str, dict[str, Any]]]:
-        """Detail-type and detail of each event."""
-        return [
-            (entry["DetailType"], json.loads(entry["Detail"]))
-            for asked in self.events.asked
-            for entry in asked["Entries"]
-        ]
-
-    def packages(self) -> list[str]:
-        """The runs that are packaged."""
-        keys = self.raw.keys(".quilt/named_packages/")
-        return [key.split("/")[3] for key in keys if key.endswith("/latest")]
-
-
-def message(run: str, **fields: Any) -> str:
-    return json.dumps({"source_prefix": f"s3://raw/runs/{run}/", **fields})
-
-
 def omics_event(**detail: str) -> str:
     event = {
         "id": "e1",
@@ -144,34 +50,16 @@ def omics_event(**detail: str) -> str:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings(dead_letter_queue_url=DEAD_LETTERS)
-
-
-@pytest.fixture
-def engine(
-    settings: Settings,
-    s3: S3,
-    s3_stub: S3Stub,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Engine:
-    services = {name: Service(name) for name in ("sqs", "omics", "events")}
-    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
-    # A client of its own would outlive this test.
-    monkeypatch.setattr(aws, "prepare", services.__getitem__)
-    monkeypatch.setattr(invocations, "load_settings", lambda: settings)
-    monkeypatch.setattr(invocations, "connect", lambda: s3)
-    log = JobLog(capsys, monkeypatch)
-    return Engine(s3_stub.create_bucket("raw"), **services, log=log)
+def engine(packager: Packager) -> Packager:
+    return packager
 
 
 class TestBatch:
-    def test_of_good_messages_is_packaged_and_acknowledged(self, engine: Engine) -> None:
+    def test_of_good_messages_is_packaged_and_acknowledged(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1", "2")) == []
         assert engine.packages() == ["1", "2"]
 
-    def test_of_ten_with_one_poison_message_loses_none(self, engine: Engine) -> None:
+    def test_of_ten_with_one_poison_message_loses_none(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         runs = [str(number) for number in range(1, 10)]
         good = engine.upload(*runs)
@@ -179,19 +67,19 @@ class TestBatch:
         assert engine.packages() == runs
         assert [body for body, _, _ in engine.dead_letters()] == ["poison"]
 
-    def test_with_one_failure_gets_that_one_again(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_with_one_failure_gets_that_one_again(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("PutObject", key=LATEST.format("2"), times=None).answer(500)
         assert engine.deliver(*engine.upload("1", "2", "3")) == [1]
         assert engine.packages() == ["1", "3"]
         assert engine.dead_letters() == []
 
     def test_that_fails_as_a_whole_is_named_one_by_one(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(*engine.upload("1", "2")) == [0, 1]
 
-    def test_delivered_again_is_unchanged(self, engine: Engine) -> None:
+    def test_delivered_again_is_unchanged(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         engine.deliver(*bodies)
         engine.log.read()
@@ -200,7 +88,7 @@ class TestBatch:
 
 
 class TestRejected:
-    def test_goes_to_the_dead_letters_with_code_and_reason(self, engine: Engine) -> None:
+    def test_goes_to_the_dead_letters_with_code_and_reason(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         assert engine.deliver(message("none")) == []
         ((body, code, reason),) = engine.dead_letters()
@@ -208,7 +96,7 @@ class TestRejected:
         assert code == "EmptySource"
         assert reason.startswith("s3://raw/runs/none/ holds no objects.")
 
-    def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Engine) -> None:
+    def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Packager) -> None:
         engine.sqs.fail("send_message", "AccessDenied")
         assert engine.deliver(message("none")) == [0]
         line = engine.log.read_end()
@@ -216,14 +104,14 @@ class TestRejected:
         assert "EmptySource" in line["reason"]
         assert "s3://raw/runs/none/ holds no objects." in line["reason"]
 
-    def test_of_the_largest_size_gets_there_all_the_same(self, engine: Engine) -> None:
+    def test_of_the_largest_size_gets_there_all_the_same(self, engine: Packager) -> None:
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})
         body = "x" * MAX_BODY_BYTES
         assert engine.deliver(body) == []
         assert engine.sqs.asked[0]["MessageBody"] == body
 
     def test_for_a_key_with_a_control_character_names_it_in_legal_text(
-        self, engine: Engine
+        self, engine: Packager
     ) -> None:
         engine.expect_dead_letters()
         engine.raw.put("runs/1/a\x01//b", "x")
@@ -232,23 +120,24 @@ class TestRejected:
         assert code == "InvalidKeys"
         assert 'a\\x01//b"' in reason
 
-    def test_for_a_key_with_a_newline_gives_one_log_line(self, engine: Engine) -> None:
+    def test_for_a_key_with_a_newline_gives_one_log_line(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.raw.put('runs/1/a\n{"level": "INFO"}\n//b', "x")
         engine.deliver(message("1"))
         assert engine.log.read_end()["code"] == "InvalidKeys"
 
     @pytest.mark.parametrize(
-        "settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))]
+        "packager_settings",
+        [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))],
     )
-    def test_for_its_bucket_costs_no_request(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_for_its_bucket_costs_no_request(self, engine: Packager, s3_stub: S3Stub) -> None:
         engine.expect_dead_letters()
         assert engine.deliver(message("1")) == []
         assert engine.dead_letters()[0][1] == "BucketNotAllowed"
         assert not s3_stub.requests
 
-    @pytest.mark.parametrize("settings", [Settings()])
-    def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Engine) -> None:
+    @pytest.mark.parametrize("packager_settings", [Settings()])
+    def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Packager) -> None:
         assert engine.deliver(message("none")) == [0]
         assert engine.log.read_end()["outcome"] == "rejected"
 
@@ -258,10 +147,10 @@ ANNOUNCING = Settings(
 )
 
 
-@pytest.mark.parametrize("settings", [ANNOUNCING])
+@pytest.mark.parametrize("packager_settings", [ANNOUNCING])
 class TestOutcome:
     def test_is_prepared_for_before_the_job(
-        self, engine: Engine, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch
+        self, engine: Packager, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         prepared: list[tuple[str, int]] = []
         monkeypatch.setattr(
@@ -271,7 +160,7 @@ class TestOutcome:
         engine.deliver(*engine.upload("1"))
         assert prepared == [("events", 0)]
 
-    def test_of_each_job_is_one_event(self, engine: Engine) -> None:
+    def test_of_each_job_is_one_event(self, engine: Packager) -> None:
         engine.expect_events(3)
         engine.expect_dead_letters()
         bodies = engine.upload("1")
@@ -282,7 +171,7 @@ class TestOutcome:
         assert rejected[0] == "Package Rejected"
         assert rejected[1]["code"] == "EmptySource"
 
-    def test_names_the_revision_before(self, engine: Engine) -> None:
+    def test_names_the_revision_before(self, engine: Packager) -> None:
         engine.expect_events(2)
         engine.deliver(*engine.upload("1"))
         engine.raw.put("runs/1/b.txt", "x", stored=["SHA256"])
@@ -292,7 +181,7 @@ class TestOutcome:
         assert second["previous_top_hash"] == first["top_hash"] != second["top_hash"]
 
     def test_that_was_not_announced_is_announced_by_the_next_delivery_and_nothing_published_twice(
-        self, engine: Engine
+        self, engine: Packager
     ) -> None:
         engine.events.fail("put_events", "InternalException")
         engine.sqs.script.add_response("change_message_visibility", {})
@@ -305,7 +194,7 @@ class TestOutcome:
         assert engine.raw.keys(".quilt/") == published
 
     def test_of_a_failure_is_announced_after_the_last_attempt_alone(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(message("1"), delivery=2) == [0]
@@ -319,7 +208,7 @@ class TestOutcome:
         assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
     def test_of_attempts_that_died_without_a_word_is_announced_by_one_delivery_more(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         engine.expect_events()
         engine.expect_dead_letters()
@@ -334,25 +223,25 @@ class TestOutcome:
 
     @pytest.mark.parametrize(("delivery", "final"), [(4, False), (5, True)])
     def test_that_cannot_be_put_aside_is_final_when_sqs_delivers_no_more(
-        self, engine: Engine, delivery: int, final: bool
+        self, engine: Packager, delivery: int, final: bool
     ) -> None:
         engine.expect_events()
         engine.sqs.fail("send_message", "AccessDenied")
         assert engine.deliver(*engine.upload("1"), delivery=delivery) == [0]
         assert engine.log.read_end()["final"] is final
 
-    def test_of_what_asked_for_nothing_is_not_announced(self, engine: Engine) -> None:
+    def test_of_what_asked_for_nothing_is_not_announced(self, engine: Packager) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
         assert engine.announced() == []
 
-    def test_that_comes_back_as_a_message_ends_there(self, engine: Engine) -> None:
+    def test_that_comes_back_as_a_message_ends_there(self, engine: Packager) -> None:
         outcome = {"source": "quilt.packager", "detail-type": "Package Rejected", "detail": {}}
         assert engine.deliver(json.dumps(outcome)) == []
         assert engine.announced() == []
 
     @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
     def test_never_tells_values_of_metadata(
-        self, engine: Engine, fields: dict[str, object]
+        self, engine: Packager, fields: dict[str, object]
     ) -> None:
         engine.expect_events()
         engine.expect_dead_letters()
@@ -364,20 +253,20 @@ class TestOutcome:
 
 
 class TestDeadline:
-    def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
+    def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         assert engine.deliver(*bodies, remaining_seconds=9) == [0]
         line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "DeadlineExceeded")
         assert engine.packages() == []
 
-    def test_in_the_middle_stops_the_job(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_in_the_middle_stops_the_job(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("ListObjectVersions").pause_before()
         margin = invocations.DEADLINE_MARGIN_SECONDS
         assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
         assert engine.log.read_end()["code"] == "DeadlineExceeded"
 
-    def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Engine) -> None:
+    def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         engine.deliver(*bodies, remaining_seconds=9)
         assert engine.deliver(*bodies) == []
@@ -392,11 +281,11 @@ class TestCrash:
 
         monkeypatch.setattr(invocations, "package", crash)
 
-    def test_leaves_the_message_for_another_delivery(self, engine: Engine) -> None:
+    def test_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1")) == [0]
         assert engine.dead_letters() == []
 
-    def test_is_recorded_as_a_failure_with_its_stack(self, engine: Engine) -> None:
+    def test_is_recorded_as_a_failure_with_its_stack(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "Crashed")
@@ -404,7 +293,7 @@ class TestCrash:
         assert line["exception_name"] == "LookupError"
         assert line["package_name"] == "runs/1"
 
-    def test_counts_as_a_failure(self, engine: Engine) -> None:
+    def test_counts_as_a_failure(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         (metrics,) = engine.log.read_metrics()
         assert metrics[Metric.PACKAGES_FAILED] == [1.0]
@@ -412,7 +301,7 @@ class TestCrash:
 
 class TestIgnored:
     def test_is_acknowledged_with_no_request_and_no_outcome(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}') == []
         line = engine.log.read_line()
@@ -420,7 +309,7 @@ class TestIgnored:
         assert "outcome" not in line
         assert not s3_stub.requests
 
-    def test_counts_as_nothing(self, engine: Engine) -> None:
+    def test_counts_as_nothing(self, engine: Packager) -> None:
         engine.deliver('{"Event": "s3:TestEvent"}')
         assert engine.log.read_metrics() == []
 
@@ -428,7 +317,9 @@ class TestIgnored:
 class TestOmicsRun:
     OUTPUT = "s3://raw/runs/123"
 
-    def test_is_described_by_the_event_and_by_what_healthomics_knows(self, engine: Engine) -> None:
+    def test_is_described_by_the_event_and_by_what_healthomics_knows(
+        self, engine: Packager
+    ) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {"tags": {"project": "x"}}, {"id": "123"})
         assert engine.deliver(omics_event(runOutputUri=self.OUTPUT, runName="NA12878")) == []
@@ -442,7 +333,7 @@ class TestOmicsRun:
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "400"])
     def test_is_described_by_its_event_alone_if_more_is_not_told(
-        self, engine: Engine, code: str
+        self, engine: Packager, code: str
     ) -> None:
         engine.upload("123")
         engine.omics.fail("get_run", code)
@@ -453,13 +344,13 @@ class TestOmicsRun:
             "output_uri": "s3://raw/runs/123/",
         }
 
-    def test_without_its_output_is_asked_for(self, engine: Engine) -> None:
+    def test_without_its_output_is_asked_for(self, engine: Packager) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
         assert engine.deliver(omics_event()) == []
         assert engine.packages() == ["123"]
 
-    def test_without_any_output_is_rejected(self, engine: Engine) -> None:
+    def test_without_any_output_is_rejected(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.omics.script.add_response("get_run", {"id": "123"}, {"id": "123"})
         assert engine.deliver(omics_event()) == []
@@ -467,7 +358,7 @@ class TestOmicsRun:
         assert code == "NoRunOutput"
         assert "no outputUri" in reason
 
-    def test_that_we_may_not_ask_for_is_rejected(self, engine: Engine) -> None:
+    def test_that_we_may_not_ask_for_is_rejected(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.omics.fail("get_run", "AccessDeniedException")
         assert engine.deliver(omics_event()) == []
@@ -476,7 +367,7 @@ class TestOmicsRun:
         assert "omics:GetRun" in reason
 
     def test_while_healthomics_is_throttled_is_left_for_another_delivery(
-        self, engine: Engine
+        self, engine: Packager
     ) -> None:
         engine.omics.fail("get_run", "ThrottlingException")
         assert engine.deliver(omics_event()) == [0]
@@ -486,52 +377,32 @@ class TestOmicsRun:
 CRATE = json.dumps({"@graph": [{"@id": "./", "name": "Run 42"}]})
 
 
-def crate_event(run: str) -> str:
-    return json.dumps(
-        {
-            "id": "e2",
-            "source": "aws.s3",
-            "detail-type": "Object Created",
-            "detail": {
-                "bucket": {"name": "raw"},
-                "object": {"key": f"runs/{run}/ro-crate-metadata.json"},
-            },
-        }
-    )
-
-
 class TestCrate:
     CRATES = SourceOptions(kind="workflow_run_crate")
 
-    def upload(self, engine: Engine, crate: str = CRATE) -> None:
+    def upload(self, engine: Packager, crate: str = CRATE) -> None:
         engine.upload("42")
         engine.raw.put("runs/42/ro-crate-metadata.json", crate, stored=["SHA256"])
 
-    def test_describes_its_folder(self, engine: Engine) -> None:
+    def test_describes_its_folder(self, engine: Packager) -> None:
         self.upload(engine)
         assert engine.deliver(crate_event("42")) == []
         assert engine.metadata("42") == {"name": "Run 42"}
 
     def test_that_is_broken_is_packaged_all_the_same_and_the_log_says_so(
-        self, engine: Engine
+        self, engine: Packager
     ) -> None:
         self.upload(engine, "{")
         assert engine.deliver(crate_event("42")) == []
         assert engine.metadata("42") is None
         assert "ro-crate-metadata.json" in engine.log.read_end()["remark"]
 
-    def test_delivered_twice_is_one_revision(self, engine: Engine) -> None:
+    def test_delivered_twice_is_one_revision(self, engine: Packager) -> None:
         self.upload(engine)
         engine.deliver(crate_event("42"), crate_event("42"))
         pointers = engine.raw.keys(".quilt/named_packages/runs/42/")
         assert len(pointers) == 2  # latest, and one revision
 
-
-SETTLING = Settings(
-    dead_letter_queue_url=DEAD_LETTERS,
-    max_attempts=2,
-    sources=(SourceOptions(kind="workflow_run_crate", settle_seconds=60),),
-)
 
 SETTLING_WITH_MORE_ATTEMPTS = msgspec.structs.replace(SETTLING, max_attempts=4)
 
@@ -540,11 +411,11 @@ class TestSettling:
     """An event whose folder is still being written to."""
 
     @pytest.fixture
-    def settings(self) -> Settings:
+    def packager_settings(self) -> Settings:
         waiting = SourceOptions(kind="workflow_run_crate", settle_seconds=60)
         return Settings(dead_letter_queue_url=DEAD_LETTERS, sources=(waiting,))
 
-    def test_is_hidden_for_the_rest_of_its_time(self, engine: Engine) -> None:
+    def test_is_hidden_for_the_rest_of_its_time(self, engine: Packager) -> None:
         engine.upload("42")
         engine.sqs.script.add_response("change_message_visibility", {})
         assert engine.deliver(crate_event("42"), age_seconds=20.5) == [0]
@@ -559,23 +430,23 @@ class TestSettling:
         assert (line["source"], line["trigger"]) == ("s3://raw/runs/42/", "workflow_run_crate")
         assert line["event_id"] == "e2"
 
-    def test_is_packaged_when_its_time_has_come(self, engine: Engine) -> None:
+    def test_is_packaged_when_its_time_has_come(self, engine: Packager) -> None:
         engine.upload("42")
         assert engine.deliver(crate_event("42"), age_seconds=61) == []
         assert engine.packages() == ["42"]
 
-    def test_that_cannot_be_hidden_comes_back_all_the_same(self, engine: Engine) -> None:
+    def test_that_cannot_be_hidden_comes_back_all_the_same(self, engine: Packager) -> None:
         engine.upload("42")
         engine.sqs.fail("change_message_visibility", "AccessDenied")
         assert engine.deliver(crate_event("42")) == [0]
         assert engine.packages() == []
 
-    def test_is_no_matter_of_plain_messages(self, engine: Engine) -> None:
+    def test_is_no_matter_of_plain_messages(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("42")) == []
         assert engine.packages() == ["42"]
 
-    @pytest.mark.parametrize("settings", [SETTLING])
-    def test_takes_no_attempt(self, engine: Engine, s3_stub: S3Stub) -> None:
+    @pytest.mark.parametrize("packager_settings", [SETTLING])
+    def test_takes_no_attempt(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(crate_event("42"), delivery=2, age_seconds=61) == [0]
         engine.expect_dead_letters()
@@ -583,8 +454,8 @@ class TestSettling:
         assert engine.dead_letters()[0][1] == "ServiceUnavailable"
         assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
-    @pytest.mark.parametrize("settings", [SETTLING_WITH_MORE_ATTEMPTS])
-    def test_takes_no_wait_of_the_attempts(self, engine: Engine, s3_stub: S3Stub) -> None:
+    @pytest.mark.parametrize("packager_settings", [SETTLING_WITH_MORE_ATTEMPTS])
+    def test_takes_no_wait_of_the_attempts(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on(times=None).answer(500)
         for delivery, least, most in [(2, 15, 30), (3, 30, 60)]:
             engine.sqs.script.add_response("change_message_visibility", {})
@@ -594,8 +465,8 @@ class TestSettling:
         assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == [0]
         assert len(engine.sqs.asked) == asked
 
-    @pytest.mark.parametrize("settings", [SETTLING])
-    def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Engine) -> None:
+    @pytest.mark.parametrize("packager_settings", [SETTLING])
+    def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Packager) -> None:
         engine.upload("42")
         engine.expect_dead_letters()
         assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == []
@@ -605,7 +476,7 @@ class TestSettling:
 class TestStory:
     """The lines of a job before its end."""
 
-    def test_begins_when_the_message_is_read(self, engine: Engine) -> None:
+    def test_begins_when_the_message_is_read(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"), delivery=2)
         first, *_ = engine.log.read_lines()
         assert (
@@ -621,7 +492,7 @@ class TestStory:
             }.items()
         )
 
-    def test_names_the_event(self, engine: Engine) -> None:
+    def test_names_the_event(self, engine: Packager) -> None:
         engine.upload("42")
         engine.raw.put("runs/42/ro-crate-metadata.json", "{}", stored=["SHA256"])
         engine.deliver(crate_event("42"))
@@ -629,7 +500,7 @@ class TestStory:
         assert (first["trigger"], first["event_id"]) == ("workflow_run_crate", "e2")
 
     @pytest.mark.parametrize(
-        "settings",
+        "packager_settings",
         [
             Settings(
                 dead_letter_queue_url=DEAD_LETTERS,
@@ -639,7 +510,9 @@ class TestStory:
             )
         ],
     )
-    def test_names_no_package_before_its_crate_does(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_names_no_package_before_its_crate_does(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
         engine.upload("42")
         s3_stub.on("GetObject", key="runs/42/ro-crate-metadata.json", times=None).answer(500)
         engine.expect_dead_letters()
@@ -652,7 +525,7 @@ class TestStory:
             assert "package_name" not in told
         assert (ended["code"], ended["registry"]) == ("ServiceUnavailable", "raw")
 
-    def test_goes_through_its_phases_to_its_end(self, engine: Engine) -> None:
+    def test_goes_through_its_phases_to_its_end(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         lines = engine.log.read_lines()
         assert [line["message"] for line in lines] == [
@@ -663,7 +536,7 @@ class TestStory:
         assert [line["phase"] for line in lines[1:4]] == ["listing", "checksums", "publishing"]
         assert {line["message_id"] for line in lines} == {"0"}
 
-    def test_of_a_message_that_cannot_be_read_is_its_end(self, engine: Engine) -> None:
+    def test_of_a_message_that_cannot_be_read_is_its_end(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.deliver("poison")
         line = engine.log.read_line()
@@ -674,10 +547,12 @@ class TestStory:
         )
 
 
-@pytest.mark.parametrize("settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, max_attempts=5)])
+@pytest.mark.parametrize(
+    "packager_settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, max_attempts=5)]
+)
 class TestRetry:
     def test_of_what_passes_comes_soon_and_later_each_time(
-        self, engine: Engine, s3_stub: S3Stub
+        self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         (body,) = engine.upload("1")
@@ -686,16 +561,16 @@ class TestRetry:
             assert engine.deliver(body, delivery=delivery) == [0]
             assert least <= engine.sqs.asked[-1]["VisibilityTimeout"] <= most
 
-    def test_for_the_last_time_comes_late(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_for_the_last_time_comes_late(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         assert engine.deliver(*engine.upload("1"), delivery=4) == [0]
         assert engine.sqs.asked == []
 
-    def test_of_what_took_too_long_comes_late(self, engine: Engine) -> None:
+    def test_of_what_took_too_long_comes_late(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1"), remaining_seconds=9) == [0]
         assert engine.sqs.asked == []
 
-    def test_is_told_in_the_log_after_the_reason(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_is_told_in_the_log_after_the_reason(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         engine.sqs.script.add_response("change_message_visibility", {})
         engine.deliver(*engine.upload("1"))
@@ -705,7 +580,9 @@ class TestRetry:
         assert put_off["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
         assert (put_off["source"], put_off["trigger"]) == ("s3://raw/runs/1/", "message")
 
-    def test_comes_late_where_it_cannot_be_hastened(self, engine: Engine, s3_stub: S3Stub) -> None:
+    def test_comes_late_where_it_cannot_be_hastened(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         engine.sqs.fail("change_message_visibility", "AccessDenied")
         assert engine.deliver(*engine.upload("1")) == [0]
@@ -713,7 +590,7 @@ class TestRetry:
 
 
 class TestLogLine:
-    def test_is_one_a_job_and_tells_all_of_it(self, engine: Engine) -> None:
+    def test_is_one_a_job_and_tells_all_of_it(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         line = engine.log.read_end()
         latest = engine.raw.get(LATEST.format("1"))
@@ -736,20 +613,20 @@ class TestLogLine:
             }.items()
         )
 
-    def test_of_an_event_tells_which(self, engine: Engine) -> None:
+    def test_of_an_event_tells_which(self, engine: Packager) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {}, {"id": "123"})
         engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
         line = engine.log.read_end()
         assert (line["trigger"], line["event_id"]) == ("health_omics", "e1")
 
-    def test_of_a_rejection_names_the_package(self, engine: Engine) -> None:
+    def test_of_a_rejection_names_the_package(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.deliver(message("none"))
         line = engine.log.read_end()
         assert (line["package_name"], line["registry"]) == ("runs/none", "raw")
 
-    def test_names_the_fields_that_were_ignored(self, engine: Engine) -> None:
+    def test_names_the_fields_that_were_ignored(self, engine: Packager) -> None:
         engine.upload("1")
         engine.deliver(message("1", colour="red"))
         assert engine.log.read_end()["ignored_fields"] == ["colour"]
@@ -757,7 +634,7 @@ class TestLogLine:
     @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
     def test_never_tells_values_of_metadata(
         self,
-        engine: Engine,
+        engine: Packager,
         fields: dict[str, object],
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -778,7 +655,7 @@ class TestLogLine:
 
 
 class TestMetrics:
-    def test_are_one_set_a_job(self, engine: Engine) -> None:
+    def test_are_one_set_a_job(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.deliver(*engine.upload("1"), message("none"))
         created, rejected = engine.log.read_metrics()
@@ -799,7 +676,7 @@ class TestEnvironment:
         assert invocations.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
 
     def test_tells_where_s3_is(
-        self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Engine
+        self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Packager
     ) -> None:
         monkeypatch.undo()
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3_stub.url)
