@@ -99,7 +99,13 @@ class NoSuchBucket(Rejected):
 
 
 class AccessDenied(Rejected):
-    """AWS refuses us an action. Never to be read as "not there"."""
+    """AWS refuses us an action. Never to be read as "not there".
+
+    Attributes:
+        key_state: What KMS says of the key that it does not let be used, where that is the cause.
+    """
+
+    key_state: str | None = None
 
 
 class NoRunOutput(Rejected):
@@ -205,7 +211,7 @@ class InvalidObjectState(S3Error):
 
 
 class BadRequest(S3Error):
-    """S3 does not accept the request as it is (400): on an object's HEAD mostly SSE-C."""
+    """S3 does not accept the request as it is (400): an object's HEAD and GET, with SSE-C."""
 
 
 class InvalidRange(S3Error):

@@ -81,7 +81,7 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
         except tolerated:
             return
         except Unreadable as finding:
-            count = unreadable.add(finding.kind, found.key)
+            count = unreadable.add(finding, found.key)
             if count >= MAX_NAMED and not found.archived:
                 raise unreadable.error(more=True) from None
             return
@@ -135,5 +135,5 @@ async def hash_chunks(
         return await hasher.digests_of(found, chunks)
     except Unreadable as finding:
         unreadable = UnreadableKeys()
-        unreadable.add(finding.kind, found.key)
+        unreadable.add(finding, found.key)
         raise unreadable.error() from None

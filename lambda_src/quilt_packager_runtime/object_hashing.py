@@ -106,7 +106,9 @@ class ObjectHasher:
             yield
         except InvalidObjectState:
             raise Unreadable(ArchivedObjects) from None
-        except AccessDenied:
+        except AccessDenied as error:
+            if error.key_state is not None:
+                raise Unreadable(AccessDenied, error.key_state) from None
             # Who may not list a bucket is told 403 of what is not there (any more).
             if await self._is_listed(found):
                 raise Unreadable(AccessDenied) from None

@@ -23,6 +23,7 @@ from quilt_packager_runtime.errors import (
     PackagerError,
     PreconditionFailed,
     S3Error,
+    ServiceUnavailable,
 )
 from quilt_packager_runtime.objects import (
     S3Uri,
@@ -164,7 +165,7 @@ class S3:
         try:
             head = (await self.send(request)).headers
         except (AccessDenied, BadRequest):
-            await self._check_credentials(uri)
+            await self._ask_why(uri)
             raise
         return ObjectHead(
             size_bytes=_size_bytes(head, uri),
@@ -397,11 +398,11 @@ class S3:
         self._last_date = response.headers.get("date", self._last_date)
         return response
 
-    async def _check_credentials(self, uri: S3Uri) -> None:
-        """Tell expired credentials from a refusal: an answer to HEAD has no body to say which."""
+    async def _ask_why(self, uri: S3Uri) -> None:
+        """Have GET tell why HEAD was refused: only the answer to GET has a body that says it."""
         try:
             await self.get_object(uri, last_byte=0)
-        except CredentialsRefused:
+        except (AccessDenied, CredentialsRefused, ServiceUnavailable):
             raise
         except PackagerError:
             return

@@ -6,6 +6,7 @@ credentials, retries (awscrt's own), and which of our errors an error answer mea
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
@@ -73,6 +74,8 @@ CREDENTIAL_CODES = frozenset(
         "TokenRefreshRequired",
     }
 )
+# What S3 passes on of KMS is about the key, but for what is about KMS itself.
+PASSING_KMS_CODE = re.compile("Throttl|LimitExceeded|Internal|Timeout|Unavailable")
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -333,6 +336,14 @@ def error_of(request: Request, response: Response) -> PackagerError:
             why="S3 knows none of that name.",
             remedy="Correct the name, or create the bucket.",
         )
+    if code.startswith("KMS.") and PASSING_KMS_CODE.search(code) is None:
+        refusal = AccessDenied(
+            f"{what} was refused: {code}.",
+            why=f"The KMS key of the object or bucket cannot be used: {message or code}",
+            remedy="Enable the key or restore it, or copy the object with another, and retry.",
+        )
+        refusal.key_state = message or code
+        return refusal
     is_forbidden = response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState"
     if is_forbidden or code == "AccessDenied":
         return AccessDenied(
@@ -341,7 +352,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
             "or the requester would have to pay.",
             remedy="Allow it there, deploy, and retry.",
         )
-    is_down = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    is_down = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or code.startswith("KMS.")
     kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
     return kind(
         f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",

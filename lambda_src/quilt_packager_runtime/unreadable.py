@@ -25,9 +25,13 @@ REASONS: dict[type[Rejected], tuple[str, str, str]] = {
     AccessDenied: (
         "Not for the packager to read",
         "A policy of its role, the bucket or a KMS key refuses it, or the requester has to pay.",
-        "Allow s3:GetObject and s3:GetObjectVersion (and kms:Decrypt), and send again.",
+        "Allow s3:GetObject, s3:GetObjectVersion and kms:Decrypt, enable the key, and send again.",
     ),
 }
+
+
+MAX_CAUSES = 3
+"""How many causes an error tells in the words of AWS."""
 
 
 class Unreadable(Exception):
@@ -35,12 +39,14 @@ class Unreadable(Exception):
 
     Args:
         kind: The error for it.
+        cause: What AWS says of the cause; None: not more than the error's own sentences.
     """
 
-    def __init__(self, kind: type[Rejected]) -> None:
+    def __init__(self, kind: type[Rejected], cause: str | None = None) -> None:
         """The key is added by those who know it."""
         super().__init__()
         self.kind = kind
+        self.cause = cause
 
 
 class UnreadableKeys:
@@ -50,22 +56,26 @@ class UnreadableKeys:
         """Begin without any."""
         self._counts: Counter[type[Rejected]] = Counter()
         self._first: dict[type[Rejected], list[str]] = {}
+        self._causes: dict[str, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._counts)
 
-    def add(self, kind: type[Rejected], key: str) -> int:
+    def add(self, finding: Unreadable, key: str) -> int:
         """Take a key.
 
         Args:
-            kind: The error for it.
+            finding: What is the matter with it.
             key: The object's key.
 
         Returns:
             How many of its kind there are.
         """
+        kind = finding.kind
         self._counts[kind] += 1
         self._first[kind] = sorted([*self._first.get(kind, []), key])[:MAX_NAMED]
+        if finding.cause is not None and len(self._causes) < MAX_CAUSES:
+            self._causes[finding.cause] = None
         return self._counts[kind]
 
     def error(self, *, more: bool = False) -> Rejected:
@@ -83,6 +93,6 @@ class UnreadableKeys:
             happened.append("There may be more.")
         return next(iter(self._counts))(
             " ".join(happened),
-            why=" ".join(why for _, why, _ in reasons),
+            why=" ".join([*(why for _, why, _ in reasons), *self._causes]),
             remedy=" ".join(remedy for _, _, remedy in reasons),
         )

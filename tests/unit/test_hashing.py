@@ -8,6 +8,8 @@ from quilt_packager_runtime.errors import (
     AccessDenied,
     ArchivedObjects,
     BrokenAnswer,
+    CredentialsRefused,
+    PackagerError,
     ServiceUnavailable,
     SourceChanged,
     UnreadableObjects,
@@ -359,6 +361,46 @@ class TestRefusedObjects:
             'Archived, and without a usable checksum: "c".',
         ):
             assert sentence in failure.value.happened
+
+    @pytest.mark.parametrize("code", ["KMS.DisabledException", "KMS.KMSInvalidStateException"])
+    async def test_by_their_key_are_named_with_it(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, code: str
+    ) -> None:
+        key_arn = "arn:aws:kms:us-east-1:123456789012:key/1"
+        for key in "abc":
+            bucket.put(key, b"x")
+        s3_stub.on("*Object", key="[ac]", times=None).answer(400, code, f"{key_arn} is disabled.")
+        with pytest.raises(AccessDenied) as failure:
+            await hash_bucket(s3)
+        assert failure.value.happened == 'Not for the packager to read: "a", "c".'
+        assert failure.value.why.endswith(f" {key_arn} is disabled.")
+        assert failure.value.why.count(key_arn) == 1
+        assert not s3_stub.requests_of("ListObjectVersions")[1:]
+
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"),
+        [
+            (403, "AccessDenied", AccessDenied),
+            (400, "ExpiredToken", CredentialsRefused),
+            (503, "SlowDown", ServiceUnavailable),
+            (400, "KMS.ThrottlingException", ServiceUnavailable),
+            (400, "InvalidRequest", UnreadableObjects),
+            (403, "InvalidObjectState", UnreadableObjects),
+        ],
+    )
+    async def test_without_a_word_are_refused_for_what_reading_them_tells(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        status: int,
+        code: str,
+        kind: type[PackagerError],
+    ) -> None:
+        s3_stub.create_bucket("raw").put("k", b"x")
+        s3_stub.on("HeadObject", times=None).answer(400, code)
+        s3_stub.on("GetObject", times=None).answer(status, code)
+        with pytest.raises(kind):
+            await hash_bucket(s3)
 
     async def test_whose_parts_alone_are_secret_are_read(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
