@@ -63,7 +63,8 @@ def test_finds_the_only_engine_among_other_stacks(create_stack: CreateStack) -> 
     create_other_stack("other")
     create_stack("lab")
     found = find_deployment(connect())
-    assert (found.stack_name, found.region, found.account) == ("lab", REGION, ACCOUNT)
+    assert (found.stack_name, found.account) == ("lab", ACCOUNT)
+    assert (found.partition, found.region) == ("aws", REGION)
 
 
 def test_finds_an_engine_by_its_stack(create_stack: CreateStack) -> None:
