@@ -44,9 +44,11 @@ class LoggedOutcome(Outcome, frozen=True, kw_only=True):
 
     Attributes:
         seconds: How long the job took.
+        final: Whether nobody tries again what has failed.
     """
 
     seconds: float
+    final: bool = True
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -179,6 +181,8 @@ class DeployedEngine:
     def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
         """Wait until the function has logged an outcome for each of these packages.
 
+        An attempt that failed is no outcome yet where its message is tried again.
+
         Args:
             names: The packages' names.
             result: How the jobs are to end.
@@ -187,13 +191,15 @@ class DeployedEngine:
             The outcome of each package, in the same order.
 
         Raises:
-            LocalError: They did not come in time.
+            LocalError: A job ended otherwise, or they did not come in time.
         """
+        missing = list(names)
 
         def find() -> list[LoggedOutcome] | None:
             outcomes = {}
             for outcome in self._outcomes():
-                if outcome.package_name in names and outcome.code is not None:
+                has_failed = outcome.code is not None and outcome.final
+                if has_failed and outcome.package_name in names:
                     raise LocalError(
                         f"{outcome.package_name} was {outcome.outcome.value}: {outcome.code}.",
                         why=outcome.reason or "",
@@ -201,10 +207,10 @@ class DeployedEngine:
                     )
                 if outcome.outcome is result:
                     outcomes[outcome.package_name] = outcome
-            found = [outcomes[name] for name in names if name in outcomes]
-            return found if len(found) == len(names) else None
+            missing[:] = [name for name in names if name not in outcomes]
+            return None if missing else [outcomes[name] for name in names]
 
-        return self._wait_for(find, f"{', '.join(names)} to be {result.value}")
+        return self._wait_for(find, lambda: f"{', '.join(missing)} to be {result.value}")
 
     def wait_for_dead_letter(self, message: Mapping[str, object]) -> DeadLetter:
         """Wait for a message to be in the dead-letter queue; it stays there.
@@ -230,7 +236,7 @@ class DeployedEngine:
                     return DeadLetter(found["Body"], texts.get("code", ""), texts.get("reason", ""))
             return None
 
-        return self._wait_for(find, "a message in the dead-letter queue")
+        return self._wait_for(find, lambda: "a message in the dead-letter queue")
 
     def wait_for_events(self, count: int) -> list[OutcomeEvent]:
         """Wait until the events of so many outcomes were heard since `listen`.
@@ -256,7 +262,9 @@ class DeployedEngine:
                 )
             return [*self._heard.values()] if len(self._heard) >= count else None
 
-        return self._wait_for(find, f"the events of {count} outcomes")
+        return self._wait_for(
+            find, lambda: f"the events of {count} outcomes, and heard {len(self._heard)}"
+        )
 
     def _outcomes(self) -> Iterator[LoggedOutcome]:
         for line in self._log_lines():
@@ -273,7 +281,7 @@ class DeployedEngine:
         except self._logs.exceptions.ResourceNotFoundException:
             return
 
-    def _wait_for(self, find: Callable[[], _T | None], what: str) -> _T:
+    def _wait_for(self, find: Callable[[], _T | None], what: Callable[[], str]) -> _T:
         deadline = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < deadline:
             found = find()
@@ -283,7 +291,7 @@ class DeployedEngine:
         # What keeps a function from being loaded stands in MiniStack's log alone.
         lines = [*self._log_lines()][-processes.LOG_LINES :]
         raise LocalError(
-            f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what}.",
+            f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what()}.",
             why="The function did not log it.",
             remedy="The ends of its log and of MiniStack's, above, tell more.",
             log="\n".join([*lines, self.aws.log()]),

@@ -1,0 +1,59 @@
+"""What the demo waits for, told from the log of the function."""
+
+from pathlib import Path
+
+import pytest
+from quilt_packager_runtime.outcomes import Result
+
+from quilt_packager.local import engine
+from quilt_packager.local.engine import DeployedEngine
+from quilt_packager.local.errors import LocalError
+from quilt_packager.local.ministack import MiniStack
+from tests.embedded_aws import WriteLog
+from tests.operations.job_lines import ago, failed, succeeded
+
+
+@pytest.fixture
+def demo(
+    aws: MiniStack, write_log: WriteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> DeployedEngine:
+    """An engine whose log is that of the stack `lab`, and that waits for one look."""
+    monkeypatch.setattr(engine, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(engine, "POLL_SECONDS", 0.5)
+    demo = DeployedEngine(aws, tmp_path)
+    demo.stack_name = "lab"
+    return demo
+
+
+def test_outcomes_are_those_of_the_packages_in_their_order(
+    demo: DeployedEngine, write_log: WriteLog
+) -> None:
+    write_log(*(succeeded(name, ago(), name=name) for name in ("a/1", "a/2", "a/3")))
+    found = demo.wait_for_outcomes(["a/3", "a/1"], Result.CREATED)
+    assert [each.package_name for each in found] == ["a/3", "a/1"]
+
+
+def test_attempt_that_is_tried_again_is_no_outcome_yet(
+    demo: DeployedEngine, write_log: WriteLog
+) -> None:
+    write_log(failed("a", ago(seconds=9), name="a/1", final=False))
+    with pytest.raises(LocalError, match="waited"):
+        demo.wait_for_outcomes(["a/1"], Result.CREATED)
+    write_log(succeeded("a", ago(), name="a/1"))
+    (found,) = demo.wait_for_outcomes(["a/1"], Result.CREATED)
+    assert found.outcome is Result.CREATED
+
+
+@pytest.mark.parametrize("result", ["failed", "rejected"])
+def test_job_that_ended_otherwise_is_told_at_once(
+    demo: DeployedEngine, write_log: WriteLog, result: str
+) -> None:
+    write_log(failed("a", ago(), result, name="a/1", final=True))
+    with pytest.raises(LocalError, match=rf"^a/1 was {result}: EmptySource\."):
+        demo.wait_for_outcomes(["a/1"], Result.CREATED)
+
+
+def test_packages_that_are_missing_are_named(demo: DeployedEngine, write_log: WriteLog) -> None:
+    write_log(succeeded("a", ago(), name="a/1"))
+    with pytest.raises(LocalError, match=r"waited \d s for a/2, a/3 to be created\."):
+        demo.wait_for_outcomes(["a/1", "a/2", "a/3"], Result.CREATED)
