@@ -1,7 +1,7 @@
 """What every tier of the tests shares: no way to a real AWS, and the S3 stub.
 
-A test takes `s3_stub` (see `tests.s3_stub`) and `s3`, the runtime's S3 on it; coroutine tests are
-awaited by pytest-asyncio.
+A test takes `s3_stub` (see `tests.s3_stub`) and `s3`, the runtime's S3 on it, or what is in
+`tests.embedded_aws`; coroutine tests are awaited by pytest-asyncio.
 """
 
 import importlib.util
@@ -21,7 +21,8 @@ from quilt_packager_runtime.s3 import S3
 
 from tests.s3_stub import S3Stub
 
-pytest_plugins = ("tests.large_job_functions", "tests.packager_function")
+# Each fixture is defined once: one of a session that a second module imports is made once more.
+pytest_plugins = ("tests.embedded_aws", "tests.large_job_functions", "tests.packager_function")
 
 # A loaded machine is no bug: no example fails for being slow.
 settings.register_profile("quilt-packager", deadline=None)

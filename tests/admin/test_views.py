@@ -14,14 +14,7 @@ from quilt_packager.admin.views import History, Views
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.errors import BrokenManifest
 from quilt_packager.operations.job import State
-from tests.operations.conftest import (
-    WriteLog,
-    aws,
-    create_stack,
-    deployment,
-    ministack,
-    write_log,
-)
+from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     before_now,
     failed,
@@ -30,8 +23,6 @@ from tests.operations.job_lines import (
     started,
     succeeded,
 )
-
-__all__ = ["aws", "create_stack", "deployment", "ministack", "write_log"]
 
 REGISTRY = "lab-registry"
 TOP_HASH = "ab" * 32

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from quilt_packager.cli.app import run
-from tests.operations.conftest import aws, create_stack, deployment, ministack, write_log
 from tests.s3_stub import S3Stub
-
-__all__ = ["aws", "create_stack", "deployment", "ministack", "write_log"]
 
 
 @dataclass(frozen=True)

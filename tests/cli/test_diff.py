@@ -10,7 +10,7 @@ import pytest
 from quilt_packager_runtime.settings import Settings
 
 from tests.cli.conftest import Cli
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 from tests.operations.lambda_functions import lambda_function
 from tests.s3_stub import Bucket, S3Stub
 

@@ -10,7 +10,7 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.cli import plan
 from quilt_packager.operations.surveys import SAMPLE_OBJECTS
 from tests.cli.conftest import Cli
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 from tests.operations.lambda_functions import lambda_function
 from tests.s3_stub import Bucket, S3Stub
 

@@ -13,7 +13,7 @@ from quilt_packager.cli import waiting
 from quilt_packager.cli.send import region_of
 from quilt_packager.operations.deployments import Deployment
 from tests.cli.conftest import Cli
-from tests.operations.conftest import WriteLog
+from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import Line, before_now, failed, line, progress, started, succeeded
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"

@@ -14,7 +14,7 @@ from quilt_packager.operations.sources import find_source, set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell_job
 from tests.cli.test_terminal import piped
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 from tests.operations.test_sources import RESOURCES
 
 KEEP = "EDP is off until a deployment changes its rule; to keep it off:\n  -c quilt:edp=false\n"

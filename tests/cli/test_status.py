@@ -14,8 +14,8 @@ from quilt_packager.operations.sources import set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell, tell_job
 from tests.cli.test_terminal import on_terminal
+from tests.embedded_aws import CreateStack
 from tests.operations import test_executions as executions
-from tests.operations.conftest import CreateStack
 from tests.operations.test_queues import send, tell_age
 from tests.operations.test_sources import RESOURCES
 

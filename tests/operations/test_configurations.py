@@ -3,7 +3,7 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 from tests.operations.lambda_functions import lambda_function
 
 SETTINGS = Settings(registry_buckets=("packages",), max_inline_objects=7)

@@ -8,7 +8,7 @@ from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from quilt_packager.operations.deployments import connect, find_deployment
 from quilt_packager.operations.errors import NoEngine, SeveralEngines
 from quilt_packager.operations.sources import list_sources
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 from tests.operations.test_sources import OMICS, READY, rule
 
 

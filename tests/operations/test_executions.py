@@ -18,7 +18,7 @@ from quilt_packager.operations.executions import (
     list_large_jobs,
 )
 from quilt_packager.operations.job import Job, State
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 SHARD = {

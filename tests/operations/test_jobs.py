@@ -15,7 +15,7 @@ from quilt_packager.operations.job import State
 from quilt_packager.operations.job_watch import MAX_UNANSWERED
 from quilt_packager.operations.jobs import Watch, follow, read_job, read_jobs
 from quilt_packager.operations.log_reader import MAX_REQUESTS
-from tests.operations.conftest import WriteLog
+from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     NOW,
     ago,

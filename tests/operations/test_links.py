@@ -6,8 +6,8 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.operations import links
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.job import Job, State
+from tests.embedded_aws import CreateStack
 from tests.operations import test_executions as executions
-from tests.operations.conftest import CreateStack
 from tests.operations.job_lines import NOW
 from tests.operations.lambda_functions import lambda_function
 

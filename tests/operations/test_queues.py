@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.queues import Queues, read_queues
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 
 RECEIVE = "before-call.sqs.ReceiveMessage"
 

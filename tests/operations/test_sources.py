@@ -11,7 +11,7 @@ import yaml
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.errors import UnknownSource
 from quilt_packager.operations.sources import find_source, list_sources, read_rule, set_enabled
-from tests.operations.conftest import CreateStack
+from tests.embedded_aws import CreateStack
 
 OMICS = {
     "source": ["aws.omics"],

@@ -1,4 +1,4 @@
-"""An embedded AWS, and in it stacks that have of an engine what operations look for."""
+"""The embedded AWS, one for all tests of a worker, and in it what operations look for."""
 
 import json
 from collections.abc import Callable, Iterator
