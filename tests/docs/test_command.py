@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore
+import botocore.session
 import pytest
 import typer
 
+import quilt_packager
 from quilt_packager.cli.app import PROGRAM, app
 from quilt_packager.cli.exits import Exit
 
@@ -17,6 +20,10 @@ SECTIONS: dict[str, str] = dict(SECTION.findall(REFERENCE))
 COMMON = SECTIONS["Common options"]
 LINK = "[common options](#common-options)"
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
+PACKAGE = Path(quilt_packager.__file__).parent
+SERVICES = "cloudformation cloudwatch events lambda logs omics s3 sqs stepfunctions sts"
+# Operations whose action has another name.
+ACTIONS = {"ListObjectsV2": "ListBucket", "ChangeMessageVisibilityBatch": "ChangeMessageVisibility"}
 
 
 def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -82,6 +89,30 @@ def test_reference_has_the_commands_in_their_order() -> None:
     group: Any = COMMANDS[PROGRAM]
     described = re.findall(rf"^## `{PROGRAM} ([a-z-]+)", REFERENCE, re.MULTILINE)
     assert described == group.list_commands(typer.Context(group))
+
+
+def called_operations() -> set[str]:
+    """What the command and the page ask of AWS by boto3; the demo asks its own AWS for more."""
+    session = botocore.session.get_session()
+    operations = {
+        botocore.xform_name(name): name
+        for service in SERVICES.split()
+        for name in session.get_service_model(service).operation_names
+    }
+    called = {
+        name
+        for folder in ("operations", "admin")
+        for path in (PACKAGE / folder).glob("*.py")
+        for name in re.findall(r'(?:\.|get_paginator\(")([a-z0-9_]+)["(]', path.read_text("utf-8"))
+    }
+    return {operations[name] for name in called & operations.keys()}
+
+
+def test_reference_fails_if_it_does_not_name_the_right_to_something_that_is_called() -> None:
+    called = called_operations()
+    assert {"DescribeStacks", "FilterLogEvents", "ReceiveMessage", "ListRuns"} <= called
+    named = set(re.findall(r"`[a-z0-9]+:(\w+)`", SECTIONS["Rights"]))
+    assert {ACTIONS.get(name, name) for name in called} - named == set()
 
 
 @pytest.mark.parametrize("code", Exit)
