@@ -79,9 +79,12 @@ class Coalescer:
             AwsError: The events must be delivered again.
         """
         window = self._table.add(folder, uploads, quiet_at_ms)
-        if self._clock() >= quiet_at_ms:
-            # So late that the look may have been taken already: there is to be one after this.
-            send_looks(self._settings.queue_url, [Look(folder, quiet_at_ms)], delay_ms=0)
+        now_ms = self._clock()
+        if now_ms >= quiet_at_ms or window.quiet_at_ms > quiet_at_ms:
+            # So late that the look may have been taken already, or that it gives way to another
+            # that may have been: there is to be one after this.
+            look = Look(folder, window.quiet_at_ms)
+            send_looks(self._settings.queue_url, [look], delay_ms=window.quiet_at_ms - now_ms)
         if not is_due(window, self._settings, self._clock()):
             return 0
         # Whoever else has the claim: the look, if nothing else, announces what they leave.

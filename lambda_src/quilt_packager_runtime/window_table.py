@@ -43,23 +43,38 @@ class WindowTable:
     def add(self, folder: SourceFolder, uploads: Collection[bytes], quiet_at_ms: int) -> Window:
         """Add uploads to a window, or open it with them; to add them again changes nothing.
 
+        Args:
+            folder: The window's folder.
+            uploads: The uploads' digests.
+            quiet_at_ms: When it is at rest, unless others have set it to a later time.
+
         Returns:
             The window with them.
 
         Raises:
             AwsError: They may not be in it.
         """
+        values = {
+            ":uploads": {"BS": sorted(uploads)},
+            ":quiet_at": _number(quiet_at_ms),
+            ":expiry": _number(quiet_at_ms // 1000 + KEPT_SECONDS),
+            ":first": _number(0),
+        }
         window = self._update(
             folder,
             "ADD uploads :uploads "
             f"SET quiet_at = :quiet_at, {EXPIRY} = :expiry, turn = if_not_exists(turn, :first)",
-            {
-                ":uploads": {"BS": sorted(uploads)},
-                ":quiet_at": _number(quiet_at_ms),
-                ":expiry": _number(quiet_at_ms // 1000 + KEPT_SECONDS),
-                ":first": _number(0),
-            },
+            values,
+            "attribute_not_exists(quiet_at) OR quiet_at <= :quiet_at",
         )
+        if window is None:
+            # What has expired between the two is opened anew.
+            window = self._update(
+                folder,
+                "ADD uploads :uploads SET quiet_at = if_not_exists(quiet_at, :quiet_at), "
+                f"{EXPIRY} = if_not_exists({EXPIRY}, :expiry), turn = if_not_exists(turn, :first)",
+                values,
+            )
         if window is None:
             raise RuntimeError("an update without a condition was refused by one")
         return window

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quilt_packager_runtime import aws
@@ -44,6 +45,7 @@ class World:
         now_ms: The time.
         history: What took effect, in its order: the digest of each upload, or `announced`.
         looks: The looks in the queue, with the time when they are visible.
+        announced_ms: When the announcements were made.
         resources: The ARNs in the announcements.
         hand: Called before and after each request.
     """
@@ -52,6 +54,7 @@ class World:
         self.now_ms = 1_000_000
         self.history: list[object] = []
         self.looks: list[tuple[int, Look]] = []
+        self.announced_ms: list[int] = []
         self.resources: list[str] = []
         self.hand: Callable[[], None] = lambda: None
         self.settings = UploadSettings(
@@ -66,8 +69,8 @@ class World:
     def connect(self, service: str) -> Any:
         return {"sqs": self, "events": self, "dynamodb": self}[service]
 
-    def coalescer(self) -> Coalescer:
-        return Coalescer(self.settings, clock=lambda: self.now_ms)
+    def coalescer(self, *, ahead_ms: int = 0) -> Coalescer:
+        return Coalescer(self.settings, clock=lambda: self.now_ms + ahead_ms)
 
     # What it is to the runtime: the clients of SQS, EventBridge and DynamoDB.
 
@@ -82,6 +85,7 @@ class World:
     def put_events(self, *, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         self.hand()
         self.history += ["announced"] * len(Entries)
+        self.announced_ms += [self.now_ms] * len(Entries)
         self.resources += [arn for entry in Entries for arn in entry["Resources"]]
         self.hand()
         return {"FailedEntryCount": 0}
@@ -102,9 +106,9 @@ class World:
 
     # What happens to it.
 
-    def upload(self, *uploads: bytes) -> None:
+    def upload(self, *uploads: bytes, ahead_ms: int = 0) -> None:
         """One invocation, for a batch of uploads."""
-        coalescer = self.coalescer()
+        coalescer = self.coalescer(ahead_ms=ahead_ms)
         quiet_at_ms = coalescer.expect_rest([FOLDER])
         coalescer.record(FOLDER, uploads, quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
 
@@ -327,6 +331,61 @@ class TestFailure:
         world.assert_nothing_is_lost(b"1")
 
 
+class TestSlowBatch:
+    """One that records what it has when later uploads are recorded already."""
+
+    def test_does_not_end_the_rest_that_they_began(self, world: World) -> None:
+        slow = world.coalescer()
+        quiet_at_ms = slow.expect_rest([FOLDER])
+        world.now_ms += 100_000
+        world.upload(b"2")
+        rest_ms = world.now_ms + DURATION_SECONDS * 1000
+        world.now_ms = quiet_at_ms + 1
+        slow.record(FOLDER, [b"1"], quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
+        assert world.table.read(FOLDER).quiet_at_ms == rest_ms
+        world.drain()
+        assert world.announced_ms == [rest_ms]
+        world.assert_nothing_is_lost(b"1", b"2")
+
+    def test_has_a_look_though_theirs_was_taken_by_a_clock_that_is_ahead(
+        self, world: World
+    ) -> None:
+        world.upload(b"2", ahead_ms=5000)
+        [(visible_ms, look)] = world.looks
+        world.now_ms += 1000
+        slow = world.coalescer()
+        quiet_at_ms = slow.expect_rest([FOLDER])
+        world.now_ms = visible_ms
+        world.looks.remove((visible_ms, look))
+        world.coalescer(ahead_ms=5000).look(look, lifetime_ms=LIFETIME_MS)
+        assert world.count_announcements() == 1
+        world.now_ms = quiet_at_ms - 1
+        slow.record(FOLDER, [b"1"], quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
+        world.drain()
+        world.assert_nothing_is_lost(b"1", b"2")
+
+    def test_opens_a_window_that_has_expired_meanwhile(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.upload(b"2")
+        update_item, refused = world.update_item, []
+
+        def expire(**parameters: Any) -> Any:
+            try:
+                return update_item(**parameters)
+            except ClientError as refusal:
+                refused.append(refusal)
+                boto3.client("dynamodb").delete_item(
+                    TableName=parameters["TableName"], Key=parameters["Key"]
+                )
+                raise
+
+        monkeypatch.setattr(world, "update_item", expire)
+        window = world.table.add(FOLDER, [b"1"], quiet_at_ms=1)
+        assert refused
+        assert (window.uploads, window.quiet_at_ms, window.turn) == (frozenset({b"1"}), 1, 0)
+
+
 class Race:
     """Invocations that take turns at every request, in an order that is given."""
 
@@ -379,14 +438,20 @@ class Race:
 class TestRaces:
     @pytest.mark.parametrize("count", [1, 2, 3])
     @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(order=st.lists(st.integers(0, 2), max_size=60))
+    @given(
+        order=st.lists(st.integers(0, 2), max_size=60),
+        ahead_ms=st.tuples(*[st.sampled_from([0, 1, 5000])] * 3),
+    )
     def test_lose_nothing_and_announce_no_turn_twice(
-        self, on_aws: None, count: int, order: list[int]
+        self, on_aws: None, count: int, order: list[int], ahead_ms: tuple[int, int, int]
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
             world = make_world(patch, threshold_event_count=count)
             uploads = [b"1", b"2", b"3"]
-            acts = [lambda each=each: world.upload(each) for each in uploads]
+            acts = [
+                partial(world.upload, upload, ahead_ms=ahead)
+                for upload, ahead in zip(uploads, ahead_ms, strict=True)
+            ]
             Race(world, itertools.chain(order, itertools.cycle([0, 1, 2])), acts).run()  # type: ignore[arg-type]
             world.drain()
             world.assert_nothing_is_lost(*uploads)
