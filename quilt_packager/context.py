@@ -27,6 +27,7 @@ from quilt_packager.limits import (
     DEFAULT_TIMEOUT_SECONDS,
     AwsRegion,
     BucketName,
+    BucketNameOrEmpty,
     ChecksumConcurrency,
     EphemeralMebibytes,
     MaxConcurrency,
@@ -188,11 +189,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     quarantine_registry: Annotated[
-        str,
-        Meta(
-            pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
-            description="the name of an existing bucket, or empty",
-        ),
+        BucketNameOrEmpty, Meta(description="the name of an existing bucket, or empty")
     ] = ""
     catalog_url: Annotated[
         str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")

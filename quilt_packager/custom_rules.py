@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from quilt_packager.limits import EventBusName
+
 
 class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule of the file.
@@ -23,7 +25,7 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9]{0,63}$")]
     pattern: Annotated[dict[str, object], Meta(min_length=1)]
     message: dict[str, object] | None = None
-    event_bus: str | None = None
+    event_bus: EventBusName | None = None
     enabled: bool = True
 
 

@@ -13,9 +13,13 @@ from quilt_packager_runtime.settings import SPARE_DELIVERIES, Settings
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
 AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
-BucketName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+# As CDK has it, which raises errors of its own.
+_BUCKET_NAME = r"^(?!.*(\.\.|\.-|-\.))(?!(\d+\.){3}\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+BucketName = Annotated[str, Meta(pattern=_BUCKET_NAME)]
+BucketNameOrEmpty = Annotated[str, Meta(pattern=f"^$|{_BUCKET_NAME}")]
 CatalogUrl = Annotated[str, Meta(pattern=r"^https://[^\s/]+/?$")]
 EngineName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+EventBusName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._/-]{1,256}$")]
 EphemeralMebibytes = Annotated[int, Meta(ge=512, le=10240)]
 EventSourceName = Annotated[str, Meta(pattern=r"^(?!aws\.)[A-Za-z0-9._/-]{1,256}$")]
 KeyPrefix = Annotated[str, Meta(min_length=1, max_length=1024)]

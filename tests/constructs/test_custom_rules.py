@@ -37,6 +37,7 @@ def test_no_file_fails_if_it_means_rules() -> None:
         ([RULE | {"id": "a b"}], "id"),
         ([RULE | {"massage": {}}], "unknown field `massage`"),
         ([RULE | {"enabled": "yes"}], "enabled"),
+        ([RULE | {"event_bus": "a bus"}], "event_bus"),
         ([RULE, RULE], "several rules have the id Nightly"),
     ],
 )
