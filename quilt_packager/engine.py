@@ -371,8 +371,8 @@ class PackagingEngine(EngineMetrics, Construct):
         """Say how the events of a source are treated: what event sources are made with.
 
         Args:
-            options: The options; the function finds them by the kind of event, and by its bucket or
-                the run's status.
+            options: The options; the function finds them by the kind of event, and by its bucket,
+                the run's status or, where several send such events, who sent it.
 
         Raises:
             ValueError: Another source wants the same events to be treated otherwise, or the
