@@ -152,6 +152,8 @@ def find_ended(
         and job.execution is not None
         and now - job.updated > timedelta(seconds=ATTEMPT_SECONDS)
     ]
+    if not silent:
+        return {}
     client = deployment.states
     ended = {}
     for name in silent[:MAX_SILENT]:
