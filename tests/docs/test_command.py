@@ -103,7 +103,7 @@ def called_operations() -> set[str]:
         name
         for folder in ("operations", "admin")
         for path in (PACKAGE / folder).glob("*.py")
-        for name in re.findall(r'(?:\.|get_paginator\(")([a-z0-9_]+)["(]', path.read_text("utf-8"))
+        for name in re.findall(r'[."]([a-z0-9_]+)(?=["(])', path.read_text("utf-8"))
     }
     return {operations[name] for name in called & operations.keys()}
 
