@@ -14,9 +14,7 @@ from quilt_packager_runtime.errors import (
     PackagerError,
     printable,
 )
-
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""The most that SQS takes, a message's attributes included."""
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
 
 # What SQS counts of an attribute beside its value: its name and its type.
 ATTRIBUTE_TYPE = "String"

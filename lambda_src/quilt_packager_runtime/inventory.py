@@ -227,17 +227,14 @@ class Inventory:
             ),
         ).rowcount
 
-    def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> int:
+    def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> None:
         """Take in the checksums of those objects that are still what they were.
 
         Args:
             checksums: An object as it was listed, and its checksum.
-
-        Returns:
-            How many there are.
         """
         prefix_length = len(self.folder.prefix)
-        return self._database.executemany(
+        self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?"
             " WHERE path = ? AND version_id IS ? AND etag = ? AND size_bytes = ?"
             " AND hash_value IS NULL",
@@ -252,7 +249,7 @@ class Inventory:
                 )
                 for found, checksum in checksums
             ),
-        ).rowcount
+        )
 
     async def hashed(self) -> AsyncIterator[tuple[SourceObject, Checksum]]:
         """Each object that was hashed just now, and its checksum, in the manifest's order.

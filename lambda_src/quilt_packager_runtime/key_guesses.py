@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import msgspec
 
+from quilt_packager_runtime.objects import MAX_KEY_BYTES
+
 T = TypeVar("T")
 
-MAX_KEY_BYTES = 1024
 MIN_PART_PAGES = 3
 MIN_LEAP_PAGES = 4
 LEAP_FACTOR = 3

@@ -22,12 +22,9 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.events import CRATE_NAME, FolderReady, Ignored, OmicsRun, Trigger
 from quilt_packager_runtime.globs import MAX_GLOBS, check_globs
-from quilt_packager_runtime.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES, S3Uri, SourceFolder
 from quilt_packager_runtime.package_names import name_package
 from quilt_packager_runtime.source_options import SourceOptions
-
-MAX_BODY_BYTES = 1024 * 1024
-"""The most that SQS takes."""
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
 """The most that a commit message may have, in UTF-8."""
@@ -282,7 +279,7 @@ def _unwrap(body: str) -> dict[str, Any]:
     value: object = body
     try:
         while isinstance(value, str):
-            value = read_json(value, max_bytes=MAX_BODY_BYTES)
+            value = read_json(value, max_bytes=MAX_MESSAGE_BYTES)
             if isinstance(value, dict) and value.get("Type") == "Notification":
                 value = value.get("Message", value)
     except ValueError as error:

@@ -7,10 +7,7 @@ name and report all of them at once.
 import re
 from urllib.parse import quote
 
-from quilt_packager_runtime.objects import REGISTRY_PREFIX, S3Uri, SourceFolder
-
-MAX_KEY_BYTES = 1024
-"""S3's limit for a key, in UTF-8."""
+from quilt_packager_runtime.objects import MAX_KEY_BYTES, REGISTRY_PREFIX, S3Uri, SourceFolder
 
 MAX_PACKAGE_NAME = MAX_KEY_BYTES - len(".quilt/named_packages//1234567890")
 """How many characters a package name may have, so that its pointers' keys fit into S3."""

@@ -19,6 +19,11 @@ SCRATCH_PREFIX = "hash/"
 JOBS_PREFIX = "jobs/"
 """Where the scratch bucket keeps the files of large jobs."""
 
+MAX_KEY_BYTES = 1024
+"""S3's limit for a key, in UTF-8."""
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""The most that SQS takes, a message's attributes included."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 

@@ -63,14 +63,12 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         size_bytes: Its size.
         etag: Its ETag, with the quotes.
-        version_id: Its version; None in an unversioned bucket.
         stored: The checksums that S3 keeps of it.
         restored: It is archived, and a restored copy of it can be read for now.
     """
 
     size_bytes: int
     etag: str
-    version_id: str | None
     stored: StoredChecksums
     restored: bool
 
@@ -170,7 +168,6 @@ class S3:
         return ObjectHead(
             size_bytes=_size_bytes(head, uri),
             etag=_etag(head, uri),
-            version_id=version_id(head.get("x-amz-version-id")),
             stored=StoredChecksums(
                 sha256=head.get("x-amz-checksum-sha256"),
                 crc64nvme=head.get("x-amz-checksum-crc64nvme"),

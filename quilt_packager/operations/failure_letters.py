@@ -9,7 +9,8 @@ import msgspec
 from quilt_packager_runtime.documents import read_json
 from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable
 from quilt_packager_runtime.events import OmicsRun
-from quilt_packager_runtime.messages import MAX_BODY_BYTES, PackageRequest, parse_message
+from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
 
 from quilt_packager.operations.errors import UnknownFailure
 from quilt_packager.operations.failure_words import REDRIVEN, UNDELIVERED, needs_change, words_for
@@ -272,7 +273,7 @@ def _read_body(body: str) -> tuple[str | None, str | None]:
 def _read_fields(body: str) -> tuple[str | None, str | None]:
     """What a message calls its package and its folder that is not valid, as its owner wrote it."""
     try:
-        fields = read_json(body, max_bytes=MAX_BODY_BYTES)
+        fields = read_json(body, max_bytes=MAX_MESSAGE_BYTES)
     except ValueError:
         return None, None
     if not isinstance(fields, dict):

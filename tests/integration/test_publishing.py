@@ -10,7 +10,7 @@ import boto3
 import pytest
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.handlers import invocations, packager
-from quilt_packager_runtime.messages import MAX_BODY_BYTES
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.registry import Package, Pointer, Publication, publish
 
 from quilt_packager.local.ministack import MiniStack
@@ -116,7 +116,7 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(engine: Aws) -> Non
 
 
 def test_a_rejected_message_of_any_size_is_a_dead_letter(engine: Aws) -> None:
-    body = "x" * (MAX_BODY_BYTES - 100)
+    body = "x" * (MAX_MESSAGE_BYTES - 100)
     assert engine.deliver(body) == []
     letter = engine.dead_letter()
     assert letter["Body"] == body

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.aws import (
-    MAX_MESSAGE_BYTES,
     get_run,
     postpone,
     send_to_dead_letters,
@@ -25,6 +24,7 @@ from quilt_packager_runtime.errors import (
     Rejected,
     name_some,
 )
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
 
 from tests.boto_stub import Service
 

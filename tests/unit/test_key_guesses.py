@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quilt_packager_runtime.key_guesses import MAX_KEY_BYTES, Rest, alphabet_of, guess
+from quilt_packager_runtime.key_guesses import Rest, alphabet_of, guess
+from quilt_packager_runtime.objects import MAX_KEY_BYTES
 
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("ab01/.")
 TEXTS = st.text(CHARACTERS, max_size=6)

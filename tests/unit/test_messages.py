@@ -14,7 +14,6 @@ from quilt_packager_runtime.documents import MAX_DEPTH, MAX_INTEGER_DIGITS, MAX_
 from quilt_packager_runtime.errors import MAX_NAMED, InvalidMessage
 from quilt_packager_runtime.events import FolderReady, Ignored, OmicsRun, Trigger
 from quilt_packager_runtime.messages import (
-    MAX_BODY_BYTES,
     MAX_COMMIT_MESSAGE_BYTES,
     Message,
     PackageRequest,
@@ -23,8 +22,8 @@ from quilt_packager_runtime.messages import (
     parse_message,
     request_for_folder,
 )
-from quilt_packager_runtime.naming import MAX_KEY_BYTES, MAX_PACKAGE_NAME, check_package_name
-from quilt_packager_runtime.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.naming import MAX_PACKAGE_NAME, check_package_name
+from quilt_packager_runtime.objects import MAX_KEY_BYTES, MAX_MESSAGE_BYTES, S3Uri, SourceFolder
 from quilt_packager_runtime.source_options import SourceOptions
 
 ROOT = Path(__file__).parents[2]
@@ -429,8 +428,8 @@ class TestAbuse:
 
     def test_a_body_of_the_largest_size_is_read(self) -> None:
         text = body()
-        assert request(text.ljust(MAX_BODY_BYTES)).package_name == "runs/42"
-        assert "1,048,576 bytes" in rejection(text.ljust(MAX_BODY_BYTES + 1))
+        assert request(text.ljust(MAX_MESSAGE_BYTES)).package_name == "runs/42"
+        assert "1,048,576 bytes" in rejection(text.ljust(MAX_MESSAGE_BYTES + 1))
 
     def test_the_last_of_a_repeated_field_counts(self) -> None:
         text = '{"source_prefix": "s3://a/x/", "source_prefix": "s3://b/y/"}'
@@ -530,7 +529,7 @@ class TestReference:
     @pytest.mark.parametrize(
         "limit",
         [
-            MAX_BODY_BYTES,
+            MAX_MESSAGE_BYTES,
             MAX_METADATA_BYTES,
             MAX_COMMIT_MESSAGE_BYTES,
             MAX_PACKAGE_NAME,

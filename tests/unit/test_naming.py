@@ -7,7 +7,6 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from quilt_packager_runtime.naming import (
-    MAX_KEY_BYTES,
     MAX_PACKAGE_NAME,
     check_bucket,
     check_package_name,
@@ -16,7 +15,7 @@ from quilt_packager_runtime.naming import (
     parse_source_prefix,
     resolve_metadata_uri,
 )
-from quilt_packager_runtime.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.objects import MAX_KEY_BYTES, S3Uri, SourceFolder
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 ODD_KEYS = st.text(st.sampled_from("/ab#?%2F+ '\"\\\n\x01äé.~:&="), min_size=1, max_size=40)

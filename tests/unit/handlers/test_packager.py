@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from quilt_packager_runtime import aws
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.messages import MAX_BODY_BYTES
+from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.settings import Metric, Settings
 from quilt_packager_runtime.source_options import SourceOptions
 
@@ -106,7 +106,7 @@ class TestRejected:
 
     def test_of_the_largest_size_gets_there_all_the_same(self, engine: Packager) -> None:
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})
-        body = "x" * MAX_BODY_BYTES
+        body = "x" * MAX_MESSAGE_BYTES
         assert engine.deliver(body) == []
         assert engine.sqs.asked[0]["MessageBody"] == body
 
