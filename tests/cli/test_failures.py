@@ -12,7 +12,7 @@ from quilt_packager.cli.terminal import Terminal
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.failures import read_failures
 from tests.cli.conftest import Cli
-from tests.cli.test_terminal import on_terminal
+from tests.cli.terminals import on_terminal
 from tests.operations.dead_letters import bodies_in, folder, put_aside, redrive, reject
 
 DENIED = errors.AccessDenied(

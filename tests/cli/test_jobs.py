@@ -13,7 +13,7 @@ from quilt_packager.operations import links
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.job import Job, State
 from tests.cli.conftest import Cli
-from tests.cli.test_terminal import on_terminal
+from tests.cli.terminals import on_terminal
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     before_now,

@@ -6,7 +6,7 @@ import pytest
 
 from quilt_packager.cli.progress import JobProgress, step
 from quilt_packager.cli.terminal import Terminal
-from tests.cli.test_terminal import on_terminal
+from tests.cli.terminals import on_terminal
 
 LONG_JOB = """
 import threading
@@ -30,7 +30,7 @@ def test_a_short_job_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_words_are_phase_count_and_time(total: int | None, count: str) -> None:
     progress = JobProgress(Terminal())
     progress("checksums", 6204, total)
-    assert progress.words() == f"checksums  {count}  0:00:00"
+    assert re.fullmatch(rf"checksums  {count}  \d:\d\d:\d\d", progress.words())
 
 
 def test_a_pipe_has_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,12 +41,13 @@ def test_a_pipe_has_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
             out, err = capsys.readouterr()
             written += err
             assert out == ""
-    assert re.fullmatch(r"(starting  0:00:00\n)*(listing  3  0:00:00\n)+", written)
+    clock = r"\d:\d\d:\d\d"
+    assert re.fullmatch(rf"(starting  {clock}\n)*(listing  3  {clock}\n)+", written)
 
 
 def test_a_terminal_has_a_bar_that_is_gone_at_the_end() -> None:
     written = on_terminal(LONG_JOB)
-    assert "checksums  6,204/12,408  0:00:00" in written
+    assert re.search(r"checksums  6,204/12,408  \d:\d\d:\d\d", written)
     assert "━" in written
     assert written.rstrip().endswith("\x1b[2Kdone")
 
@@ -57,7 +58,7 @@ def test_a_step_says_that_it_is_done_how_long_it_took_and_its_notes(
     with step(Terminal(), "Start it") as shown:
         shown.doing("this [is] not shown in a pipe")
         shown.note("http://127.0.0.1:4566")
-    assert re.fullmatch(r"✓ Start it  http://127.0.0.1:4566  0\.\d s\n", capsys.readouterr().out)
+    assert re.fullmatch(r"✓ Start it  http://127.0.0.1:4566  \d+\.\d s\n", capsys.readouterr().out)
 
 
 def test_a_step_that_fails_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

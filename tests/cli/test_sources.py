@@ -13,16 +13,16 @@ from quilt_packager.operations.deployments import Deployment, connect, find_depl
 from quilt_packager.operations.sources import find_source, set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell_job
-from tests.cli.test_terminal import piped
+from tests.cli.terminals import piped
 from tests.embedded_aws import CreateStack
-from tests.operations.test_sources import RESOURCES
+from tests.operations.event_rules import SOURCES
 
 KEEP = "EDP is off until a deployment changes its rule; to keep it off:\n  -c quilt:edp=false\n"
 
 
 @pytest.fixture
 def deployment(create_stack: CreateStack) -> Deployment:
-    create_stack("lab", RESOURCES)
+    create_stack("lab", SOURCES)
     return find_deployment(connect(), "lab")
 
 

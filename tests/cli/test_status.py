@@ -13,18 +13,25 @@ from quilt_packager.operations.jobs import JobList
 from quilt_packager.operations.sources import set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import tell, tell_job
-from tests.cli.test_terminal import on_terminal
+from tests.cli.terminals import on_terminal
 from tests.embedded_aws import CreateStack
-from tests.operations import test_executions as executions
-from tests.operations.test_queues import send, tell_age
-from tests.operations.test_sources import RESOURCES
+from tests.operations.event_rules import SOURCES
+from tests.operations.queue_contents import send, tell_age
+from tests.operations.state_machines import (
+    LARGE_JOBS,
+    QUICK,
+    SLOW,
+    start,
+    stop,
+    wait_until_done,
+)
 
 RUN = "from quilt_packager.cli.app import run; run(['status'])"
 
 
 @pytest.fixture
 def deployment(create_stack: CreateStack) -> Deployment:
-    create_stack("lab", {**RESOURCES, **executions.RESOURCES})
+    create_stack("lab", {**SOURCES, **LARGE_JOBS})
     return find_deployment(connect(), "lab")
 
 
@@ -105,12 +112,12 @@ def test_shows_why_a_job_failed_and_how_far_another_is(cli: Cli, deployment: Dep
 
 
 def test_shows_how_far_large_jobs_are(cli: Cli, deployment: Deployment) -> None:
-    arn = executions.start(deployment, "job-1", executions.QUICK, executions.SLOW)
-    executions.wait_until_done(arn, 1)
+    arn = start(deployment, "glance-1", QUICK, SLOW)
+    wait_until_done(arn, 1)
     out = cli("status").out
-    executions.stop(arn)
+    stop(arn)
     (line,) = (line for line in out.splitlines() if line.startswith("Large jobs"))
-    assert line.split()[2:5] == ["job-1", "50", "%"]
+    assert line.split()[2:5] == ["glance-1", "50", "%"]
 
 
 def test_is_one_object_for_programs(cli: Cli, deployment: Deployment) -> None:

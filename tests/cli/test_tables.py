@@ -9,7 +9,7 @@ import pytest
 from rich.text import Text
 
 from quilt_packager.cli.tables import Column, Row, lay_out
-from tests.cli.test_terminal import on_terminal, piped
+from tests.cli.terminals import on_terminal, piped
 
 COLUMNS: list[str | Column] = ["NAME", Column("SOURCE", wide=True), Column("SIZE", right=True)]
 ROWS = [("a/b", "Uploads", "1 B"), ("longer/name", "EDP", "10 B")]

@@ -1,13 +1,10 @@
 """How results look on a terminal, in a pipe, without UTF-8; and what text of others may do."""
 
-import os
-import pty
-import select
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
+
+from tests.cli.terminals import on_terminal, piped
 
 SHOW = """
 from quilt_packager.cli.tables import Column
@@ -28,48 +25,6 @@ Terminal().fields([("why", {KEY!r})])
 Terminal().table(["KEY"], [Row([{KEY!r}], {KEY!r})])
 Terminal().error({KEY!r}, why={KEY!r}, remedy={KEY!r}, log={KEY!r})
 """
-
-
-def piped(code: str, **environment: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=True,
-    )
-    return ran.stdout.decode()
-
-
-def on_terminal(code: str, **environment: str) -> str:
-    """Run a program on a terminal of 80 columns, and give all that it writes there."""
-    ours, theirs = pty.openpty()
-    settings = {
-        "TERM": "xterm-256color",
-        "COLUMNS": "80",
-        "PYTHONUTF8": "1",
-    }
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "CI"}
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=inherited | settings | environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    written = b""
-    try:
-        while select.select([ours], [], [], 30)[0]:
-            written += os.read(ours, 65536)
-    except OSError:  # how Linux tells that the other end was closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait() == 0, written
-    return written.decode()
 
 
 def test_a_terminal_has_colours_and_glyphs() -> None:

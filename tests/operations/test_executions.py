@@ -1,9 +1,7 @@
-"""Large jobs in the embedded Step Functions: a map with slow and quick shards."""
+"""Large jobs in the embedded Step Functions."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import boto3
 import pytest
@@ -19,73 +17,20 @@ from quilt_packager.operations.executions import (
 )
 from quilt_packager.operations.job import Job, State
 from tests.embedded_aws import CreateStack
-
-ROLE = "arn:aws:iam::123456789012:role/states"
-SHARD = {
-    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-    "StartAt": "IsSlow",
-    "States": {
-        "IsSlow": {
-            "Type": "Choice",
-            "Choices": [{"Variable": "$.slow", "BooleanEquals": True, "Next": "Hash"}],
-            "Default": "Hashed",
-        },
-        "Hash": {"Type": "Wait", "Seconds": 3, "End": True},
-        "Hashed": {"Type": "Pass", "End": True},
-    },
-}
-DEFINITION = {
-    "StartAt": "HashShards",
-    "States": {
-        "HashShards": {
-            "Type": "Map",
-            "Label": "HashShards",
-            "ItemsPath": "$.shards",
-            "ItemProcessor": SHARD,
-            "ResultPath": None,
-            "Next": "Publish",
-        },
-        "Publish": {"Type": "Wait", "SecondsPath": "$.publishing", "End": True},
-    },
-}
-RESOURCES: dict[str, Any] = {
-    "EngineLargeJobs8C9D0E1F": {
-        "Type": "AWS::StepFunctions::StateMachine",
-        "Properties": {"RoleArn": ROLE, "DefinitionString": json.dumps(DEFINITION)},
-    },
-    "DataBucket": {"Type": "AWS::S3::Bucket"},
-    "EngineScratchBucket1A2B3C4D": {"Type": "AWS::S3::Bucket"},
-}
-SLOW, QUICK = {"slow": True}, {"slow": False}
+from tests.operations.state_machines import (
+    LARGE_JOBS,
+    QUICK,
+    SLOW,
+    start,
+    stop,
+    wait_until_done,
+)
 
 
 @pytest.fixture
 def deployment(create_stack: CreateStack) -> Deployment:
-    create_stack("lab", RESOURCES)
+    create_stack("lab", LARGE_JOBS)
     return find_deployment(connect())
-
-
-def start(deployment: Deployment, name: str, *shards: dict[str, bool], publishing: int = 3) -> str:
-    client = boto3.client("stepfunctions")
-    arn: str = client.start_execution(
-        stateMachineArn=deployment.state_machine_arn,
-        name=name,
-        input=json.dumps({"shards": shards, "publishing": publishing}),
-    )["executionArn"]
-    return arn
-
-
-def wait_until_done(execution_arn: str, shards: int) -> None:
-    client = boto3.client("stepfunctions")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        for run in client.list_map_runs(executionArn=execution_arn)["mapRuns"]:
-            found = client.describe_map_run(mapRunArn=run["mapRunArn"])
-            is_over = found["status"] != "RUNNING" or found["itemCounts"]["running"]
-            if found["itemCounts"]["succeeded"] == shards and is_over:
-                return
-        time.sleep(0.02)
-    raise AssertionError("the shards were not hashed in time")
 
 
 def make_job(execution: str | None) -> Job:
@@ -97,10 +42,6 @@ def make_job(execution: str | None) -> Job:
         updated=datetime.now(UTC) - timedelta(hours=1),
         execution=execution,
     )
-
-
-def stop(execution_arn: str) -> None:
-    boto3.client("stepfunctions").stop_execution(executionArn=execution_arn)
 
 
 def test_without_a_state_machine_there_are_no_large_jobs(create_stack: CreateStack) -> None:

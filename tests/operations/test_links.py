@@ -7,9 +7,9 @@ from quilt_packager.operations import links
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.job import Job, State
 from tests.embedded_aws import CreateStack
-from tests.operations import test_executions as executions
 from tests.operations.job_lines import NOW
 from tests.operations.lambda_functions import lambda_function
+from tests.operations.state_machines import LARGE_JOBS
 
 CATALOG = "https://catalog.example.com/"
 PACKAGE = f"https://catalog.example.com/b/packages/packages/runs/1/tree/{'ab' * 32}"
@@ -42,7 +42,7 @@ def test_what_runs_in_a_browser_is_no_catalog() -> None:
 
 
 def test_execution_is_that_of_a_large_job(create_stack: CreateStack) -> None:
-    create_stack("lab", executions.RESOURCES)
+    create_stack("lab", LARGE_JOBS)
     deployment = find_deployment(connect(), "lab")
     assert links.execution(deployment, job()) is None
     link = links.execution(deployment, job("51c0"))

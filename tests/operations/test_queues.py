@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -12,33 +12,13 @@ from botocore.stub import Stubber
 from quilt_packager.operations.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.queues import Queues, read_queues
 from tests.embedded_aws import CreateStack
+from tests.operations.queue_contents import send, tell_age
 
 RECEIVE = "before-call.sqs.ReceiveMessage"
 
 
-def send(queue_url: str, count: int = 1, delay_seconds: int = 0) -> None:
-    client = boto3.client("sqs")
-    for _ in range(count):
-        client.send_message(QueueUrl=queue_url, MessageBody="{}", DelaySeconds=delay_seconds)
-
-
 def receive(queue_url: str) -> None:
     boto3.client("sqs").receive_message(QueueUrl=queue_url)
-
-
-def tell_age(queue_url: str, seconds: float, ago: timedelta = timedelta(minutes=1)) -> None:
-    """Say of a queue what SQS itself says on AWS."""
-    boto3.client("cloudwatch").put_metric_data(
-        Namespace="AWS/SQS",
-        MetricData=[
-            {
-                "MetricName": "ApproximateAgeOfOldestMessage",
-                "Dimensions": [{"Name": "QueueName", "Value": queue_url.rpartition("/")[2]}],
-                "Timestamp": datetime.now(UTC) - ago,
-                "Value": seconds,
-            }
-        ],
-    )
 
 
 @pytest.fixture

@@ -12,50 +12,12 @@ from quilt_packager.operations.deployments import Deployment, connect, find_depl
 from quilt_packager.operations.errors import UnknownSource
 from quilt_packager.operations.sources import find_source, list_sources, read_rule, set_enabled
 from tests.embedded_aws import CreateStack
-
-OMICS = {
-    "source": ["aws.omics"],
-    "detail-type": ["Run Status Change"],
-    "detail": {"status": ["COMPLETED", "FAILED"]},
-}
-CRATES = {
-    "source": ["aws.s3"],
-    "detail-type": ["Object Created"],
-    "detail": {
-        "bucket": {"name": ["raw", "results"]},
-        "object": {"key": [{"suffix": "/ro-crate-metadata.json"}]},
-    },
-}
-UPLOADS = {**CRATES, "detail": {"bucket": {"name": ["raw"]}}}
-READY = {"source": ["com.quiltdata.edp"], "detail-type": ["package-objects-ready"]}
-LIMS = {"source": ["com.example.lims"], "detail": {"plate": ["A"]}}
-
-
-def rule(
-    name: str, kind: str, pattern: dict[str, Any], state: object = "ENABLED", **properties: object
-) -> dict[str, Any]:
-    return {
-        "Type": "AWS::Events::Rule",
-        "Properties": {"EventPattern": pattern, "State": state, "Description": name, **properties},
-        "Metadata": {"quilt:source": {"name": name, "kind": kind}},
-    }
-
-
-RESOURCES = {
-    "Omics": rule("omics", "health_omics", OMICS),
-    "Crates": rule("wrroc", "workflow_run_crate", CRATES, "DISABLED"),
-    "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": "edp-bus"}},
-    "Ready": rule("edp", "objects_ready", READY, EventBusName={"Ref": "Bus"}),
-    "Uploads": rule("uploads", "objects_ready", UPLOADS),
-    "Lims": rule("lims", "custom", LIMS),
-    # One that decides nothing: the way of announcements.
-    "Nameless": {**rule("nameless", "custom", LIMS), "Metadata": {}},
-}
+from tests.operations.event_rules import OMICS, READY, SOURCES, rule
 
 
 @pytest.fixture
 def deployment(create_stack: CreateStack) -> Deployment:
-    create_stack("lab", RESOURCES)
+    create_stack("lab", SOURCES)
     return find_deployment(connect(), "lab")
 
 
@@ -131,7 +93,7 @@ def test_an_unknown_source_is_said_with_those_that_there_are(deployment: Deploym
 
 
 def test_an_engine_of_an_older_version_has_no_named_sources(create_stack: CreateStack) -> None:
-    create_stack("lab", {"Nameless": RESOURCES["Nameless"]})
+    create_stack("lab", {"Nameless": SOURCES["Nameless"]})
     deployment = find_deployment(connect())
     assert list_sources(deployment) == []
     with pytest.raises(UnknownSource, match="Deploy it with this version"):
@@ -158,7 +120,7 @@ def test_a_state_that_the_template_leaves_open_differs_from_nothing(
 def test_in_a_stack_of_ones_own_the_code_keeps_a_state(
     create_stack: CreateStack,
 ) -> None:
-    create_stack("lab", RESOURCES, queue_id="EngineQueue1A2B3C")
+    create_stack("lab", SOURCES, queue_id="EngineQueue1A2B3C")
     deployment = find_deployment(connect())
     switched = set_enabled(deployment, "omics", enabled=False)
     assert switched.keep == "enabled=False of the event source, in the code of the stack"
@@ -176,7 +138,7 @@ def test_a_template_in_yaml_is_read(create_stack: CreateStack) -> None:
         text: str = yaml.safe_dump(template, sort_keys=False)
         return text.replace("EventBusName:\n        Ref: Bus", "EventBusName: !Ref Bus")
 
-    create_stack("lab", RESOURCES, dump=dump)
+    create_stack("lab", SOURCES, dump=dump)
     sources = list_sources(find_deployment(connect()))
     assert [(each.name, each.event_bus) for each in sources[:3]] == [
         ("omics", "default"),
