@@ -125,7 +125,9 @@ def give_up_ended_jobs(
     """Put aside the messages of jobs whose execution ended without doing so itself.
 
     Somebody stopped it, or Step Functions could not go on: what it calls `States.Runtime` no state
-    can catch.
+    can catch. EventBridge is done with an event once Lambda has queued it, and Lambda invokes a
+    function that fails but twice more, within minutes: so each invocation tries for all its time.
+    What it could not give up then, a redrive of the execution takes up again.
 
     Args:
         scope: The engine.
@@ -157,6 +159,7 @@ def give_up_ended_jobs(
                         # What of the later rounds failed, the history of the execution tells.
                         "round": 0,
                         "error": {"Error": field("$.detail.status"), "Cause": ENDED_CAUSE},
+                        "keep_trying": True,
                     }
                 ),
             )
@@ -165,8 +168,10 @@ def give_up_ended_jobs(
     acknowledge(
         rule,
         {
-            "Serverless-EventBusDLQ": "EventBridge tries for a day; and the queue of dead letters "
-            "holds what can be packaged, which this event cannot."
+            "Serverless-EventBusDLQ": "EventBridge only hands the event to Lambda's own queue; the "
+            "function then tries for up to three invocations, and an alarm says what to redrive if "
+            "that was in vain. The queue of dead letters holds what can be packaged, which this "
+            "event cannot."
         },
     )
     return rule

@@ -45,6 +45,9 @@ WRITES_IN_FLIGHT = 8
 PUBLISHING = "publish"
 """The step whose failure is told under this name; those of workers have their shards' numbers."""
 
+GIVING_UP = "give_up"
+"""The step that puts a job's message aside."""
+
 NOTHING = Hashed(stored=0, computed=0)
 
 File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]

@@ -313,6 +313,8 @@ def test_ended_jobs_fail_if_the_function_cannot_read_what_it_is_told(template: J
         text = text.replace(f"<{name}>", json.dumps(value))
     step = msgspec.json.decode(text, type=large_job.Step)
     assert (step.job_id, step.round) == ("0f", 0)
+    # Lambda invokes it but twice more.
+    assert step.keep_trying
     assert step.error is not None
     assert step.error.error == "ABORTED"
     assert "stopped" in step.error.cause

@@ -1,14 +1,23 @@
 """What the state machine does when all shards are hashed, or when it gives up."""
 
 import asyncio
-import time
+from asyncio import sleep
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from quilt_packager_runtime import large_jobs
+from quilt_packager_runtime.errors import NoSuchKey, NotAnnounced
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.large_jobs import MAX_ROUNDS, PUBLISHING, HandedOver, JobMessage, Relay
+from quilt_packager_runtime.large_jobs import (
+    GIVING_UP,
+    MAX_ROUNDS,
+    PUBLISHING,
+    HandedOver,
+    JobMessage,
+    Relay,
+)
 from quilt_packager_runtime.log_lines import MoreToHash
 from quilt_packager_runtime.observability import log, record_step_failure, watch
 from quilt_packager_runtime.reporting import Attempt, prepare, report_failure, report_success
@@ -16,6 +25,11 @@ from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+FIRST_WAIT_SECONDS = 5
+MAX_WAIT_SECONDS = 60
+TRY_SECONDS = 30
+"""What is left at least of an invocation when it tries to give a job up once more."""
 
 
 class StateError(msgspec.Struct, frozen=True):
@@ -37,21 +51,26 @@ class Step(msgspec.Struct, frozen=True):
         job_id: The job.
         round: The round of it that the map has just gone.
         error: Why to give up; None to publish.
+        keep_trying: Nobody invokes the function again if the job cannot be given up, or but twice,
+            as Lambda does with events.
     """
 
     job_id: str
     round: int
     error: StateError | None = None
+    keep_trying: bool = False
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object]:
     """Publish a job, or give it up."""
     step = msgspec.convert(event, Step)
     prepare(invocations.load_settings())
-    if step.error is not None:
-        return asyncio.run(give_up(step, step.error))
-    remaining_seconds = invocations.seconds_left(context)
-    return asyncio.run(publish(step, time.monotonic() + remaining_seconds))
+    deadline = monotonic() + invocations.seconds_left(context)
+    if step.error is None:
+        return asyncio.run(publish(step, deadline))
+    if step.keep_trying:
+        return asyncio.run(keep_giving_up(step, step.error, deadline))
+    return asyncio.run(give_up(step, step.error))
 
 
 async def publish(step: Step, deadline: float) -> dict[str, object]:
@@ -117,6 +136,37 @@ async def give_up(step: Step, why: StateError) -> dict[str, object]:
     return {"code": failure.code, "reason": failure.reason}
 
 
+async def keep_giving_up(step: Step, why: StateError, deadline: float) -> dict[str, object]:
+    """Put the message of a job aside, however often it takes, while there is time.
+
+    Args:
+        step: The job.
+        why: Why nobody goes on with it.
+        deadline: When the invocation should be over, in seconds of the monotonic clock.
+
+    Returns:
+        The error's code, and its reason.
+
+    Raises:
+        PackagerError: It could not be put aside, or nobody told of it, and more of the same would
+            not help, or there is no more time.
+    """
+    wait_seconds: float = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            return await give_up(step, why)
+        except (NotAnnounced, NoSuchKey):
+            # It is put aside, and would be again; or its message is not there, and never will be.
+            raise
+        except Exception as error:
+            failure = invocations.as_failure(error)
+            record_step_failure(failure, message_id=step.job_id, step=GIVING_UP, round=step.round)
+            if monotonic() + wait_seconds + TRY_SECONDS > deadline:
+                raise
+        await sleep(wait_seconds)
+        wait_seconds = min(2 * wait_seconds, MAX_WAIT_SECONDS)
+
+
 def _job(step: Step) -> Job:
     return Job(invocations.load_settings().scratch_bucket or "", step.job_id, step.round)
 
@@ -126,7 +176,7 @@ def _attempt(message: JobMessage) -> Attempt:
         body=message.body,
         message_id=message.message_id,
         request=message.request,
-        seconds=time.time() - message.started_seconds,
+        seconds=time() - message.started_seconds,
         # The state machine has tried its steps as often as it does.
         is_last=True,
     )

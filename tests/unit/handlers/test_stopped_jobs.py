@@ -1,0 +1,131 @@
+"""Large jobs whose execution ended without giving them up: nobody else tries again for long."""
+
+import pytest
+from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotAnnounced
+from quilt_packager_runtime.handlers import large_job
+
+from tests.job_log import JobLog
+from tests.lambda_context import invocation
+from tests.large_job_functions import BODY, DEAD_LETTERS, LargeJobs
+from tests.s3_stub import S3Stub
+
+MARGIN_SECONDS = 10
+EVENT = {
+    "job_id": "id",
+    "round": 0,
+    "error": {"Error": "ABORTED", "Cause": "somebody stopped the execution"},
+    "keep_trying": True,
+}
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What was waited for, which takes no time here."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        clock[0] += seconds
+
+    clock = [0.0]
+    # The module's own names: S3's client waits and measures by the real ones.
+    monkeypatch.setattr(large_job, "sleep", sleep)
+    monkeypatch.setattr(large_job, "monotonic", lambda: clock[0])
+    return waited
+
+
+@pytest.fixture
+def engine(large_jobs: LargeJobs, waits: list[float]) -> LargeJobs:
+    large_jobs.hand_over()
+    return large_jobs
+
+
+def refuse(engine: LargeJobs, times: int) -> None:
+    for _ in range(times):
+        engine.sqs.fail("send_message", "AccessDenied")
+
+
+def test_is_put_aside_at_once_if_it_can_be(engine: LargeJobs, waits: list[float]) -> None:
+    engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+    told = large_job.handler(EVENT, invocation())
+    assert told["code"] == "LargeJobFailed"
+    assert engine.sqs.asked[-1]["QueueUrl"] == DEAD_LETTERS
+    assert engine.sqs.asked[-1]["MessageBody"] == BODY
+    assert waits == []
+
+
+def test_is_tried_in_the_same_invocation_until_it_is_put_aside(
+    engine: LargeJobs, waits: list[float]
+) -> None:
+    refuse(engine, 7)
+    engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+    assert large_job.handler(EVENT, invocation())["code"] == "LargeJobFailed"
+    assert waits == [5, 10, 20, 40, 60, 60, 60]
+
+
+def test_each_try_that_failed_is_in_the_log(
+    engine: LargeJobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = JobLog(capsys, monkeypatch)
+    refuse(engine, 2)
+    engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+    large_job.handler(EVENT, invocation())
+    failed = [line for line in log.read_lines() if line["message"] == "step failed"]
+    assert [(line["message_id"], line["step"], line["round"]) for line in failed] == [
+        ("id", "give_up", 0)
+    ] * 2
+
+
+@pytest.mark.parametrize(("remaining_seconds", "tries"), [(1, 1), (60, 3), (300, 7), (900, 17)])
+def test_is_left_to_the_next_invocation_shortly_before_the_end_of_this_one(
+    engine: LargeJobs, waits: list[float], remaining_seconds: float, tries: int
+) -> None:
+    refuse(engine, tries)
+    with pytest.raises(AwsError):
+        large_job.handler(EVENT, invocation(remaining_seconds))
+    left_seconds = remaining_seconds - MARGIN_SECONDS - sum(waits)
+    assert tries == 1 or large_job.TRY_SECONDS <= left_seconds < 2 * large_job.MAX_WAIT_SECONDS
+    engine.sqs.script.assert_no_pending_responses()
+
+
+def test_that_s3_keeps_from_being_read_is_tried_again(
+    engine: LargeJobs, waits: list[float], s3_stub: S3Stub
+) -> None:
+    (message,) = engine.scratch.keys("jobs/id/message")
+    s3_stub.faults.on("GetObject", key=message, times=2).answer(403, "AccessDenied")
+    engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+    large_job.handler(EVENT, invocation())
+    assert waits == [5, 10]
+
+
+def test_that_is_put_aside_but_not_told_of_is_not_put_aside_again(
+    engine: LargeJobs, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def give_up(*_: object) -> dict[str, object]:
+        asked.append(1)
+        raise NotAnnounced("Nobody was told.", why="The bus is gone.", remedy="Make it.")
+
+    monkeypatch.setattr(large_job, "give_up", give_up)
+    with pytest.raises(NotAnnounced):
+        large_job.handler(EVENT, invocation())
+    assert (len(asked), waits) == (1, [])
+
+
+def test_that_the_scratch_bucket_does_not_have_is_not_waited_for(
+    engine: LargeJobs, waits: list[float]
+) -> None:
+    with pytest.raises(NoSuchKey):
+        large_job.handler({**EVENT, "job_id": "of-somebody-else"}, invocation())
+    assert waits == []
+
+
+def test_that_the_state_machine_gives_up_is_left_to_its_retries(
+    engine: LargeJobs, waits: list[float]
+) -> None:
+    refuse(engine, 1)
+    event = {name: value for name, value in EVENT.items() if name != "keep_trying"}
+    with pytest.raises(AwsError):
+        large_job.handler(event, invocation())
+    assert waits == []
