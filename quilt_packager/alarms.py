@@ -2,7 +2,7 @@
 
 from typing import TypedDict, Unpack
 
-from aws_cdk import Aws, Duration, Stack
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -19,6 +19,21 @@ DEFAULT_OLDEST_MESSAGE_SECONDS = 60 * 60
 DEFAULT_FUNCTION_ERRORS = 5
 ERROR_PERIOD = Duration.minutes(15)
 THROTTLED_PERIODS = 3
+
+JOB_LOGS = ("PackagerLambda", "ChecksumLambda")
+"""The logs whose lines have the ids of jobs."""
+
+FAILURES = " || ".join(
+    f'($.{field} = "{value}")'
+    for field, value in (
+        ("level", "WARNING"),
+        ("level", "ERROR"),
+        ("record.status", "error"),
+        ("record.status", "failure"),
+        ("record.status", "timeout"),
+    )
+)
+"""What functions log of failures, and what Lambda does of those that cannot."""
 
 
 class AlarmThresholds(TypedDict, total=False):
@@ -146,8 +161,13 @@ class EngineAlarms(Construct):
             name=f"see in the log why {part.name} fails",
             description=f"{part.name} failed at least {self._function_errors} times in 15 minutes. "
             "It crashed, ran out of time or memory, or what it needs refused it. What it did is "
-            f"tried again; the reason is in the log {self._log(part.log_name)}: "
-            f"{self._command('jobs', '--outcome failed')}.",
+            "tried again. The reason is in its log: aws logs tail "
+            f"{self._log(part.log_name)} --since 1h --filter-pattern '{{ {FAILURES} }}'."
+            + (
+                f" Lines name the job as message_id: {self._command('jobs', 'show ID')}."
+                if part.log_name in JOB_LOGS
+                else ""
+            ),
             threshold=self._function_errors,
         )
 
@@ -167,10 +187,10 @@ class EngineAlarms(Construct):
 
     def _add_large_jobs(self, machine: sfn.StateMachine, threshold: int) -> None:
         # An alarm on their sum would cost as much as one on each.
-        for construct_id, metric, ended in (
-            ("Failed", machine.metric_failed, "failed"),
-            ("TimedOut", machine.metric_timed_out, "timed out"),
-            ("Stopped", machine.metric_aborted, "were stopped by somebody"),
+        for construct_id, metric, ended, status in (
+            ("Failed", machine.metric_failed, "failed", "FAILED"),
+            ("TimedOut", machine.metric_timed_out, "timed out", "TIMED_OUT"),
+            ("Stopped", machine.metric_aborted, "were stopped by somebody", "ABORTED"),
         ):
             self._add(
                 f"LargeJobs{construct_id}",
@@ -178,7 +198,11 @@ class EngineAlarms(Construct):
                 name=f"see why large jobs {ended}",
                 description=f"Large jobs {ended}, {threshold} or more within 5 minutes. Step "
                 "Functions keeps the history of each for 90 days, and can redrive it for 14. See "
-                f"the reason, and retry or discard the job: {self._command('failures')}.",
+                f"the reason, and retry or discard the job: {self._command('failures')}. A job "
+                "that is not there could not be put aside: find its execution by aws "
+                f"stepfunctions list-executions --state-machine-arn {machine.state_machine_arn} "
+                f"--status-filter {status}, and let it go on by aws stepfunctions "
+                "redrive-execution --execution-arn ARN.",
                 threshold=threshold,
             )
 
@@ -212,7 +236,8 @@ class EngineAlarms(Construct):
         self.alarms.append(alarm)
 
     def _command(self, name: str, options: str = "") -> str:
-        parts = ["quilt-packager", name, options, f"--stack {Stack.of(self).stack_name}"]
+        # What tells an engine from others in its stack is in its service, too.
+        parts = ["quilt-packager", name, options, f"--stack {self._service}"]
         return " ".join(filter(None, parts))
 
     def _log(self, name: str) -> str:

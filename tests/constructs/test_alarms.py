@@ -1,6 +1,7 @@
 """Alarms: what they look at, when they go off, whom they tell, and that they say what to do."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -80,11 +81,19 @@ def test_alarms_fail_if_something_is_not_watched(template: JsonObject) -> None:
         ("OldestMessagejobs", "quilt-packager status --stack Stack"),
         ("OldestMessagejobs", "60 minutes"),
         ("OldestMessageuploads", "/quilt/Stack/CoalescerLambda"),
-        ("ErrorsPackagerLambda", "quilt-packager jobs --outcome failed --stack Stack"),
-        ("ErrorsChecksumLambda", "/quilt/Stack/ChecksumLambda"),
-        ("ErrorsLargeJobLambda", "/quilt/Stack/PackagerLambda"),
+        ("ErrorsPackagerLambda", "aws logs tail /quilt/Stack/PackagerLambda --since 1h"),
+        ("ErrorsPackagerLambda", "quilt-packager jobs show ID --stack Stack"),
+        ("ErrorsLargeJobLambda", "aws logs tail /quilt/Stack/PackagerLambda --since 1h"),
+        ("ErrorsLargeJobLambda", "quilt-packager jobs show ID --stack Stack"),
+        ("ErrorsChecksumLambda", "aws logs tail /quilt/Stack/ChecksumLambda --since 1h"),
+        ("ErrorsChecksumLambda", "quilt-packager jobs show ID --stack Stack"),
+        ("ErrorsCoalescerLambda", "aws logs tail /quilt/Stack/CoalescerLambda --since 1h"),
         ("ThrottlesPackagerLambda", "higher quota"),
         ("LargeJobsFailed", "quilt-packager failures --stack Stack"),
+        ("LargeJobsFailed", "list-executions --state-machine-arn ? --status-filter FAILED"),
+        ("LargeJobsTimedOut", "list-executions --state-machine-arn ? --status-filter TIMED_OUT"),
+        ("LargeJobsStopped", "list-executions --state-machine-arn ? --status-filter ABORTED"),
+        ("LargeJobsStopped", "aws stepfunctions redrive-execution --execution-arn ARN"),
     ],
 )
 def test_descriptions_fail_if_they_do_not_say_what_to_do(
@@ -93,9 +102,43 @@ def test_descriptions_fail_if_they_do_not_say_what_to_do(
     assert command in text_of(alarm(template, name)["AlarmDescription"])
 
 
+def test_descriptions_fail_if_they_tell_to_look_for_jobs_where_there_are_none(
+    template: JsonObject,
+) -> None:
+    # The coalescer knows of uploads alone.
+    assert "jobs" not in alarm(template, "ErrorsCoalescerLambda")["AlarmDescription"]
+
+
+def test_errors_fail_if_a_function_says_nothing_of_its_own_log(template: JsonObject) -> None:
+    functions = find(template, "AWS::Lambda::Function")
+    watched = find(template, ALARM, like="AlarmsErrors").values()
+    assert len(watched) == len(functions)
+    logs = {
+        logical_id: template["Resources"][group["Ref"]]["Properties"]["LogGroupName"]
+        for logical_id, function in functions.items()
+        for group in [function["Properties"]["LoggingConfig"]["LogGroup"]]
+    }
+    for each in (watching["Properties"] for watching in watched):
+        ((_, function),) = ((every["Name"], every["Value"]["Ref"]) for every in each["Dimensions"])
+        assert f"aws logs tail {logs[function]} " in each["AlarmDescription"]
+
+
+@pytest.mark.parametrize("name", ["PackagerLambda", "CoalescerLambda"])
+def test_errors_fail_if_the_command_to_run_is_no_words_of_a_shell(
+    template: JsonObject, name: str
+) -> None:
+    text = alarm(template, f"Errors{name}")["AlarmDescription"]
+    command = text[text.index("aws logs tail") :].partition(" Lines")[0].removesuffix(".")
+    *words, pattern = shlex.split(command)
+    assert words[-1] == "--filter-pattern"
+    assert pattern.startswith('{ ($.level = "WARNING") || ')
+    assert pattern.endswith(' ($.record.status = "timeout") }')
+
+
 def test_descriptions_fail_if_cloudwatch_would_refuse_them(template: JsonObject) -> None:
     alarms = [each["Properties"] for each in find(template, ALARM).values()]
-    assert all(len(text_of(each["AlarmDescription"])) < 800 for each in alarms)
+    # The most is 1,024; stacks and state machines have longer names than here.
+    assert all(len(text_of(each["AlarmDescription"])) < 700 for each in alarms)
     assert all(len(each["AlarmName"]) < 128 for each in alarms)
 
 
@@ -214,8 +257,13 @@ def test_alarms_of_two_engines_fail_if_they_have_the_same_names() -> None:
     more = [existing_bucket(stack, "more")]
     lab = add_engine(stack, "Lab", engine_name="lab", source_buckets=more, registry_buckets=more)
     lab.add_alarms()
-    names = [each["Properties"]["AlarmName"] for each in find(template_of(stack), ALARM).values()]
+    alarms = [each["Properties"] for each in find(template_of(stack), ALARM).values()]
+    names = [each["AlarmName"] for each in alarms]
     assert len(names) == len(set(names))
+    told = [text_of(each["AlarmDescription"]) for each in alarms if "lab: " in each["AlarmName"]]
+    commands = [text for text in told if "quilt-packager " in text and "dead letters" not in text]
+    assert commands
+    assert all("--stack Stack/lab" in text for text in commands)
 
 
 def test_alarms_of_two_uploads_fail_if_they_have_the_same_names() -> None:
