@@ -1,6 +1,7 @@
 """Answers of AWS that are kept: how often AWS is asked, and what is shown when it fails."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from botocore.exceptions import ClientError
@@ -132,31 +133,26 @@ def test_change_is_seen_at_once(aws: Aws, clock: Clock) -> None:
     assert cached.get(5).value == 2
 
 
-def test_threads_that_come_together_ask_once() -> None:
+def test_threads_that_come_while_aws_is_asked_wait_for_that_answer() -> None:
     asked: list[int] = []
-    gate = threading.Barrier(4)
-    asking = threading.Event()
+    is_asked, may_answer = threading.Event(), threading.Event()
 
     def ask() -> int:
         asked.append(1)
-        asking.wait(5)
+        is_asked.set()
+        may_answer.wait()
         return 7
 
     cached = Cached(ask)
-    answers: list[int | None] = []
-
-    def look() -> None:
-        gate.wait(5)
-        answers.append(cached.get(60).value)
-
-    threads = [threading.Thread(target=look) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    gate.wait(5)
-    asking.set()
-    for thread in threads:
-        thread.join(5)
-    assert (asked, answers) == ([1], [7, 7, 7])
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(cached.get, 60)]
+        is_asked.wait()
+        answers += [pool.submit(cached.get, 60) for _ in range(2)]
+        # Time for these two to ask as well, if nothing held them.
+        assert not wait(answers, timeout=0.1).done
+        may_answer.set()
+        assert [each.result().value for each in answers] == [7, 7, 7]
+    assert asked == [1]
 
 
 def test_each_thing_is_asked_for_alone_and_the_oldest_is_dropped() -> None:
