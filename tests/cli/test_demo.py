@@ -1,10 +1,12 @@
-"""What the demo waits for, told from the log of the function."""
+"""What the demo writes, and what it waits for in the log of the function."""
 
 from pathlib import Path
 
 import pytest
 from quilt_packager_runtime.outcomes import Result
 
+from quilt_packager.cli import story
+from quilt_packager.cli.terminal import Terminal
 from quilt_packager.local import engine
 from quilt_packager.local.engine import DeployedEngine
 from quilt_packager.local.errors import LocalError
@@ -57,3 +59,14 @@ def test_packages_that_are_missing_are_named(demo: DeployedEngine, write_log: Wr
     write_log(succeeded("a", ago(), name="a/1"))
     with pytest.raises(LocalError, match=r"waited \d s for a/2, a/3 to be created\."):
         demo.wait_for_outcomes(["a/1", "a/2", "a/3"], Result.CREATED)
+
+
+def test_steps_fit_a_terminal_however_long_they_take(
+    demo: DeployedEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("upload", "send_event", "send_message"):
+        monkeypatch.setattr(demo, name, lambda _: None)
+    story.let_data_arrive(Terminal(), demo)
+    steps = capsys.readouterr().out.splitlines()
+    assert len(steps) == 5
+    assert [step for step in steps if len(step.removesuffix("0.0 s") + "59 min 59 s") > 80] == []
