@@ -335,7 +335,7 @@ class PackagingEngine(EngineMetrics, Construct):
                 self.dead_letter_queue,
                 log_name="PackagerLambda",
                 advice="See each with its reason, and retry or discard it: quilt-packager failures "
-                f"--stack {Stack.of(self).stack_name}.",
+                f"--stack {self.service}.",
             ),
             *(
                 WatchedFunction(name, function, memory_size, log_name)

@@ -1,13 +1,17 @@
 """The apps in `examples/` synthesize, and hold what they are there to show."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 
 import pytest
+from aws_cdk import Stack
 
 from quilt_packager import engine
-from tests.constructs.templates import JsonObject, find, placeholder_code, template_of
+from quilt_packager.operations.engines import PACKAGER_LOG
+from tests.constructs.templates import find, placeholder_code, template_of
+from tests.operations.test_engines import read_template
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWN = {
@@ -19,11 +23,11 @@ SHOWN = {
 }
 
 
-def synthesize(name: str, monkeypatch: pytest.MonkeyPatch) -> JsonObject:
+def synthesize(name: str, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """Run an app without building the asset."""
     monkeypatch.setattr(engine, "bundle_code", lambda *_: placeholder_code())
-    stack = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")["stack"]
-    return template_of(stack)
+    stack: Stack = runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")["stack"]
+    return stack
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -31,10 +35,35 @@ def test_app_fails_if_it_does_not_show_what_it_is_for(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resource_type, text = SHOWN[name]
-    template = synthesize(name, monkeypatch)
+    template = template_of(synthesize(name, monkeypatch))
     found = find(template, resource_type)
     assert found
     assert text in json.dumps(found)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_app_fails_if_the_command_does_not_find_its_engine(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = synthesize(name, monkeypatch)
+    (found,) = read_template(template_of(stack))
+    assert found.name == found.construct == "Engine"
+    assert found.find("AWS::Logs::LogGroup", PACKAGER_LOG) is not None
+    assert any(each.type == "AWS::S3::Bucket" for each in found.resources)
+    # Buckets for data are the stack's.
+    assert not any(each.logical_id.startswith("Runs") for each in found.resources)
+
+
+def test_alarms_fail_if_they_name_a_stack_that_has_no_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stack = synthesize("operators", monkeypatch)
+    template = template_of(stack)
+    assert len(read_template(template)) == 1
+    texts = json.dumps(find(template, "AWS::CloudWatch::Alarm"))
+    named = re.findall(r"quilt-packager [a-z ]+(?:ID )?--stack ([\w/-]+)", texts)
+    assert named
+    assert set(named) == {stack.stack_name}
 
 
 def test_apps_fail_if_one_is_not_run_here() -> None:
