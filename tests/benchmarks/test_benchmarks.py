@@ -1,12 +1,9 @@
 """The benchmarks still fit the engine, the stub and the document. None of this is timed."""
 
-import doctest
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import benchmarks
 from benchmarks import generated, package_without_network, scenarios
 from benchmarks.__main__ import DOCUMENT, choose
 from benchmarks.jobs import Side, registry_of, run_job
@@ -17,15 +14,8 @@ from benchmarks.processes import Overdue, run_module
 from benchmarks.report import replace_section
 from tests.s3_stub.process import StubProcess
 
-MODULES = sorted(path.stem for path in Path(benchmarks.__path__[0]).glob("[a-z]*.py"))
 OBJECTS = 3
 LIMIT_SECONDS = 60
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_run(name: str) -> None:
-    failed, _ = doctest.testmod(import_module(f"benchmarks.{name}"))
-    assert failed == 0
 
 
 def test_each_benchmark_has_its_place_in_the_document() -> None:

@@ -1,13 +1,11 @@
 """Moments in the past, as people write them."""
 
-import doctest
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quilt_packager import durations
 from quilt_packager.durations import parse_since
 
 NOW = datetime(2026, 11, 22, 13, 20, tzinfo=UTC)
@@ -58,7 +56,3 @@ def test_no_text_is_more_than_refused(text: str) -> None:
         return
     assert moment <= NOW
     assert moment.tzinfo is UTC
-
-
-def test_examples_run() -> None:
-    assert doctest.testmod(durations).failed == 0
