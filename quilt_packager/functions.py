@@ -1,9 +1,10 @@
 """The Lambda functions: their Python, architecture, logging, environment and code, decided once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from aws_cdk import Duration, Size, Stack
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -16,6 +17,15 @@ from quilt_packager.sizes import check_environment
 PYTHON = lambda_.Runtime(
     f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True
 )
+
+ACKNOWLEDGED = {
+    "AwsSolutions-L1": "The wheels of the asset are pinned, and tested, for this Python.",
+    "Serverless-LambdaLatestVersion": "As AwsSolutions-L1.",
+    "Serverless-LambdaDLQ": "SQS or Step Functions invokes it, and loses no failure; of a "
+    "stopped job, which EventBridge tells, an alarm tells too.",
+    "Serverless-LambdaEventSourceMappingDestination": "As Serverless-LambdaDLQ.",
+    "Serverless-LambdaTracing": "The tracing prop turns it on for those who pay for it.",
+}
 
 
 def bundle_code(
@@ -38,91 +48,127 @@ def bundle_code(
     return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
 
 
-def add_service(environment: Mapping[str, str], service: str) -> dict[str, str]:
-    """All variables of a function: its settings, and what its logs and metrics are told apart by.
+def machine_of(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
+    """The CPU of a function, as `bundle_code` calls it.
 
     Args:
-        environment: The settings.
-        service: The value of the `service` field of logs and of the metrics' dimension.
+        architecture: The function's.
     """
-    return {**environment, "POWERTOOLS_SERVICE_NAME": service}
+    return "arm64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
 
 
-def create_function(
-    scope: Construct,
-    construct_id: str,
-    *,
-    handler: str,
-    description: str,
-    code: lambda_.Code,
-    architecture: lambda_.Architecture,
-    memory_size: int,
-    timeout: Duration,
-    ephemeral_storage_size: Size,
-    log_group: logs.ILogGroup,
-    service: str,
-    environment: Mapping[str, str],
-    tracing: lambda_.Tracing,
-) -> lambda_.Function:
-    """Create a function of the runtime, whose role may write its log and nothing else.
+@dataclass(frozen=True)
+class FunctionSize:
+    """What an invocation of a function has, and pays for.
 
-    Args:
-        scope: Where the function and its role go.
-        construct_id: The function's id; its role's is this and `Role`.
-        handler: The module in `quilt_packager_runtime.handlers`.
-        description: What the function does.
+    Attributes:
+        memory_mebibytes: MiB of memory, which also buys CPU.
+        timeout: How long it may take.
+        ephemeral_storage: The size of `/tmp`.
+    """
+
+    memory_mebibytes: int
+    timeout: Duration
+    ephemeral_storage: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionFactory:
+    """Creates functions of the runtime, and their logs, by what is the same for a whole engine.
+
+    Attributes:
+        service: The `service` field of logs, and dimension of metrics.
         code: The asset.
         architecture: The CPU that the asset is for.
-        memory_size: MiB, which also buys CPU.
-        timeout: How long one invocation may take.
-        ephemeral_storage_size: The size of `/tmp`.
-        log_group: Where its log goes.
-        service: The value of the `service` field of logs and of the metrics' dimension.
-        environment: The engine's settings.
-        tracing: Whether X-Ray traces it.
-
-    Raises:
-        LimitExceeded: Lambda takes less of an environment.
+        tracing: Whether X-Ray traces the functions.
+        log_retention: How long logs are kept.
     """
-    variables = add_service(environment, service)
-    check_environment(scope, construct_id, variables)
-    role = iam.Role(
-        scope,
-        f"{construct_id}Role",
-        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-        description=f"{description} (execution role)",
-    )
-    log_group.grant_write(role)
-    function = lambda_.Function(
-        scope,
-        construct_id,
-        description=description,
-        runtime=PYTHON,
-        architecture=architecture,
-        handler=f"quilt_packager_runtime.handlers.{handler}.handler",
-        code=code,
-        role=role,
-        memory_size=memory_size,
-        timeout=timeout,
-        ephemeral_storage_size=ephemeral_storage_size,
-        tracing=tracing,
-        log_group=log_group,
-        # Powertools writes JSON itself; this makes Lambda's own lines, and crashes, JSON too.
-        logging_format=lambda_.LoggingFormat.JSON,
-        environment=variables,
-    )
-    acknowledge(
-        function,
-        {
-            "AwsSolutions-L1": "The wheels of the asset are pinned, and tested, for this Python.",
-            "Serverless-LambdaLatestVersion": "As AwsSolutions-L1.",
-            "Serverless-LambdaDLQ": "SQS or Step Functions invokes it, and loses no failure; of a "
-            "stopped job, which EventBridge tells, an alarm tells too.",
-            "Serverless-LambdaEventSourceMappingDestination": "As Serverless-LambdaDLQ.",
-            "Serverless-LambdaTracing": "The tracing prop turns it on for those who pay for it.",
-        },
-    )
-    if tracing is not lambda_.Tracing.DISABLED:
-        reason = "X-Ray's actions are on no resource; CDK adds them with tracing."
-        acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": reason})
-    return function
+
+    service: str
+    code: lambda_.Code
+    architecture: lambda_.Architecture
+    tracing: lambda_.Tracing
+    log_retention: logs.RetentionDays
+
+    def create(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        handler: str,
+        description: str,
+        size: FunctionSize,
+        log_group: logs.ILogGroup,
+        environment: Mapping[str, str],
+    ) -> lambda_.Function:
+        """Create a function, whose role may write its log and nothing else.
+
+        Args:
+            scope: Where the function and its role go.
+            construct_id: The function's id; its role's is this and `Role`.
+            handler: The module in `quilt_packager_runtime.handlers`.
+            description: What the function does.
+            size: What an invocation has.
+            log_group: Where its log goes.
+            environment: The engine's settings.
+
+        Raises:
+            LimitExceeded: Lambda takes less of an environment.
+        """
+        variables = self.add_service(environment)
+        check_environment(scope, construct_id, variables)
+        role = iam.Role(
+            scope,
+            f"{construct_id}Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"{description} (execution role)",
+        )
+        log_group.grant_write(role)
+        function = lambda_.Function(
+            scope,
+            construct_id,
+            description=description,
+            runtime=PYTHON,
+            architecture=self.architecture,
+            handler=f"quilt_packager_runtime.handlers.{handler}.handler",
+            code=self.code,
+            role=role,
+            memory_size=size.memory_mebibytes,
+            timeout=size.timeout,
+            ephemeral_storage_size=size.ephemeral_storage,
+            tracing=self.tracing,
+            log_group=log_group,
+            # Powertools writes JSON itself; this makes Lambda's own lines, and crashes, JSON too.
+            logging_format=lambda_.LoggingFormat.JSON,
+            environment=variables,
+        )
+        acknowledge(function, ACKNOWLEDGED)
+        if self.tracing is not lambda_.Tracing.DISABLED:
+            reason = "X-Ray's actions are on no resource; CDK adds them with tracing."
+            acknowledge(role, {"AwsSolutions-IAM5[Resource::*]": reason})
+        return function
+
+    def create_log(self, scope: Construct, construct_id: str, name: str) -> logs.LogGroup:
+        """Create a log group, which is removed with the stack.
+
+        Args:
+            scope: Where it goes.
+            construct_id: Its id.
+            name: What it is called below `/quilt/<service>/`.
+        """
+        return logs.LogGroup(
+            scope,
+            construct_id,
+            log_group_name=f"/quilt/{self.service}/{name}",
+            retention=self.log_retention,
+            # Its name is fixed: kept, it would be in the way of the stack's next deployment.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+    def add_service(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """All variables of a function: its settings, and what tells its logs and metrics apart.
+
+        Args:
+            environment: The settings.
+        """
+        return {**environment, "POWERTOOLS_SERVICE_NAME": self.service}

@@ -1,6 +1,6 @@
 """What others hear of an engine's jobs: the bus, the topic, the rules, and the events' schema."""
 
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 from aws_cdk import Annotations, Resource
 from aws_cdk import aws_events as events
@@ -121,3 +121,61 @@ class Outcomes(Construct):
             description="How a job ended that was to make a Quilt package",
             content=event_schema(),
         )
+
+
+class OutcomeRules:
+    """What can happen when jobs of an engine end."""
+
+    _outcomes: Outcomes
+
+    def on_package_created(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a revision was published.
+
+        A job that died after publishing is done again, and ends unchanged: to miss no revision,
+        listen to both, and compare top hashes.
+
+        Args:
+            construct_id: The rule's id, unique among these rules of the engine.
+            target: What happens. Default: nothing, until the rule is given a target.
+            **options: `description`, `enabled`, `rule_name`.
+
+        Returns:
+            The rule, whose pattern and targets can be added to.
+        """
+        return self._outcomes.add_rule(construct_id, Result.CREATED, target, options)
+
+    def on_package_unchanged(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a package was found up to date."""
+        return self._outcomes.add_rule(construct_id, Result.UNCHANGED, target, options)
+
+    def on_package_rejected(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a job can never succeed as it is."""
+        return self._outcomes.add_rule(construct_id, Result.REJECTED, target, options)
+
+    def on_package_failed(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Let something happen whenever a job failed for the last time."""
+        return self._outcomes.add_rule(construct_id, Result.FAILED, target, options)

@@ -1,5 +1,6 @@
 """The engine's function, scratch bucket, log and metrics, and the props that are refused."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -11,6 +12,8 @@ from aws_cdk import aws_logs as logs
 from quilt_packager_runtime.handlers import packager
 from quilt_packager_runtime.settings import ChecksumAlgorithm, Metric, Settings
 
+from quilt_packager import PackagingEngine
+from quilt_packager.engine_props import EngineProps, ResolvedProps
 from tests.constructs.templates import (
     JsonObject,
     add_engine,
@@ -278,6 +281,37 @@ def test_props_fail_if_aws_would_refuse_them(props: dict[str, Any], message: str
 def test_props_fail_all_at_once() -> None:
     with pytest.raises(ValueError, match=r"registry_buckets.*memory_size.*max_concurrency"):
         add_engine(make_stack(), registry_buckets=[], memory_size=1, max_concurrency=1)
+
+
+def test_props_fail_if_a_slip_is_not_explained() -> None:
+    stack = make_stack()
+    raw = existing_bucket(stack, "raw")
+    # mypy, too, finds the slip: else it would find that there is nothing to ignore.
+    with pytest.raises(TypeError, match=r"no prop memory \(did you mean memory_size\?\)"):
+        PackagingEngine(stack, "A", source_buckets=[raw], registry_buckets=[raw], memory=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"made so: registry_buckets is required$"):
+        PackagingEngine(stack, "B", source_buckets=[raw])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"source_bucket \(.*; registry_buckets.*; source_buckets"):
+        PackagingEngine(stack, "C", source_bucket=[raw])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"\(did you mean event_sources\?\)"):
+        add_engine(make_stack(), event_source=[])
+    with pytest.raises(TypeError, match=r"no prop xyz$"):
+        add_engine(make_stack(), xyz=None)
+
+
+def test_props_fail_if_one_is_documented_that_no_engine_takes() -> None:
+    fields = {field.name for field in dataclasses.fields(ResolvedProps)}
+    assert fields == set(EngineProps.__annotations__)
+    documented = set(re.findall(r"^        (\w+): ", EngineProps.__doc__ or "", re.MULTILINE))
+    assert documented == fields
+
+
+def test_none_fails_if_it_does_not_stand_for_the_default(template: JsonObject) -> None:
+    stack = make_stack()
+    required = {"source_buckets", "registry_buckets", "code"}
+    nothing: dict[str, Any] = dict.fromkeys(EngineProps.__annotations__.keys() - required)
+    add_engine(stack, **nothing)
+    assert template_of(stack) == template
 
 
 def test_grant_send_messages_fails_if_the_grantee_may_do_more() -> None:

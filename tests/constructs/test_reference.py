@@ -23,6 +23,7 @@ from quilt_packager import (
 from quilt_packager.alarms import AlarmThresholds
 from quilt_packager.context import describe_flags
 from quilt_packager.custom_rules import CustomRule
+from quilt_packager.engine_props import EngineProps
 from quilt_packager.package_options import CommonOptions, PackageOptions
 from quilt_packager.source_flags import (
     CommonFlags,
@@ -56,6 +57,8 @@ def cells(heading: str) -> set[str]:
 
 def props(construct: type) -> set[str]:
     names = set(inspect.signature(construct.__init__).parameters) - {"self", "options"}  # type: ignore[misc]
+    if construct is PackagingEngine:
+        names = (names - {"props"}) | EngineProps.__annotations__.keys()
     return names - {"scope", "construct_id"} if "scope" in names else names
 
 
