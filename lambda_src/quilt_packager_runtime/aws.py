@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -57,8 +58,6 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
     Raises:
         AwsError: It was not sent.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     names = {
         "code": error.code,
         "job_id": job_id,
@@ -71,13 +70,13 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
         "why": error.why,
         "remedy": error.remedy,
     }
+    attributes = _attributes(names, words, MAX_MESSAGE_BYTES - len(body.encode()))
     try:
-        connect("sqs").send_message(
-            QueueUrl=queue_url,
-            MessageBody=body,
-            MessageAttributes=_attributes(names, words, MAX_MESSAGE_BYTES - len(body.encode())),
-        )
-    except (BotoCoreError, ClientError) as failure:
+        with calling():
+            connect("sqs").send_message(
+                QueueUrl=queue_url, MessageBody=body, MessageAttributes=attributes
+            )
+    except CallFailed as failure:
         raise AwsError(
             f"The message was rejected ({error.code}), and could not be put into the dead-letter "
             f"queue: {failure}.",
@@ -98,19 +97,18 @@ def postpone(queue_arn: str, receipt_handle: str, seconds: int) -> None:
     Raises:
         AwsError: It will be received again when the queue's own visibility timeout is over.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     *_, region, account, name = queue_arn.split(":")
     try:
-        sqs = connect("sqs", region)
-        # Only the client knows its endpoint: China has a domain of its own.
-        endpoint_url = sqs.meta.endpoint_url.rstrip("/")
-        sqs.change_message_visibility(
-            QueueUrl=f"{endpoint_url}/{account}/{name}",
-            ReceiptHandle=receipt_handle,
-            VisibilityTimeout=seconds,
-        )
-    except (BotoCoreError, ClientError) as failure:
+        with calling():
+            sqs = connect("sqs", region)
+            # Only the client knows its endpoint: China has a domain of its own.
+            endpoint_url = sqs.meta.endpoint_url.rstrip("/")
+            sqs.change_message_visibility(
+                QueueUrl=f"{endpoint_url}/{account}/{name}",
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=seconds,
+            )
+    except CallFailed as failure:
         raise AwsError(
             f"A message could not be put off for {seconds} s: {failure}.",
             why="Its folder is to settle first, or what failed is given time to recover.",
@@ -133,23 +131,23 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
         NoRunOutput: There is no such run.
         AwsError: HealthOmics did not answer.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     try:
-        run: dict[str, Any] = connect("omics", region).get_run(id=run_id)
-    except ClientError as failure:
-        code = failure.response["Error"]["Code"]
-        if code in DENIED_CODES:
+        with calling():
+            run: dict[str, Any] = connect("omics", region).get_run(id=run_id)
+    except CallFailed as failure:
+        if failure.code in DENIED_CODES:
             raise AccessDenied(
                 f"The packager may not do omics:GetRun on run {run_id}.",
                 why="The event has no runOutputUri, and a policy does not allow to ask for it.",
                 remedy="Allow omics:GetRun, deploy, and send the event again.",
             ) from failure
-        if code in UNKNOWN_RUN_CODES:
+        if failure.code in UNKNOWN_RUN_CODES:
             raise no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
-        raise _no_answer(run_id, failure) from failure
-    except BotoCoreError as failure:
-        raise _no_answer(run_id, failure) from failure
+        raise AwsError(
+            f"HealthOmics did not tell about run {run_id}: {failure}.",
+            why="It was asked for what the event does not have.",
+            remedy="The job is retried by itself; look into it if this returns.",
+        ) from failure
     return run
 
 
@@ -164,17 +162,14 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
     Raises:
         AwsError: It was not started.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     try:
-        connect("stepfunctions").start_execution(
-            stateMachineArn=state_machine_arn, name=name, input=json.dumps(job)
-        )
-    except (BotoCoreError, ClientError) as failure:
-        if isinstance(failure, ClientError):
-            code = failure.response["Error"]["Code"]
-            if code == "ExecutionAlreadyExists":
-                return
+        with calling():
+            connect("stepfunctions").start_execution(
+                stateMachineArn=state_machine_arn, name=name, input=json.dumps(job)
+            )
+    except CallFailed as failure:
+        if failure.code == "ExecutionAlreadyExists":
+            return
         raise AwsError(
             f"The execution {name} was not started: {failure}.",
             why="The job is too large for one invocation.",
@@ -197,8 +192,6 @@ def put_event(
     Raises:
         AwsError: It was not put there.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     entry = {
         "EventBusName": bus,
         "Source": source,
@@ -210,8 +203,9 @@ def put_event(
     for attempt in range(ATTEMPTS):
         time.sleep(attempt * REFUSED_ENTRY_PAUSE_SECONDS)
         try:
-            answer = connect("events").put_events(Entries=[entry])
-        except (BotoCoreError, ClientError) as failure:
+            with calling():
+                answer = connect("events").put_events(Entries=[entry])
+        except CallFailed as failure:
             raise _unsaid(detail_type, f"onto the event bus {bus}", failure) from failure
         # An entry is refused in an answer that is a success, so boto3 does not try again.
         if not answer["FailedEntryCount"]:
@@ -232,12 +226,39 @@ def publish_notice(topic_arn: str, subject: str, text: str) -> None:
     Raises:
         AwsError: It was not published.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
+    try:
+        with calling():
+            connect("sns").publish(TopicArn=topic_arn, Subject=subject, Message=text)
+    except CallFailed as failure:
+        raise _unsaid(subject, f"to the topic {topic_arn}", failure) from failure
+
+
+class CallFailed(Exception):
+    """AWS refused a request, or did not answer it. For its sender to tell what that means.
+
+    Attributes:
+        code: The code of the refusal; None: there was no answer.
+    """
+
+    code: str | None = None
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Make what boto3 raises one error.
+
+    Raises:
+        CallFailed: The call in it failed.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as _make_client
 
     try:
-        connect("sns").publish(TopicArn=topic_arn, Subject=subject, Message=text)
+        yield
     except (BotoCoreError, ClientError) as failure:
-        raise _unsaid(subject, f"to the topic {topic_arn}", failure) from failure
+        failed = CallFailed(str(failure))
+        if isinstance(failure, ClientError):
+            failed.code = failure.response["Error"]["Code"]
+        raise failed from failure
 
 
 @cache
@@ -286,14 +307,6 @@ def no_output(run_id: str, happened: str) -> NoRunOutput:
         f"The output of HealthOmics run {run_id} is not known: {happened}.",
         why="The event has no runOutputUri, and the run was deleted, or ran elsewhere.",
         remedy="Send a message with the run's output folder as its source_prefix.",
-    )
-
-
-def _no_answer(run_id: str, failure: Exception) -> AwsError:
-    return AwsError(
-        f"HealthOmics did not tell about run {run_id}: {failure}.",
-        why="It was asked for what the event does not have.",
-        remedy="The job is retried by itself; look into it if this returns.",
     )
 
 

@@ -83,11 +83,10 @@ def send_looks(queue_url: str, looks: Sequence[Look], *, delay_ms: int) -> None:
 
 
 def _send(queue_url: str, entries: list[dict[str, Any]]) -> None:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
     try:
-        answer = aws.connect("sqs").send_message_batch(QueueUrl=queue_url, Entries=entries)
-    except (BotoCoreError, ClientError) as failure:
+        with aws.calling():
+            answer = aws.connect("sqs").send_message_batch(QueueUrl=queue_url, Entries=entries)
+    except aws.CallFailed as failure:
         raise _unsent(str(failure)) from failure
     # Entries are refused in an answer that is a success.
     refused = answer.get("Failed", [])

@@ -54,7 +54,7 @@ class WindowTable:
         Raises:
             AwsError: They may not be in it.
         """
-        values = {
+        values: Values = {
             ":uploads": {"BS": sorted(uploads)},
             ":quiet_at": _number(quiet_at_ms),
             ":expiry": _number(quiet_at_ms // 1000 + KEPT_SECONDS),
@@ -102,7 +102,7 @@ class WindowTable:
             "turn = :turn AND attribute_exists(uploads) "
             "AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)"
         )
-        values = {
+        values: Values = {
             ":turn": _number(seen.turn),
             ":now": _number(now_ms),
             ":until": _number(until_ms),
@@ -150,15 +150,14 @@ class WindowTable:
         return _window(answer["Attributes"])
 
     def _call(self, operation: str, **parameters: object) -> Mapping[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see connect
-
         try:
-            answer: Mapping[str, Any] = getattr(aws.connect("dynamodb"), operation)(**parameters)
-        except (BotoCoreError, ClientError) as failure:
-            if isinstance(failure, ClientError):
-                code = failure.response["Error"]["Code"]
-                if code == "ConditionalCheckFailedException":
-                    raise _Refused from failure
+            with aws.calling():
+                answer: Mapping[str, Any] = getattr(aws.connect("dynamodb"), operation)(
+                    **parameters
+                )
+        except aws.CallFailed as failure:
+            if failure.code == "ConditionalCheckFailedException":
+                raise _Refused from failure
             raise AwsError(
                 f"The window of an upload could not be reached in the table {self._name}: "
                 f"{failure}.",
