@@ -15,7 +15,8 @@ from quilt_packager.cli.terminal import Terminal
 terminal = Terminal()
 with JobProgress(terminal, bar_after_seconds=0) as progress:
     progress("checksums", 6204, 12408)
-    threading.Event().wait(0.3)
+    while not progress._bar.live.is_started:
+        threading.Event().wait(0.01)
 terminal.write("done")
 """
 
