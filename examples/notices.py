@@ -2,9 +2,9 @@
 
 cdk deploy --app "python examples/notices.py"
 
-A chat listens to the topic `New` by Amazon Q Developer in chat applications, or by any HTTPS
+A chat receives the topic `New` through Amazon Q Developer in chat applications, or through any HTTPS
 subscription. The input below is the JSON that the former understands; names of packages, hashes and
-URLs need no escaping, so they may stand inside its texts.
+URLs need no escaping, so its texts may contain them.
 """
 
 from aws_cdk import App, Stack

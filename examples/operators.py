@@ -1,7 +1,9 @@
-"""Somebody is told when the engine needs them, and has a page to look at.
+"""Alert people when the engine needs their attention, and give them a dashboard.
 
-The names of the alarms say what to do, and their descriptions which command to run. More alarms can
-be made of the engine's metrics, and more widgets be put on the dashboard.
+cdk deploy --app "python examples/operators.py"
+
+The names of the alarms say what to do, and their descriptions which command to run. You can make more
+alarms of the engine's metrics, and add widgets to the dashboard.
 """
 
 from aws_cdk import App, Duration, Stack

@@ -12,6 +12,7 @@ from quilt_packager.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE_CELL = re.compile(r"^\| `([A-Z]\w+)` \|", re.MULTILINE)
@@ -63,3 +64,10 @@ def test_the_readme_names_codes_of_errors() -> None:
     codes = CODE_CELL.findall(section)
     assert codes
     assert [each for each in codes if not hasattr(errors, each)] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_each_example_says_how_to_deploy_it_and_is_in_the_readme(example: Path) -> None:
+    path = example.relative_to(ROOT)
+    assert f'\n\ncdk deploy --app "python {path}"\n' in example.read_text("utf-8")
+    assert f"({path})" in (ROOT / "README.md").read_text("utf-8")
