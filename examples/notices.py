@@ -2,9 +2,9 @@
 
 cdk deploy --app "python examples/notices.py"
 
-A chat receives the topic `New` through Amazon Q Developer in chat applications, or through any HTTPS
-subscription. The input below is the JSON that the former understands; names of packages, hashes and
-URLs need no escaping, so its texts may contain them.
+A chat receives the topic `New` through Amazon Q Developer in chat applications, or through any
+HTTPS subscription. The input below is the JSON that the former understands; names of packages,
+hashes and URLs need no escaping, so its texts may contain them.
 """
 
 from aws_cdk import App, Stack

@@ -2,8 +2,8 @@
 
 cdk deploy --app "python examples/operators.py"
 
-The names of the alarms say what to do, and their descriptions which command to run. You can make more
-alarms of the engine's metrics, and add widgets to the dashboard.
+The names of the alarms say what to do, and their descriptions which command to run. You can make
+more alarms of the engine's metrics, and add widgets to the dashboard.
 """
 
 from aws_cdk import App, Duration, Stack
