@@ -68,8 +68,8 @@ class EngineProps(TypedDict, total=False):
         visibility_timeout: When a job that failed is tried again. Default: twice the timeout: one
             to wait for a free function in, one to run in.
         retention_period: How long jobs wait in the queue at most. Default: 4 days.
-        dead_letter_retention_period: How long dead letters are kept, counted from when the job was
-            first sent. Default: 14 days, the most that SQS allows.
+        dead_letter_retention_period: How long dead letters are kept after their job failed.
+            Default: 14 days, the most that SQS allows.
         queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
             cost nothing and need no permission.
         log_retention: How long logs are kept. Default: one year.
