@@ -12,7 +12,9 @@ from jsonschema import Draft7Validator
 
 from quilt_packager_runtime.workflow_findings import Findings, describe_entry_error, describe_rule
 
-Entry: TypeAlias = dict[str, Any]
+JsonEntry: TypeAlias = dict[str, Any]
+"""An entry as quilt3 shows it to a schema."""
+
 Schema: TypeAlias = Any
 """What JSON Schema takes for one: an object or a Boolean."""
 
@@ -20,7 +22,7 @@ Schema: TypeAlias = Any
 class Assertion(Protocol):
     """Something that is to hold of the list of all entries."""
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         """Look at the next entries."""
 
     def holds(self) -> bool:
@@ -61,7 +63,7 @@ class EntryRules:
             entries: Logical key and size in bytes of each, in the manifest's order.
             findings: Takes what is wrong with one of them.
         """
-        taken: list[Entry] = [
+        taken: list[JsonEntry] = [
             {"logical_key": key, "size": size, "meta": self._no_meta} for key, size in entries
         ]
         findings.add(
@@ -93,7 +95,7 @@ class _Every:
         self.validator = validator
         self._holds = True
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         self._holds = self._holds and all(map(self.validator.is_valid, entries))
 
     def holds(self) -> bool:
@@ -107,7 +109,7 @@ class _Some:
         self._validator = validator
         self._holds = False
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         self._holds = self._holds or any(map(self._validator.is_valid, entries))
 
     def holds(self) -> bool:
@@ -123,7 +125,7 @@ class _Positions:
         self._taken = 0
         self._holds = True
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         for position, entry in enumerate(entries, start=self._taken):
             validator = self._first[position] if position < len(self._first) else self._rest
             self._holds = self._holds and validator.is_valid(entry)
@@ -141,7 +143,7 @@ class _Count:
         self._most = most
         self._count = 0
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         self._count += len(entries)
 
     def holds(self) -> bool:
@@ -154,9 +156,9 @@ class _OneOf:
     def __init__(self, validator: Draft7Validator, values: Sequence[object]) -> None:
         self._validator = validator
         self._most = max((len(value) for value in values if isinstance(value, list)), default=0)
-        self._first: list[Entry] = []
+        self._first: list[JsonEntry] = []
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         # One more than the longest tells that there are too many.
         self._first += entries[: self._most + 1 - len(self._first)]
 
@@ -170,7 +172,7 @@ class _Always:
     def __init__(self, *, holds: bool) -> None:
         self._holds = holds
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         pass
 
     def holds(self) -> bool:
@@ -191,7 +193,7 @@ class _Combined:
         ]
         self._decide = decide
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Sequence[JsonEntry]) -> None:
         for part in self._parts:
             for assertion in part:
                 assertion.take(entries)

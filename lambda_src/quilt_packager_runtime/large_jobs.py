@@ -7,7 +7,7 @@ docs/adr/0032-large-jobs.md has the reasons.
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain
-from typing import Self, TypeAlias
+from typing import NoReturn, Self, TypeAlias
 
 import msgspec
 
@@ -71,15 +71,13 @@ class HandedOver(Exception):
     """Not an error: the job goes on under the state machine.
 
     Args:
-        job: What goes on.
         shards: How many shards there are.
         objects: How many objects are in them.
     """
 
-    def __init__(self, job: Job, shards: int, objects: int) -> None:
+    def __init__(self, shards: int, objects: int) -> None:
         """Say so, for a log."""
-        super().__init__(f"job {job.id} goes on with {objects} objects in {shards} shards")
-        self.job = job
+        super().__init__(f"the job goes on with {objects} objects in {shards} shards")
         self.shards = shards
         self.objects = objects
 
@@ -154,8 +152,8 @@ async def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -
 
 async def hand_over(
     s3: S3, job: Job, inventory: Inventory, *, hashed: Hashed, settings: Settings
-) -> HandedOver:
-    """Write a plan of what is left to hash, and keep what is known.
+) -> NoReturn:
+    """Write a plan of what is left to hash, keep what is known, and end this part of the job.
 
     Args:
         s3: S3.
@@ -164,8 +162,8 @@ async def hand_over(
         hashed: Where the checksums came from that this invocation found, and that are kept.
         settings: The sizes of shards.
 
-    Returns:
-        For the caller to raise.
+    Raises:
+        HandedOver: It is written.
     """
 
     async def write(file: File) -> None:
@@ -194,7 +192,7 @@ async def hand_over(
     await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
     items = (Item(job.id, job.round, number, inventory.folder) for number in range(shards))
     await write((job.items, items))
-    return HandedOver(job, shards, left)
+    raise HandedOver(shards, left)
 
 
 async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:

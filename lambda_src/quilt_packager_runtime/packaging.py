@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+
 from quilt_packager_runtime import large_jobs, registry, workflows
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import telling_full_disk
@@ -49,6 +51,26 @@ Refused = Callable[[dict[str, Any] | None], dict[str, Any]]
 """Notes in a package's metadata why its own registry does not take it."""
 
 
+class _Context(msgspec.Struct, frozen=True):
+    """What the passes of a job share.
+
+    Attributes:
+        request: What is wanted, by its own name.
+        settings: What is allowed, and how.
+        s3: S3.
+        on_progress: Told how far the job is.
+        relay: As what to hand the job over; None: never.
+        refused: Notes in the metadata why another registry does not take it; None: none has.
+    """
+
+    request: PackageRequest
+    settings: Settings
+    s3: S3
+    on_progress: OnProgress
+    relay: large_jobs.Relay | None
+    refused: Refused | None = None
+
+
 async def package(
     request: PackageRequest,
     *,
@@ -76,38 +98,33 @@ async def package(
     """
     check_buckets(request, settings)
     request = await name_request(s3, request)
+    context = _Context(request, settings, s3, on_progress, relay)
     try:
-        with telling_full_disk():
-            return await _publish(request, settings, s3, on_progress, relay)
+        return await _run_passes(context)
     except WorkflowViolations as violations:
         if settings.quarantine_registry is None:
             raise
-        refused = partial(note_violations, registry=request.registry, violations=violations)
-        request = redirect(request, settings.quarantine_registry)
+        context = msgspec.structs.replace(
+            context,
+            request=redirect(request, settings.quarantine_registry),
+            refused=partial(note_violations, registry=request.registry, violations=violations),
+        )
         try:
-            with telling_full_disk():
-                kept = await _publish(request, settings, s3, on_progress, relay, refused=refused)
+            kept = await _run_passes(context)
         except Rejected as error:
             raise tell_why_not(violations, error) from error
         raise tell_where(violations, kept.link) from None
 
 
-async def _publish(  # noqa: PLR0913 - what the story needs, and one thing more
-    request: PackageRequest,
-    settings: Settings,
-    s3: S3,
-    on_progress: OnProgress,
-    relay: large_jobs.Relay | None,
-    *,
-    refused: Refused | None = None,
-) -> Outcome:
+async def _run_passes(context: _Context) -> Outcome:
     """Pass after pass, until no other writer publishes meanwhile."""
     for _ in range(MAX_PASSES):
-        outcome = await _attempt(request, settings, s3, on_progress, relay, refused=refused)
+        with telling_full_disk():
+            outcome = await _run_pass(context)
         if outcome is not None:
             return outcome
     raise Contended(
-        f"Other writers won the race for {request.package_name} {MAX_PASSES} times.",
+        f"Other writers won the race for {context.request.package_name} {MAX_PASSES} times.",
         why="Several jobs or people publish this package at once.",
         remedy="The job is retried by itself; look for a loop of messages if this returns.",
     )
@@ -138,16 +155,10 @@ def check_buckets(request: PackageRequest, settings: Settings) -> None:
         )
 
 
-async def _attempt(  # noqa: PLR0913 - as _publish
-    request: PackageRequest,
-    settings: Settings,
-    s3: S3,
-    on_progress: OnProgress,
-    relay: large_jobs.Relay | None,
-    *,
-    refused: Refused | None,
-) -> Outcome | None:
+async def _run_pass(context: _Context) -> Outcome | None:
     """One pass; None if another writer published meanwhile, so that all must be read again."""
+    request, settings, s3 = context.request, context.settings, context.s3
+    on_progress = context.on_progress
     package = registry.Package(request.registry, request.package_name)
     latest = await registry.read_latest(s3, package)
     described = await describe(s3, request)
@@ -156,8 +167,8 @@ async def _attempt(  # noqa: PLR0913 - as _publish
         on_progress("listing", 0, None)
         await list_source(s3, inventory, lambda found: on_progress("listing", found, None))
         objects, size_bytes = inventory.totals()
-        if refused is not None:
-            metadata, workflow = refused(metadata), None
+        if context.refused is not None:
+            metadata, workflow = context.refused(metadata), None
         else:
             workflow = await workflows.check(
                 s3,
@@ -179,7 +190,7 @@ async def _attempt(  # noqa: PLR0913 - as _publish
             inventory,
             settings,
             lambda done: on_progress("checksums", reused + done, objects),
-            relay,
+            context.relay,
         )
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
@@ -230,7 +241,7 @@ async def _hash(
         )
     unhashed, _ = await inventory.unhashed_totals()
     if unhashed:
-        raise await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
+        await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
     return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
 
 
