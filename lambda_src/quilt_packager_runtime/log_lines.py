@@ -220,7 +220,8 @@ AnyLine: TypeAlias = (
     | MessagesDeliveredAgain
     | MessageRejected
 )
-"""Every line of a function, but for what Lambda and Powertools write themselves."""
+"""Every line that has a type. There are others: warnings of `copying`, `registry` and `reuse`, and
+what Lambda and Powertools write themselves."""
 
 END_LINES: dict[Result, type[EndLine]] = {
     Result.CREATED: PackageCreated,

@@ -1,6 +1,6 @@
 """What a job leaves behind for people and alarms: the lines of its story, and its metrics.
 
-Handlers alone use it. Nothing here, nor anywhere, logs the values of metadata.
+Handlers use it, and `reporting` for them. Nothing here, nor anywhere, logs the values of metadata.
 The lines are those of log_lines; docs/reference/metrics.md documents the metrics.
 """
 

@@ -1,6 +1,7 @@
-"""The S3 operations that packaging needs, each one request (listings: one a page).
+"""The S3 operations that packaging needs: a request each, or one a page, a range or a part.
 
-awscrt's client does a HEAD for a tenth of boto3's CPU; docs/adr has the measurement.
+Where an answer does not tell why it is no better, another request asks. awscrt's client does a HEAD
+for a tenth of boto3's CPU; docs/adr has the measurement.
 """
 
 from base64 import b64encode
