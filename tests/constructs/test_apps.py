@@ -11,7 +11,7 @@ from aws_cdk import Stack
 from quilt_packager import engine
 from quilt_packager.operations.engines import PACKAGER_LOG
 from tests.constructs.templates import find, placeholder_code, template_of
-from tests.operations.test_engines import read_template
+from tests.operations.engine_templates import read_template
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWN = {

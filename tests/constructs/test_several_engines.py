@@ -14,7 +14,7 @@ from tests.constructs.templates import (
     placeholder_code,
     template_of,
 )
-from tests.operations.test_engines import read_template
+from tests.operations.engine_templates import read_template
 
 
 def add_named_engine(stack: Stack, construct_id: str, scope: Construct | None = None) -> None:

@@ -9,7 +9,7 @@ from quilt_packager.operations.deployments import connect, find_deployment
 from quilt_packager.operations.errors import NoEngine, SeveralEngines
 from quilt_packager.operations.sources import list_sources
 from tests.embedded_aws import CreateStack
-from tests.operations.test_sources import OMICS, READY, rule
+from tests.operations.event_rules import OMICS, READY, rule
 
 
 def create_other_stack(name: str) -> None:

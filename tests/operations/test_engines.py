@@ -19,6 +19,7 @@ from quilt_packager.operations.engines import (
     find_queues,
     read_engines,
 )
+from tests.operations.engine_templates import read_template
 
 SNAPSHOTS = Path(__file__).parents[1] / "constructs" / "snapshots"
 TYPES = {
@@ -149,13 +150,3 @@ def test_constructs_have_the_ids_that_are_looked_for(name: str) -> None:
     assert None not in found.values()
     packager = template["Resources"][found[PACKAGER_FUNCTION]]["Properties"]
     assert packager["Handler"] == "quilt_packager_runtime.handlers.packager.handler"
-
-
-def read_template(template: dict[str, Any]) -> list[Engine]:
-    """The engines of a template, its texts in place of what they would be once deployed."""
-    outputs = {key: json.dumps(each["Value"]) for key, each in template["Outputs"].items()}
-    resources = [
-        Resource(key, each["Type"], each.get("Properties", {}).get("LogGroupName", key))
-        for key, each in template["Resources"].items()
-    ]
-    return read_engines(outputs, resources)
