@@ -63,6 +63,13 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
     tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
     findings: list[Finding] = []
     size_bytes = 0
+    hasher = ObjectHasher(s3, item.folder.bucket, settings)
+    # First what is lost as a whole when its time is over; of objects, each that is done is kept.
+    for task in tasks:
+        finding = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
+        if finding is not None:
+            findings.append(finding)
+            size_bytes += task.size_bytes
     with telling_full_disk(), Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
         hashed = await hash_objects(
@@ -76,12 +83,6 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
         async for found, checksum in inventory.hashed():
             findings.append(Known(found, checksum))
             size_bytes += found.size_bytes
-    hasher = ObjectHasher(s3, item.folder.bucket, settings)
-    for task in tasks:
-        finding = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
-        if finding is not None:
-            findings.append(finding)
-            size_bytes += task.size_bytes
     if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded(
             f"Of {len(tasks)} lines of a shard, none was hashed in the time of one invocation.",

@@ -245,6 +245,18 @@ class TestVeryLargeObject:
         made = engine.top_hash()
         assert made == inline_hash()
 
+    def test_is_begun_with_where_a_shard_has_other_objects_too(
+        self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
+    ) -> None:
+        engine.raw.put("runs/42/large", Pattern(20 * MIB), stored=[])
+        engine.raw.put("runs/42/small", b"x", stored=[])
+        configure(max_shard_bytes=16 * MIB, max_shard_objects=100)
+        state = engine.hand_over()
+        s3_stub.forget_requests()
+        checksum.handler(engine.items(state)[-1], invocation(900))
+        asked = [each.key for each in s3_stub.requests_of("HeadObject")]
+        assert asked == ["runs/42/large", "runs/42/small"]
+
     def test_whose_chunks_no_part_holds_is_read_in_ranges(
         self,
         engine: LargeJobs,
