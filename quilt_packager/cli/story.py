@@ -156,7 +156,7 @@ def _send_again(terminal: Terminal, engine: DeployedEngine) -> None:
 
 def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
-    with step(terminal, "Send a message for a folder that is not there") as shown:
+    with step(terminal, "Send a message for a missing folder") as shown:
         engine.send_message(VAIN_MESSAGE)
         letter = engine.wait_for_dead_letter(VAIN_MESSAGE)
         shown.note("now in the dead-letter queue")
