@@ -400,7 +400,7 @@ def _invalid(happened: str) -> InvalidMessage:
     return InvalidMessage(
         happened,
         why="A message is the JSON of a package description, or an event of a known kind.",
-        remedy="Correct it by docs/reference/messages.md and send it again.",
+        remedy="Correct it and send it again; the reference of messages describes every field.",
     )
 
 

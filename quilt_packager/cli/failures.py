@@ -201,8 +201,9 @@ def _choose(
 
 
 def _confirm_discard(terminal: Terminal, chosen: Sequence[Failure]) -> bool:
+    leave = "It leaves" if len(chosen) == 1 else "They leave"
     terminal.hint(
-        f"Discard {formats.count(len(chosen), 'message')}? They leave the queue for good; "
+        f"Discard {formats.count(len(chosen), 'message')}? {leave} the queue for good; "
         "the files in S3 stay."
     )
     names = [each.label for each in chosen[:SHOWN_NAMES]]

@@ -275,7 +275,7 @@ class Terminal:
                 why=f"It would ask, and this is no terminal: {question}",
                 remedy="Add --yes.",
             )
-        self.errors.print(Text(f"{printable(question)} "), end="", soft_wrap=True)
+        self.errors.print(Text(printable(question)), end=" ")
         try:
             return input().strip()
         except EOFError:
