@@ -221,7 +221,14 @@ def _define(
         scope,
         "GiveUp",
         lambda_function=large_job_function,
-        payload=sfn.TaskInput.from_object({**_JOB, "error": sfn.JsonPath.object_at(_ERROR)}),
+        payload=sfn.TaskInput.from_object(
+            {
+                **_JOB,
+                "error": sfn.JsonPath.object_at(_ERROR),
+                "retry": sfn.JsonPath.number_at("$$.State.RetryCount"),
+                "max_retries": MAX_GIVE_UP_RETRIES,
+            }
+        ),
         payload_response_only=True,
         retry_on_service_exceptions=False,
     )

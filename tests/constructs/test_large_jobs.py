@@ -166,6 +166,12 @@ def test_giving_up_fails_if_a_message_is_lost_within_hours(states: JsonObject) -
         assert longest_wait_seconds(retry) > 4 * 3600
 
 
+def test_giving_up_fails_if_its_last_retry_is_not_known(states: JsonObject) -> None:
+    asked = states["GiveUp"]["Parameters"]
+    assert asked["retry.$"] == "$$.State.RetryCount"
+    assert asked["max_retries"] == states["GiveUp"]["Retry"][-1]["MaxAttempts"]
+
+
 def test_giving_up_fails_if_a_broken_topic_fills_the_dead_letter_queue(states: JsonObject) -> None:
     assert retry_of(states["GiveUp"], errors.NotAnnounced.__name__)["MaxAttempts"] == 5
 

@@ -51,6 +51,8 @@ class Step(msgspec.Struct, frozen=True):
         job_id: The job.
         round: The round of it that the map has just gone.
         error: Why to give up; None to publish.
+        retry: How often the state machine has tried this step again.
+        max_retries: How often it does so at most.
         keep_trying: Nobody invokes the function again if the job cannot be given up, or but twice,
             as Lambda does with events.
     """
@@ -58,6 +60,8 @@ class Step(msgspec.Struct, frozen=True):
     job_id: str
     round: int
     error: StateError | None = None
+    retry: int = 0
+    max_retries: int = 0
     keep_trying: bool = False
 
 
@@ -70,7 +74,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object
         return asyncio.run(publish(step, deadline))
     if step.keep_trying:
         return asyncio.run(keep_giving_up(step, step.error, deadline))
-    return asyncio.run(give_up(step, step.error))
+    return asyncio.run(give_up(step, step.error, comes_back=step.retry < step.max_retries))
 
 
 async def publish(step: Step, deadline: float) -> dict[str, object]:
@@ -113,12 +117,13 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     return {**job.to_input(), "goes_on": False}
 
 
-async def give_up(step: Step, why: StateError) -> dict[str, object]:
+async def give_up(step: Step, why: StateError, *, comes_back: bool) -> dict[str, object]:
     """Put the message of a job aside, with the reason.
 
     Args:
         step: The job.
         why: What the state machine says.
+        comes_back: This is tried again if it fails; else it is told all the same.
 
     Returns:
         The error's code, and its reason.
@@ -132,7 +137,8 @@ async def give_up(step: Step, why: StateError) -> dict[str, object]:
     failure = await large_jobs.find_failure(
         invocations.connect(), job, code=why.error, cause=why.cause
     )
-    report_failure(_attempt(message), failure, invocations.load_settings())
+    attempt = _attempt(message, comes_back=comes_back)
+    report_failure(attempt, failure, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 
@@ -153,15 +159,16 @@ async def keep_giving_up(step: Step, why: StateError, deadline: float) -> dict[s
     """
     wait_seconds: float = FIRST_WAIT_SECONDS
     while True:
+        comes_back = monotonic() + wait_seconds + TRY_SECONDS <= deadline
         try:
-            return await give_up(step, why)
+            return await give_up(step, why, comes_back=comes_back)
         except (NotAnnounced, NoSuchKey):
             # It is put aside, and would be again; or its message is not there, and never will be.
             raise
         except Exception as error:
             failure = invocations.as_failure(error)
             record_step_failure(failure, message_id=step.job_id, step=GIVING_UP, round=step.round)
-            if monotonic() + wait_seconds + TRY_SECONDS > deadline:
+            if not comes_back:
                 raise
         await sleep(wait_seconds)
         wait_seconds = min(2 * wait_seconds, MAX_WAIT_SECONDS)
@@ -171,7 +178,7 @@ def _job(step: Step) -> Job:
     return Job(invocations.load_settings().scratch_bucket or "", step.job_id, step.round)
 
 
-def _attempt(message: JobMessage) -> Attempt:
+def _attempt(message: JobMessage, *, comes_back: bool = True) -> Attempt:
     return Attempt(
         body=message.body,
         message_id=message.message_id,
@@ -179,4 +186,5 @@ def _attempt(message: JobMessage) -> Attempt:
         seconds=time() - message.started_seconds,
         # The state machine has tried its steps as often as it does.
         is_last=True,
+        comes_back=comes_back,
     )

@@ -88,6 +88,37 @@ def test_is_left_to_the_next_invocation_shortly_before_the_end_of_this_one(
     engine.sqs.script.assert_no_pending_responses()
 
 
+def ends(log: JobLog) -> list[bool]:
+    """For each failure that was told: whether it is the end."""
+    return [line["final"] for line in log.read_lines() if line["message"] == "package failed"]
+
+
+def test_last_try_of_an_invocation_is_told_as_the_end(
+    engine: LargeJobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = JobLog(capsys, monkeypatch)
+    refuse(engine, 3)
+    with pytest.raises(AwsError):
+        large_job.handler(EVENT, invocation(60))
+    assert ends(log) == [False, False, True]
+
+
+@pytest.mark.parametrize(("retry", "is_end"), [(0, False), (74, False), (75, True)])
+def test_last_retry_of_the_state_machine_is_told_as_the_end(
+    engine: LargeJobs,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    retry: int,
+    is_end: bool,
+) -> None:
+    log = JobLog(capsys, monkeypatch)
+    refuse(engine, 1)
+    event = {**EVENT, "keep_trying": False, "retry": retry, "max_retries": 75}
+    with pytest.raises(AwsError):
+        large_job.handler(event, invocation())
+    assert ends(log) == [is_end]
+
+
 def test_that_s3_keeps_from_being_read_is_tried_again(
     engine: LargeJobs, waits: list[float], s3_stub: S3Stub
 ) -> None:
@@ -103,7 +134,7 @@ def test_that_is_put_aside_but_not_told_of_is_not_put_aside_again(
 ) -> None:
     asked = []
 
-    async def give_up(*_: object) -> dict[str, object]:
+    async def give_up(*_: object, **__: object) -> dict[str, object]:
         asked.append(1)
         raise NotAnnounced("Nobody was told.", why="The bus is gone.", remedy="Make it.")
 
