@@ -252,25 +252,33 @@ class _Stack(NamedTuple):
 
     @property
     def names(self) -> dict[str, Engine]:
-        """Its engines by what `--stack` takes for them."""
+        """Its engines by what `--stack` takes for them: their `service`, where that is known."""
         stack = self.stack["StackName"]
         if len(self.engines) == 1:
             return {stack: self.engines[0]}
         taken = Counter(each.name for each in self.engines)
-        return {
-            f"{stack}/{each.name if taken[each.name] == 1 else each.construct}": each
+        parts = {
+            each.construct: each.name if taken[each.name] == 1 else each.construct
             for each in self.engines
+        }
+        return {
+            "/".join(filter(None, [stack, parts[each.construct]])): each for each in self.engines
         }
 
 
-def _choose(session: "boto3.Session", found: _Stack, wanted: str = "") -> Deployment:
+def _choose(session: "boto3.Session", found: _Stack, wanted: str | None = None) -> Deployment:
+    """Take the engine of a name, or of a construct's id; None: the only one."""
     stack = found.stack["StackName"]
     names = found.names
-    chosen = [
-        (name, engine)
-        for name, engine in names.items()
-        if not wanted or wanted in (engine.name, engine.construct)
-    ]
+    name = "/".join(filter(None, [stack, wanted]))
+    if wanted is not None and name in names:
+        chosen = [(name, names[name])]
+    else:
+        chosen = [
+            (name, engine)
+            for name, engine in names.items()
+            if not wanted or wanted in (engine.name, engine.construct)
+        ]
     if not chosen:
         raise NoEngine(
             f'The stack "{stack}" has no engine "{wanted}".',

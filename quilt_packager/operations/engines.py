@@ -64,7 +64,7 @@ class Engine:
     """An engine in a stack.
 
     Attributes:
-        name: What tells it from the others in its stack: its `engine_name`, or its construct.
+        name: Its `engine_name`; empty if it has none, as one engine of a stack may.
         construct: The id of its construct, after those of the scopes that hold it.
         queues: Its queues.
         resources: Its resources.
@@ -146,7 +146,7 @@ def _read_engine(queues: Queues, resources: Collection[Resource]) -> Engine:
     construct = queues.prefix or next(_find_constructs(resources), "")
     log = _find(resources, construct, "AWS::Logs::LogGroup", PACKAGER_LOG)
     named = _LOG_NAME.fullmatch(log) if log else None
-    name = named["engine"] if named else construct
+    name = named["engine"] if named else ""
     return Engine(name, construct, queues, tuple(resources))
 
 

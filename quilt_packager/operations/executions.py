@@ -78,6 +78,7 @@ class _Round(NamedTuple):
 
 class _Request(msgspec.Struct):
     package_name: str | None = None
+    name_template: str | None = None
     registry: str | None = None
 
 
@@ -225,7 +226,8 @@ def _look_at(
         shards_done=newest.done if newest else None,
         shards=newest.total if newest else None,
         seconds_left=newest.seconds / newest.done * left if newest and newest.done else None,
-        package_name=request.package_name,
+        # Before its crate is read, the name is a guess.
+        package_name=None if request.name_template else request.package_name,
         registry=request.registry,
         console_url=console_url(arn),
     )

@@ -134,27 +134,41 @@ def two_engines(aws: MiniStack) -> None:
     create_own_stack("Lab", {"Engine": "Lab", "Engine2": "Lab/plates"})
 
 
-@pytest.mark.parametrize("named", [None, "Lab"])
-def test_of_two_engines_in_a_stack_one_has_to_be_named(
-    two_engines: None, named: str | None
-) -> None:
-    with pytest.raises(SeveralEngines, match=r"2 engines: Lab/Engine, Lab/plates\.") as raised:
-        find_deployment(connect(), named)
-    assert raised.value.remedy == "--stack Lab/Engine"
+def test_of_two_engines_in_a_stack_one_has_to_be_named(two_engines: None) -> None:
+    with pytest.raises(SeveralEngines, match=r"2 engines: Lab, Lab/plates\.") as raised:
+        find_deployment(connect())
+    assert raised.value.remedy == "--stack Lab"
+
+
+def test_of_named_engines_the_stack_is_none(aws: MiniStack) -> None:
+    create_own_stack("Lab", {"A": "Lab/B", "B": "Lab/C"})
+    with pytest.raises(SeveralEngines, match=r"2 engines: Lab/B, Lab/C\."):
+        find_deployment(connect(), "Lab")
+
+
+def test_name_of_an_engine_goes_before_the_construct_of_another(aws: MiniStack) -> None:
+    create_own_stack("Lab", {"A": "Lab/B", "B": "Lab/C"})
+    found = [find_deployment(connect(), f"Lab/{name}") for name in ("A", "B", "C")]
+    assert [each.log_group("packager") for each in found] == [
+        "/quilt/Lab/B/PackagerLambda",
+        "/quilt/Lab/B/PackagerLambda",
+        "/quilt/Lab/C/PackagerLambda",
+    ]
 
 
 def test_engines_of_all_stacks_are_told_by_what_the_option_takes(
     create_stack: CreateStack, two_engines: None
 ) -> None:
     create_stack("prod")
-    with pytest.raises(SeveralEngines, match=r"3 engines .*: Lab/Engine, Lab/plates, prod\."):
+    with pytest.raises(SeveralEngines, match=r"3 engines .*: Lab, Lab/plates, prod\."):
         find_deployment(connect())
 
 
 @pytest.mark.parametrize(
     ("named", "name", "construct", "service"),
     [
-        ("Lab/Engine", "Lab/Engine", "Engine", "Lab"),
+        ("Lab", "Lab", "Engine", "Lab"),
+        ("Lab/Engine", "Lab", "Engine", "Lab"),
         ("Lab/plates", "Lab/plates", "Engine2", "Lab/plates"),
         ("Lab/Engine2", "Lab/plates", "Engine2", "Lab/plates"),
     ],
@@ -177,10 +191,10 @@ def test_everything_of_a_named_engine_is_its_own(
 def test_an_engine_that_a_stack_does_not_have_is_said_with_those_that_it_has(
     two_engines: None,
 ) -> None:
-    expected = r'"Lab" has no engine "runs".*has Lab/Engine, Lab/plates\.'
+    expected = r'"Lab" has no engine "runs".*has Lab, Lab/plates\.'
     with pytest.raises(NoEngine, match=expected) as raised:
         find_deployment(connect(), "Lab/runs")
-    assert raised.value.remedy == "--stack Lab/Engine"
+    assert raised.value.remedy == "--stack Lab"
 
 
 def test_a_stack_is_found_by_its_arn(create_stack: CreateStack) -> None:

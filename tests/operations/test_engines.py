@@ -116,7 +116,7 @@ class TestResources:
             Resource("EngineRoomLargeJobs1A2B3C4D", "AWS::StepFunctions::StateMachine", "room"),
         ]
         (engine,) = read_engines(outputs_of("Engine"), [*others, *resources_of("Engine")])
-        assert engine.name == "Engine"
+        assert (engine.name, engine.construct) == ("", "Engine")
         assert find_all(engine) == expected("Engine")
         assert not {*others[:3]} & {*engine.resources}
 
@@ -128,7 +128,7 @@ class TestResources:
         construct = first or "Engine"
         resources = [*resources_of(second, "second"), *resources_of(construct)]
         one, other = read_engines(outputs, resources)
-        assert (one.name, one.construct) == (construct, construct)
+        assert (one.name, one.construct) == ("", construct)
         assert (other.name, other.construct) == ("second", second)
         assert find_all(one) == expected(construct)
         assert find_all(other) == expected(second)
