@@ -212,7 +212,7 @@ class FailuresPage:
         count, rest = formats.count(len(chosen.ids), "message"), len(chosen.ids) - did.done
         happened = f"{did.done:,} of {count} {_was(did.done)} {what}."
         if rest:
-            happened += f" The other {rest:,} {_was(rest)} left in place."
+            happened += f" The other {rest:,} may still be there."
         problem = problem._replace(
             happened=happened, why=f"{problem.happened} {problem.why}".strip()
         )
