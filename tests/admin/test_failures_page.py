@@ -336,9 +336,8 @@ def test_retry_that_fails_on_its_way_tells_what_it_did(
     engine.asked.clear()
     answer = confirm(browser, access, asked)
     assert answer.status == 502
-    assert (
-        "2 of 5 messages were sent to the queue again. The other 3 may still be th" in answer.text
-    )
+    told = "2 of 5 messages were sent to the queue again. The other 3 may still be there."
+    assert told in answer.text
     assert "AWS answered SendMessage with Throttling. Slow." in answer.text
     assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
     # The jobs of those that were sent are known, and what changed is asked for anew.
