@@ -47,7 +47,7 @@ def test_app_fails_if_the_command_does_not_find_its_engine(
 ) -> None:
     stack = synthesize(name, monkeypatch)
     (found,) = read_template(template_of(stack))
-    assert found.name == found.construct == "Engine"
+    assert (found.name, found.construct) == ("", "Engine")
     assert found.find("AWS::Logs::LogGroup", PACKAGER_LOG) is not None
     assert any(each.type == "AWS::S3::Bucket" for each in found.resources)
     # Buckets for data are the stack's.

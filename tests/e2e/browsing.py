@@ -86,11 +86,14 @@ class Person:
         self._visit(self.page, self.root + path)
         return self.page
 
+    def arrive(self, page: Page) -> None:
+        """Wait until a page is where it stays: without scripts, it goes on to one that is whole."""
+        if not self._has_scripts and not page.url.endswith("/new"):
+            page.wait_for_url(re.compile("whole=1"))
+
     def _visit(self, page: Page, url: str) -> None:
         page.goto(url)
-        # Without scripts, all but the form goes on to a page that has all of its parts.
-        if not self._has_scripts and not url.endswith("/new"):
-            page.wait_for_url(re.compile("whole=1"))
+        self.arrive(page)
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):

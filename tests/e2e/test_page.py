@@ -162,6 +162,7 @@ def test_message_is_discarded_only_when_that_is_confirmed(
     expect(question).to_contain_text("The files in S3 stay.")
     question.get_by_text("Keep it", exact=True).click()
     expect(question).to_have_count(0)
+    person.arrive(page)
     assert source_of(f"{name}/") in failed.dead_letters()
     find_button(person, f"Discard {name}").click()
     question.get_by_role("button", name="Discard 1 message").click()
@@ -264,7 +265,8 @@ def test_package_is_planned_asked_for_and_followed_until_it_is_there(
 ) -> None:
     name = f"new/run-{scripts:d}"
     stack.upload(f"{name}/")
-    page = meet(served, java_script_enabled=scripts).go("/new")
+    person = meet(served, java_script_enabled=scripts)
+    page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(source_of(f"{name}/"))
     page.get_by_role("button", name="Plan").click()
     expect(page.locator("#plan")).to_contain_text("This can be packaged.")
@@ -272,6 +274,7 @@ def test_package_is_planned_asked_for_and_followed_until_it_is_there(
     assert not stack.has_package(name)
     page.get_by_role("button", name="Package", exact=True).click()
     expect(page).to_have_url(re.compile("/jobs/[0-9a-f-]{36}"))
+    person.arrive(page)
     badge = page.locator(".head .badge")
     if not scripts:
         # Nothing moves by itself: people load it again.
