@@ -1,6 +1,7 @@
 """The functions that work on jobs, what they may do, and the state machine that runs two."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from aws_cdk import aws_s3 as s3
@@ -52,21 +53,18 @@ class JobFunctions:
         self._size = FunctionSize(props.memory_size, props.timeout, props.ephemeral_storage_size)
         self.log_group = factory.create_log(scope, "PackagerLog", JOB_LOG)
         self.checksum_log_group = factory.create_log(scope, "ChecksumLog", CHECKSUM_LOG)
-        self.checksum = factory.create(
-            scope,
+        create = partial(factory.create, scope, size=self._size)
+        self.checksum = create(
             "ChecksumFunction",
             handler="checksum",
             description="Hashes shards of large Quilt packages",
-            size=self._size,
             log_group=self.checksum_log_group,
             environment=settings.to_environment(),
         )
-        self.large_job = factory.create(
-            scope,
+        self.large_job = create(
             "LargeJobFunction",
             handler="large_job",
             description="Publishes large Quilt packages",
-            size=self._size,
             log_group=self.log_group,
             environment=settings.to_environment(),
         )
@@ -82,12 +80,10 @@ class JobFunctions:
         self._settings = msgspec.structs.replace(
             settings, state_machine_arn=self.state_machine.state_machine_arn
         )
-        self.packager = factory.create(
-            scope,
+        self.packager = create(
             "PackagerFunction",
             handler="packager",
             description="Makes Quilt packages of S3 folders",
-            size=self._size,
             log_group=self.log_group,
             environment=self._settings.to_environment(),
         )
