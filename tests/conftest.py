@@ -97,20 +97,15 @@ def loopback_alone() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def s3_stub_server() -> Iterator[S3Stub]:
-    """One server for all tests of a worker; take `s3_stub` instead."""
+@pytest.fixture
+def s3_stub() -> Iterator[S3Stub]:
+    """An S3 of this test's own, with no bucket in it yet.
+
+    Its port is the test's own too: awscrt may still send what an earlier test has cancelled.
+    """
     with S3Stub() as stub:
         yield stub
-
-
-@pytest.fixture
-def s3_stub(s3_stub_server: S3Stub) -> Iterator[S3Stub]:
-    """An S3 of this test's own, with no bucket in it yet."""
-    s3_stub_server.reset()
-    yield s3_stub_server
-    s3_stub_server.faults.clear()
-    assert not s3_stub_server.crashes
+    assert not stub.crashes
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-@pytest.fixture(scope="session")
-def boto_s3(s3_stub_server: S3Stub) -> "Iterator[S3Client]":
+@pytest.fixture
+def boto_s3(s3_stub: S3Stub) -> "Iterator[S3Client]":
     """boto3's client on the stub, which sends each request once."""
     client = boto3.client(
         "s3",
-        endpoint_url=s3_stub_server.url,
+        endpoint_url=s3_stub.url,
         config=Config(retries={"total_max_attempts": 1}),
     )
     yield client
