@@ -9,10 +9,12 @@ import ipaddress
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from awscrt.http import HttpRequest
 from awscrt.s3 import S3Client
@@ -72,6 +74,14 @@ def _check_host(host: str) -> None:
         is_here = host == "localhost"
     if not is_here:
         raise PermissionError(f"a test tried to connect to {host}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Let sessions share what botocore reads of its files: half a second for each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(autouse=True)

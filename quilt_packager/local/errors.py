@@ -18,6 +18,9 @@ class LocalError(Exception):
         self.why = why
         self.remedy = remedy
         self.log = log
+        if log:
+            # For tracebacks; who shows the error to people shows the log where it belongs.
+            self.add_note(log)
 
 
 class MissingExtra(LocalError):

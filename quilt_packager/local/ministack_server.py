@@ -4,16 +4,21 @@ It has no HealthOmics: its PutEvents takes that one's events, which AWS takes fr
 asks for a run is refused at once: to find out that there is such a service, MiniStack would read
 every model that botocore has, and answer nobody for half a minute. It gives the whole of an
 object's version for any range of it: here it gives the range. It names every error of a function
-alike: here by its class, as state machines expect it to decide by.
+alike: here by its class, as state machines expect it to decide by. It gives a function's last lines
+some milliseconds to be read, and else logs them with the next invocation, or never: here they are
+read to the last.
 """
 
+import os
 import re
+import select
+from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 from ministack import app
-from ministack.core import router
+from ministack.core import lambda_runtime, router
 from ministack.services import eventbridge, lambda_svc, s3
 
 # ruff: noqa: SLF001 - there is no other way into MiniStack
@@ -21,6 +26,9 @@ from ministack.services import eventbridge, lambda_svc, s3
 OMICS = "omics"
 OMICS_SOURCE = f"aws.{OMICS}"
 CLASS = re.compile(r"[A-Za-z_][\w.]*")
+LOG_BYTES = 65_536
+ENDED_SECONDS = 5
+"""How long a process may take to end that is killed already."""
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -100,6 +108,48 @@ def execute_function(func: Mapping[str, Any], event: object, request_id: str) ->
     return result
 
 
+def read_log(worker: lambda_runtime.Worker) -> None:
+    """Read what a function logs, lest the pipe be full; ends with its process.
+
+    Args:
+        worker: The process that runs the function. Its queue takes the bytes as they come.
+    """
+    pipe, log = worker._proc.stderr, worker._stderr_queue
+    is_open = True
+    while is_open:
+        select.select([pipe], [], [])
+        with log.mutex:
+            is_open = _take(pipe, log.queue)
+
+
+def drain_log(worker: lambda_runtime.Worker) -> str:
+    """Take all that a function has logged until it answered.
+
+    Args:
+        worker: The process that runs the function.
+    """
+    process, log = worker._proc, worker._stderr_queue
+    if process is None:  # it was killed
+        worker._stderr_thread.join(ENDED_SECONDS)
+    with log.mutex:
+        if process is not None:
+            # What came before the answer is in the pipe by now, if nobody has read it.
+            _take(process.stderr, log.queue)
+        data = b"".join(log.queue)
+        log.queue.clear()
+    return data.decode(errors="replace").removesuffix("\n")
+
+
+def _take(pipe: IO[str], chunks: deque[bytes]) -> bool:
+    """Read what is in a pipe; False where it has ended."""
+    while select.select([pipe], [], [], 0)[0]:
+        data = os.read(pipe.fileno(), LOG_BYTES)
+        if not data:
+            return False
+        chunks.append(data)
+    return True
+
+
 def _is_of_whole(header: str) -> bool:
     return header.lower().startswith(("x-amz-checksum-", "content-length"))
 
@@ -109,4 +159,7 @@ if __name__ == "__main__":
     eventbridge._put_events = put_events
     s3._get_object = get_object
     lambda_svc._execute_function_warm = execute_function
+    lambda_runtime.Worker._read_stderr = read_log
+    lambda_runtime.Worker._drain_stderr = drain_log
+    lambda_runtime.Worker._drain_stderr_bounded = drain_log
     app.main()
