@@ -6,15 +6,22 @@ every model that botocore has, and answer nobody for half a minute. It gives the
 object's version for any range of it: here it gives the range. It names every error of a function
 alike: here by its class, as state machines expect it to decide by. It gives a function's last lines
 some milliseconds to be read, and else logs them with the next invocation, or never: here they are
-read to the last.
+read to the last. It unpacks a function's code for each of its processes, thousands of files, of
+which ten keep a machine busy for half a minute: here the processes share what is unpacked once.
 """
 
+import hashlib
 import os
 import re
 import select
+import tempfile
+import threading
+import zipfile
 from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from ministack import app
@@ -108,6 +115,32 @@ def execute_function(func: Mapping[str, Any], event: object, request_id: str) ->
     return result
 
 
+class CodeArchive(zipfile.ZipFile):
+    """The code of a function, which is unpacked once for all of its processes.
+
+    Args:
+        file: The path of the archive.
+    """
+
+    _unpacking = threading.Lock()
+
+    def extractall(self, path: str, *_: object) -> None:  # type: ignore[override]
+        """Let a directory, which is there and empty, be the one with the code.
+
+        Args:
+            path: The directory.
+        """
+        digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        code = Path(tempfile.gettempdir(), f"ministack-code-{digest}")
+        with self._unpacking:
+            if not code.exists():
+                unfinished = code.with_suffix(".part")
+                super().extractall(unfinished)
+                unfinished.rename(code)
+        Path(path).rmdir()
+        Path(path).symlink_to(code)
+
+
 def read_log(worker: lambda_runtime.Worker) -> None:
     """Read what a function logs, lest the pipe be full; ends with its process.
 
@@ -117,7 +150,7 @@ def read_log(worker: lambda_runtime.Worker) -> None:
     pipe, log = worker._proc.stderr, worker._stderr_queue
     is_open = True
     while is_open:
-        select.select([pipe], [], [])
+        _is_readable(pipe)
         with log.mutex:
             is_open = _take(pipe, log.queue)
 
@@ -142,12 +175,19 @@ def drain_log(worker: lambda_runtime.Worker) -> str:
 
 def _take(pipe: IO[str], chunks: deque[bytes]) -> bool:
     """Read what is in a pipe; False where it has ended."""
-    while select.select([pipe], [], [], 0)[0]:
+    while _is_readable(pipe, wait_seconds=0):
         data = os.read(pipe.fileno(), LOG_BYTES)
         if not data:
             return False
         chunks.append(data)
     return True
+
+
+def _is_readable(pipe: IO[str], wait_seconds: float | None = None) -> bool:
+    """Whether a pipe has something to read, or has ended; waits for it, for ever if need be."""
+    poll = select.poll()  # select() takes no descriptor above 1023
+    poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(None if wait_seconds is None else 1000 * wait_seconds))
 
 
 def _is_of_whole(header: str) -> bool:
@@ -159,6 +199,7 @@ if __name__ == "__main__":
     eventbridge._put_events = put_events
     s3._get_object = get_object
     lambda_svc._execute_function_warm = execute_function
+    lambda_runtime.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": CodeArchive})
     lambda_runtime.Worker._read_stderr = read_log
     lambda_runtime.Worker._drain_stderr = drain_log
     lambda_runtime.Worker._drain_stderr_bounded = drain_log

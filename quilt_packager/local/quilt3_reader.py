@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,8 +33,11 @@ def read_packages(registry: str, names: Sequence[str]) -> Iterator[dict[str, obj
         Of each package its name, top hash, message, metadata, entries, and whether all the bytes
         of its entries have the size and the hash that it says.
     """
+    import botocore.session  # noqa: PLC0415 - and this one comes with it
     import quilt3  # noqa: PLC0415 - importing this module alone must not touch the user's home
 
+    # quilt3 makes a session for each of its clients, which would all read botocore's models.
+    botocore.session.create_loader = cache(botocore.session.create_loader)
     for name in names:
         package = quilt3.Package.browse(name, registry=f"s3://{registry}")
         with tempfile.TemporaryDirectory() as folder:

@@ -1,17 +1,32 @@
 """What the tests of the page share: one engine, one browser, and people who look at the page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from quilt_packager.local.engine import DeployedEngine
 from quilt_packager.local.page import Page as Served
 from tests.e2e import browsing, page_stack
 from tests.e2e.browsing import Person
 from tests.e2e.page_stack import HOSTILE, HOSTILE_MESSAGE, HOSTILE_NAME, Stack, wait_until
 
 expect.set_options(timeout=browsing.TIMEOUT_MS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the engine and its AWS did meanwhile."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            engine = getattr(value, "engine", value)
+            if isinstance(engine, DeployedEngine):
+                report.sections.append(("The end of MiniStack's log", engine.aws.log()))
+    return report
 
 
 @pytest.fixture(scope="session")

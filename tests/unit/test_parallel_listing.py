@@ -254,18 +254,18 @@ async def test_one_page_that_does_not_come_holds_up_none_but_its_range(
 ) -> None:
     keys = fill(bucket, [in_folders_of_a_page(n) for n in range(100 * PAGE)])
     listed: list[str] = []
-    most_are_listed = asyncio.Event()
+    half_is_listed = asyncio.Event()
 
     def take(found: list[SourceObject]) -> None:
         listed.extend(each.key for each in found)
-        if len(listed) >= 80 * PAGE:
-            most_are_listed.set()
+        if len(listed) >= 50 * PAGE:
+            half_is_listed.set()
 
     pause = s3_stub.on("ListObjectVersions", nth=30).pause_before()
     job = asyncio.create_task(list_folder(s3, ROOT, take))
     held = await pause.reached()
-    async with timeout(60):
-        await most_are_listed.wait()
+    async with timeout(20):  # before awscrt gives up waiting, and asks again
+        await half_is_listed.wait()
     held.release()
     await job
     assert sorted(listed) == keys
