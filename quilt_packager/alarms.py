@@ -2,7 +2,7 @@
 
 from typing import TypedDict, Unpack
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Annotations, Aws, Duration, Resource
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -10,7 +10,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from quilt_packager.limits import AlarmSeconds, AlarmThreshold, find_violations
+from quilt_packager.limits import AlarmSeconds, AlarmThreshold, find_unknown, find_violations
 from quilt_packager.monitoring import Watched, WatchedFunction, WatchedQueues
 
 FIVE_MINUTES = Duration.minutes(5)
@@ -73,6 +73,7 @@ class EngineAlarms(Construct):
         alarms: The alarms.
 
     Raises:
+        TypeError: There are no such thresholds; all of them are listed.
         ValueError: A threshold would never be reached, or always is; all such are listed.
     """
 
@@ -86,6 +87,8 @@ class EngineAlarms(Construct):
         topic: sns.ITopic | None,
         **thresholds: Unpack[AlarmThresholds],
     ) -> None:
+        if unknown := find_unknown(thresholds, AlarmThresholds.__annotations__, "threshold"):
+            raise TypeError("Alarms cannot be made so: " + "; ".join(unknown))
         super().__init__(scope, construct_id)
         self._service = service
         self._dead_letters = thresholds.get("dead_letters", 1)
@@ -113,6 +116,7 @@ class EngineAlarms(Construct):
         self._action = actions.SnsAction(topic) if topic else None
         if topic:
             _let_alarms_tell(topic)
+            self._say_if_topic_is_imported(topic)
         self._add_large_jobs(state_machine, large_jobs_failed)
 
     def watch(self, part: Watched) -> None:
@@ -239,6 +243,16 @@ class EngineAlarms(Construct):
         # What tells an engine from others in its stack is in its service, too.
         parts = ["quilt-packager", name, options, f"--stack {self._service}"]
         return " ".join(filter(None, parts))
+
+    def _say_if_topic_is_imported(self, topic: sns.ITopic) -> None:
+        if not Resource.is_owned_resource(topic):
+            # No warning: the topic may allow it already, and `cdk --strict` fails on warnings.
+            Annotations.of(self).add_info_v2(
+                "quilt-packager:alarmsTopicPolicy",
+                "The topic of the alarms is imported. Its policy must let cloudwatch.amazonaws.com "
+                "do sns:Publish, and if a key of yours encrypts it, that key's policy kms:Decrypt "
+                "and kms:GenerateDataKey*: otherwise the alarms tell nobody.",
+            )
 
     def _log(self, name: str) -> str:
         return f"/quilt/{self._service}/{name}"

@@ -262,6 +262,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             The holder of the alarms, those of event sources that are added later too.
 
         Raises:
+            TypeError: There is no such threshold.
             ValueError: A threshold would never be reached, or always is.
         """
         alarms = EngineAlarms(

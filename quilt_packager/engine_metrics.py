@@ -105,13 +105,13 @@ class EngineMetrics:
         return self.metric(Metric.UPLOADS, **options)
 
     def metric_prefixes_announced(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many folders it found to be at rest."""
+        """How many folders `ObjectUploads` found to be at rest, and announced."""
         return self.metric(Metric.PREFIXES_ANNOUNCED, **options)
 
     def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many of them Step Functions gave up."""
+        """How many large jobs failed under Step Functions."""
         return self.state_machine.metric_failed(**options)
 
     def metric_large_jobs_time(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Milliseconds that they took under Step Functions."""
+        """Milliseconds that large jobs took under Step Functions."""
         return self.state_machine.metric_time(**options)

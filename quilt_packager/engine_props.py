@@ -1,6 +1,5 @@
 """The props of an engine: what each is, its default, and what is refused, all of it at once."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict
@@ -37,6 +36,7 @@ from quilt_packager.limits import (
     MaxShardObjects,
     MemoryMebibytes,
     TimeoutSeconds,
+    find_unknown,
     find_violations,
 )
 
@@ -68,8 +68,9 @@ class EngineProps(TypedDict, total=False):
         visibility_timeout: When a job that failed is tried again. Default: twice the timeout: one
             to wait for a free function in, one to run in.
         retention_period: How long jobs wait in the queue at most. Default: 4 days.
-        dead_letter_retention_period: How long dead letters are kept after their job failed.
-            Default: 14 days, the most that SQS allows.
+        dead_letter_retention_period: How long dead letters are kept: from the failure of their
+            job, or from when they were sent, if SQS moved them itself. Default: 14 days, the most
+            that SQS allows.
         queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
             cost nothing and need no permission.
         log_retention: How long logs are kept. Default: one year.
@@ -278,7 +279,8 @@ def resolve_props(props: EngineProps) -> ResolvedProps:
         ValueError: Props have values that no engine could work with; all such are listed.
     """
     given: dict[str, Any] = {name: value for name, value in props.items() if value is not None}
-    if problems := [*_find_unknown(props), *_find_absent(given)]:
+    known = [*EngineProps.__annotations__, "event_sources"]
+    if problems := [*find_unknown(props, known, "prop"), *_find_absent(given)]:
         raise TypeError("A PackagingEngine cannot be made so: " + "; ".join(problems))
     timeout = given.setdefault("timeout", Duration.seconds(DEFAULT_TIMEOUT_SECONDS))
     given.setdefault("visibility_timeout", Duration.seconds(2 * timeout.to_seconds()))
@@ -286,15 +288,6 @@ def resolve_props(props: EngineProps) -> ResolvedProps:
     if violations := resolved.find_violations():
         raise ValueError("A PackagingEngine cannot have these props: " + "; ".join(violations))
     return resolved
-
-
-def _find_unknown(props: Mapping[str, object]) -> Iterator[str]:
-    known = [*EngineProps.__annotations__, "event_sources"]
-    for name in props:
-        if name not in known:
-            similar = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {similar[0]}?)" if similar else ""
-            yield f"there is no prop {name}{hint}"
 
 
 def _find_absent(given: Mapping[str, object]) -> Iterator[str]:

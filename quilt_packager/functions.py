@@ -21,8 +21,8 @@ PYTHON = lambda_.Runtime(
 ACKNOWLEDGED = {
     "AwsSolutions-L1": "The wheels of the asset are pinned, and tested, for this Python.",
     "Serverless-LambdaLatestVersion": "As AwsSolutions-L1.",
-    "Serverless-LambdaDLQ": "SQS or Step Functions invokes it, and loses no failure; of a "
-    "stopped job, which EventBridge tells, an alarm tells too.",
+    "Serverless-LambdaDLQ": "SQS and Step Functions keep what fails. A large job that was "
+    "stopped can be redriven for 14 days; engine.add_alarms() reports it.",
     "Serverless-LambdaEventSourceMappingDestination": "As Serverless-LambdaDLQ.",
     "Serverless-LambdaTracing": "The tracing prop turns it on for those who pay for it.",
 }

@@ -168,10 +168,10 @@ def give_up_ended_jobs(
     acknowledge(
         rule,
         {
-            "Serverless-EventBusDLQ": "EventBridge only hands the event to Lambda's own queue; the "
-            "function then tries for up to three invocations, and an alarm says what to redrive if "
-            "that was in vain. The queue of dead letters holds what can be packaged, which this "
-            "event cannot."
+            "Serverless-EventBusDLQ": "EventBridge only hands the event to Lambda's own queue, and "
+            "the function tries for up to three invocations. After that, engine.add_alarms() "
+            "reports which execution to redrive. The dead-letter queue is for what can be "
+            "packaged, and this event cannot."
         },
     )
     return rule

@@ -3,7 +3,8 @@
 CDK lets most of these pass, and the deployment fails minutes later, or every job does.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -71,3 +72,25 @@ def find_violations(values: Mapping[str, tuple[object, Any]]) -> list[str]:
         except msgspec.ValidationError as error:
             violations.append(f"{name} is {value!r}: {error}")
     return violations
+
+
+def find_unknown(given: Iterable[str], known: Iterable[str], kind: str) -> list[str]:
+    """Say of each name that is not known so, and which one may be meant.
+
+    Args:
+        given: The names that were given.
+        known: Those that there are.
+        kind: What they name.
+
+    Example:
+        >>> find_unknown(["memory", "timeout"], ["memory_size", "timeout"], "prop")
+        ['there is no prop memory (did you mean memory_size?)']
+    """
+    known = list(known)
+    unknown = []
+    for name in given:
+        if name not in known:
+            similar = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
+            unknown.append(f"there is no {kind} {name}{hint}")
+    return unknown

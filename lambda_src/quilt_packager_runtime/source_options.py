@@ -151,13 +151,13 @@ def check_sources(sources: Sequence[SourceOptions]) -> None:
         >>> crates = SourceOptions(kind="workflow_run_crate", only=("raw",))
         >>> check_sources([crates, SourceOptions(kind="workflow_run_crate", metadata=False)])
         Traceback (most recent call last):
-        ValueError: two event sources have other options for the same workflow_run_crate events
+        ValueError: give event sources of the same workflow_run_crate events the same options
     """
     for number, one in enumerate(sources):
         for other in sources[:number]:
             if _overlap(one, other) and _treatment(one) != _treatment(other):
                 raise ValueError(
-                    f"two event sources have other options for the same {one.kind} events"
+                    f"give event sources of the same {one.kind} events the same options"
                 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Annotations, Match
 
 from quilt_packager import ObjectUploads
 from quilt_packager.alarms import EngineAlarms
@@ -223,6 +224,26 @@ def test_thresholds_fail_if_they_cannot_be_chosen() -> None:
 def test_thresholds_fail_if_wrong_ones_are_not_all_named() -> None:
     with pytest.raises(ValueError, match=r"dead_letters is 0.*throttles is -1"):
         add_engine(make_stack()).add_alarms(dead_letters=0, throttles=-1)
+
+
+def test_alarms_fail_if_a_misspelt_threshold_is_ignored() -> None:
+    misspelt: Any = {"function_error": 50, "oldest_message_seconds": 60}
+    with pytest.raises(
+        TypeError,
+        match=r"function_error \(did you mean function_errors\?\).*oldest_message_s",
+    ):
+        add_engine(make_stack()).add_alarms(**misspelt)
+
+
+@pytest.mark.parametrize("is_imported", [True, False])
+def test_alarms_fail_if_nobody_hears_that_an_imported_topic_may_refuse_them(
+    *, is_imported: bool
+) -> None:
+    stack = make_stack()
+    imported = sns.Topic.from_topic_arn(stack, "Imported", TOPIC)
+    add_engine(stack).add_alarms(imported if is_imported else sns.Topic(stack, "Topic"))
+    told = Annotations.from_stack(stack).find_info("*", Match.string_like_regexp("sns:Publish"))
+    assert bool(told) == is_imported
 
 
 def test_alarms_fail_if_what_is_added_later_has_none() -> None:
