@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -136,7 +135,9 @@ class JobPage:
             "execution_link": execution(self._views.deployment, job),
             "again": links.again(job),
             "message": rebuild_message(job),
-            "command": f"quilt-packager send {shlex.quote(rebuild_message(job, indent=None))}",
+            "command": self._views.deployment.command(
+                "send", rebuild_message(job, indent=None), names_stack=True
+            ),
         }
 
     def _look_inside(self, job: Job) -> dict[str, Any] | None:

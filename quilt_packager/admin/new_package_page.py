@@ -1,7 +1,6 @@
 """The New package tab: a form that is checked as one types, its plan, and sending it."""
 
 import asyncio
-import shlex
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import AccessDenied
@@ -201,12 +200,12 @@ class NewPackagePage:
         )
 
     def _values(self, checked: Checked, known: Known) -> dict[str, Any]:
-        stack = shlex.quote(self._views.deployment.name)
+        deployment = self._views.deployment
         return {
             "draft": checked.draft,
             "unknown": known.problem,
             "registries": known.configuration.settings.registry_buckets,
-            "command": f"quilt-packager send --stack {stack} {shlex.quote(checked.body)}",
+            "command": deployment.command("send", checked.body, names_stack=True),
             "span": formats.span,
             "usd": formats.usd,
             "requests": tell_requests,

@@ -32,7 +32,7 @@ from quilt_packager.operations.backfills import (
     send,
     sort_out,
 )
-from quilt_packager.operations.deployments import connect, make_client
+from quilt_packager.operations.deployments import Options, connect, make_client
 
 if TYPE_CHECKING:
     import boto3
@@ -79,12 +79,14 @@ class Target(NamedTuple):
         region: The region of the queue.
         queue_url: The queue.
         settings: What is known of the engine's settings.
+        options: The options by which the user chose it.
     """
 
     session: "boto3.Session"
     region: str | None
     queue_url: str
     settings: Settings
+    options: Options
 
 
 class Words(NamedTuple):
@@ -221,15 +223,18 @@ def _find_target(
         deployment = find(stack, profile, region)
         settings = read_configuration(deployment).settings
         session = connect(profile, deployment.region)
-        return Target(session, deployment.region, deployment.queue_url, settings)
+        return Target(
+            session, deployment.region, deployment.queue_url, settings, deployment.options
+        )
     if stack is not None:
         raise Misuse(
             "--queue-url and --stack are both given.",
             why="Either says where messages go.",
             remedy="Leave out one of them.",
         )
+    options = Options(profile=profile, region=region)
     region = region or region_of(queue_url)
-    return Target(connect(profile, region), region, queue_url, Settings())
+    return Target(connect(profile, region), region, queue_url, Settings(), options)
 
 
 def _backfill(target: Target, found: Found, words: Words, wish: Wish) -> int:
@@ -258,7 +263,7 @@ def _backfill(target: Target, found: Found, words: Words, wish: Wish) -> int:
     if wish.as_json:
         terminal.json(_to_json(findings, sent, dry_run=wish.dry_run))
     else:
-        _write(terminal, findings, words, wish)
+        _write(terminal, findings, words, wish, target.options)
     return Exit.OK
 
 
@@ -283,7 +288,9 @@ def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[
     }
 
 
-def _write(terminal: Terminal, findings: Findings, words: Words, wish: Wish) -> None:
+def _write(
+    terminal: Terminal, findings: Findings, words: Words, wish: Wish, options: Options
+) -> None:
     missing = findings.missing
     verb = "Would send" if wish.dry_run else "Sent"
     told = f"{verb} {len(missing):,} of {formats.count(findings.total, words.noun)}"
@@ -310,4 +317,4 @@ def _write(terminal: Terminal, findings: Findings, words: Words, wish: Wish) -> 
     if missing and wish.dry_run:
         terminal.hint("Drop --dry-run to send them.")
     elif missing:
-        terminal.hint("Follow them: quilt-packager jobs --follow")
+        terminal.hint(f"Follow them: {options.command('jobs', '--follow')}")

@@ -82,7 +82,7 @@ def jobs(
         for job in found:
             terminal.json(to_json(job))
     else:
-        _write_list(terminal, found, is_filtered=bool(name or outcome))
+        _write_list(terminal, deployment, found, is_filtered=bool(name or outcome))
     if found.is_cut_off:
         terminal.hint(
             "There may be more jobs than these: "
@@ -164,7 +164,9 @@ def sum_up(jobs: Sequence[Job]) -> str:
     return f"{formats.count(len(jobs), 'job')}: {', '.join(parts)}"
 
 
-def _write_list(terminal: Terminal, found: "JobList", *, is_filtered: bool) -> None:
+def _write_list(
+    terminal: Terminal, deployment: "Deployment", found: "JobList", *, is_filtered: bool
+) -> None:
     if not found:
         if is_filtered:
             terminal.write("No job matches. Try an earlier --since, or other filters.")
@@ -175,7 +177,8 @@ def _write_list(terminal: Terminal, found: "JobList", *, is_filtered: bool) -> N
     terminal.write(sum_up(found))
     # Most often somebody wants to know of what failed.
     chosen = next((job for job in found if job.code is not None), found[0])
-    terminal.hint(f"All of one: quilt-packager jobs show {chosen.id[:ID_CHARACTERS]}")
+    show = deployment.command("jobs", "show", chosen.id[:ID_CHARACTERS])
+    terminal.hint(f"All of one: {show}")
 
 
 def _follow(

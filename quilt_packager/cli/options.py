@@ -27,13 +27,15 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def find(stack: str | None, profile: str | None, region: str | None) -> "Deployment":
-    """Find the engine that a command is about.
+    """Find the engine that a command is about; it knows by which options.
 
     Args:
         stack: As `StackOption`.
         profile: As `ProfileOption`.
         region: As `RegionOption`.
     """
-    from quilt_packager.operations.deployments import connect, find_deployment
+    from quilt_packager.operations.deployments import Options, connect, find_deployment
 
-    return find_deployment(connect(profile, region), stack)
+    deployment = find_deployment(connect(profile, region), stack)
+    deployment.options = Options(deployment.name if stack else None, profile, region)
+    return deployment

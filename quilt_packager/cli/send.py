@@ -130,7 +130,7 @@ def _send_and_wait(
     except BaseException as error:
         terminal.hint(
             f"The message is sent all the same: the engine goes on with it. "
-            f"quilt-packager jobs show {message_id}"
+            f"{deployment.command('jobs', 'show', message_id)}"
         )
         if isinstance(error, KeyboardInterrupt):
             return Exit.INTERRUPTED

@@ -1,5 +1,6 @@
 """A deployed engine, found by the outputs and resources of its stack."""
 
+import shlex
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -45,6 +46,38 @@ ATTEMPTS = 3
 UNKNOWN_STACK = "ValidationError"
 
 
+class Options(NamedTuple):
+    """The options by which a user chose an engine, for the commands that follow.
+
+    What the shell's environment says is not among them: it holds for the next command, too.
+
+    Attributes:
+        stack: As `Deployment.name`; None: not given.
+        profile: A profile of AWS's configuration; None: not given.
+        region: As `us-east-1`; None: not given.
+    """
+
+    stack: str | None = None
+    profile: str | None = None
+    region: str | None = None
+
+    def command(self, *words: str) -> str:
+        """A command for the same engine, as one types it into a shell.
+
+        Args:
+            words: What stands after `quilt-packager`, unquoted.
+
+        Example:
+            >>> Options("prod/lab", region="us-east-1").command("jobs", "show", "3f9a61c2")
+            'quilt-packager jobs show 3f9a61c2 --stack prod/lab --region us-east-1'
+            >>> Options().command("jobs", "--name", "wgs/*")
+            "quilt-packager jobs --name 'wgs/*'"
+        """
+        given = {name: value for name, value in self._asdict().items() if value}
+        options = [word for name in given for word in (f"--{name}", given[name])]
+        return shlex.join(["quilt-packager", *words, *options])
+
+
 class Deployment:
     """A deployed engine, and the clients to operate it by.
 
@@ -67,6 +100,7 @@ class Deployment:
         account: Whose it is.
         resources: The engine's resources.
         stack_resources: The stack's, among them those of others.
+        options: The options by which the user chose it. Default: none.
     """
 
     def __init__(
@@ -84,6 +118,7 @@ class Deployment:
         self.resources = engine.resources
         self.stack_resources = stack_resources
         self.session = session
+        self.options = Options()
         self._engine = engine
         self._lock = threading.Lock()
 
@@ -111,6 +146,16 @@ class Deployment:
     def packager(self) -> str | None:
         """The function that makes packages; None if it is not there."""
         return self._engine.find("AWS::Lambda::Function", PACKAGER_FUNCTION)
+
+    def command(self, *words: str, names_stack: bool = False) -> str:
+        """A command about this engine, as one types it into the shell that this one came from.
+
+        Args:
+            words: What stands after `quilt-packager`, unquoted.
+            names_stack: Whether to name the stack although the user did not.
+        """
+        options = self.options._replace(stack=self.name) if names_stack else self.options
+        return options.command(*words)
 
     def log_group(self, function: str) -> str | None:
         """The log group of a function.

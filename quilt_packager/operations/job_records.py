@@ -68,7 +68,7 @@ def read_job(
     now = now or datetime.now(UTC)
     since = since or now - LOOK_BACK
     if not JOB_ID.fullmatch(job_id):
-        raise _unknown(job_id, since)
+        raise _unknown(deployment, job_id, since)
     reader = LogReader(deployment)
     (pattern,) = any_job([f"{job_id}*"])
     lines: list[LogLine] = []
@@ -84,7 +84,7 @@ def read_job(
             has_more = any(line.message in TOLD for line in lines)
     except TooManyRequests:
         is_cut_off = True
-    job_id = _choose_id(job_id, lines, known_since)
+    job_id = _choose_id(deployment, job_id, lines, known_since)
     lines = [line for line in lines if line.message_id == job_id]
     job = fold_job(lines, now=now)
     if job.execution is not None:
@@ -110,12 +110,14 @@ def _has_start(lines: Iterable[LogLine]) -> bool:
     return any(line.message == STARTED and line.fields.get("delivery") == 1 for line in lines)
 
 
-def _choose_id(job_id: str, lines: Iterable[LogLine], since: datetime) -> str:
+def _choose_id(
+    deployment: "Deployment", job_id: str, lines: Iterable[LogLine], since: datetime
+) -> str:
     ids = {line.message_id for line in lines if line.message_id and line.message in TOLD}
     if job_id in ids:
         return job_id
     if not ids:
-        raise _unknown(job_id, since)
+        raise _unknown(deployment, job_id, since)
     if len(ids) > 1:
         raise SeveralJobs(
             f"The ids of {len(ids)} jobs begin with {job_id}: {name_some(sorted(ids))}.",
@@ -125,10 +127,10 @@ def _choose_id(job_id: str, lines: Iterable[LogLine], since: datetime) -> str:
     return ids.pop()
 
 
-def _unknown(job_id: str, since: datetime) -> UnknownJob:
+def _unknown(deployment: "Deployment", job_id: str, since: datetime) -> UnknownJob:
     return UnknownJob(
         f"There is no job {quote(job_id)}.",
         why=f"The engine's log knows none since {since:%Y-%m-%d}; a message that still waits has "
         "left no line there.",
-        remedy="quilt-packager jobs --since 7d",
+        remedy=deployment.command("jobs", "--since", "7d"),
     )

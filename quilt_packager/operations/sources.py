@@ -113,7 +113,7 @@ def find_source(deployment: "Deployment", name: str) -> Source:
         raise UnknownSource(
             f'{deployment.name} has no event source "{name}".',
             why=f"It has {', '.join(named)}." if named else "It has none that has a name.",
-            remedy="quilt-packager sources lists them, with what each matches."
+            remedy=f"{deployment.command('sources')} lists them, with what each matches."
             if named
             else "Deploy it with this version, which names its rules.",
         )

@@ -10,6 +10,7 @@ from quilt_packager.admin import views
 from quilt_packager.admin.manifests import Revision, RevisionEntry
 from quilt_packager.admin.rendering import Place
 from quilt_packager.operations.configurations import Configuration
+from quilt_packager.operations.deployments import Options
 from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.job import Attempt, Job, Phase, Progress, State
 from quilt_packager.operations.jobs import JobRecord
@@ -129,6 +130,10 @@ class Engine:
 
     def log_group(self, function: str) -> str:
         return f"/quilt/prod-packager/{function}"
+
+    def command(self, *words: str, names_stack: bool) -> str:
+        assert names_stack
+        return Options(self.name).command(*words)
 
     def take_place(self, patch: pytest.MonkeyPatch) -> None:
         """Be what the page reads."""

@@ -220,6 +220,12 @@ def test_phase_that_lasts_and_one_that_took_no_time_can_be_seen() -> None:
     assert draw_phases([]) == []
 
 
+def test_command_names_the_engine(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    text = html.unescape(browser.htmx("/jobs/a1/body").text)
+    assert re.search(r">quilt-packager send '\{[^<]*\}' --stack prod-packager<", text)
+
+
 def test_message_is_rebuilt_from_what_is_known() -> None:
     assert json.loads(rebuild_message(make_job(registry=None))) == {
         "source_prefix": "s3://omics-out/3395667/",

@@ -376,8 +376,8 @@ def test_package_that_cannot_be_sent_keeps_the_form(
 def test_command_does_the_same(browser: Browser, plans: Plans, access: Access) -> None:
     given = form(access, commit_message='it\'s "mine"; $(id)')
     text = browser.post("/new/check", given, hx_request="true")
-    *command, body = commands_of(text)
-    assert command == ["quilt-packager", "send", "--stack", "prod-packager"]
+    *command, body, option, stack = commands_of(text)
+    assert (command, option, stack) == (["quilt-packager", "send"], "--stack", "prod-packager")
     assert json.loads(body) == {
         "source_prefix": FOLDER,
         "registry": "quilt-prod",

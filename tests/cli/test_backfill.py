@@ -93,6 +93,18 @@ def test_other_sentinels_are_sent_as_messages(
     assert json.loads(body) == {"source_prefix": f"s3://{bucket}/runs/1/"}
 
 
+def test_what_was_sent_is_followed_at_the_same_engine(
+    cli: Cli, deployment: Deployment, bucket: str
+) -> None:
+    put(bucket, "runs/1/done.txt")
+    arguments = ["backfill", "s3", f"s3://{bucket}/runs/", "--sentinel", "done.txt"]
+    ran = cli(*arguments, "--stack", deployment.name)
+    assert ran.err == f"Follow them: quilt-packager jobs --follow --stack {deployment.name}\n"
+    ran = cli(*arguments, "--queue-url", deployment.queue_url, "--region", deployment.region)
+    assert ran.err == f"Follow them: quilt-packager jobs --follow --region {deployment.region}\n"
+    assert len(sent_by(deployment)) == 2
+
+
 def test_dry_run_tells_and_sends_nothing(cli: Cli, deployment: Deployment, bucket: str) -> None:
     put(bucket, f"runs/1/{CRATE}")
     ran = cli("backfill", "s3", f"s3://{bucket}/runs/", "--dry-run")

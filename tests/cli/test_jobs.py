@@ -1,9 +1,11 @@
 """`quilt-packager jobs`, on the log of an engine in an embedded AWS."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,18 @@ def day(write_log: WriteLog) -> None:
     write_log(failed("c", before_now(minutes=11), "rejected", name="imaging/plate-0093"))
     write_log(succeeded("d", before_now(minutes=18), "unchanged", name="rnaseq/run-8840"))
     write_log(failed("e", before_now(minutes=39), name="wgs/NA12878", final=True))
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A profile of AWS's configuration, with the credentials that the environment has."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        f"[prod]\naws_access_key_id = {os.environ['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {os.environ['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    return "prod"
 
 
 def test_nothing_happened(cli: Cli, deployment: Deployment) -> None:
@@ -91,6 +105,13 @@ class TestList:
         ran = cli("jobs")
         assert ran.err == "All of one: quilt-packager jobs show c\n"
         assert cli("jobs", "show", "c…").code == 0
+
+    def test_goes_on_with_the_same_engine(self, cli: Cli, profile: str) -> None:
+        ran = cli("jobs", "--stack", "lab", "--profile", profile)
+        options = f"--stack lab --profile {profile}"
+        assert ran.err == f"All of one: quilt-packager jobs show c {options}\n"
+        ran = cli("jobs", "show", "77", "--stack", "lab")
+        assert "quilt-packager jobs --since 7d --stack lab" in ran.err
 
     def test_is_for_programs_a_json_object_for_each_job(self, cli: Cli) -> None:
         ran = cli("jobs", "--json", "--outcome", "failed")

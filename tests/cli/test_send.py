@@ -203,6 +203,12 @@ class TestStack:
         assert ran.code == 130
         assert f"quilt-packager jobs show {message_id}" in ran.err
 
+    def test_is_asked_after_at_the_same_engine(self, cli: Cli, answer: Callable[..., None]) -> None:
+        answer([lambda job: started(job, before_now())])
+        ran = cli("send", self.FOLDER, "--wait", "--stack", "lab")
+        message_id = ran.out.split()[-1]
+        assert f"quilt-packager jobs show {message_id} --stack lab" in ran.err
+
     def test_goes_on_where_nobody_may_look(
         self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -85,6 +85,9 @@ def test_shows_how_full_the_queues_are(cli: Cli, create_stack: CreateStack) -> N
         "Failures": "2, oldest 3 d; SQS deletes it within 22 h",
     }
     assert ran.err == "Next: quilt-packager failures\n"
+    chosen = ["--stack", "busy", "--region", "us-east-1"]
+    next_command = "quilt-packager failures --stack busy --region us-east-1"
+    assert cli("status", *chosen).err == f"Next: {next_command}\n"
 
 
 def test_shows_the_last_ten_jobs(cli: Cli, deployment: Deployment) -> None:

@@ -5,7 +5,7 @@ import boto3
 import pytest
 
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
-from quilt_packager.operations.deployments import connect, find_deployment
+from quilt_packager.operations.deployments import Options, connect, find_deployment
 from quilt_packager.operations.errors import NoEngine, SeveralEngines
 from quilt_packager.operations.sources import list_sources
 from tests.embedded_aws import CreateStack
@@ -71,6 +71,19 @@ def test_finds_an_engine_by_its_stack(create_stack: CreateStack) -> None:
     create_stack("lab")
     create_stack("prod")
     assert find_deployment(connect(), "prod").stack_name == "prod"
+
+
+def test_commands_repeat_the_options_that_the_engine_was_found_by(
+    create_stack: CreateStack,
+) -> None:
+    create_stack("lab")
+    found = find_deployment(connect())
+    assert found.command("failures") == "quilt-packager failures"
+    assert found.command("failures", names_stack=True) == "quilt-packager failures --stack lab"
+    found.options = Options("lab", "the lab's", "eu-west-1")
+    assert found.command("jobs", "show", "a b") == (
+        "quilt-packager jobs show 'a b' --stack lab --profile 'the lab'\"'\"'s' --region eu-west-1"
+    )
 
 
 def test_takes_the_queues_from_the_outputs(create_stack: CreateStack) -> None:
