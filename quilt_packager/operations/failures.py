@@ -189,7 +189,7 @@ def retry(
             raise NotDeleted(
                 f"The message {failure.id} was sent again, but could not be deleted: {error}.",
                 why="It is still among the failures.",
-                remedy=f"quilt-packager failures discard {failure.id}",
+                remedy=deployment.command("failures", "discard", failure.id),
             ) from error
 
     done, gone = _do(deployment, failures, send, on_done)
