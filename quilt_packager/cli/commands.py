@@ -54,14 +54,24 @@ def refuse_options(context: typer.Context) -> None:
     Raises:
         Misuse: There are some.
     """
-    sources = map(context.get_parameter_source, context.params)
-    if any(each is not None and each.name == "COMMANDLINE" for each in sources):
+    if any(was_given(context, name) for name in context.params):
         called = f"{context.command_path} {context.invoked_subcommand}"
         raise Misuse(
             f"Options of {called} stand after it.",
             why="Some stand before it.",
             remedy=f"{called} --help",
         )
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether a user typed an option, be it with its default.
+
+    Args:
+        context: That of the command.
+        name: The parameter of its function.
+    """
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def register(app: typer.Typer, commands: Sequence[Command]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from quilt_packager import formats
-from quilt_packager.cli.commands import make_group, refuse_options
+from quilt_packager.cli.commands import make_group, refuse_options, was_given
 from quilt_packager.cli.errors import Misuse
 from quilt_packager.cli.exits import Exit
 from quilt_packager.cli.job_rows import COLUMNS, ID_CHARACTERS, job_row
@@ -59,7 +59,13 @@ def jobs(
         typer.Option(metavar="OUTCOME", help=f"Jobs that are so: {', '.join(State)}. Repeatable."),
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=MOST_LISTED, help="How many jobs at most.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_LISTED,
+            help="How many jobs at most. Not with --follow.",
+        ),
     ] = LISTED,
     stack: StackOption = None,
     profile: ProfileOption = None,
@@ -70,6 +76,12 @@ def jobs(
     if context.invoked_subcommand is not None:
         refuse_options(context)
         return Exit.OK
+    if follow and was_given(context, "limit"):
+        raise Misuse(
+            "--limit does not go with --follow.",
+            why="--follow writes all that changes, until Ctrl-C.",
+            remedy="Leave out one of them.",
+        )
     terminal = Terminal()
     moment = read_since(since)
     deployment = find(stack, profile, region)

@@ -142,6 +142,11 @@ class TestMisuse:
         assert ran.code == 3
         assert "unchanged" in ran.err
 
+    def test_of_a_limit_for_what_goes_on_is_told(self, cli: Cli) -> None:
+        ran = cli("jobs", "--follow", "--limit", "50")
+        assert (ran.code, ran.out) == (3, "")
+        assert "--limit does not go with --follow." in ran.err
+
     def test_of_options_before_show_is_told(self, cli: Cli) -> None:
         assert cli("jobs", "--json", "show", "a").code == 3
         assert cli("jobs", "--since", "2h", "show", "a").code == 3
