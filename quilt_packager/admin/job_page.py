@@ -134,6 +134,7 @@ class JobPage:
             "log_link": links.log(self._views.deployment, job),
             "execution_link": execution(self._views.deployment, job),
             "again": links.again(job),
+            "rebuilt": links.REBUILT,
             "message": rebuild_message(job),
             "command": self._views.deployment.command(
                 "send", rebuild_message(job, indent=None), names_stack=True
@@ -177,7 +178,9 @@ def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
 
 
 def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
-    """The message that would do the same job, as far as the log tells: it holds no metadata.
+    """A message for the folder of a job: of what the job was asked for, the log keeps no more.
+
+    It leaves metadata, workflow and exclusions to the engine's defaults, whatever the job had.
 
     Args:
         job: The job.

@@ -6,6 +6,15 @@ from quilt_packager.operations.consoles import console
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.job import Job
 
+REBUILT = (
+    "from the log, which keeps only the folder, the registry and the name: no metadata, workflow, "
+    "exclusions or commit message."
+)
+"""How far a message is that of a job, if it was rebuilt."""
+
+FROM_JOB = "job"
+"""The field of the form that has the id of the job it was filled in from."""
+
 
 def log(deployment: Deployment, job: Job) -> str | None:
     """The lines of a job in the console of CloudWatch; None if the engine keeps no log.
@@ -25,10 +34,15 @@ def log(deployment: Deployment, job: Job) -> str | None:
 
 
 def again(job: Job) -> str | None:
-    """The form that packages the same folder once more, filled in; None without a source.
+    """The form that packages the folder of a job, filled in as `REBUILT` says.
+
+    It may ask for a package other than the job's: with other metadata, or by another workflow.
 
     Args:
         job: The job.
+
+    Returns:
+        Its URL; None if the job has no source.
     """
     if not job.source:
         return None
@@ -36,6 +50,7 @@ def again(job: Job) -> str | None:
         "source_prefix": job.source,
         "registry": job.registry or "",
         "package_name": job.package_name or "",
+        FROM_JOB: job.id,
     }
     return f"/new?{urlencode({name: value for name, value in fields.items() if value})}"
 

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from quilt_packager import formats
+from quilt_packager.admin import links
 from quilt_packager.admin.package_form import Checked, Draft, check_draft
 from quilt_packager.admin.problems import Problem, tell
 from quilt_packager.admin.rendering import Renderer, Tab
@@ -93,7 +94,7 @@ class NewPackagePage:
         ]
 
     def show(self, request: Request) -> Response:
-        """The form, empty or as the query fills it in; it needs no AWS."""
+        """The form, empty or as the query fills it in, maybe from a job; it needs no AWS."""
         draft = Draft.read(request.query_params)
         known = Known(self._views.known_configuration() or Configuration())
         checked = check_draft(draft, known.configuration.settings, is_new=True)
@@ -186,10 +187,13 @@ class NewPackagePage:
         status: int = 200,
         unsent: Problem | None = None,
     ) -> Response:
+        fields = request.query_params if request.method == "GET" else form_of(request)
         return self._renderer.page(
             request,
             "new.html",
             status=status,
+            from_job=fields.get(links.FROM_JOB, ""),
+            rebuilt=links.REBUILT,
             checked=checked,
             planned=planned,
             changed=[],

@@ -148,7 +148,19 @@ def test_page_does_without_a_catalog(
     assert "Open in the catalog" not in browser.htmx("/jobs/a1/body").text
 
 
-def test_same_folder_can_be_packaged_again(browser: Browser, engine: Engine) -> None:
+def test_what_is_rebuilt_claims_no_more_than_the_log_keeps(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job("a1")]
+    text = browser.htmx("/jobs/a1/body").text
+    assert "Rebuilt from the log, which keeps only the folder, the registry and the name" in text
+    assert "no metadata, workflow, exclusions or commit message" in text
+    assert "Package this folder from a terminal:" in text
+    assert "again" not in text
+    assert "The same" not in text
+
+
+def test_folder_of_a_job_can_be_packaged(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     query = "source_prefix=s3%3A%2F%2Fomics-out%2F3395667%2F&amp;registry=quilt-prod"
     assert f'href="/new?{query}&amp;package_name=' in browser.htmx("/jobs/a1/body").text

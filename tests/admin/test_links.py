@@ -45,6 +45,6 @@ def test_other_partitions_have_consoles_of_their_own(
 
 def test_form_is_filled_in_with_what_is_known() -> None:
     assert links.again(make_job(registry=None, package_name=None)) == (
-        "/new?source_prefix=s3%3A%2F%2Fomics-out%2F3395667%2F"
+        "/new?source_prefix=s3%3A%2F%2Fomics-out%2F3395667%2F&job=3f9a61c2-1"
     )
     assert links.again(make_job(source=None)) is None

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin import caching, new_package_page
+from quilt_packager.admin import caching, links, new_package_page
 from quilt_packager.admin.app import HARMLESS, make_app
 from quilt_packager.admin.package_form import Draft, check_draft
 from quilt_packager.admin.security import Access
@@ -20,7 +20,7 @@ from quilt_packager.operations.estimates import Estimate
 from quilt_packager.operations.plan import Checksums, Contents, Plan, Refusal, Route
 from quilt_packager.operations.surveys import Basis
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import PLACE, Engine
+from tests.admin.engine import PLACE, Engine, make_job
 
 FOLDER = "s3://raw-runs/nf/run-8842/"
 SETTINGS = Settings(
@@ -200,6 +200,20 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
     answer = browser.get("/new")
     assert (answer.status, engine.asked) == (200, [])
     assert 'class="say bad"' not in answer.text
+
+
+def test_form_of_a_job_says_what_it_lacks(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    lacks = "Filled in from the log, which keeps only the folder, the registry and the name"
+    link = links.again(make_job(source=FOLDER, registry="quilt-prod"))
+    assert link is not None
+    assert lacks in browser.get(link).text
+    assert "Filled in" not in browser.get(f"/new?source_prefix={FOLDER}").text
+    # Without JavaScript, the plan's page is a new one.
+    assert lacks in browser.post("/new/plan", form(access, job="3f9a61c2-1")).text
+    browser.post("/new", form(access, job="3f9a61c2-1"))
+    assert sender.sent == [{"source_prefix": FOLDER, "registry": "quilt-prod"}]
 
 
 def test_query_fills_the_form_in(browser: Browser) -> None:
