@@ -42,7 +42,7 @@ def write_failures(terminal: Terminal, read: Failures, now: datetime) -> None:
                 ("happened", each.happened),
                 *([("why", each.why)] if each.why else []),
                 ("do", advise(each)),
-                ("", f"quilt-packager failures {action_for(each.code)} --code {each.code}"),
+                *([("", _command_for(each))] if each.retriable else []),
             ],
             indent=INDENT,
         )
@@ -116,6 +116,7 @@ def to_json(failure: Failure) -> dict[str, object]:
         "why": failure.why,
         "remedy": failure.remedy,
         "needs_change": failure.needs_change,
+        "can_retry": failure.can_retry,
         "package_name": failure.package_name,
         "registry": failure.registry,
         "source": failure.source,
@@ -124,6 +125,17 @@ def to_json(failure: Failure) -> dict[str, object]:
         "origin": failure.origin,
         "body": failure.body,
     }
+
+
+def _command_for(found: Group) -> str:
+    return f"quilt-packager failures {action_for(found.code)} --code {found.code}"
+
+
+def _tell_apart(found: Group, failure: Failure) -> str:
+    """What is to be said of a failure that the group's own sentences do not say of it."""
+    happened = failure.happened if found.tells_each else ""
+    remedy = failure.remedy if found.retriable and not failure.can_retry else ""
+    return f"{happened} {remedy}".strip()
 
 
 def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
@@ -138,7 +150,7 @@ def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
                     terminal.when(each.sent),
                     formats.age((each.expires - now).total_seconds()),
                 ],
-                each.happened if found.tells_each else "",
+                _tell_apart(found, each),
             )
             for each in shown
         ],

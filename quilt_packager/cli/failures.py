@@ -21,6 +21,7 @@ from quilt_packager.cli.options import (
 )
 from quilt_packager.cli.progress import JobProgress
 from quilt_packager.cli.terminal import Terminal
+from quilt_packager.operations.failure_words import count_not_retried
 from quilt_packager.operations.failures import (
     Done,
     Failure,
@@ -100,7 +101,7 @@ def retry_failures(
     """Send messages again.
 
     Each is sent before it leaves the dead-letter queue: an interruption loses none, and sends at
-    most one twice.
+    most one twice. Events that only a custom rule makes messages of stay there.
 
     Examples:
       quilt-packager failures retry 3f9a61c2
@@ -110,19 +111,31 @@ def retry_failures(
     terminal = Terminal()
     deployment = find(stack, profile, region)
     chosen, _ = _choose(terminal, deployment, ids, code, everything=everything, as_json=as_json)
-    is_wanted = bool(chosen) and (yes or terminal.confirm(ask_to_retry(chosen)))
-    done = _act(terminal, deployment, chosen, retry, "sent again") if is_wanted else NOTHING_DONE
+    wanted = [each for each in chosen if each.can_retry]
+    kept = [each for each in chosen if not each.can_retry]
+    if kept:
+        terminal.hint(f"{count_not_retried(len(kept))} Left alone: {_name_ids(kept)}.")
+    is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
+    done = _act(terminal, deployment, wanted, retry, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
         sent = [
             {"id": failure.id, "job_id": job_id}
             for failure, job_id in zip(done.done, done.sent, strict=True)
         ]
-        terminal.json({"sent": sent, "gone": [each.id for each in done.gone]})
+        terminal.json(
+            {
+                "sent": sent,
+                "gone": [each.id for each in done.gone],
+                "kept": [{"id": each.id, "remedy": each.remedy} for each in kept],
+            }
+        )
     elif is_wanted:
         terminal.write(f"Sent again {len(done.done):,} of {len(chosen):,}.")
         if done.done:
             terminal.hint("Follow them: quilt-packager jobs --follow")
-    return Exit.FAILED if done.gone else Exit.OK
+    if done.gone:
+        return Exit.FAILED
+    return Exit.REJECTED if kept else Exit.OK
 
 
 @app.command("discard")
@@ -242,9 +255,12 @@ def _act(
     known = {each.id: each for each in chosen}
     gone = (*(known[each] for each in picked.gone), *done.gone)
     if gone:
-        some = ", ".join(each.id for each in gone[:SHOWN_NAMES])
         terminal.hint(
             f"{formats.count(len(gone), 'message')} left alone: no longer there, or in the hands "
-            f"of another reader: {some}."
+            f"of another reader: {_name_ids(gone)}."
         )
     return done._replace(gone=gone)
+
+
+def _name_ids(failures: Sequence[Failure]) -> str:
+    return ", ".join(each.id for each in failures[:SHOWN_NAMES])

@@ -3,17 +3,25 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 from quilt_packager_runtime.documents import read_json
 from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable
-from quilt_packager_runtime.events import OmicsRun
+from quilt_packager_runtime.events import Ignored
 from quilt_packager_runtime.messages import PackageRequest, parse_message
 from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
+from quilt_packager_runtime.source_options import SourceKind, SourceOptions
 
 from quilt_packager.operations.errors import UnknownFailure
-from quilt_packager.operations.failure_words import REDRIVEN, UNDELIVERED, needs_change, words_for
+from quilt_packager.operations.failure_words import (
+    NOT_A_MESSAGE,
+    REDRIVEN,
+    UNDELIVERED,
+    count_not_retried,
+    needs_change,
+    words_for,
+)
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
@@ -22,9 +30,12 @@ if TYPE_CHECKING:
 SOON = timedelta(days=1)
 """A letter that has no more time left is about to be lost."""
 
-NOT_A_MESSAGE = (
-    "Its rule would have made a message of it. Send that message by hand, and discard the event."
+ANY_SOURCE = tuple(
+    SourceOptions(kind=kind, allow_bucket_root=True, package_name="any/name")
+    for kind in get_args(SourceKind)
 )
+"""Event sources that refuse no folder. What those of the engine refuse, only the engine knows: an
+event that they may take is retried, and the packager says what becomes of it."""
 
 
 class Origin(StrEnum):
@@ -55,6 +66,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         origin: Who put it there.
         receipt_handle: What SQS knows our hold of it by.
         held_until: When that ends, in seconds of the monotonic clock.
+        can_retry: Whether the engine's queue may get the body again. It may not if EventBridge
+            could not deliver an event that asks for no package itself: the packager would ignore
+            it, and it would be lost.
     """
 
     id: str
@@ -72,6 +86,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     receipt_handle: str
     held_until: float
+    can_retry: bool = True
 
     @property
     def label(self) -> str:
@@ -92,7 +107,7 @@ class Group(NamedTuple):
         title: A headline.
         happened: What happened: the letters' own sentence if it is one, else a general one.
         why: The cause, likewise.
-        remedy: What to do, likewise.
+        remedy: What to do, likewise, and how many cannot be retried if others can.
         needs_change: Whether a retry fails again unless something has changed.
         failures: The failures; the one that expires first stands first.
     """
@@ -109,6 +124,11 @@ class Group(NamedTuple):
     def expires(self) -> datetime:
         """When SQS deletes the first of them."""
         return self.failures[0].expires
+
+    @property
+    def retriable(self) -> tuple[Failure, ...]:
+        """Those that can be retried."""
+        return tuple(each for each in self.failures if each.can_retry)
 
     @property
     def tells_each(self) -> bool:
@@ -200,12 +220,12 @@ def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: flo
         for name, value in message.get("MessageAttributes", {}).items()
     }
     sent = datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC)
-    name, source = _read_body(message["Body"])
+    body = _read_body(message["Body"])
     # A message that SQS moved has what its sender gave it, whatever that is called.
     is_moved = "DeadLetterQueueSourceArn" in system
     common: dict[str, Any] = {
         "id": message["MessageId"],
-        "source": source,
+        "source": body.source,
         "body": message["Body"],
         "sent": sent,
         "expires": sent + retention,
@@ -221,7 +241,7 @@ def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: flo
             happened=said.get("happened") or said.get("reason") or words.happened,
             why=said.get("why", ""),
             remedy=said.get("remedy") or words.remedy,
-            package_name=said.get("package_name") or name,
+            package_name=said.get("package_name") or body.package_name,
             registry=said.get("registry"),
             origin=Origin.PACKAGER,
         )
@@ -235,10 +255,11 @@ def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: flo
             code=UNDELIVERED,
             happened=f"EventBridge could not put an event into the queue: {told.rstrip('.')}.",
             why=f"The rule {rule} sent it." if rule else words.why,
-            remedy=words.remedy if source else NOT_A_MESSAGE,
-            package_name=name,
+            remedy=words.remedy if body.is_job else NOT_A_MESSAGE,
+            package_name=body.package_name,
             registry=None,
             origin=Origin.EVENTBRIDGE,
+            can_retry=body.is_job,
         )
     words = words_for(REDRIVEN)
     return Failure(
@@ -249,25 +270,39 @@ def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: flo
         happened=words.happened,
         why=words.why,
         remedy=words.remedy,
-        package_name=name,
+        package_name=body.package_name,
         registry=None,
         origin=Origin.SQS,
     )
 
 
-def _read_body(body: str) -> tuple[str | None, str | None]:
-    """The package's name and the folder that a body asks for, as far as it tells."""
+class _Body(NamedTuple):
+    """What a body asks for, as far as it tells.
+
+    Attributes:
+        is_job: Whether it is a job for the packager, unless the engine's event sources refuse it.
+        package_name: The package's name.
+        source: The folder.
+    """
+
+    is_job: bool
+    package_name: str | None = None
+    source: str | None = None
+
+
+def _read_body(body: str) -> _Body:
     try:
-        wanted = parse_message(body)
+        wanted = parse_message(body, sources=ANY_SOURCE)
     except InvalidMessage:
-        return _read_fields(body)
-    if isinstance(wanted, PackageRequest):
-        # How an event's package is named, its event source knows.
-        is_message = wanted.trigger.kind == "message"
-        return wanted.package_name if is_message else None, str(wanted.source)
-    if isinstance(wanted, OmicsRun) and wanted.source is not None:
-        return None, str(wanted.source)
-    return None, None
+        name, source = _read_fields(body)
+        return _Body(is_job=False, package_name=name, source=source)
+    if isinstance(wanted, Ignored):
+        return _Body(is_job=False)
+    source = None if wanted.source is None else str(wanted.source)
+    # How an event's package is named, its event source knows.
+    if isinstance(wanted, PackageRequest) and wanted.trigger.kind == "message":
+        return _Body(is_job=True, package_name=wanted.package_name, source=source)
+    return _Body(is_job=True, source=source)
 
 
 def _read_fields(body: str) -> tuple[str | None, str | None]:
@@ -296,12 +331,16 @@ def by_expiry(failure: Failure) -> tuple[datetime, str]:
 
 def _describe(code: str, failures: tuple[Failure, ...]) -> Group:
     words = words_for(code)
+    remedy = _shared([each.remedy for each in failures], words.remedy)
+    kept = sum(not each.can_retry for each in failures)
+    if 0 < kept < len(failures):
+        remedy += f" {count_not_retried(kept)}"
     return Group(
         code=code,
         title=words.title,
         happened=_shared([each.happened for each in failures], words.happened),
         why=_shared([each.why for each in failures], words.why),
-        remedy=_shared([each.remedy for each in failures], words.remedy),
+        remedy=remedy,
         needs_change=needs_change(code),
         failures=failures,
     )

@@ -10,6 +10,12 @@ REDRIVEN = "Redriven"
 UNDELIVERED = "Undelivered"
 """The code of an event that EventBridge could not put into the queue."""
 
+NOT_A_MESSAGE = (
+    "It cannot be retried: its rule would have made a message of it. Send that message by hand, "
+    "and discard the event."
+)
+"""What to do about an event that asks for no package itself."""
+
 
 class Words(NamedTuple):
     """What a code means.
@@ -230,6 +236,24 @@ def needs_change(code: str) -> bool:
         (True, False)
     """
     return issubclass(_class_of(code), errors.Rejected)
+
+
+def count_not_retried(count: int) -> str:
+    """Say how many failures cannot be retried, and what to do about them.
+
+    Args:
+        count: How many; at least 1.
+
+    Example:
+        >>> count_not_retried(2)
+        '2 events cannot be retried: their rules would have made messages of them. Send ...'
+    """
+    if count == 1:
+        return f"1 event{NOT_A_MESSAGE.removeprefix('It')}"
+    return (
+        f"{count:,} events cannot be retried: their rules would have made messages of them. Send "
+        "those messages by hand, and discard the events."
+    )
 
 
 def _class_of(code: str) -> type[Exception]:

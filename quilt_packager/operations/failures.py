@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from quilt_packager.operations.errors import OperationError
+from quilt_packager.operations.errors import Misnamed, OperationError
 from quilt_packager.operations.failure_letters import (
     Failure,
     Group,
@@ -35,6 +35,7 @@ __all__ = [
     "Failures",
     "Group",
     "NotDeleted",
+    "NotRetried",
     "Origin",
     "Picked",
     "choose",
@@ -72,6 +73,10 @@ NO_LONGER_OURS = frozenset(
 
 class NotDeleted(OperationError):
     """A message was sent again, but is still among the dead letters."""
+
+
+class NotRetried(Misnamed):
+    """None of the messages can be retried."""
 
 
 class Picked(NamedTuple):
@@ -122,11 +127,13 @@ class Done(NamedTuple):
         done: Those that are not among the dead letters any more.
         gone: Those that somebody else had taken before.
         sent: The ids of the messages that were sent instead: their jobs. Empty for discarding.
+        kept: Those that were left among the dead letters, because they cannot be retried.
     """
 
     done: tuple[Failure, ...]
     gone: tuple[Failure, ...]
     sent: tuple[str, ...] = ()
+    kept: tuple[Failure, ...] = ()
 
 
 OnDone = Callable[[Failure], object]
@@ -165,7 +172,8 @@ def retry(
 ) -> Done:
     """Send messages again, each before its letter is deleted, one after the other.
 
-    Interrupted at any point, at most one message is sent twice, and none is lost.
+    Interrupted at any point, at most one message is sent twice, and none is lost. Those that cannot
+    be retried stay as they are.
 
     Args:
         deployment: The engine.
@@ -178,6 +186,7 @@ def retry(
         NotDeleted: A letter could not be deleted after its message was sent.
     """
     sqs, sent = deployment.sqs, []
+    letters = tuple(failures)
 
     def send(failure: Failure) -> None:
         answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
@@ -192,8 +201,8 @@ def retry(
                 remedy=deployment.command("failures", "discard", failure.id),
             ) from error
 
-    done, gone = _do(deployment, failures, send, on_done)
-    return Done(done, gone, tuple(sent))
+    done, gone = _do(deployment, [each for each in letters if each.can_retry], send, on_done)
+    return Done(done, gone, tuple(sent), tuple(each for each in letters if not each.can_retry))
 
 
 def discard(

@@ -13,13 +13,22 @@ from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.failures import read_failures
 from tests.cli.conftest import Cli
 from tests.cli.terminals import on_terminal
-from tests.operations.dead_letters import bodies_in, folder, put_aside, redrive, reject
+from tests.operations.dead_letters import (
+    bodies_in,
+    folder,
+    object_created,
+    put_aside,
+    redrive,
+    reject,
+)
 
 DENIED = errors.AccessDenied(
     "The packager may not decrypt objects under s3://raw/.",
     why="The key's policy does not name it.",
     remedy="Allow it to the role, deploy, and retry.",
 )
+CUSTOM_EVENT = object_created("a/1/done.txt")
+CRATE_EVENT = object_created("a/1/ro-crate-metadata.json")
 BUSY = errors.ServiceUnavailable("S3 answered 503.", why="It is throttled.", remedy="Retry.")
 
 
@@ -64,6 +73,19 @@ def test_failures_are_told_by_their_reasons(cli: Cli, deployment: Deployment) ->
         "               quilt-packager failures retry --code AccessDenied",
     ]
     assert any(job_id in line and "a/3" in line for line in lines)
+
+
+def test_retry_that_would_lose_an_event_is_not_proposed(cli: Cli, deployment: Deployment) -> None:
+    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    out = cli("failures").out
+    assert "do         It cannot be retried: its rule would have made a message of it." in out
+    assert "quilt-packager failures" not in out
+    assert not json.loads(cli("failures", "--json").out)["can_retry"]
+    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    lines = cli("failures").out.splitlines()
+    assert any("1 event cannot be retried: its rule" in line for line in lines)
+    assert any("quilt-packager failures retry --code Undelivered" in line for line in lines)
+    assert [stays in line for line in lines if "It cannot be retried" in line] == [True]
 
 
 def test_discarding_is_proposed_for_what_its_sender_wrote_wrongly(
@@ -142,6 +164,34 @@ def test_retry_asks_and_warns_of_what_fails_again(
     assert (ran.code, ran.out) == (0, "Sent again 2 of 2.\n")
     assert "quilt-packager jobs --follow" in ran.err
     assert (len(sent(deployment)), left(deployment)) == (2, [])
+
+
+@pytest.mark.parametrize("chosen", ["--all", "--code", "id"])
+def test_event_that_a_retry_would_lose_stays(cli: Cli, deployment: Deployment, chosen: str) -> None:
+    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    arguments = {"--all": ["--all"], "--code": ["--code", "Undelivered"], "id": [stays]}[chosen]
+    ran = cli("failures", "retry", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "1 event cannot be retried: its rule would have made a message of it." in ran.err
+    assert f"Left alone: {stays}." in ran.err
+    assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [])
+
+
+def test_retry_leaves_what_it_would_lose_and_says_so(
+    cli: Cli, deployment: Deployment, answers: list[str]
+) -> None:
+    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    answers.append("y")
+    ran = cli("failures", "retry", "--code", "Undelivered")
+    assert answers == ["Retry 1 message? [y/N]"]
+    assert (ran.code, ran.out) == (2, "Sent again 1 of 2.\n")
+    assert f"Left alone: {stays}." in ran.err
+    assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [CRATE_EVENT])
+    ran = cli("failures", "retry", "--all", "--yes", "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, told["sent"], [each["id"] for each in told["kept"]]) == (2, [], [stays])
+    assert "Send that message by hand" in told["kept"][0]["remedy"]
 
 
 @pytest.mark.parametrize("answer", ["", "n"])
@@ -281,7 +331,7 @@ def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
 
 @pytest.mark.parametrize(
     ("action", "told"),
-    [("retry", {"sent": [], "gone": []}), ("discard", {"discarded": [], "gone": []})],
+    [("retry", {"sent": [], "gone": [], "kept": []}), ("discard", {"discarded": [], "gone": []})],
 )
 def test_json_tells_that_nothing_was_done(
     cli: Cli, deployment: Deployment, answers: list[str], action: str, told: dict[str, object]

@@ -17,6 +17,17 @@ def folder(name: str) -> str:
     return json.dumps({"source_prefix": f"s3://raw/{name}/"})
 
 
+def object_created(key: str) -> str:
+    """The body of an event: S3 tells of an object in the bucket `raw`."""
+    return json.dumps(
+        {
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "raw"}, "object": {"key": key}},
+        }
+    )
+
+
 def reject(
     deployment: Deployment, error: PackagerError, body: str = folder("runs/1"), **known: str
 ) -> None:

@@ -12,7 +12,14 @@ from botocore.stub import Stubber
 from quilt_packager_runtime import errors
 
 from quilt_packager.operations.deployments import Deployment
-from quilt_packager.operations.failure_words import REDRIVEN, S3_ERROR, UNKNOWN, words_for
+from quilt_packager.operations.failure_words import (
+    NOT_A_MESSAGE,
+    REDRIVEN,
+    S3_ERROR,
+    UNKNOWN,
+    count_not_retried,
+    words_for,
+)
 from quilt_packager.operations.failures import (
     HOLD_SECONDS,
     Failure,
@@ -29,6 +36,7 @@ from tests.operations.dead_letters import (
     bodies_in,
     calls_of,
     folder,
+    object_created,
     put_aside,
     redrive,
     reject,
@@ -37,16 +45,20 @@ from tests.operations.dead_letters import (
 EMPTY = errors.EmptySource(
     "s3://raw/runs/1/ holds no objects.", why="It is too early.", remedy="Check the folder."
 )
-CRATE_EVENT = json.dumps(
-    {
-        "source": "aws.s3",
-        "detail-type": "Object Created",
-        "detail": {
-            "bucket": {"name": "raw"},
-            "object": {"key": "runs/1/ro-crate-metadata.json"},
-        },
-    }
-)
+CRATE_EVENT = object_created("runs/1/ro-crate-metadata.json")
+CUSTOM_EVENT = object_created("runs/1/done.txt")
+UNKNOWN_EVENT = json.dumps({"source": "lims", "detail-type": "Run Done", "detail": {}})
+
+
+def omics_event(**detail: str) -> str:
+    arn = "arn:aws:omics:us-east-1:123456789012:run/42"
+    return json.dumps(
+        {
+            "source": "aws.omics",
+            "detail-type": "Run Status Change",
+            "detail": {"arn": arn, "status": "COMPLETED", **detail},
+        }
+    )
 
 
 def read(deployment: Deployment, **how: Any) -> Failures:
@@ -107,11 +119,42 @@ def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) 
     assert (failure.job_id, failure.label) == (None, "s3://raw/runs/1/")
 
 
-def test_undelivered_event_of_a_custom_rule_is_no_message(deployment: Deployment) -> None:
-    put_aside(deployment, '{"source": "lims", "detail": {}}', ERROR_CODE="NO_PERMISSIONS")
+@pytest.mark.parametrize("event", [CUSTOM_EVENT, UNKNOWN_EVENT, '{"source": "lims"}'])
+def test_undelivered_event_of_a_custom_rule_is_no_message(
+    deployment: Deployment, event: str
+) -> None:
+    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
     failure = read_one(deployment)
+    assert not failure.can_retry
     assert "Send that message by hand" in failure.remedy
     assert failure.label == failure.id
+
+
+@pytest.mark.parametrize(
+    ("event", "source"),
+    [
+        (CRATE_EVENT, "s3://raw/runs/1/"),
+        (omics_event(), None),
+        (omics_event(runOutputUri="s3://raw/out/42"), "s3://raw/out/42/"),
+        # What the engine's sources allow, or how they name packages, the letter does not say.
+        (object_created("ro-crate-metadata.json"), "s3://raw/"),
+        (object_created("läufe/§/ro-crate-metadata.json"), "s3://raw/l%C3%A4ufe/%C2%A7/"),
+    ],
+)
+def test_undelivered_event_that_may_be_a_job_is_retried(
+    deployment: Deployment, event: str, source: str | None
+) -> None:
+    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
+    failure = read_one(deployment)
+    assert (failure.can_retry, failure.source) == (True, source)
+    assert failure.remedy == words_for("Undelivered").remedy
+
+
+@pytest.mark.parametrize("body", [CUSTOM_EVENT, "{}"])
+def test_what_was_in_the_queue_before_goes_there_again(deployment: Deployment, body: str) -> None:
+    put_aside(deployment, body, code="InvalidMessage")
+    redrive(deployment, body)
+    assert all(each.can_retry for each in read(deployment).letters)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +261,17 @@ def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None
     assert list(done.done) == seen == list(failures.letters)
     assert bodies_in(deployment, deployment.queue_url) == sorted([folder("runs/1"), CRATE_EVENT])
     assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
+
+
+def test_event_that_cannot_be_retried_stays(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    with read_failures(deployment) as failures:
+        done = retry(deployment, failures.letters)
+    assert [each.id for each in done.kept] == [stays]
+    assert (len(done.done), len(done.sent), done.gone) == (1, 1, ())
+    assert bodies_in(deployment, deployment.queue_url) == [folder("runs/1")]
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == [CUSTOM_EVENT]
 
 
 def test_largest_message_is_retried(deployment: Deployment) -> None:
@@ -450,6 +504,18 @@ def test_group_of_different_failures_says_what_their_code_means() -> None:
     )
     assert found.happened == words_for("EmptySource").happened
     assert found.tells_each
+
+
+def test_group_counts_what_cannot_be_retried() -> None:
+    stays = msgspec.structs.replace(
+        make_failure("Undelivered"), can_retry=False, remedy=NOT_A_MESSAGE
+    )
+    goes = make_failure("Undelivered", days_left=2)
+    (mixed,) = group([stays, goes])
+    assert mixed.retriable == (goes,)
+    assert mixed.remedy == f"{words_for('Undelivered').remedy} {count_not_retried(1)}"
+    (stuck,) = group([stays])
+    assert (stuck.retriable, stuck.remedy) == ((), NOT_A_MESSAGE)
 
 
 def test_only_the_rejected_need_a_change() -> None:
