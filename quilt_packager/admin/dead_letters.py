@@ -26,11 +26,13 @@ class Did(NamedTuple):
         done: How many letters are not there any more.
         sent: Of each message that was sent again, its letter and its new id.
         error: Why it ended on its way; None: it did all that it was asked for.
+        kept: How many letters were left, because they cannot be retried.
     """
 
     done: int
     sent: Sequence[tuple[Failure, str]] = ()
     error: Exception | None = None
+    kept: int = 0
 
 
 class DeadLetters:
@@ -64,22 +66,24 @@ class DeadLetters:
         return {each.id: each for each in known.letters if each.id in wanted} if known else {}
 
     def retry(self, ids: Sequence[str]) -> Did:
-        """Send messages again, each before its letter is deleted.
+        """Send messages again that can be, each before its letter is deleted.
 
         Args:
             ids: The letters' ids.
         """
         sent: list[tuple[Failure, str]] = []
+        kept: list[Failure] = []
 
         def send(letters: Sequence[Failure], on_done: OnDone) -> None:
-            retry(
+            done = retry(
                 self._deployment,
                 letters,
                 on_done,
                 on_sent=lambda letter, job_id: sent.append((letter, job_id)),
             )
+            kept.extend(done.kept)
 
-        return self._do(send, ids)._replace(sent=sent)
+        return self._do(send, ids)._replace(sent=sent, kept=len(kept))
 
     def discard(self, ids: Sequence[str]) -> Did:
         """Delete letters for good.

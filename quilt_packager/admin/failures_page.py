@@ -16,7 +16,15 @@ from quilt_packager.admin.rendering import Confirmation, Renderer, Tab
 from quilt_packager.admin.security import Form, form_of
 from quilt_packager.admin.views import Views, make_queued
 from quilt_packager.operations.errors import UnknownFailure
-from quilt_packager.operations.failures import Failure, Failures, Group, expiring, group
+from quilt_packager.operations.failure_words import count_not_retried
+from quilt_packager.operations.failures import (
+    Failure,
+    Failures,
+    Group,
+    NotRetried,
+    expiring,
+    group,
+)
 
 PATH = "/failures"
 
@@ -66,6 +74,11 @@ class Listed(NamedTuple):
     def shown(self) -> int:
         """How many messages the groups have."""
         return sum(len(each.failures) for each in self.groups)
+
+    @property
+    def retriable(self) -> int:
+        """How many of these can be retried."""
+        return sum(len(each.retriable) for each in self.groups)
 
 
 class Choice(NamedTuple):
@@ -193,12 +206,14 @@ class FailuresPage:
         self._views.forget()
         if did.error is not None:
             return self._stop(request, chosen, did, did.error, what)
-        gone = len(chosen.ids) - did.done
+        gone = len(chosen.ids) - did.done - did.kept
         if not did.done:
-            raise _nothing_left(gone)
+            raise _not_retried(did.kept) if did.kept else _nothing_left(gone)
         words = f"{formats.count(did.done, 'message')} {what}."
         if gone:
             words += f" {gone:,} {_was(gone)} no longer there, or in other hands."
+        if did.kept:
+            words += f" {count_not_retried(did.kept)}"
         self._renderer.toast(words, url=url, link=link)
         query = {"next": chosen.next, **({"whole": "1"} if chosen.whole else {})}
         return RedirectResponse(f"{PATH}?{urlencode(query)}", status_code=303)
@@ -259,8 +274,16 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
 
     Args:
         chosen: Which.
-        known: What is known of them.
+        known: What is known of them. What cannot be retried is told of, and left out.
+
+    Raises:
+        NotRetried: None of them can be retried.
     """
+    kept = {each.id for each in known if not each.can_retry}
+    chosen = chosen._replace(ids=[each for each in chosen.ids if each not in kept])
+    if not chosen.ids:
+        raise _not_retried(len(kept))
+    known = [each for each in known if each.can_retry]
     count = formats.count(len(chosen.ids), "message")
     hopeless = sum(each.needs_change for each in known)
     words = ["They go to the queue again, and leave this list."]
@@ -269,6 +292,8 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
     if hopeless:
         were = "It was" if len(chosen.ids) == 1 else f"{hopeless:,} {_was(hopeless)}"
         words.append(f"{were} rejected and will fail again unless something changed.")
+    if kept:
+        words.append(count_not_retried(len(kept)))
     return Confirmation(
         f"Retry {count}?",
         f"{PATH}/retry",
@@ -334,6 +359,14 @@ def _was(number: int) -> str:
 
 def _follow(sent: Sequence[str]) -> str:
     return f"/jobs/{sent[0]}" if len(sent) == 1 else "/jobs"
+
+
+def _not_retried(kept: int) -> NotRetried:
+    return NotRetried(
+        "Nothing was changed.",
+        why=count_not_retried(kept),
+        remedy="New package sends a message.",
+    )
 
 
 def _nothing_left(gone: int) -> UnknownFailure:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quilt_packager.admin import dead_letters
-from quilt_packager.operations.failures import Failure, Failures, Origin
+from quilt_packager.operations.failures import Done, Failure, Failures, Origin
 from tests.admin.engine import ago
 
 
@@ -69,15 +69,19 @@ class Letters:
         total = len(self.letters) + self.elsewhere
         yield Failures(letters, total, self.elsewhere, self.is_complete)
 
-    def _act(self, done: list[str]) -> Callable[..., None]:
+    def _act(self, done: list[str]) -> Callable[..., Done]:
         def act(
             _: object,
             failures: Iterable[Failure],
             on_done: Callable[[Failure], object],
             *,
             on_sent: Callable[[Failure, str], object] = lambda *_: None,
-        ) -> None:
+        ) -> Done:
+            kept = []
             for each in failures:
+                if done is self.sent and not each.can_retry:
+                    kept.append(each)
+                    continue
                 if self.stop is not None and len(done) == self.stop_after:
                     raise self.stop
                 assert isinstance(self.letters, list)
@@ -85,5 +89,6 @@ class Letters:
                 done.append(each.id)
                 self.letters = [letter for letter in self.letters if letter is not each]
                 on_done(each)
+            return Done((), (), kept=tuple(kept))
 
         return act

@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 from quilt_packager.admin.app import make_app
 from quilt_packager.admin.security import Access
 from quilt_packager.admin.views import Views
+from quilt_packager.operations.failure_words import NOT_A_MESSAGE
+from quilt_packager.operations.failures import Failure
 from tests.admin.browser import Answer, Browser
 from tests.admin.engine import PLACE, Engine, ago
 from tests.admin.letters import Letters, make_letter
@@ -210,6 +212,62 @@ def test_question_says_what_will_fail_again(
     asked = choose(browser, access, retry="all").text
     assert "Retry 2 messages?" in asked
     assert "1 was rejected and will fail again unless something changed." in asked
+
+
+def make_event(letter_id: str, *, can_retry: bool) -> Failure:
+    """An event that EventBridge could not deliver."""
+    remedy = "Retry." if can_retry else NOT_A_MESSAGE
+    return make_letter(letter_id, "Undelivered", remedy=remedy, can_retry=can_retry)
+
+
+def test_retry_that_would_lose_an_event_is_not_offered(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_event("1", can_retry=False), make_event("2", can_retry=False)]
+    text = browser.htmx("/failures/list?next=1").text
+    assert 'name="retry"' not in text
+    assert "It cannot be retried: its rule would have made a message of it." in text
+    assert 'value="1" aria-label="Discard wgs/1" autofocus' in text
+
+
+def test_retry_of_a_group_counts_only_what_it_sends(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event(each, can_retry=each != "2") for each in ("1", "2", "3")]
+    text = browser.htmx("/failures/list").text
+    assert ">Retry all 2</button>" in text
+    assert 'aria-label="Retry 2, Undelivered"' in text
+    assert 'aria-label="Retry wgs/2"' not in text
+    assert text.count("1 event cannot be retried: its rule") == 1
+    assert text.count("It cannot be retried: its rule") == 1
+    asked = choose(browser, access, retry="all")
+    assert "Retry 2 messages?" in asked.text
+    assert "1 event cannot be retried: its rule would have made a message of it." in asked.text
+    assert read_form(asked) == ["/1", "/3"]
+    confirm(browser, access, asked)
+    assert letters.sent == ["1", "3"]
+
+
+def test_event_that_cannot_be_retried_is_not_asked_about(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event("1", can_retry=False)]
+    asked = choose(browser, access, retry="1")
+    assert asked.status == 404
+    assert "1 event cannot be retried" in asked.text
+
+
+def test_event_that_cannot_be_retried_stays_whatever_the_form_says(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event("1", can_retry=False), make_event("2", can_retry=True)]
+    form = [("csrf", access.csrf_token), ("letter", "/1"), ("letter", "/2"), ("next", "")]
+    answer = browser.post("/failures/retry", form)
+    told = browser.get(answer.headers["location"]).text
+    assert "1 message sent to the queue again. 1 event cannot be retried" in told
+    assert "no longer there" not in told
+    answer = browser.post("/failures/retry", form[:2])
+    assert answer.status == 404
+    assert "1 event cannot be retried" in answer.text
+    assert letters.sent == ["2"]
 
 
 @pytest.mark.parametrize(
