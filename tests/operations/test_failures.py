@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from botocore.stub import Stubber
 from quilt_packager_runtime import errors
+from quilt_packager_runtime.naming import MAX_PACKAGE_NAME
 
 from quilt_packager.operations.deployments import Deployment
 from quilt_packager.operations.failure_words import (
@@ -47,6 +48,7 @@ EMPTY = errors.EmptySource(
 )
 CRATE_EVENT = object_created("runs/1/ro-crate-metadata.json")
 CUSTOM_EVENT = object_created("runs/1/done.txt")
+LONG = "x" * (MAX_PACKAGE_NAME + 1)
 UNKNOWN_EVENT = json.dumps({"source": "lims", "detail-type": "Run Done", "detail": {}})
 
 
@@ -138,7 +140,7 @@ def test_undelivered_event_of_a_custom_rule_is_no_message(
         (omics_event(runOutputUri="s3://raw/out/42"), "s3://raw/out/42/"),
         # What the engine's sources allow, or how they name packages, the letter does not say.
         (object_created("ro-crate-metadata.json"), "s3://raw/"),
-        (object_created("läufe/§/ro-crate-metadata.json"), "s3://raw/l%C3%A4ufe/%C2%A7/"),
+        (object_created(f"{LONG}/ro-crate-metadata.json"), f"s3://raw/{LONG}/"),
     ],
 )
 def test_undelivered_event_that_may_be_a_job_is_retried(
