@@ -191,18 +191,21 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self.name_source(rule, name or construct_id, kind)
         return rule
 
-    def name_source(self, rule: events.CfnRule, name: str, kind: RuleKind) -> None:
+    def name_source(
+        self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
+    ) -> None:
         """Give a rule the name that people turn its source on and off by.
 
         Args:
             rule: The rule that decides whether the source is on.
             name: The name, unique in the engine.
             kind: The kind of its events.
+            sender: The `source` of the events that make jobs, where others than the rule's do.
 
         Raises:
             ValueError: The engine has a source of that name already.
         """
-        self._source_names.give(rule, name, kind)
+        self._source_names.give(rule, name, kind, sender=sender)
 
     def add_function(
         self,

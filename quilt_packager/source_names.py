@@ -25,13 +25,16 @@ class SourceNames:
         self._engine_name = engine_name
         self._taken: set[str] = set()
 
-    def give(self, rule: events.CfnRule, name: str, kind: RuleKind) -> None:
+    def give(
+        self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
+    ) -> None:
         """Give a rule the name of the source that it turns on and off.
 
         Args:
             rule: The rule.
             name: The name, unique in the engine; in the template also in the stack.
             kind: The kind of its events.
+            sender: The `source` of the events that make jobs, where others than the rule's do.
 
         Raises:
             ValueError: Another source has the name.
@@ -42,7 +45,8 @@ class SourceNames:
             )
         self._taken.add(name)
         full_name = "/".join(filter(None, [self._engine_name, name]))
-        rule.add_metadata(METADATA, {"name": full_name, "kind": kind})
+        given = {"name": full_name, "kind": kind}
+        rule.add_metadata(METADATA, given if sender is None else {**given, "sender": sender})
 
 
 def find_name(construct_id: str, usual_id: str, usual_name: str) -> str:

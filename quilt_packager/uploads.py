@@ -141,7 +141,7 @@ class ObjectUploads:
             event_bus=bus,
         )
         rule = coalescer.add_rule(pattern, enabled=self._enabled)
-        engine.name_source(rule, name, "objects_ready")
+        engine.name_source(rule, name, "objects_ready", sender=self._settings.source)
         engine.add_rule(
             f"{self._construct_id}Ready",
             pattern=objects_ready_pattern([self._settings.source]),

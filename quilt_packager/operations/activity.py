@@ -107,13 +107,14 @@ def _senders(source: Source, rivals: Iterable[Source]) -> frozenset[str] | None:
     if source.kind != SEVERAL_SENDERS:
         return None
     if is_about_objects(source.pattern):
-        return frozenset({UPLOADS_SOURCE})
+        # An older template does not say how uploads are announced.
+        return frozenset({source.sender}) if source.sender else None
     named = source.pattern.get("source")
     is_plain = isinstance(named, list) and all(isinstance(each, str) for each in named)
     if not (named and is_plain):
         return None
     # EDP's rule hears uploads, too: those of other engines, where this one has its own.
-    has_uploads = any(is_about_objects(each.pattern) for each in rivals)
+    has_uploads = any(each.sender == UPLOADS_SOURCE for each in rivals)
     return frozenset(named) - {UPLOADS_SOURCE if has_uploads else None}
 
 

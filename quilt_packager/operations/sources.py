@@ -1,7 +1,8 @@
 """Event sources of a deployed engine: the EventBridge rules that its template names.
 
 Whether a source is on now, EventBridge says; whether it was deployed on, the template. A rule has
-one name for people, in its metadata: `"quilt:source": {"name": …, "kind": …}`.
+one name for people, in its metadata: `"quilt:source": {"name": …, "kind": …}`. Uploads are
+announced by other events than their rule's; the `sender` in its metadata is the `source` of these.
 """
 
 import json
@@ -61,6 +62,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         event_bus: The name of the bus that the rule is on.
         description: What the rule says of itself.
         pattern: The rule's event pattern.
+        sender: The `source` of the events that make its jobs, where others than the rule's do and
+            the template names it.
         keep: How to deploy so that the source stays as it is now; empty if it differs from nothing.
     """
 
@@ -74,6 +77,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     event_bus: str
     description: str
     pattern: dict[str, Any]
+    sender: str | None = None
     keep: str = ""
 
     @property
@@ -236,6 +240,7 @@ def _look_at(
         event_bus=bus,
         description=found.get("Description", ""),
         pattern=pattern,
+        sender=named.get("sender"),
         keep=_how_to_keep(deployment, name, kind, enabled=enabled) if differs else "",
     )
 

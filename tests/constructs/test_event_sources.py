@@ -359,6 +359,16 @@ def test_uploads_fail_if_another_rule_than_that_which_gathers_them_has_their_nam
     assert "ObjectUploadsRule" in named
 
 
+@pytest.mark.parametrize("sender", ["quilt.packager.uploads", "com.quiltdata.edp"])
+def test_uploads_fail_if_their_rule_does_not_tell_how_they_are_announced(sender: str) -> None:
+    stack = make_stack()
+    add_engine(stack, event_sources=[ObjectUploads(source=sender), HealthOmicsRuns()])
+    rules = rules_of(template_of(stack)).values()
+    given = [rule["Metadata"]["quilt:source"] for rule in rules if "Metadata" in rule]
+    senders = {each["name"]: each.get("sender") for each in given if "name" in each}
+    assert senders == {"uploads": sender, "omics": None}
+
+
 def test_names_fail_if_two_sources_share_one() -> None:
     with pytest.raises(ValueError, match="two event sources have the name 'omics'"):
         rule_of(HealthOmicsRuns(), CustomEvents({"source": ["x"]}, construct_id="omics"))

@@ -21,12 +21,19 @@ LIMS = {"source": ["com.example.lims"], "detail": {"plate": ["A"]}}
 
 
 def rule(
-    name: str, kind: str, pattern: dict[str, Any], state: object = "ENABLED", **properties: object
+    name: str,
+    kind: str,
+    pattern: dict[str, Any],
+    state: object = "ENABLED",
+    *,
+    sender: str | None = None,
+    **properties: object,
 ) -> dict[str, Any]:
+    named = {"name": name, "kind": kind} | ({} if sender is None else {"sender": sender})
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {"EventPattern": pattern, "State": state, "Description": name, **properties},
-        "Metadata": {"quilt:source": {"name": name, "kind": kind}},
+        "Metadata": {"quilt:source": named},
     }
 
 
@@ -35,7 +42,7 @@ SOURCES = {
     "Crates": rule("wrroc", "workflow_run_crate", CRATES, "DISABLED"),
     "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": "edp-bus"}},
     "Ready": rule("edp", "objects_ready", READY, EventBusName={"Ref": "Bus"}),
-    "Uploads": rule("uploads", "objects_ready", UPLOADS),
+    "Uploads": rule("uploads", "objects_ready", UPLOADS, sender="quilt.packager.uploads"),
     "Lims": rule("lims", "custom", LIMS),
     # One that decides nothing: the way of announcements.
     "Nameless": {**rule("nameless", "custom", LIMS), "Metadata": {}},

@@ -17,7 +17,11 @@ NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 
 
 def source(
-    name: str, kind: str, bus: str = "default", pattern: dict[str, Any] | None = None
+    name: str,
+    kind: str,
+    bus: str = "default",
+    pattern: dict[str, Any] | None = None,
+    sender: str | None = None,
 ) -> Source:
     return Source(
         name=name,
@@ -30,6 +34,7 @@ def source(
         event_bus=bus,
         description="",
         pattern=pattern or {},
+        sender=sender,
     )
 
 
@@ -45,7 +50,13 @@ def job(trigger: str, outcome: State = State.CREATED, sender: str | None = None)
 
 
 EDP = source("edp", "objects_ready", pattern={"source": [EDP_SOURCE, UPLOADS_SOURCE]})
-UPLOADS = source("uploads", "objects_ready", pattern={"source": ["aws.s3"]})
+
+
+def uploads(sender: str | None = UPLOADS_SOURCE, name: str = "uploads") -> Source:
+    return source(name, "objects_ready", pattern={"source": ["aws.s3"]}, sender=sender)
+
+
+UPLOADS = uploads()
 
 
 def tell_events(count: int, dimensions: dict[str, str], hours_ago: int = 1) -> None:
@@ -83,6 +94,28 @@ def test_jobs_of_a_kind_that_several_send_are_told_apart_by_their_sender() -> No
     ]
     found = count_jobs([EDP, UPLOADS], jobs)
     assert found == {"edp": Activity(1, 0), "uploads": Activity(2, 1)}
+
+
+def test_uploads_may_be_announced_by_a_source_of_their_own() -> None:
+    jobs = [
+        job("objects_ready", sender=EDP_SOURCE),
+        job("objects_ready", State.FAILED, sender="lab.uploads"),
+        job("objects_ready", sender=UPLOADS_SOURCE),  # of another engine
+    ]
+    found = count_jobs([EDP, uploads("lab.uploads")], jobs)
+    assert found == {"edp": Activity(2, 0), "uploads": Activity(1, 1)}
+    found = count_jobs([UPLOADS, uploads("lab.uploads", "Lab")], jobs)
+    assert found == {"uploads": Activity(1, 0), "Lab": Activity(1, 1)}
+
+
+@pytest.mark.parametrize("sender", [EDP_SOURCE, None])
+def test_uploads_that_may_be_announced_as_edp_does_cannot_be_told_from_its(
+    sender: str | None,
+) -> None:
+    jobs = [job("objects_ready", sender=EDP_SOURCE)]
+    assert set(count_jobs([EDP, uploads(sender)], jobs).values()) == {Activity()}
+    # Without EDP, all are theirs.
+    assert count_jobs([uploads(sender)], jobs) == {"uploads": Activity(1, 0)}
 
 
 def test_jobs_of_an_older_engine_do_not_say_who_sent_their_event() -> None:

@@ -21,6 +21,11 @@ def deployment(create_stack: CreateStack) -> Deployment:
     return find_deployment(connect(), "lab")
 
 
+def test_reads_how_uploads_are_announced(deployment: Deployment) -> None:
+    senders = {each.name: each.sender for each in list_sources(deployment) if each.sender}
+    assert senders == {"uploads": "quilt.packager.uploads"}
+
+
 def test_lists_the_sources_that_the_template_names(deployment: Deployment) -> None:
     found = [(each.name, each.kind, each.title) for each in list_sources(deployment)]
     assert found == [
