@@ -8,13 +8,19 @@ docs/adr/0032-large-jobs.md has the reasons.
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain
 from typing import NoReturn, Self, TypeAlias
+from uuid import uuid4
 
 import msgspec
 
 from quilt_packager_runtime import errors
 from quilt_packager_runtime.checksums import count_chunks, from_chunk_digests
 from quilt_packager_runtime.concurrency import for_each
-from quilt_packager_runtime.errors import LargeJobFailed, PackagerError, WorkflowViolations
+from quilt_packager_runtime.errors import (
+    LargeJobFailed,
+    PackagerError,
+    Rejected,
+    WorkflowViolations,
+)
 from quilt_packager_runtime.hashing import Hashed
 from quilt_packager_runtime.inventory import Inventory
 from quilt_packager_runtime.messages import PackageRequest
@@ -47,6 +53,9 @@ PUBLISHING = "publish"
 
 GIVING_UP = "give_up"
 """The step that puts a job's message aside."""
+
+ENDED_BY_OTHERS = frozenset({"ABORTED", "TIMED_OUT"})
+"""How executions end that no step of theirs has ended: what a step waited for is not why."""
 
 NOTHING = Hashed(stored=0, computed=0)
 
@@ -282,18 +291,25 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
         cause: What it says about it.
 
     Returns:
-        The error of a step that failed, and did not succeed later.
+        The error of a step that failed, and did not succeed later. A rejection comes first: others
+        may have been waiting for their next try when it ended the job, or when somebody did.
     """
     overcome = {uri.key async for uri in _files(s3, job.results)}
     # Publishing leaves no result. It was overcome if it left something to another round.
     following = msgspec.structs.replace(job, round=job.round + 1)
     if await s3.read_if_exists(following.items, max_bytes=1) is not None:
         overcome.add(job.result(PUBLISHING).key)
+    first: PackagerError | None = None
     async for uri in _files(s3, job.failures):
         name = uri.key.removeprefix(job.failures.key).removesuffix(".json")
-        if job.result(name).key not in overcome:
-            data = (await s3.get_object(uri)).data
-            return msgspec.json.decode(data, type=Failure).to_error()
+        if job.result(name).key in overcome:
+            continue
+        error = msgspec.json.decode((await s3.get_object(uri)).data, type=Failure).to_error()
+        if isinstance(error, Rejected):
+            return error
+        first = first or error
+    if first and code not in ENDED_BY_OTHERS:
+        return first
     return LargeJobFailed(
         f"The state machine gave up: {errors.quote(code)}.",
         why=f"Its cause is {errors.quote(cause)}.",
@@ -303,17 +319,20 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
 
 async def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> AsyncIterator[File]:
     """Results of what was hashed here, as if workers had done it."""
-    yield job.result("kept"), [Tally(hashed.stored, hashed.computed)]
+    # Publishing that is tried again takes up what its last try kept, and keeps other objects. A
+    # first round takes up nothing: tried again, it has hashed all of them once more.
+    name = f"kept-{uuid4().hex}" if job.round else "kept"
+    yield job.result(name), [Tally(hashed.stored, hashed.computed)]
     number = 0
     lines: list[Known] = []
     async for found, checksum in inventory.hashed():
         lines.append(Known(found, checksum))
         if len(lines) == size:
-            yield job.result(f"kept-{number:06}"), lines
+            yield job.result(f"{name}-{number:06}"), lines
             number += 1
             lines = []
     if lines:
-        yield job.result(f"kept-{number:06}"), lines
+        yield job.result(f"{name}-{number:06}"), lines
 
 
 async def _files(s3: S3, folder: S3Uri) -> AsyncIterator[S3Uri]:

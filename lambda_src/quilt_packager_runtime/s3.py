@@ -163,8 +163,16 @@ class S3:
         request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
         try:
             head = (await self.send(request)).headers
-        except (AccessDenied, BadRequest):
+        except AccessDenied:
             await self._ask_why(uri)
+            raise
+        except BadRequest as refusal:
+            if await self._ask_why(uri):
+                raise ServiceUnavailable(
+                    f"HeadObject of {uri} failed: S3 answered 400, though the object can be read.",
+                    why="KMS may have throttled its key, which the answer to HEAD does not say.",
+                    remedy="The job is retried by itself; look into it if this returns.",
+                ) from refusal
             raise
         return ObjectHead(
             size_bytes=_size_bytes(head, uri),
@@ -396,14 +404,19 @@ class S3:
         self._last_date = response.headers.get("date", self._last_date)
         return response
 
-    async def _ask_why(self, uri: S3Uri) -> None:
-        """Have GET tell why HEAD was refused: only the answer to GET has a body that says it."""
+    async def _ask_why(self, uri: S3Uri) -> bool:
+        """Have GET tell why HEAD was refused: only the answer to GET has a body that says it.
+
+        Returns:
+            Whether GET was not refused.
+        """
         try:
             await self.get_object(uri, last_byte=0)
         except (AccessDenied, CredentialsRefused, ServiceUnavailable):
             raise
         except PackagerError:
-            return
+            return False
+        return True
 
     async def _pages(
         self, kind: ListingKind, bucket: str, query: dict[str, str], start: Position = ()

@@ -352,7 +352,8 @@ def error_of(request: Request, response: Response) -> PackagerError:
             "or the requester would have to pay.",
             remedy="Allow it there, deploy, and retry.",
         )
-    is_down = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or code.startswith("KMS.")
+    is_passing = code.startswith("KMS.") or "Throttl" in code
+    is_down = is_passing or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
     return kind(
         f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",

@@ -384,6 +384,7 @@ class TestRefusedObjects:
             (400, "ExpiredToken", CredentialsRefused),
             (503, "SlowDown", ServiceUnavailable),
             (400, "KMS.ThrottlingException", ServiceUnavailable),
+            (400, "ThrottlingException", ServiceUnavailable),
             (400, "InvalidRequest", UnreadableObjects),
             (403, "InvalidObjectState", UnreadableObjects),
         ],
@@ -400,6 +401,14 @@ class TestRefusedObjects:
         s3_stub.on("HeadObject", times=None).answer(400, code)
         s3_stub.on("GetObject", times=None).answer(status, code)
         with pytest.raises(kind):
+            await hash_bucket(s3)
+
+    async def test_that_can_be_read_after_all_fail_the_job_for_a_retry(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"x")
+        s3_stub.on("HeadObject").answer(400, "KMS.ThrottlingException")
+        with pytest.raises(ServiceUnavailable, match=r"s3://raw/k.*can be read"):
             await hash_bucket(s3)
 
     async def test_whose_parts_alone_are_secret_are_read(

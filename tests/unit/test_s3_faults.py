@@ -286,7 +286,7 @@ class TestHeadObject:
     async def test_encryption_with_the_owners_key_is_a_bad_request(
         self, s3: S3, s3_stub: S3Stub
     ) -> None:
-        s3_stub.on("HeadObject").answer(400, "InvalidRequest")
+        s3_stub.on("*Object", times=None).answer(400, "InvalidRequest")
         with pytest.raises(BadRequest):
             await s3.head_object(URI)
 

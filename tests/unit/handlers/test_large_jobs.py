@@ -347,6 +347,29 @@ class TestGivingUp:
         (letter,) = engine.sqs.asked
         assert "Sandbox.Timedout" in letter["MessageAttributes"]["reason"]["StringValue"]
 
+    @staticmethod
+    def put_failures(engine: LargeJobs, *codes: str) -> None:
+        """Let the shards have failed so, one after another."""
+        for number, code in enumerate(codes):
+            failure = {"code": code, "happened": f"{code}.", "why": "So.", "remedy": "Do."}
+            engine.scratch.put(f"jobs/id/00/failures/{number:06}.json", json.dumps(failure))
+
+    def test_tells_the_rejection_though_other_workers_wait_for_their_next_try(
+        self, engine: LargeJobs
+    ) -> None:
+        state = engine.hand_over()
+        self.put_failures(engine, "ServiceUnavailable", "ArchivedObjects", "ServiceUnavailable")
+        told = engine.give_up(state, "States.ExceedToleratedFailureThreshold")
+        assert told["code"] == "ArchivedObjects"
+
+    @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
+    def test_of_a_stopped_job_does_not_blame_what_a_worker_waited_for(
+        self, engine: LargeJobs, status: str
+    ) -> None:
+        state = engine.hand_over()
+        self.put_failures(engine, "ServiceUnavailable")
+        assert engine.give_up(state, status)["code"] == "LargeJobFailed"
+
     def test_tells_why_publishing_failed(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
         state = engine.hand_over()
         engine.hash_shards(state)
@@ -500,12 +523,32 @@ class TestRounds:
         state = engine.publish(state, remaining_seconds=seconds)
         assert state["goes_on"] is True
         s3_stub.faults.clear()
-        assert engine.keys("jobs/id/results/01-kept-000000.jsonl") == changed[:2]
+        assert engine.kept_keys() == changed[:2]
         assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
         engine.hash_shards(state)
         assert engine.publish(state)["goes_on"] is False
         made = engine.top_hash()
         assert made == inline_hash()
+
+    def test_keep_what_each_try_of_publishing_hashed(
+        self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
+    ) -> None:
+        configure(max_requests_in_flight=1)
+        state = engine.hand_over()
+        engine.hash_shards(state)
+        changed = [f"runs/42/{number:02}.txt" for number in range(4)]
+        for key in changed:
+            engine.raw.put(key, f"changed {key}", stored=[])
+        seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
+        s3_stub.on("HeadObject", key=changed[1], times=None).delay(60)
+        s3_stub.on("PutObject", key="jobs/id/01/shards/*", times=None).answer(503, "SlowDown")
+        with pytest.raises(ServiceUnavailable):
+            engine.publish(state, remaining_seconds=seconds)
+        s3_stub.faults.clear()
+        s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
+        assert engine.publish(state, remaining_seconds=seconds)["goes_on"] is True
+        assert engine.kept_keys() == changed[:2]
+        assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
 
     def test_go_on_while_too_much_is_left(
         self, engine: LargeJobs, inline_hash: Callable[[], str]
