@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from quilt_packager_runtime import errors
 from quilt_packager_runtime.naming import MAX_PACKAGE_NAME
 
-from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.deployments import Deployment, Options
 from quilt_packager.operations.failure_words import (
     NOT_A_MESSAGE,
     REDRIVEN,
@@ -328,8 +328,11 @@ def test_letter_that_stays_is_said(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     with read_failures(deployment) as failures:
         discard(deployment, failures.letters)
-        with pytest.raises(NotDeleted, match="was sent again"):
+        deployment.options = Options("lab", region="us-east-1")
+        with pytest.raises(NotDeleted, match="was sent again") as raised:
             retry(deployment, failures.letters)
+    discarding = f"quilt-packager failures discard {failures.letters[0].id}"
+    assert raised.value.remedy == f"{discarding} --stack lab --region us-east-1"
 
 
 def test_retry_tells_what_it_sent_even_if_it_fails_then(deployment: Deployment) -> None:
