@@ -317,4 +317,4 @@ def _write(
     if missing and wish.dry_run:
         terminal.hint("Drop --dry-run to send them.")
     elif missing:
-        terminal.hint(f"Follow them: {options.command('jobs', '--follow')}")
+        terminal.suggest("Follow them:", options.command("jobs", "--follow"))

@@ -1,6 +1,7 @@
 """How the command writes failures: by their reasons for a reader, one by one for a program."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.errors import InvalidMessage
 
@@ -16,6 +17,9 @@ from quilt_packager.operations.failures import (
     group,
 )
 
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployments import Deployment
+
 SHOWN_LETTERS = 10
 """How many messages of a group are listed on a terminal."""
 
@@ -24,12 +28,18 @@ ID_CHARACTERS = 8
 INDENT = "    "
 """What stands before all that is said of a group, below its count and its code."""
 
+COMMAND_INDENT = INDENT + " " * 11
+"""The same before a command, which stands below the text of the fields."""
 
-def write_failures(terminal: Terminal, read: Failures, now: datetime) -> None:
+
+def write_failures(
+    terminal: Terminal, deployment: "Deployment", read: Failures, now: datetime
+) -> None:
     """Write the failures for a reader, by their reasons.
 
     Args:
         terminal: Where to.
+        deployment: The engine, which the suggested commands address.
         read: The failures.
         now: From when to count the time that is left.
     """
@@ -42,10 +52,12 @@ def write_failures(terminal: Terminal, read: Failures, now: datetime) -> None:
                 ("happened", each.happened),
                 *([("why", each.why)] if each.why else []),
                 ("do", advise(each)),
-                *([("", _command_for(each))] if each.retriable else []),
             ],
             indent=INDENT,
         )
+        if each.retriable:
+            # Not cut into lines, of which a shell would take the first.
+            terminal.write(f"{COMMAND_INDENT}{_command_for(deployment, each)}")
         _write_letters(terminal, each, now)
 
 
@@ -127,8 +139,8 @@ def to_json(failure: Failure) -> dict[str, object]:
     }
 
 
-def _command_for(found: Group) -> str:
-    return f"quilt-packager failures {action_for(found.code)} --code {found.code}"
+def _command_for(deployment: "Deployment", found: Group) -> str:
+    return deployment.command("failures", action_for(found.code), "--code", found.code)
 
 
 def _tell_apart(found: Group, failure: Failure) -> str:

@@ -75,13 +75,14 @@ def failures(
         refuse_options(context)
         return Exit.OK
     terminal = Terminal()
-    with read_failures(find(stack, profile, region)) as read:
+    deployment = find(stack, profile, region)
+    with read_failures(deployment) as read:
         pass
     if as_json:
         for failure in read.letters:
             terminal.json(to_json(failure))
     else:
-        write_failures(terminal, read, datetime.now(UTC))
+        write_failures(terminal, deployment, read, datetime.now(UTC))
     tell_of_others(terminal, read)
     return Exit.OK
 
@@ -132,7 +133,7 @@ def retry_failures(
     elif is_wanted:
         terminal.write(f"Sent again {len(done.done):,} of {len(chosen):,}.")
         if done.done:
-            terminal.hint("Follow them: quilt-packager jobs --follow")
+            terminal.suggest("Follow them:", deployment.command("jobs", "--follow"))
     if done.gone:
         return Exit.FAILED
     return Exit.REJECTED if kept else Exit.OK
@@ -201,7 +202,7 @@ def _choose(
         raise Misuse(
             "It is not clear which messages are meant.",
             why="There is to be one of these: ids, --code, or --all.",
-            remedy="quilt-packager failures shows ids and codes.",
+            remedy=f"{deployment.command('failures')} shows ids and codes.",
         )
     with read_failures(deployment) as read:
         pass

@@ -190,7 +190,7 @@ def _write_list(
     # Most often somebody wants to know of what failed.
     chosen = next((job for job in found if job.code is not None), found[0])
     show = deployment.command("jobs", "show", chosen.id[:ID_CHARACTERS])
-    terminal.hint(f"All of one: {show}")
+    terminal.suggest("All of one:", show)
 
 
 def _follow(

@@ -128,9 +128,9 @@ def _send_and_wait(
     try:
         job = wait_for(terminal, deployment, message_id, sent)
     except BaseException as error:
-        terminal.hint(
-            f"The message is sent all the same: the engine goes on with it. "
-            f"{deployment.command('jobs', 'show', message_id)}"
+        terminal.suggest(
+            "The message is sent all the same: the engine goes on with it.",
+            deployment.command("jobs", "show", message_id),
         )
         if isinstance(error, KeyboardInterrupt):
             return Exit.INTERRUPTED

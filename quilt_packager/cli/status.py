@@ -143,7 +143,7 @@ def _write(terminal: Terminal, deployment: "Deployment", found: _Status) -> None
     if sources and jobs is not None:
         hint_cut_off(terminal, jobs)
     if queues and queues.dead_letters:
-        terminal.hint(f"Next: {deployment.command('failures')}")
+        terminal.suggest("Next:", deployment.command("failures"))
 
 
 def _look(deployment: "Deployment") -> _Status:

@@ -300,6 +300,15 @@ class Terminal:
         """
         self.errors.print(Text(printable(text)))
 
+    def suggest(self, words: str, command: str) -> None:
+        """Write a command to go on with to stderr, wrapped by the terminal: it can be copied.
+
+        Args:
+            words: What it is for.
+            command: The command.
+        """
+        self.errors.print(Text(printable(f"{words} {command}")), soft_wrap=True)
+
     def gap(self) -> None:
         """Part hints from results, where both are seen together."""
         if self._out.is_terminal and self.errors.is_terminal:

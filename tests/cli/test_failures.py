@@ -75,6 +75,28 @@ def test_failures_are_told_by_their_reasons(cli: Cli, deployment: Deployment) ->
     assert any(job_id in line and "a/3" in line for line in lines)
 
 
+def test_commands_address_the_same_engine(
+    cli: Cli, deployment: Deployment, answers: list[str]
+) -> None:
+    reject(deployment, DENIED, folder("a/1"))
+    chosen = ["--stack", deployment.name, "--region", deployment.region]
+    retrying = "               quilt-packager failures retry --code AccessDenied"
+    assert f"{retrying} {' '.join(chosen)}" in cli("failures", *chosen).out.splitlines()
+    refused = " ".join(cli("failures", "retry", *chosen).err.split())
+    assert f"quilt-packager failures {' '.join(chosen)} shows ids and codes." in refused
+    answers.append("y")
+    ran = cli("failures", "retry", "--all", *chosen)
+    assert f"Follow them: quilt-packager jobs --follow {' '.join(chosen)}\n" in ran.err
+
+
+def test_command_is_not_cut_into_lines_on_a_terminal(deployment: Deployment) -> None:
+    reject(deployment, DENIED, folder("a/1"))
+    arguments = ["failures", "--stack", deployment.name, "--region", deployment.region]
+    written = on_terminal(f"from quilt_packager.cli.app import run; run({arguments!r})")
+    command = "quilt-packager failures retry --code AccessDenied --stack lab --region us-east-1"
+    assert command in written
+
+
 def test_retry_that_would_lose_an_event_is_not_proposed(cli: Cli, deployment: Deployment) -> None:
     stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     out = cli("failures").out

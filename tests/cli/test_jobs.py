@@ -110,6 +110,10 @@ class TestList:
         ran = cli("jobs", "--stack", "lab", "--profile", profile)
         options = f"--stack lab --profile {profile}"
         assert ran.err == f"All of one: quilt-packager jobs show c {options}\n"
+        arguments = ["jobs", "--stack", "lab", "--profile", profile, "--region", "us-east-1"]
+        assert f"show c {options} --region us-east-1" in on_terminal(
+            RUN.format(arguments=arguments)
+        )
         ran = cli("jobs", "show", "77", "--stack", "lab")
         assert "quilt-packager jobs --since 7d --stack lab" in ran.err
 
