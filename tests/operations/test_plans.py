@@ -277,7 +277,7 @@ class TestRefusals:
         raw.put("runs/42/a//b", b"x", stored=["SHA256"])
         raw.put("runs/42/old", b"hello", stored=[], storage_class="GLACIER")
         raw.put("runs/42/own", b"hello", stored=[])
-        s3_stub.on("HeadObject", key="runs/42/own").answer(400, "InvalidRequest")
+        s3_stub.on("*Object", key="runs/42/own", times=None).answer(400, "InvalidRequest")
         made = await make(s3)
         assert codes(made) == [
             "InvalidKeys",
