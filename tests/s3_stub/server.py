@@ -17,6 +17,8 @@ from tests.s3_stub.store import Bucket, Versioning
 
 HOST = "127.0.0.1"
 _BACKLOG = 4096
+_QUIET_ROUNDS = 5
+"""After so many rounds of the event loop without a connection, none will come."""
 
 
 async def listen(service: Service, port: int = 0) -> asyncio.Server:
@@ -137,8 +139,13 @@ class S3Stub(Service):
         self._is_ready.set()
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        for connection in list(self.connections):
-            connection.abort()
-        await server.wait_closed()
+        # uvloop waits for no connection, and one that it has just accepted is not known yet.
+        quiet_rounds = 0
+        while quiet_rounds < _QUIET_ROUNDS:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            for connection in list(self.connections):
+                connection.abort()
+            quiet_rounds = 0 if tasks or self.connections else quiet_rounds + 1
+            await asyncio.sleep(0)
