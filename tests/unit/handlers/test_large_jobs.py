@@ -505,6 +505,14 @@ class TestStory:
 
 
 class TestRounds:
+    @staticmethod
+    def change_some(engine: LargeJobs) -> list[str]:
+        """Overwrite four objects: what publishing has to hash by itself. Returns their keys."""
+        keys = [f"runs/42/{number:02}.txt" for number in range(4)]
+        for key in keys:
+            engine.raw.put(key, f"changed {key}", stored=[])
+        return keys
+
     def test_keep_what_publishing_hashed_before_its_deadline_and_that_alone(
         self,
         engine: LargeJobs,
@@ -515,9 +523,7 @@ class TestRounds:
         configure(max_requests_in_flight=1)
         state = engine.hand_over()
         engine.hash_shards(state)
-        changed = [f"runs/42/{number:02}.txt" for number in range(4)]
-        for key in changed:
-            engine.raw.put(key, f"changed {key}", stored=[])
+        changed = self.change_some(engine)
         s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
         seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
         state = engine.publish(state, remaining_seconds=seconds)
@@ -536,9 +542,7 @@ class TestRounds:
         configure(max_requests_in_flight=1)
         state = engine.hand_over()
         engine.hash_shards(state)
-        changed = [f"runs/42/{number:02}.txt" for number in range(4)]
-        for key in changed:
-            engine.raw.put(key, f"changed {key}", stored=[])
+        changed = self.change_some(engine)
         seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
         s3_stub.on("HeadObject", key=changed[1], times=None).delay(60)
         s3_stub.on("PutObject", key="jobs/id/01/shards/*", times=None).answer(503, "SlowDown")
