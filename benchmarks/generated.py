@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from quilt_packager_runtime.objects import Checksum, Entry, S3Uri, SourceFolder, SourceObject
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    Entry,
+    S3Uri,
+    SourceFolder,
+    SourceObject,
+)
 
 from tests.s3_stub.synthetic import PREFIX, key_of
 

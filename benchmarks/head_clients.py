@@ -69,9 +69,9 @@ def prepare_boto3(threads: int) -> Callable[[range], None]:
 
 def prepare_awscrt() -> Callable[[range], None]:
     """HEADs by the runtime's S3."""
+    from quilt_packager_runtime.aws.s3 import S3  # noqa: PLC0415
     from quilt_packager_runtime.concurrency import for_each  # noqa: PLC0415
-    from quilt_packager_runtime.objects import S3Uri  # noqa: PLC0415
-    from quilt_packager_runtime.s3 import S3  # noqa: PLC0415
+    from quilt_packager_runtime.formats.objects import S3Uri  # noqa: PLC0415
 
     s3 = S3.from_environment(os.environ)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
-from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.objects import SourceFolder
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
 
 from tests.s3_stub.synthetic import PREFIX
 

@@ -8,9 +8,9 @@ import os
 import sys
 
 import msgspec
-from quilt_packager_runtime.messages import PackageRequest, parse_message
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 

@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import msgspec
-from quilt_packager_runtime import large_jobs
-from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import KeyCheck
-from quilt_packager_runtime.manifest import Header, write_manifest
-from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.s3 import S3, ObjectBody
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
+from quilt_packager_runtime.formats.manifest import Header, write_manifest
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.shards import Job, Known, Tally, encode_lines
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import KeyCheck
 from quilt_packager_runtime.settings import Settings
-from quilt_packager_runtime.shards import Job, Known, Tally, encode_lines
 
 from benchmarks import generated
 
@@ -97,7 +97,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
         check.end()
         listed_at = time.process_time()
         if route is Route.LARGE:
-            await large_jobs.take_up(cast("S3", results), Job("scratch", "job", 1), inventory)
+            await hand_off.take_up(cast("S3", results), Job("scratch", "job", 1), inventory)
         async for block in inventory.unhashed(archived=False):
             inventory.record((found.key, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()

@@ -8,12 +8,12 @@ import asyncio
 import os
 import sys
 
-from quilt_packager_runtime.hashing import hash_objects
-from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.objects import SourceFolder
-from quilt_packager_runtime.reading import READ_BUDGET_BYTES
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.hashing.hash_objects import hash_objects
+from quilt_packager_runtime.hashing.range_reader import READ_BUDGET_BYTES
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
 from quilt_packager_runtime.settings import Settings
 
 from benchmarks.processes import MIB, run_module

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.jobs import Job
 from benchmarks.processes import MIB
-from quilt_packager.operations.prices import count_kinds, price_lambda_usd, price_requests_usd
+from quilt_packager.operations.plans.prices import count_kinds, price_lambda_usd, price_requests_usd
 
 JOB_COLUMNS = (
     *("CPU s", "wall s", "peak MiB", "LIST", "HEAD", "GET", "PUT, COPY"),

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from quilt_packager_runtime.manifest import Header, write_manifest
-from quilt_packager_runtime.objects import Entry
+from quilt_packager_runtime.formats.manifest import Header, write_manifest
+from quilt_packager_runtime.formats.objects import Entry
 
 from benchmarks import generated
 from benchmarks.jobs import Side

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quilt_packager_runtime.settings import ChecksumAlgorithm
 
+    from quilt_packager.app.flags import ContextError, ContextFlags
+    from quilt_packager.app.stack import PackagingEngineStack
     from quilt_packager.bundling import BundlingError
-    from quilt_packager.context import ContextError, ContextFlags
-    from quilt_packager.engine import EventSource, PackagingEngine
-    from quilt_packager.event_sources import (
+    from quilt_packager.engine.engine import EventSource, PackagingEngine
+    from quilt_packager.event_sources.object_uploads import ObjectUploads
+    from quilt_packager.event_sources.sources import (
         CustomEvents,
         HealthOmicsRuns,
         ObjectsReady,
         WorkflowRunCrates,
     )
-    from quilt_packager.sizes import LimitExceeded
-    from quilt_packager.stack import PackagingEngineStack
-    from quilt_packager.uploads import ObjectUploads
+    from quilt_packager.guardrails.quotas import LimitExceeded
 
 __all__ = [
     "BundlingError",
@@ -42,17 +42,17 @@ __all__ = [
 _MODULES = {
     "BundlingError": "quilt_packager.bundling",
     "ChecksumAlgorithm": "quilt_packager_runtime.settings",
-    "ContextError": "quilt_packager.context",
-    "ContextFlags": "quilt_packager.context",
-    "CustomEvents": "quilt_packager.event_sources",
-    "EventSource": "quilt_packager.engine",
-    "HealthOmicsRuns": "quilt_packager.event_sources",
-    "LimitExceeded": "quilt_packager.sizes",
-    "ObjectUploads": "quilt_packager.uploads",
-    "ObjectsReady": "quilt_packager.event_sources",
-    "PackagingEngine": "quilt_packager.engine",
-    "PackagingEngineStack": "quilt_packager.stack",
-    "WorkflowRunCrates": "quilt_packager.event_sources",
+    "ContextError": "quilt_packager.app.flags",
+    "ContextFlags": "quilt_packager.app.flags",
+    "CustomEvents": "quilt_packager.event_sources.sources",
+    "EventSource": "quilt_packager.engine.engine",
+    "HealthOmicsRuns": "quilt_packager.event_sources.sources",
+    "LimitExceeded": "quilt_packager.guardrails.quotas",
+    "ObjectUploads": "quilt_packager.event_sources.object_uploads",
+    "ObjectsReady": "quilt_packager.event_sources.sources",
+    "PackagingEngine": "quilt_packager.engine.engine",
+    "PackagingEngineStack": "quilt_packager.app.stack",
+    "WorkflowRunCrates": "quilt_packager.event_sources.sources",
 }
 
 

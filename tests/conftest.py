@@ -19,7 +19,7 @@ import pytest
 from awscrt.http import HttpRequest
 from awscrt.s3 import S3Client
 from hypothesis import settings
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3
 
 from tests.s3_stub import S3Stub
 

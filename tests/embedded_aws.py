@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from quilt_packager.local.ministack import MiniStack
-from quilt_packager.operations.deployments import Deployment, connect, find_deployment
-from quilt_packager.operations.log_lines import read_lines
+from quilt_packager.operations.deployment.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.jobs.log_lines import read_lines
 from tests.operations.job_lines import NOW, Line
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@ from typing import Any
 
 import msgspec
 from quilt3.checksums import calculate_multipart_checksum_bytes
-from quilt_packager_runtime.checksums import MANIFEST_TYPES
-from quilt_packager_runtime.hashing import hash_objects
-from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.objects import (
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
+from quilt_packager_runtime.formats.objects import (
     Checksum,
     ChecksumAlgorithm,
     SourceFolder,
     SourceObject,
 )
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.hashing.hash_objects import hash_objects
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
 from quilt_packager_runtime.settings import Settings
 
 MIB = 2**20

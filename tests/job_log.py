@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-from quilt_packager_runtime.observability import logger, metrics
+from quilt_packager_runtime.reporting.telemetry import logger, metrics
 from quilt_packager_runtime.settings import METRICS_NAMESPACE
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.handlers import checksum, invocations, large_job, packager
-from quilt_packager_runtime.s3 import S3
 from quilt_packager_runtime.settings import Settings
 
 from tests.boto_stub import Service
@@ -126,7 +126,7 @@ def large_jobs(
     s3_stub: S3Stub, configure_large_jobs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LargeJobs]:
     services = {name: Service(name) for name in ("stepfunctions", "sqs")}
-    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
+    monkeypatch.setattr(clients, "connect", lambda name, _region=None: services[name].client)
     raw = s3_stub.create_bucket("raw")
     for number in range(OBJECTS):
         stored = ["SHA256"] if number % 3 else []

@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import pytest
-from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.handlers import packager as function
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.source_options import SourceOptions
 from quilt_packager_runtime.settings import Settings
-from quilt_packager_runtime.source_options import SourceOptions
 
 from tests.boto_stub import Service
 from tests.job_log import JobLog
@@ -148,9 +148,9 @@ def packager(
     capsys: pytest.CaptureFixture[str],
 ) -> Packager:
     services = {name: Service(name) for name in ("sqs", "omics", "events")}
-    monkeypatch.setattr(aws, "connect", lambda name, _region=None: services[name].client)
+    monkeypatch.setattr(clients, "connect", lambda name, _region=None: services[name].client)
     # A client of its own would outlive this test.
-    monkeypatch.setattr(aws, "prepare", services.__getitem__)
+    monkeypatch.setattr(clients, "prepare", services.__getitem__)
     monkeypatch.setattr(invocations, "load_settings", lambda: packager_settings)
     monkeypatch.setattr(invocations, "connect", lambda: s3)
     log = JobLog(capsys, monkeypatch)

@@ -4,8 +4,8 @@ import socket
 
 import boto3
 import pytest
-from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.objects import S3Uri
 
 from tests.conftest import CREDENTIALS
 

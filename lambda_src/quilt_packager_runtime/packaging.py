@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from quilt_packager_runtime import large_jobs, registry, workflows
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import telling_full_disk
 from quilt_packager_runtime.errors import (
@@ -18,28 +18,30 @@ from quilt_packager_runtime.errors import (
     WorkflowViolations,
     name_some,
 )
-from quilt_packager_runtime.hashing import Hashed, hash_objects
-from quilt_packager_runtime.inventory import Inventory
-from quilt_packager_runtime.listing import list_source
-from quilt_packager_runtime.manifest import (
+from quilt_packager_runtime.formats.manifest import (
     ENTRIES_AT_ONCE,
     Header,
     ManifestWriter,
     check_header,
 )
-from quilt_packager_runtime.messages import PackageRequest
-from quilt_packager_runtime.metadata import describe, name_request
-from quilt_packager_runtime.outcomes import Outcome, Result
-from quilt_packager_runtime.quarantine import (
+from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
+from quilt_packager_runtime.hashing.reuse import reuse_checksums
+from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
+from quilt_packager_runtime.metadata.package_metadata import describe, name_request
+from quilt_packager_runtime.registry import publish
+from quilt_packager_runtime.registry.publish import Publication
+from quilt_packager_runtime.registry.quarantine import (
     note_violations,
     redirect,
     tell_where,
     tell_why_not,
 )
-from quilt_packager_runtime.registry import Publication
-from quilt_packager_runtime.reuse import reuse_checksums
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.workflows import gate
 
 MAX_PASSES = 5
 """How often a job that loses the race for `latest` begins again."""
@@ -67,7 +69,7 @@ class _Context(msgspec.Struct, frozen=True):
     settings: Settings
     s3: S3
     on_progress: OnProgress
-    relay: large_jobs.Relay | None
+    relay: hand_off.Relay | None
     refused: Refused | None = None
 
 
@@ -77,7 +79,7 @@ async def package(
     settings: Settings,
     s3: S3,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
-    relay: large_jobs.Relay | None = None,
+    relay: hand_off.Relay | None = None,
 ) -> Outcome:
     """Make a folder a revision of a package, unless its newest revision is just that.
 
@@ -159,8 +161,8 @@ async def _run_pass(context: _Context) -> Outcome | None:
     """One pass; None if another writer published meanwhile, so that all must be read again."""
     request, settings, s3 = context.request, context.settings, context.s3
     on_progress = context.on_progress
-    package = registry.Package(request.registry, request.package_name)
-    latest = await registry.read_latest(s3, package)
+    package = publish.Package(request.registry, request.package_name)
+    latest = await publish.read_latest(s3, package)
     described = await describe(s3, request)
     metadata = described.metadata
     with Inventory(request.source, request.exclude) as inventory:
@@ -170,7 +172,7 @@ async def _run_pass(context: _Context) -> Outcome | None:
         if context.refused is not None:
             metadata, workflow = context.refused(metadata), None
         else:
-            workflow = await workflows.check(
+            workflow = await gate.check(
                 s3,
                 request.registry,
                 workflow=request.workflow,
@@ -196,7 +198,7 @@ async def _run_pass(context: _Context) -> Outcome | None:
         with TemporaryDirectory() as folder:
             manifest = Path(folder, "manifest.jsonl")
             top_hash = await _spool(manifest, header, inventory)
-            publication = await registry.publish(
+            publication = await publish.publish(
                 s3, package, latest=latest, top_hash=top_hash, manifest=manifest
             )
     if publication is Publication.LOST_RACE:
@@ -221,16 +223,16 @@ async def _hash(
     inventory: Inventory,
     settings: Settings,
     on_progress: Callable[[int], object],
-    relay: large_jobs.Relay | None,
+    relay: hand_off.Relay | None,
 ) -> Hashed:
     """Find every checksum that is missing, or hand over."""
     if relay is None:
         on_progress(0)  # the first object may take long
         return await hash_objects(s3, inventory, settings=settings, on_progress=on_progress)
-    taken = hashed = large_jobs.NOTHING
+    taken = hashed = hand_off.NOTHING
     if relay.job.round > 0:
-        taken = await large_jobs.take_up(s3, relay.job, inventory)
-    if not await large_jobs.is_too_large(inventory, relay, settings):
+        taken = await hand_off.take_up(s3, relay.job, inventory)
+    if not await hand_off.is_too_large(inventory, relay, settings):
         on_progress(taken.stored + taken.computed)
         hashed = await hash_objects(
             s3,
@@ -241,7 +243,7 @@ async def _hash(
         )
     unhashed, _ = await inventory.unhashed_totals()
     if unhashed:
-        await large_jobs.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
+        await hand_off.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
     return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
 
 

@@ -9,8 +9,8 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.objects import ChecksumAlgorithm
-from quilt_packager_runtime.source_options import SourceOptions
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
+from quilt_packager_runtime.requests.source_options import SourceOptions
 
 __all__ = [
     "METRICS_NAMESPACE",

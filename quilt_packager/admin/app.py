@@ -17,13 +17,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from quilt_packager.admin import failures_page, jobs_page, new_package_page, settings_page
-from quilt_packager.admin.failures_page import FailuresPage
-from quilt_packager.admin.job_page import JobPage
-from quilt_packager.admin.jobs_page import JobsPage
-from quilt_packager.admin.new_package_page import NewPackagePage
-from quilt_packager.admin.problems import Problem, tell
-from quilt_packager.admin.rendering import (
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.pages import failures_page, jobs_page, new_package_page, settings_page
+from quilt_packager.admin.pages.failures_page import FailuresPage
+from quilt_packager.admin.pages.job_page import JobPage
+from quilt_packager.admin.pages.jobs_page import JobsPage
+from quilt_packager.admin.pages.new_package_page import NewPackagePage
+from quilt_packager.admin.pages.settings_page import SettingsPage
+from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.rendering import (
     METHOD_NOT_ALLOWED,
     STATIC,
     THEME_COOKIE,
@@ -31,9 +33,7 @@ from quilt_packager.admin.rendering import (
     Place,
     Renderer,
 )
-from quilt_packager.admin.security import Access, Guard, form_of
-from quilt_packager.admin.settings_page import SettingsPage
-from quilt_packager.admin.views import Views
+from quilt_packager.admin.web.security import Access, Guard, form_of
 from quilt_packager.operations.errors import Misnamed, OperationError
 
 HARMLESS = ("/theme", *new_package_page.HARMLESS)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import uvicorn
 
 from quilt_packager.admin.app import HARMLESS, make_app
-from quilt_packager.admin.rendering import Place
-from quilt_packager.admin.security import Access
-from quilt_packager.admin.views import Views
-from quilt_packager.operations.deployments import Deployment
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.web.rendering import Place
+from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import Misnamed
 
 LOOPBACK = "127.0.0.1"

@@ -6,18 +6,24 @@ from typing import Annotated
 
 import typer
 
-from quilt_packager.cli import backfill, failures, jobs, sources
-from quilt_packager.cli.admin import admin
-from quilt_packager.cli.commands import Command, first_example, help_of, keep_examples, register
-from quilt_packager.cli.demo import demo
-from quilt_packager.cli.diff import diff
-from quilt_packager.cli.errors import Told, tell
-from quilt_packager.cli.exits import Exit
-from quilt_packager.cli.package import package
-from quilt_packager.cli.plan import plan
-from quilt_packager.cli.send import send
-from quilt_packager.cli.status import status
-from quilt_packager.cli.terminal import Terminal
+from quilt_packager.cli.commands import backfill, failures, jobs, sources
+from quilt_packager.cli.commands.admin import admin
+from quilt_packager.cli.commands.demo import demo
+from quilt_packager.cli.commands.diff import diff
+from quilt_packager.cli.commands.package import package
+from quilt_packager.cli.commands.plan import plan
+from quilt_packager.cli.commands.send import send
+from quilt_packager.cli.commands.status import status
+from quilt_packager.cli.console.errors import Told, tell
+from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.typer_groups import (
+    Command,
+    first_example,
+    help_of,
+    keep_examples,
+    register,
+)
 
 PROGRAM = "quilt-packager"
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import boto3
 import msgspec
-from quilt_packager_runtime.outcome_events import OutcomeEvent
-from quilt_packager_runtime.outcomes import EVENT_SOURCE, Outcome, Result
+from quilt_packager_runtime.formats.outcome import EVENT_SOURCE, Outcome, Result
+from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
 import quilt_packager
 from quilt_packager.local import processes

@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quilt_packager_runtime.errors import InvalidMessage
-from quilt_packager_runtime.events import CRATE_NAME, FolderReady, OmicsRun
-from quilt_packager_runtime.messages import PackageRequest, parse_message, request_for_folder
-from quilt_packager_runtime.objects import REGISTRY_PREFIX, SourceFolder
-from quilt_packager_runtime.omics_metadata import describe_run
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, OmicsRun
+from quilt_packager_runtime.requests.messages import (
+    PackageRequest,
+    parse_message,
+    request_for_folder,
+)
+from quilt_packager_runtime.requests.omics_metadata import describe_run
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from quilt_packager.admin.app import make_app
-from quilt_packager.admin.security import Access
-from quilt_packager.admin.views import Views
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.web.security import Access
 from tests.admin.browser import PORT, Browser
 from tests.admin.engine import PLACE, Engine
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from quilt_packager.admin import views
-from quilt_packager.admin.manifests import Revision, RevisionEntry
-from quilt_packager.admin.rendering import Place
-from quilt_packager.operations.configurations import Configuration
-from quilt_packager.operations.deployments import Options
+from quilt_packager.admin.model import views
+from quilt_packager.admin.model.manifests import Revision, RevisionEntry
+from quilt_packager.admin.web.rendering import Place
+from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.deployment.deployments import Options
+from quilt_packager.operations.deployment.queues import Queues
 from quilt_packager.operations.errors import UnknownJob
-from quilt_packager.operations.job import Attempt, Job, Phase, Progress, State
-from quilt_packager.operations.jobs import JobRecord
-from quilt_packager.operations.log_lines import LogLine
-from quilt_packager.operations.queues import Queues
+from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
+from quilt_packager.operations.jobs.listing import JobRecord
+from quilt_packager.operations.jobs.log_lines import LogLine
 
 PLACE = Place("prod-packager", "us-east-1", "123456789012")
 IDENTITY = "arn:aws:sts::123456789012:assumed-role/Admin/ana"

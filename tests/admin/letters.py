@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from quilt_packager.admin import dead_letters
-from quilt_packager.operations.failures import Done, Failure, Failures, Origin
+from quilt_packager.admin.model import dead_letters
+from quilt_packager.operations.dead_letters.queue import Done, Failure, Failures, Origin
 from tests.admin.engine import ago
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import boto3
 
-from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.deployment.deployments import Deployment
 
 STREAM = "1"
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from quilt_packager.cli import app
-from quilt_packager.cli.commands import name_of
+from quilt_packager.cli.console.typer_groups import name_of
 from tests.cli.conftest import Cli
 
 COMMANDS = [name_of(each) for each in app.COMMANDS]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from awscrt.s3 import S3Client
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import PreconditionFailed, ServiceUnavailable
-from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.formats.objects import S3Uri
 
 from tests.hashes import MIB
 from tests.s3_stub import Pattern, Rule, S3Stub

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt3.checksums import calculate_multipart_checksum_bytes, get_checksum_chunksize
-from quilt_packager_runtime.checksums import (
+from quilt_packager_runtime.formats.checksums import (
     MANIFEST_TYPES,
     StoredChecksums,
     chunk_hasher,
@@ -14,7 +14,7 @@ from quilt_packager_runtime.checksums import (
     from_chunk_digests,
     from_stored,
 )
-from quilt_packager_runtime.objects import ChecksumAlgorithm
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 
 SHA256 = ChecksumAlgorithm.SHA256_CHUNKED
 MIB = 1024 * 1024

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from quilt3.util import QuiltException, validate_package_name
-from quilt_packager_runtime.naming import (
+from quilt_packager_runtime.formats.names import (
     MAX_PACKAGE_NAME,
     check_package_name,
     infer_package_name,

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.objects import ChecksumAlgorithm
-from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.reading import ReadPackage, read_packages

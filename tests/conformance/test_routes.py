@@ -5,9 +5,9 @@ from functools import cache
 
 import msgspec
 import pytest
-from quilt_packager_runtime.checksums import chunk_ranges
-from quilt_packager_runtime.objects import Checksum, ChecksumAlgorithm
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.checksums import chunk_ranges
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm
 
 from tests.hashes import CRC64NVME, MIB, SHA256, hash_bucket, quilt3_checksum
 from tests.s3_stub import Pattern, S3Stub

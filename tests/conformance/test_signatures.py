@@ -19,12 +19,12 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3_transport import Request as S3Request
+from quilt_packager_runtime.aws.s3_transport import S3Transport
 from quilt_packager_runtime.errors import PackagerError
-from quilt_packager_runtime.objects import ChecksumAlgorithm, S3Uri
-from quilt_packager_runtime.part_copies import HashingUpload
-from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.s3_transport import Request as S3Request
-from quilt_packager_runtime.s3_transport import S3Transport
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri
+from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.conftest import CREDENTIALS
 from tests.s3_stub import S3Stub

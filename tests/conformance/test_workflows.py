@@ -15,10 +15,10 @@ from quilt3.packages import PackageEntry
 from quilt3.util import PhysicalKey, QuiltException
 from quilt3.workflows import ConfigurationError, WorkflowConfig, WorkflowValidationError
 from quilt3.workflows import validate as quilt3_validate
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import InvalidWorkflowConfig, Rejected, WorkflowViolations
-from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.s3 import S3, ObjectBody
-from quilt_packager_runtime.workflows import CONFIG_KEY, check
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.workflows.gate import CONFIG_KEY, check
 
 from tests.s3_stub import S3Stub
 

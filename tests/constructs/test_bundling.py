@@ -20,7 +20,7 @@ from quilt_packager.bundling import (
     build_asset,
     select_requirements,
 )
-from quilt_packager.functions import bundle_code
+from quilt_packager.engine.functions import bundle_code
 from tests.constructs.wheels import write_wheel
 
 ARM64 = Target.aws_lambda("arm64")

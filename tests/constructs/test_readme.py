@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 def test_the_readmes_construct_makes_an_engine_with_two_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("quilt_packager.engine.bundle_code", lambda *_: placeholder_code())
+    monkeypatch.setattr("quilt_packager.engine.engine.bundle_code", lambda *_: placeholder_code())
     [code] = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - it is our own

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from quilt_packager_runtime.package_names import FOLDER_FIELDS
+from quilt_packager_runtime.requests.name_templates import FOLDER_FIELDS
+from quilt_packager_runtime.requests.source_options import TEMPLATE_FIELDS
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
-from quilt_packager_runtime.source_options import TEMPLATE_FIELDS
 
 import quilt_packager
 from quilt_packager import (
@@ -20,12 +20,9 @@ from quilt_packager import (
     PackagingEngineStack,
     WorkflowRunCrates,
 )
-from quilt_packager.alarms import AlarmThresholds
-from quilt_packager.context import describe_flags
-from quilt_packager.custom_rules import CustomRule
-from quilt_packager.engine_props import EngineProps
-from quilt_packager.package_options import CommonOptions, PackageOptions
-from quilt_packager.source_flags import (
+from quilt_packager.app.custom_rules import CustomRule
+from quilt_packager.app.flags import describe_flags
+from quilt_packager.app.source_flags import (
     CommonFlags,
     CrateFlags,
     OmicsFlags,
@@ -33,7 +30,10 @@ from quilt_packager.source_flags import (
     SourceFlags,
     UploadFlags,
 )
-from quilt_packager.stack import StackOptions
+from quilt_packager.app.stack import StackOptions
+from quilt_packager.engine.props import EngineProps
+from quilt_packager.event_sources.package_options import CommonOptions, PackageOptions
+from quilt_packager.monitoring.alarms import AlarmThresholds
 from tests.constructs.templates import add_engine, make_flagged_stack, make_stack, template_of
 
 DOCS = Path(__file__).parents[2] / "docs"

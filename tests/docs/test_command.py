@@ -12,7 +12,7 @@ import typer
 
 import quilt_packager
 from quilt_packager.cli.app import PROGRAM, app
-from quilt_packager.cli.exits import Exit
+from quilt_packager.cli.console.exits import Exit
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "command.md").read_text("utf-8")
 SECTION = re.compile(r"^#+ (.+)\n((?:(?!#).*\n?)*)", re.MULTILINE)

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from quilt_packager.operations.failure_words import S3_ERROR, WORDS, needs_change
-from quilt_packager.operations.failures import HOLD_SECONDS, MAX_READ
+from quilt_packager.operations.dead_letters.error_codes import S3_ERROR, WORDS, needs_change
+from quilt_packager.operations.dead_letters.queue import HOLD_SECONDS, MAX_READ
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "failures.md"
 

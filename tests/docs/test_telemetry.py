@@ -11,8 +11,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import quilt_packager_runtime
-from quilt_packager_runtime.log_lines import AnyLine, Line, MessageRejected
-from quilt_packager_runtime.observability import log
+from quilt_packager_runtime.reporting.log_events import AnyLine, Line, MessageRejected
+from quilt_packager_runtime.reporting.telemetry import log
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 
 from tests.job_log import JobLog

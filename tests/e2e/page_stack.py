@@ -11,15 +11,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
-from quilt_packager_runtime.outcomes import Result
+from quilt_packager_runtime.formats.outcome import Result
 
-from quilt_packager.cli import mishaps, story
-from quilt_packager.cli.terminal import Terminal
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.demo import failure_scenarios, scenario
 from quilt_packager.local.cdk import Cdk
 from quilt_packager.local.engine import BUCKET, DeployedEngine
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.local.samples import SampleFolder
-from quilt_packager.operations.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.deployment.deployments import Deployment, connect, find_deployment
 from tests.operations import job_lines
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ OLD_JOBS = 140
 """How many jobs the log has of the day before the tests."""
 
 UPLOADS = {
-    **story.UPLOADS,
+    **scenario.UPLOADS,
     # What the tests upload, nobody announces while they look.
     "ignore_prefixes": [
-        *story.IGNORED_PREFIXES,
+        *scenario.IGNORED_PREFIXES,
         *(f"{name}/" for name in ("hostile", "late", "live", "new", "typed", "unwanted")),
     ],
 }
@@ -124,19 +124,19 @@ def deployed(directory: Path) -> Iterator[Stack]:
             cdk = Cdk(aws, directory, os.environ)
             cdk.bootstrap(on_line=lambda _line: None)
             engine.make_room()
-            flags = {"quilt:uploads": json.dumps(UPLOADS), **mishaps.FLAGS}
+            flags = {"quilt:uploads": json.dumps(UPLOADS), **failure_scenarios.FLAGS}
             engine.deploy(cdk, on_line=lambda _line: None, flags=flags)
             stack = attach(engine)
             remember_a_day(stack)
-            story.let_data_arrive(terminal, engine)
+            scenario.let_data_arrive(terminal, engine)
             # Uploads that come to rest may take their time: nobody here waits for them.
-            announced = [name for name in story.PACKAGES if not name.startswith("cytometer/")]
+            announced = [name for name in scenario.PACKAGES if not name.startswith("cytometer/")]
             engine.wait_for_outcomes(announced, Result.CREATED)
-            mishaps.let_things_go_wrong(terminal, engine)
-            engine.send_message(story.MESSAGE)
-            engine.send_message(story.VAIN_MESSAGE)
-            engine.wait_for_dead_letter(story.VAIN_MESSAGE)
-            engine.wait_for_outcomes([story.MESSAGE_NAME], Result.UNCHANGED)
+            failure_scenarios.let_things_go_wrong(terminal, engine)
+            engine.send_message(scenario.MESSAGE)
+            engine.send_message(scenario.VAIN_MESSAGE)
+            engine.wait_for_dead_letter(scenario.VAIN_MESSAGE)
+            engine.wait_for_outcomes([scenario.MESSAGE_NAME], Result.UNCHANGED)
         yield stack
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Page, expect
 
-from quilt_packager.cli import story
+from quilt_packager.cli.demo import scenario
 from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET
 from quilt_packager.local.page import Page as Served
@@ -63,7 +63,7 @@ SESSIONS = (
     Typed(f"quilt-packager send s3://{BUCKET}/{ASSAYS[0].prefix} --wait"),
     Typed(f"quilt-packager package s3://{BUCKET}/{ASSAYS[1].prefix}"),
     Typed(f"quilt-packager backfill s3 s3://{BUCKET}/elisa/ --sentinel wells.csv --dry-run"),
-    Typed(f"quilt-packager diff {story.MESSAGE_NAME} --registry {BUCKET}"),
+    Typed(f"quilt-packager diff {scenario.MESSAGE_NAME} --registry {BUCKET}"),
 )
 """In the order of the manual's blocks, each of which begins with its command."""
 
@@ -120,7 +120,7 @@ def record(stack: Stack) -> None:
     for assay in ASSAYS:
         stack.engine.upload(assay)
     # A package for those who compare: its second revision.
-    message = {**story.MESSAGE, "exclude": ["metadata.json"]}
+    message = {**scenario.MESSAGE, "exclude": ["metadata.json"]}
     stack.engine.send_message(message)
     page_stack.wait_until(lambda: count_revisions(stack) > 1, "a second revision")
     recordings = [play(typed, environment) for typed in SESSIONS]
@@ -146,7 +146,7 @@ def find_job(environment: dict[str, str]) -> str:
 
 
 def count_revisions(stack: Stack) -> int:
-    prefix = f".quilt/named_packages/{story.MESSAGE_NAME}/"
+    prefix = f".quilt/named_packages/{scenario.MESSAGE_NAME}/"
     found = stack.deployment.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
     # One of them is the pointer to the latest.
     return found["KeyCount"] - 1

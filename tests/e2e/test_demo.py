@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 import pytest
 
-from quilt_packager.cli.story import PACKAGES, VAIN_MESSAGE
+from quilt_packager.cli.demo.scenario import PACKAGES, VAIN_MESSAGE
 from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET
 from tests.running import group_members, listening_addresses

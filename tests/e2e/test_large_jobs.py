@@ -17,14 +17,14 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
-from quilt_packager_runtime.events import CRATE_NAME
-from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.objects import S3Uri
-from quilt_packager_runtime.outcome_events import outcome_pattern
-from quilt_packager_runtime.outcomes import Outcome, Result
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.reporting.outcome_events import outcome_pattern
+from quilt_packager_runtime.requests.events import CRATE_NAME
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.cdk import Cdk

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from quilt_packager.cli import mishaps
+from quilt_packager.cli.demo import failure_scenarios
 from quilt_packager.local.engine import BUCKET
 from quilt_packager.local.page import Page as Served
 from tests.e2e.browsing import Person, settle, tab_to
@@ -51,7 +51,7 @@ def test_jobs_of_every_outcome_are_listed_with_their_reasons(person: Person) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
     for outcome in ("Created", "Unchanged", "Rejected", "Failed"):
         expect(page.locator("#rows .badge", has_text=outcome).first).to_be_visible()
-    row = page.get_by_role("row", name=mishaps.SLIDE.prefix.strip("/"))
+    row = page.get_by_role("row", name=failure_scenarios.SLIDE.prefix.strip("/"))
     expect(row).to_contain_text("The state machine gave up")
 
 

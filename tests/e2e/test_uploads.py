@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from quilt_packager_runtime.outcomes import Result
+from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.local.cdk import Cdk
 from quilt_packager.local.engine import BUCKET, DeployedEngine

@@ -16,13 +16,13 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quilt_packager_runtime import aws
-from quilt_packager_runtime.coalescing import Coalescer
+from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError
-from quilt_packager_runtime.looks import Look
-from quilt_packager_runtime.objects import SourceFolder
-from quilt_packager_runtime.upload_settings import UploadSettings
-from quilt_packager_runtime.window_table import WindowTable
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.uploads.coalescer import Coalescer
+from quilt_packager_runtime.uploads.wake_ups import Look
+from quilt_packager_runtime.uploads.window_table import WindowTable
 
 from quilt_packager.local.ministack import MiniStack
 
@@ -160,7 +160,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, **thresholds: int | str) -> Worl
         BillingMode="PAY_PER_REQUEST",
     )
     world = World(name, **thresholds)
-    monkeypatch.setattr(aws, "connect", world.connect)
+    monkeypatch.setattr(clients, "connect", world.connect)
     return world
 
 
@@ -309,7 +309,7 @@ class TestFailure:
     def test_to_emit_leaves_the_window_to_the_next_delivery(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(aws, "REFUSED_ENTRY_PAUSE_SECONDS", 0)
+        monkeypatch.setattr(clients, "REFUSED_ENTRY_PAUSE_SECONDS", 0)
         refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
         with monkeypatch.context() as patch:
             patch.setattr(world, "put_events", lambda **_: refused)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from quilt_packager_runtime import aws as runtime_aws
+from quilt_packager_runtime.aws import clients as runtime_aws
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, AwsError, PackagerError
 from quilt_packager_runtime.handlers import checksum, coalescer, invocations, large_job, packager
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.settings import Settings
-from quilt_packager_runtime.upload_settings import UploadSettings
 
 from quilt_packager import ObjectUploads
 from quilt_packager.local.ministack import ACCOUNT, REGION

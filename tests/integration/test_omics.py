@@ -7,16 +7,16 @@ from typing import Any
 
 import boto3
 import pytest
-from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, NoRunOutput
-from quilt_packager_runtime.events import OmicsRun
-from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.outcomes import Result
+from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.runs import request_for_run
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.events import OmicsRun
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.omics_runs import request_for_run
+from quilt_packager_runtime.requests.source_options import SourceOptions
 from quilt_packager_runtime.settings import Settings
-from quilt_packager_runtime.source_options import SourceOptions
 
 from quilt_packager.local.ministack import MiniStack
 from tests.omics_stub import OmicsStub
@@ -30,7 +30,7 @@ def omics(ministack: MiniStack) -> Iterator[OmicsStub]:
     with ministack.as_only_aws(), OmicsStub() as stub, pytest.MonkeyPatch.context() as patch:
         for name, value in stub.environment.items():
             patch.setenv(name, value)
-        patch.setattr(aws, "connect", connect)
+        patch.setattr(clients, "connect", connect)
         stub.add_run(RUN)
         yield stub
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import pytest
-from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations, packager
-from quilt_packager_runtime.objects import MAX_MESSAGE_BYTES
-from quilt_packager_runtime.registry import Package, Pointer, Publication, publish
+from quilt_packager_runtime.registry.publish import Package, Pointer, Publication, publish
 
 from quilt_packager.local.ministack import MiniStack
 from tests.job_log import JobLog
@@ -65,7 +65,7 @@ def engine(
         s3.put_object(Bucket=bucket, Key="runs/42/a.txt", Body=b"hello")
         queue = boto3.client("sqs").create_queue(QueueName=f"queue-{uuid.uuid4()}")["QueueUrl"]
         monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", queue)
-        caches = (invocations.load_settings, invocations.connect, aws.connect)
+        caches = (invocations.load_settings, invocations.connect, clients.connect)
         for cache in caches:
             cache.cache_clear()
         yield Aws(s3, bucket, queue, JobLog(capsys, monkeypatch))

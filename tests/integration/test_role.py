@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied
-from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.ministack import REGION

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from quilt_packager_runtime import aws
+from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import PackagerError
 
-from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.deployment.deployments import Deployment
 
 
 def folder(name: str) -> str:
@@ -33,8 +33,8 @@ def reject(
 ) -> None:
     """Put a message aside as the packager does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aws, "connect", lambda _: deployment.sqs)
-        aws.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
+        patch.setattr(clients, "connect", lambda _: deployment.sqs)
+        clients.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
 
 
 def put_aside(deployment: Deployment, body: str, **attributes: str) -> str:

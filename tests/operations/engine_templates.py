@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from quilt_packager.operations.engines import Engine, Resource, read_engines
+from quilt_packager.operations.deployment.engines import Engine, Resource, read_engines
 
 
 def read_template(template: dict[str, Any]) -> list[Engine]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from quilt_packager.operations.deployments import Deployment
+from quilt_packager.operations.deployment.deployments import Deployment
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 SHARD = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quilt_packager.durations import parse_since
+from quilt_packager.operations.durations import parse_since
 
 NOW = datetime(2026, 11, 22, 13, 20, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
-from quilt_packager_runtime.s3 import S3
-from quilt_packager_runtime.s3_transport import Request, Response, S3Transport, error_of
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3_transport import Request, Response, S3Transport, error_of
 
 from tests.s3_stub import protocol
 from tests.s3_stub.operations import name_operation

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import msgspec
-from quilt_packager_runtime.s3_transport import Response
+from quilt_packager_runtime.aws.s3_transport import Response
 
 from tests.s3_stub import Bucket, Versioning, protocol
 from tests.s3_stub.service import Service

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime import large_jobs, workers
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.log_lines import ShardHashed
-from quilt_packager_runtime.observability import log, record_step_failure
-from quilt_packager_runtime.shards import Item, Job
-from quilt_packager_runtime.workers import Work
+from quilt_packager_runtime.large_jobs import hand_off, worker
+from quilt_packager_runtime.large_jobs.shards import Item, Job
+from quilt_packager_runtime.large_jobs.worker import Work
+from quilt_packager_runtime.reporting.log_events import ShardHashed
+from quilt_packager_runtime.reporting.telemetry import log, record_step_failure
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -51,7 +51,7 @@ async def hash_shard(item: Item, remaining_seconds: float) -> Work:
     job = Job(settings.scratch_bucket or "", item.job_id, item.round)
     deadline = asyncio.get_running_loop().time() + remaining_seconds
     try:
-        return await workers.hash_shard(
+        return await worker.hash_shard(
             invocations.connect(), job, item, settings=settings, deadline=deadline
         )
     except Exception as error:
@@ -59,7 +59,7 @@ async def hash_shard(item: Item, remaining_seconds: float) -> Work:
         record_step_failure(
             failure, message_id=item.job_id, step="hash", round=item.round, shard=item.shard
         )
-        await large_jobs.record_failure(invocations.connect(), job, item.shard, failure)
+        await hand_off.record_failure(invocations.connect(), job, item.shard, failure)
         if failure is error:
             raise
         raise failure from error

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from quilt_packager_runtime import aws
-from quilt_packager_runtime.coalescing import Coalescer
+from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import DeadlineExceeded, PackagerError, Rejected
-from quilt_packager_runtime.log_lines import MessageRejected, MessagesDeliveredAgain
-from quilt_packager_runtime.looks import Look, parse_arrival
-from quilt_packager_runtime.objects import SourceFolder
-from quilt_packager_runtime.observability import log, record_announcement, record_uploads
-from quilt_packager_runtime.upload_settings import UploadSettings
-from quilt_packager_runtime.uploads import Upload
-from quilt_packager_runtime.windows import find_folder, identify
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.reporting.log_events import MessageRejected, MessagesDeliveredAgain
+from quilt_packager_runtime.reporting.telemetry import log, record_announcement, record_uploads
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.uploads.coalescer import Coalescer
+from quilt_packager_runtime.uploads.upload_events import Upload
+from quilt_packager_runtime.uploads.wake_ups import Look, parse_arrival
+from quilt_packager_runtime.uploads.windows import find_folder, identify
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -120,7 +120,7 @@ def read_arrival(body: str) -> Upload | Look | None:
     try:
         return parse_arrival(body)
     except Rejected as rejection:
-        aws.send_to_dead_letters(load_settings().dead_letter_queue_url, body, rejection)
+        clients.send_to_dead_letters(load_settings().dead_letter_queue_url, body, rejection)
         log(MessageRejected(reason=rejection.reason))
         return None
 

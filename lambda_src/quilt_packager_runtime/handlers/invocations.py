@@ -6,12 +6,12 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import Crashed, DeadlineExceeded, PackagerError, printable
-from quilt_packager_runtime.large_jobs import Relay
-from quilt_packager_runtime.messages import PackageRequest
-from quilt_packager_runtime.outcomes import Outcome
+from quilt_packager_runtime.formats.outcome import Outcome
+from quilt_packager_runtime.large_jobs.hand_off import Relay
 from quilt_packager_runtime.packaging import OnProgress, package
-from quilt_packager_runtime.s3 import S3
+from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:

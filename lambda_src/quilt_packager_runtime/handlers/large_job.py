@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime import large_jobs
 from quilt_packager_runtime.errors import NoSuchKey, NotAnnounced
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.large_jobs import (
+from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.hand_off import (
     GIVING_UP,
     MAX_ROUNDS,
     PUBLISHING,
@@ -18,10 +18,15 @@ from quilt_packager_runtime.large_jobs import (
     JobMessage,
     Relay,
 )
-from quilt_packager_runtime.log_lines import MoreToHash
-from quilt_packager_runtime.observability import log, record_step_failure, watch
-from quilt_packager_runtime.reporting import Attempt, prepare, report_failure, report_success
-from quilt_packager_runtime.shards import Job
+from quilt_packager_runtime.large_jobs.shards import Job
+from quilt_packager_runtime.reporting.log_events import MoreToHash
+from quilt_packager_runtime.reporting.reporting import (
+    Attempt,
+    prepare,
+    report_failure,
+    report_success,
+)
+from quilt_packager_runtime.reporting.telemetry import log, record_step_failure, watch
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -95,7 +100,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     is_last = next_round.round >= MAX_ROUNDS
     relay = Relay(next_round, None if is_last else invocations.hand_over_time(deadline))
     try:
-        message = await large_jobs.read_message(invocations.connect(), job)
+        message = await hand_off.read_message(invocations.connect(), job)
         outcome = await invocations.package_until(deadline, message.request, watch(job.id), relay)
         report_success(_attempt(message), outcome, invocations.load_settings())
     except HandedOver as handed:
@@ -110,7 +115,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     except Exception as error:
         failure = invocations.as_failure(error)
         record_step_failure(failure, message_id=job.id, step=PUBLISHING, round=job.round)
-        await large_jobs.record_failure(invocations.connect(), job, PUBLISHING, failure)
+        await hand_off.record_failure(invocations.connect(), job, PUBLISHING, failure)
         if failure is error:
             raise
         raise failure from error
@@ -133,8 +138,8 @@ async def give_up(step: Step, why: StateError, *, comes_back: bool) -> dict[str,
             try again.
     """
     job = _job(step)
-    message = await large_jobs.read_message(invocations.connect(), job)
-    failure = await large_jobs.find_failure(
+    message = await hand_off.read_message(invocations.connect(), job)
+    failure = await hand_off.find_failure(
         invocations.connect(), job, code=why.error, cause=why.cause
     )
     attempt = _attempt(message, comes_back=comes_back)

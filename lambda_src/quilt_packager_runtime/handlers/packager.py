@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime import aws, large_jobs
+from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, GaveUp, PackagerError
-from quilt_packager_runtime.events import Ignored, OmicsRun
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.large_jobs import HandedOver, JobMessage, Relay
-from quilt_packager_runtime.log_lines import (
+from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.hand_off import HandedOver, JobMessage, Relay
+from quilt_packager_runtime.large_jobs.shards import Job
+from quilt_packager_runtime.reporting.log_events import (
     MessageIgnored,
     MessageNotPutOff,
     MessagePutOff,
@@ -22,20 +24,19 @@ from quilt_packager_runtime.log_lines import (
     PackageHandedOverAgain,
     PackageStarted,
 )
-from quilt_packager_runtime.messages import PackageRequest, parse_message
-from quilt_packager_runtime.observability import log, record_hand_over, watch
-from quilt_packager_runtime.outcomes import Outcome
-from quilt_packager_runtime.reporting import (
+from quilt_packager_runtime.reporting.reporting import (
     Attempt,
     origin_of,
     prepare,
     report_failure,
     report_success,
 )
-from quilt_packager_runtime.retries import wait_seconds
-from quilt_packager_runtime.runs import request_for_run
+from quilt_packager_runtime.reporting.retries import wait_seconds
+from quilt_packager_runtime.reporting.telemetry import log, record_hand_over, watch
+from quilt_packager_runtime.requests.events import Ignored, OmicsRun
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.omics_runs import request_for_run
 from quilt_packager_runtime.settings import SPARE_DELIVERIES
-from quilt_packager_runtime.shards import Job
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -208,7 +209,7 @@ def put_off(message: Mapping[str, Any], seconds: int, request: PackageRequest | 
         request: What it asks for; None if it could not be read.
     """
     try:
-        aws.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
+        clients.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
     except AwsError as error:
         log(MessageNotPutOff(message_id=message["messageId"], reason=error.reason))
     else:
@@ -273,7 +274,7 @@ async def package_or_hand_over(
         return await invocations.package_until(deadline, message.request, on_progress)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = invocations.connect()
-    if delivery > 1 and await large_jobs.is_handed_over(s3, job):
+    if delivery > 1 and await hand_off.is_handed_over(s3, job):
         log(PackageHandedOverAgain(message_id=message.message_id, execution=job.id))
     else:
         check_attempts(number)
@@ -281,7 +282,7 @@ async def package_or_hand_over(
             relay = Relay(job, invocations.hand_over_time(deadline))
             return await invocations.package_until(deadline, message.request, on_progress, relay)
         except HandedOver as handed:
-            await large_jobs.keep_message(s3, job, message)
+            await hand_off.keep_message(s3, job, message)
             record_hand_over(
                 PackageHandedOver(
                     message_id=message.message_id,
@@ -291,7 +292,7 @@ async def package_or_hand_over(
                     **origin_of(message.request),
                 )
             )
-    aws.start_execution(settings.state_machine_arn, job.id, job.to_input())
+    clients.start_execution(settings.state_machine_arn, job.id, job.to_input())
     return None
 
 

@@ -1,0 +1,385 @@
+"""One signed request to S3 and its answer, over awscrt's C client, for asyncio.
+
+What is below the operations of `s3.py` lives here: where a bucket is reached and in which region,
+credentials, retries (awscrt's own), and which of our errors an error answer means.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, urlencode, urlsplit
+from xml.etree import ElementTree as ET
+
+import msgspec
+from awscrt.auth import AwsCredentials, AwsCredentialsProvider
+from awscrt.exceptions import AwsCrtError
+from awscrt.http import HttpHeaders, HttpRequest
+from awscrt.s3 import (
+    S3Client,
+    S3RequestTlsMode,
+    S3RequestType,
+    S3RetryConfig,
+    create_default_s3_signing_config,
+)
+
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    BadRequest,
+    ConditionalRequestConflict,
+    CredentialsRefused,
+    InvalidObjectState,
+    InvalidRange,
+    NoSuchBucket,
+    NoSuchKey,
+    PackagerError,
+    PreconditionFailed,
+    S3Error,
+    ServiceUnavailable,
+)
+from quilt_packager_runtime.errors import quote as quoted
+from quilt_packager_runtime.formats.objects import S3Uri, percent_encode
+
+DEFAULT_REGION = "us-east-1"
+MAX_CONNECTIONS = 128
+# awscrt opens so many for each Gbit/s that it aims at. Its override can only lower their number.
+CONNECTIONS_PER_GBPS = 2.5
+# awscrt keeps up to four parts of 8 MiB of a file for each connection in memory.
+FILE_CONNECTIONS = 4
+RETRY_BASE_MS = 500
+REGION_HEADER = "x-amz-bucket-region"
+# What S3 says of a bucket that is asked for in another region than its own.
+WRONG_REGION_STATUSES = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST})
+STATUS_ERRORS: dict[int, type[S3Error]] = {
+    HTTPStatus.BAD_REQUEST: BadRequest,
+    HTTPStatus.FORBIDDEN: InvalidObjectState,  # what else 403 means is told apart before
+    HTTPStatus.NOT_FOUND: NoSuchKey,
+    HTTPStatus.METHOD_NOT_ALLOWED: NoSuchKey,  # the version is a delete marker
+    HTTPStatus.CONFLICT: ConditionalRequestConflict,
+    HTTPStatus.PRECONDITION_FAILED: PreconditionFailed,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: InvalidRange,
+    HTTPStatus.TOO_MANY_REQUESTS: ServiceUnavailable,
+}
+CREDENTIAL_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+# What S3 passes on of KMS is about the key, but for what is about KMS itself.
+PASSING_KMS_CODE = re.compile("Throttl|LimitExceeded|Internal|Timeout|Unavailable")
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """An answer of S3.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By lower-case name.
+        body: The whole body; empty for HEAD.
+        is_error: S3 refused the request or failed, and be it inside a 200.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    is_error: bool = False
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request to S3.
+
+    Attributes:
+        operation: S3's name of it, which is also the IAM action where the two agree.
+        method: The HTTP method.
+        uri: The bucket, and the key where there is one; its version goes into the query.
+        query: Query parameters, unencoded.
+        headers: Headers beyond those of transport and signature.
+        body: The body to send.
+        file: A file to send as the body, by parallel multipart upload when it is large.
+    """
+
+    operation: str
+    method: str
+    uri: S3Uri
+    query: Mapping[str, str] = {}
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+    file: Path | None = None
+
+
+class S3Transport:
+    """Sends requests to S3, each to the region of its bucket.
+
+    Args:
+        endpoint_url: An S3 of one's own: path-style addressing, and plain HTTP if it says so.
+            None for AWS: virtual-host addressing over TLS.
+        region: The region to try first.
+        credentials: Who signs.
+        max_connections: How many connections to hold open at most, for anything but files.
+        retry_base_ms: The base of the exponential back-off between the client's five retries.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: AwsCredentialsProvider,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_base_ms: int = RETRY_BASE_MS,
+    ) -> None:
+        """Open nothing yet: clients are made with their first request."""
+        self._endpoint = urlsplit(endpoint_url) if endpoint_url else None
+        self._home_region = region or DEFAULT_REGION
+        self._credentials = credentials
+        self._max_connections = max_connections
+        self._retries = S3RetryConfig(backoff_scale_factor_ms=retry_base_ms)
+        self._clients: dict[tuple[str, int], S3Client] = {}
+        self._bucket_regions: dict[str, str] = {}
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_base_ms: int = RETRY_BASE_MS,
+    ) -> Self:
+        """Read endpoint, region and credentials where every AWS SDK does.
+
+        Credentials come from the variables or, where there are none, by botocore's chain
+        (profiles, SSO, processes, containers, instances).
+
+        Args:
+            environment: The process's environment.
+            max_connections: How many connections to hold open at most.
+            retry_base_ms: The base of the exponential back-off between the client's five retries.
+
+        Raises:
+            CredentialsRefused: There are no credentials.
+        """
+        return cls(
+            credentials=_credentials(environment),
+            endpoint_url=environment.get("AWS_ENDPOINT_URL_S3")
+            or environment.get("AWS_ENDPOINT_URL"),
+            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
+            max_connections=max_connections,
+            retry_base_ms=retry_base_ms,
+        )
+
+    def region_of(self, bucket: str) -> str:
+        """The bucket's region, as far as answers have told it."""
+        return self._bucket_regions.get(bucket, self._home_region)
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and return the good answer to it.
+
+        Raises:
+            PackagerError: The answer was an error, or none came; the class tells which.
+        """
+        bucket = request.uri.bucket
+        region = self.region_of(bucket)
+        response = await self._send_to_region(request, region)
+        actual_region = response.headers.get(REGION_HEADER, region)
+        if response.status in WRONG_REGION_STATUSES and actual_region != region:
+            self._bucket_regions[bucket] = actual_region
+            response = await self._send_to_region(request, actual_region)
+        if response.is_error:
+            raise error_of(request, response)
+        return response
+
+    async def _send_to_region(self, request: Request, region: str) -> Response:
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Response | Exception] = loop.create_future()
+        head: dict[str, str] = {}
+        chunks: list[bytes] = []
+
+        def on_headers(headers: list[tuple[str, str]], **_: object) -> None:
+            head.update((name.lower(), value) for name, value in headers)
+
+        def on_done(
+            error: Exception | None = None,
+            error_headers: list[tuple[str, str]] | None = None,
+            error_body: bytes | None = None,
+            status_code: int | None = None,
+            **_: object,
+        ) -> None:
+            if error is None:
+                result: Response | Exception = Response(status_code or 0, head, b"".join(chunks))
+            elif status_code is not None and error_headers is not None:
+                names = {name.lower(): value for name, value in error_headers}
+                result = Response(status_code, names, error_body or b"", is_error=True)
+            else:
+                result = error
+            # The loop is closed when the job was cancelled: nobody waits for the answer.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_resolve, answered, result)
+
+        connections = self._max_connections
+        if request.file is not None:
+            connections = min(connections, FILE_CONNECTIONS)
+        sent = self._client(region, connections).make_request(
+            type=S3RequestType.DEFAULT if request.file is None else S3RequestType.PUT_OBJECT,
+            operation_name=request.operation,
+            request=self._http_request(request, region),
+            send_filepath=None if request.file is None else str(request.file),
+            on_headers=on_headers,
+            on_body=lambda chunk, **_: chunks.append(chunk),
+            on_done=on_done,
+        )
+        try:
+            result = await answered
+        except asyncio.CancelledError:
+            sent.cancel()
+            raise
+        if isinstance(result, Exception):
+            raise _error_without_answer(request, result) from result
+        return result
+
+    def _client(self, region: str, connections: int) -> S3Client:
+        client = self._clients.get((region, connections))
+        if client is None:
+            plain_http = self._endpoint is not None and self._endpoint.scheme == "http"
+            client = self._clients[region, connections] = S3Client(
+                region=region,
+                tls_mode=S3RequestTlsMode.DISABLED if plain_http else S3RequestTlsMode.ENABLED,
+                signing_config=create_default_s3_signing_config(
+                    region=region, credential_provider=self._credentials
+                ),
+                throughput_target_gbps=connections / CONNECTIONS_PER_GBPS,
+                max_active_connections_override=connections,
+                retry_config=self._retries,
+            )
+        return client
+
+    def _http_request(self, request: Request, region: str) -> HttpRequest:
+        host, path = self._address(request.uri, region)
+        query = dict(request.query)
+        if request.uri.version_id is not None:
+            query["versionId"] = request.uri.version_id
+        if query:
+            path += "?" + urlencode(query, quote_via=quote, safe="")
+        headers = HttpHeaders([("Host", host), *request.headers])
+        body: BytesIO | None = None
+        if request.file is not None:
+            headers.add("Content-Length", str(request.file.stat().st_size))
+        elif request.method in {"PUT", "POST"}:
+            body = BytesIO(request.body or b"")
+            headers.add("Content-Length", str(len(request.body or b"")))
+        return HttpRequest(request.method, path, headers, body)
+
+    def _address(self, uri: S3Uri, region: str) -> tuple[str, str]:
+        key = percent_encode(uri.key)
+        if self._endpoint is not None:
+            return self._endpoint.netloc, f"/{uri.bucket}/{key}"
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        if "." in uri.bucket:  # S3's wildcard certificate covers one label only
+            return f"s3.{region}.{suffix}", f"/{uri.bucket}/{key}"
+        return f"{uri.bucket}.s3.{region}.{suffix}", f"/{key}"
+
+
+def _resolve(future: "asyncio.Future[Response | Exception]", result: Response | Exception) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
+    if "AWS_ACCESS_KEY_ID" in environment:
+        return AwsCredentialsProvider.new_static(
+            environment["AWS_ACCESS_KEY_ID"],
+            environment.get("AWS_SECRET_ACCESS_KEY", ""),
+            environment.get("AWS_SESSION_TOKEN"),
+        )
+    from botocore.session import Session  # noqa: PLC0415 - 0.2 s, and never needed in Lambda
+
+    # Looked for here and not with the first request: awscrt swallows what a callback raises.
+    found = Session().get_credentials()
+    if found is None:
+        raise CredentialsRefused(
+            "No AWS credentials were found.",
+            why="Neither the environment nor a profile, container or instance has any.",
+            remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
+        )
+
+    def current() -> AwsCredentials:
+        frozen = found.get_frozen_credentials()
+        return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    return AwsCredentialsProvider.new_delegate(current)
+
+
+def error_of(request: Request, response: Response) -> PackagerError:
+    """Which of our errors an error answer means.
+
+    HEAD answers carry no body, hence no code: there the status alone decides.
+    """
+    code, message = _error_code(response.body)
+    what = f"{request.operation} of {request.uri}"
+    if code in CREDENTIAL_CODES:
+        return CredentialsRefused(
+            f"{what} was refused: {code}.",
+            why="The credentials have expired or are not valid.",
+            remedy="Sign in again, or correct them.",
+        )
+    if code == "NoSuchBucket":
+        return NoSuchBucket(
+            f"There is no bucket {quoted(request.uri.bucket)}.",
+            why="S3 knows none of that name.",
+            remedy="Correct the name, or create the bucket.",
+        )
+    if code.startswith("KMS.") and PASSING_KMS_CODE.search(code) is None:
+        refusal = AccessDenied(
+            f"{what} was refused: {code}.",
+            why=f"The KMS key of the object or bucket cannot be used: {message or code}",
+            remedy="Enable the key or restore it, or copy the object with another, and retry.",
+        )
+        refusal.key_state = message or code
+        return refusal
+    is_forbidden = response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState"
+    if is_forbidden or code == "AccessDenied":
+        return AccessDenied(
+            f"The packager may not do {request.operation} on {quoted(str(request.uri))}.",
+            why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
+            "or the requester would have to pay.",
+            remedy="Allow it there, deploy, and retry.",
+        )
+    is_passing = code.startswith("KMS.") or "Throttl" in code
+    is_down = is_passing or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
+    return kind(
+        f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",
+        why=message or "S3 gave no more of a reason.",
+        remedy="The job is retried by itself; look into it if this returns.",
+    )
+
+
+def _error_without_answer(request: Request, error: Exception) -> PackagerError:
+    what = f"{request.operation} of {request.uri}"
+    if isinstance(error, AwsCrtError) and error.name.startswith("AWS_AUTH_"):
+        return CredentialsRefused(
+            f"{what} could not be signed ({error}).",
+            why="The credentials could not be renewed.",
+            remedy="Sign in again, or correct them.",
+        )
+    return ServiceUnavailable(
+        f"{what} got no good answer ({error}).",
+        why="S3 throttled or failed, or could not be reached, in all attempts.",
+        remedy="Check the endpoint and the network; the job is retried by itself.",
+    )
+
+
+def _error_code(body: bytes) -> tuple[str, str]:
+    try:
+        root = ET.fromstring(body)  # noqa: S314 - S3 wrote it, and expat refuses entity bombs
+    except ET.ParseError:
+        return "", ""
+    return root.findtext("{*}Code", ""), root.findtext("{*}Message", "")

@@ -1,0 +1,1 @@
+"""Data formats and names. Pure: no I/O."""

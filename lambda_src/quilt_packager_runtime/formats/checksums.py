@@ -1,0 +1,279 @@
+"""The checksums of Quilt's manifests: from bytes, from hashed chunks, or from what S3 has stored.
+
+An object is hashed in chunks, whose ordered digests give its checksum. So every route to it,
+streamed, in parallel ranges, or copied by S3 part by part, ends in `from_chunk_digests`.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+MIN_CHUNK_BYTES = 8 * 1024 * 1024
+MAX_CHUNKS = 10_000
+
+DIGEST_BYTES = {ChecksumAlgorithm.SHA256_CHUNKED: 32, ChecksumAlgorithm.CRC64NVME: 8}
+MANIFEST_TYPES = {
+    ChecksumAlgorithm.SHA256_CHUNKED: "sha2-256-chunked",
+    ChecksumAlgorithm.CRC64NVME: "CRC64NVME",
+}
+_STORED = re.compile(r"(?P<digest>[^-]+)(?:-(?P<parts>[1-9][0-9]{0,4}))?")
+
+
+class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
+    """What S3 keeps of an object, as HeadObject with checksum mode tells it.
+
+    Attributes:
+        sha256: `x-amz-checksum-sha256`: base64, and `-N` after it if it is a hash over N parts.
+        crc64nvme: `x-amz-checksum-crc64nvme`: base64.
+        type: `x-amz-checksum-type`: FULL_OBJECT or COMPOSITE; None where S3 does not say.
+    """
+
+    sha256: str | None = None
+    crc64nvme: str | None = None
+    type: str | None = None
+
+
+class ChunkHasher(Protocol):
+    """Hashes the bytes of one chunk, in order."""
+
+    def update(self, data: BytesLike, /) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """The digest of all bytes so far."""
+
+
+class _Crc64Nvme:
+    def __init__(self) -> None:
+        from awscrt.checksums import crc64nvme  # noqa: PLC0415 - only where this algorithm is used
+
+        self._advance = crc64nvme
+        self._crc = 0
+
+    def update(self, data: BytesLike, /) -> None:
+        self._crc = self._advance(data, self._crc)
+
+    def digest(self) -> bytes:
+        return self._crc.to_bytes(DIGEST_BYTES[ChecksumAlgorithm.CRC64NVME], "big")
+
+
+def chunk_hasher(algorithm: ChecksumAlgorithm) -> ChunkHasher:
+    """Begin to hash one chunk of an object, apart from the others.
+
+    Args:
+        algorithm: What to compute.
+    """
+    if algorithm is ChecksumAlgorithm.CRC64NVME:
+        return _Crc64Nvme()
+    return hashlib.sha256()
+
+
+def chunk_size_bytes(size_bytes: int) -> int:
+    """How large Quilt's chunks of an object are: 8 MiB, doubled until 10,000 are enough.
+
+    Args:
+        size_bytes: The object's size.
+
+    Example:
+        >>> chunk_size_bytes(1)
+        8388608
+        >>> chunk_size_bytes(10_000 * 8388608 + 1)
+        16777216
+    """
+    chunk_bytes = MIN_CHUNK_BYTES
+    while size_bytes > chunk_bytes * MAX_CHUNKS:
+        chunk_bytes *= 2
+    return chunk_bytes
+
+
+def chunk_ranges(size_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where Quilt's chunks of an object lie, as HTTP ranges. An empty object has none.
+
+    Above 39.06 TiB a chunk is larger than the 5 GiB that S3 copies in one part.
+
+    Args:
+        size_bytes: The object's size.
+
+    Yields:
+        The first and the last byte of each chunk, in order.
+
+    Example:
+        >>> list(chunk_ranges(8388608 + 1))
+        [(0, 8388607), (8388608, 8388608)]
+    """
+    chunk_bytes = chunk_size_bytes(size_bytes)
+    for first_byte in range(0, size_bytes, chunk_bytes):
+        yield first_byte, min(first_byte + chunk_bytes, size_bytes) - 1
+
+
+def from_chunk_digests(
+    algorithm: ChecksumAlgorithm, size_bytes: int, digests: Sequence[bytes]
+) -> Checksum:
+    """Combine the digests of an object's chunks.
+
+    Args:
+        algorithm: What the digests were computed with.
+        size_bytes: The object's size.
+        digests: One for each of `chunk_ranges(size_bytes)`, in that order; none for an empty
+            object.
+
+    Raises:
+        ValueError: There are more or fewer digests than the object has chunks.
+
+    Example:
+        >>> from_chunk_digests(ChecksumAlgorithm.SHA256_CHUNKED, 0, []).value
+        '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    """
+    chunks = count_chunks(size_bytes)
+    if len(digests) != chunks:
+        raise ValueError(f"{len(digests)} digests for {chunks} chunks")
+    if algorithm is ChecksumAlgorithm.CRC64NVME:
+        return _checksum(algorithm, _combine_crcs(size_bytes, digests))
+    return _checksum(algorithm, hashlib.sha256(b"".join(digests)).digest())
+
+
+def decode_digest(algorithm: ChecksumAlgorithm, text: str) -> bytes | None:
+    r"""Read a digest as S3 writes it: of a whole object, or of a part.
+
+    Args:
+        algorithm: What the digest was computed with.
+        text: Canonical base64.
+
+    Returns:
+        The digest; None if this is no base64 of a digest of that length.
+
+    Example:
+        >>> decode_digest(ChecksumAlgorithm.CRC64NVME, "AAAAAAAAAAE=")
+        b'\x00\x00\x00\x00\x00\x00\x00\x01'
+        >>> decode_digest(ChecksumAlgorithm.CRC64NVME, "AAAAAAE=") is None
+        True
+    """
+    try:
+        digest = a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return None
+    is_canonical = _encode(digest) == text
+    return digest if is_canonical and len(digest) == DIGEST_BYTES[algorithm] else None
+
+
+def needs_part_sizes(
+    algorithm: ChecksumAlgorithm, size_bytes: int, stored: StoredChecksums
+) -> bool:
+    """Whether the sizes of an object's parts decide if its stored checksum serves.
+
+    Args:
+        algorithm: The checksum that is wanted.
+        size_bytes: The object's size.
+        stored: What HEAD told.
+
+    Returns:
+        True if it is worth a GetObjectAttributes: the number of parts is right.
+
+    Example:
+        >>> composite = StoredChecksums(sha256=f"{'A' * 43}=-2", type="COMPOSITE")
+        >>> needs_part_sizes(ChecksumAlgorithm.SHA256_CHUNKED, 9 * 1024 * 1024, composite)
+        True
+    """
+    digest, parts = _parse_stored(algorithm, stored)
+    return digest is not None and parts > 1 and parts == count_chunks(size_bytes)
+
+
+def from_stored(
+    algorithm: ChecksumAlgorithm,
+    size_bytes: int,
+    stored: StoredChecksums,
+    part_sizes_bytes: list[int] | None = None,
+) -> Checksum | None:
+    """Make the manifest's checksum of what S3 has stored, where that is enough for it.
+
+    Args:
+        algorithm: The checksum that is wanted.
+        size_bytes: The object's size.
+        stored: What HEAD told.
+        part_sizes_bytes: The sizes of the object's parts, in order; of use only where
+            `needs_part_sizes`.
+
+    Returns:
+        None if the object has to be hashed. For an empty object never None.
+
+    Example:
+        >>> sha256_of_hello = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
+        >>> stored = StoredChecksums(sha256=sha256_of_hello, type="FULL_OBJECT")
+        >>> from_stored(ChecksumAlgorithm.SHA256_CHUNKED, 5, stored).value
+        'lZXJ35AHUUjrBoYDZd8zWEt1v/eCpRDGzUiDpBmDPVA='
+    """
+    if size_bytes == 0:
+        return from_chunk_digests(algorithm, 0, [])
+    digest, parts = _parse_stored(algorithm, stored)
+    if digest is None:
+        return None
+    chunks = count_chunks(size_bytes)
+    if parts == 0:
+        if algorithm is ChecksumAlgorithm.CRC64NVME:
+            return _checksum(algorithm, digest)
+        return from_chunk_digests(algorithm, size_bytes, [digest]) if chunks == 1 else None
+    # A single part can only be the whole object; more may be cut anywhere.
+    parts_are_chunks = parts == chunks and (
+        parts == 1 or part_sizes_bytes == _chunk_sizes_bytes(size_bytes)
+    )
+    return _checksum(algorithm, digest) if parts_are_chunks else None
+
+
+def _chunk_sizes_bytes(size_bytes: int) -> list[int]:
+    return [last_byte - first_byte + 1 for first_byte, last_byte in chunk_ranges(size_bytes)]
+
+
+def _parse_stored(
+    algorithm: ChecksumAlgorithm, stored: StoredChecksums
+) -> tuple[bytes | None, int]:
+    """The digest, and the number of parts that it is a hash over: 0 if it is over the bytes."""
+    is_crc = algorithm is ChecksumAlgorithm.CRC64NVME
+    match = _STORED.fullmatch((stored.crc64nvme if is_crc else stored.sha256) or "")
+    if match is None:
+        return None, 0
+    parts = int(match["parts"] or 0)
+    # S3 has no composite CRC64NVME, and a composite value tells its parts.
+    is_plausible = stored.type in {None, "COMPOSITE" if parts else "FULL_OBJECT"}
+    usable = is_plausible and not (is_crc and parts)
+    return decode_digest(algorithm, match["digest"]) if usable else None, parts
+
+
+def count_chunks(size_bytes: int) -> int:
+    """How many chunks Quilt cuts an object into: none of an empty one.
+
+    Args:
+        size_bytes: The object's size.
+
+    Example:
+        >>> count_chunks(8388608 + 1)
+        2
+    """
+    return -(-size_bytes // chunk_size_bytes(size_bytes))
+
+
+def _combine_crcs(size_bytes: int, digests: Sequence[bytes]) -> bytes:
+    if len(digests) == 1:
+        return digests[0]
+    from awscrt.checksums import combine_crc64nvme  # noqa: PLC0415 - only where it is used
+
+    crc = 0
+    for digest, chunk_bytes in zip(digests, _chunk_sizes_bytes(size_bytes), strict=True):
+        crc = combine_crc64nvme(crc, int.from_bytes(digest, "big"), chunk_bytes)
+    return crc.to_bytes(DIGEST_BYTES[ChecksumAlgorithm.CRC64NVME], "big")
+
+
+def _checksum(algorithm: ChecksumAlgorithm, digest: bytes) -> Checksum:
+    return Checksum(MANIFEST_TYPES[algorithm], _encode(digest))
+
+
+def _encode(digest: bytes) -> str:
+    return b64encode(digest).decode("ascii")

@@ -1,0 +1,156 @@
+"""JSON from outside, read within bounds, so that nothing later can fail on it in a new way.
+
+What is let through is exactly what the standard library's `json` reads: the top hash of a package
+is made from its metadata by that library.
+"""
+
+import json
+import math
+from typing import Any, NoReturn
+
+from quilt_packager_runtime.errors import InvalidMetadata
+from quilt_packager_runtime.formats.objects import S3Uri
+
+MAX_METADATA_BYTES = 1_000_000
+"""The most that metadata may have, as JSON in UTF-8: it must fit into one line of a manifest."""
+
+MAX_DEPTH = 100
+"""How deep arrays and objects may nest. Readers recurse; Python stops them near 1,000 frames."""
+
+MAX_INTEGER_DIGITS = 4300
+"""How long an integer may be: Python's own limit, whatever the interpreter is set to."""
+
+
+def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 JSON is any value
+    r"""Read a JSON document from outside.
+
+    Of a key that an object repeats, the last value counts, as everywhere in Python.
+
+    Args:
+        document: The text; as bytes in UTF-8, -16 or -32, with or without a byte order mark.
+        max_bytes: How large it may be, as bytes or in UTF-8.
+
+    Returns:
+        What `json.loads` returns.
+
+    Raises:
+        ValueError: It is too large or too deep, is not JSON, or holds what JSON cannot carry
+            through: NaN, infinite numbers, half a surrogate pair.
+
+    Example:
+        >>> read_json('{"a": [1e-07, 12345678901234567890]}', max_bytes=100)
+        {'a': [1e-07, 12345678901234567890]}
+        >>> read_json('"\\ud800"', max_bytes=100)
+        Traceback (most recent call last):
+        ValueError: it holds half of a surrogate pair, which no UTF-8 text can
+    """
+    try:
+        _check_size(document, max_bytes)
+        value = json.loads(
+            document,
+            parse_constant=_refuse_constant,
+            parse_float=_read_float,
+            parse_int=_read_integer,
+        )
+        _check_depth(value)
+        _measure(value)  # encodes every string
+    except RecursionError:
+        raise _too_deep() from None
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a surrogate pair, which no UTF-8 text can") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not JSON (its bytes are not {error.encoding})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    return value
+
+
+def check_metadata(metadata: object) -> dict[str, Any]:
+    """Let metadata through that a manifest may be able to hold.
+
+    Args:
+        metadata: What `read_json` read.
+
+    Raises:
+        ValueError: It is not an object, or too large.
+
+    Example:
+        >>> check_metadata({"run": 42})
+        {'run': 42}
+    """
+    if not isinstance(metadata, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 the value is at fault, not us
+    size_bytes = _measure(metadata)
+    if size_bytes > MAX_METADATA_BYTES:
+        raise ValueError(
+            f"it has {size_bytes:,} bytes in a manifest, {MAX_METADATA_BYTES:,} at most"
+        )
+    return metadata
+
+
+def read_metadata(document: bytes, uri: S3Uri) -> dict[str, Any]:
+    """Read the object that a `metadata_uri` leads to.
+
+    Args:
+        document: Its bytes.
+        uri: Where it is, for the error.
+
+    Raises:
+        InvalidMetadata: It is no JSON object, or none that a manifest can hold.
+
+    Example:
+        >>> read_metadata(b'{"run": 42}', S3Uri("raw", "entry.json"))
+        {'run': 42}
+    """
+    try:
+        return check_metadata(read_json(document, max_bytes=MAX_METADATA_BYTES))
+    except ValueError as error:
+        raise InvalidMetadata(
+            f"The metadata at {uri} cannot be used: {error}.",
+            why=f"Metadata is a JSON object of at most {MAX_METADATA_BYTES:,} bytes.",
+            remedy="Correct that object, or send the metadata in the message.",
+        ) from error
+
+
+def _measure(value: object) -> int:
+    """Count a value's bytes in a manifest: JSON in UTF-8, not ASCII-escaped."""
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _check_size(document: str | bytes, max_bytes: int) -> None:
+    if len(document.encode() if isinstance(document, str) else document) > max_bytes:
+        raise ValueError(f"it has more than {max_bytes:,} bytes")
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+    if any(isinstance(rest, dict | list) for rest in level):
+        raise _too_deep()
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _read_float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("it holds a number that is too large for a float")
+    return value
+
+
+def _read_integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
+        raise ValueError(f"it holds an integer of more than {MAX_INTEGER_DIGITS:,} digits")
+    return int(digits)

@@ -1,0 +1,200 @@
+"""What senders call things, and what those names mean: packages, buckets, folders, references.
+
+A name that breaks its rule raises ValueError with the rule, so that a caller can put it behind the
+name and report all of them at once.
+"""
+
+import re
+from urllib.parse import quote
+
+from quilt_packager_runtime.formats.objects import (
+    MAX_KEY_BYTES,
+    REGISTRY_PREFIX,
+    S3Uri,
+    SourceFolder,
+)
+
+MAX_PACKAGE_NAME = MAX_KEY_BYTES - len(".quilt/named_packages//1234567890")
+"""How many characters a package name may have, so that its pointers' keys fit into S3."""
+
+PACKAGE_NAME = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
+"""What a package name matches as a whole."""
+
+NOT_IN_PACKAGE_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+_IP_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_VERSION_QUERY = "?versionId="
+
+
+def infer_package_name(prefix: str) -> str:
+    """Name a package after its folder.
+
+    Args:
+        prefix: The folder's key prefix, as S3 has it.
+
+    Returns:
+        A legal name, unless it is longer than `MAX_PACKAGE_NAME`.
+
+    Example:
+        >>> infer_package_name("my/s3/folder/")
+        'my_s3/folder'
+        >>> infer_package_name("//f*0//")
+        'package/f-0'
+        >>> infer_package_name("")
+        'package/null'
+    """
+    components = [NOT_IN_PACKAGE_NAME.sub("-", part) for part in prefix.split("/") if part]
+    *parents, name = components or ["null"]
+    return f"{'_'.join(parents) or 'package'}/{name}"
+
+
+def check_package_name(name: str) -> str:
+    """Let a legal package name through.
+
+    Only ASCII: quilt3 takes other letters, but a Quilt stack does not announce such a package.
+
+    Raises:
+        ValueError: The name is not legal.
+
+    Example:
+        >>> check_package_name("omics/run-42")
+        'omics/run-42'
+    """
+    if not PACKAGE_NAME.fullmatch(name):
+        raise ValueError("a package name is prefix/suffix, each of A-Z, a-z, 0-9, _ and -")
+    if len(name) > MAX_PACKAGE_NAME:
+        raise ValueError(f"a package name has at most {MAX_PACKAGE_NAME} characters")
+    return name
+
+
+def check_bucket(name: str) -> str:
+    """Let the name of a general purpose bucket through.
+
+    The alphabet and shape keep ARNs, addresses and URLs out of the host names that requests go to.
+    Whether the bucket exists is for S3 to say.
+
+    Raises:
+        ValueError: No bucket can have this name.
+
+    Example:
+        >>> check_bucket("run-data")
+        'run-data'
+    """
+    if not _BUCKET.fullmatch(name) or ".." in name or _IP_ADDRESS.fullmatch(name):
+        raise ValueError(
+            "a bucket's name has up to 63 of a-z, 0-9, - and single dots, begins and ends with "
+            "a letter or digit, and is no ARN, URL or IP address"
+        )
+    return name
+
+
+def parse_registry(text: str) -> str:
+    """Read a registry: a bare bucket name or `s3://bucket`.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> parse_registry("packages"), parse_registry("s3://packages/")
+        ('packages', 'packages')
+    """
+    bare = text.removeprefix("s3://")
+    if bare == text:
+        return check_bucket(text)
+    bucket, _, path = bare.partition("/")
+    if path:
+        raise ValueError("a registry is a whole bucket, without a path")
+    return check_bucket(bucket)
+
+
+def parse_source_prefix(text: str) -> SourceFolder:
+    """Read the folder that a percent-encoded `s3://bucket/…` stands for.
+
+    Without a trailing `/` the last component is dropped, and a `?versionId=…` with it. Components
+    such as `.`, `..` and the empty one are ordinary: S3 does not resolve them either.
+
+    Raises:
+        ValueError: It is not the URI of a folder that may become a package.
+
+    Example:
+        >>> parse_source_prefix("s3://b/run%231/metadata.json?versionId=v1")
+        SourceFolder(bucket='b', prefix='run#1/')
+    """
+    uri = _parse_uri(text)
+    folder, slash, _ = uri.key.rpartition("/")
+    if uri.key.startswith(REGISTRY_PREFIX):
+        raise ValueError(f"{REGISTRY_PREFIX} holds the registry itself, which is never packaged")
+    return SourceFolder(uri.bucket, folder + slash)
+
+
+def resolve_metadata_uri(reference: str, source_prefix: str) -> S3Uri:
+    """Find the object that a `metadata_uri` means, as RFC 3986 resolves references.
+
+    Dot components that are *written* in the reference are resolved; those of the source prefix are
+    ordinary parts of its keys, and `%2E%2E` is an ordinary part of the reference's.
+
+    Args:
+        reference: Absolute, or relative to the source prefix; percent-encoded.
+        source_prefix: A source prefix that `parse_source_prefix` accepts.
+
+    Raises:
+        ValueError: It does not lead to an object in S3.
+
+    Example:
+        >>> str(resolve_metadata_uri("entry.json", "s3://b/run/"))
+        's3://b/run/entry.json'
+        >>> str(resolve_metadata_uri("//other/a/../m.json?versionId=v1", "s3://b/run/"))
+        's3://other/m.json?versionId=v1'
+    """
+    base = S3Uri.parse(source_prefix)
+    scheme = _SCHEME.match(reference)
+    if scheme and not reference.lower().startswith("s3://"):
+        raise ValueError(
+            f"metadata is read from S3 alone, not from {scheme[0]} (a relative reference whose "
+            "first component holds a colon begins with ./)"
+        )
+    path, query, version = reference.rpartition(_VERSION_QUERY)
+    if not query:
+        path, version = version, ""
+    components = quote(base.key).split("/")
+    bucket = base.bucket
+    if not path:
+        # RFC 3986, 5.2.2: a reference without a path is the base itself.
+        query = query or (_VERSION_QUERY if base.version_id else "")
+        version = version or quote(base.version_id or "")
+    elif scheme or path.startswith("//"):
+        bucket, _, path = path.partition("//")[2].partition("/")
+        components = _resolve_dots([], path)
+    elif path.startswith("/"):
+        components = _resolve_dots([], path[1:])
+    else:
+        components = _resolve_dots(components[:-1], path)
+    uri = _parse_uri(f"s3://{bucket}/{'/'.join(components)}{query}{version}")
+    if not uri.key or uri.key.endswith("/"):
+        raise ValueError("it leads to a folder, not to an object")
+    return uri
+
+
+def _resolve_dots(folder: list[str], path: str) -> list[str]:
+    """Walk a written path from a folder's components."""
+    components = folder.copy()
+    for component in path.split("/"):
+        if component == "..":
+            del components[-1:]
+        elif component != ".":
+            components.append(component)
+    is_folder = path.rpartition("/")[2] in {".", ".."}
+    return [*components, ""] if is_folder else components
+
+
+def _parse_uri(text: str) -> S3Uri:
+    """Parse an S3 URI and hold it to the limits that S3 has for names."""
+    try:
+        uri = S3Uri.parse(text)
+    except UnicodeDecodeError:
+        raise ValueError("its percent-escapes are not UTF-8") from None
+    check_bucket(uri.bucket)
+    if len(uri.key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"a key has at most {MAX_KEY_BYTES} bytes in UTF-8")
+    return uri

@@ -1,0 +1,1 @@
+"""Checksums of objects, by the cheapest route."""

@@ -1,0 +1,191 @@
+"""The checksum of one object, by the cheapest route that gives the right one.
+
+What S3 has stored costs one HEAD. Small objects are read and hashed here; large ones are copied
+inside S3, which hashes the parts, or else read in ranges. Each route gives the same value, and
+each request is bound to the version or ETag that was listed.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from quilt_packager_runtime.aws.s3 import S3, ObjectHead
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    ArchivedObjects,
+    BadRequest,
+    BrokenAnswer,
+    InvalidObjectState,
+    NoSuchKey,
+    PreconditionFailed,
+    SourceChanged,
+    UnreadableObjects,
+)
+from quilt_packager_runtime.formats.checksums import (
+    MIN_CHUNK_BYTES,
+    StoredChecksums,
+    from_chunk_digests,
+    from_stored,
+    needs_part_sizes,
+)
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.hashing.range_reader import RangeReader
+from quilt_packager_runtime.hashing.server_side_copy import PartCopier
+from quilt_packager_runtime.hashing.unhashable import Unreadable
+from quilt_packager_runtime.settings import Settings
+
+
+class NotStored(Exception):
+    """An object whose checksum would have to be computed, and is not to be."""
+
+
+class ObjectHasher:
+    """Hashes one object after another, or many at once.
+
+    Args:
+        s3: S3.
+        bucket: Where the objects are.
+        settings: Algorithms, scratch buckets.
+    """
+
+    def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
+        """Make no request yet."""
+        self._s3 = s3
+        self._bucket = bucket
+        self._algorithms = settings.checksum_algorithms
+        self._copier = PartCopier(s3, settings)
+        self._reader = RangeReader(s3)
+        self.computed = 0
+
+    async def checksum_of(self, found: SourceObject, *, only_stored: bool = False) -> Checksum:
+        """Take the stored checksum of an object, or compute one.
+
+        Args:
+            found: The object as it was listed.
+            only_stored: Compute none, but say so.
+        """
+        if found.size_bytes == 0:
+            return from_chunk_digests(self._algorithms[0], 0, [])
+        uri = S3Uri(self._bucket, found.key, found.version_id)
+        async with self._understanding(uri, found):
+            head = await self._head(uri, found)
+            checksum = await self._take_stored(uri, found, head.stored)
+            if checksum is not None:
+                return checksum
+            _check_readable(found, head)
+            if only_stored:
+                raise NotStored
+            return await self._compute(uri, found, head.stored)
+
+    async def digests_of(
+        self, found: SourceObject, chunks: tuple[int, int]
+    ) -> Checksum | list[bytes]:
+        """Take the stored checksum of an object, or compute the digests of some of its chunks.
+
+        Args:
+            found: The object as it was listed.
+            chunks: The first chunk, and the one to stop before.
+        """
+        uri = S3Uri(self._bucket, found.key, found.version_id)
+        async with self._understanding(uri, found):
+            head = await self._head(uri, found)
+            checksum = await self._take_stored(uri, found, head.stored)
+            if checksum is not None:
+                return checksum
+            _check_readable(found, head)
+            algorithm = self._algorithms[0]
+            copied = await self._copier.digests_of(uri, found, algorithm, chunks)
+            if copied is not None:
+                return copied
+            (digests,) = await self._reader.digests_of(uri, found, [algorithm], chunks)
+            return digests
+
+    @asynccontextmanager
+    async def _understanding(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
+        """Tell what S3's refusals mean for an object that was there when it was listed."""
+        try:
+            yield
+        except InvalidObjectState:
+            raise Unreadable(ArchivedObjects) from None
+        except AccessDenied as error:
+            if error.key_state is not None:
+                raise Unreadable(AccessDenied, error.key_state) from None
+            # Who may not list a bucket is told 403 of what is not there (any more).
+            if await self._is_listed(found):
+                raise Unreadable(AccessDenied) from None
+            raise _changed(uri) from None
+        except (NoSuchKey, PreconditionFailed) as error:
+            raise _changed(uri) from error
+
+    async def _head(self, uri: S3Uri, found: SourceObject) -> ObjectHead:
+        try:
+            head = await self._s3.head_object(uri, if_match=found.etag)
+        except BadRequest:
+            raise Unreadable(UnreadableObjects) from None
+        if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
+            raise _changed(uri)
+        return head
+
+    async def _take_stored(
+        self, uri: S3Uri, found: SourceObject, stored: StoredChecksums
+    ) -> Checksum | None:
+        for algorithm in self._algorithms:
+            part_sizes = None
+            if needs_part_sizes(algorithm, found.size_bytes, stored):
+                part_sizes = await self._ask_part_sizes(uri, found)
+            checksum = from_stored(algorithm, found.size_bytes, stored, part_sizes)
+            if checksum is not None:
+                return checksum
+        return None
+
+    async def _ask_part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
+        try:
+            return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
+        except AccessDenied:
+            return None  # the bytes may be readable all the same
+
+    async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
+        algorithm = self._algorithms[0]
+        checksum = None
+        if found.size_bytes >= MIN_CHUNK_BYTES:
+            checksum = await self._copier.checksum_of(uri, found, algorithm)
+        if checksum is None:
+            checksum = await self._read(uri, found, algorithm, stored)
+        self.computed += 1
+        return checksum
+
+    async def _read(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums
+    ) -> Checksum:
+        """Read, and hold the bytes against what S3 has stored though it was not wanted."""
+        known = {
+            other: checksum
+            for other in ChecksumAlgorithm
+            if (checksum := from_stored(other, found.size_bytes, stored)) is not None
+        }
+        wanted, *others = await self._reader.checksums_of(uri, found, [algorithm, *known])
+        if others != list(known.values()):
+            raise BrokenAnswer(
+                f"The bytes of {uri} came with other checksums than S3 has stored.",
+                why="They were changed on their way, or the stored checksum is wrong.",
+                remedy="The job is retried by itself; write the object again if this returns.",
+            )
+        return wanted
+
+    async def _is_listed(self, found: SourceObject) -> bool:
+        async for page in self._s3.list_latest_versions(self._bucket, found.key):
+            return found in page
+        return False
+
+
+def _check_readable(found: SourceObject, head: ObjectHead) -> None:
+    # A restored object stays listed with the storage class of an archived one.
+    if found.archived and not head.restored:
+        raise Unreadable(ArchivedObjects)
+
+
+def _changed(uri: S3Uri) -> SourceChanged:
+    return SourceChanged(
+        f"{uri} changed while the package was made.",
+        why="Something still writes there.",
+        remedy="The job is retried by itself; write the folder first, then send the message.",
+    )

@@ -1,0 +1,162 @@
+"""Large objects, hashed by S3 itself: copied part by part into uploads that are then aborted."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from uuid import uuid4
+
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.errors import AccessDenied, BadRequest, NoSuchBucket, PackagerError
+from quilt_packager_runtime.formats.checksums import (
+    chunk_ranges,
+    chunk_size_bytes,
+    count_chunks,
+    decode_digest,
+    from_chunk_digests,
+)
+from quilt_packager_runtime.formats.objects import (
+    SCRATCH_PREFIX,
+    Checksum,
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+)
+from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
+from quilt_packager_runtime.settings import Settings
+
+PARTS_IN_FLIGHT = 32
+"""How many parts of one object are copied at once."""
+
+MAX_PART_BYTES = 5 * 1024**3
+ABORT_SECONDS = 5
+
+logger = logging.getLogger(__name__)
+
+
+class _NoChecksum(Exception):
+    """A copy was answered without its checksum."""
+
+
+class PartCopier:
+    """Copies the chunks of objects for the sake of their checksums.
+
+    S3 hashes within a region alone, so each region needs a scratch bucket of its own. One that
+    cannot serve is not tried again.
+
+    Args:
+        s3: S3.
+        settings: Where the uploads go.
+    """
+
+    def __init__(self, s3: S3, settings: Settings) -> None:
+        """Make no request yet."""
+        self._s3 = s3
+        self._home_bucket = settings.scratch_bucket
+        self._bucket_by_region = dict(entry.split("=", 1) for entry in settings.scratch_buckets)
+        self._useless: set[str] = set()
+
+    async def checksum_of(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
+    ) -> Checksum | None:
+        """Have an object hashed, with no byte through this process.
+
+        Args:
+            uri: The object, or its version.
+            found: What it must still be.
+            algorithm: What to compute.
+
+        Returns:
+            None where the bytes have to be read instead.
+        """
+        chunks = (0, count_chunks(found.size_bytes))
+        digests = await self.digests_of(uri, found, algorithm, chunks)
+        if digests is None:
+            return None
+        return from_chunk_digests(algorithm, found.size_bytes, digests)
+
+    async def digests_of(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, chunks: tuple[int, int]
+    ) -> list[bytes] | None:
+        """Have some chunks of an object hashed.
+
+        Args:
+            uri: The object, or its version. S3 must have answered for its bucket already.
+            found: What it must still be.
+            algorithm: What to compute.
+            chunks: The first chunk, and the one to stop before.
+
+        Returns:
+            None where the bytes have to be read instead.
+        """
+        bucket = self._bucket_by_region.get(self._s3.region_of(uri.bucket), self._home_bucket)
+        if bucket is None or bucket in self._useless:
+            return None
+        if chunk_size_bytes(found.size_bytes) > MAX_PART_BYTES:
+            return None
+        try:
+            async with self._upload(bucket, algorithm) as upload:
+                # By now S3 has told the regions of both.
+                if self._s3.region_of(uri.bucket) == self._s3.region_of(bucket):
+                    return await self._copy(uri, found, algorithm, chunks, upload)
+                self._useless.add(bucket)
+        except _NoChecksum:
+            self._useless.add(bucket)
+        except (AccessDenied, BadRequest, NoSuchBucket) as error:
+            # Reading tells whether it is the object that is refused, or only the copy of it.
+            logger.warning("could not copy", extra={"code": error.code})
+        return None
+
+    async def _copy(
+        self,
+        uri: S3Uri,
+        found: SourceObject,
+        algorithm: ChecksumAlgorithm,
+        chunks: tuple[int, int],
+        upload: HashingUpload,
+    ) -> list[bytes]:
+        digests: dict[int, bytes] = {}
+
+        async def copy(part: tuple[int, tuple[int, int]]) -> None:
+            number, (first_byte, last_byte) = part
+            text = await upload.copy_part(
+                number,
+                source=uri,
+                first_byte=first_byte,
+                last_byte=last_byte,
+                if_match=found.etag,
+            )
+            digest = decode_digest(algorithm, text or "")
+            if digest is None:
+                raise _NoChecksum
+            digests[number] = digest
+
+        parts = islice(enumerate(chunk_ranges(found.size_bytes), start=1), *chunks)
+        await copy(next(parts))  # alone: an S3 that gives no checksum gives none of any part
+        await for_each(parts, copy, at_once=PARTS_IN_FLIGHT)
+        return [digests[number] for number in sorted(digests)]
+
+    @asynccontextmanager
+    async def _upload(
+        self, bucket: str, algorithm: ChecksumAlgorithm
+    ) -> AsyncIterator[HashingUpload]:
+        """An upload that is aborted, also when all is cancelled while S3 creates it."""
+        scratch = S3Uri(bucket, f"{SCRATCH_PREFIX}{uuid4()}")
+        creating = asyncio.create_task(HashingUpload.create(self._s3, scratch, algorithm))
+        try:
+            yield await asyncio.shield(creating)
+        finally:
+            if creating.done() and creating.exception():
+                self._useless.add(bucket)
+            else:
+                await self._abort(creating)
+
+    async def _abort(self, creating: "asyncio.Task[HashingUpload]") -> None:
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await (await creating).abort()
+        except (PackagerError, TimeoutError) as error:
+            # The bucket's lifecycle rule will abort it.
+            logger.warning("could not abort an upload", extra={"code": type(error).__name__})

@@ -1,0 +1,1 @@
+"""Jobs that exceed one invocation."""

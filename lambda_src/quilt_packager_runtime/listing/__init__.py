@@ -1,0 +1,1 @@
+"""Listing of a source folder into an ordered inventory."""

@@ -1,0 +1,1 @@
+"""Package metadata, from messages, files and RO-Crates."""

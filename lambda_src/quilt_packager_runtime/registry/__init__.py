@@ -1,0 +1,1 @@
+"""Publishing of revisions to a registry."""

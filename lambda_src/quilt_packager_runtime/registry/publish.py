@@ -1,0 +1,200 @@
+"""Revisions in a registry: `.quilt/` of a bucket, and the protocol by which one appears in it.
+
+A revision is a manifest, a pointer named by the second of its publication, and `latest`. They are
+written in this order, and with conditions, so that no writer, crash or lost reply can leave a
+pointer to nothing or overwrite another's, and whoever lost the race for `latest` starts over.
+docs/adr/0020-publish-protocol.md has the reasons.
+"""
+
+import logging
+import re
+from enum import Enum, auto
+from pathlib import Path
+
+import msgspec
+
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    ConditionalRequestConflict,
+    Contended,
+    NoSuchKey,
+    PreconditionFailed,
+)
+from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri
+
+MANIFESTS = f"{REGISTRY_PREFIX}packages/"
+NAMED_PACKAGES = f"{REGISTRY_PREFIX}named_packages/"
+LATEST = "latest"
+SECOND = re.compile(r"[1-9][0-9]*")
+TOP_HASH = re.compile(rb"[0-9a-f]{64}")
+MAX_POINTER_BYTES = 1024
+"""How much of a pointer is read: anybody may have written it, and 64 bytes are right."""
+
+# Another writer can take each second that we try, or conflict with us, only so often by chance.
+MAX_POINTER_ATTEMPTS = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """What a pointer said when it was read.
+
+    Attributes:
+        etag: Its ETag; None where there was none.
+        top_hash: The revision it names; None where there was none, or nothing that makes sense.
+    """
+
+    etag: str | None = None
+    top_hash: str | None = None
+
+
+class Publication(Enum):
+    """What became of an attempt to publish."""
+
+    CREATED = auto()
+    UNCHANGED = auto()
+    LOST_RACE = auto()
+    """Another writer moved `latest`: start over from reading it. Nothing is to be sent again."""
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A package's name in a registry.
+
+    Attributes:
+        registry: The bucket.
+        name: `prefix/suffix`.
+    """
+
+    registry: str
+    name: str
+
+    def pointer(self, revision: str) -> S3Uri:
+        """Where the pointer of a revision is: `latest`, or seconds since 1970."""
+        return S3Uri(self.registry, f"{NAMED_PACKAGES}{self.name}/{revision}")
+
+    def manifest(self, top_hash: str) -> S3Uri:
+        """Where the manifest of a top hash is."""
+        return S3Uri(self.registry, MANIFESTS + top_hash)
+
+
+async def read_latest(s3: S3, package: Package) -> Pointer:
+    """Read `latest`. To be done before the source is listed, or a race could go unseen.
+
+    Raises:
+        AccessDenied: It is there, and may not be read.
+    """
+    return await read_pointer(s3, package, LATEST)
+
+
+async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
+    """Read a pointer.
+
+    Args:
+        s3: S3.
+        package: The package.
+        revision: `latest`, or seconds since 1970.
+
+    Raises:
+        AccessDenied: It is there, and may not be read.
+    """
+    uri = package.pointer(revision)
+    body = await s3.read_if_exists(uri, max_bytes=MAX_POINTER_BYTES)
+    if body is None:
+        return Pointer()
+    if not TOP_HASH.fullmatch(body.data):
+        logger.warning("a pointer holds no top hash", extra={"pointer": str(uri)})
+        return Pointer(body.etag)
+    return Pointer(body.etag, body.data.decode("ascii"))
+
+
+async def list_pointers(s3: S3, package: Package) -> list[int]:
+    """The seconds of a package's pointers, one for each revision, the oldest first."""
+    folder = package.pointer("").key
+    seconds: list[int] = []
+    async for keys in s3.list_keys(package.registry, folder):
+        names = (key.removeprefix(folder) for key in keys)
+        seconds += [int(name) for name in names if SECOND.fullmatch(name)]
+    return sorted(seconds)
+
+
+async def publish(
+    s3: S3, package: Package, *, latest: Pointer, top_hash: str, manifest: Path
+) -> Publication:
+    """Make a revision the newest of its package, unless it is that already.
+
+    Args:
+        s3: S3.
+        package: The package.
+        latest: What `read_latest` said before the source was listed.
+        top_hash: The revision.
+        manifest: The file that holds its manifest.
+
+    Raises:
+        Contended: Others kept taking the name that the pointer was to have.
+    """
+    newest_second, newest = await _newest_pointer(s3, package)
+    announced = newest.top_hash == top_hash
+    complete = announced and await _has_manifest(s3, package, top_hash)
+    if complete and latest.top_hash == top_hash:
+        return Publication.UNCHANGED
+    if not complete:
+        await s3.put_file(package.manifest(top_hash), manifest, metadata=WRITTEN_BY_US)
+    if not announced:
+        await _announce(s3, package, top_hash, after_second=newest_second)
+    return await _move_latest(s3, package, top_hash, latest)
+
+
+async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
+    """The newest pointer and its second, which is 0 where there is none."""
+    seconds = await list_pointers(s3, package)
+    if not seconds:
+        return 0, Pointer()
+    return seconds[-1], await read_pointer(s3, package, str(seconds[-1]))
+
+
+async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
+    """Whether a revision can be read; if not, somebody deleted what a pointer names."""
+    found = await s3.read_if_exists(package.manifest(top_hash), max_bytes=1) is not None
+    if not found:
+        logger.warning("a manifest is missing", extra={"top_hash": top_hash})
+    return found
+
+
+async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
+    """Write a pointer above the newest, overwriting nobody's."""
+    second = max(s3.clock_seconds(), after_second + 1)
+    for _ in range(MAX_POINTER_ATTEMPTS):
+        try:
+            await s3.put_object(package.pointer(str(second)), top_hash.encode(), if_none_match=True)
+        except ConditionalRequestConflict:
+            continue
+        except PreconditionFailed:
+            # Ours after a lost reply, or that of another run of the same revision: it serves.
+            present = await read_pointer(s3, package, str(second))
+            if present.top_hash == top_hash:
+                return
+            second += 1
+        else:
+            return
+    raise Contended(
+        f"{MAX_POINTER_ATTEMPTS} attempts to announce a revision of {package.name} were overtaken.",
+        why="Many writers publish this package at once.",
+        remedy="The job is retried by itself; look for a loop of messages if this returns.",
+    )
+
+
+async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Pointer) -> Publication:
+    """Let `latest` name the revision, if it still says what it said when the job began."""
+    pointer = package.pointer(LATEST)
+    try:
+        await s3.put_object(
+            pointer, top_hash.encode(), if_match=latest.etag, if_none_match=latest.etag is None
+        )
+    except PreconditionFailed:
+        # Either another's write came first, or the reply to our own was lost and it was sent again.
+        present = await read_latest(s3, package)
+        return Publication.CREATED if present.top_hash == top_hash else Publication.LOST_RACE
+    except (ConditionalRequestConflict, NoSuchKey):
+        return Publication.LOST_RACE
+    return Publication.CREATED

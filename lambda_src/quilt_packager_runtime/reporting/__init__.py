@@ -1,0 +1,1 @@
+"""Outcomes: events, notifications, logs and metrics."""

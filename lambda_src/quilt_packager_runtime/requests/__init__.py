@@ -1,0 +1,1 @@
+"""Packaging requests, from messages and events."""

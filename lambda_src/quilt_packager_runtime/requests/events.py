@@ -1,0 +1,402 @@
+"""Events that mean "a folder is ready": of each kind the rule's pattern, and its translation.
+
+Patterns are what the construct binds; the queue gets whole events, and they are understood here.
+Keys in events are raw (never URIs), except in classic S3 notifications, which form-encode them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE
+from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions, find_options
+from quilt_packager_runtime.requests.upload_settings import UPLOADS_SOURCE
+
+Kind = Literal["message", SourceKind]
+
+Sources = Sequence[SourceOptions]
+"""The options of an engine's event sources."""
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """What made a job.
+
+    Attributes:
+        kind: `message` for a package description, otherwise the kind of event.
+        event_id: The event's id, to find it in other logs; None where it has none.
+        event_source: Who sent the event, where several send events of its kind.
+    """
+
+    kind: Kind
+    event_id: str | None = None
+    event_source: str | None = None
+
+
+class FolderReady(msgspec.Struct, frozen=True):
+    """An event that names the folder to package.
+
+    Attributes:
+        source: The folder.
+        trigger: The event.
+        options: What its event source wants of the package.
+    """
+
+    source: SourceFolder
+    trigger: Trigger
+    options: SourceOptions
+
+
+class OmicsRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of HealthOmics, as an event tells of it; `omics:GetRun` knows more.
+
+    Attributes:
+        run_id: The run's id.
+        arn: The run's ARN, which tells its region.
+        status: The status that the event is about.
+        source: The run's folder; None: its `outputUri` must be asked for, see `omics_folder`.
+        name: The run's name.
+        workflow_id: The id of what it ran.
+        workflow_name: The name of what it ran.
+        trigger: The event.
+        options: What its event source wants of the package.
+    """
+
+    run_id: str
+    arn: str
+    status: str
+    source: SourceFolder | None = None
+    name: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    trigger: Trigger
+    options: SourceOptions
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """An event that asks for nothing, and why."""
+
+    why: str
+
+
+Translation = FolderReady | OmicsRun | Ignored
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Shape = TypeVar("_Shape")
+
+
+def is_event(body: Mapping[str, object]) -> bool:
+    """Tell whether a JSON object is an event, known or not, rather than a package description.
+
+    Example:
+        >>> is_event({"source_prefix": "s3://b/f/"}), is_event({"Event": "s3:TestEvent"})
+        (False, True)
+    """
+    return not body.keys().isdisjoint({"detail-type", "Records", "Event"})
+
+
+def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation:
+    """Say what an event asks for.
+
+    Args:
+        event: An EventBridge event, or a classic S3 notification.
+        sources: The options of the event sources, one of which it came from.
+
+    Raises:
+        InvalidMessage: The event is of an unknown kind, or not of its kind's shape.
+
+    Example:
+        >>> translate({"Event": "s3:TestEvent"})
+        Ignored(why="S3's test of a new notification")
+    """
+    if event.get("Event") == "s3:TestEvent":
+        return Ignored("S3's test of a new notification")
+    if "Records" in event:
+        return _translate_notification(event, sources)
+    match event.get("source"), event.get("detail-type"):
+        case "aws.omics", "Run Status Change":
+            return _translate_omics(event, sources)
+        case "aws.s3", "Object Created":
+            return _translate_object_created(event, sources)
+        case _, "package-objects-ready":
+            return _translate_objects_ready(event, sources)
+        case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
+            return Ignored("an outcome asks for nothing, or it would never end")
+        case source, detail_type:
+            raise InvalidMessage(
+                f"Events {quote(str(detail_type))} of {quote(str(source))} are of an unknown kind.",
+                why="Its folder cannot be found without knowing what the event means.",
+                remedy="Send a message with a source_prefix: an input transformer can make one.",
+            )
+
+
+# HealthOmics: a run changed its status. Only `arn` and `status` are in all generations of it.
+
+OMICS_STATUSES = (
+    "PENDING",
+    "STARTING",
+    "RUNNING",
+    "STOPPING",
+    "COMPLETED",
+    "DELETED",
+    "FAILED",
+    "CANCELLED",
+)
+
+
+def health_omics_pattern(statuses: Sequence[str] = ("COMPLETED",)) -> dict[str, object]:
+    """Match HealthOmics runs that reach one of some statuses.
+
+    Args:
+        statuses: Which of `OMICS_STATUSES`.
+
+    Raises:
+        ValueError: None is given, or one that HealthOmics does not have.
+    """
+    unknown = [status for status in statuses if status not in OMICS_STATUSES]
+    if unknown or not statuses:
+        raise ValueError(
+            f"statuses are some of {', '.join(OMICS_STATUSES)}; given: {name_some(unknown) or '-'}"
+        )
+    return {
+        "source": ["aws.omics"],
+        "detail-type": ["Run Status Change"],
+        "detail": {"status": list(statuses)},
+    }
+
+
+_RUN_ARN = re.compile(r"arn:[^:/]+:omics:[^:/]*:[^:/]*:run/([A-Za-z0-9-]+)")
+
+
+class _OmicsDetail(msgspec.Struct, rename="camel"):
+    arn: _Text
+    status: _Text
+    run_output_uri: str | None = None
+    run_name: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+
+
+class _OmicsEvent(msgspec.Struct):
+    detail: _OmicsDetail
+    id: str | None = None
+
+
+def _translate_omics(event: Mapping[str, object], sources: Sources) -> OmicsRun | Ignored:
+    read = _read(event, _OmicsEvent)
+    detail = read.detail
+    arn = _RUN_ARN.fullmatch(detail.arn)
+    if not arn:
+        raise _malformed(f"{quote(detail.arn)} is not the ARN of a HealthOmics run")
+    options = find_options(sources, "health_omics", detail.status)
+    source = _run_folder(detail.run_output_uri) if detail.run_output_uri else None
+    refused = options.refuse(source) if source else None
+    if refused:
+        return Ignored(refused)
+    return OmicsRun(
+        run_id=arn[1],
+        arn=detail.arn,
+        status=detail.status,
+        source=source,
+        name=detail.run_name,
+        workflow_id=detail.workflow_id,
+        workflow_name=detail.workflow_name,
+        trigger=Trigger("health_omics", read.id),
+        options=options,
+    )
+
+
+def omics_folder(output_uri: str, run_id: str) -> SourceFolder:
+    """Find the folder of a run below the `outputUri` that `omics:GetRun` answers with.
+
+    Raises:
+        InvalidMessage: The `outputUri` is not in S3.
+
+    Example:
+        >>> omics_folder("s3://runs/out/", "3395667")
+        SourceFolder(bucket='runs', prefix='out/3395667/')
+    """
+    return _run_folder(f"{output_uri.rstrip('/')}/{run_id}")
+
+
+def _run_folder(uri: str) -> SourceFolder:
+    """Read a URI of HealthOmics, which escapes nothing and ends a folder with no `/`."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    key = key.rstrip("/")
+    if not uri.startswith("s3://") or not key:
+        raise _malformed(f"{quote(uri)} is not the URI of a run's folder in S3")
+    return SourceFolder(bucket, key + "/")
+
+
+# Workflow Run RO-Crates: a crate's file was written, and what is beside it is the run.
+
+CRATE_NAME = "ro-crate-metadata.json"
+
+
+def workflow_run_crate_pattern(
+    buckets: Sequence[str], *, allow_bucket_root: bool = False
+) -> dict[str, object]:
+    """Match crates that are written to some buckets.
+
+    Args:
+        buckets: Names of buckets that send their events to EventBridge.
+        allow_bucket_root: Whether to match crates at their roots, too.
+
+    Raises:
+        ValueError: None is given.
+    """
+    if not buckets:
+        raise ValueError("buckets is empty; name those that receive crates")
+    at_root = [CRATE_NAME] if allow_bucket_root else []
+    return {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {
+            "bucket": {"name": list(buckets)},
+            "object": {"key": [{"suffix": f"/{CRATE_NAME}"}, *at_root]},
+        },
+    }
+
+
+class _Bucket(msgspec.Struct):
+    name: _Text
+
+
+class _Object(msgspec.Struct):
+    key: _Text
+
+
+class _ObjectCreatedDetail(msgspec.Struct):
+    bucket: _Bucket
+    object: _Object
+
+
+class _ObjectCreated(msgspec.Struct):
+    detail: _ObjectCreatedDetail
+    id: str | None = None
+
+
+def _translate_object_created(
+    event: Mapping[str, object], sources: Sources
+) -> FolderReady | Ignored:
+    read = _read(event, _ObjectCreated)
+    trigger = Trigger("workflow_run_crate", read.id)
+    return _find_crate(read.detail.bucket.name, read.detail.object.key, trigger, sources)
+
+
+def _find_crate(bucket: str, key: str, trigger: Trigger, sources: Sources) -> FolderReady | Ignored:
+    folder, slash, name = key.rpartition("/")
+    if name != CRATE_NAME:
+        return Ignored(f"{quote(name)} is not named {CRATE_NAME}")
+    options = find_options(sources, "workflow_run_crate", bucket)
+    return _find_folder(SourceFolder(bucket, folder + slash), trigger, options)
+
+
+def _find_folder(
+    source: SourceFolder, trigger: Trigger, options: SourceOptions
+) -> FolderReady | Ignored:
+    """Refuse what nobody who sends an event can mean: the registry, and what is opted out of."""
+    if source.prefix.startswith(REGISTRY_PREFIX):
+        return Ignored(f"what is under {REGISTRY_PREFIX} is the registry itself")
+    refused = options.refuse(source)
+    return Ignored(refused) if refused else FolderReady(source, trigger, options)
+
+
+# Classic S3 notifications, straight to a queue or through SNS: the same crates.
+
+
+class _S3(msgspec.Struct):
+    bucket: _Bucket
+    object: _Object
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    event_source: Literal["aws:s3"]
+    event_name: _Text
+    s3: _S3
+    response_elements: dict[str, str] = {}
+
+
+class _Notification(msgspec.Struct, rename="pascal"):
+    records: list[_Record]
+
+
+def _translate_notification(event: Mapping[str, object], sources: Sources) -> FolderReady | Ignored:
+    found = [_translate_record(record, sources) for record in _read(event, _Notification).records]
+    ready = {each.source: each for each in found if isinstance(each, FolderReady)}
+    if len(ready) > 1:
+        folders = name_some([str(source) for source in ready])
+        raise _malformed(f"one notification is about several folders: {folders}")
+    ignored = (each for each in found if isinstance(each, Ignored))
+    return next(iter(ready.values()), None) or next(ignored, Ignored("it holds no records"))
+
+
+def _translate_record(record: _Record, sources: Sources) -> FolderReady | Ignored:
+    if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+        return Ignored(f"{quote(record.event_name)} creates no object")
+    try:
+        key = unquote_plus(record.s3.object.key, errors="strict")
+    except UnicodeDecodeError:
+        raise _malformed(f"the key {quote(record.s3.object.key)} does not decode") from None
+    request_id = record.response_elements.get("x-amz-request-id")
+    trigger = Trigger("workflow_run_crate", request_id)
+    return _find_crate(record.s3.bucket.name, key, trigger, sources)
+
+
+# Uploads below a prefix have come to rest: so says our coalescer, or Event-Driven Packaging (EDP).
+
+OBJECTS_READY = "package-objects-ready"
+EDP_SOURCE = "com.quiltdata.edp"
+
+
+def objects_ready_pattern(
+    sources: Sequence[str] = (EDP_SOURCE, UPLOADS_SOURCE),
+) -> dict[str, object]:
+    """Match prefixes that were found to be at rest.
+
+    Args:
+        sources: By whom. The queue takes such events of any source.
+    """
+    return {"source": list(sources), "detail-type": [OBJECTS_READY]}
+
+
+class _ObjectsReadyDetail(msgspec.Struct):
+    bucket: _Text
+    prefix: str
+
+
+class _ObjectsReady(msgspec.Struct):
+    detail: _ObjectsReadyDetail
+    id: str | None = None
+    source: str | None = None
+
+
+def _translate_objects_ready(
+    event: Mapping[str, object], sources: Sources
+) -> FolderReady | Ignored:
+    read = _read(event, _ObjectsReady)
+    prefix = read.detail.prefix
+    # A prefix of whole components, which without its slash would match its siblings too.
+    folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+    bucket = read.detail.bucket
+    options = find_options(sources, "objects_ready", bucket, read.source)
+    trigger = Trigger("objects_ready", read.id, read.source)
+    return _find_folder(SourceFolder(bucket, folder), trigger, options)
+
+
+def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:
+    try:
+        return msgspec.convert(event, shape)
+    except msgspec.ValidationError as error:
+        raise _malformed(str(error)) from error
+
+
+def _malformed(what: str) -> InvalidMessage:
+    return InvalidMessage(
+        f"The event cannot be read: {what}.",
+        why="An event is understood by the documented shape of its kind.",
+        remedy="Send it as AWS or EDP made it, or a message with a source_prefix instead.",
+    )

@@ -1,0 +1,97 @@
+"""What a package tells of the HealthOmics run that it is of: facets of the event and `GetRun`."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from quilt_packager_runtime.formats.catalog_fields import Facet, format_time, make_facets
+from quilt_packager_runtime.requests.events import OmicsRun
+
+REDACTED = "[redacted]"
+
+_SECRET = re.compile(
+    r"secret|passw|pwd|token|credential|private|signature|auth|(api|access|license|ssh).?key",
+    re.IGNORECASE,
+)
+
+
+def describe_run(run: OmicsRun, answer: Mapping[str, Any]) -> dict[str, Facet]:
+    """Describe a run.
+
+    Args:
+        run: What the event says.
+        answer: What `omics:GetRun` says; empty if it may not be asked.
+
+    Returns:
+        Facets. The status is the event's, whatever has become of the run since.
+
+    Example:
+        >>> from quilt_packager_runtime.requests.events import translate
+        >>> arn = "arn:aws:omics:us-east-1:123456789012:run/42"
+        >>> detail = {"arn": arn, "status": "FAILED", "runName": "NA12878"}
+        >>> event = {"source": "aws.omics", "detail-type": "Run Status Change", "detail": detail}
+        >>> describe_run(translate(event), {"tags": {"project": "x"}})
+        {'name': 'NA12878', 'run_id': '42', 'run_status': 'FAILED', 'tags': ['project=x']}
+    """
+    start, stop = answer.get("startTime"), answer.get("stopTime")
+    facets: dict[str, str | Iterator[str] | None] = {
+        "name": run.name or answer.get("name"),
+        "workflow_name": run.workflow_name,
+        "workflow_version": answer.get("workflowVersionName"),
+        "workflow_id": run.workflow_id or answer.get("workflowId"),
+        "run_id": run.run_id,
+        "run_status": run.status,
+        "failure_reason": answer.get("failureReason"),
+        "start_time": _time(start),
+        "end_time": _time(stop),
+        "duration": _duration(start, stop),
+        "output_uri": _output_uri(run, answer),
+        "tags": _pairs(answer.get("tags")),
+    }
+    if run.options.parameters:
+        facets["parameters"] = _pairs(redact(answer.get("parameters")))
+    return make_facets(facets)
+
+
+def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 parameters are any JSON
+    """Hide the values of what is named like a secret, however deep it is.
+
+    Args:
+        value: Parameters.
+        name: What they are the value of.
+
+    Example:
+        >>> redact({"input": "s3://b/a.fq", "db": {"apiKey": "x"}, "token": ["a", "b"]})
+        {'input': 's3://b/a.fq', 'db': {'apiKey': '[redacted]'}, 'token': '[redacted]'}
+    """
+    if _SECRET.search(name):
+        return REDACTED
+    if isinstance(value, dict):
+        return {key: redact(each, str(key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [redact(each) for each in value]
+    return value
+
+
+def _pairs(values: object) -> Iterator[str]:
+    """`name=value`, sorted: a facet holds no objects."""
+    for name, value in sorted(values.items()) if isinstance(values, dict) else ():
+        yield f"{name}={value if isinstance(value, str) else json.dumps(value, sort_keys=True)}"
+
+
+def _time(time: object) -> str | None:
+    return format_time(time) if isinstance(time, datetime) else None
+
+
+def _duration(start: object, stop: object) -> str | None:
+    """As ISO 8601 writes a duration, in whole seconds."""
+    if isinstance(start, datetime) and isinstance(stop, datetime) and stop >= start:
+        return f"PT{round((stop - start).total_seconds())}S"
+    return None
+
+
+def _output_uri(run: OmicsRun, answer: Mapping[str, Any]) -> str | None:
+    output_uri = answer.get("runOutputUri")
+    return output_uri or (str(run.source) if run.source else None)

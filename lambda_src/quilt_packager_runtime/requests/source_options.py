@@ -1,0 +1,172 @@
+"""What an event source wants of its packages: set by the construct, applied to the events.
+
+An event does not tell which rule sent it. It finds its options by its kind, and by the value that
+tells sources of one kind apart: the bucket, a run's status, or who announced the folder.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from quilt_packager_runtime.formats.globs import check_globs, match_any
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.requests.name_templates import check_template
+
+SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
+
+MAX_SETTLE_SECONDS = 900
+
+_RUN_FIELDS = ("name", "workflow_name", "workflow_version", "run_id", "run_status")
+
+TEMPLATE_FIELDS: dict[SourceKind, tuple[str, ...]] = {
+    "health_omics": (*_RUN_FIELDS, "workflow_id"),
+    "workflow_run_crate": (*_RUN_FIELDS, "workflow_engine", "date_published"),
+    "objects_ready": (),
+}
+"""What a package name's template may name, by the kind of event."""
+
+
+class SourceOptions(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """The options of an event source.
+
+    Attributes:
+        kind: The kind of event.
+        only: The buckets of the events, or the statuses of the runs; empty: all.
+        sender: The `source` of the events; None: any that no other options name.
+        metadata: Whether packages get the metadata of their crate or run.
+        parameters: Whether that has the run's parameters too.
+        package_name: The template of the packages' names; None: they are named after the folder.
+        allow_bucket_root: Whether a whole bucket may be packaged.
+        include_prefixes: Globs of folders; empty: all.
+        ignore_prefixes: Globs of folders that are not packaged after all.
+        exclude: Globs of files that do not become part of a package.
+        settle_seconds: How long an event waits before its folder is looked at.
+
+    Example:
+        >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
+        Traceback (most recent call last):
+        ValueError: package_name 'runs/{run}' names {run}; there are bucket, folder, ...
+    """
+
+    kind: SourceKind
+    only: tuple[str, ...] = ()
+    sender: str | None = None
+    metadata: bool = True
+    parameters: bool = False
+    package_name: str | None = None
+    allow_bucket_root: bool = False
+    include_prefixes: tuple[str, ...] = ()
+    ignore_prefixes: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no event could be treated by."""
+        if self.package_name is not None:
+            check_template(self.package_name, TEMPLATE_FIELDS[self.kind])
+        for name in ("include_prefixes", "ignore_prefixes", "exclude"):
+            try:
+                check_globs(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
+            raise ValueError(f"settle_seconds is {self.settle_seconds}; 0 to {MAX_SETTLE_SECONDS}")
+
+    @property
+    def is_special(self) -> bool:
+        """Whether they are other than the defaults."""
+        return _treatment(self) != SourceOptions(kind=self.kind)
+
+    def refuse(self, source: SourceFolder) -> str | None:
+        """Say why a folder is not packaged; None if it is.
+
+        Args:
+            source: The folder of an event.
+
+        Example:
+            >>> options = SourceOptions(kind="objects_ready", ignore_prefixes=("tmp",))
+            >>> options.refuse(SourceFolder("raw", "tmp/a/"))
+            'its folder is among ignore_prefixes'
+            >>> options.refuse(SourceFolder("raw", "runs/a/"))
+        """
+        if not source.prefix:
+            if self.allow_bucket_root:
+                return None
+            return "at a bucket's root it would package the whole bucket; send a message"
+        path = source.prefix.rstrip("/")
+        if self.include_prefixes and not match_any(self.include_prefixes)(path):
+            return "its folder is not among include_prefixes"
+        if match_any(self.ignore_prefixes)(path):
+            return "its folder is among ignore_prefixes"
+        return None
+
+
+def find_options(
+    sources: Iterable[SourceOptions],
+    kind: SourceKind,
+    key: str | None,
+    sender: str | None = None,
+) -> SourceOptions:
+    """Find what an event is treated by: the options of its source, or the defaults.
+
+    Options that name who sent the event come before those of any sender: announcements of an
+    engine's own uploads are not treated like those that it hears from others.
+
+    Args:
+        sources: The options of an engine's event sources.
+        kind: The kind of event.
+        key: The event's bucket, or the run's status.
+        sender: The event's `source`.
+
+    Example:
+        >>> ready = SourceOptions(kind="objects_ready", settle_seconds=60)
+        >>> uploads = SourceOptions(kind="objects_ready", sender="quilt.packager.uploads")
+        >>> find_options([ready, uploads], "objects_ready", "raw", uploads.sender) is uploads
+        True
+        >>> find_options([ready, uploads], "objects_ready", "raw", "com.quiltdata.edp") is ready
+        True
+    """
+    matching = [
+        options
+        for options in sources
+        if options.kind == kind
+        and (not options.only or key in options.only)
+        and options.sender in (None, sender)
+    ]
+    named = [options for options in matching if options.sender is not None]
+    return next(iter([*named, *matching]), SourceOptions(kind=kind))
+
+
+def check_sources(sources: Sequence[SourceOptions]) -> None:
+    """Refuse sources whose events could not be told apart, and that treat them differently.
+
+    Raises:
+        ValueError: Two of them.
+
+    Example:
+        >>> crates = SourceOptions(kind="workflow_run_crate", only=("raw",))
+        >>> check_sources([crates, SourceOptions(kind="workflow_run_crate", metadata=False)])
+        Traceback (most recent call last):
+        ValueError: give event sources of the same workflow_run_crate events the same options
+    """
+    for number, one in enumerate(sources):
+        for other in sources[:number]:
+            if _overlap(one, other) and _treatment(one) != _treatment(other):
+                raise ValueError(
+                    f"give event sources of the same {one.kind} events the same options"
+                )
+
+
+def _overlap(one: SourceOptions, other: SourceOptions) -> bool:
+    """Whether an event could be of both, with nothing to say which comes first."""
+    shared = not one.only or not other.only or not set(one.only).isdisjoint(other.only)
+    return shared and (one.kind, one.sender) == (other.kind, other.sender)
+
+
+def _treatment(options: SourceOptions) -> SourceOptions:
+    """What is done with events, whichever these are."""
+    return msgspec.structs.replace(options, only=(), sender=None)

@@ -1,0 +1,1 @@
+"""Coalescing of upload events into folders."""

@@ -1,0 +1,1 @@
+"""Quilt workflows: the rules that a registry has for packages."""

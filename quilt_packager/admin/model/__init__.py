@@ -1,0 +1,1 @@
+"""The data that the pages show, read from AWS and cached."""

@@ -1,0 +1,1 @@
+"""Rendering, security and error pages of the web server."""

@@ -1,0 +1,386 @@
+"""The context flags of the stack: `quilt:…` in `cdk.json`, or `-c` on the command line.
+
+There every value is text, so each flag is read from text as well as from JSON.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, get_args
+
+import msgspec
+from msgspec import Meta
+from quilt_packager_runtime.errors import name_some, quote
+from quilt_packager_runtime.requests.events import OMICS_STATUSES, health_omics_pattern
+from quilt_packager_runtime.settings import ChecksumAlgorithm
+
+from quilt_packager.app.custom_rules import CustomRule, read_custom_rules
+from quilt_packager.app.source_flags import ReadyFlags, SourceFlags, UploadFlags, read_source_flags
+from quilt_packager.app.upload_flags import UploadRules, read_upload_rules
+from quilt_packager.guardrails.limits import (
+    DEFAULT_CHECKSUM_CONCURRENCY,
+    DEFAULT_EPHEMERAL_MEBIBYTES,
+    DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MAX_INLINE_MEBIBYTES,
+    DEFAULT_MAX_INLINE_OBJECTS,
+    DEFAULT_MAX_SHARD_MEBIBYTES,
+    DEFAULT_MAX_SHARD_OBJECTS,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    AwsRegion,
+    BucketName,
+    BucketNameOrEmpty,
+    ChecksumConcurrency,
+    EphemeralMebibytes,
+    MaxConcurrency,
+    MaxInlineMebibytes,
+    MaxInlineObjects,
+    MaxShardMebibytes,
+    MaxShardObjects,
+    MemoryMebibytes,
+    TimeoutSeconds,
+)
+
+PREFIX = "quilt:"
+
+_Buckets = Annotated[
+    tuple[BucketName, ...], Meta(description="names of existing buckets, separated by commas")
+]
+_Switch = Annotated[bool, Meta(description="true or false")]
+_KeyArn = Annotated[str, Meta(pattern=r"^arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+$")]
+
+_TopicArn = Annotated[
+    str,
+    Meta(
+        pattern=r"^(arn:[^:]+:sns:[^:]+:[0-9]{12}:.+)?$",
+        description="the ARN of an SNS topic, or empty",
+    ),
+]
+
+
+class ContextError(ValueError):
+    """The context has flags that no stack can be made of; the message lists them, and the valid."""
+
+    @classmethod
+    def of(cls, violations: Sequence[str]) -> Self:
+        """The error of some flags.
+
+        Args:
+            violations: What is wrong with each of them.
+        """
+        return cls(_explain(violations))
+
+
+class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the context flags say.
+
+    Attributes:
+        stack_name: The stack's name.
+        source_buckets: Buckets to package data from. None: the stack makes one, which is a
+            registry too.
+        registry_buckets: Buckets to write packages to. None: the source buckets.
+        bucket_keys: The KMS keys that existing buckets are encrypted with.
+        omics: Whether HealthOmics runs are packaged.
+        omics_statuses: The statuses that a run is packaged on.
+        wrroc: Whether folders that a Workflow Run RO-Crate is written to are packaged.
+        edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
+        source_options: What the packages of these sources are like; empty: as they always are.
+        uploads: How uploads are packaged that have come to rest; empty: they are not.
+        custom: A JSON file of rules for other events; empty: none.
+        checksum_algorithms: Acceptable algorithms, the most wanted first.
+        architecture: Where the function runs; `host` is for an embedded AWS on this machine.
+        memory_size: MiB of memory of the function.
+        timeout: How long one job may take, in seconds.
+        ephemeral_storage_size: MiB of the function's `/tmp`.
+        max_concurrency: How many jobs run at once.
+        max_inline_objects: How many checksums one invocation finds at most.
+        max_inline_size: MiB that the objects have at most that one invocation hashes.
+        max_shard_objects: How many objects of a large job one worker is given at most.
+        max_shard_size: MiB that these have at most.
+        checksum_concurrency: How many workers a large job has at once.
+        scratch_buckets: Where S3 copies objects of other regions, to hash them.
+        event_bus: The bus that outcomes are told on; empty: the account's default bus.
+        notifications_topic: The ARN of the topic where people read of failures; empty: nowhere.
+        notifications_topic_key: The ARN of the KMS key that the topic is encrypted with; empty: it
+            has no key of yours.
+        quarantine_registry: Where packages are written that break the rules of their registry;
+            empty: nowhere.
+        catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
+        alarms_topic: The ARN of the topic that alarms tell; empty: there are no alarms.
+        dashboard: Whether there is a dashboard in CloudWatch.
+        publish_schema: Whether the schema of the outcomes' events is published.
+    """
+
+    stack_name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$",
+            description="up to 128 letters, digits and -, of which the first is a letter",
+        ),
+    ] = "quilt-packager"
+    source_buckets: _Buckets = ()
+    registry_buckets: _Buckets = ()
+    bucket_keys: Annotated[
+        dict[BucketName, _KeyArn],
+        Meta(description="bucket=arn:aws:kms:…, separated by commas, of buckets that flags name"),
+    ] = {}
+    omics: _Switch = True
+    omics_statuses: Annotated[
+        tuple[str, ...], Meta(description=f"one or more of {', '.join(OMICS_STATUSES)}")
+    ] = ("COMPLETED",)
+    wrroc: _Switch = True
+    edp: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    source_options: Annotated[
+        str, Meta(description="a JSON object, the path of a JSON file, or empty")
+    ] = ""
+    uploads: Annotated[
+        str, Meta(description="true, a JSON object, the path of a JSON file, or empty")
+    ] = ""
+    custom: Annotated[str, Meta(description="the path of a JSON file of rules, or empty")] = ""
+    checksum_algorithms: Annotated[
+        tuple[ChecksumAlgorithm, ...],
+        Meta(min_length=1, description=f"one or more of {', '.join(ChecksumAlgorithm)}"),
+    ] = (ChecksumAlgorithm.SHA256_CHUNKED,)
+    architecture: Annotated[
+        Literal["arm64", "x86_64", "host"], Meta(description="arm64, x86_64 or host")
+    ] = "arm64"
+    memory_size: Annotated[MemoryMebibytes, Meta(description="128 to 10240 (MiB)")] = (
+        DEFAULT_MEMORY_MEBIBYTES
+    )
+    timeout: Annotated[TimeoutSeconds, Meta(description="120 to 900 (seconds)")] = (
+        DEFAULT_TIMEOUT_SECONDS
+    )
+    ephemeral_storage_size: Annotated[
+        EphemeralMebibytes, Meta(description="512 to 10240 (MiB)")
+    ] = DEFAULT_EPHEMERAL_MEBIBYTES
+    max_concurrency: Annotated[MaxConcurrency, Meta(description="2 to 1000 (jobs)")] = (
+        DEFAULT_MAX_CONCURRENCY
+    )
+    max_inline_objects: Annotated[MaxInlineObjects, Meta(description="0 or more (objects)")] = (
+        DEFAULT_MAX_INLINE_OBJECTS
+    )
+    max_inline_size: Annotated[MaxInlineMebibytes, Meta(description="0 or more (MiB)")] = (
+        DEFAULT_MAX_INLINE_MEBIBYTES
+    )
+    max_shard_objects: Annotated[MaxShardObjects, Meta(description="1 to 100000 (objects)")] = (
+        DEFAULT_MAX_SHARD_OBJECTS
+    )
+    max_shard_size: Annotated[MaxShardMebibytes, Meta(description="1 or more (MiB)")] = (
+        DEFAULT_MAX_SHARD_MEBIBYTES
+    )
+    checksum_concurrency: Annotated[
+        ChecksumConcurrency, Meta(description="1 to 1000 (workers)")
+    ] = DEFAULT_CHECKSUM_CONCURRENCY
+    scratch_buckets: Annotated[
+        dict[AwsRegion, BucketName],
+        Meta(description="region=bucket, separated by commas"),
+    ] = {}
+    event_bus: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._/-]{0,256}$", description="an event bus's name, or empty")
+    ] = ""
+    notifications_topic: _TopicArn = ""
+    notifications_topic_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^(arn:[^:]+:kms:[^:]+:[0-9]{12}:key/.+)?$",
+            description="the ARN of a KMS key, or empty",
+        ),
+    ] = ""
+    quarantine_registry: Annotated[
+        BucketNameOrEmpty, Meta(description="the name of an existing bucket, or empty")
+    ] = ""
+    catalog_url: Annotated[
+        str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")
+    ] = ""
+    alarms_topic: _TopicArn = ""
+    dashboard: _Switch = False
+    publish_schema: _Switch = False
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Self:
+        """Read the flags among all context values; those of others, CDK's own too, are not ours.
+
+        Args:
+            context: What `node.get_all_context()` gives.
+
+        Raises:
+            ContextError: Flags are unknown, or have values that they cannot have.
+
+        Example:
+            >>> ContextFlags.from_context({"quilt:omics": "false", "other:flag": 1}).omics
+            False
+        """
+        given = {
+            name.removeprefix(PREFIX): value
+            for name, value in context.items()
+            if name.startswith(PREFIX)
+        }
+        values: dict[str, Any] = {}
+        violations = [_unknown(name) for name in given if name not in cls.__struct_fields__]
+        for field in msgspec.structs.fields(cls):
+            if field.name in given:
+                try:
+                    value = _structured(given[field.name], getattr(DEFAULTS, field.name))
+                    values[field.name] = msgspec.convert(value, field.type, strict=False)
+                except ValueError:  # msgspec's and json's are ValueErrors
+                    violations.append(_invalid(field, given[field.name]))
+        flags = cls(**values)
+        violations += flags._find_contradictions()
+        if violations:
+            raise ContextError.of(violations)
+        return flags
+
+    def read_rules(self) -> list[CustomRule]:
+        """The rules of the `custom` file.
+
+        Raises:
+            ValueError: It cannot be read, or is no list of rules with ids of their own.
+        """
+        return read_custom_rules(self.custom, reserved=SourceFlags.__struct_fields__)
+
+    def read_sources(self) -> SourceFlags:
+        """What `source_options` says of each source.
+
+        Raises:
+            ValueError: It cannot be read, or has options that no event could be treated by.
+        """
+        return read_source_flags(self.source_options)
+
+    def read_uploads(self) -> UploadRules | None:
+        """What `uploads` says, or None: uploads are not packaged.
+
+        Raises:
+            ValueError: It cannot be read, or has values that it cannot have.
+        """
+        return read_upload_rules(self.uploads)
+
+    def _find_contradictions(self) -> list[str]:
+        """What single values do not show: names that must exist elsewhere."""
+        violations = self._find_keys_of_nothing()
+        try:
+            health_omics_pattern(self.omics_statuses)
+        except ValueError as error:
+            violations.append(f"{PREFIX}omics_statuses: {error}")
+        try:
+            self.read_rules()
+        except ValueError as error:
+            violations.append(f"{PREFIX}custom, {quote(self.custom)}: {error}")
+        try:
+            sources = self.read_sources()
+        except ValueError as error:
+            violations.append(f"{PREFIX}source_options, {quote(self.source_options)}: {error}")
+        else:
+            if sources.edp != ReadyFlags() and not self.edp:
+                violations.append(
+                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of edp, "
+                    f"but {PREFIX}edp names no event bus"
+                )
+            if sources.uploads != UploadFlags() and not self.uploads:
+                violations.append(
+                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of "
+                    f"uploads, but {PREFIX}uploads is not on"
+                )
+        try:
+            uploads = self.read_uploads()
+        except ValueError as error:
+            violations.append(f"{PREFIX}uploads, {quote(self.uploads)}: {error}")
+        else:
+            strangers = set(uploads.buckets if uploads else ()) - {*self.source_buckets}
+            if strangers:
+                violations.append(
+                    f"{PREFIX}uploads, {quote(self.uploads)}: {PREFIX}source_buckets does not "
+                    f"name {name_some(sorted(strangers))}"
+                )
+        return violations
+
+    def _find_keys_of_nothing(self) -> list[str]:
+        """Keys of buckets, and of a topic, that no flag names."""
+        violations = []
+        unnamed = self.bucket_keys.keys() - {
+            *self.source_buckets,
+            *self.registry_buckets,
+            *self.scratch_buckets.values(),
+            self.quarantine_registry,
+        }
+        if unnamed:
+            violations.append(
+                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
+                "bucket"
+            )
+        if self.quarantine_registry in (self.registry_buckets or self.source_buckets):
+            violations.append(
+                f"{PREFIX}quarantine_registry is {quote(self.quarantine_registry)}: a registry "
+                "bucket, where refused packages would take the place of good ones"
+            )
+        if self.notifications_topic_key and not self.notifications_topic:
+            violations.append(
+                f"{PREFIX}notifications_topic_key is the key of nothing: "
+                f"{PREFIX}notifications_topic names no topic"
+            )
+        return violations
+
+
+DEFAULTS = ContextFlags()
+
+
+def describe_flags() -> dict[str, tuple[str, object]]:
+    """Every flag with what it may be, and its default as `cdk.json` has it.
+
+    Example:
+        >>> describe_flags()["quilt:omics"]
+        ('true or false', True)
+    """
+    return {
+        PREFIX + field.name: (
+            _description(field),
+            json.loads(msgspec.json.encode(getattr(DEFAULTS, field.name))),
+        )
+        for field in msgspec.structs.fields(ContextFlags)
+    }
+
+
+def _structured(value: object, default: object) -> object:
+    """Read the text of a list or an object: JSON, or words between commas. `false` is no name."""
+    if default == "" and value in (False, "false"):
+        return default
+    if default == "" and isinstance(value, dict | bool):  # as `-c` would have it
+        return json.dumps(value)
+    if not isinstance(value, str) or not isinstance(default, tuple | dict):
+        return value
+    if value.startswith(("[", "{")):
+        return json.loads(value)
+    words = [word for each in value.split(",") if (word := each.strip())]
+    if isinstance(default, dict):
+        return dict(word.split("=", 1) for word in words)
+    return words
+
+
+def _description(field: msgspec.structs.FieldInfo) -> str:
+    return next(
+        each.description
+        for each in get_args(field.type)
+        if isinstance(each, Meta) and each.description
+    )
+
+
+def _unknown(name: str) -> str:
+    similar = difflib.get_close_matches(name, ContextFlags.__struct_fields__, n=1)
+    hint = f"; did you mean {PREFIX}{similar[0]}?" if similar else ""
+    return f"{PREFIX}{name} is unknown{hint}"
+
+
+def _invalid(field: msgspec.structs.FieldInfo, value: object) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return f"{PREFIX}{field.name} is {shown}; it may be {_description(field)}"
+
+
+def _explain(violations: Sequence[str]) -> str:
+    valid = [
+        f"{name}: {description} (default {json.dumps(default)})"
+        for name, (description, default) in describe_flags().items()
+    ]
+    return "\n  ".join(
+        ["The context has flags that no stack can be made of:", *violations]
+    ) + "\n  ".join(["\nThe flags of this stack:", *valid])

@@ -1,0 +1,235 @@
+"""A stack with one engine, made of context flags: for those who deploy and write no CDK code."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict, Unpack
+
+from aws_cdk import CfnElement, CfnOutput, Duration, Environment, IStackSynthesizer, Size, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from constructs import Construct, IConstruct
+
+from quilt_packager.app.custom_rules import CustomRule
+from quilt_packager.app.flags import ContextError, ContextFlags
+from quilt_packager.engine.buckets import create_data_bucket
+from quilt_packager.engine.engine import EventSource, PackagingEngine
+from quilt_packager.engine.functions import bundle_code
+from quilt_packager.event_sources.object_uploads import ObjectUploads
+from quilt_packager.event_sources.sources import (
+    CustomEvents,
+    HealthOmicsRuns,
+    ObjectsReady,
+    WorkflowRunCrates,
+)
+from quilt_packager.guardrails.quotas import LimitExceeded
+
+_EVENT_PATH = re.compile(r"<(\$[^<>]*)>")
+
+
+class StackOptions(TypedDict, total=False):
+    """The props of `aws_cdk.Stack` that are passed on."""
+
+    description: str
+    env: Environment
+    synthesizer: IStackSynthesizer
+    tags: Mapping[str, str]
+    termination_protection: bool
+
+
+class PackagingEngineStack(Stack):
+    """One engine, with the buckets and event sources that the context flags ask for.
+
+    Its outputs are `PackagerQueueArn`, `PackagerQueueUrl` and `PackagerDeadLetterQueueUrl`.
+
+    Args:
+        scope: The app, or a stage of it.
+        construct_id: The stack's id.
+        flags: What to build. Default: what the context's `quilt:…` flags say.
+        code: The asset of the function. Default: built for the `quilt:architecture`.
+        **options: Props of `aws_cdk.Stack`.
+
+    Attributes:
+        engine: The engine.
+        bucket: The bucket that the stack made, or None where it was given source buckets.
+
+    Raises:
+        ContextError: Flags are unknown, or have values that they cannot have; all are listed.
+        LimitExceeded: Something would be deployed that AWS takes only shorter.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        flags: ContextFlags | None = None,
+        code: lambda_.Code | None = None,
+        **options: Unpack[StackOptions],
+    ) -> None:
+        flags = flags or ContextFlags.from_context(scope.node.get_all_context())
+        super().__init__(scope, construct_id, stack_name=flags.stack_name, **options)
+        self._bucket_keys = self._find_keys(flags)
+        try:
+            self.engine = self._create_engine(flags, code)
+        except LimitExceeded:
+            raise
+        except ValueError as error:
+            raise ContextError.of([str(error)]) from error
+        if flags.alarms_topic:
+            self.engine.add_alarms(
+                sns.Topic.from_topic_arn(self, "AlarmsTopic", flags.alarms_topic)
+            )
+        if flags.dashboard:
+            self.engine.add_dashboard()
+        # CloudFormation makes a queue's name of the stack's and of this.
+        _name_in_template(self.engine.queue.node.default_child, "PackagerQueue")
+        _name_in_template(
+            self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
+        )
+        for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
+            _name_in_template(self.engine.node.find_child(output), output)
+        CfnOutput(
+            self,
+            "PackagerQueueArn",
+            description="Whom to grant sqs:SendMessage",
+            value=self.engine.queue.queue_arn,
+        )
+
+    def _create_engine(self, flags: ContextFlags, code: lambda_.Code | None) -> PackagingEngine:
+        sources, registries = self._find_buckets(flags)
+        x86_64 = flags.architecture == "x86_64"
+        return PackagingEngine(
+            self,
+            "Engine",
+            source_buckets=sources,
+            registry_buckets=registries,
+            event_sources=list(self._event_sources(flags, sources)),
+            checksum_algorithms=flags.checksum_algorithms,
+            # On the host, whose AWS runs the code whatever this says, it is the default.
+            architecture=lambda_.Architecture.X86_64 if x86_64 else lambda_.Architecture.ARM_64,
+            memory_size=flags.memory_size,
+            timeout=Duration.seconds(flags.timeout),
+            ephemeral_storage_size=Size.mebibytes(flags.ephemeral_storage_size),
+            max_concurrency=flags.max_concurrency,
+            max_inline_objects=flags.max_inline_objects,
+            max_inline_size=Size.mebibytes(flags.max_inline_size),
+            max_shard_objects=flags.max_shard_objects,
+            max_shard_size=Size.mebibytes(flags.max_shard_size),
+            checksum_concurrency=flags.checksum_concurrency,
+            scratch_buckets={
+                region: self._find_bucket(f"Scratch-{region}", name, region)
+                for region, name in flags.scratch_buckets.items()
+            },
+            event_bus=events.EventBus.from_event_bus_name(self, "OutcomesBus", flags.event_bus)
+            if flags.event_bus
+            else None,
+            notifications_topic=sns.Topic.from_topic_attributes(
+                self,
+                "NotificationsTopic",
+                topic_arn=flags.notifications_topic,
+                key_arn=flags.notifications_topic_key or None,
+            )
+            if flags.notifications_topic
+            else None,
+            quarantine_registry=self._find_bucket("QuarantineRegistry", flags.quarantine_registry)
+            if flags.quarantine_registry
+            else None,
+            catalog_url=flags.catalog_url or None,
+            publish_schema=flags.publish_schema,
+            code=code or bundle_code(self, flags.architecture),
+        )
+
+    def _find_keys(self, flags: ContextFlags) -> dict[str, kms.IKey]:
+        """The keys of existing buckets, by the buckets' names."""
+        keys = {
+            arn: kms.Key.from_key_arn(self, f"BucketKey{number}", arn)
+            for number, arn in enumerate(dict.fromkeys(flags.bucket_keys.values()), start=1)
+        }
+        return {name: keys[arn] for name, arn in flags.bucket_keys.items()}
+
+    def _find_bucket(self, construct_id: str, name: str, region: str | None = None) -> s3.IBucket:
+        """An existing bucket, with the key that it is encrypted with."""
+        return s3.Bucket.from_bucket_attributes(
+            self,
+            construct_id,
+            bucket_name=name,
+            encryption_key=self._bucket_keys.get(name),
+            region=region,
+        )
+
+    def _find_buckets(self, flags: ContextFlags) -> tuple[list[s3.IBucket], list[s3.IBucket]]:
+        """The source and registry buckets: those named, or one of the stack's own."""
+        existing = {
+            name: self._find_bucket(f"Bucket-{name}", name)
+            for name in dict.fromkeys([*flags.source_buckets, *flags.registry_buckets])
+        }
+        sources = [existing[name] for name in dict.fromkeys(flags.source_buckets)]
+        registries = [existing[name] for name in dict.fromkeys(flags.registry_buckets)]
+        self.bucket = None if sources else create_data_bucket(self, "Bucket")
+        if self.bucket:
+            sources = [self.bucket]
+        return sources, registries or sources
+
+    def _event_sources(
+        self, flags: ContextFlags, sources: Sequence[s3.IBucket]
+    ) -> Iterator[EventSource]:
+        options = flags.read_sources()
+        yield HealthOmicsRuns(
+            statuses=flags.omics_statuses, enabled=flags.omics, **options.omics.to_props()
+        )
+        yield WorkflowRunCrates(enabled=flags.wrroc, **options.wrroc.to_props())
+        if flags.edp:
+            bus = events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp)
+            yield ObjectsReady(bus, **options.edp.to_props())
+        uploads = flags.read_uploads()
+        if uploads:
+            yield ObjectUploads(
+                [each for each in sources if each.bucket_name in uploads.buckets] or None,
+                threshold_event_count=uploads.threshold_event_count,
+                threshold_duration=Duration.seconds(uploads.threshold_duration),
+                prefix_depth=uploads.prefix_depth,
+                ignore_prefixes=uploads.ignore_prefixes,
+                source=uploads.source,
+                enabled=uploads.enabled,
+                **options.uploads.to_props(),
+            )
+        for rule in flags.read_rules():
+            yield self._custom_events(rule)
+
+    def _custom_events(self, rule: CustomRule) -> CustomEvents:
+        # With a `-`, which no rule's id has, it is none of the engine's or the stack's own ids.
+        construct_id = f"Custom-{rule.id}"
+        message = bus = None
+        if rule.message is not None:
+            message = events.RuleTargetInput.from_object(_insert_paths(rule.message))
+        if rule.event_bus is not None:
+            bus = events.EventBus.from_event_bus_name(self, f"{construct_id}Bus", rule.event_bus)
+        return CustomEvents(
+            rule.pattern,
+            message=message,
+            event_bus=bus,
+            enabled=rule.enabled,
+            construct_id=construct_id,
+            name=rule.id,
+        )
+
+
+def _name_in_template(element: IConstruct | None, logical_id: str) -> None:
+    if isinstance(element, CfnElement):
+        element.override_logical_id(logical_id)
+
+
+def _insert_paths(value: object) -> object:
+    """Replace each `<$.path>` in the texts of a message by what stands for it in CDK."""
+    match value:
+        case str():
+            return _EVENT_PATH.sub(lambda path: events.EventField.from_path(path[1]), value)
+        case list():
+            return [_insert_paths(each) for each in value]
+        case dict():
+            return {name: _insert_paths(each) for name, each in value.items()}
+        case _:
+            return value

@@ -1,0 +1,64 @@
+"""The flag for uploads: `true`, the JSON of what an `ObjectUploads` takes, or a file of that."""
+
+from pathlib import Path
+
+import msgspec
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
+
+from quilt_packager.guardrails.limits import (
+    BucketName,
+    EventSourceName,
+    KeyPrefix,
+    PrefixDepth,
+    ThresholdEventCount,
+    ThresholdSeconds,
+)
+
+_DEFAULTS = UploadSettings()
+
+
+class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an `ObjectUploads` is made of.
+
+    Attributes:
+        buckets: The buckets to watch, which are source buckets too; none: all of these.
+        threshold_event_count: How many uploads are packaged without waiting for more.
+        threshold_duration: How many seconds without an upload fewer are packaged after.
+        prefix_depth: How many components the folders have that become packages.
+        ignore_prefixes: Prefixes of keys that are left alone.
+        source: The source of the announcements.
+        enabled: Whether uploads are sent to the coalescer.
+    """
+
+    buckets: tuple[BucketName, ...] = ()
+    threshold_event_count: ThresholdEventCount = _DEFAULTS.threshold_event_count
+    threshold_duration: ThresholdSeconds = _DEFAULTS.threshold_duration_seconds
+    prefix_depth: PrefixDepth = _DEFAULTS.prefix_depth
+    ignore_prefixes: tuple[KeyPrefix, ...] = ()
+    source: EventSourceName = _DEFAULTS.source
+    enabled: bool = True
+
+
+def read_upload_rules(text: str) -> UploadRules | None:
+    """Read the flag; None: uploads are not packaged.
+
+    Args:
+        text: `true`, a JSON object, the path of a file that holds one, or nothing.
+
+    Raises:
+        ValueError: It is none of these.
+
+    Example:
+        >>> read_upload_rules('{"prefix_depth": 3}').prefix_depth
+        3
+        >>> read_upload_rules("")
+    """
+    if not text:
+        return None
+    if text == "true":
+        return UploadRules()
+    try:
+        data = text.encode() if text.startswith("{") else Path(text).read_bytes()
+        return msgspec.json.decode(data, type=UploadRules)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,213 @@
+"""`quilt-packager diff`: what is different between two revisions of a package."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from quilt_packager_runtime.formats.names import check_package_name, parse_registry
+
+from quilt_packager.cli.console.errors import Misuse
+from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.options import (
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    find,
+)
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.typer_groups import takes_negative_numbers
+from quilt_packager.operations import formats
+
+if TYPE_CHECKING:
+    from quilt_packager_runtime.aws.s3 import S3
+    from quilt_packager_runtime.registry.publish import Package
+
+    from quilt_packager.operations.revisions.diff import Added, Changed, Removed, Summary
+    from quilt_packager.operations.revisions.revisions import Revision
+
+KEY_COLUMNS = 32
+"""The room of a logical key. A longer one moves its size: lines are written as they come."""
+
+HASH_CHARACTERS = 12
+UNKNOWN = "?"
+
+
+@takes_negative_numbers
+def diff(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The package.", show_default=False)],
+    before: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REV", help="A revision. Default: the one before.", show_default=False
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Argument(metavar="REV", help="A later one. Default: the latest.", show_default=False),
+    ] = None,
+    *,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry",
+            metavar="BUCKET",
+            help="The bucket that has the package. Default: the engine's, if it has but one.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", metavar="N", min=0, help="How many differences to write. Default: all."
+        ),
+    ] = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell what is different between two revisions of a package.
+
+    A revision is named by latest, by -1, -2 and so on from the newest, by a moment, as 2d or
+    2026-11-01, for what was the newest then, by its pointer, or by how its top hash begins. Only
+    manifests are read.
+
+    Examples:
+      quilt-packager diff runs/42 --registry packages
+      quilt-packager diff runs/42 -3 latest
+      quilt-packager diff runs/42 2026-11-01 --json --limit 10
+    """
+    from quilt_packager_runtime.registry.publish import Package
+
+    from quilt_packager.cli.commands.s3_client import connect_s3
+
+    _check_arguments(name, [before, after])
+    bucket = _find_registry(registry, stack, profile, region)
+    comparison = _Comparison(
+        Terminal(), connect_s3(profile, region), Package(bucket, name), limit, as_json=as_json
+    )
+    asyncio.run(comparison.write(before, after))
+    return Exit.OK
+
+
+def _check_arguments(name: str, revisions: list[str | None]) -> None:
+    for each in revisions:
+        if each is not None and each.startswith("--"):
+            raise Misuse(f"No such option: {each}", why="", remedy="quilt-packager diff --help")
+    try:
+        check_package_name(name)
+    except ValueError as error:
+        rule = str(error)
+        raise Misuse(
+            f'"{name}" is no package.',
+            why=f"{rule[:1].upper()}{rule[1:]}.",
+            remedy="Look at the name.",
+        ) from None
+
+
+def _find_registry(
+    registry: str | None, stack: str | None, profile: str | None, region: str | None
+) -> str:
+    if registry is not None:
+        try:
+            return parse_registry(registry)
+        except ValueError as error:
+            raise Misuse(
+                f'"{registry}" is no registry.', why=f"{error}.", remedy="Name a bucket."
+            ) from None
+    from quilt_packager.operations.deployment.configurations import read_configuration
+
+    deployment = find(stack, profile, region)
+    found = read_configuration(deployment).registry
+    if found is None:
+        raise Misuse(
+            "It is not clear in which registry the package is.",
+            why=f"The engine {deployment.name} may write to several buckets.",
+            remedy="--registry BUCKET",
+        )
+    return found
+
+
+class _Comparison:
+    """Writes what is different, as it is found."""
+
+    def __init__(
+        self, terminal: Terminal, s3: "S3", package: "Package", limit: int | None, *, as_json: bool
+    ) -> None:
+        self._terminal = terminal
+        self._s3 = s3
+        self._package = package
+        self._limit = limit
+        self._as_json = as_json
+
+    async def write(self, before_name: str | None, after_name: str | None) -> None:
+        """Find the revisions, and compare them."""
+        from quilt_packager.operations.revisions.diff import Summary, compare
+        from quilt_packager.operations.revisions.revisions import History
+
+        history = History(self._s3, self._package)
+        after = await history.find(after_name or "latest")
+        before = await (history.find(before_name) if before_name else history.before(after))
+        if not self._as_json:
+            self._terminal.write(f"{self._name(before)}  ->  {self._name(after)}")
+        written = 0
+        async for found in compare(self._s3, self._package, before, after):
+            if isinstance(found, Summary):
+                self._write_summary(found, before, after)
+            elif self._limit is None or written < self._limit:
+                self._write_change(found)
+                written += 1
+
+    def _name(self, revision: "Revision") -> str:
+        name = self._terminal.shorten(revision.top_hash, HASH_CHARACTERS)
+        if revision.announced is None:
+            return name
+        return f"{name} ({self._terminal.when(revision.announced)})"
+
+    def _write_change(self, found: "Added | Removed | Changed") -> None:
+        from quilt_packager.operations.revisions.diff import Added, Changed
+
+        if self._as_json:
+            self._terminal.json(msgspec.to_builtins(found))
+        elif isinstance(found, Changed):
+            self._terminal.difference("~", self._line(found.logical_key, _describe(found)))
+        else:
+            sign = "+" if isinstance(found, Added) else "-"
+            self._terminal.difference(sign, self._line(found.logical_key, _size(found.size_bytes)))
+
+    def _line(self, key: str, words: str) -> str:
+        return f"{key:{KEY_COLUMNS}}  {words}"
+
+    def _write_summary(self, found: "Summary", before: "Revision", after: "Revision") -> None:
+        if self._as_json:
+            self._terminal.json(
+                {
+                    "package_name": self._package.name,
+                    "registry": self._package.registry,
+                    "before": msgspec.to_builtins(before),
+                    "after": msgspec.to_builtins(after),
+                    **msgspec.to_builtins(found),
+                }
+            )
+            return
+        words = (
+            f"{found.added:,} added, {found.changed:,} changed, {found.removed:,} removed, "
+            f"{found.same:,} the same"
+        )
+        if found.metadata_changed:
+            words += "; the package's metadata changed"
+        self._terminal.write(words)
+
+
+def _describe(found: "Changed") -> str:
+    before, after = _size(found.before_bytes), _size(found.after_bytes)
+    if found.only_metadata:
+        return f"{after}, other metadata"
+    if found.before_bytes == found.after_bytes:
+        return f"{after}, other content"
+    return f"{before} -> {after}"
+
+
+def _size(size_bytes: int | None) -> str:
+    return UNKNOWN if size_bytes is None else formats.size(size_bytes)

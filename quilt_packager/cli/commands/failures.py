@@ -1,0 +1,272 @@
+"""`quilt-packager failures`: what failed and why, and what is to become of it."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quilt_packager.cli.commands.failure_list import (
+    summarise,
+    tell_of_others,
+    to_json,
+    write_failures,
+)
+from quilt_packager.cli.console.errors import Misuse
+from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.options import (
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    YesOption,
+    find,
+)
+from quilt_packager.cli.console.progress import JobProgress
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.typer_groups import make_group, refuse_options
+from quilt_packager.operations import formats
+from quilt_packager.operations.dead_letters.error_codes import count_not_retried
+from quilt_packager.operations.dead_letters.queue import (
+    Done,
+    Failure,
+    choose,
+    discard,
+    read_failures,
+    retry,
+)
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployment.deployments import Deployment
+
+HELP = """Show what failed, by its reason; send it again, or discard it.
+
+Failed messages wait in the dead-letter queue until SQS deletes them, after 14 days by default.
+
+Examples:
+  quilt-packager failures
+  quilt-packager failures retry --code AccessDenied
+  quilt-packager failures discard 3f9a61c2
+"""
+
+SHOWN_NAMES = 20
+"""How many messages are named before they are discarded."""
+
+NOTHING_DONE = Done((), ())
+
+app = make_group("failures", HELP, does_something=True)
+
+IdArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Messages, by their ids or how these begin."),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All messages.")]
+CodeOption = Annotated[
+    str | None, typer.Option("--code", metavar="CODE", help="The messages of a code.")
+]
+
+
+@app.callback()
+def failures(
+    context: typer.Context,
+    *,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List the failures; with --json, one JSON object a line."""
+    if context.invoked_subcommand is not None:
+        refuse_options(context)
+        return Exit.OK
+    terminal = Terminal()
+    deployment = find(stack, profile, region)
+    with read_failures(deployment) as read:
+        pass
+    if as_json:
+        for failure in read.letters:
+            terminal.json(to_json(failure))
+    else:
+        write_failures(terminal, deployment, read, datetime.now(UTC))
+    tell_of_others(terminal, read)
+    return Exit.OK
+
+
+@app.command("retry")
+def retry_failures(
+    ids: IdArguments = None,
+    *,
+    everything: AllOption = False,
+    code: CodeOption = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Send messages again.
+
+    Each is sent before it leaves the dead-letter queue: an interruption loses none, and sends at
+    most one twice. Events that only a custom rule makes messages of stay there.
+
+    Examples:
+      quilt-packager failures retry 3f9a61c2
+      quilt-packager failures retry --code AccessDenied
+      quilt-packager failures retry --all --yes
+    """
+    terminal = Terminal()
+    deployment = find(stack, profile, region)
+    chosen, _ = _choose(terminal, deployment, ids, code, everything=everything, as_json=as_json)
+    wanted = [each for each in chosen if each.can_retry]
+    kept = [each for each in chosen if not each.can_retry]
+    if kept:
+        terminal.hint(f"{count_not_retried(len(kept))} Left alone: {_name_ids(kept)}.")
+    is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
+    done = _act(terminal, deployment, wanted, retry, "sent again") if is_wanted else NOTHING_DONE
+    if as_json:
+        sent = [
+            {"id": failure.id, "job_id": job_id}
+            for failure, job_id in zip(done.done, done.sent, strict=True)
+        ]
+        terminal.json(
+            {
+                "sent": sent,
+                "gone": [each.id for each in done.gone],
+                "kept": [{"id": each.id, "remedy": each.remedy} for each in kept],
+            }
+        )
+    elif is_wanted:
+        terminal.write(f"Sent again {len(done.done):,} of {len(chosen):,}.")
+        if done.done:
+            terminal.suggest("Follow them:", deployment.command("jobs", "--follow"))
+    if done.gone:
+        return Exit.FAILED
+    return Exit.REJECTED if kept else Exit.OK
+
+
+@app.command("discard")
+def discard_failures(
+    ids: IdArguments = None,
+    *,
+    everything: AllOption = False,
+    code: CodeOption = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Delete messages for good. Their packages will not be made; the files in S3 stay.
+
+    Asks for the number of messages to be typed.
+
+    Examples:
+      quilt-packager failures discard 3f9a61c2
+      quilt-packager failures discard --code InvalidMessage
+    """
+    terminal = Terminal()
+    deployment = find(stack, profile, region)
+    chosen, total = _choose(terminal, deployment, ids, code, everything=everything, as_json=as_json)
+    is_wanted = bool(chosen) and (yes or _confirm_discard(terminal, chosen))
+    done = _act(terminal, deployment, chosen, discard, "discarded") if is_wanted else NOTHING_DONE
+    if as_json:
+        terminal.json(
+            {"discarded": [each.id for each in done.done], "gone": [each.id for each in done.gone]}
+        )
+    elif is_wanted:
+        left = formats.count(max(total - len(done.done), 0), "message")
+        terminal.write(f"Discarded {len(done.done):,}. {left} left.")
+    return Exit.FAILED if done.gone else Exit.OK
+
+
+def ask_to_retry(chosen: Sequence[Failure]) -> str:
+    """Ask whether to send messages again.
+
+    Args:
+        chosen: The failures.
+    """
+    hopeless = sum(each.needs_change for each in chosen)
+    question = f"Retry {formats.count(len(chosen), 'message')}?"
+    if not hopeless:
+        return question
+    were = "was" if hopeless == 1 else "were"
+    return f"{question} {hopeless:,} {were} rejected and will fail again unless something changed."
+
+
+def _choose(
+    terminal: Terminal,
+    deployment: "Deployment",
+    ids: list[str] | None,
+    code: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> tuple[tuple[Failure, ...], int]:
+    """The failures that are meant, of how many: from here on, their ids alone count."""
+    if bool(ids) + bool(code) + everything != 1:
+        raise Misuse(
+            "It is not clear which messages are meant.",
+            why="There is to be one of these: ids, --code, or --all.",
+            remedy=f"{deployment.command('failures')} shows ids and codes.",
+        )
+    with read_failures(deployment) as read:
+        pass
+    tell_of_others(terminal, read)
+    chosen = choose(read.letters, ids or [], code)
+    if not chosen:
+        say = terminal.hint if as_json else terminal.write
+        say(summarise(read, datetime.now(UTC)))
+    return chosen, read.total
+
+
+def _confirm_discard(terminal: Terminal, chosen: Sequence[Failure]) -> bool:
+    leave = "It leaves" if len(chosen) == 1 else "They leave"
+    terminal.hint(
+        f"Discard {formats.count(len(chosen), 'message')}? {leave} the queue for good; "
+        "the files in S3 stay."
+    )
+    names = [each.label for each in chosen[:SHOWN_NAMES]]
+    rest = len(chosen) - len(names)
+    terminal.hint("  " + "  ".join(names) + (f"  and {rest:,} more" if rest else ""))
+    typed = terminal.ask(f"Type {len(chosen)} to discard, or Enter to keep them:")
+    if typed != str(len(chosen)):
+        terminal.hint("Kept.")
+        return False
+    return True
+
+
+def _act(
+    terminal: Terminal,
+    deployment: "Deployment",
+    chosen: Sequence[Failure],
+    action: Callable[..., Done],
+    words: str,
+) -> Done:
+    """Read the messages again that were chosen, and do it to those that are still there."""
+    ids = [each.id for each in chosen]
+    count = 0
+    with read_failures(deployment, ids=ids) as read, JobProgress(terminal) as progress:
+
+        def on_done(_: Failure) -> None:
+            nonlocal count
+            count += 1
+            progress(words, count, len(ids))
+
+        picked = read.pick(ids)
+        try:
+            done = action(deployment, picked.found, on_done)
+        except BaseException:
+            terminal.hint(f"{count:,} of {len(ids):,} were {words}; the others are still there.")
+            raise
+    known = {each.id: each for each in chosen}
+    gone = (*(known[each] for each in picked.gone), *done.gone)
+    if gone:
+        terminal.hint(
+            f"{formats.count(len(gone), 'message')} left alone: no longer there, or in the hands "
+            f"of another reader: {_name_ids(gone)}."
+        )
+    return done._replace(gone=gone)
+
+
+def _name_ids(failures: Sequence[Failure]) -> str:
+    return ", ".join(each.id for each in failures[:SHOWN_NAMES])

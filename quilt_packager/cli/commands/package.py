@@ -1,0 +1,95 @@
+"""`quilt-packager package`: what Lambda does with a message, in this process."""
+
+import asyncio
+import os
+import time
+from typing import Annotated
+
+import typer
+from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
+from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.cli.console.errors import Told, tell
+from quilt_packager.cli.console.exits import OF_RESULT, Exit
+from quilt_packager.cli.console.message import MessageArgument, to_body
+from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.operations.deployment import messages
+
+
+def package(
+    message: MessageArgument,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the outcome as one JSON object.")
+    ] = False,
+) -> int:
+    """Make a folder in S3 a Quilt package, here and now.
+
+    Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell.
+    The exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it
+    failed.
+
+    Examples:
+      quilt-packager package s3://raw/runs/42/
+      quilt-packager package --json '{"source_prefix": "s3://raw/runs/42/",
+        "registry": "packages", "package_name": "runs/42"}'
+    """
+    terminal = Terminal()
+    request: PackageRequest | None = None
+    started = time.monotonic()
+    try:
+        request = messages.resolve(to_body(message))
+        outcome = asyncio.run(_package(request, terminal))
+    except PackagerError as error:
+        outcome = Outcome.from_error(
+            error,
+            package_name=request.package_name if request else None,
+            registry=request.registry if request else None,
+        )
+        if as_json:
+            write_json(terminal, outcome)
+        else:
+            write_failure(terminal, outcome, error)
+        return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
+    except Exception as error:
+        told = tell(error)
+        if as_json and told.exit_code is not Exit.USAGE:
+            # Whatever happened: who asked for JSON reads how the job ended.
+            write_json(terminal, crash(told, request))
+        raise
+    if as_json:
+        write_json(terminal, outcome)
+    else:
+        write_success(terminal, outcome, seconds=time.monotonic() - started)
+    return OF_RESULT[outcome.outcome]
+
+
+def crash(told: Told, request: PackageRequest | None) -> Outcome:
+    """The outcome of a job that ended with an error that is not one of ours.
+
+    Args:
+        told: The error in words.
+        request: What was wanted, if the message got so far.
+    """
+    return Outcome(
+        outcome=Result.FAILED,
+        package_name=request.package_name if request else None,
+        registry=request.registry if request else None,
+        code=told.code,
+        reason=told.reason,
+    )
+
+
+async def _package(request: PackageRequest, terminal: Terminal) -> Outcome:
+    from quilt_packager_runtime.aws.s3 import S3
+    from quilt_packager_runtime.packaging import package as run_job
+
+    from quilt_packager.cli.console.progress import JobProgress
+
+    settings = Settings.from_environment(os.environ)
+    s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
+    with JobProgress(terminal) as progress:
+        return await run_job(request, settings=settings, s3=s3, on_progress=progress)

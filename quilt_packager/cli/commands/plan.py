@@ -1,0 +1,209 @@
+"""`quilt-packager plan`: what a message would come to, without writing anything."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import msgspec
+import typer
+from quilt_packager_runtime.errors import AccessDenied, Rejected
+from quilt_packager_runtime.formats.outcome import Result
+
+from quilt_packager.cli.console.errors import tell
+from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.message import MessageArgument, to_body
+from quilt_packager.cli.console.options import (
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    find,
+)
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.operations import formats
+from quilt_packager.operations.deployment import messages
+
+if TYPE_CHECKING:
+    from quilt_packager_runtime.aws.s3 import S3
+    from quilt_packager_runtime.requests.messages import PackageRequest
+
+    from quilt_packager.operations.deployment.configurations import Configuration
+    from quilt_packager.operations.plans.estimates import Estimate
+    from quilt_packager.operations.plans.plan import Checksums, Plan, Refusal, Route
+
+MAX_KINDS = 3
+"""How many kinds of requests are told apart."""
+
+
+class _Engine(NamedTuple):
+    """Whose settings a plan is made with: the stack's name, None for no engine."""
+
+    stack: str | None
+    configuration: "Configuration"
+
+
+def plan(
+    message: MessageArgument,
+    *,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Ask each object for its checksum: a HEAD for each."),
+    ] = False,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Tell what a message would come to, without writing anything.
+
+    Whether it would be rejected, with all reasons at once; how many checksums are known, stored,
+    or to compute; inline or as a large job; requests, price and time. With the settings of the
+    engine, if there is one, and with your own rights. The exit code is 0 if it can be packaged,
+    2 if it would be rejected, and 4 if your rights do not suffice to tell.
+
+    Examples:
+      quilt-packager plan s3://raw/runs/42/
+      quilt-packager plan --exact --json '{"source_prefix": "s3://raw/runs/42/",
+        "workflow": "ngs"}'
+    """
+    from quilt_packager.cli.commands.s3_client import connect_s3
+    from quilt_packager.operations.plans.plan import Plan, Refusal
+
+    terminal = Terminal()
+    engine = _find_engine(terminal, stack, profile, region)
+    try:
+        request = messages.resolve(to_body(message), engine.configuration.settings)
+    except Rejected as error:
+        refusal = Refusal.from_error(error)
+        if as_json:
+            unknown = dict.fromkeys(Plan.__struct_fields__)
+            told = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
+            terminal.json({"engine": engine.stack, **unknown, **told})
+        else:
+            _write_refusals(terminal, [refusal])
+        return Exit.REJECTED
+    made = asyncio.run(_plan(terminal, request, engine, connect_s3(profile, region), exact=exact))
+    if as_json:
+        terminal.json({"engine": engine.stack, **msgspec.to_builtins(made)})
+    else:
+        _write(terminal, made)
+    return _exit_code(made.refusals)
+
+
+def _find_engine(
+    terminal: Terminal, stack: str | None, profile: str | None, region: str | None
+) -> _Engine:
+    from botocore.exceptions import ClientError
+
+    from quilt_packager.operations.aws_errors import is_denied
+    from quilt_packager.operations.deployment.configurations import (
+        Configuration,
+        read_configuration,
+    )
+    from quilt_packager.operations.errors import NoEngine
+
+    try:
+        deployment = find(stack, profile, region)
+        return _Engine(deployment.name, read_configuration(deployment))
+    except (NoEngine, ClientError) as error:
+        told = tell(error)
+        # Who may read a bucket need not be one who may look at stacks.
+        if stack is not None or not (is_denied(error) or isinstance(error, NoEngine)):
+            raise
+    terminal.hint(f"{told.happened} Planned with the settings of an engine without any props.")
+    return _Engine(None, Configuration.usual(os.environ))
+
+
+async def _plan(
+    terminal: Terminal, request: "PackageRequest", engine: _Engine, s3: "S3", *, exact: bool
+) -> "Plan":
+    from quilt_packager.cli.console.progress import JobProgress
+    from quilt_packager.operations.plans import planner
+
+    with JobProgress(terminal) as progress:
+        return await planner.plan(
+            request,
+            settings=engine.configuration.settings,
+            s3=s3,
+            exact=exact,
+            memory_mib=engine.configuration.memory_mib,
+            on_progress=progress,
+        )
+
+
+def _write(terminal: Terminal, made: "Plan") -> None:
+    if made.refusals:
+        _write_refusals(terminal, made.refusals)
+    elif made.unchanged:
+        terminal.write("Is packaged already: the newest revision is just this.")
+    else:
+        terminal.write("Can be packaged. Nothing was written.")
+    terminal.write()
+    terminal.fields(_describe(made))
+
+
+def _exit_code(refusals: "Sequence[Refusal]") -> Exit:
+    if any(each.code == AccessDenied.__name__ for each in refusals):
+        return Exit.ACCESS
+    return Exit.REJECTED if refusals else Exit.OK
+
+
+def _write_refusals(terminal: Terminal, refusals: "Sequence[Refusal]") -> None:
+    if _exit_code(refusals) is Exit.ACCESS:
+        # The engine may read what its user may not.
+        terminal.write("Cannot be told: your own rights do not suffice. Nothing was written.")
+    else:
+        terminal.write("Would be rejected. Nothing was written.")
+    for each in refusals:
+        terminal.write()
+        terminal.outcome(Result.REJECTED, each.code)
+        terminal.fields([("happened", each.happened), ("why", each.why), ("do", each.remedy)])
+
+
+def _describe(made: "Plan") -> Iterator[tuple[str, str]]:
+    package = f"{made.package_name} in {made.registry}"
+    if made.revision is not None:
+        package += f", revision {made.revision:,}"
+    yield "Package", package
+    if not made.refusals:
+        yield "Workflow", f"{made.workflow}, no violations" if made.workflow else "none"
+    if made.contents is not None:
+        contents = made.contents
+        size, largest = formats.size(contents.size_bytes), formats.size(contents.largest_bytes)
+        yield "Objects", f"{contents.objects:,}, {size}, largest {largest}"
+    if made.checksums is not None:
+        yield "Checksums", _describe_checksums(made.checksums)
+    if made.route is not None:
+        yield "Route", _describe_route(made.route)
+    if made.estimate is not None:
+        yield "Requests", _describe_requests(made.estimate)
+        yield "Price", formats.usd(made.estimate.usd)
+        yield "Time", formats.span(*made.estimate.seconds)
+    for note in made.notes:
+        yield "Note", note
+
+
+def _describe_checksums(checksums: "Checksums") -> str:
+    words = (
+        f"{checksums.stored:,} stored, {checksums.reusable:,} reusable, "
+        f"{checksums.computed:,} to compute"
+    )
+    if checksums.basis == "sample":
+        words = f"about {words}: {checksums.asked:,} were asked, --exact asks all"
+    return words
+
+
+def _describe_route(route: "Route") -> str:
+    if route.is_large:
+        return f"large, {formats.count(route.shards, 'shard')}: {route.why}"
+    return f"inline, though {route.why}" if route.why else "inline, one invocation"
+
+
+def _describe_requests(estimate: "Estimate") -> str:
+    kinds = sorted(estimate.requests.items(), key=lambda each: -each[1])
+    told = [f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS]]
+    others = sum(count for _, count in kinds[MAX_KINDS:])
+    if others:
+        told.append(f"{others:,} other")
+    return f"{sum(estimate.requests.values()):,} ({', '.join(told)})"

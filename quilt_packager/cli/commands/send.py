@@ -1,0 +1,145 @@
+"""`quilt-packager send`: a message for an engine that runs in AWS, and what becomes of it."""
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.formats.outcome import Outcome
+
+from quilt_packager.cli.console.errors import Misuse
+from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.message import MessageArgument, to_body
+from quilt_packager.cli.console.options import (
+    JsonOption,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    find,
+)
+from quilt_packager.cli.console.outcomes import write_failure, write_json
+from quilt_packager.cli.console.terminal import Terminal
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+    from quilt_packager.operations.deployment.deployments import Deployment
+
+QUEUE_HOST = re.compile(r"https://sqs\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
+
+
+def send(
+    message: MessageArgument,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for its outcome, which is the exit code.")
+    ] = False,
+    queue_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A queue, instead of the stack's: its output PackagerQueueUrl."
+        ),
+    ] = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Send a message to an engine's queue.
+
+    A message that the engine would reject for its form is not sent: the exit code is 2. With
+    --wait it is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it failed.
+
+    Examples:
+      quilt-packager send s3://raw/runs/42/ --wait
+      quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'
+        --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/prod-PackagerQueue-1A2B3C
+    """
+    from quilt_packager.operations.deployment import messages
+
+    terminal = Terminal()
+    if queue_url is not None and (wait or stack):
+        raise Misuse(
+            f"{'--wait' if wait else '--stack'} does not go with --queue-url.",
+            why="The stack knows its queue, and where its log is; a queue knows neither.",
+            remedy="Give --stack alone.",
+        )
+    body = to_body(message)
+    try:
+        messages.check(body)
+    except InvalidMessage as error:
+        outcome = Outcome.from_error(error)
+        if as_json:
+            write_json(terminal, outcome)
+        else:
+            write_failure(terminal, outcome, error)
+        return Exit.REJECTED
+    if queue_url is not None:
+        client = _connect(queue_url, profile, region)
+        message_id = client.send_message(QueueUrl=queue_url, MessageBody=body)["MessageId"]
+        _tell(terminal, queue_url, message_id, as_json=as_json)
+        return Exit.OK
+    deployment = find(stack, profile, region)
+    if wait:
+        return _send_and_wait(terminal, deployment, body, as_json=as_json)
+    message_id = messages.send(deployment, body)
+    _tell(terminal, deployment.queue_url, message_id, as_json=as_json)
+    return Exit.OK
+
+
+def region_of(queue_url: str) -> str | None:
+    """The region that a queue's URL names.
+
+    Args:
+        queue_url: The URL of an SQS queue.
+
+    Returns:
+        The region; None where the URL names none: boto3 then asks its configuration.
+
+    Example:
+        >>> region_of("https://sqs.eu-west-1.amazonaws.com/123456789012/packages")
+        'eu-west-1'
+        >>> region_of("http://127.0.0.1:4566/123456789012/packages")
+    """
+    match = QUEUE_HOST.match(queue_url)
+    return match["region"] if match else None
+
+
+def _connect(queue_url: str, profile: str | None, region: str | None) -> "SQSClient":
+    from quilt_packager.operations.deployment.deployments import connect, make_client
+
+    client: SQSClient = make_client(connect(profile, region), "sqs", region or region_of(queue_url))
+    return client
+
+
+def _tell(terminal: Terminal, queue_url: str, message_id: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.json({"message_id": message_id, "queue_url": queue_url})
+    else:
+        terminal.write(f"Sent to {queue_url.rpartition('/')[2]}, message {message_id}")
+
+
+def _send_and_wait(
+    terminal: Terminal, deployment: "Deployment", body: str, *, as_json: bool
+) -> int:
+    from datetime import UTC, datetime
+
+    from quilt_packager.cli.commands.wait import exit_code, wait_for, write_end
+    from quilt_packager.operations.deployment import messages
+
+    sent = datetime.now(UTC)
+    message_id = messages.send(deployment, body)
+    if not as_json:
+        _tell(terminal, deployment.queue_url, message_id, as_json=False)
+    try:
+        job = wait_for(terminal, deployment, message_id, sent)
+    except BaseException as error:
+        terminal.suggest(
+            "The message is sent all the same: the engine goes on with it.",
+            deployment.command("jobs", "show", message_id),
+        )
+        if isinstance(error, KeyboardInterrupt):
+            return Exit.INTERRUPTED
+        raise
+    write_end(terminal, job, as_json=as_json)
+    return exit_code(job)

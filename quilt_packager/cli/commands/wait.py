@@ -1,0 +1,117 @@
+"""Waits for what becomes of a message, and tells it as `package` does of its own job."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from quilt_packager_runtime.formats.outcome import Outcome, Result
+
+from quilt_packager.cli.console.exits import OF_RESULT, Exit
+from quilt_packager.cli.console.outcomes import JSON_FIELDS, write_success
+from quilt_packager.cli.console.progress import JobProgress
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.operations.jobs.job import Job, State
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployment.deployments import Deployment
+
+FIRST_POLLS = (0.5, 1.0, 1.0, 2.0, 2.0)
+"""How long it takes to the first polls: most jobs are done in seconds."""
+
+POLL_SECONDS = 5.0
+
+WORDS = {
+    State.QUEUED: "put off, until its folder has settled",
+    State.RUNNING: "started",
+    State.FAILED: "failed, and waits to be tried again",
+}
+
+
+def wait_for(
+    terminal: Terminal,
+    deployment: "Deployment",
+    message_id: str,
+    sent: datetime,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Job:
+    """Show how far a job is until it is over.
+
+    Args:
+        terminal: Where to show it.
+        deployment: The engine.
+        message_id: The job.
+        sent: When its message was sent.
+        sleep: Waits.
+
+    Returns:
+        The job, over.
+    """
+    from quilt_packager.operations.jobs.executions import count_shards
+    from quilt_packager.operations.jobs.watch import OVERLAP_OF_ONE, Watch
+
+    watch = Watch(deployment, since=sent - OVERLAP_OF_ONE, job_id=message_id)
+    waits = iter(FIRST_POLLS)
+    with JobProgress(terminal) as progress:
+        progress.doing("in the queue; Ctrl-C stops waiting")
+        while True:
+            sleep(next(waits, POLL_SECONDS))
+            for job in watch.poll_on():
+                if job.is_over:
+                    return job
+                show(progress, job)
+            for job in watch.jobs:
+                # The log is silent while workers hash.
+                is_hashed = job.outcome is State.RUNNING and job.progress is None
+                if is_hashed and (shards := count_shards(deployment, job)):
+                    progress("shards hashed under the state machine", *shards)
+
+
+def show(progress: JobProgress, job: Job) -> None:
+    """Show how far a job is.
+
+    Args:
+        progress: Where to show it.
+        job: The job, not over.
+    """
+    if job.outcome is State.RUNNING and job.progress is not None:
+        progress(job.progress.phase, job.progress.done, job.progress.total)
+    elif job.outcome is State.RUNNING and job.execution is not None:
+        progress.doing("hashing under the state machine")
+    else:
+        words = WORDS.get(job.outcome, job.outcome.value)
+        progress.doing(f"{words}: {job.code}" if job.code else words)
+
+
+def exit_code(job: Job) -> Exit:
+    """How a command ends that waited for a job.
+
+    Args:
+        job: The job, over.
+    """
+    if job.outcome is State.IGNORED:
+        return Exit.REJECTED
+    return OF_RESULT[Result(job.outcome.value)]
+
+
+def write_end(terminal: Terminal, job: Job, *, as_json: bool) -> None:
+    """Write how a job ended.
+
+    Args:
+        terminal: Where to.
+        job: The job, over.
+        as_json: Write it for a program.
+    """
+    if as_json:
+        terminal.json({"message_id": job.id, **{name: getattr(job, name) for name in JSON_FIELDS}})
+    elif job.outcome is State.IGNORED:
+        terminal.outcome(job.outcome, f"the message asks for no package: {job.why}")
+    elif job.code is None:
+        fields = {name: getattr(job, name) for name in JSON_FIELDS if name != "outcome"}
+        outcome = Outcome(outcome=Result(job.outcome.value), **fields)
+        write_success(terminal, outcome, seconds=job.seconds or 0.0)
+    else:
+        terminal.outcome(job.outcome, job.code)
+        sentences = [("happened", job.happened or job.reason), ("why", job.why), ("do", job.remedy)]
+        terminal.fields((label, text) for label, text in sentences if text)

@@ -1,0 +1,1 @@
+"""Terminal output, options, errors and exit codes."""

@@ -1,0 +1,1 @@
+"""The packaging engine and its parts."""

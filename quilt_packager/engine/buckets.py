@@ -1,0 +1,89 @@
+"""The buckets that the library makes: private, TLS only, encrypted, owned by the account alone."""
+
+from typing import TypedDict
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+from quilt_packager_runtime.formats.objects import JOBS_PREFIX, SCRATCH_PREFIX
+
+from quilt_packager.guardrails.nag import acknowledge
+
+REDRIVE_DAYS = 14
+"""For how long Step Functions lets a failed execution be redriven."""
+
+
+class _Protection(TypedDict):
+    block_public_access: s3.BlockPublicAccess
+    encryption: s3.BucketEncryption
+    enforce_ssl: bool
+    minimum_tls_version: float
+    object_ownership: s3.ObjectOwnership
+
+
+def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+    """Create a versioned bucket for data and packages, which outlives its stack.
+
+    It sends its events to EventBridge, so that crates written to it can be noticed.
+    """
+    bucket = s3.Bucket(
+        scope,
+        construct_id,
+        versioned=True,
+        lifecycle_rules=[
+            s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(7))
+        ],
+        removal_policy=RemovalPolicy.RETAIN,
+        **_protection(),
+    )
+    # `event_bridge_enabled` would deploy a helper function that may change every bucket's
+    # notifications; CloudFormation can do it alone.
+    resource = bucket.node.default_child
+    if isinstance(resource, s3.CfnBucket):
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                event_bridge_enabled=True
+            )
+        )
+    acknowledge(
+        bucket,
+        {
+            "AwsSolutions-S1": "Where access logs go is the account's choice, and the data events "
+            "of CloudTrail tell more than they do."
+        },
+    )
+    return bucket
+
+
+def create_scratch_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
+    """Create a bucket for multipart copies, which are aborted as soon as S3 has hashed them.
+
+    Of these no object ever appears in it, and what a crashed function leaves is gone after a day.
+    The files of large jobs stay for as long as an execution can be redriven.
+    """
+    bucket = s3.Bucket(
+        scope,
+        construct_id,
+        lifecycle_rules=[
+            s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
+            s3.LifecycleRule(prefix=SCRATCH_PREFIX, expiration=Duration.days(1)),
+            s3.LifecycleRule(prefix=JOBS_PREFIX, expiration=Duration.days(REDRIVE_DAYS)),
+        ],
+        removal_policy=RemovalPolicy.DESTROY,
+        **_protection(),
+    )
+    acknowledge(
+        bucket,
+        {"AwsSolutions-S1": "Nothing of the data appears in it: uploads are aborted once hashed."},
+    )
+    return bucket
+
+
+def _protection() -> _Protection:
+    return {
+        "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+        "encryption": s3.BucketEncryption.S3_MANAGED,
+        "enforce_ssl": True,
+        "minimum_tls_version": 1.2,
+        "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    }

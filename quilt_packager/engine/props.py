@@ -1,0 +1,299 @@
+"""The props of an engine: what each is, its default, and what is refused, all of it at once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Required, TypedDict
+
+from aws_cdk import Duration, Size
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
+
+from quilt_packager.guardrails.limits import (
+    DEFAULT_CHECKSUM_CONCURRENCY,
+    DEFAULT_EPHEMERAL_MEBIBYTES,
+    DEFAULT_MAX_CONCURRENCY,
+    DEFAULT_MAX_INLINE_MEBIBYTES,
+    DEFAULT_MAX_INLINE_OBJECTS,
+    DEFAULT_MAX_SHARD_MEBIBYTES,
+    DEFAULT_MAX_SHARD_OBJECTS,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    MAX_VISIBILITY_SECONDS,
+    CatalogUrl,
+    ChecksumConcurrency,
+    EngineName,
+    EphemeralMebibytes,
+    MaxConcurrency,
+    MaxInlineMebibytes,
+    MaxInlineObjects,
+    MaxReceiveCount,
+    MaxShardMebibytes,
+    MaxShardObjects,
+    MemoryMebibytes,
+    TimeoutSeconds,
+    find_unknown,
+    find_violations,
+)
+
+
+class EngineProps(TypedDict, total=False):
+    """The props of an engine, but its event sources. None stands for the default.
+
+    Attributes:
+        source_buckets: Buckets whose objects, and metadata, may be packaged. For a bucket that is
+            encrypted with a key of yours, `encryption_key` must be known: an imported one is best
+            made by `Bucket.from_bucket_attributes`.
+        registry_buckets: Buckets that packages may be written to, below `.quilt/`.
+        default_registry: Where packages go whose message names no registry; one of
+            `registry_buckets`. Default: the bucket of the source where every source bucket is a
+            registry too, and otherwise the first of `registry_buckets`.
+        checksum_algorithms: Acceptable algorithms, the most wanted first. Default:
+            `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
+        memory_size: MiB of memory of the function, which also buys CPU. Default: 2048, about one
+            CPU.
+        timeout: How long one job may take. Default: 15 minutes, the most that Lambda allows.
+        ephemeral_storage_size: The size of the function's `/tmp`, where manifests are made.
+            Default: 10 GiB, which hold ten million objects.
+        architecture: The CPU of the function. Default: arm64.
+        tracing: Whether X-Ray traces the function. Default: disabled.
+        max_concurrency: How many jobs run at once, from 2 to 1000; more wait in the queue. Default:
+            10.
+        max_receive_count: How often a job that failed is tried before it is a dead letter.
+            Rejected jobs are dead letters at once. Default: 5.
+        visibility_timeout: When a job that failed is tried again. Default: twice the timeout: one
+            to wait for a free function in, one to run in.
+        retention_period: How long jobs wait in the queue at most. Default: 4 days.
+        dead_letter_retention_period: How long dead letters are kept: from the failure of their
+            job, or from when they were sent, if SQS moved them itself. Default: 14 days, the most
+            that SQS allows.
+        queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
+            cost nothing and need no permission.
+        log_retention: How long logs are kept. Default: one year.
+        max_inline_objects: How many checksums one invocation finds at most. Jobs with more go on
+            under Step Functions. Default: 500,000.
+        max_inline_size: How many bytes one invocation is to hash at most; what S3 has hashed does
+            not count, as far as its listing tells. Default: 1 TiB.
+        max_shard_objects: How many objects of a large job one worker is given at most. Default:
+            20,000.
+        max_shard_size: How large these are at most; larger objects are shared by workers. Default:
+            32 GiB.
+        checksum_concurrency: How many workers one large job has at once, from 1 to 1000. Default:
+            20.
+        scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
+            They need a lifecycle rule that aborts uploads, and their keys must be known as those
+            of source buckets. Default: objects of other regions are read.
+        event_bus: The bus that the outcomes of jobs are told on. Default: the account's default
+            bus.
+        notifications_topic: Where people read of jobs that were rejected, or failed for good. An
+            encrypted one is best imported by `Topic.from_topic_attributes`, with its key. Default:
+            nowhere.
+        quarantine_registry: Where packages are written that break the rules of their registry,
+            with the violations in their metadata; none of `registry_buckets`. Default: nowhere.
+        catalog_url: The Quilt catalog that the registries are seen in, for links in events.
+            Default: none.
+        publish_schema: Whether the schema of the outcomes' events is published in a registry of
+            EventBridge. Default: it is not.
+        engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
+            is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
+            Default: none; both without `<name>`.
+        code: The asset of the function. Default: the runtime of this library and its pinned
+            dependencies, built by pip for the architecture.
+    """
+
+    source_buckets: Required[Sequence[s3.IBucket]]
+    registry_buckets: Required[Sequence[s3.IBucket]]
+    default_registry: s3.IBucket | None
+    checksum_algorithms: Sequence[ChecksumAlgorithm]
+    memory_size: int
+    timeout: Duration | None
+    ephemeral_storage_size: Size | None
+    architecture: lambda_.Architecture | None
+    tracing: lambda_.Tracing
+    max_concurrency: int
+    max_receive_count: int
+    visibility_timeout: Duration | None
+    retention_period: Duration | None
+    dead_letter_retention_period: Duration | None
+    queue_encryption_key: kms.IKey | None
+    log_retention: logs.RetentionDays
+    max_inline_objects: int
+    max_inline_size: Size | None
+    max_shard_objects: int
+    max_shard_size: Size | None
+    checksum_concurrency: int
+    scratch_buckets: Mapping[str, s3.IBucket] | None
+    event_bus: events.IEventBus | None
+    notifications_topic: sns.ITopic | None
+    quarantine_registry: s3.IBucket | None
+    catalog_url: str | None
+    publish_schema: bool
+    engine_name: str | None
+    code: lambda_.Code | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedProps:
+    """The props of an engine, with their defaults; `resolve_props` makes them.
+
+    The attributes are those of `EngineProps`. None of them means that there is nothing of the kind.
+    """
+
+    source_buckets: Sequence[s3.IBucket]
+    registry_buckets: Sequence[s3.IBucket]
+    default_registry: s3.IBucket | None = None
+    checksum_algorithms: Sequence[ChecksumAlgorithm] = (ChecksumAlgorithm.SHA256_CHUNKED,)
+    memory_size: int = DEFAULT_MEMORY_MEBIBYTES
+    timeout: Duration
+    ephemeral_storage_size: Size = field(
+        default_factory=lambda: Size.mebibytes(DEFAULT_EPHEMERAL_MEBIBYTES)
+    )
+    architecture: lambda_.Architecture = lambda_.Architecture.ARM_64
+    tracing: lambda_.Tracing = lambda_.Tracing.DISABLED
+    max_concurrency: int = DEFAULT_MAX_CONCURRENCY
+    max_receive_count: int = 5
+    visibility_timeout: Duration
+    retention_period: Duration = field(default_factory=lambda: Duration.days(4))
+    dead_letter_retention_period: Duration = field(default_factory=lambda: Duration.days(14))
+    queue_encryption_key: kms.IKey | None = None
+    log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR
+    max_inline_objects: int = DEFAULT_MAX_INLINE_OBJECTS
+    max_inline_size: Size = field(
+        default_factory=lambda: Size.mebibytes(DEFAULT_MAX_INLINE_MEBIBYTES)
+    )
+    max_shard_objects: int = DEFAULT_MAX_SHARD_OBJECTS
+    max_shard_size: Size = field(
+        default_factory=lambda: Size.mebibytes(DEFAULT_MAX_SHARD_MEBIBYTES)
+    )
+    checksum_concurrency: int = DEFAULT_CHECKSUM_CONCURRENCY
+    scratch_buckets: Mapping[str, s3.IBucket] = field(default_factory=dict)
+    event_bus: events.IEventBus | None = None
+    notifications_topic: sns.ITopic | None = None
+    quarantine_registry: s3.IBucket | None = None
+    catalog_url: str | None = None
+    publish_schema: bool = False
+    engine_name: str | None = None
+    code: lambda_.Code | None = None
+
+    @property
+    def written_buckets(self) -> list[s3.IBucket]:
+        """The buckets that packages are written to: the registries, and the quarantine."""
+        return [*self.registry_buckets, *filter(None, [self.quarantine_registry])]
+
+    def to_settings(self) -> Settings:
+        """What the functions are told of the props: nothing yet of what the engine creates."""
+        quarantine = self.quarantine_registry
+        return Settings(
+            source_buckets=_names(self.source_buckets),
+            registry_buckets=_names(self.registry_buckets),
+            default_registry=self._find_default_registry(),
+            scratch_buckets=tuple(
+                f"{region}={bucket.bucket_name}" for region, bucket in self.scratch_buckets.items()
+            ),
+            checksum_algorithms=tuple(self.checksum_algorithms),
+            max_attempts=self.max_receive_count,
+            catalog_url=self.catalog_url,
+            quarantine_registry=quarantine.bucket_name if quarantine else None,
+            max_inline_objects=self.max_inline_objects,
+            max_inline_bytes=int(self.max_inline_size.to_bytes()),
+            max_shard_objects=self.max_shard_objects,
+            max_shard_bytes=int(self.max_shard_size.to_bytes()),
+        )
+
+    def find_violations(self) -> list[str]:
+        """Say of each prop that no engine could work with why not."""
+        return [*self._find_missing(), *self._find_unsuitable_registries(), *self._find_excesses()]
+
+    def _find_default_registry(self) -> str | None:
+        """Where packages go whose message names none; None: to the bucket of their source."""
+        if self.default_registry is not None:
+            return self.default_registry.bucket_name
+        all_are_registries = {*_names(self.source_buckets)} <= {*_names(self.registry_buckets)}
+        return None if all_are_registries else self.registry_buckets[0].bucket_name
+
+    def _find_missing(self) -> list[str]:
+        required = {
+            "source_buckets": self.source_buckets,
+            "registry_buckets": self.registry_buckets,
+            "checksum_algorithms": self.checksum_algorithms,
+        }
+        return [
+            f"{name} is empty: name at least one" for name, given in required.items() if not given
+        ]
+
+    def _find_unsuitable_registries(self) -> list[str]:
+        violations = []
+        registries = _names(self.registry_buckets)
+        default, quarantine = self.default_registry, self.quarantine_registry
+        if default and default.bucket_name not in registries:
+            violations.append(f"default_registry is {default.node.path}: no registry bucket")
+        if quarantine and quarantine.bucket_name in registries:
+            violations.append(
+                f"quarantine_registry is {quarantine.node.path}: a registry bucket, where "
+                "refused packages would take the place of good ones"
+            )
+        return violations
+
+    def _find_excesses(self) -> list[str]:
+        timeout_seconds = int(self.timeout.to_seconds())
+        visibility_seconds = int(self.visibility_timeout.to_seconds())
+        ephemeral_mebibytes = int(self.ephemeral_storage_size.to_mebibytes())
+        max_inline_mebibytes = int(self.max_inline_size.to_mebibytes())
+        max_shard_mebibytes = int(self.max_shard_size.to_mebibytes())
+        violations = find_violations(
+            {
+                "memory_size": (self.memory_size, MemoryMebibytes),
+                "timeout, in seconds,": (timeout_seconds, TimeoutSeconds),
+                "ephemeral_storage_size, in MiB,": (ephemeral_mebibytes, EphemeralMebibytes),
+                "max_concurrency": (self.max_concurrency, MaxConcurrency),
+                "max_receive_count": (self.max_receive_count, MaxReceiveCount),
+                "max_inline_objects": (self.max_inline_objects, MaxInlineObjects),
+                "max_inline_size, in MiB,": (max_inline_mebibytes, MaxInlineMebibytes),
+                "max_shard_objects": (self.max_shard_objects, MaxShardObjects),
+                "max_shard_size, in MiB,": (max_shard_mebibytes, MaxShardMebibytes),
+                "checksum_concurrency": (self.checksum_concurrency, ChecksumConcurrency),
+                "catalog_url": (self.catalog_url, CatalogUrl | None),
+                "engine_name": (self.engine_name, EngineName | None),
+            }
+        )
+        if not timeout_seconds <= visibility_seconds <= MAX_VISIBILITY_SECONDS:
+            violations.append(
+                f"visibility_timeout is {visibility_seconds} s: it must be at least the timeout, "
+                f"{timeout_seconds} s, and at most 12 hours"
+            )
+        return violations
+
+
+def resolve_props(props: EngineProps) -> ResolvedProps:
+    """Fill in the defaults of the props that are not given, and check all of them.
+
+    Args:
+        props: The props that are given.
+
+    Raises:
+        TypeError: A name is that of no prop, or a required prop is missing.
+        ValueError: Props have values that no engine could work with; all such are listed.
+    """
+    given: dict[str, Any] = {name: value for name, value in props.items() if value is not None}
+    known = [*EngineProps.__annotations__, "event_sources"]
+    if problems := [*find_unknown(props, known, "prop"), *_find_absent(given)]:
+        raise TypeError("A PackagingEngine cannot be made so: " + "; ".join(problems))
+    timeout = given.setdefault("timeout", Duration.seconds(DEFAULT_TIMEOUT_SECONDS))
+    given.setdefault("visibility_timeout", Duration.seconds(2 * timeout.to_seconds()))
+    resolved = ResolvedProps(**given)
+    if violations := resolved.find_violations():
+        raise ValueError("A PackagingEngine cannot have these props: " + "; ".join(violations))
+    return resolved
+
+
+def _find_absent(given: Mapping[str, object]) -> Iterator[str]:
+    for name in sorted(EngineProps.__required_keys__ - given.keys()):
+        yield f"{name} is required"
+
+
+def _names(buckets: Sequence[s3.IBucket]) -> tuple[str, ...]:
+    return tuple(bucket.bucket_name for bucket in buckets)

@@ -1,0 +1,159 @@
+"""A queue and its dead-letter queue: how they are kept, and who may send to them."""
+
+from aws_cdk import Annotations, Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from quilt_packager.guardrails import permissions
+from quilt_packager.guardrails.nag import acknowledge
+
+
+class JobQueues:
+    """The two queues of a function.
+
+    Args:
+        scope: The engine, or a part of it.
+        name: What the queues' ids begin with.
+        visibility_timeout: When a job that failed is tried again.
+        max_receive_count: How often it is tried.
+        spare_deliveries: How many deliveries there are beside these.
+        retention_period: How long jobs wait at most.
+        dead_letter_retention_period: How long dead letters are kept.
+        key: The key that encrypts both, or None for SQS's own.
+
+    Attributes:
+        queue: The queue that takes jobs.
+        dead_letter_queue: Where jobs and events end up that led to nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        name: str = "Packager",
+        visibility_timeout: Duration,
+        max_receive_count: int,
+        spare_deliveries: int = 1,
+        retention_period: Duration,
+        dead_letter_retention_period: Duration,
+        key: kms.IKey | None,
+    ) -> None:
+        self._scope = scope
+        self._name = name
+        self._key = key
+        # EventBridge cannot send to a queue that is encrypted with AWS's own KMS key for SQS.
+        encryption = sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED
+        self.dead_letter_queue = sqs.Queue(
+            scope,
+            f"{name}DeadLetterQueue",
+            encryption=encryption,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=dead_letter_retention_period,
+        )
+        self.queue = sqs.Queue(
+            scope,
+            f"{name}Queue",
+            encryption=encryption,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=retention_period,
+            visibility_timeout=visibility_timeout,
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=self.dead_letter_queue,
+                # At least one: for the function to tell of a last attempt that died silently.
+                max_receive_count=max_receive_count + spare_deliveries,
+            ),
+        )
+        acknowledge(
+            self.dead_letter_queue,
+            {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."},
+        )
+        self._rule_arns: list[str] = []
+        self._accepting: list[iam.PolicyStatement] = []
+
+    def feed(
+        self,
+        function: lambda_.Function,
+        *,
+        max_concurrency: int,
+        batch_size: int = 1,
+        max_batching_window: Duration | None = None,
+    ) -> None:
+        """Hand messages to a function, which may send them on to the dead letters.
+
+        Args:
+            function: The function.
+            max_concurrency: How many batches it is handed at once.
+            batch_size: How many messages a batch has at most. Default: each job is a batch.
+            max_batching_window: How long to wait for a full batch. Default: not at all.
+        """
+        permissions.permit(function, [permissions.consume_queue(self.queue)])
+        self.let_put_aside(function)
+        function.add_event_source_mapping(
+            f"{self._name}Queue",
+            event_source_arn=self.queue.queue_arn,
+            batch_size=batch_size,
+            max_batching_window=max_batching_window,
+            max_concurrency=max_concurrency,
+            report_batch_item_failures=True,
+        )
+
+    def let_put_aside(self, function: lambda_.Function) -> None:
+        """Let a function send jobs to the dead letters."""
+        permissions.permit(function, [permissions.send_dead_letters(self.dead_letter_queue)])
+        if self._key:
+            self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
+
+    def receive(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
+        """Make the queue the target of a rule.
+
+        An L2 target would write the queues' policies itself, and on queues with a key would let
+        the rules of every account send.
+        """
+        made = message.bind(rule) if message else events.RuleTargetInputProperties()
+        transformer = None
+        if made.input_template is not None:
+            transformer = events.CfnRule.InputTransformerProperty(
+                input_template=made.input_template, input_paths_map=made.input_paths_map
+            )
+        rule.targets = [
+            events.CfnRule.TargetProperty(
+                id=f"{self._name}Queue",
+                arn=self.queue.queue_arn,
+                input=made.input,
+                input_path=made.input_path,
+                input_transformer=transformer,
+                # An event that could not be delivered for a day is not lost: it can be sent again.
+                dead_letter_config=events.CfnRule.DeadLetterConfigProperty(
+                    arn=self.dead_letter_queue.queue_arn
+                ),
+            )
+        ]
+        self._accept(rule)
+
+    def _accept(self, rule: events.CfnRule) -> None:
+        """Let one more rule send. All share a statement: a queue's policy may have 20."""
+        self._rule_arns.append(rule.attr_arn)
+        if not self._accepting:
+            self._begin_to_accept()
+        for statement in self._accepting:
+            statement.add_conditions({"ArnEquals": {"aws:SourceArn": self._rule_arns}})
+
+    def _begin_to_accept(self) -> None:
+        for queue in (self.queue, self.dead_letter_queue):
+            statement = permissions.accept_events(queue)
+            self._accepting.append(statement)
+            queue.add_to_resource_policy(statement)
+        key = self._key
+        if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:
+            Annotations.of(self._scope).add_warning_v2(
+                "quilt-packager:queueEncryptionKey",
+                "The queue_encryption_key is imported, so its policy stays as it is. Unless that "
+                "lets events.amazonaws.com use kms:Decrypt and kms:GenerateDataKey, no event "
+                "arrives.",
+            )

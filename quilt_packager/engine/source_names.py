@@ -1,0 +1,66 @@
+"""The names that an engine's event sources go by: people type them, templates carry them.
+
+A rule that decides whether a source is on has them in its CloudFormation metadata.
+"""
+
+from typing import Literal
+
+from aws_cdk import aws_events as events
+from quilt_packager_runtime.requests.source_options import SourceKind
+
+METADATA = "quilt:source"
+
+RuleKind = SourceKind | Literal["custom"]
+"""The kind of a rule's events; `custom` where the rule alone knows what they mean."""
+
+
+class SourceNames:
+    """The names that are taken in an engine.
+
+    Args:
+        engine_name: What tells the engine from others in its stack, or None.
+    """
+
+    def __init__(self, engine_name: str | None) -> None:
+        self._engine_name = engine_name
+        self._taken: set[str] = set()
+
+    def give(
+        self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
+    ) -> None:
+        """Give a rule the name of the source that it turns on and off.
+
+        Args:
+            rule: The rule.
+            name: The name, unique in the engine; in the template also in the stack.
+            kind: The kind of its events.
+            sender: The `source` of the events that make jobs, where others than the rule's do.
+
+        Raises:
+            ValueError: Another source has the name.
+        """
+        if name in self._taken:
+            raise ValueError(
+                f"two event sources have the name {name!r}; give one of them another construct_id"
+            )
+        self._taken.add(name)
+        full_name = "/".join(filter(None, [self._engine_name, name]))
+        given = {"name": full_name, "kind": kind}
+        rule.add_metadata(METADATA, given if sender is None else {**given, "sender": sender})
+
+
+def find_name(construct_id: str, usual_id: str, usual_name: str) -> str:
+    """The name of a source: the flag's that turns it on, or, of a second one of a kind, its id.
+
+    Args:
+        construct_id: The id of the source.
+        usual_id: The id that the first one of its kind has unless told otherwise.
+        usual_name: The name that goes with this.
+
+    Example:
+        >>> find_name("HealthOmicsRuns", "HealthOmicsRuns", "omics")
+        'omics'
+        >>> find_name("FailedRuns", "HealthOmicsRuns", "omics")
+        'FailedRuns'
+    """
+    return usual_name if construct_id == usual_id else construct_id

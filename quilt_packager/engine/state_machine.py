@@ -1,0 +1,272 @@
+"""The state machine that goes on with jobs that are too large for one invocation.
+
+A Distributed Map runs the checksum function over the shards that the packager has written; then
+the large-job function publishes, or finds more to hash, or puts the message aside.
+"""
+
+from collections.abc import Iterator
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk import aws_stepfunctions_tasks as tasks
+from constructs import Construct
+from quilt_packager_runtime.errors import (
+    AwsError,
+    CredentialsRefused,
+    NotAnnounced,
+    Rejected,
+    ServiceUnavailable,
+)
+
+from quilt_packager.guardrails import permissions
+from quilt_packager.guardrails.nag import acknowledge, acknowledge_wildcards
+
+RETRY_INTERVAL = Duration.seconds(5)
+MAX_RETRY_INTERVAL = Duration.minutes(5)
+MAX_RETRIES = 5
+# With the intervals above and full jitter: 40 minutes on average, an hour and a quarter at most.
+MAX_TRANSIENT_RETRIES = 20
+MAX_THROTTLED_RETRIES = 50
+# Three hours on average, six at most.
+MAX_GIVE_UP_RETRIES = 75
+
+THROTTLED = "Lambda.TooManyRequestsException"
+TRANSIENT = [
+    *(each.__name__ for each in (AwsError, CredentialsRefused, ServiceUnavailable)),
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+]
+"""Others are down, busy or slow for longer than a few quick retries take."""
+
+ENDED_CAUSE = "somebody stopped the execution, or Step Functions could not go on with it"
+
+_ERROR = "$.error"
+_JOB = {
+    "job_id": sfn.JsonPath.string_at("$.job_id"),
+    "round": sfn.JsonPath.number_at("$.round"),
+}
+
+
+def create_state_machine(
+    scope: Construct,
+    *,
+    checksum_function: lambda_.IFunction,
+    large_job_function: lambda_.IFunction,
+    scratch_bucket: s3.IBucket,
+    checksum_concurrency: int,
+    tracing: lambda_.Tracing,
+) -> sfn.StateMachine:
+    """Create the state machine, whose role may run its functions and read the map's items.
+
+    Args:
+        scope: The engine.
+        checksum_function: Hashes a shard.
+        large_job_function: Publishes a job, or gives it up.
+        scratch_bucket: Where the items are.
+        checksum_concurrency: How many shards of a job are hashed at once.
+        tracing: Whether X-Ray traces it.
+    """
+    role = iam.Role(
+        scope,
+        "LargeJobsRole",
+        assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
+        description="Runs the functions of large Quilt packages",
+    )
+    machine = sfn.StateMachine(
+        scope,
+        "LargeJobs",
+        comment="Makes Quilt packages that are too large for one invocation",
+        definition_body=sfn.DefinitionBody.from_chainable(
+            _define(
+                scope, checksum_function, large_job_function, scratch_bucket, checksum_concurrency
+            )
+        ),
+        state_machine_type=sfn.StateMachineType.STANDARD,
+        # What CDK would add allows more: other versions of the functions, other objects.
+        role=role.without_policy_updates(),
+        tracing_enabled=tracing is lambda_.Tracing.ACTIVE,
+    )
+    # CDK's own, for the role that it may not change: it is attached to nothing.
+    machine.node.try_remove_child("DistributedMapPolicy")
+    acknowledge(
+        machine,
+        {
+            "AwsSolutions-SF1": "Step Functions keeps each execution's history for 90 days, and "
+            "the functions log every outcome.",
+            "AwsSolutions-SF2": "The tracing prop turns it on for those who pay for it.",
+            "Serverless-StepFunctionStateMachineXray": "As AwsSolutions-SF2.",
+        },
+    )
+    # Apart from the role: it names the machine, which needs the role.
+    policy = iam.Policy(scope, "LargeJobsPolicy", roles=[role])
+    for statement in [
+        permissions.invoke([checksum_function, large_job_function]),
+        permissions.read_items(scratch_bucket),
+        *permissions.map_shards(machine),
+        *([permissions.trace()] if tracing is lambda_.Tracing.ACTIVE else []),
+    ]:
+        policy.add_statements(statement)
+        acknowledge_wildcards(
+            policy, statement, "Executions and traces get their names at run time."
+        )
+    return machine
+
+
+def give_up_ended_jobs(
+    scope: Construct, machine: sfn.StateMachine, large_job_function: lambda_.IFunction
+) -> events.Rule:
+    """Put aside the messages of jobs whose execution ended without doing so itself.
+
+    Somebody stopped it, or Step Functions could not go on: what it calls `States.Runtime` no state
+    can catch. EventBridge is done with an event once Lambda has queued it, and Lambda invokes a
+    function that fails but twice more, within minutes: so each invocation tries for all its time.
+    What it could not give up then, a redrive of the execution takes up again.
+
+    Args:
+        scope: The engine.
+        machine: The state machine.
+        large_job_function: Gives jobs up.
+    """
+    field = events.EventField.from_path
+    rule = events.Rule(
+        scope,
+        "EndedLargeJobs",
+        description="Large jobs that were stopped, or that Step Functions could not go on with",
+        event_pattern=events.EventPattern(
+            source=["aws.states"],
+            detail_type=["Step Functions Execution Status Change"],
+            detail={
+                "stateMachineArn": [machine.state_machine_arn],
+                "$or": [
+                    {"status": ["ABORTED", "TIMED_OUT"]},
+                    {"status": ["FAILED"], "error": [{"prefix": "States."}]},
+                ],
+            },
+        ),
+        targets=[
+            targets.LambdaFunction(
+                large_job_function,
+                event=events.RuleTargetInput.from_object(
+                    {
+                        "job_id": field("$.detail.name"),
+                        # What of the later rounds failed, the history of the execution tells.
+                        "round": 0,
+                        "error": {"Error": field("$.detail.status"), "Cause": ENDED_CAUSE},
+                        "keep_trying": True,
+                    }
+                ),
+            )
+        ],
+    )
+    acknowledge(
+        rule,
+        {
+            "Serverless-EventBusDLQ": "EventBridge only hands the event to Lambda's own queue, and "
+            "the function tries for up to three invocations. After that, engine.add_alarms() "
+            "reports which execution to redrive. The dead-letter queue is for what can be "
+            "packaged, and this event cannot."
+        },
+    )
+    return rule
+
+
+def _define(
+    scope: Construct,
+    checksum_function: lambda_.IFunction,
+    large_job_function: lambda_.IFunction,
+    scratch_bucket: s3.IBucket,
+    checksum_concurrency: int,
+) -> sfn.IChainable:
+    hash_shards = sfn.DistributedMap(
+        scope,
+        "HashShards",
+        label="HashShards",
+        item_reader=sfn.S3JsonLItemReader(
+            bucket=scratch_bucket, key=sfn.JsonPath.string_at("$.items_key")
+        ),
+        max_concurrency=checksum_concurrency,
+        # A worker may run for 15 minutes; an Express workflow for 5.
+        map_execution_type=sfn.StateMachineType.STANDARD,
+        result_path=sfn.JsonPath.DISCARD,
+    )
+    hash_shards.item_processor(
+        _retry(
+            tasks.LambdaInvoke(
+                scope,
+                "HashShard",
+                lambda_function=checksum_function,
+                payload_response_only=True,
+                retry_on_service_exceptions=False,
+            )
+        )
+    )
+    publish = _retry(
+        tasks.LambdaInvoke(
+            scope,
+            "Publish",
+            lambda_function=large_job_function,
+            payload=sfn.TaskInput.from_object(_JOB),
+            payload_response_only=True,
+            retry_on_service_exceptions=False,
+        )
+    )
+    give_up = tasks.LambdaInvoke(
+        scope,
+        "GiveUp",
+        lambda_function=large_job_function,
+        payload=sfn.TaskInput.from_object(
+            {
+                **_JOB,
+                "error": sfn.JsonPath.object_at(_ERROR),
+                "retry": sfn.JsonPath.number_at("$$.State.RetryCount"),
+                "max_retries": MAX_GIVE_UP_RETRIES,
+            }
+        ),
+        payload_response_only=True,
+        retry_on_service_exceptions=False,
+    )
+    # The message is put aside by then, and is again with each retry.
+    _add_retry(give_up, [NotAnnounced.__name__], MAX_RETRIES)
+    # Until then it is nowhere else: even what is refused, someone may allow in time.
+    _add_retry(give_up, [sfn.Errors.ALL], MAX_GIVE_UP_RETRIES)
+    give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
+    hash_shards.add_catch(give_up, result_path=_ERROR)
+    publish.add_catch(give_up, result_path=_ERROR)
+    is_done = sfn.Choice(scope, "IsAllHashed")
+    is_done.when(sfn.Condition.boolean_equals("$.goes_on", value=True), hash_shards)
+    is_done.otherwise(sfn.Succeed(scope, "Published"))
+    return hash_shards.next(publish).next(is_done)
+
+
+def _retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
+    """Try again what may succeed later: whatever is not rejected, dead and throttled functions."""
+    task.add_retry(errors=sorted(_codes(Rejected)), max_attempts=0)
+    # No failure, but a wait for a free function.
+    _add_retry(task, [THROTTLED], MAX_THROTTLED_RETRIES)
+    _add_retry(task, TRANSIENT, MAX_TRANSIENT_RETRIES)
+    _add_retry(task, [sfn.Errors.ALL], MAX_RETRIES)
+    return task
+
+
+def _add_retry(task: tasks.LambdaInvoke, errors: list[str], max_attempts: int) -> None:
+    task.add_retry(
+        errors=errors,
+        interval=RETRY_INTERVAL,
+        backoff_rate=2,
+        max_attempts=max_attempts,
+        max_delay=MAX_RETRY_INTERVAL,
+        jitter_strategy=sfn.JitterType.FULL,
+    )
+
+
+def _codes(kind: type[Rejected]) -> Iterator[str]:
+    for each in kind.__subclasses__():
+        yield each.__name__
+        yield from _codes(each)

@@ -1,0 +1,1 @@
+"""Event sources: what asks an engine for packages."""

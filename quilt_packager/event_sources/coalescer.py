@@ -1,0 +1,146 @@
+"""The coalescer: a queue of uploads, the function that gathers them, and the table it keeps."""
+
+from collections.abc import Mapping
+
+import msgspec
+from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from constructs import Construct
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
+
+from quilt_packager.engine.engine import PackagingEngine
+from quilt_packager.engine.queues import JobQueues
+from quilt_packager.guardrails import permissions
+from quilt_packager.guardrails.nag import acknowledge
+from quilt_packager.guardrails.quotas import check_pattern
+from quilt_packager.monitoring.watched import WatchedQueues
+
+MEMORY_MEBIBYTES = 512
+TIMEOUT_SECONDS = 60
+MAX_CONCURRENCY = 10
+MAX_RECEIVE_COUNT = 5
+
+BATCH_SIZE = 1000
+MAX_BATCHING_SECONDS = 5
+"""What comes within these seconds is one invocation, and one write for each prefix."""
+
+VISIBILITY_SECONDS = 6 * TIMEOUT_SECONDS
+"""What AWS recommends; it is longer than a claim of a window, which ends with its invocation."""
+
+
+class Coalescer(Construct):
+    """Makes of many uploads below a prefix one event that says that they are all there.
+
+    Args:
+        engine: The engine, which holds it.
+        construct_id: Its id.
+        name: What the source of uploads is called.
+        settings: The thresholds, and under what name it announces.
+        log_name: Its log group is `/quilt/<service>/<log_name>`.
+        event_bus: Where it announces.
+
+    Attributes:
+        queue: The queue of uploads.
+        dead_letter_queue: Where uploads end up that could not be read or recorded.
+        table: The table of windows.
+        function: The function that gathers uploads.
+    """
+
+    def __init__(
+        self,
+        engine: PackagingEngine,
+        construct_id: str,
+        *,
+        name: str,
+        settings: UploadSettings,
+        log_name: str,
+        event_bus: events.IEventBus,
+    ) -> None:
+        super().__init__(engine, construct_id)
+        self._queues = JobQueues(
+            self,
+            name="Coalescer",
+            visibility_timeout=Duration.seconds(VISIBILITY_SECONDS),
+            max_receive_count=MAX_RECEIVE_COUNT,
+            retention_period=Duration.days(4),
+            dead_letter_retention_period=Duration.days(14),
+            key=engine.queue.encryption_master_key,
+        )
+        self.queue = self._queues.queue
+        self.dead_letter_queue = self._queues.dead_letter_queue
+        self.table = dynamodb.Table(
+            self,
+            "Windows",
+            partition_key=dynamodb.Attribute(name="window", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expires_at",
+            # What it holds is of use for minutes.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            self.table,
+            {
+                "AwsSolutions-DDB3": "Windows are of use for minutes; those of the past would only "
+                "announce again what is announced.",
+            },
+        )
+        self.function = engine.add_function(
+            self,
+            "CoalescerFunction",
+            handler="coalescer",
+            description="Finds out when all uploads below a prefix are there",
+            log_name=log_name,
+            memory_size=MEMORY_MEBIBYTES,
+            timeout=Duration.seconds(TIMEOUT_SECONDS),
+            environment=msgspec.structs.replace(
+                settings,
+                event_bus=event_bus.event_bus_name,
+                partition=Aws.PARTITION,
+                table=self.table.table_name,
+                queue_url=self.queue.queue_url,
+                dead_letter_queue_url=self.dead_letter_queue.queue_url,
+            ).to_environment(),
+        )
+        permissions.permit(
+            self.function,
+            permissions.coalesce(self.queue, self.table, event_bus, settings.source),
+        )
+        self._queues.feed(
+            self.function,
+            max_concurrency=MAX_CONCURRENCY,
+            batch_size=BATCH_SIZE,
+            max_batching_window=Duration.seconds(MAX_BATCHING_SECONDS),
+        )
+        engine.watch(
+            WatchedQueues(
+                name,
+                self.queue,
+                self.dead_letter_queue,
+                log_name=log_name,
+                advice=f"Look in the log /quilt/{engine.service}/{log_name} for the reason, mend "
+                "it, and send them again: aws sqs start-message-move-task --source-arn "
+                f"{self.dead_letter_queue.queue_arn}.",
+            )
+        )
+
+    def add_rule(self, pattern: Mapping[str, object], *, enabled: bool) -> events.CfnRule:
+        """Gather the uploads that match a pattern.
+
+        Args:
+            pattern: The event pattern, in EventBridge's own JSON.
+            enabled: Whether they are sent. A disabled rule stays in place.
+
+        Raises:
+            LimitExceeded: The pattern is too long.
+        """
+        check_pattern(self, self.node.id, pattern)
+        rule = events.CfnRule(
+            self,
+            "Rule",
+            description="Uploads, to be packaged when all are there",
+            event_pattern=pattern,
+            state="ENABLED" if enabled else "DISABLED",
+        )
+        self._queues.receive(rule, None)
+        return rule

@@ -1,0 +1,58 @@
+"""What built-in event sources can be told of their packages, and how that is checked."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import msgspec
+from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
+
+
+class CommonOptions(TypedDict, total=False):
+    """What every built-in event source can be told of its packages.
+
+    Attributes:
+        package_name: The template of the packages' names, such as `{workflow_name}/{run_id}`.
+            Default: they are named after their folder, as are those that lack a field.
+        include_prefixes: Globs of the folders that are packaged. Default: all.
+        exclude: Globs of files, from the folder on, that do not become part of the package.
+            Default: none.
+        settle_seconds: How long to wait for late files, 0 to 900. Default: 0.
+    """
+
+    package_name: str
+    include_prefixes: Sequence[str]
+    exclude: Sequence[str]
+    settle_seconds: int
+
+
+class PackageOptions(CommonOptions, total=False):
+    """What event sources can be told of their packages, except `ObjectUploads`.
+
+    That takes `CommonOptions`: its own `ignore_prefixes` are of keys, and keep uploads from being
+    gathered at all.
+
+    Attributes:
+        ignore_prefixes: Globs of folders that are not packaged after all. Default: none.
+    """
+
+    ignore_prefixes: Sequence[str]
+
+
+def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
+    """Check options early: at the event source that has them.
+
+    Args:
+        kind: The kind of the source's events.
+        **options: Its options.
+
+    Raises:
+        ValueError: No event could be treated by them.
+
+    Example:
+        >>> read_options("objects_ready", settle_seconds=60).settle_seconds
+        60
+    """
+    try:
+        return msgspec.convert({"kind": kind, **options}, SourceOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"An event source cannot have these options: {error}") from error

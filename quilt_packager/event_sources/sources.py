@@ -1,0 +1,261 @@
+"""Events that become jobs: each source binds a pattern of the runtime's `events.py` to an engine.
+
+Built-in sources send the whole event: its meaning stands in `events.py`, beside its pattern.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Unpack
+
+import msgspec
+from aws_cdk import aws_events as events
+from aws_cdk import aws_s3 as s3
+from quilt_packager_runtime.requests.events import (
+    health_omics_pattern,
+    objects_ready_pattern,
+    workflow_run_crate_pattern,
+)
+
+from quilt_packager.engine.engine import PackagingEngine
+from quilt_packager.engine.source_names import find_name
+from quilt_packager.event_sources.package_options import PackageOptions, read_options
+from quilt_packager.guardrails import permissions
+
+_OMICS_ID = "HealthOmicsRuns"
+_CRATES_ID = "WorkflowRunCrates"
+_READY_ID = "ObjectsReady"
+
+
+class HealthOmicsRuns:
+    """Packages the output folder of HealthOmics runs.
+
+    Args:
+        statuses: The statuses that a run is packaged on. Default: `COMPLETED`.
+        metadata: `run` for what the event and HealthOmics say of the run, or `none`. Default:
+            `run`.
+        parameters: Whether the metadata has the run's parameters, too; what is named like a secret
+            is redacted. Default: it does not.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+
+    Raises:
+        ValueError: A status that HealthOmics does not have, or none, or an option that no event
+            could be treated by.
+    """
+
+    def __init__(
+        self,
+        *,
+        statuses: Sequence[str] = ("COMPLETED",),
+        metadata: Literal["run", "none"] = "run",
+        parameters: bool = False,
+        enabled: bool = True,
+        construct_id: str = _OMICS_ID,
+        **options: Unpack[PackageOptions],
+    ) -> None:
+        self._pattern = health_omics_pattern(statuses)
+        self._options = read_options(
+            "health_omics",
+            only=statuses,
+            metadata=_is_wanted(metadata, "run"),
+            parameters=parameters,
+            **options,
+        )
+        self._description = f"HealthOmics runs that are {', '.join(statuses)}"
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule, and let the function ask where a run put its output."""
+        engine.add_rule(
+            self._construct_id,
+            pattern=self._pattern,
+            description=self._description,
+            enabled=self._enabled,
+            name=find_name(self._construct_id, _OMICS_ID, "omics"),
+            kind="health_omics",
+        )
+        engine.add_source_options(self._options)
+        permissions.permit(engine.packager_function, [permissions.get_omics_runs(engine)])
+
+
+class WorkflowRunCrates:
+    """Packages folders that a Workflow Run RO-Crate is written to.
+
+    The buckets must send their events to EventBridge.
+
+    Args:
+        buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
+            the engine's source buckets.
+        metadata: `crate` for what the crate says of the run, or `none`. Default: `crate`.
+        allow_bucket_root: Whether a crate at a bucket's root packages the whole bucket. Default: it
+            packages nothing.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+
+    Raises:
+        ValueError: No bucket is given, or an option that no event could be treated by.
+    """
+
+    def __init__(
+        self,
+        *,
+        buckets: Sequence[s3.IBucket] | None = None,
+        metadata: Literal["crate", "none"] = "crate",
+        allow_bucket_root: bool = False,
+        enabled: bool = True,
+        construct_id: str = _CRATES_ID,
+        **options: Unpack[PackageOptions],
+    ) -> None:
+        if buckets is not None and not buckets:
+            raise ValueError("buckets is empty; leave it out to watch all source buckets")
+        self._buckets = buckets
+        self._options = read_options(
+            "workflow_run_crate",
+            metadata=_is_wanted(metadata, "crate"),
+            allow_bucket_root=allow_bucket_root,
+            **options,
+        )
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule.
+
+        Raises:
+            ValueError: A bucket is no source bucket of the engine: its jobs would be rejected.
+        """
+        sources = {bucket.bucket_name: bucket for bucket in engine.source_buckets}
+        buckets = engine.source_buckets if self._buckets is None else self._buckets
+        strangers = [bucket for bucket in buckets if bucket.bucket_name not in sources]
+        if strangers:
+            paths = ", ".join(bucket.node.path for bucket in strangers)
+            raise ValueError(f"buckets of WorkflowRunCrates that are no source_buckets: {paths}")
+        names = tuple(bucket.bucket_name for bucket in buckets)
+        engine.add_source_options(msgspec.structs.replace(self._options, only=names))
+        engine.add_rule(
+            self._construct_id,
+            pattern=workflow_run_crate_pattern(
+                names, allow_bucket_root=self._options.allow_bucket_root
+            ),
+            description="Workflow Run RO-Crates that are written",
+            enabled=self._enabled,
+            name=find_name(self._construct_id, _CRATES_ID, "wrroc"),
+            kind="workflow_run_crate",
+        )
+
+
+class ObjectsReady:
+    """Packages prefixes that Event-Driven Packaging (EDP) found to be at rest.
+
+    Uploads of the engine's own have their options from `ObjectUploads`.
+
+    Args:
+        event_bus: EDP's event bus.
+        allow_bucket_root: Whether an event for the empty prefix packages the whole bucket. Default:
+            it packages nothing.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+    """
+
+    def __init__(
+        self,
+        event_bus: events.IEventBus,
+        *,
+        allow_bucket_root: bool = False,
+        enabled: bool = True,
+        construct_id: str = _READY_ID,
+        **options: Unpack[PackageOptions],
+    ) -> None:
+        self._event_bus = event_bus
+        self._options = read_options(
+            "objects_ready", allow_bucket_root=allow_bucket_root, **options
+        )
+        self._enabled = enabled
+        self._construct_id = construct_id
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule to EDP's bus."""
+        engine.add_source_options(self._options)
+        engine.add_rule(
+            self._construct_id,
+            pattern=objects_ready_pattern(),
+            description="Prefixes that EDP found to be at rest",
+            event_bus=self._event_bus,
+            enabled=self._enabled,
+            name=find_name(self._construct_id, _READY_ID, "edp"),
+            kind="objects_ready",
+        )
+
+
+class CustomEvents:
+    r"""Makes jobs of any events.
+
+    EventBridge does not escape what it inserts inside a quoted string. Where keys may hold `"` or
+    `\`, take them in value position, or leave the message out and send the whole event.
+
+    Args:
+        pattern: The event pattern: `aws_events.EventPattern`, or EventBridge's own JSON.
+        message: The message to make of an event. Default: the whole event, which must then be one
+            that the runtime understands.
+        event_bus: The bus that the events are on. Default: the account's default bus.
+        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        construct_id: The rule's id. Default: the class's name.
+        name: What people call the source. Default: the rule's id.
+
+    Raises:
+        ValueError: The pattern is empty: it would match nothing that EventBridge accepts.
+    """
+
+    def __init__(
+        self,
+        pattern: events.EventPattern | Mapping[str, object],
+        *,
+        message: events.RuleTargetInput | None = None,
+        event_bus: events.IEventBus | None = None,
+        enabled: bool = True,
+        construct_id: str = "CustomEvents",
+        name: str | None = None,
+    ) -> None:
+        self._pattern = _as_json(pattern)
+        if not self._pattern:
+            raise ValueError("pattern is empty; name at least a source")
+        self._message = message
+        self._event_bus = event_bus
+        self._enabled = enabled
+        self._construct_id = construct_id
+        self._name = name
+
+    def bind(self, engine: PackagingEngine) -> None:
+        """Add the rule."""
+        engine.add_rule(
+            self._construct_id,
+            pattern=self._pattern,
+            description="Events that ask for a package",
+            message=self._message,
+            event_bus=self._event_bus,
+            enabled=self._enabled,
+            name=self._name,
+        )
+
+
+def _is_wanted(metadata: str, name: str) -> bool:
+    if metadata not in {name, "none"}:
+        raise ValueError(f"metadata is {metadata!r}; it may be {name!r} or 'none'")
+    return metadata == name
+
+
+def _as_json(pattern: events.EventPattern | Mapping[str, object]) -> Mapping[str, object]:
+    if not isinstance(pattern, events.EventPattern):
+        return pattern
+    fields = {
+        "account": pattern.account,
+        "detail": pattern.detail,
+        "detail-type": pattern.detail_type,
+        "id": pattern.id,
+        "region": pattern.region,
+        "resources": pattern.resources,
+        "source": pattern.source,
+        "time": pattern.time,
+        "version": pattern.version,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Permissions, AWS quotas, and acknowledged findings of cdk-nag."""

@@ -1,0 +1,369 @@
+"""What the packager may do: one named statement a capability, explicit actions and resources.
+
+The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion), so none is used.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+from quilt_packager_runtime.formats.objects import JOBS_PREFIX, SCRATCH_PREFIX
+from quilt_packager_runtime.formats.outcome import EVENT_SOURCE
+
+from quilt_packager.guardrails.nag import acknowledge_wildcards
+
+_MANIFESTS = ".quilt/packages/*"
+_WRITABLE = (_MANIFESTS, ".quilt/named_packages/*")
+_WORKFLOWS = ".quilt/workflows/*"
+
+_NAMED_AT_RUN_TIME = "Packages, revisions, uploads and runs get their names at run time."
+_WILDCARD_REASONS = {
+    "ReadSources": "Which objects are packaged is for the messages to say.",
+    "ReadRegistries": _NAMED_AT_RUN_TIME,
+    "WriteRegistries": _NAMED_AT_RUN_TIME,
+    "AbortManifests": _NAMED_AT_RUN_TIME,
+    "HashInScratch": _NAMED_AT_RUN_TIME,
+    "KeepJobs": _NAMED_AT_RUN_TIME,
+    "GetOmicsRuns": _NAMED_AT_RUN_TIME,
+}
+
+
+def permit(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
+    """Add statements to the role of a function."""
+    for statement in statements:
+        function.add_to_role_policy(statement)
+        reason = _WILDCARD_REASONS.get(statement.sid or "")
+        if reason and function.role:
+            acknowledge_wildcards(function.role, statement, reason)
+
+
+def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """List buckets, and read their objects with all that S3 knows of them."""
+    return [
+        iam.PolicyStatement(
+            sid="ListSources",
+            actions=["s3:ListBucket", "s3:ListBucketVersions"],
+            resources=[bucket.bucket_arn for bucket in buckets],
+        ),
+        iam.PolicyStatement(
+            sid="ReadSources",
+            actions=[
+                "s3:GetObject",
+                "s3:GetObjectAttributes",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionAttributes",
+            ],
+            resources=[bucket.arn_for_objects("*") for bucket in buckets],
+        ),
+        *_use_keys("DecryptSources", ["kms:Decrypt"], buckets),
+    ]
+
+
+def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """Publish packages below `.quilt/`, by the rules there."""
+    return [
+        iam.PolicyStatement(
+            sid="ListRegistries",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn for bucket in buckets],
+            conditions={"StringLike": {"s3:prefix": ".quilt/*"}},
+        ),
+        iam.PolicyStatement(
+            sid="ReadRegistries",
+            actions=["s3:GetObject", "s3:GetObjectVersion"],
+            resources=_objects(buckets, (*_WRITABLE, _WORKFLOWS)),
+        ),
+        iam.PolicyStatement(
+            sid="WriteRegistries",
+            actions=["s3:PutObject"],
+            resources=_objects(buckets, _WRITABLE),
+        ),
+        iam.PolicyStatement(
+            sid="AbortManifests",
+            actions=["s3:AbortMultipartUpload"],
+            resources=_objects(buckets, [_MANIFESTS]),
+        ),
+        *_use_keys("EncryptRegistries", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+    ]
+
+
+def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """Copy objects into multipart uploads, which are aborted when S3 has hashed them."""
+    return [
+        iam.PolicyStatement(
+            sid="HashInScratch",
+            actions=["s3:AbortMultipartUpload", "s3:PutObject"],
+            resources=_objects(buckets, [f"{SCRATCH_PREFIX}*"]),
+            conditions=_in_accounts(buckets),
+        ),
+        *_use_keys("EncryptScratch", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+    ]
+
+
+def keep_jobs(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+    """Write the files of large jobs, and find and read them."""
+    return [
+        iam.PolicyStatement(
+            sid="ListJobs",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{JOBS_PREFIX}*"}, **_in_accounts([bucket])},
+        ),
+        iam.PolicyStatement(
+            sid="KeepJobs",
+            actions=["s3:GetObject", "s3:PutObject"],
+            resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
+            conditions=_in_accounts([bucket]),
+        ),
+    ]
+
+
+def start_large_jobs(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+    """Hand jobs over to the state machine."""
+    return iam.PolicyStatement(
+        sid="StartLargeJobs",
+        actions=["states:StartExecution"],
+        resources=[machine.state_machine_arn],
+    )
+
+
+def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
+    """Run functions."""
+    return iam.PolicyStatement(
+        sid="InvokeFunctions",
+        actions=["lambda:InvokeFunction"],
+        resources=[function.function_arn for function in functions],
+    )
+
+
+def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
+    """Read which shards there are."""
+    return iam.PolicyStatement(
+        sid="ReadItems",
+        actions=["s3:GetObject"],
+        resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
+        conditions=_in_accounts([bucket]),
+    )
+
+
+def map_shards(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
+    """For the role of a state machine: run its map's items as executions, and run them again."""
+
+    def executions(pattern: str) -> str:
+        return Stack.of(machine).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{machine.state_machine_name}{pattern}",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    return [
+        iam.PolicyStatement(
+            sid="StartItems",
+            actions=["states:StartExecution"],
+            resources=[machine.state_machine_arn],
+        ),
+        iam.PolicyStatement(
+            sid="WatchItems",
+            actions=["states:DescribeExecution", "states:StopExecution"],
+            resources=[executions(":*")],
+        ),
+        iam.PolicyStatement(
+            sid="RedriveItems",
+            actions=["states:RedriveExecution"],
+            resources=[executions("/*")],
+        ),
+    ]
+
+
+def trace() -> iam.PolicyStatement:
+    """Send traces to X-Ray, whose actions are on no resource."""
+    return iam.PolicyStatement(
+        sid="Trace",
+        actions=[
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments",
+        ],
+        resources=["*"],
+    )
+
+
+def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Put messages aside."""
+    return iam.PolicyStatement(
+        sid="SendDeadLetters",
+        actions=["sqs:SendMessage"],
+        resources=[dead_letter_queue.queue_arn],
+    )
+
+
+def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
+    """Tell of outcomes on a bus, and of nothing else in anybody else's name."""
+    return iam.PolicyStatement(
+        sid="PutOutcomes",
+        actions=["events:PutEvents"],
+        resources=[event_bus.event_bus_arn],
+        conditions={"StringEquals": {"events:source": EVENT_SOURCE}},
+    )
+
+
+def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
+    """Tell people of failures."""
+    return iam.PolicyStatement(
+        sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
+    )
+
+
+def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Take messages from the queue as Lambda's poller does."""
+    return iam.PolicyStatement(
+        sid="ConsumeQueue",
+        actions=[
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        ],
+        resources=[queue.queue_arn],
+    )
+
+
+def coalesce(
+    queue: sqs.IQueue, table: dynamodb.ITable, bus: events.IEventBus, source: str
+) -> list[iam.PolicyStatement]:
+    """Keep windows of uploads, look at them later, and announce them, under one name alone."""
+    return [
+        iam.PolicyStatement(
+            sid="KeepWindows",
+            actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
+            resources=[table.table_arn],
+        ),
+        iam.PolicyStatement(
+            sid="SendLooks", actions=["sqs:SendMessage"], resources=[queue.queue_arn]
+        ),
+        iam.PolicyStatement(
+            sid="Announce",
+            actions=["events:PutEvents"],
+            resources=[bus.event_bus_arn],
+            conditions={"StringEquals": {"events:source": source}},
+        ),
+    ]
+
+
+def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
+    """Ask where a HealthOmics run of this account and region put its output."""
+    runs = Stack.of(scope).format_arn(
+        service="omics",
+        resource="run",
+        resource_name="*",
+        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+    )
+    return iam.PolicyStatement(sid="GetOmicsRuns", actions=["omics:GetRun"], resources=[runs])
+
+
+def never(
+    sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket]
+) -> list[iam.PolicyStatement]:
+    """Refuse what no packager does, whatever else its role is ever granted."""
+    buckets = list({bucket.bucket_arn: bucket for bucket in (*sources, *registries)}.values())
+    return [
+        iam.PolicyStatement(
+            sid="NeverDeleteOrReconfigure",
+            effect=iam.Effect.DENY,
+            actions=[
+                "s3:BypassGovernanceRetention",
+                "s3:DeleteBucket",
+                "s3:DeleteBucketPolicy",
+                "s3:DeleteObject",
+                "s3:DeleteObjectVersion",
+                "s3:PutBucketAcl",
+                "s3:PutBucketNotification",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+                "s3:PutObjectAcl",
+                "s3:PutObjectVersionAcl",
+            ],
+            resources=[
+                arn
+                for bucket in buckets
+                for arn in (bucket.bucket_arn, bucket.arn_for_objects("*"))
+            ],
+        ),
+        iam.PolicyStatement(
+            sid="NeverWriteWorkflows",
+            effect=iam.Effect.DENY,
+            actions=["s3:PutObject"],
+            resources=_objects(registries, (_WORKFLOWS,)),
+        ),
+    ]
+
+
+def accept_events(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """For a queue's own policy: EventBridge may send. Whose rules may is the caller's to add."""
+    return iam.PolicyStatement(
+        sid="AcceptEvents",
+        principals=[_event_bridge()],
+        actions=["sqs:SendMessage"],
+        resources=[queue.queue_arn],
+    )
+
+
+def encrypt_events() -> iam.PolicyStatement:
+    """For a key's own policy: EventBridge may encrypt what it sends to a queue.
+
+    EventBridge tells KMS neither the rule nor the account, so no condition can name them: which
+    rules may send is for the queue's policy to say.
+    """
+    return iam.PolicyStatement(
+        sid="EncryptEvents",
+        principals=[_event_bridge()],
+        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        resources=["*"],
+    )
+
+
+def _event_bridge() -> iam.ServicePrincipal:
+    return iam.ServicePrincipal("events.amazonaws.com")
+
+
+def _in_accounts(buckets: Iterable[s3.IBucket]) -> dict[str, dict[str, str | list[str]]]:
+    """A bucket's name is free for anyone to take once the stack is gone."""
+    accounts = list(dict.fromkeys(bucket.env.account for bucket in buckets))
+    account = accounts[0] if len(accounts) == 1 else accounts
+    return {"StringEquals": {"aws:ResourceAccount": account}}
+
+
+def _objects(buckets: Iterable[s3.IBucket], patterns: Sequence[str]) -> list[str]:
+    return [bucket.arn_for_objects(pattern) for bucket in buckets for pattern in patterns]
+
+
+def _use_keys(
+    sid: str, actions: Sequence[str], buckets: Iterable[s3.IBucket]
+) -> list[iam.PolicyStatement]:
+    """Let the buckets' keys, as far as they are known, be used through S3 and nothing else."""
+    encrypted = [(bucket, key) for bucket in buckets if (key := bucket.encryption_key)]
+    if not encrypted:
+        return []
+    regions = dict.fromkeys(bucket.env.region for bucket, _ in encrypted)
+    services = [f"s3.{region}.{Aws.URL_SUFFIX}" for region in regions]
+    return [
+        iam.PolicyStatement(
+            sid=sid,
+            actions=actions,
+            resources=list(dict.fromkeys(key.key_arn for _, key in encrypted)),
+            conditions={"StringEquals": {"kms:ViaService": services}},
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Deployed engines: their resources, credentials and queues."""

@@ -1,0 +1,1 @@
+"""Jobs, read from the engine's log."""

@@ -1,0 +1,1 @@
+"""Previews of packages: objects, duration, price."""

@@ -1,0 +1,1 @@
+"""Revisions of packages, and their differences."""

@@ -1,0 +1,262 @@
+"""What is different between two revisions of a package.
+
+Manifests of ours are in order, and are merged as they come. Those of others are sorted first, in a
+private database. Neither is ever whole in memory.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
+from quilt_packager_runtime.errors import InvalidRange, NoSuchKey, quote
+from quilt_packager_runtime.formats.manifest import sort_key
+from quilt_packager_runtime.formats.objects import Checksum, S3Uri
+from quilt_packager_runtime.hashing.reuse import is_ours, read_lines
+from quilt_packager_runtime.listing.inventory import open_database
+from quilt_packager_runtime.registry import publish
+
+from quilt_packager.operations.errors import BrokenManifest
+from quilt_packager.operations.revisions.revisions import Revision
+
+LINES = "CREATE TABLE lines (path BLOB PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID"
+
+VERSION, NO_VERSION = "?versionId=", "?versionId=null"
+
+
+class Added(msgspec.Struct, frozen=True, tag_field="change", tag="added"):
+    """An entry that only the later revision has.
+
+    Attributes:
+        logical_key: Its path in the package.
+        size_bytes: Its size; None if the manifest does not say.
+    """
+
+    logical_key: str
+    size_bytes: int | None
+
+
+class Removed(msgspec.Struct, frozen=True, tag_field="change", tag="removed"):
+    """An entry that only the earlier revision has.
+
+    Attributes:
+        logical_key: Its path in the package.
+        size_bytes: Its size; None if the manifest does not say.
+    """
+
+    logical_key: str
+    size_bytes: int | None
+
+
+class Changed(msgspec.Struct, frozen=True, tag_field="change", tag="changed"):
+    """An entry that both have, with other content or other metadata.
+
+    Attributes:
+        logical_key: Its path in the package.
+        before_bytes: Its size in the earlier revision.
+        after_bytes: Its size in the later one.
+        only_metadata: The content is the same.
+    """
+
+    logical_key: str
+    before_bytes: int | None
+    after_bytes: int | None
+    only_metadata: bool
+
+
+class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
+    """How much is different between two revisions.
+
+    Attributes:
+        added: How many entries only the later has.
+        removed: How many only the earlier has.
+        changed: How many are different.
+        same: How many are the same.
+        metadata_changed: The metadata of the package is another.
+    """
+
+    added: int
+    removed: int
+    changed: int
+    same: int
+    metadata_changed: bool
+
+
+class _Line(msgspec.Struct, gc=False):
+    """A line of a manifest, whoever wrote it; one of a folder's metadata has no physical keys."""
+
+    logical_key: str
+    physical_keys: list[Any] | None = None
+    size: int | None = None
+    hash: Checksum | None = None
+    meta: msgspec.Raw = msgspec.Raw()
+
+
+class _Header(msgspec.Struct):
+    user_meta: dict[str, Any] | None = None
+
+
+async def compare(
+    s3: S3, package: publish.Package, before: Revision, after: Revision
+) -> AsyncIterator[Added | Removed | Changed | Summary]:
+    """Compare two revisions, by their manifests alone.
+
+    Memory: 16 MiB of each manifest, whatever its size. What is different in the same version of the
+    same object is how somebody hashed it: not a difference.
+
+    Args:
+        s3: S3.
+        package: Where their manifests are.
+        before: The earlier revision.
+        after: The later one.
+
+    Yields:
+        What is different, in the manifest's order; the summary at last.
+
+    Raises:
+        BrokenManifest: A manifest is missing, or is none.
+    """
+    left_manifest = _Manifest(s3, package.manifest(before.top_hash))
+    right_manifest = _Manifest(s3, package.manifest(after.top_hash))
+    lefts, rights = left_manifest.entries(), right_manifest.entries()
+    counts = {Added: 0, Removed: 0, Changed: 0}
+    same = 0
+    left, right = await anext(lefts, None), await anext(rights, None)
+    while left is not None or right is not None:
+        found: Added | Removed | Changed | None
+        if left is not None and (right is None or left[0] < right[0]):
+            found = Removed(left[1].logical_key, left[1].size)
+            left = await anext(lefts, None)
+        elif right is not None and (left is None or right[0] < left[0]):
+            found = Added(right[1].logical_key, right[1].size)
+            right = await anext(rights, None)
+        elif left is not None and right is not None:
+            found = _difference(left[1], right[1])
+            left, right = await anext(lefts, None), await anext(rights, None)
+        if found is None:
+            same += 1
+        else:
+            counts[type(found)] += 1
+            yield found
+    yield Summary(
+        added=counts[Added],
+        removed=counts[Removed],
+        changed=counts[Changed],
+        same=same,
+        metadata_changed=(left_manifest.user_meta or {}) != (right_manifest.user_meta or {}),
+    )
+
+
+class _Manifest:
+    """A manifest that is read once.
+
+    Attributes:
+        user_meta: The package's metadata, when the first entry was read.
+    """
+
+    def __init__(self, s3: S3, uri: S3Uri) -> None:
+        self._s3 = s3
+        self._uri = uri
+        self._is_ours = False
+        self.user_meta: dict[str, Any] | None = None
+
+    async def entries(self) -> AsyncIterator[tuple[bytes, _Line]]:
+        """The sort key of each entry, and the entry, in the manifest's order."""
+        try:
+            blocks = self._blocks()
+            if await anext(blocks, None) is None:  # the header alone
+                raise self._broken("it is empty")
+            async for entry in self._in_order(blocks) if self._is_ours else self._sorted(blocks):
+                yield entry
+        except NoSuchKey as error:
+            raise self._broken("it is not there") from error
+        except InvalidRange as error:
+            raise self._broken("it is empty") from error
+        except (ValueError, RecursionError) as error:
+            raise self._broken(f"a line of it makes no sense ({error})") from error
+
+    async def _blocks(self) -> AsyncIterator[list[bytes]]:
+        """Lines, first the header alone, which is read here."""
+        header_is_read = False
+
+        def see(body: ObjectBody) -> bool:
+            self._is_ours = is_ours(body)
+            return True
+
+        async for lines in read_lines(self._s3, self._uri, is_wanted=see):
+            if not header_is_read:
+                self.user_meta = msgspec.json.decode(lines[0], type=_Header).user_meta
+                header_is_read = True
+                yield lines[:1]
+                yield lines[1:]
+            else:
+                yield lines
+
+    async def _in_order(
+        self, blocks: AsyncIterator[list[bytes]]
+    ) -> AsyncIterator[tuple[bytes, _Line]]:
+        last = b""
+        async for block in blocks:
+            for path, entry, _ in _decode(block):
+                if path <= last:
+                    raise self._broken(f"{quote(entry.logical_key)} is not in order")
+                last = path
+                yield path, entry
+
+    async def _sorted(
+        self, blocks: AsyncIterator[list[bytes]]
+    ) -> AsyncIterator[tuple[bytes, _Line]]:
+        with closing(open_database(LINES)) as database:
+            async for block in blocks:
+                # As quilt3 sees it: what comes later holds.
+                rows = ((path, line) for path, _, line in _decode(block))
+                database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?)", rows)
+            lines = (line for (line,) in database.execute("SELECT line FROM lines ORDER BY path"))
+            for path, entry, _ in _decode(lines):
+                yield path, entry
+
+    def _broken(self, how: str) -> BrokenManifest:
+        return BrokenManifest(
+            f"The manifest {self._uri} cannot be read: {how}.",
+            why="It was deleted or overwritten, or something else than quilt3 wrote it.",
+            remedy="Compare other revisions.",
+        )
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _Line, bytes]]:
+    """The sort key of each entry, the entry, and its line; not those of folders."""
+    for line in lines:
+        if line.strip():
+            entry = _decode_line(line)
+            if entry.physical_keys:
+                yield sort_key(entry.logical_key), entry, line
+
+
+def _difference(before: _Line, after: _Line) -> Changed | None:
+    same_content = _is_same_content(before, after)
+    if same_content and _metadata(before) == _metadata(after):
+        return None
+    return Changed(before.logical_key, before.size, after.size, same_content)
+
+
+def _is_same_content(before: _Line, after: _Line) -> bool:
+    if before.size != after.size:
+        return False
+    if before.size == 0:
+        return True
+    if before.hash is not None and after.hash is not None and before.hash.type == after.hash.type:
+        return before.hash.value == after.hash.value
+    # By other algorithms, or by none: then it has to be the same version of the same object.
+    keys = [key for key in (before.physical_keys or []) if isinstance(key, str)]
+    is_version = bool(keys) and VERSION in keys[0] and not keys[0].endswith(NO_VERSION)
+    return is_version and before.physical_keys == after.physical_keys
+
+
+def _metadata(line: _Line) -> Any:  # noqa: ANN401 - any JSON
+    """The metadata of an entry; there is none in several ways."""
+    raw = bytes(line.meta)
+    return None if raw in {b"", b"null", b"{}"} else msgspec.json.decode(raw)

@@ -1,0 +1,1 @@
+"""Event sources of a deployed engine, and their activity."""

@@ -1,0 +1,516 @@
+"""The Failures tab: what is told of each failure, what is asked, and what is done to exact ids."""
+
+import html
+import re
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from quilt_packager.admin.app import make_app
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
+from quilt_packager.operations.dead_letters.queue import Failure
+from tests.admin.browser import Answer, Browser
+from tests.admin.engine import PLACE, Engine, ago
+from tests.admin.letters import Letters, make_letter
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"quoted\" 'both' `tick`",
+    "שלום עולם",
+    "🧬 👩‍🔬",
+    "{{ 7 * 7 }} a&amp;b",
+]
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
+    told = Letters()
+    told.take_place(monkeypatch)
+    return told
+
+
+def read_form(answer: Answer) -> list[str]:
+    """The messages that a page has in its form."""
+    return [
+        html.unescape(each) for each in re.findall(r'name="letter" value="([^"]*)"', answer.text)
+    ]
+
+
+def choose(browser: Browser, access: Access, **choice: str) -> Answer:
+    """Press a button of the list."""
+    form = [("letter", each) for each in read_form(browser.get("/failures?whole=1"))]
+    return browser.post("/failures/ask", [("csrf", access.csrf_token), *form, *choice.items()])
+
+
+def confirm(browser: Browser, access: Access, asked: Answer) -> Answer:
+    """Press the button of a question that does it."""
+    action = re.search(r'<form method="post" action="(/failures/\w+)">', asked.text)
+    assert action is not None
+    behind = re.search(r'name="next" value="([^"]*)"', asked.text)
+    assert behind is not None
+    form = [("letter", each) for each in read_form(asked)]
+    fields = [("csrf", access.csrf_token), *form, ("next", html.unescape(behind[1]))]
+    return browser.post(action[1], fields)
+
+
+def test_frame_receives_no_message(browser: Browser, letters: Letters) -> None:
+    answer = browser.get("/failures")
+    assert (answer.status, letters.reads) == (200, 0)
+    assert 'hx-get="/failures/list?" hx-trigger="load"' in answer.text
+
+
+def test_page_without_javascript_is_whole(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter()]
+    assert 'content="0; url=/failures?whole=1&amp;code=X"' in browser.get("/failures?code=X").text
+    text = browser.get("/failures?whole=1").text
+    assert "wgs/m1" in text
+    assert 'hx-trigger="load"' not in text
+
+
+def test_page_says_what_happened_why_and_what_to_do(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter()]
+    text = browser.htmx("/failures/list").text
+    for words in (
+        "Access was denied",
+        "AccessDenied",
+        "may not read",
+        "is not allowed",
+        "Allow it",
+    ):
+        assert words in text
+
+
+def test_group_that_expires_first_stands_first(browser: Browser, letters: Letters) -> None:
+    letters.letters = [
+        make_letter("1", "AccessDenied", sent=ago(hours=1)),
+        make_letter("2", "EmptySource", sent=ago(days=3)),
+    ]
+    text = browser.htmx("/failures/list").text
+    assert text.index("EmptySource") < text.index("AccessDenied")
+
+
+def test_page_warns_of_messages_that_are_deleted_soon(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter("1"), make_letter("2", sent=ago(days=13, hours=2))]
+    text = browser.htmx("/failures/list").text
+    assert "1 message will be deleted within 22 h." in text
+    assert "It has waited 13 d." in text
+    shown = browser.htmx("/failures/list?expiring=1")
+    assert read_form(shown) == ["1/2"]
+    assert "Only what is deleted soon: 1 message of 2." in shown.text
+
+
+def test_page_says_where_a_plain_retry_cannot_succeed(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter("1", "WorkflowViolations"), make_letter("2", "Contended")]
+    first, second = browser.htmx("/failures/list").text.split('aria-labelledby="h-2"')
+    assert ("Rejected" in first, "A plain retry fails again." in first) == (True, True)
+    assert ("Failed" in second, "A plain retry fails again." in second) == (True, False)
+
+
+def test_message_with_a_reason_of_its_own_tells_it(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter("1"), make_letter("2")]
+    text = browser.htmx("/failures/list").text
+    assert "AWS refuses the packager an action." in text
+    assert "may not read s3://raw/1/." in text
+    assert "may not read s3://raw/2/." in text
+
+
+def test_message_shows_its_body_and_leads_to_its_job(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter(body="x" * 2010)]
+    text = browser.htmx("/failures/list").text
+    assert "x" * 2000 + "… and 10 more characters" in text
+    assert 'href="/jobs/job-m1"' in text
+
+
+def test_event_that_never_became_a_job_leads_to_none(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter(job_id=None)]
+    assert 'href="/jobs/' not in browser.htmx("/failures/list").text
+
+
+def test_long_group_is_cut_but_its_buttons_mean_all(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter(f"{number:03}") for number in range(60)]
+    answer = browser.htmx("/failures/list")
+    assert answer.text.count('id="letter-') == 50
+    assert len(read_form(answer)) == 60
+    assert 'href="/failures?code=AccessDenied">Show all 60<' in answer.text
+    assert browser.htmx("/failures/list?code=AccessDenied").text.count('id="letter-') == 60
+
+
+def test_nothing_has_failed(browser: Browser, letters: Letters) -> None:
+    text = browser.htmx("/failures/list").text
+    assert "Nothing has failed" in text
+    assert "Retry" not in text
+    assert letters.reads == 1
+
+
+def test_messages_in_other_hands_are_told_of(browser: Browser, letters: Letters) -> None:
+    letters.elsewhere = 3
+    assert "3 messages wait here, in the hands of another" in browser.htmx("/failures/list").text
+
+
+def test_failure_of_aws_is_told_in_words(browser: Browser, letters: Letters) -> None:
+    letters.letters = ClientError(
+        {"Error": {"Code": "AccessDenied", "Message": "Not <b>you</b>."}}, "ReceiveMessage"
+    )
+    text = browser.htmx("/failures/list").text
+    assert "AWS refused ReceiveMessage." in text
+    assert "Not &lt;b&gt;you&lt;/b&gt;." in text
+
+
+def test_polls_count_and_receive_nothing(
+    browser: Browser, letters: Letters, engine: Engine
+) -> None:
+    letters.letters = [make_letter()]
+    listed = browser.htmx("/failures/list").text
+    assert 'hx-get="/failures/count?known=1" hx-trigger="every 15s, resume"' in listed
+    counted = browser.htmx("/failures/count?known=1").text
+    assert (letters.reads, engine.asked) == (1, ["queues"])
+    assert "There are 7 messages now." in counted
+    assert "There are" not in browser.htmx("/failures/count?known=7").text
+
+
+def test_list_tells_the_tab_how_many_there_are(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_letter("1"), make_letter("2")]
+    part = browser.htmx("/failures/list").text.split('<hx-partial hx-target="#count-failures">')[1]
+    assert "2<span" in part
+
+
+def test_question_names_exactly_what_was_shown(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1"), make_letter("2"), make_letter("3", "EmptySource")]
+    page = read_form(browser.get("/failures?whole=1"))
+    letters.letters.append(make_letter("4"))
+    form = [
+        ("csrf", access.csrf_token),
+        *(("letter", each) for each in page),
+        ("discard", "group:1"),
+    ]
+    asked = browser.post("/failures/ask", form)
+    assert "Discard 2 messages?" in asked.text
+    assert "wgs/1, wgs/2" in asked.text
+    assert read_form(asked) == ["/1", "/2"]
+    assert "The files in S3 stay." in asked.text
+
+
+def test_question_comes_as_a_dialog_with_the_safe_button_first(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    form = {"csrf": access.csrf_token, "letter": "1/1", "discard": "group:1"}
+    asked = browser.post("/failures/ask", form, hx_request="true").text
+    assert asked.startswith("<dialog")
+    assert asked.index("autofocus>Keep it<") < asked.index("Discard 1 message</button>")
+
+
+def test_question_says_what_will_fail_again(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1", "Contended"), make_letter("2", "EmptySource")]
+    asked = choose(browser, access, retry="all").text
+    assert "Retry 2 messages?" in asked
+    assert "1 was rejected and will fail again unless something changed." in asked
+
+
+def make_event(letter_id: str, *, can_retry: bool) -> Failure:
+    """An event that EventBridge could not deliver."""
+    remedy = "Retry." if can_retry else NOT_A_MESSAGE
+    return make_letter(letter_id, "Undelivered", remedy=remedy, can_retry=can_retry)
+
+
+def test_retry_that_would_lose_an_event_is_not_offered(browser: Browser, letters: Letters) -> None:
+    letters.letters = [make_event("1", can_retry=False), make_event("2", can_retry=False)]
+    text = browser.htmx("/failures/list?next=1").text
+    assert 'name="retry"' not in text
+    assert "It cannot be retried: its rule would have made a message of it." in text
+    assert 'value="1" aria-label="Discard wgs/1" autofocus' in text
+
+
+def test_retry_of_a_group_counts_only_what_it_sends(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event(each, can_retry=each != "2") for each in ("1", "2", "3")]
+    text = browser.htmx("/failures/list").text
+    assert ">Retry all 2</button>" in text
+    assert 'aria-label="Retry 2, Undelivered"' in text
+    assert 'aria-label="Retry wgs/2"' not in text
+    assert text.count("1 event cannot be retried: its rule") == 1
+    assert text.count("It cannot be retried: its rule") == 1
+    asked = choose(browser, access, retry="all")
+    assert "Retry 2 messages?" in asked.text
+    assert "1 event cannot be retried: its rule would have made a message of it." in asked.text
+    assert read_form(asked) == ["/1", "/3"]
+    confirm(browser, access, asked)
+    assert letters.sent == ["1", "3"]
+
+
+def test_event_that_cannot_be_retried_is_not_asked_about(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event("1", can_retry=False)]
+    asked = choose(browser, access, retry="1")
+    assert asked.status == 404
+    assert "1 event cannot be retried" in asked.text
+
+
+def test_event_that_cannot_be_retried_stays_whatever_the_form_says(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_event("1", can_retry=False), make_event("2", can_retry=True)]
+    form = [("csrf", access.csrf_token), ("letter", "/1"), ("letter", "/2"), ("next", "")]
+    answer = browser.post("/failures/retry", form)
+    told = browser.get(answer.headers["location"]).text
+    assert "1 message sent to the queue again. 1 event cannot be retried" in told
+    assert "no longer there" not in told
+    answer = browser.post("/failures/retry", form[:2])
+    assert answer.status == 404
+    assert "1 event cannot be retried" in answer.text
+    assert letters.sent == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "ids"),
+    [("group:2", ["3"]), ("group:1", ["1", "2"]), ("2", ["2"]), ("all", ["1", "2", "3"])],
+)
+def test_retry_sends_what_was_confirmed(
+    browser: Browser, letters: Letters, access: Access, choice: str, ids: list[str]
+) -> None:
+    letters.letters = [
+        make_letter("1", sent=ago(hours=9)),
+        make_letter("2", sent=ago(hours=8)),
+        make_letter("3", "EmptySource"),
+    ]
+    answer = confirm(browser, access, choose(browser, access, retry=choice))
+    assert answer.status == 303
+    assert letters.sent == ids
+    assert letters.discarded == []
+
+
+def test_single_message_is_discarded_alone(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("a1"), make_letter("a2")]
+    confirm(browser, access, choose(browser, access, discard="a2"))
+    assert (letters.discarded, letters.sent) == (["a2"], [])
+
+
+def test_success_is_told_once_with_the_next_step(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    answer = confirm(browser, access, choose(browser, access, retry="all"))
+    first = browser.get(answer.headers["location"]).text
+    assert "1 message sent to the queue again." in first
+    assert 'href="/jobs/new-1">Follow<' in first
+    assert "sent to the queue" not in browser.get("/failures").text
+
+
+def test_success_is_told_without_javascript_too(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    form = {"csrf": access.csrf_token, "letter": "1/1", "whole": "1", "discard": "all"}
+    assert '<input type="hidden" name="whole" value="1">' in browser.get("/failures?whole=1").text
+    assert 'name="whole" value="1"' in browser.post("/failures/ask", form).text
+    answer = browser.post("/failures/discard", form)
+    assert "whole=1" in answer.headers["location"]
+    assert "1 message discarded." in browser.get(answer.headers["location"]).text
+
+
+def test_job_that_was_sent_again_is_known_before_its_log_is(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    confirm(browser, access, choose(browser, access, retry="all"))
+    assert "wgs/1" in browser.get("/jobs/new-1").text
+    body = browser.htmx("/jobs/new-1/body").text
+    assert "Waiting" in body
+    assert "data-poll" in body
+
+
+def test_keyboard_goes_on_at_the_next_message(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter(f"a{number}", sent=ago(hours=9 - number)) for number in range(3)]
+    answer = confirm(browser, access, choose(browser, access, discard="a1"))
+    query = answer.headers["location"].partition("?")[2]
+    assert query == "next=a2"
+    text = browser.htmx(f"/failures/list?{query}").text
+    assert 'value="a2" aria-label="Retry wgs/a2" autofocus' in text
+    assert text.count("autofocus") == 1
+
+
+def test_keyboard_goes_on_at_the_heading_where_nothing_is_next(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1", sent=ago(hours=2)), make_letter("2")]
+    answer = confirm(browser, access, choose(browser, access, discard="2"))
+    query = answer.headers["location"].partition("?")[2]
+    assert (
+        '<h1 id="failures-title" tabindex="-1" autofocus>'
+        in browser.htmx(f"/failures/list?{query}").text
+    )
+
+
+def test_message_that_somebody_else_took_is_told_of(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1"), make_letter("2")]
+    asked = choose(browser, access, discard="all")
+    letters.letters = letters.letters[:1]
+    answer = confirm(browser, access, asked)
+    told = browser.get(answer.headers["location"]).text
+    assert "1 message discarded. 1 was no longer there" in told
+
+
+def test_choice_of_which_nothing_is_left_is_no_success(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    letters.letters = [make_letter("1")]
+    asked = choose(browser, access, discard="all")
+    letters.letters = []
+    answer = confirm(browser, access, asked)
+    assert answer.status == 404
+    assert "Nothing was changed" in answer.text
+
+
+THROTTLED = ClientError({"Error": {"Code": "Throttling", "Message": "Slow."}}, "SendMessage")
+
+
+def stop_after(letters: Letters, number: int, count: int) -> None:
+    """Let SQS refuse an action after some of the messages that there are."""
+    letters.letters = [make_letter(str(each), sent=ago(hours=9 - each)) for each in range(count)]
+    letters.stop, letters.stop_after = THROTTLED, number
+
+
+def test_retry_that_fails_on_its_way_tells_what_it_did(
+    browser: Browser, letters: Letters, access: Access, engine: Engine
+) -> None:
+    stop_after(letters, 2, 5)
+    asked = choose(browser, access, retry="all")
+    browser.htmx("/failures/count")
+    engine.asked.clear()
+    answer = confirm(browser, access, asked)
+    assert answer.status == 502
+    told = "2 of 5 messages were sent to the queue again. The other 3 may still be there."
+    assert told in answer.text
+    assert "AWS answered SendMessage with Throttling. Slow." in answer.text
+    assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
+    # The jobs of those that were sent are known, and what changed is asked for anew.
+    assert "Waiting" in browser.htmx("/jobs/new-1/body").text
+    browser.htmx("/failures/count")
+    assert "queues" in engine.asked
+    assert read_form(browser.htmx("/failures/list")) == ["1/2", "1/3", "1/4"]
+
+
+def test_discard_that_fails_on_its_way_tells_what_it_did(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    stop_after(letters, 1, 2)
+    answer = confirm(browser, access, choose(browser, access, discard="all"))
+    assert answer.status == 502
+    assert "1 of 2 messages was discarded. The other 1 may still be there." in answer.text
+
+
+def test_action_that_did_nothing_says_why(
+    browser: Browser, letters: Letters, access: Access, engine: Engine
+) -> None:
+    stop_after(letters, 0, 2)
+    asked = choose(browser, access, retry="all")
+    browser.htmx("/failures/count")
+    engine.asked.clear()
+    answer = confirm(browser, access, asked)
+    assert answer.status == 502
+    assert "<h1>AWS answered SendMessage with Throttling.</h1>" in answer.text
+    browser.htmx("/failures/count")
+    assert "queues" in engine.asked
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [
+        ("/failures/retry", '<a class="btn primary" href="/failures">Go to Failures</a>'),
+        ("/settings/switch", '<a class="btn primary" href="/settings">Go to Settings</a>'),
+        ("/theme", '<a class="btn primary" href="/jobs">Go to Jobs</a>'),
+    ],
+)
+def test_page_that_answers_only_forms_leads_to_its_tab(
+    browser: Browser, path: str, back: str
+) -> None:
+    answer = browser.get(path)
+    assert answer.status == 405
+    assert back in answer.text
+    assert 'href=""' not in answer.text
+
+
+def test_page_that_may_be_asked_for_again_offers_that(browser: Browser, engine: Engine) -> None:
+    engine.jobs = THROTTLED
+    answer = browser.get("/jobs/b2?whole=1")
+    assert answer.status == 502
+    assert '<a class="btn primary" href="">Try again</a>' in answer.text
+
+
+@pytest.mark.parametrize("choice", [{}, {"retry": "group:9"}, {"discard": "odd"}])
+def test_choice_of_nothing_asks_nothing(
+    browser: Browser, letters: Letters, access: Access, choice: dict[str, str]
+) -> None:
+    letters.letters = [make_letter("1")]
+    assert choose(browser, access, **choice).status == 404
+
+
+def test_page_that_is_read_only_offers_and_takes_no_writes(
+    engine: Engine, letters: Letters
+) -> None:
+    access = Access(8765, read_only=True, harmless=["/theme"])
+    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    browser.get(f"/?token={access.start_token}")
+    letters.letters = [make_letter("1"), make_letter("2")]
+    text = browser.get("/failures?whole=1").text
+    assert "wgs/1" in text
+    assert 'name="retry"' not in text
+    assert 'name="discard"' not in text
+    form = {"csrf": access.csrf_token, "letter": "/1", "next": ""}
+    assert browser.post("/failures/discard", form).status == 403
+    assert letters.discarded == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_others_is_text(
+    browser: Browser, letters: Letters, access: Access, text: str
+) -> None:
+    letters.letters = [
+        make_letter(
+            letter,
+            text,
+            happened=f"{letter}{text}",
+            why=text,
+            remedy=text,
+            package_name=text,
+            source=text,
+            body=text,
+        )
+        for letter in ("1", f"2{text}")
+    ]
+    page = browser.get("/failures?whole=1")
+    asked = choose(browser, access, discard="all")
+    for answer in (page, asked, browser.htmx("/failures/list?next=%22%3E%3Cscript%3E")):
+        assert "<script>alert" not in answer.text
+        assert text in html.unescape(answer.text)
+    confirm(browser, access, asked)
+    assert letters.discarded == ["1", f"2{text}"]
+
+
+def test_query_with_text_of_others_is_text(browser: Browser, letters: Letters) -> None:
+    for path in ("/failures", "/failures/list"):
+        text = browser.get(f"{path}?code=%3Cscript%3E&next=%22%3E%3Cscript%3E").text
+        assert "<script>" not in text.replace("<script src", "")
+
+
+def test_page_of_many_groups_is_small(browser: Browser, letters: Letters) -> None:
+    letters.letters = [
+        make_letter(str(number), f"Code{number % 5}", sent=ago(hours=1) + timedelta(seconds=number))
+        for number in range(100)
+    ]
+    assert len(browser.htmx("/failures/list").text) < 160_000

@@ -1,0 +1,245 @@
+"""A job's page: how it went, why it failed, what is in its package, and what may be none of it."""
+
+import html
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.admin.model.manifests import Revision, RevisionEntry
+from quilt_packager.admin.pages.job_page import draw_phases, rebuild_message
+from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.jobs.job import Attempt, Phase, State
+from tests.admin.browser import Browser
+from tests.admin.engine import (
+    TOP_HASH,
+    Engine,
+    ago,
+    make_failed,
+    make_job,
+    make_line,
+    make_phases,
+    make_running,
+)
+
+HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}"
+
+
+def test_frame_asks_nothing_of_aws_and_names_a_job_that_was_listed(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job("a1")]
+    browser.htmx("/jobs/list")
+    engine.asked.clear()
+    answer = browser.get("/jobs/a1")
+    assert "<h1>omics-quilt/3395667</h1>" in answer.text
+    assert engine.asked == []
+
+
+def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    assert 'content="0; url=/jobs/a1?whole=1"' in browser.get("/jobs/a1").text
+    text = browser.get("/jobs/a1?whole=1").text
+    assert "germline-wgs" in text
+    assert "bam/NA1.cram" in text
+    assert 'hx-trigger="load"' not in text
+
+
+def test_failed_job_begins_with_its_three_sentences(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_failed("a1")]
+    text = browser.htmx("/jobs/a1/body").text
+    for sentence in ("held no objects.", "The upload had not begun.", "Check the folder."):
+        assert sentence in text
+    assert text.index("Check the folder.") < text.index("Where the time went")
+    assert "EmptySource" in text
+
+
+def test_job_without_sentences_shows_its_reason(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_failed("a1", happened=None, reason="It broke.")]
+    assert "It broke." in browser.htmx("/jobs/a1/body").text
+
+
+def test_every_attempt_is_shown(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1", attempts=2)]
+    engine.attempts = [
+        Attempt(started=ago(minutes=20), outcome=State.FAILED, code="Contended", reason="Others."),
+        Attempt(started=ago(minutes=10), outcome=State.CREATED, seconds=9.0),
+    ]
+    text = browser.htmx("/jobs/a1/body").text
+    assert "Contended" in text
+    assert "Others." in text
+
+
+def test_running_job_is_looked_at_again_and_one_that_is_over_is_not(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_running("a1"), make_job("a2")]
+    assert 'hx-trigger="every 5s, resume"' in browser.htmx("/jobs/a1/body").text
+    assert "data-poll" not in browser.htmx("/jobs/a2/body").text
+
+
+def test_nothing_new_is_no_answer_at_all(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_running("a1")]
+    version = browser.htmx("/jobs/a1/body").headers["etag"]
+    assert browser.htmx("/jobs/a1/body", if_none_match=version).status == 304
+
+
+def test_log_tells_levels_and_fields(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.lines = [
+        make_line("package started", source="s3://b/c d/", delivery=1),
+        make_line("boom", "ERROR", exception="Traceback:\n  File 3"),
+    ]
+    text = html.unescape(browser.htmx("/jobs/a1/body").text)
+    assert 'package started      delivery=1 source="s3://b/c d/"' in text
+    assert "boom\nTraceback:\n  File 3" in text
+    assert "location" not in text
+    assert "All 2" in text
+
+
+@pytest.mark.parametrize(("level", "shown"), [("", 3), ("warning", 2), ("error", 1), ("odd", 3)])
+def test_log_is_filtered_on_the_server(
+    browser: Browser, engine: Engine, level: str, shown: int
+) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.lines = [make_line(name, name) for name in ("INFO", "WARNING", "ERROR")]
+    text = browser.htmx(f"/jobs/a1/body?level={level}").text
+    assert text.count("<li class=") == shown
+
+
+def test_contents_come_from_the_manifest(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    text = browser.htmx("/jobs/a1/contents").text
+    assert "first 20 of 2,310" in " ".join(text.split())
+    assert "ngs-v3" in text
+    assert "Packaged from s3://omics-out/3395667/" in text
+
+
+def test_manifest_that_is_gone_is_told_in_its_place(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.revision = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
+    answer = browser.htmx("/jobs/a1/contents")
+    assert answer.status == 200
+    assert "AWS answered GetObject with NoSuchKey." in answer.text
+
+
+def test_job_without_a_package_has_no_contents(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_failed("a1")]
+    assert "#entries" not in browser.htmx("/jobs/a1/body").text
+    assert "There is no package." in browser.htmx("/jobs/a1/contents").text
+
+
+def test_catalog_is_linked_if_the_engine_knows_one(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.configuration = Configuration(Settings(catalog_url="https://catalog.example/"))
+    path = f"b/quilt-prod/packages/omics-quilt/3395667/tree/{TOP_HASH}"
+    assert f'href="https://catalog.example/{path}"' in browser.htmx("/jobs/a1/body").text
+
+
+@pytest.mark.parametrize("configuration", [Configuration(), OSError("No network.")])
+def test_page_does_without_a_catalog(
+    browser: Browser, engine: Engine, configuration: Configuration | Exception
+) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.configuration = configuration
+    assert "Open in the catalog" not in browser.htmx("/jobs/a1/body").text
+
+
+def test_what_is_rebuilt_claims_no_more_than_the_log_keeps(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job("a1")]
+    text = browser.htmx("/jobs/a1/body").text
+    assert "Rebuilt from the log, which keeps only the folder, the registry and the name" in text
+    assert "no metadata, workflow, exclusions or commit message" in text
+    assert "Package this folder from a terminal:" in text
+    assert "again" not in text
+    assert "The same" not in text
+
+
+def test_folder_of_a_job_can_be_packaged(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    query = "source_prefix=s3%3A%2F%2Fomics-out%2F3395667%2F&amp;registry=quilt-prod"
+    assert f'href="/new?{query}&amp;package_name=' in browser.htmx("/jobs/a1/body").text
+
+
+def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1", execution="a1")]
+    text = browser.htmx("/jobs/a1/body").text
+    assert "execution:LargeJobs:a1" in text
+    assert "Log in CloudWatch" in text
+
+
+def test_job_that_nobody_knows_is_told(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    assert "No job a2." in browser.htmx("/jobs/a2/body").text
+    answer = browser.get("/jobs/a2?whole=1")
+    assert answer.status == 404
+    assert "No job a2." in answer.text
+
+
+def test_text_of_others_is_text(browser: Browser, engine: Engine) -> None:
+    names = ("package_name", "registry", "source", "trigger", "event_id", "execution")
+    facts = dict.fromkeys(names, HOSTILE)
+    engine.jobs = [
+        make_job("a1", remark=HOSTILE, quarantine=HOSTILE, **facts),
+        make_failed("a2", code=HOSTILE, happened=HOSTILE, why=HOSTILE, remedy=HOSTILE, **facts),
+    ]
+    engine.lines = [make_line(HOSTILE, HOSTILE, **{HOSTILE: HOSTILE, "exception": HOSTILE})]
+    engine.attempts = [Attempt(started=ago(minutes=1), reason=HOSTILE, code=HOSTILE)] * 2
+    engine.revision = Revision(
+        {HOSTILE: HOSTILE, "deep": {HOSTILE: [HOSTILE]}, "list": [HOSTILE]},
+        HOSTILE,
+        HOSTILE,
+        (RevisionEntry(HOSTILE, 1),),
+        has_more=False,
+    )
+    for url in ("/jobs/a1?whole=1", "/jobs/a2?whole=1", "/jobs/a1/body", "/jobs/a1/contents"):
+        text = browser.get(url).text
+        assert "<script>alert" not in text
+        assert not re.search(r'="[^"]*<script', text)
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+        assert "{{ 7*7 }}" in html.unescape(text)
+
+
+@pytest.mark.parametrize("job_id", ["..", "%3Cscript%3E", "a%2Fb", "a b"])
+def test_odd_ids_are_told(browser: Browser, engine: Engine, job_id: str) -> None:
+    engine.jobs = [make_job("a1")]
+    answer = browser.get(f"/jobs/{job_id}?whole=1")
+    assert answer.status == 404
+    assert "<script>" not in answer.text.replace('<script src="/static/', "")
+
+
+def test_phases_lie_one_after_the_other() -> None:
+    bars = draw_phases(make_phases(ago(minutes=1)))
+    assert [(bar.name, bar.x, bar.width) for bar in bars] == [
+        ("Listing", 0.0, 10.7),
+        ("Checksums", 10.7, 66.7),
+        ("Publishing", 77.4, 22.6),
+    ]
+
+
+def test_phase_that_lasts_and_one_that_took_no_time_can_be_seen() -> None:
+    started = ago(minutes=1)
+    later = started + timedelta(seconds=10)
+    bars = draw_phases([Phase("listing", started, 10.0), Phase("checksums", later)])
+    assert bars[1].width > 0
+    assert bars[1].x + bars[1].width <= 100
+    assert bars[1].seconds is None
+    assert draw_phases([]) == []
+
+
+def test_command_names_the_engine(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    text = html.unescape(browser.htmx("/jobs/a1/body").text)
+    assert re.search(r">quilt-packager send '\{[^<]*\}' --stack prod-packager<", text)
+
+
+def test_message_is_rebuilt_from_what_is_known() -> None:
+    assert json.loads(rebuild_message(make_job(registry=None))) == {
+        "source_prefix": "s3://omics-out/3395667/",
+        "package_name": "omics-quilt/3395667",
+    }

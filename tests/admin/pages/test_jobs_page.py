@@ -1,0 +1,364 @@
+"""The Jobs tab: what is asked of AWS and when, filters, pages, and what changes while one looks."""
+
+import html
+import re
+from urllib.parse import unquote_plus
+
+import pytest
+from botocore.exceptions import ClientError
+
+from quilt_packager.admin.app import make_app
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.jobs.job import State
+from tests.admin.browser import Answer, Browser
+from tests.admin.engine import PLACE, Engine, ago, make_failed, make_job, make_running
+
+DENIED = ClientError(
+    {"Error": {"Code": "AccessDeniedException", "Message": "Not <b>you</b>."}}, "FilterLogEvents"
+)
+EXPIRED = ClientError({"Error": {"Code": "ExpiredToken", "Message": "Old."}}, "DescribeStacks")
+
+HOSTILE = [
+    "<script>alert(1)</script>/x",
+    "\"quoted\"/'both'",
+    "שלום/עולם",
+    "🧬/👩‍🔬",
+    "{{ 7 * 7 }}/x",
+    "a&amp;/b",
+]
+
+
+def rows_of(answer: Answer) -> list[str]:
+    """The names of the packages that are listed."""
+    return [
+        html.unescape(name)
+        for name in re.findall(r'class="pkg" href="[^"]*">([^<]*)<', answer.text)
+    ]
+
+
+def live_url(answer: Answer) -> str:
+    """Where a page looks for what is new."""
+    found = re.search(r'hx-get="(/jobs/live[^"]*)"', answer.text)
+    assert found is not None
+    return html.unescape(found[1])
+
+
+def version_of(answer: Answer) -> str:
+    found = re.search(r'"If-None-Match": "\\"(\w+)\\""', answer.text)
+    assert found is not None
+    return f'"{found[1]}"'
+
+
+def test_start_leads_to_the_jobs(browser: Browser) -> None:
+    assert browser.get("/").headers["location"] == "/jobs"
+
+
+def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
+    answer = browser.get("/jobs")
+    assert answer.status == 200
+    assert engine.asked == []
+    assert 'hx-trigger="load"' in answer.text
+
+
+def test_frame_holds_what_is_known_already(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    browser.htmx("/jobs/list")
+    browser.htmx("/jobs/figures")
+    assert rows_of(browser.get("/jobs")) == ["omics-quilt/3395667"]
+
+
+def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    frame = browser.get("/jobs?outcome=created&name=omics")
+    refresh = re.search(
+        r'<noscript><meta http-equiv="refresh" content="0; url=([^"]*)">', frame.text
+    )
+    assert refresh is not None
+    whole = browser.get(html.unescape(refresh[1]))
+    assert rows_of(whole) == ["omics-quilt/3395667"]
+    assert "Show as table" in whole.text
+    assert "oldest 41 s" in whole.text
+    assert "http-equiv" not in whole.text
+
+
+def test_parts_together_ask_aws_once(browser: Browser, engine: Engine) -> None:
+    browser.htmx("/jobs/figures")
+    browser.htmx("/jobs/list")
+    browser.htmx("/jobs/live")
+    browser.htmx("/jobs/list?outcome=failed")
+    # The first time, the log is read, and then watched.
+    assert engine.asked == ["queues", "jobs", "jobs"]
+
+
+def test_figures_tell_the_queue_what_runs_and_what_needs_attention(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_running(execution="b2"), make_job("1"), make_job("2", outcome="unchanged")]
+    text = browser.htmx("/jobs/figures").text
+    figures = [" ".join(re.sub("<[^>]*>", " ", each).split()) for each in text.split("</dd>")]
+    assert figures[:4] == [
+        "Waiting in the queue 12 oldest 41 s",
+        "Running now 1 1 large job",
+        "Packaged, 24 hours 2 1 created, 1 unchanged",
+        "Need attention 7 oldest 13 d",
+    ]
+
+
+def test_rows_tell_the_reason_where_the_failure_is_listed(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_failed()]
+    assert "s3://exports/2026/ held no objects." in browser.htmx("/jobs/list").text
+
+
+def test_rows_tell_how_far_a_job_is(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_running()]
+    assert "Checking 31,940 of 48,112 objects" in browser.htmx("/jobs/list").text
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("name=run", ["rna/run-2", "rna/run-1"]),
+        ("name=RNA", ["rna/run-2", "rna/run-1"]),
+        ("name=rna/*-1", ["rna/run-1"]),
+        ("name=run-*", []),
+        ("outcome=rejected", ["lims/x"]),
+        ("name=rna&outcome=rejected", []),
+        ("outcome=odd", ["lims/x", "rna/run-2", "rna/run-1"]),
+    ],
+)
+def test_filter_sees_all_jobs(
+    browser: Browser, engine: Engine, query: str, names: list[str]
+) -> None:
+    engine.jobs = [
+        make_failed("3", package_name="lims/x", started=ago(minutes=1)),
+        make_job("2", package_name="rna/run-2", started=ago(minutes=2)),
+        make_job("1", package_name="rna/run-1", started=ago(minutes=3)),
+    ]
+    assert rows_of(browser.htmx(f"/jobs/list?{query}")) == names
+
+
+def test_chips_count_what_has_the_name_and_keep_the_rest_of_the_filter(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job("1"), make_job("2", package_name="lims/x"), make_failed("3")]
+    text = browser.htmx("/jobs/list?name=omics&since=7d").text
+    chips = dict(re.findall(r'<a class="chip" id="chip-(\w+)".*?<b>(\d+)</b>', text))
+    assert chips == {
+        "all": "2",
+        "running": "0",
+        "created": "1",
+        "unchanged": "0",
+        "rejected": "1",
+        "failed": "0",
+    }
+    assert 'href="/jobs?since=7d&amp;name=omics&amp;outcome=failed"' in text
+
+
+def test_charts_are_of_what_the_filter_leaves(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1"), make_job("2", package_name="lims/x")]
+    assert "1 finished, at most 1 per hour" in browser.htmx("/jobs/list?name=lims").text
+
+
+def test_url_of_the_list_follows_the_filter(browser: Browser) -> None:
+    typed = browser.htmx("/jobs/list?name=run&since=24h&outcome=", hx_source="form#filters")
+    assert typed.headers["hx-replace-url"] == "/jobs?name=run"
+    chosen = browser.htmx("/jobs/list?outcome=failed", hx_source="a#chip-failed")
+    assert chosen.headers["hx-push-url"] == "/jobs?outcome=failed"
+    loaded = browser.htmx("/jobs/list?outcome=failed", hx_source="div#rows")
+    assert not {"hx-push-url", "hx-replace-url"} & loaded.headers.keys()
+
+
+def test_pages_follow_each_other_without_a_gap(browser: Browser, engine: Engine) -> None:
+    # Two jobs of the same moment lie on two pages.
+    at = [ago(minutes=each) for each in range(60)]
+    at[50] = at[49]
+    engine.jobs = sorted(
+        (make_job(f"{n:02}", package_name=f"p/{n:02}", started=at[n]) for n in range(60)),
+        key=lambda job: (job.started, job.id),
+        reverse=True,
+    )
+    first = browser.htmx("/jobs/list")
+    older = re.search(r'href="(/jobs\?before=[^"]*)"', first.text)
+    assert older is not None
+    second = browser.htmx(html.unescape(older[1]).replace("/jobs?", "/jobs/list?"))
+    assert len(rows_of(first)) == 50
+    assert sorted(rows_of(first) + rows_of(second)) == [f"p/{n:02}" for n in range(60)]
+    assert "1 to 50 of 60" in first.text
+    assert "51 to 60 of 60" in second.text
+
+
+def test_newer_jobs_wait_to_be_shown(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1", started=ago(minutes=9))]
+    url = live_url(browser.htmx("/jobs/list"))
+    newer = [make_job(each, started=ago(minutes=1)) for each in ("2", "3")]
+    answer = update(browser, engine, url, [*newer, *engine.jobs])
+    assert "Show 2 newer jobs" in answer.text
+    assert "job-1" not in answer.text
+
+
+def test_row_of_a_job_that_ended_is_brought_and_told(browser: Browser, engine: Engine) -> None:
+    running = make_running("b2", package_name="rna/x")
+    engine.jobs = [running]
+    url = live_url(browser.htmx("/jobs/list"))
+    ended = make_job("b2", package_name="rna/x", started=running.started, updated=ago(seconds=0))
+    answer = update(browser, engine, url, [ended])
+    assert 'hx-target="#job-b2"' in answer.text
+    assert "1 job finished: 1 created." in answer.text
+
+
+def test_nothing_new_is_no_answer_at_all(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    first = browser.htmx(live_url(browser.htmx("/jobs/list")))
+    again = browser.htmx(live_url(first), if_none_match=version_of(first))
+    assert (again.status, again.text) == (304, "")
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [([make_running()], 5), ([make_job()], 15)])
+def test_page_looks_again_soon_while_something_runs(
+    browser: Browser, engine: Engine, jobs: list[object], seconds: int
+) -> None:
+    engine.jobs = jobs  # type: ignore[assignment]
+    assert f"every {seconds}s, resume" in browser.htmx("/jobs/list").text
+
+
+def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, engine: Engine) -> None:
+    engine.jobs = DENIED
+    answer = browser.htmx("/jobs/list")
+    assert answer.status == 200
+    assert "AWS refused FilterLogEvents." in answer.text
+    assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
+    # The queues are told all the same.
+    assert "oldest 41 s" in browser.htmx("/jobs/figures").text
+
+
+def test_failure_makes_polls_rarer(browser: Browser, engine: Engine) -> None:
+    engine.jobs = DENIED
+    assert "every 30s" in browser.htmx("/jobs/list").text
+
+
+def test_expired_session_says_what_to_do(browser: Browser, engine: Engine) -> None:
+    engine.jobs = EXPIRED
+    text = browser.htmx("/jobs/list").text
+    assert "Your AWS session has expired." in text
+    assert "aws sso login" in text
+
+
+def test_list_that_cannot_be_renewed_is_shown_with_its_time(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job()]
+    url = live_url(browser.htmx("/jobs/list"))
+    answer = update(browser, engine, url, DENIED)
+    assert "Showing what was known at" in answer.text
+    assert rows_of(browser.htmx("/jobs/list")) == ["omics-quilt/3395667"]
+
+
+def test_empty_list_of_a_new_engine_says_how_jobs_come(browser: Browser) -> None:
+    text = browser.htmx("/jobs/list").text
+    assert "No jobs in the last 24 hours" in text
+    assert "Package a folder" in text
+
+
+def test_empty_list_of_a_filter_says_so(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    text = browser.htmx("/jobs/list?name=prot*").text
+    assert "No job matches “prot*”" in text
+    assert "1 job in the last 24 hours, none with this name." in text
+    assert 'href="/jobs?since=7d&amp;name=prot%2A"' in text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_text_of_others_is_text(browser: Browser, engine: Engine, name: str) -> None:
+    engine.jobs = [
+        make_failed("1", package_name=name, happened=name, registry=name, trigger=name),
+        make_job(f"2-{name}", package_name=name, registry=name, started=ago(hours=1)),
+    ]
+    answer = browser.get("/jobs?whole=1&name=")
+    assert rows_of(answer) == [name, name]
+    assert "<script>alert" not in answer.text
+    filtered = browser.htmx(f"/jobs/list?name={name.replace('&', '%26')}")
+    assert "<script>alert" not in filtered.text
+    links = re.findall(r'href="/jobs/([^"?]*)"', answer.text)
+    assert [unquote_plus(html.unescape(each)) for each in links] == ["1", f"2-{name}"]
+
+
+@pytest.mark.parametrize("name", ["a\u202eb/c", "a\x1b[31m/c", "a\ud800/c"])
+def test_text_that_would_hide_or_turn_the_page_is_made_visible(
+    browser: Browser, engine: Engine, name: str
+) -> None:
+    engine.jobs = [make_job(package_name=name)]
+    text = browser.htmx("/jobs/list").text
+    assert name not in text
+    assert f"a{name[1].encode('unicode_escape').decode()}" in text
+
+
+def test_filter_with_text_of_others_is_text(browser: Browser) -> None:
+    text = browser.get("/jobs?name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").text
+    assert "<script>alert" not in text
+    assert 'value="&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"' in text
+
+
+@pytest.mark.parametrize(
+    "query", ["before=x", "top=1", "at=x", "since=1y", "running=,,", f"at={9:030}", "at=²"]
+)
+def test_odd_parameters_are_left_out(browser: Browser, engine: Engine, query: str) -> None:
+    engine.jobs = [make_job()]
+    for path in ("/jobs", "/jobs/list", "/jobs/live", "/jobs/figures"):
+        assert browser.get(f"{path}?{query}").status == 200
+
+
+def test_page_that_does_not_exist_says_so(browser: Browser) -> None:
+    answer = browser.get("/nowhere")
+    assert answer.status == 404
+    assert "There is no such page." in answer.text
+
+
+def test_theme_is_kept_in_a_cookie(browser: Browser, access: Access) -> None:
+    form = {"csrf": access.csrf_token, "theme": "dark"}
+    answer = browser.post("/theme", form, referer="http://127.0.0.1:8765/jobs?since=7d")
+    assert (answer.status, answer.headers["location"]) == (303, "/jobs?since=7d")
+    assert '<html lang="en" data-theme="dark">' in browser.get("/jobs").text
+
+
+@pytest.mark.parametrize("theme", ["", "odd", '"><script>'])
+def test_theme_that_does_not_exist_is_not_kept(
+    browser: Browser, access: Access, theme: str
+) -> None:
+    answer = browser.post("/theme", {"csrf": access.csrf_token, "theme": theme})
+    assert "set-cookie" not in answer.headers
+
+
+def test_theme_leads_to_no_other_site(browser: Browser, access: Access) -> None:
+    form = {"csrf": access.csrf_token, "theme": "dark"}
+    answer = browser.post("/theme", form, referer="http://127.0.0.1:8765//evil.example/x")
+    assert answer.headers["location"] == "/evil.example/x"
+
+
+def test_page_that_is_read_only_says_so_and_offers_no_writes(engine: Engine) -> None:
+    access = Access(8765, read_only=True, harmless=["/theme"])
+    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    browser.get(f"/?token={access.start_token}")
+    text = browser.get("/jobs?whole=1").text
+    assert "Read only" in text
+    assert "Package a folder" not in text
+
+
+def test_refusal_shows_nothing_of_the_engine(engine: Engine, access: Access) -> None:
+    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    answer = browser.htmx("/jobs/list")
+    assert answer.status == 403
+    assert PLACE.stack_name not in answer.text
+    assert answer.headers["hx-refresh"] == "true"
+
+
+def test_page_is_small(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job(f"{n:02}", outcome=State.CREATED) for n in range(50)]
+    assert len(browser.get("/jobs").text) < 16_000
+
+
+def update(browser: Browser, engine: Engine, url: str, jobs: object) -> Answer:
+    """Look again after something changed, once the page's memory is old enough."""
+    engine.jobs = jobs  # type: ignore[assignment]
+    engine.grow_old()
+    return browser.htmx(url)

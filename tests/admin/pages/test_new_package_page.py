@@ -1,0 +1,456 @@
+"""The New package tab: what is said of each field, what a plan tells, and what is sent."""
+
+import html
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.admin.app import HARMLESS, make_app
+from quilt_packager.admin.model import caching, links
+from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.pages import new_package_page
+from quilt_packager.admin.pages.package_form import Draft, check_draft
+from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.plans.estimates import Estimate
+from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Refusal, Route
+from quilt_packager.operations.plans.sampling import Basis
+from tests.admin.browser import Answer, Browser
+from tests.admin.engine import PLACE, Engine, make_job
+
+FOLDER = "s3://raw-runs/nf/run-8842/"
+SETTINGS = Settings(
+    source_buckets=("raw-runs", "imaging"), registry_buckets=("quilt-prod", "quilt-imaging")
+)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"quoted\" 'both' `tick` $(id)",
+    "שלום עולם",
+    "🧬 👩‍🔬",
+    "{{ 7 * 7 }} a&amp;b",
+]
+PLAN = Plan(
+    source=FOLDER,
+    registry="quilt-prod",
+    package_name="nf/run-8842",
+    revision=4,
+    workflow="ngs-v3",
+    contents=Contents(12_408, 3 * 2**40, 2**38, 2),
+    checksums=Checksums(5, 12_391, 12, 2**20, Basis.LISTING, 0),
+    route=Route(),
+    estimate=Estimate({"HEAD": 12_408, "LIST": 13, "PUT": 3}, (110.0, 250.0), 0.0093),
+    notes=("2 objects are archived; their stored checksums will do",),
+)
+
+
+class Plans:
+    """What a plan would come to; may be an error instead."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | Exception = PLAN
+        self.asked: list[dict[str, Any]] = []
+
+    async def make(self, request: object, **options: Any) -> Plan:
+        self.asked.append({"request": request, **options})
+        if isinstance(self.plan, Exception):
+            raise self.plan
+        return self.plan
+
+
+class Sender:
+    """Takes messages."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.error: Exception | None = None
+
+    def send(self, _: object, body: str) -> str:
+        if self.error is not None:
+            raise self.error
+        self.sent.append(json.loads(body))
+        return "new-1"
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> Plans:
+    made = Plans()
+    monkeypatch.setattr(new_package_page, "plan", made.make)
+    monkeypatch.setattr(new_package_page, "environment_of", lambda _: {"AWS_REGION": "us-east-1"})
+    engine.configuration = Configuration(SETTINGS)
+    return made
+
+
+@pytest.fixture
+def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
+    taken = Sender()
+    monkeypatch.setattr(new_package_page, "send", taken.send)
+    return taken
+
+
+def says(line: str, settings: Settings = SETTINGS, **fields: Any) -> tuple[str, str]:
+    """The line below a field: its kind, and its words."""
+    given = {"source_prefix": FOLDER, "registry": "quilt-prod", **fields}
+    say = check_draft(Draft.read(given), settings).says[line]
+    return say.kind, f"{say.words} {say.code}".strip() + say.rest
+
+
+def form(access: Access, **fields: str) -> dict[str, str]:
+    return {"csrf": access.csrf_token, "source_prefix": FOLDER, "registry": "quilt-prod", **fields}
+
+
+def commands_of(answer: Answer) -> list[str]:
+    """The arguments of the command that a page shows."""
+    found = re.search(r'<pre class="box" tabindex="0">(quilt-packager [^<]*)</pre>', answer.text)
+    assert found is not None
+    return shlex.split(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "kind", "words"),
+    [
+        ("source_prefix", {}, "ok", f"Packages {FOLDER}"),
+        ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "ok", f"Packages {FOLDER}"),
+        ("source_prefix", {"source_prefix": ""}, "bad", "It is missing: name the folder"),
+        ("source_prefix", {"source_prefix": "http://raw/"}, "bad", "s3://"),
+        ("source_prefix", {"source_prefix": "s3://other/a/"}, "bad", "may not read “other”"),
+        ("package_name", {}, "hint", "Left empty: nf/run-8842, from the folder."),
+        ("package_name", {"package_name": "a/b"}, "ok", "A package name."),
+        ("package_name", {"package_name": "a"}, "bad", "A package name is prefix/suffix"),
+        ("registry", {}, "ok", "The package goes there."),
+        ("registry", {"registry": "quilt-prd"}, "bad", "It may write to quilt-prod and quilt-imag"),
+        ("registry", {"registry": "S3"}, "bad", "A bucket's name has up to 63"),
+        ("registry", {"registry": ""}, "bad", "may not write to “raw-runs”"),
+        ("workflow", {}, "hint", "default workflow"),
+        ("workflow", {"workflow_kind": "named"}, "bad", "It is missing"),
+        ("workflow", {"workflow_kind": "named", "workflow": "ngs"}, "hint", "Plan tells"),
+        ("metadata", {}, "hint", "no metadata"),
+        ("metadata", {"metadata": '{"a": 1, "b": 2}'}, "ok", "A JSON object with 2 fields."),
+        ("metadata", {"metadata": "[1]"}, "bad", "Expected `object | null`, got `array`"),
+        ("metadata", {"metadata": "{"}, "bad", "It is not JSON"),
+        ("metadata", {"metadata_uri": "m.json"}, "ok", f"Read from {FOLDER}m.json"),
+        ("metadata", {"metadata_uri": "s3://other/m.json"}, "bad", "may not read “other”"),
+        ("metadata", {"metadata_kind": "file"}, "bad", "."),
+        ("exclude", {"exclude": "work/**\r\n\r\n*.tmp"}, "ok", "2 patterns."),
+        ("exclude", {"exclude": "/x"}, "bad", "."),
+        ("commit_message", {}, "hint", f"Left empty: Packaged from {FOLDER}"),
+        ("commit_message", {"commit_message": "New"}, "ok", "The revision has this message."),
+    ],
+)
+def test_line_below_each_field(line: str, fields: dict[str, Any], kind: str, words: str) -> None:
+    told = says(line, **fields)
+    assert told[0] == kind
+    assert words in told[1]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    given = {"source_prefix": FOLDER, "package_name": "a", "registry": "B", "metadata": "{"}
+    checked = check_draft(Draft.read(given), SETTINGS)
+    assert checked.wrong == ["package name", "registry", "metadata"]
+    assert not checked.is_good
+
+
+def test_what_is_wrong_hides_nothing_of_the_rest() -> None:
+    assert says("source_prefix", package_name="a") == ("ok", f"Packages {FOLDER}")
+    assert says("package_name", registry="B") == (
+        "hint",
+        "Left empty: nf/run-8842, from the folder.",
+    )
+    assert "may not write to" in says("registry", registry="other", metadata="{")[1]
+
+
+def test_default_registry_is_named() -> None:
+    settings = Settings(default_registry="quilt-prod")
+    assert says("registry", settings, registry="") == (
+        "hint",
+        "Left empty: quilt-prod, the engine's default.",
+    )
+
+
+def test_nothing_is_wrong_with_an_empty_form_that_nobody_has_filled_in() -> None:
+    checked = check_draft(Draft(), SETTINGS, is_new=True)
+    assert (checked.wrong, checked.is_good) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({}, {}),
+        ({"workflow_kind": "none", "workflow": "left over"}, {"workflow": ""}),
+        ({"workflow": "ngs"}, {"workflow": "ngs"}),
+        ({"metadata": '{"a": 1}'}, {"metadata": {"a": 1}}),
+        ({"metadata_kind": "none", "metadata": '{"a": 1}'}, {}),
+        (
+            {"metadata_uri": "c.json", "metadata_format": "ro-crate"},
+            {"metadata_uri": "c.json", "metadata_format": "ro-crate"},
+        ),
+        ({"exclude": "a\nb "}, {"exclude": ["a", "b"]}),
+        ({"package_name": " a/b "}, {"package_name": "a/b"}),
+    ],
+)
+def test_message_has_what_the_form_shows(given: dict[str, str], fields: dict[str, Any]) -> None:
+    checked = check_draft(Draft.read({"source_prefix": FOLDER, **given}), Settings())
+    assert json.loads(checked.body) == {"source_prefix": FOLDER, **fields}
+
+
+def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
+    answer = browser.get("/new")
+    assert (answer.status, engine.asked) == (200, [])
+    assert 'class="say bad"' not in answer.text
+
+
+def test_form_of_a_job_says_what_it_lacks(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    lacks = "Filled in from the log, which keeps only the folder, the registry and the name"
+    link = links.again(make_job(source=FOLDER, registry="quilt-prod"))
+    assert link is not None
+    assert lacks in browser.get(link).text
+    assert "Filled in" not in browser.get(f"/new?source_prefix={FOLDER}").text
+    # Without JavaScript, the plan's page is a new one.
+    assert lacks in browser.post("/new/plan", form(access, job="3f9a61c2-1")).text
+    browser.post("/new", form(access, job="3f9a61c2-1"))
+    assert sender.sent == [{"source_prefix": FOLDER, "registry": "quilt-prod"}]
+
+
+def test_query_fills_the_form_in(browser: Browser) -> None:
+    text = browser.get(f"/new?source_prefix={FOLDER}&registry=quilt-prod&metadata_uri=m.json").text
+    assert f'name="source_prefix" value="{FOLDER}"' in text
+    assert 'name="registry" value="quilt-prod"' in text
+    assert re.search(r'value="file" checked', text)
+
+
+def test_fields_are_checked_as_one_types(browser: Browser, plans: Plans, access: Access) -> None:
+    text = browser.post("/new/check", form(access, registry="x"), hx_request="true").text
+    part = text.split('hx-target="#say-registry">')[1].split("</hx-partial>")[0]
+    assert "It may write to quilt-prod and quilt-imaging." in part
+    assert 'aria-disabled="true" aria-describedby="why-not"' in text
+    assert "Correct first: registry." in text
+    assert plans.asked == []
+
+
+def test_plan_shows_what_the_message_would_come_to(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    for words in ("Creates revision 4", "ngs-v3 finds no violations", "12,408", "2 to 4 min"):
+        assert words in text
+    for words in ("$0.0093", "12,408 HEAD, 13 LIST", "12,391 stored", "2 objects are archived"):
+        assert words in text
+    assert plans.asked[0]["settings"] == SETTINGS
+
+
+def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access) -> None:
+    plans.plan = Plan(
+        source=FOLDER,
+        registry="quilt-prod",
+        package_name="a/b",
+        refusals=(
+            Refusal("InvalidKeys", "Keys collide.", "Twice a.", "Rename one."),
+            Refusal("WorkflowViolations", "It lacks x.", "y wants it.", "Add it."),
+        ),
+    )
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    for words in ("This would be rejected.", "Keys collide.", "And:", "It lacks x.", "Add it."):
+        assert words in text
+
+
+DENIED = Refusal(
+    "AccessDenied",
+    "The packager may not do ListObjectsV2 on s3://raw-runs/.",
+    "A policy of its role does not allow it.",
+    "Allow it there, deploy, and retry.",
+)
+
+
+def test_plan_does_not_blame_the_engine_for_its_readers_rights(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    plans.plan = Plan(source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED,))
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    for words in (
+        "Your own rights do not suffice",
+        "ListObjectsV2",
+        "the engine has rights of its",
+    ):
+        assert words in text
+    for words in ("This would be rejected", "This can be packaged", "its role", "deploy"):
+        assert words not in text
+
+
+def test_plan_tells_the_readers_rights_and_refusals_apart(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    other = Refusal("InvalidKeys", "Keys collide.", "Twice a.", "Rename one.")
+    plans.plan = Plan(
+        source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED, other)
+    )
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    denied, rejected = text.split("This would be rejected.</strong>")
+    assert "Your own rights" in denied
+    assert "Keys collide." in rejected
+
+
+def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
+    browser: Browser, plans: Plans, access: Access, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = engine.configuration
+    engine.configuration = ClientError(
+        {"Error": {"Code": "ExpiredToken", "Message": "Expired."}}, "GetFunctionConfiguration"
+    )
+    for path, words in (("/new/check", "Sign in again"), ("/new/plan", "This plan goes by")):
+        text = browser.post(path, form(access), hx_request="true").text
+        assert "settings are not known." in text
+        assert words in text
+    # A bucket that it may not write to is not told of.
+    elsewhere = form(access, registry="quilt-prd")
+    assert "It may write to" not in browser.post("/new/check", elsewhere, hx_request="true").text
+    engine.configuration = known
+    monkeypatch.setattr(caching, "interval_seconds", lambda **_: 0)
+    text = browser.post("/new/check", elsewhere, hx_request="true").text
+    assert "settings are not known" not in text
+    assert "It may write to" in text
+
+
+def test_plan_of_what_is_packaged_already(browser: Browser, plans: Plans, access: Access) -> None:
+    plans.plan = Plan(
+        source=FOLDER, registry="quilt-prod", package_name="a/b", unchanged=True, revision=3
+    )
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    assert "This is packaged already." in text
+
+
+def test_plan_that_fails_says_why(browser: Browser, plans: Plans, access: Access) -> None:
+    plans.plan = ClientError({"Error": {"Code": "AccessDenied", "Message": "No."}}, "ListObjects")
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    assert "AWS refused ListObjects." in text
+
+
+def test_plan_of_an_invalid_form_asks_nothing(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    text = browser.post("/new/plan", form(access, package_name="a"), hx_request="true").text
+    assert "Nothing was planned" in text
+    assert plans.asked == []
+
+
+def test_edit_marks_the_plan_out_of_date(browser: Browser, plans: Plans, access: Access) -> None:
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    planned = re.search(r'name="planned" form="new" value="([^"]*)"', text)
+    assert planned is not None
+    same = browser.post("/new/check", form(access, planned=planned[1]), hx_request="true").text
+    assert "Out of date" not in same
+    edited = form(access, planned=planned[1], registry="quilt-imaging", commit_message="New")
+    text = browser.post("/new/check", edited, hx_request="true").text
+    assert "Out of date: registry, message changed" in text
+
+
+def test_page_without_javascript_plans_too(browser: Browser, plans: Plans, access: Access) -> None:
+    text = browser.post("/new/plan", form(access, commit_message="Mine")).text
+    assert 'value="Mine"' in text
+    assert "Creates revision 4" in text
+
+
+def test_package_sends_and_goes_where_the_job_is_followed(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    answer = browser.post("/new", form(access, metadata='{"a": 1}'))
+    assert (answer.status, answer.headers["location"]) == (303, "/jobs/new-1")
+    wanted = {"source_prefix": FOLDER, "registry": "quilt-prod", "metadata": {"a": 1}}
+    assert sender.sent == [wanted]
+    body = browser.htmx("/jobs/new-1/body").text
+    assert "nf/run-8842" in body
+    assert "every 5s" in body
+
+
+def test_package_of_an_invalid_form_is_not_sent(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    answer = browser.post("/new", form(access, package_name="a", commit_message="Mine"))
+    assert (answer.status, sender.sent) == (422, [])
+    assert re.search(r'name="package_name"[^>]* aria-invalid="true" autofocus', answer.text)
+    assert 'value="Mine"' in answer.text
+
+
+def test_package_that_cannot_be_sent_keeps_the_form(
+    browser: Browser, plans: Plans, sender: Sender, access: Access
+) -> None:
+    sender.error = ClientError({"Error": {"Code": "Throttling", "Message": ""}}, "SendMessage")
+    answer = browser.post("/new", form(access, commit_message="Mine"))
+    assert answer.status == 502
+    # Outside of what the form's check puts in place of what is there, which it does at once.
+    before, _ = answer.text.split('<div id="form-problem">')
+    assert "AWS answered SendMessage with Throttling." in before
+    assert 'value="Mine"' in answer.text
+
+
+def test_command_does_the_same(browser: Browser, plans: Plans, access: Access) -> None:
+    given = form(access, commit_message='it\'s "mine"; $(id)')
+    text = browser.post("/new/check", given, hx_request="true")
+    *command, body, option, stack = commands_of(text)
+    assert (command, option, stack) == (["quilt-packager", "send"], "--stack", "prod-packager")
+    assert json.loads(body) == {
+        "source_prefix": FOLDER,
+        "registry": "quilt-prod",
+        "commit_message": 'it\'s "mine"; $(id)',
+    }
+
+
+def test_command_of_a_form_that_is_wrong_is_not_shown(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    # It would lack what cannot be read.
+    text = browser.post("/new/check", form(access, metadata="{"), hx_request="true").text
+    assert "quilt-packager send" not in text
+
+
+def test_page_that_is_read_only_plans_and_does_not_package(
+    engine: Engine, plans: Plans, sender: Sender
+) -> None:
+    access = Access(8765, read_only=True, harmless=HARMLESS)
+    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    browser.get(f"/?token={access.start_token}")
+    assert ">Package<" not in browser.get("/new").text
+    assert "Creates revision 4" in browser.post("/new/plan", form(access)).text
+    assert browser.post("/new", form(access)).status == 403
+    assert sender.sent == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_others_is_text(
+    browser: Browser, plans: Plans, engine: Engine, access: Access, text: str
+) -> None:
+    plans.plan = Plan(
+        source=FOLDER,
+        registry=text,
+        package_name=text,
+        revision=1,
+        workflow=text,
+        notes=(text,),
+        route=Route(why=text),
+    )
+    engine.configuration = Configuration(Settings(registry_buckets=(text, "quilt-prod")))
+    fields = {name: text for name in Draft._fields if not name.endswith(("kind", "registry"))}
+    kinds = {"workflow_kind": "named", "metadata_kind": "here"}
+    given = form(access, **(fields | kinds | {"planned": text}))
+    answers = [
+        browser.post("/new/check", given, hx_request="true"),
+        browser.post("/new", given),
+        browser.post("/new/plan", form(access, commit_message=text)),
+        browser.post("/new/plan", form(access, commit_message=text), hx_request="true"),
+    ]
+    for answer in answers:
+        assert "<script>alert" not in answer.text
+        assert text in html.unescape(answer.text)
+
+
+@pytest.mark.parametrize("planned", ["x", ":", "a:b c:d", "registry"])
+def test_odd_fields_are_taken_for_what_they_are(
+    browser: Browser, plans: Plans, access: Access, planned: str
+) -> None:
+    given = form(access, planned=planned, workflow_kind="odd", metadata_kind="odd")
+    assert browser.post("/new/check", given, hx_request="true").status == 200

@@ -1,0 +1,146 @@
+"""What templates are given, and what they make of it."""
+
+import gzip
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+
+from quilt_packager.admin.web.problems import tell
+from quilt_packager.admin.web.rendering import (
+    STATIC,
+    TEMPLATES,
+    Confirmation,
+    Renderer,
+    Tab,
+    dom_id,
+    moment,
+    show,
+)
+from quilt_packager.admin.web.security import Access
+from tests.admin.engine import PLACE
+
+ASKED = Confirmation(
+    "Discard 2 messages?",
+    "/failures/discard",
+    [("id", "a1"), ("id", "<b2>")],
+    "Discard 2 messages",
+    "Keep them",
+    "/failures",
+    words=["They leave the dead-letter queue for good."],
+    names=["wgs/NA1", "<script>"],
+    is_danger=True,
+)
+
+
+@pytest.fixture
+def renderer(access: Access) -> Renderer:
+    return Renderer(PLACE, access, [Tab("Jobs", "/jobs"), Tab("Failures", "/failures", lambda: 7)])
+
+
+def make_request(*headers: tuple[bytes, bytes], path: str = "/failures") -> Request:
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "headers": list(headers),
+            "query_string": b"",
+        }
+    )
+
+
+def text_of(body: bytes | memoryview) -> str:
+    return bytes(body).decode()
+
+
+def test_question_is_a_page_of_its_own_without_htmx(renderer: Renderer, access: Access) -> None:
+    text = text_of(renderer.confirm(make_request(), ASKED).body)
+    assert "<!doctype html>" in text
+    assert "<dialog" not in text
+    assert '<a class="btn" href="/failures">Keep them</a>' in text
+    assert '<input type="hidden" name="id" value="&lt;b2&gt;">' in text
+    assert f'name="csrf" value="{access.csrf_token}"' in text
+    assert "<script>" not in text.replace('<script src="/static/', "")
+
+
+def test_question_is_a_dialog_with_the_safe_button_first(renderer: Renderer) -> None:
+    text = text_of(renderer.confirm(make_request((b"hx-request", b"true")), ASKED).body)
+    assert text.strip().startswith("<dialog")
+    assert '<button class="btn" formmethod="dialog" autofocus>Keep them</button>' in text
+    assert '<button class="btn danger">Discard 2 messages</button>' in text
+
+
+def test_tab_tells_how_much_waits_there_and_which_is_open(renderer: Renderer) -> None:
+    text = text_of(renderer.confirm(make_request(), ASKED).body)
+    assert '<a href="/failures" aria-current="page">Failures<span id="count-failures">' in text
+    assert '<span class="count bad">7<span class="vh"> waiting</span></span>' in text
+    assert '<a href="/jobs">Jobs<span id="count-jobs"></span></a>' in text
+
+
+def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
+    known: list[str] = []
+    renderer = Renderer(PLACE, access, [], lambda: known[0] if known else None)
+    assert "Signed in" not in text_of(renderer.confirm(make_request(), ASKED).body)
+    known.append("arn:<x>")
+    text = text_of(renderer.confirm(make_request(), ASKED).body)
+    assert 'Signed in as <span class="mono">arn:&lt;x&gt;</span>' in text
+
+
+def test_success_is_told_once(renderer: Renderer) -> None:
+    renderer.toast("4 messages sent <again>.", url="/jobs", link="Follow")
+    problem = tell(OSError("No."))
+    first = text_of(renderer.problem(make_request(), problem).body)
+    assert "4 messages sent &lt;again&gt;." in first
+    assert "4 messages" not in text_of(renderer.problem(make_request(), problem).body)
+
+
+def test_unexpected_error_is_told_with_its_name(renderer: Renderer) -> None:
+    text = text_of(renderer.problem(make_request(), tell(ZeroDivisionError("1/0"))).body)
+    assert "Something went wrong: ZeroDivisionError." in text
+
+
+def test_moment_says_all_of_it_where_one_points_at_it() -> None:
+    at = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
+    assert re.fullmatch(
+        r'<time datetime="2026-11-22T[\d:+-]+" title="2026-11-2[\d :-]+ [\w+-]+" data-age>.* ago'
+        "</time>",
+        moment(at),
+    )
+    assert str(moment(at, "<now>")).endswith(">&lt;now&gt;</time>")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\nb\tc", "a\nb\tc"),
+        ("👩‍🔬 שלום", "👩‍🔬 שלום"),
+        ("a\u202eb\u2066", "a\\u202eb\\u2066"),
+        ("\x1b[31m\0", "\\x1b[31m\\x00"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_characters_that_hide_or_turn_text_are_shown(text: str, shown: str) -> None:
+    assert show(text) == shown
+
+
+def test_ids_keep_their_differences() -> None:
+    assert len({dom_id(text) for text in ("a b", "a-b", "a_b", "a_20_b", "aéb")}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "kibibytes"), [("app.css", 8), ("app.js", 3), ("htmx.min.js", 14), ("icon.svg", 1)]
+)
+def test_files_are_small(name: str, kibibytes: int) -> None:
+    assert len(gzip.compress((STATIC / name).read_bytes())) <= kibibytes * 1024
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.iterdir()), ids=lambda path: path.name)
+def test_templates_need_no_exception_of_the_security_policy(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert not re.search(r'\sstyle=|\son\w+="|hx-on|js:|javascript:|<style|\|safe', text)
+    assert not re.search(r"<script(?! src=)", text)
+    assert not re.search(r'hx-trigger="[^"]*\[', text)

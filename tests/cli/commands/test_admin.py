@@ -1,0 +1,75 @@
+"""`quilt-packager admin`: the page is served until Ctrl-C, to who has its address."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from quilt_packager.admin.server import LOOPBACK
+from quilt_packager.cli.commands.admin import has_desktop
+from quilt_packager.operations.deployment.deployments import Deployment
+from tests.cli.conftest import Cli
+
+COMMAND = [sys.executable, "-m", "quilt_packager.cli", "admin", "--json"]
+
+
+@pytest.fixture
+def page(deployment: Deployment) -> Iterator[subprocess.Popen[str]]:
+    """The command, running for an engine in the embedded AWS."""
+    options = ["--stack", deployment.stack_name, "--no-browser", "--read-only"]
+    process = subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_page_is_open_to_its_address_until_ctrl_c(page: subprocess.Popen[str]) -> None:
+    assert page.stdout is not None
+    assert page.stderr is not None
+    told = json.loads(page.stdout.readline())
+    assert told["stack"] == "lab"
+    root, _, token = told["url"].partition("/?token=")
+    assert root.startswith(f"http://{LOOPBACK}:")
+    assert len(token) > 40
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    shown = browser.open(told["url"], timeout=20)
+    assert shown.url == f"{root}/jobs"
+    text = shown.read().decode()
+    assert "Read only" in text
+    assert token not in text
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.build_opener().open(f"{root}/jobs", timeout=20)
+    page.send_signal(signal.SIGINT)
+    assert page.wait(20) == 0
+    assert page.stderr.read() == ("The page of lab is open until Ctrl-C.\nThe page is closed.\n")
+
+
+def test_port_that_another_program_has_is_told(cli: Cli, deployment: Deployment) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = cli("admin", "--no-browser", "--stack", deployment.stack_name, "--port", str(port))
+    assert ran.code == 3
+    assert ran.err.startswith(f"error: The page cannot listen at port {port}.\n")
+
+
+def test_port_that_is_none_is_wrong_usage(cli: Cli) -> None:
+    assert cli("admin", "--port", "65536").code == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have a desktop")
+def test_browser_is_opened_only_where_it_would_not_take_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert not has_desktop()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_desktop()

@@ -1,0 +1,113 @@
+"""What the demo writes, and what it waits for in the log of the function."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from quilt_packager_runtime.formats.outcome import Result
+from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
+
+from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.demo import scenario
+from quilt_packager.local import engine
+from quilt_packager.local.engine import BUCKET, DeadLetter, DeployedEngine, LoggedOutcome
+from quilt_packager.local.errors import LocalError
+from quilt_packager.local.ministack import MiniStack
+from quilt_packager.local.reading import ReadPackage
+from quilt_packager.local.samples import SampleFolder
+from tests.embedded_aws import WriteLog
+from tests.operations.job_lines import ago, failed, succeeded
+
+H = "ab" * 32
+
+
+@pytest.fixture
+def demo(
+    aws: MiniStack, write_log: WriteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> DeployedEngine:
+    """An engine whose log is that of the stack `lab`, and that waits for one look."""
+    monkeypatch.setattr(engine, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(engine, "POLL_SECONDS", 0.5)
+    demo = DeployedEngine(aws, tmp_path)
+    demo.stack_name = "lab"
+    return demo
+
+
+def test_outcomes_are_those_of_the_packages_in_their_order(
+    demo: DeployedEngine, write_log: WriteLog
+) -> None:
+    write_log(*(succeeded(name, ago(), name=name) for name in ("a/1", "a/2", "a/3")))
+    found = demo.wait_for_outcomes(["a/3", "a/1"], Result.CREATED)
+    assert [each.package_name for each in found] == ["a/3", "a/1"]
+
+
+def test_attempt_that_is_tried_again_is_no_outcome_yet(
+    demo: DeployedEngine, write_log: WriteLog
+) -> None:
+    write_log(failed("a", ago(seconds=9), name="a/1", final=False))
+    with pytest.raises(LocalError, match="waited"):
+        demo.wait_for_outcomes(["a/1"], Result.CREATED)
+    write_log(succeeded("a", ago(), name="a/1"))
+    (found,) = demo.wait_for_outcomes(["a/1"], Result.CREATED)
+    assert found.outcome is Result.CREATED
+
+
+@pytest.mark.parametrize("result", ["failed", "rejected"])
+def test_job_that_ended_otherwise_is_told_at_once(
+    demo: DeployedEngine, write_log: WriteLog, result: str
+) -> None:
+    write_log(failed("a", ago(), result, name="a/1", final=True))
+    with pytest.raises(LocalError, match=rf"^a/1 was {result}: EmptySource\."):
+        demo.wait_for_outcomes(["a/1"], Result.CREATED)
+
+
+def test_packages_that_are_missing_are_named(demo: DeployedEngine, write_log: WriteLog) -> None:
+    write_log(succeeded("a", ago(), name="a/1"))
+    with pytest.raises(LocalError, match=r"waited \d s for a/2, a/3 to be created\."):
+        demo.wait_for_outcomes(["a/1", "a/2", "a/3"], Result.CREATED)
+
+
+class ToldEngine(DeployedEngine):
+    """An engine that does all that the story wants, at once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def listen(self) -> None:
+        """Nothing."""
+
+    def upload(self, folder: SampleFolder) -> None:
+        """Nothing."""
+
+    def send_event(self, entry: Mapping[str, object]) -> None:
+        """Nothing."""
+
+    def send_message(self, message: Mapping[str, object]) -> None:
+        """Nothing."""
+
+    def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
+        return [
+            LoggedOutcome(outcome=result, package_name=name, registry=BUCKET, seconds=1, top_hash=H)
+            for name in names
+        ]
+
+    def wait_for_dead_letter(self, message: Mapping[str, object]) -> DeadLetter:
+        return DeadLetter(json.dumps(message), "EmptySource", "It is empty.")
+
+    def wait_for_events(self, count: int) -> list[OutcomeEvent]:
+        return []
+
+
+def test_steps_fit_a_terminal_of_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(registry: str, names: Sequence[str], home: Path) -> list[ReadPackage]:
+        return [ReadPackage(name, H, None, [], verified=True) for name in names]
+
+    monkeypatch.setattr(scenario, "read_packages", read)
+    scenario.tell(Terminal(), ToldEngine(tmp_path))
+    steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
+    assert len(steps) == 11
+    assert [step for step in steps if len(step + "59.9 s") > 80] == []

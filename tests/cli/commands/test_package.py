@@ -1,0 +1,171 @@
+"""`quilt-packager package`: outcomes, exit codes, and both forms of the result."""
+
+import json
+from typing import Any
+
+import pytest
+from quilt_packager_runtime import packaging
+
+from quilt_packager.cli.console.outcomes import JSON_FIELDS
+from tests.cli.conftest import Cli
+from tests.s3_stub import Bucket, S3Stub
+
+FOLDER = "s3://raw/runs/42/"
+
+
+@pytest.fixture
+def bucket(stub: S3Stub) -> Bucket:
+    bucket = stub.create_bucket("raw")
+    bucket.put("runs/42/a.txt", b"hello")
+    bucket.put("runs/42/b.txt", b"you")
+    return bucket
+
+
+def result_of(cli: Cli, message: str) -> tuple[int, dict[str, Any]]:
+    ran = cli("package", "--json", message)
+    assert ran.out.count("\n") == 1
+    return ran.code, json.loads(ran.out)
+
+
+def test_a_folder_becomes_a_package(cli: Cli, bucket: Bucket) -> None:
+    code, result = result_of(cli, FOLDER)
+    assert code == 0
+    latest = bucket.get(".quilt/named_packages/runs/42/latest")
+    assert latest is not None
+    top_hash = latest.data.decode()
+    assert result == {
+        "outcome": "created",
+        "package_name": "runs/42",
+        "registry": "raw",
+        "top_hash": top_hash,
+        "objects": 2,
+        "bytes": 8,
+        "code": None,
+        "reason": None,
+    }
+
+
+def test_the_json_of_a_message_is_obeyed(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
+    packages = stub.create_bucket("packages")
+    message = {"source_prefix": FOLDER, "registry": "packages", "package_name": "a/b"}
+    code, result = result_of(cli, json.dumps(message))
+    assert (code, result["registry"], result["package_name"]) == (0, "packages", "a/b")
+    assert ".quilt/named_packages/a/b/latest" in packages.keys()  # noqa: SIM118 - not a dict
+
+
+def test_an_event_is_obeyed(cli: Cli, bucket: Bucket) -> None:
+    event = {
+        "source": "com.quiltdata.edp",
+        "detail-type": "package-objects-ready",
+        "detail": {"version": "0.1", "bucket": "raw", "prefix": "runs/42/"},
+    }
+    assert result_of(cli, json.dumps(event))[1]["package_name"] == "runs/42"
+
+
+def test_the_same_again_is_unchanged(cli: Cli, bucket: Bucket) -> None:
+    created = result_of(cli, FOLDER)[1]
+    code, result = result_of(cli, FOLDER)
+    assert (code, result) == (0, created | {"outcome": "unchanged"})
+
+
+def test_an_empty_folder_is_rejected(cli: Cli, bucket: Bucket) -> None:
+    code, result = result_of(cli, "s3://raw/nothing/here/")
+    assert (code, result["outcome"], result["code"]) == (2, "rejected", "EmptySource")
+    assert "s3://raw/nothing/here/" in result["reason"]
+    assert result["package_name"] == "nothing/here"
+
+
+def test_an_invalid_message_is_rejected(cli: Cli) -> None:
+    code, result = result_of(cli, "{}")
+    assert (code, result["outcome"], result["code"]) == (2, "rejected", "InvalidMessage")
+    assert result["package_name"] is None
+
+
+def test_what_may_succeed_later_failed(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
+    stub.on("ListObjectVersions").answer(400, "InvalidRequest")
+    code, result = result_of(cli, FOLDER)
+    assert (code, result["outcome"]) == (1, "failed")
+
+
+def test_without_credentials_the_exit_code_is_that_of_access(
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    code, result = result_of(cli, FOLDER)
+    assert (code, result["outcome"], result["code"]) == (4, "failed", "CredentialsRefused")
+
+
+def test_a_message_that_asks_for_no_package_is_wrong_usage(cli: Cli) -> None:
+    ran = cli("package", '{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("error: This message asks for no package.\n  why  S3's test")
+
+
+def test_an_unexpected_error_is_told_and_reported_as_json(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(packaging, "package", fail)
+    ran = cli("package", "--json", FOLDER)
+    result = json.loads(ran.out)
+    assert (ran.code, result["outcome"], result["package_name"]) == (1, "failed", "runs/42")
+    assert result["code"] == json.loads(ran.err)["error"]["code"] == "ZeroDivisionError"
+
+
+def test_debug_shows_the_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(packaging, "package", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli("--debug", "package", FOLDER)
+
+
+def test_ctrl_c_ends_with_its_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packaging, "package", interrupt)
+    ran = cli("package", FOLDER)
+    assert (ran.code, ran.err) == (130, "Interrupted.\n")
+
+
+def test_the_settings_of_the_environment_hold(
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUILT_PACKAGER_SOURCE_BUCKETS", "other")
+    assert result_of(cli, FOLDER)[1]["code"] == "BucketNotAllowed"
+
+
+def test_json_has_every_field_always() -> None:
+    assert JSON_FIELDS == (
+        "outcome",
+        "package_name",
+        "registry",
+        "top_hash",
+        "objects",
+        "bytes",
+        "code",
+        "reason",
+    )
+
+
+def test_a_created_package_is_told_in_two_lines(cli: Cli, bucket: Bucket) -> None:
+    first, second = cli("package", FOLDER).out.splitlines()
+    assert first.startswith("✓ created  runs/42 in raw, 2 objects, 8 B, ")
+    assert second.split()[:2] == ["top", "hash"]
+    assert len(second.split()[2]) == 64
+
+
+def test_a_rejection_is_told_in_three_sentences(cli: Cli, bucket: Bucket) -> None:
+    lines = cli("package", "s3://raw/nothing/here/").out.splitlines()
+    assert lines[0] == "⊘ rejected  EmptySource"
+    assert [line.split()[0] for line in lines[1:]] == ["happened", "why", "do"]
+    assert "s3://raw/nothing/here/ holds no objects." in lines[1]
+
+
+def test_nothing_of_progress_is_shown_of_a_short_job(cli: Cli, bucket: Bucket) -> None:
+    assert cli("package", FOLDER).err == ""

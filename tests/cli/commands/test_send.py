@@ -1,0 +1,234 @@
+"""`quilt-packager send`: what is sent where, and what is not."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from quilt_packager.cli.commands import wait
+from quilt_packager.cli.commands.send import region_of
+from quilt_packager.operations.deployment.deployments import Deployment
+from tests.cli.conftest import Cli
+from tests.embedded_aws import WriteLog
+from tests.operations.job_lines import Line, before_now, failed, line, progress, started, succeeded
+
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"
+
+
+class Sqs:
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.region: str | None = None
+        self.error: Exception | None = None
+
+    def client(self, service: str, *, region_name: str | None, config: object) -> "Sqs":
+        assert service == "sqs"
+        self.region = region_name
+        return self
+
+    def send_message(self, **message: Any) -> dict[str, str]:
+        if self.error:
+            raise self.error
+        self.sent.append(message)
+        return {"MessageId": "51c0"}
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    sqs = Sqs()
+    monkeypatch.setattr(boto3, "Session", lambda **_: sqs)
+    return sqs
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "No."}}, "SendMessage")
+
+
+def test_a_folder_is_sent_as_a_message(cli: Cli, sqs: Sqs) -> None:
+    ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE)
+    assert (ran.code, ran.out) == (0, "Sent to prod-PackagerQueue-1A, message 51c0\n")
+    (message,) = sqs.sent
+    assert message["QueueUrl"] == QUEUE
+    assert json.loads(message["MessageBody"]) == {"source_prefix": "s3://raw/runs/42/"}
+
+
+def test_the_json_of_a_message_is_sent_as_it_is(cli: Cli, sqs: Sqs) -> None:
+    body = '{"source_prefix":  "s3://raw/runs/42/", "unknown": 1}'
+    cli("send", body, "--queue-url", QUEUE)
+    assert sqs.sent[0]["MessageBody"] == body
+
+
+def test_the_region_is_that_of_the_queue(cli: Cli, sqs: Sqs) -> None:
+    cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE)
+    assert sqs.region == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1"),
+        ("http://127.0.0.1:4566/1/q", None),
+        ("https://sqs.us-east-1.amazonaws.com.evil.example/1/q", None),
+    ],
+)
+def test_only_a_queue_of_aws_names_its_region(url: str, region: str | None) -> None:
+    assert region_of(url) == region
+
+
+def test_an_invalid_message_is_not_sent(cli: Cli, sqs: Sqs) -> None:
+    ran = cli("send", "{}", "--queue-url", QUEUE)
+    assert (ran.code, sqs.sent) == (2, [])
+    assert ran.out.startswith("⊘ rejected  InvalidMessage\n  happened   ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (refusal("AWS.SimpleQueueService.NonExistentQueue"), 3),
+        (refusal("ExpiredToken"), 4),
+        (refusal("AccessDenied"), 4),
+        (refusal("OverLimit"), 1),
+        (EndpointConnectionError(endpoint_url=QUEUE), 4),
+    ],
+)
+def test_an_error_of_sqs_has_its_exit_code(cli: Cli, sqs: Sqs, error: Exception, code: int) -> None:
+    sqs.error = error
+    ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE)
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith("error: ")
+
+
+class TestStack:
+    """A message for the engine of a stack."""
+
+    FOLDER = "s3://raw/runs/1/"
+
+    @pytest.fixture
+    def answer(
+        self, deployment: Deployment, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., None]:
+        """Writes lines of the message's job to the log, those of each call at the next look."""
+
+        def prepare(*looks: list[Callable[[str], Line]]) -> None:
+            left = list(looks)
+
+            def sleep(_: float) -> None:
+                queue = deployment.queue_url
+                (message,) = deployment.sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)[
+                    "Messages"
+                ]
+                if not left:
+                    raise KeyboardInterrupt
+                write_log(*(make(message["MessageId"]) for make in left.pop(0)))
+
+            monkeypatch.setattr(wait, "wait_for", partial(wait.wait_for, sleep=sleep))
+
+        return prepare
+
+    def test_is_sent_to_its_queue(self, cli: Cli, deployment: Deployment) -> None:
+        ran = cli("send", self.FOLDER)
+        (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+        queue = deployment.queue_url.rpartition("/")[2]
+        assert (ran.code, ran.out) == (0, f"Sent to {queue}, message {message['MessageId']}\n")
+
+    def test_is_told_to_programs(self, cli: Cli, deployment: Deployment) -> None:
+        sent = json.loads(cli("send", self.FOLDER, "--json").out)
+        assert sent["queue_url"] == deployment.queue_url
+        assert sent["message_id"]
+
+    def test_is_waited_for(self, cli: Cli, answer: Callable[..., None]) -> None:
+        answer(
+            [],
+            [lambda job: started(job, before_now())],
+            [lambda job: progress(job, before_now(), "checksums", 3, 10)],
+            [lambda job: succeeded(job, before_now())],
+        )
+        ran = cli("send", self.FOLDER, "--wait")
+        assert ran.code == 0
+        assert ran.out.splitlines()[1:] == [
+            "✓ created  runs/1 in packages, 12 objects, 2.0 KiB, 2.5 s",
+            f"  top hash   {'ab' * 32}",
+        ]
+
+    def test_ends_as_its_job_does(self, cli: Cli, answer: Callable[..., None]) -> None:
+        answer([lambda job: failed(job, before_now(), "rejected")])
+        ran = cli("send", self.FOLDER, "--wait")
+        assert ran.code == 2
+        assert ran.out.splitlines()[1:] == [
+            "⊘ rejected  EmptySource",
+            "  happened   It is empty.",
+            "  why        Nothing came.",
+            "  do         Look there.",
+        ]
+
+    def test_is_waited_for_while_it_is_tried_again(
+        self, cli: Cli, answer: Callable[..., None]
+    ) -> None:
+        answer(
+            [lambda job: failed(job, before_now(seconds=9))],
+            [
+                lambda job: started(job, before_now(seconds=5)),
+                lambda job: failed(job, before_now(), final=True),
+            ],
+        )
+        assert cli("send", self.FOLDER, "--wait").code == 1
+
+    def test_whose_message_is_ignored_makes_no_package(
+        self, cli: Cli, answer: Callable[..., None]
+    ) -> None:
+        answer([lambda job: line("message ignored", job, before_now(), why="it is left out")])
+        ran = cli("send", self.FOLDER, "--wait")
+        assert ran.code == 2
+        assert ran.out.splitlines()[1].endswith("the message asks for no package: it is left out")
+
+    def test_has_an_outcome_for_programs(self, cli: Cli, answer: Callable[..., None]) -> None:
+        answer([lambda job: succeeded(job, before_now())])
+        ended = json.loads(cli("send", self.FOLDER, "--wait", "--json").out)
+        assert (ended["outcome"], ended["package_name"], ended["code"]) == (
+            "created",
+            "runs/1",
+            None,
+        )
+
+    def test_goes_on_where_nobody_waits_any_more(
+        self, cli: Cli, answer: Callable[..., None]
+    ) -> None:
+        answer([lambda job: started(job, before_now())])
+        ran = cli("send", self.FOLDER, "--wait")
+        message_id = ran.out.split()[-1]
+        assert ran.code == 130
+        assert f"quilt-packager jobs show {message_id}" in ran.err
+
+    def test_is_asked_after_at_the_same_engine(self, cli: Cli, answer: Callable[..., None]) -> None:
+        answer([lambda job: started(job, before_now())])
+        ran = cli("send", self.FOLDER, "--wait", "--stack", "lab")
+        message_id = ran.out.split()[-1]
+        assert f"quilt-packager jobs show {message_id} --stack lab" in ran.err
+
+    def test_goes_on_where_nobody_may_look(
+        self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise refusal("AccessDenied")
+
+        monkeypatch.setattr(wait, "wait_for", refuse)
+        ran = cli("send", self.FOLDER, "--wait", "--json")
+        (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+        assert (ran.code, ran.out) == (4, "")
+        assert f"quilt-packager jobs show {message['MessageId']}" in ran.err
+
+
+@pytest.mark.parametrize("option", [["--wait"], ["--stack", "lab"]])
+def test_a_queue_is_no_stack(cli: Cli, option: list[str]) -> None:
+    ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE, *option)
+    assert (ran.code, ran.out) == (3, "")
+    assert "does not go with --queue-url" in ran.err
+
+
+def test_a_message_that_asks_for_nothing_is_not_sent(cli: Cli, sqs: Sqs) -> None:
+    ran = cli("send", '{"Event": "s3:TestEvent"}', "--queue-url", QUEUE)
+    assert (ran.code, sqs.sent) == (3, [])

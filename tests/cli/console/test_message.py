@@ -1,0 +1,31 @@
+"""What a command takes as a message: a folder or JSON; and what none of them takes."""
+
+import json
+
+import pytest
+
+from quilt_packager.cli.console.message import to_body
+from tests.cli.conftest import Cli
+
+
+@pytest.mark.parametrize("text", ["s3://raw/runs/42/", " s3://raw/runs/42/\n"])
+def test_a_folder_is_a_message(text: str) -> None:
+    assert json.loads(to_body(text)) == {"source_prefix": "s3://raw/runs/42/"}
+
+
+@pytest.mark.parametrize("text", ['{"source_prefix": "s3://raw/"}', '"{}"', "[]", "", " {"])
+def test_json_is_sent_as_it_is(text: str) -> None:
+    assert to_body(text) == text
+
+
+def test_what_is_no_json_was_meant_as_a_folder() -> None:
+    assert json.loads(to_body("raw/runs/42/")) == {"source_prefix": "raw/runs/42/"}
+
+
+@pytest.mark.parametrize(
+    "command", [["package"], ["plan"], ["send"], ["send", "--queue-url", "https://queue"]]
+)
+def test_one_mistake_has_one_code(cli: Cli, aws: object, command: list[str]) -> None:
+    ran = cli(*command, "--json", '{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
+    assert (ran.code, ran.out) == (3, "")
+    assert json.loads(ran.err.splitlines()[-1])["error"]["code"] == "NothingAsked"

@@ -1,0 +1,240 @@
+"""Outcomes: where they are told, who may tell them, and the rules that hear them."""
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk import Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Annotations, Match
+from quilt_packager_runtime.reporting.outcome_events import event_schema
+
+from tests.constructs.templates import (
+    JsonObject,
+    add_engine,
+    arn,
+    existing_bucket,
+    find,
+    make_stack,
+    permissions_of,
+    properties_of,
+    template_of,
+)
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:failures"
+DEFAULT_BUS = {
+    "Fn::Join": [
+        "",
+        [
+            "arn:",
+            {"Ref": "AWS::Partition"},
+            ":events:",
+            {"Ref": "AWS::Region"},
+            ":",
+            {"Ref": "AWS::AccountId"},
+            ":event-bus/default",
+        ],
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> JsonObject:
+    """An engine that tells everybody of everything."""
+    stack = make_stack()
+    engine = add_engine(
+        stack,
+        event_bus=events.EventBus(stack, "Bus"),
+        notifications_topic=sns.Topic(stack, "Topic", master_key=kms.Key(stack, "TopicKey")),
+        quarantine_registry=existing_bucket(stack, "quarantine"),
+        catalog_url="https://catalog.example.com",
+        publish_schema=True,
+    )
+    target = targets.SnsTopic(sns.Topic(stack, "Packages"))
+    engine.on_package_created("Created", target=target, description="New packages")
+    engine.on_package_unchanged("Unchanged")
+    engine.on_package_rejected("Rejected", enabled=False)
+    engine.on_package_failed("Failed", rule_name="failed-packages")
+    return template_of(stack)
+
+
+def environment(template: JsonObject, function: str = "PackagerFunction") -> JsonObject:
+    variables: JsonObject = properties_of(template, "AWS::Lambda::Function", like=function)[
+        "Environment"
+    ]["Variables"]
+    return variables
+
+
+def rule(template: JsonObject, name: str) -> JsonObject:
+    return properties_of(template, "AWS::Events::Rule", like=name)
+
+
+@pytest.mark.parametrize("name", ["Created", "Unchanged", "Rejected", "Failed"])
+def test_rule_fails_if_it_hears_other_outcomes_or_engines(template: JsonObject, name: str) -> None:
+    (bus,) = find(template, "AWS::Events::EventBus")
+    assert rule(template, f"Outcomes{name}")["EventBusName"] == {"Ref": bus}
+    assert rule(template, f"Outcomes{name}")["EventPattern"] == {
+        "source": ["quilt.packager"],
+        "detail-type": [f"Package {name}"],
+        "detail": {"engine": ["Stack"]},
+    }
+
+
+def test_rule_fails_if_target_and_options_do_not_reach_it(template: JsonObject) -> None:
+    (packages,) = find(template, "AWS::SNS::Topic", like="Packages")
+    (target,) = rule(template, "OutcomesCreated")["Targets"]
+    assert target["Arn"] == {"Ref": packages}
+    assert rule(template, "OutcomesCreated")["Description"] == "New packages"
+    assert rule(template, "OutcomesRejected")["State"] == "DISABLED"
+    assert rule(template, "OutcomesFailed")["Name"] == "failed-packages"
+
+
+def test_rule_fails_if_its_pattern_cannot_be_narrowed() -> None:
+    stack = make_stack()
+    heard = add_engine(stack).on_package_created("Created")
+    heard.add_event_pattern(detail={"registry": ["reg"]})
+    assert rule(template_of(stack), "Created")["EventPattern"]["detail"] == {
+        "engine": ["Stack"],
+        "registry": ["reg"],
+    }
+
+
+@pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
+def test_functions_fail_if_they_do_not_know_whom_to_tell(
+    template: JsonObject, function: str
+) -> None:
+    (bus,) = find(template, "AWS::Events::EventBus")
+    (topic,) = find(template, "AWS::SNS::Topic", like="Topic")
+    told = environment(template, function)
+    assert told["QUILT_PACKAGER_EVENT_BUS"] == {"Fn::GetAtt": [bus, "Arn"]}
+    assert told["QUILT_PACKAGER_NOTIFICATIONS_TOPIC_ARN"] == {"Ref": topic}
+    assert told["QUILT_PACKAGER_QUARANTINE_REGISTRY"] == "quarantine"
+    assert told["QUILT_PACKAGER_CATALOG_URL"] == "https://catalog.example.com"
+    assert told["QUILT_PACKAGER_ENGINE"] == "Stack"
+
+
+@pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
+def test_put_outcomes_fails_if_anything_else_can_be_said_in_anybody_elses_name(
+    template: JsonObject, function: str
+) -> None:
+    (bus,) = find(template, "AWS::Events::EventBus")
+    assert permissions_of(template, function)["PutOutcomes"] == {
+        "Sid": "PutOutcomes",
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": {"Fn::GetAtt": [bus, "Arn"]},
+        "Condition": {"StringEquals": {"events:source": "quilt.packager"}},
+    }
+
+
+def test_put_outcomes_fails_if_the_default_bus_is_not_the_default() -> None:
+    stack = make_stack()
+    add_engine(stack).on_package_created("Created")
+    template = template_of(stack)
+    assert permissions_of(template)["PutOutcomes"]["Resource"] == DEFAULT_BUS
+    assert environment(template)["QUILT_PACKAGER_EVENT_BUS"] == DEFAULT_BUS
+    assert rule(template, "Created")["EventBusName"] == "default"
+
+
+def test_publish_notices_fails_if_more_than_one_topic_or_its_key_is_missing(
+    template: JsonObject,
+) -> None:
+    (topic,) = find(template, "AWS::SNS::Topic", like="Topic")
+    (key,) = find(template, "AWS::KMS::Key")
+    statements = permissions_of(template)
+    assert statements["PublishNotices"] == {
+        "Sid": "PublishNotices",
+        "Effect": "Allow",
+        "Action": "sns:Publish",
+        "Resource": {"Ref": topic},
+    }
+    assert statements["['kms:Decrypt', 'kms:GenerateDataKey']"]["Resource"] == {
+        "Fn::GetAtt": [key, "Arn"]
+    }
+
+
+@pytest.mark.parametrize(("key", "is_told"), [(None, True), (KEY, False)])
+def test_existing_topic_fails_if_nobody_hears_that_its_key_is_unknown(
+    key: str | None, is_told: bool
+) -> None:
+    stack = make_stack()
+    topic = sns.Topic.from_topic_attributes(stack, "Topic", topic_arn=TOPIC, key_arn=key)
+    add_engine(stack, notifications_topic=topic)
+    told = Annotations.from_stack(stack).find_info(
+        "*", Match.string_like_regexp("quilt:notifications_topic_key")
+    )
+    assert bool(told) == is_told
+
+
+def test_topic_of_the_app_fails_if_its_key_is_asked_for() -> None:
+    stack = make_stack()
+    add_engine(stack, notifications_topic=sns.Topic(stack, "Topic"))
+    assert not Annotations.from_stack(stack).find_info("*", Match.any_value())
+
+
+def test_role_fails_if_it_may_tell_whom_nobody_named() -> None:
+    stack = make_stack()
+    add_engine(stack)
+    assert "PublishNotices" not in permissions_of(template_of(stack))
+
+
+def test_quarantine_fails_if_it_cannot_be_written_or_more_can_be(template: JsonObject) -> None:
+    statements = permissions_of(template)
+    assert arn("quarantine", "/.quilt/packages/*") in statements["WriteRegistries"]["Resource"]
+    assert arn("quarantine") in statements["ListRegistries"]["Resource"]
+    assert arn("quarantine", "/*") in statements["NeverDeleteOrReconfigure"]["Resource"]
+    assert statements["ReadSources"]["Resource"] == arn("raw", "/*")
+
+
+def test_quarantine_fails_if_messages_can_name_it_as_their_registry(template: JsonObject) -> None:
+    assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "reg"
+
+
+@pytest.mark.parametrize(
+    ("props", "told"),
+    [
+        ({"quarantine_registry": "reg"}, "quarantine_registry is Stack/"),
+        ({"catalog_url": "http://catalog.example.com"}, "catalog_url is 'http://"),
+        ({"catalog_url": "https://catalog.example.com/b/x"}, "catalog_url is 'https://"),
+        ({"max_receive_count": 999}, "max_receive_count is 999: "),
+    ],
+)
+def test_props_fail_if_they_are_not_refused_with_their_values(
+    props: dict[str, Any], told: str
+) -> None:
+    stack = make_stack()
+    if "quarantine_registry" in props:
+        registry = existing_bucket(stack, "reg")
+        props = {"quarantine_registry": registry, "registry_buckets": [registry]}
+    with pytest.raises(ValueError, match="cannot have these props: ") as refused:
+        add_engine(stack, **props)
+    assert told in str(refused.value)
+
+
+def test_schema_fails_if_it_is_not_the_committed_one_in_a_registry_of_ours(
+    template: JsonObject,
+) -> None:
+    (registry,) = find(template, "AWS::EventSchemas::Registry")
+    schema = properties_of(template, "AWS::EventSchemas::Schema")
+    assert schema["RegistryName"] == {"Fn::GetAtt": [registry, "RegistryName"]}
+    assert schema["Type"] == "JSONSchemaDraft4"
+    assert json.loads(schema["Content"]) == json.loads(event_schema())
+
+
+def test_schema_fails_if_it_is_published_unasked() -> None:
+    stack = make_stack()
+    add_engine(stack)
+    assert not find(template_of(stack), "AWS::EventSchemas::Schema")
+
+
+def test_bus_fails_if_it_is_not_a_member() -> None:
+    stack = Stack()
+    bus = events.EventBus(stack, "Bus")
+    bucket = s3.Bucket(stack, "Data")
+    engine = add_engine(stack, source_buckets=[bucket], registry_buckets=[bucket], event_bus=bus)
+    assert engine.event_bus is bus

@@ -1,0 +1,333 @@
+"""The state machine of large jobs, its functions, and what each of them may do."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from aws_cdk import Size
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from quilt_packager_runtime import errors
+from quilt_packager_runtime.handlers import checksum, large_job
+from quilt_packager_runtime.large_jobs.shards import Job
+from quilt_packager_runtime.settings import Settings
+
+from tests.constructs.templates import (
+    JsonObject,
+    add_engine,
+    find,
+    make_stack,
+    permissions_of,
+    properties_of,
+    template_of,
+)
+
+
+@pytest.fixture(scope="module")
+def template() -> JsonObject:
+    stack = make_stack()
+    add_engine(stack)
+    return template_of(stack)
+
+
+@pytest.fixture(scope="module")
+def states(template: JsonObject) -> JsonObject:
+    states: JsonObject = definition_of(template)["States"]
+    return states
+
+
+def definition_of(template: JsonObject) -> Any:
+    """The machine's definition, with `<id>` for what CloudFormation inserts."""
+    joined = properties_of(template, "AWS::StepFunctions::StateMachine")["DefinitionString"]
+    parts = joined["Fn::Join"][1]
+    return json.loads("".join(each if isinstance(each, str) else reference(each) for each in parts))
+
+
+def reference(value: JsonObject) -> str:
+    ((_, target),) = value.items()
+    return f"<{target if isinstance(target, str) else target[0]}>"
+
+
+def variables_of(template: JsonObject, function: str) -> JsonObject:
+    function_properties = properties_of(template, "AWS::Lambda::Function", like=function)
+    variables: JsonObject = function_properties["Environment"]["Variables"]
+    return variables
+
+
+def test_functions_fail_if_their_handlers_are_not_there(template: JsonObject) -> None:
+    for module, function in ((checksum, "ChecksumFunction"), (large_job, "LargeJobFunction")):
+        created = properties_of(template, "AWS::Lambda::Function", like=function)
+        assert created["Handler"] == f"{module.__name__}.{module.handler.__name__}"
+
+
+def test_checksum_log_fails_if_not_where_the_docs_say(template: JsonObject) -> None:
+    log = properties_of(template, "AWS::Logs::LogGroup", like="ChecksumLog")
+    assert log["LogGroupName"] == "/quilt/Stack/ChecksumLambda"
+
+
+def test_outcomes_of_large_jobs_fail_if_not_in_the_log_of_all_jobs(template: JsonObject) -> None:
+    loggings = [
+        properties_of(template, "AWS::Lambda::Function", like=function)["LoggingConfig"]
+        for function in ("PackagerFunction", "LargeJobFunction")
+    ]
+    assert loggings[0] == loggings[1]
+
+
+def test_workers_fail_if_they_can_start_large_jobs(template: JsonObject) -> None:
+    for function in ("ChecksumFunction", "LargeJobFunction"):
+        assert "QUILT_PACKAGER_STATE_MACHINE_ARN" not in variables_of(template, function)
+        assert "StartLargeJobs" not in permissions_of(template, function)
+
+
+def test_limits_fail_if_they_do_not_reach_the_functions() -> None:
+    stack = make_stack()
+    add_engine(
+        stack,
+        max_inline_objects=7,
+        max_inline_size=Size.mebibytes(3),
+        max_shard_objects=5,
+        max_shard_size=Size.mebibytes(2),
+    )
+    for function in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction"):
+        variables = variables_of(template_of(stack), function)
+        literals = {name: text for name, text in variables.items() if isinstance(text, str)}
+        settings = Settings.from_environment(literals)
+        assert settings.max_inline_objects == 7
+        assert settings.max_inline_bytes == 3 * 1024**2
+        assert settings.max_shard_objects == 5
+        assert settings.max_shard_bytes == 2 * 1024**2
+
+
+def test_scratch_buckets_fail_if_objects_of_other_regions_cannot_be_copied_there() -> None:
+    stack = make_stack()
+    far = s3.Bucket.from_bucket_attributes(
+        stack, "Far", bucket_name="far-scratch", region="eu-west-1"
+    )
+    add_engine(stack, scratch_buckets={"eu-west-1": far})
+    template = template_of(stack)
+    for function in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction"):
+        variables = variables_of(template, function)
+        assert variables["QUILT_PACKAGER_SCRATCH_BUCKETS"] == "eu-west-1=far-scratch"
+        allowed = permissions_of(template, function)["HashInScratch"]["Resource"]
+        assert ":s3:::far-scratch/hash/*" in str(allowed)
+
+
+def test_map_fails_if_it_does_not_read_the_items_of_the_job(states: JsonObject) -> None:
+    reader = states["HashShards"]["ItemReader"]
+    assert reader["ReaderConfig"] == {"InputType": "JSONL"}
+    assert "Scratch" in reader["Parameters"]["Bucket"]
+    path = reader["Parameters"]["Key.$"].removeprefix("$.")
+    assert path in Job("scratch", "id").to_input()
+
+
+def test_map_fails_if_it_needs_what_emulators_ignore(states: JsonObject) -> None:
+    assert not {"ItemBatcher", "ResultWriter"} & set(states["HashShards"])
+
+
+def test_map_fails_if_a_worker_may_not_run_as_long_as_its_function(states: JsonObject) -> None:
+    assert states["HashShards"]["ItemProcessor"]["ProcessorConfig"]["ExecutionType"] == "STANDARD"
+
+
+def test_checksum_concurrency_fails_if_the_map_has_another() -> None:
+    stack = make_stack()
+    add_engine(stack, checksum_concurrency=3)
+    assert definition_of(template_of(stack))["States"]["HashShards"]["MaxConcurrency"] == 3
+
+
+def test_steps_fail_if_what_is_rejected_is_tried_again(states: JsonObject) -> None:
+    for task in (hash_shard_of(states), states["Publish"]):
+        rejected, *_ = task["Retry"]
+        assert rejected["MaxAttempts"] == 0
+        for code in rejected["ErrorEquals"]:
+            assert issubclass(getattr(errors, code), errors.Rejected)
+        assert {"AccessDenied", "ArchivedObjects", "EmptySource"} <= set(rejected["ErrorEquals"])
+
+
+def test_steps_fail_if_what_may_succeed_later_is_not_tried_again(states: JsonObject) -> None:
+    for task in tasks(states):
+        assert task["Retry"][-1]["ErrorEquals"] == ["States.ALL"]
+        assert task["Retry"][-1]["MaxAttempts"] > 1
+
+
+def test_steps_fail_if_they_do_not_wait_for_others_to_come_back(states: JsonObject) -> None:
+    for task in (hash_shard_of(states), states["Publish"]):
+        for code in ("ServiceUnavailable", "AwsError", "Lambda.ServiceException"):
+            retry = retry_of(task, code)
+            assert 30 * 60 < longest_wait_seconds(retry) < 2 * 3600
+        assert retry_of(task, "Crashed")["MaxAttempts"] == 5
+
+
+def test_giving_up_fails_if_a_message_is_lost_within_hours(states: JsonObject) -> None:
+    for code in ("AwsError", "AccessDenied", "Crashed", "Lambda.TooManyRequestsException"):
+        retry = retry_of(states["GiveUp"], code)
+        assert retry["MaxDelaySeconds"] == 300
+        assert longest_wait_seconds(retry) > 4 * 3600
+
+
+def test_giving_up_fails_if_its_last_retry_is_not_known(states: JsonObject) -> None:
+    asked = states["GiveUp"]["Parameters"]
+    assert asked["retry.$"] == "$$.State.RetryCount"
+    assert asked["max_retries"] == states["GiveUp"]["Retry"][-1]["MaxAttempts"]
+
+
+def test_giving_up_fails_if_a_broken_topic_fills_the_dead_letter_queue(states: JsonObject) -> None:
+    assert retry_of(states["GiveUp"], errors.NotAnnounced.__name__)["MaxAttempts"] == 5
+
+
+def test_steps_fail_if_a_failure_loses_the_message(states: JsonObject) -> None:
+    for step in ("HashShards", "Publish"):
+        (catch,) = states[step]["Catch"]
+        assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "GiveUp"}
+    assert states["GiveUp"]["Next"] == "Failed"
+    assert states["Failed"]["Type"] == "Fail"
+
+
+def test_machines_role_fails_if_it_may_do_more(template: JsonObject) -> None:
+    permissions = permissions_of(template, "LargeJobsPolicy")
+    actions = {sid: statement["Action"] for sid, statement in permissions.items()}
+    assert actions == {
+        "InvokeFunctions": "lambda:InvokeFunction",
+        "ReadItems": "s3:GetObject",
+        "StartItems": "states:StartExecution",
+        "WatchItems": ["states:DescribeExecution", "states:StopExecution"],
+        "RedriveItems": "states:RedriveExecution",
+    }
+    (machine,) = find(template, "AWS::StepFunctions::StateMachine")
+    assert permissions["StartItems"]["Resource"] == {"Ref": machine}
+    assert all(statement["Resource"] != "*" for statement in permissions.values())
+
+
+def test_machines_role_fails_if_it_has_another_policy(template: JsonObject) -> None:
+    (role,) = find(template, "AWS::IAM::Role", like="LargeJobsRole")
+    holders = [
+        logical_id
+        for logical_id, policy in find(template, "AWS::IAM::Policy").items()
+        if {"Ref": role} in policy["Properties"]["Roles"]
+    ]
+    (only,) = holders
+    assert "LargeJobsPolicy" in only
+
+
+def test_keep_jobs_fails_if_it_is_anyone_elses_bucket(template: JsonObject) -> None:
+    for function in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction"):
+        statement = permissions_of(template, function)["KeepJobs"]
+        assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+        assert "/jobs/*" in str(statement["Resource"])
+        assert "aws:ResourceAccount" in str(statement["Condition"])
+
+
+def test_workers_fail_if_they_may_write_registries_or_queues(template: JsonObject) -> None:
+    assert set(permissions_of(template, "ChecksumFunction")) == {
+        "['logs:CreateLogStream', 'logs:PutLogEvents']",
+        "ListSources",
+        "ReadSources",
+        "HashInScratch",
+        "ListJobs",
+        "KeepJobs",
+        "NeverDeleteOrReconfigure",
+        "NeverWriteWorkflows",
+    }
+
+
+def test_giving_up_fails_if_it_may_not_send_to_an_encrypted_queue() -> None:
+    stack = make_stack()
+    add_engine(stack, queue_encryption_key=kms.Key(stack, "Key"))
+    permissions = permissions_of(template_of(stack), "LargeJobFunction")
+    assert permissions["SendDeadLetters"]["Action"] == "sqs:SendMessage"
+    assert "['kms:Decrypt', 'kms:GenerateDataKey']" in permissions
+    assert "ConsumeQueue" not in permissions
+
+
+def test_tracing_fails_if_the_machine_is_left_out() -> None:
+    stack = make_stack()
+    add_engine(stack, tracing=lambda_.Tracing.ACTIVE)
+    template = template_of(stack)
+    machine = properties_of(template, "AWS::StepFunctions::StateMachine")
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert "Trace" in permissions_of(template, "LargeJobsPolicy")
+
+
+def test_metrics_fail_if_not_of_the_engines_machine() -> None:
+    engine = add_engine(make_stack())
+    failed, took = engine.metric_large_jobs_failed(), engine.metric_large_jobs_time()
+    assert failed.metric_name == "ExecutionsFailed"
+    assert took.metric_name == "ExecutionTime"
+    arn = engine.state_machine.state_machine_arn
+    assert failed.dimensions == took.dimensions == {"StateMachineArn": arn}
+
+
+def tasks(states: JsonObject) -> list[JsonObject]:
+    return [
+        hash_shard_of(states),
+        states["Publish"],
+        states["GiveUp"],
+    ]
+
+
+def hash_shard_of(states: JsonObject) -> JsonObject:
+    task: JsonObject = states["HashShards"]["ItemProcessor"]["States"]["HashShard"]
+    return task
+
+
+def retry_of(task: JsonObject, code: str) -> JsonObject:
+    """The retrier that Step Functions takes for an error: the first that names it, or any."""
+    retry: JsonObject = next(
+        each for each in task["Retry"] if {code, "States.ALL"} & set(each["ErrorEquals"])
+    )
+    return retry
+
+
+def longest_wait_seconds(retry: JsonObject) -> float:
+    seconds = 0.0
+    for attempt in range(retry["MaxAttempts"]):
+        pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** attempt
+        seconds += min(pause, retry["MaxDelaySeconds"])
+    return seconds
+
+
+def test_ended_jobs_fail_if_one_that_somebody_stopped_is_heard_of_no_more(
+    template: JsonObject,
+) -> None:
+    (machine,) = find(template, "AWS::StepFunctions::StateMachine")
+    rule = properties_of(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    assert rule["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            # The shards' executions have ARNs of machines of their own.
+            "stateMachineArn": [{"Ref": machine}],
+            "$or": [
+                {"status": ["ABORTED", "TIMED_OUT"]},
+                # What no state can catch; what GiveUp ends has a code of ours.
+                {"status": ["FAILED"], "error": [{"prefix": "States."}]},
+            ],
+        },
+    }
+
+
+def test_ended_jobs_fail_if_the_function_cannot_read_what_it_is_told(template: JsonObject) -> None:
+    rule = properties_of(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    (target,) = rule["Targets"]
+    (function,) = find(template, "AWS::Lambda::Function", like="LargeJobFunction")
+    assert target["Arn"] == {"Fn::GetAtt": [function, "Arn"]}
+    transformer = target["InputTransformer"]
+    text = transformer["InputTemplate"]
+    for name, path in transformer["InputPathsMap"].items():
+        value = {"$.detail.name": "0f", "$.detail.status": "ABORTED"}[path]
+        text = text.replace(f"<{name}>", json.dumps(value))
+    step = msgspec.json.decode(text, type=large_job.Step)
+    assert (step.job_id, step.round) == ("0f", 0)
+    # Lambda invokes it but twice more.
+    assert step.keep_trying
+    assert step.error is not None
+    assert step.error.error == "ABORTED"
+    assert "stopped" in step.error.cause
+
+
+def test_ended_jobs_fail_if_another_rule_may_give_jobs_up(template: JsonObject) -> None:
+    (rule,) = find(template, "AWS::Events::Rule", like="EndedLargeJobs")
+    permission = properties_of(template, "AWS::Lambda::Permission")
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert permission["SourceArn"] == {"Fn::GetAtt": [rule, "Arn"]}

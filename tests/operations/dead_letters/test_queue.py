@@ -1,0 +1,551 @@
+"""Dead letters in a real queue: none is missed, none is lost, and each says what it can."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from botocore.stub import Stubber
+from quilt_packager_runtime import errors
+from quilt_packager_runtime.formats.names import MAX_PACKAGE_NAME
+
+from quilt_packager.operations.dead_letters.error_codes import (
+    NOT_A_MESSAGE,
+    REDRIVEN,
+    S3_ERROR,
+    UNKNOWN,
+    count_not_retried,
+    words_for,
+)
+from quilt_packager.operations.dead_letters.queue import (
+    HOLD_SECONDS,
+    Failure,
+    Failures,
+    NotDeleted,
+    Origin,
+    discard,
+    group,
+    read_failures,
+    retry,
+)
+from quilt_packager.operations.deployment.deployments import Deployment, Options
+from tests.operations.dead_letters import (
+    Killer,
+    bodies_in,
+    calls_of,
+    folder,
+    object_created,
+    put_aside,
+    redrive,
+    reject,
+)
+
+EMPTY = errors.EmptySource(
+    "s3://raw/runs/1/ holds no objects.", why="It is too early.", remedy="Check the folder."
+)
+CRATE_EVENT = object_created("runs/1/ro-crate-metadata.json")
+CUSTOM_EVENT = object_created("runs/1/done.txt")
+LONG = "x" * (MAX_PACKAGE_NAME + 1)
+UNKNOWN_EVENT = json.dumps({"source": "lims", "detail-type": "Run Done", "detail": {}})
+
+
+def omics_event(**detail: str) -> str:
+    arn = "arn:aws:omics:us-east-1:123456789012:run/42"
+    return json.dumps(
+        {
+            "source": "aws.omics",
+            "detail-type": "Run Status Change",
+            "detail": {"arn": arn, "status": "COMPLETED", **detail},
+        }
+    )
+
+
+def read(deployment: Deployment, **how: Any) -> Failures:
+    with read_failures(deployment, **how) as failures:
+        return failures
+
+
+def queued(deployment: Deployment) -> str:
+    """The id of the only message in the queue."""
+    (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+    return message["MessageId"]
+
+
+def read_one(deployment: Deployment) -> Failure:
+    (failure,) = read(deployment).letters
+    return failure
+
+
+def test_letter_of_the_packager_says_all_that_it_was_given(deployment: Deployment) -> None:
+    reject(deployment, EMPTY, job_id="51c0", package_name="runs/1", registry="reg")
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == ("EmptySource", Origin.PACKAGER)
+    assert failure.happened == "s3://raw/runs/1/ holds no objects."
+    assert (failure.why, failure.remedy) == ("It is too early.", "Check the folder.")
+    assert (failure.job_id, failure.package_name, failure.registry) == ("51c0", "runs/1", "reg")
+    assert (failure.source, failure.body) == ("s3://raw/runs/1/", folder("runs/1"))
+
+
+def test_letter_of_an_older_engine_says_its_reason(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"), code="EmptySource", reason="It is empty. Look.")
+    failure = read_one(deployment)
+    assert (failure.happened, failure.why) == ("It is empty. Look.", "")
+    assert failure.remedy == words_for("EmptySource").remedy
+    assert (failure.job_id, failure.package_name) == (None, "runs/1")
+
+
+def test_message_that_sqs_moved_is_known_by_its_job(deployment: Deployment) -> None:
+    job_id = redrive(deployment, folder("runs/1"))
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == (REDRIVEN, Origin.SQS)
+    assert failure.job_id == job_id
+    assert failure.label == "runs/1"
+
+
+def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) -> None:
+    rule = "arn:aws:events:us-east-1:123456789012:rule/lab-Crates"
+    put_aside(
+        deployment,
+        CRATE_EVENT,
+        ERROR_CODE="NO_PERMISSIONS",
+        ERROR_MESSAGE="Not allowed.",
+        RULE_ARN=rule,
+    )
+    failure = read_one(deployment)
+    assert (failure.code, failure.origin) == ("Undelivered", Origin.EVENTBRIDGE)
+    assert failure.happened.endswith("into the queue: NO_PERMISSIONS: Not allowed.")
+    assert "lab-Crates" in failure.why
+    assert (failure.job_id, failure.label) == (None, "s3://raw/runs/1/")
+
+
+@pytest.mark.parametrize("event", [CUSTOM_EVENT, UNKNOWN_EVENT, '{"source": "lims"}'])
+def test_undelivered_event_of_a_custom_rule_is_no_message(
+    deployment: Deployment, event: str
+) -> None:
+    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
+    failure = read_one(deployment)
+    assert not failure.can_retry
+    assert "Send that message by hand" in failure.remedy
+    assert failure.label == failure.id
+
+
+@pytest.mark.parametrize(
+    ("event", "source"),
+    [
+        (CRATE_EVENT, "s3://raw/runs/1/"),
+        (omics_event(), None),
+        (omics_event(runOutputUri="s3://raw/out/42"), "s3://raw/out/42/"),
+        # What the engine's sources allow, or how they name packages, the letter does not say.
+        (object_created("ro-crate-metadata.json"), "s3://raw/"),
+        (object_created(f"{LONG}/ro-crate-metadata.json"), f"s3://raw/{LONG}/"),
+    ],
+)
+def test_undelivered_event_that_may_be_a_job_is_retried(
+    deployment: Deployment, event: str, source: str | None
+) -> None:
+    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
+    failure = read_one(deployment)
+    assert (failure.can_retry, failure.source) == (True, source)
+    assert failure.remedy == words_for("Undelivered").remedy
+
+
+@pytest.mark.parametrize("body", [CUSTOM_EVENT, "{}"])
+def test_what_was_in_the_queue_before_goes_there_again(deployment: Deployment, body: str) -> None:
+    put_aside(deployment, body, code="InvalidMessage")
+    redrive(deployment, body)
+    assert all(each.can_retry for each in read(deployment).letters)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "source"),
+    [
+        ({"source_prefix": "raw/runs/1/"}, None, "raw/runs/1/"),
+        ({"source_prefix": "raw/1", "package_name": "Run 1"}, "Run 1", "raw/1"),
+        ({"source_prefix": "s3://raw/1/", "registry": "No"}, None, "s3://raw/1/"),
+        ({"source_prefix": "raw/\x1b[2J\n"}, None, r"raw/\x1b[2J\n"),
+        ({"source_prefix": "x" * 5000}, None, "x" * 1024 + "…"),
+        ({"source_prefix": 7, "package_name": " "}, None, None),
+        (["source_prefix"], None, None),
+    ],
+)
+def test_message_that_is_not_valid_is_known_by_what_its_sender_wrote(
+    deployment: Deployment, fields: object, name: str | None, source: str | None
+) -> None:
+    put_aside(deployment, json.dumps(fields), code="InvalidMessage")
+    failure = read_one(deployment)
+    assert (failure.package_name, failure.source) == (name, source)
+    assert failure.label == (name or source or failure.id)
+
+
+def test_message_that_is_no_json_is_known_by_its_id(deployment: Deployment) -> None:
+    put_aside(deployment, "s3://raw/runs/1/", code="InvalidMessage")
+    assert read_one(deployment).label == read_one(deployment).id
+
+
+def test_time_left_counts_from_when_the_letter_was_sent(deployment: Deployment) -> None:
+    deployment.sqs.set_queue_attributes(
+        QueueUrl=deployment.dead_letter_queue_url,
+        Attributes={"MessageRetentionPeriod": "1209600"},
+    )
+    reject(deployment, EMPTY)
+    failure = read_one(deployment)
+    assert abs(datetime.now(UTC) - failure.sent) < timedelta(minutes=1)
+    assert failure.expires - failure.sent == timedelta(days=14)
+
+
+def test_all_letters_are_read_and_shown_to_others_again(deployment: Deployment) -> None:
+    ids = {put_aside(deployment, folder(f"runs/{n}")) for n in range(23)}
+    for _ in range(2):
+        failures = read(deployment)
+        assert {each.id for each in failures.letters} == ids
+        assert (failures.total, failures.elsewhere, failures.is_complete) == (23, 0, True)
+
+
+def test_where_no_letters_are_nobody_waits_for_one(deployment: Deployment) -> None:
+    with calls_of(deployment.sqs, "ReceiveMessage") as receives:
+        assert read(deployment) == Failures((), total=0, elsewhere=0, is_complete=True)
+    assert [each["WaitTimeSeconds"] for each in receives] == [0]
+
+
+def test_letters_that_another_reader_holds_are_counted(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"))
+    with read_failures(deployment):
+        failures = read(deployment)
+    assert (failures.letters, failures.total, failures.elsewhere) == ((), 1, 1)
+
+
+def test_reading_ends_at_its_limit_and_says_so(deployment: Deployment) -> None:
+    for n in range(12):
+        put_aside(deployment, folder(f"runs/{n}"))
+    failures = read(deployment, limit=5)
+    assert len(failures.letters) == 10  # SQS hands out ten at a time
+    assert (failures.total, failures.is_complete) == (12, False)
+
+
+def test_reading_that_ends_at_its_limit_with_the_last_letter_is_complete(
+    deployment: Deployment,
+) -> None:
+    for n in range(10):
+        put_aside(deployment, folder(f"runs/{n}"))
+    assert read(deployment, limit=10).is_complete
+
+
+def test_ids_are_found_among_many(deployment: Deployment) -> None:
+    ids = [put_aside(deployment, folder(f"runs/{n}")) for n in range(25)]
+    failures = read(deployment, ids={ids[3], ids[24]}, limit=2)
+    assert {each.id for each in failures.letters} == {ids[3], ids[24]}
+
+
+def test_ids_that_are_gone_are_said(deployment: Deployment) -> None:
+    letter = put_aside(deployment, folder("runs/1"))
+    picked = read(deployment, ids=["gone", letter]).pick(["gone", letter])
+    assert [each.id for each in picked.found] == [letter]
+    assert picked.gone == ("gone",)
+
+
+def test_interrupted_reading_lets_go_of_what_it_holds(deployment: Deployment) -> None:
+    put_aside(deployment, folder("runs/1"))
+    with pytest.raises(KeyboardInterrupt), read_failures(deployment):
+        raise KeyboardInterrupt
+    assert len(read(deployment).letters) == 1
+
+
+def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    seen: list[Failure] = []
+    with read_failures(deployment) as failures:
+        done = retry(deployment, failures.letters, seen.append)
+    assert len(done.sent) == 2
+    assert list(done.done) == seen == list(failures.letters)
+    assert bodies_in(deployment, deployment.queue_url) == sorted([folder("runs/1"), CRATE_EVENT])
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
+
+
+def test_event_that_cannot_be_retried_stays(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    with read_failures(deployment) as failures:
+        done = retry(deployment, failures.letters)
+    assert [each.id for each in done.kept] == [stays]
+    assert (len(done.done), len(done.sent), done.gone) == (1, 1, ())
+    assert bodies_in(deployment, deployment.queue_url) == [folder("runs/1")]
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == [CUSTOM_EVENT]
+
+
+def test_largest_message_is_retried(deployment: Deployment) -> None:
+    body = json.dumps({"source_prefix": "s3://raw/", "x": "x" * 1_000_000})
+    put_aside(deployment, body, code="InvalidMessage")
+    with read_failures(deployment) as failures:
+        retry(deployment, failures.letters)
+    assert bodies_in(deployment, deployment.queue_url) == [body]
+
+
+def test_discarded_messages_are_nowhere(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    kept = put_aside(deployment, folder("runs/2"))
+    with read_failures(deployment) as failures:
+        done = discard(deployment, [each for each in failures.letters if each.id != kept])
+    assert len(done.done) == 1
+    assert bodies_in(deployment, deployment.queue_url) == []
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == [folder("runs/2")]
+
+
+def expire(failure: Failure) -> Failure:
+    return msgspec.structs.replace(failure, held_until=time.monotonic())
+
+
+def test_hold_that_ends_is_renewed_and_no_other(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    reject(deployment, EMPTY, body=folder("runs/2"))
+    with read_failures(deployment) as failures:
+        ending, fresh = failures.letters
+        with calls_of(deployment.sqs, "ChangeMessageVisibility") as renewals:
+            done = retry(deployment, [expire(ending), fresh])
+    assert len(done.sent) == 2
+    assert renewals == [
+        {
+            "QueueUrl": deployment.dead_letter_queue_url,
+            "ReceiptHandle": ending.receipt_handle,
+            "VisibilityTimeout": 120,
+        }
+    ]
+
+
+def test_letter_that_another_took_is_not_sent_again(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        done = retry(deployment, [expire(each) for each in failures.letters])
+    assert (len(done.done), len(done.gone)) == (0, 1)
+    assert bodies_in(deployment, deployment.queue_url) == []
+
+
+def test_letter_that_stays_is_said(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        deployment.options = Options("lab", region="us-east-1")
+        with pytest.raises(NotDeleted, match="was sent again") as raised:
+            retry(deployment, failures.letters)
+    discarding = f"quilt-packager failures discard {failures.letters[0].id}"
+    assert raised.value.remedy == f"{discarding} --stack lab --region us-east-1"
+
+
+def test_retry_tells_what_it_sent_even_if_it_fails_then(deployment: Deployment) -> None:
+    reject(deployment, EMPTY)
+    sent: list[tuple[str, str]] = []
+    with read_failures(deployment) as failures:
+        discard(deployment, failures.letters)
+        with pytest.raises(NotDeleted):
+            retry(
+                deployment,
+                failures.letters,
+                on_sent=lambda failure, job_id: sent.append((failure.id, job_id)),
+            )
+    ((failure_id, job_id),) = sent
+    assert failure_id == failures.letters[0].id
+    assert job_id == queued(deployment)
+
+
+def kill_at(deployment: Deployment, fatal: int, *, answers: bool, action: Any) -> bool:
+    """Read three letters and act on them, and die at one call; whether that was reached."""
+    client = deployment.sqs
+    killer = Killer(client, fatal, answers=answers)
+    deployment.__dict__["sqs"] = killer
+    try:
+        with read_failures(deployment) as failures:
+            action(deployment, failures.letters)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        deployment.__dict__["sqs"] = client
+    killer.bury()
+    return killer.is_dead
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_killed_retry_loses_nothing_and_sends_at_most_one_twice(
+    deployment: Deployment, answers: bool
+) -> None:
+    bodies = [folder(f"runs/{n}") for n in range(3)]
+    fatal = 0
+    reached = True
+    while reached:
+        for body in bodies:
+            put_aside(deployment, body, code="EmptySource")
+        reached = kill_at(deployment, fatal, answers=answers, action=retry)
+        sent = bodies_in(deployment, deployment.queue_url)
+        left = bodies_in(deployment, deployment.dead_letter_queue_url)
+        assert {*sent, *left} == set(bodies)
+        assert len(sent) + len(left) <= len(bodies) + 1
+        for url in (deployment.queue_url, deployment.dead_letter_queue_url):
+            deployment.sqs.purge_queue(QueueUrl=url)
+        fatal += 1
+    assert fatal > 2 * len(bodies)
+
+
+def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deployment) -> None:
+    kept = put_aside(deployment, folder("kept"))
+
+    def discard_others(deployment: Deployment, letters: tuple[Failure, ...]) -> None:
+        discard(deployment, [each for each in letters if each.id != kept])
+
+    fatal = 0
+    reached = True
+    while reached:
+        put_aside(deployment, folder("runs/1"))
+        reached = kill_at(deployment, fatal, answers=True, action=discard_others)
+        assert folder("kept") in bodies_in(deployment, deployment.dead_letter_queue_url)
+        fatal += 1
+
+
+ATTRIBUTES = {
+    "ApproximateNumberOfMessages": "2",
+    "ApproximateNumberOfMessagesNotVisible": "0",
+    "MessageRetentionPeriod": "1209600",
+}
+
+
+def make_letter(letter_id: str, receipt_handle: str) -> dict[str, Any]:
+    return {
+        "MessageId": letter_id,
+        "ReceiptHandle": receipt_handle,
+        "Body": folder(letter_id),
+        "Attributes": {"SentTimestamp": "1795356128000"},
+    }
+
+
+def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
+    letter = make_letter("51c0", "r")
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
+        sqs.add_response("receive_message", {"Messages": [letter]})
+        sqs.add_response("receive_message", {"Messages": [letter]})
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        with read_failures(deployment) as read:
+            assert (len(read.letters), read.total, read.is_complete) == (1, 2, False)
+
+
+@pytest.mark.parametrize("others", [[], [make_letter("b", "b1")]])
+def test_what_comes_twice_is_deleted_by_its_last_receipt(
+    deployment: Deployment, others: list[dict[str, Any]]
+) -> None:
+    deletion = {"QueueUrl": deployment.dead_letter_queue_url, "ReceiptHandle": "a2"}
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a1")]})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a2"), *others]})
+        if others:
+            sqs.add_response("receive_message", {})
+        sqs.add_response("delete_message", {}, deletion)
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        with read_failures(deployment) as failures:
+            assert len(failures.letters) == 1 + len(others)
+            discard(deployment, failures.pick(["a"]).found)
+        sqs.assert_no_pending_responses()
+
+
+def test_hold_of_what_comes_twice_begins_anew(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=iter([0.0, 100.0]).__next__)
+    monkeypatch.setattr("quilt_packager.operations.dead_letters.queue.time", clock)
+    with Stubber(deployment.sqs) as sqs:
+        sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a1")]})
+        sqs.add_response("receive_message", {"Messages": [make_letter("a", "a2")]})
+        sqs.add_response("change_message_visibility_batch", {"Successful": [], "Failed": []})
+        (failure,) = read(deployment).letters
+    assert failure.held_until == 100 + HOLD_SECONDS
+
+
+def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -> Failure:
+    sent = datetime(2026, 11, 22, tzinfo=UTC)
+    return Failure(
+        id=f"{code}-{days_left}",
+        job_id=None,
+        code=code,
+        happened=happened,
+        why="So.",
+        remedy="Mend it.",
+        package_name=None,
+        registry=None,
+        source=None,
+        body="{}",
+        sent=sent,
+        expires=sent + timedelta(days=days_left),
+        origin=Origin.PACKAGER,
+        receipt_handle="",
+        held_until=0,
+    )
+
+
+def test_group_that_expires_first_stands_first() -> None:
+    groups = group(
+        [
+            make_failure("Contended", days_left=3),
+            make_failure("EmptySource", days_left=2),
+            make_failure("Contended", days_left=1),
+        ]
+    )
+    assert [each.code for each in groups] == ["Contended", "EmptySource"]
+    assert [each.id for each in groups[0].failures] == ["Contended-1", "Contended-3"]
+    assert groups[0].expires == groups[0].failures[0].expires
+
+
+def test_group_says_what_all_its_failures_say() -> None:
+    (found,) = group([make_failure("EmptySource"), make_failure("EmptySource", days_left=2)])
+    assert (found.happened, found.why, found.remedy) == ("It fell.", "So.", "Mend it.")
+    assert not found.tells_each
+
+
+def test_group_of_different_failures_says_what_their_code_means() -> None:
+    (found,) = group(
+        [make_failure("EmptySource"), make_failure("EmptySource", happened="It sank.")]
+    )
+    assert found.happened == words_for("EmptySource").happened
+    assert found.tells_each
+
+
+def test_group_counts_what_cannot_be_retried() -> None:
+    stays = msgspec.structs.replace(
+        make_failure("Undelivered"), can_retry=False, remedy=NOT_A_MESSAGE
+    )
+    goes = make_failure("Undelivered", days_left=2)
+    (mixed,) = group([stays, goes])
+    assert mixed.retriable == (goes,)
+    assert mixed.remedy == f"{words_for('Undelivered').remedy} {count_not_retried(1)}"
+    (stuck,) = group([stays])
+    assert (stuck.retriable, stuck.remedy) == ((), NOT_A_MESSAGE)
+
+
+def test_only_the_rejected_need_a_change() -> None:
+    failures = [make_failure("EmptySource"), make_failure("Contended", days_left=2)]
+    rejected, failed = group(failures)
+    assert (rejected.needs_change, failed.needs_change) == (True, False)
+
+
+def subclasses(of: type[Exception]) -> set[type[Exception]]:
+    return {of}.union(*(subclasses(each) for each in of.__subclasses__()))
+
+
+ABSTRACT = {"PackagerError", "Rejected", "Failed"}
+
+
+@pytest.mark.parametrize(
+    "code", sorted({each.__name__ for each in subclasses(errors.PackagerError)} - ABSTRACT)
+)
+def test_every_code_has_words(code: str) -> None:
+    words = words_for(code)
+    assert words is not UNKNOWN
+    assert (words is S3_ERROR) <= issubclass(getattr(errors, code), errors.S3Error)
+
+
+def test_code_of_a_newer_engine_has_words_too() -> None:
+    assert words_for("Undreamt") is UNKNOWN
+    assert words_for("Sequence") is UNKNOWN  # not every name of the module is an error's
+    assert not group([make_failure("Undreamt")])[0].needs_change

@@ -1,0 +1,74 @@
+"""Messages for a deployed engine: checked by its own model, then sent as they are."""
+
+import json
+
+import pytest
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.requests.events import OmicsRun
+from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.operations.deployment.deployments import Deployment
+from quilt_packager.operations.deployment.messages import check, resolve, send
+from quilt_packager.operations.errors import NothingAsked
+
+RUN = {
+    "id": "e1",
+    "source": "aws.omics",
+    "detail-type": "Run Status Change",
+    "detail": {"arn": "arn:aws:omics:us-east-1:123456789012:run/123", "status": "COMPLETED"},
+}
+
+
+def test_a_message_is_read_with_its_defaults() -> None:
+    request = check('{"source_prefix": "s3://raw/runs/42/"}')
+    assert isinstance(request, PackageRequest)
+    assert (request.package_name, request.registry) == ("runs/42", "raw")
+
+
+def test_the_defaults_are_those_of_the_engine() -> None:
+    settings = Settings(default_registry="packages")
+    request = check('{"source_prefix": "s3://raw/runs/42/"}', settings)
+    assert isinstance(request, PackageRequest)
+    assert request.registry == "packages"
+
+
+def test_a_run_that_is_to_be_looked_up_is_no_mistake() -> None:
+    assert isinstance(check(json.dumps(RUN)), OmicsRun)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(InvalidMessage, match=r"(?s)source_prefix.*registry"):
+        check('{"source_prefix": "raw", "registry": "No"}')
+
+
+def test_a_message_that_asks_for_nothing_is_a_mistake() -> None:
+    with pytest.raises(NothingAsked, match="no package"):
+        check('{"Event": "s3:TestEvent"}')
+
+
+@pytest.fixture
+def run_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HealthOmics says where each run wrote."""
+    monkeypatch.setattr(clients, "get_run", lambda *_, **__: {"outputUri": "s3://raw/out"})
+
+
+def test_what_a_run_leaves_open_is_looked_up(run_output: None) -> None:
+    request = resolve(json.dumps(RUN), Settings(default_registry="packages"))
+    assert str(request.source) == "s3://raw/out/123/"
+    assert request.registry == "packages"
+
+
+def test_a_run_that_turns_out_to_be_left_out_asks_for_nothing(run_output: None) -> None:
+    source = SourceOptions(kind="health_omics", ignore_prefixes=("out/**",))
+    with pytest.raises(NothingAsked, match="no package"):
+        resolve(json.dumps(RUN), Settings(sources=(source,)))
+
+
+def test_a_message_is_sent_as_it_is(deployment: Deployment) -> None:
+    body = '{"source_prefix":  "s3://raw/runs/42/"}'
+    message_id = send(deployment, body)
+    (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
+    assert (message["MessageId"], message["Body"]) == (message_id, body)

@@ -1,0 +1,323 @@
+"""Lines folded into jobs: what a job is said to be, whatever its lines went through."""
+
+import json
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quilt_packager.operations.jobs.fold import fold, list_attempts
+from quilt_packager.operations.jobs.job import Job, Phase, Progress, State
+from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
+from tests.operations.job_lines import (
+    NOW,
+    Line,
+    ago,
+    failed,
+    handed_over,
+    line,
+    progress,
+    started,
+    succeeded,
+)
+
+
+def read(*lines: Line) -> list[LogLine]:
+    return [each for line in lines for each in read_lines(json.dumps(line), NOW)]
+
+
+def job_of(*lines: Line, **options: Any) -> Job:
+    (job,) = fold(read(*lines), now=options.pop("now", NOW), **options)
+    return job
+
+
+class TestJob:
+    def test_that_began_runs(self) -> None:
+        job = job_of(started("a", ago(seconds=12)))
+        assert (job.outcome, job.started, job.seconds) == (State.RUNNING, ago(seconds=12), 12)
+        assert (job.package_name, job.registry) == ("runs/1", "packages")
+        assert (job.source, job.trigger, job.event_id) == ("s3://raw/runs/1/", "health_omics", "e1")
+        assert not job.final
+
+    def test_that_runs_tells_how_far_it_is(self) -> None:
+        job = job_of(
+            started("a", ago(seconds=12)),
+            progress("a", ago(seconds=11), "listing", 7, None),
+            progress("a", ago(seconds=5), "checksums", 3, 10),
+        )
+        assert job.progress == Progress("checksums", 3, 10)
+        assert job.phases == (
+            Phase("listing", ago(seconds=11), 6),
+            Phase("checksums", ago(seconds=5)),
+        )
+
+    def test_that_succeeded_tells_all_of_its_revision(self) -> None:
+        job = job_of(started("a", ago(seconds=12)), succeeded("a", ago(seconds=9)))
+        assert (job.outcome, job.final, job.attempts) == (State.CREATED, True, 1)
+        assert (job.objects, job.bytes, job.top_hash) == (12, 2048, "ab" * 32)
+        assert (job.reused, job.stored, job.computed) == (2, 10, 0)
+        assert (job.ended, job.seconds, job.progress) == (ago(seconds=9), 2.5, None)
+
+    def test_that_was_rejected_tells_why(self) -> None:
+        job = job_of(started("a", ago(seconds=12)), failed("a", ago(seconds=9), "rejected"))
+        assert (job.outcome, job.final, job.code) == (State.REJECTED, True, "EmptySource")
+        assert (job.happened, job.why) == ("It is empty.", "Nothing came.")
+        assert job.remedy == "Look there."
+
+    def test_whose_message_cannot_be_read_began_when_its_end_says(self) -> None:
+        job = job_of(failed("a", ago(seconds=9), "rejected", seconds=3.0))
+        assert (job.started, job.attempts) == (ago(seconds=12), 1)
+
+    def test_that_failed_and_is_tried_again_runs(self) -> None:
+        job = job_of(
+            started("a", ago(minutes=9)),
+            failed("a", ago(minutes=8)),
+            started("a", ago(minutes=1), delivery=2),
+        )
+        assert (job.outcome, job.attempts) == (State.RUNNING, 2)
+        assert (job.started, job.seconds, job.code) == (ago(minutes=1), 60, None)
+
+    def test_that_failed_for_now_is_not_over(self) -> None:
+        job = job_of(started("a", ago(minutes=9)), failed("a", ago(minutes=8)))
+        assert (job.outcome, job.final) == (State.FAILED, False)
+
+    def test_that_succeeded_at_last_is_no_failure(self) -> None:
+        job = job_of(
+            started("a", ago(minutes=9)),
+            failed("a", ago(minutes=8)),
+            started("a", ago(minutes=1), delivery=2),
+            succeeded("a", ago(seconds=50)),
+        )
+        assert (job.outcome, job.attempts, job.reason) == (State.CREATED, 2, None)
+
+    def test_whose_message_came_twice_is_what_it_made_the_first_time(self) -> None:
+        job = job_of(
+            started("a", ago(seconds=20)),
+            started("a", ago(seconds=19), delivery=2),
+            succeeded("a", ago(seconds=10), top_hash="f" * 64),
+            succeeded("a", ago(seconds=9), "unchanged", top_hash="f" * 64),
+        )
+        assert (job.outcome, job.attempts, job.ended) == (State.CREATED, 2, ago(seconds=10))
+
+    def test_goes_on_under_the_state_machine(self) -> None:
+        job = job_of(started("a", ago(hours=5)), handed_over("a", ago(hours=5)))
+        assert (job.outcome, job.execution) == (State.RUNNING, "a")
+
+    def test_is_hashed_while_it_goes_on_there(self) -> None:
+        job = job_of(
+            started("a", ago(hours=5)),
+            progress("a", ago(hours=5), "listing"),
+            handed_over("a", ago(hours=4)),
+            progress("a", ago(hours=1), "publishing"),
+        )
+        assert [(phase.name, phase.seconds) for phase in job.phases] == [
+            ("listing", 3600),
+            ("checksums", 3 * 3600),
+            ("publishing", None),
+        ]
+
+    def test_ends_under_the_state_machine(self) -> None:
+        job = job_of(
+            started("a", ago(hours=5)),
+            handed_over("a", ago(hours=5, seconds=-9)),
+            progress("a", ago(hours=1), "publishing"),
+            succeeded("a", ago(hours=1, seconds=-9), seconds=14_400.0),
+        )
+        assert (job.outcome, job.execution, job.attempts) == (State.CREATED, "a", 1)
+        assert job.seconds == 14_400
+
+    def test_is_told_again_by_the_state_machine_where_nobody_could_be_told(self) -> None:
+        job = job_of(
+            started("a", ago(hours=5)),
+            handed_over("a", ago(hours=5)),
+            failed("a", ago(hours=2), code="AwsError"),
+            progress("a", ago(hours=1), "publishing"),
+        )
+        assert (job.outcome, job.attempts) == (State.RUNNING, 2)
+
+    def test_whose_folder_settles_is_queued(self) -> None:
+        job = job_of(line("message put off", "a", ago(seconds=5), seconds=60))
+        assert (job.outcome, job.final, job.started) == (State.QUEUED, False, ago(seconds=5))
+
+    def test_that_asked_for_nothing_is_ignored(self) -> None:
+        job = job_of(line("message ignored", "a", ago(seconds=5), why="it is a test event"))
+        assert (job.outcome, job.is_over, job.why) == (State.IGNORED, True, "it is a test event")
+
+    def test_is_not_opened_again_by_a_line_that_came_late(self) -> None:
+        job = job_of(
+            started("a", ago(seconds=9)),
+            succeeded("a", ago(seconds=5)),
+            progress("a", ago(seconds=4), "publishing"),
+        )
+        assert (job.outcome, job.attempts) == (State.CREATED, 1)
+
+
+class TestSilence:
+    """A job whose end nobody heard of does not run for ever."""
+
+    def test_of_a_function_is_a_failure_after_its_time(self) -> None:
+        job = job_of(started("a", ago(minutes=16)))
+        assert (job.outcome, job.code, job.final) == (State.FAILED, "Lost", False)
+        assert job.reason == f"{job.happened} {job.why} {job.remedy}"
+
+    def test_of_a_function_is_none_before(self) -> None:
+        assert job_of(started("a", ago(minutes=15))).outcome is State.RUNNING
+
+    def test_of_an_execution_that_goes_on_is_none(self) -> None:
+        lines = [started("a", ago(days=2)), handed_over("a", ago(days=2))]
+        assert job_of(*lines).outcome is State.RUNNING
+
+    def test_of_an_execution_that_ended_is_a_failure_for_good(self) -> None:
+        lines = [started("a", ago(hours=2)), handed_over("a", ago(hours=2))]
+        job = job_of(*lines, ended_executions={"a": ago(minutes=10)})
+        assert (job.outcome, job.code, job.final) == (State.FAILED, "Lost", True)
+
+    def test_of_an_execution_that_just_ended_is_none(self) -> None:
+        lines = [started("a", ago(hours=2)), handed_over("a", ago(hours=2))]
+        job = job_of(*lines, ended_executions={"a": ago(minutes=1)})
+        assert job.outcome is State.RUNNING
+
+    @pytest.mark.parametrize(("days", "code"), [(6.9, None), (7.1, "Lost")])
+    def test_of_an_execution_nobody_knows_ends_after_a_week(
+        self, days: float, code: str | None
+    ) -> None:
+        lines = [started("a", ago(days=days)), handed_over("a", ago(days=days))]
+        assert job_of(*lines).code == code
+
+    def test_of_a_delivery_of_what_goes_on_elsewhere_is_none(self) -> None:
+        job = job_of(
+            started("a", ago(hours=3)),
+            handed_over("a", ago(hours=3)),
+            started("a", ago(hours=2), delivery=2),
+        )
+        assert (job.outcome, job.started) == (State.RUNNING, ago(hours=3))
+
+
+class TestAttempts:
+    def test_are_told_in_their_order(self) -> None:
+        first, second, third = list_attempts(
+            read(
+                started("a", ago(minutes=40)),
+                started("a", ago(minutes=20), delivery=2),
+                progress("a", ago(minutes=20), "listing"),
+                failed("a", ago(minutes=19)),
+                started("a", ago(minutes=2), delivery=3),
+                progress("a", ago(minutes=2), "listing"),
+                progress("a", ago(minutes=1), "checksums"),
+            )
+        )
+        assert (first.outcome, first.ended, first.delivery) == (None, None, 1)
+        assert (second.outcome, second.code, second.delivery) == (State.FAILED, "EmptySource", 2)
+        assert second.phases == (Phase("listing", ago(minutes=20), 60),)
+        assert (third.outcome, third.delivery) == (None, 3)
+        assert [phase.seconds for phase in third.phases] == [60, None]
+
+
+class TestLines:
+    @pytest.mark.parametrize(
+        "text", ["START RequestId: 1", "", "{", "[]", '"a"', "{}", "null", '{"message": 1}']
+    )
+    def test_that_are_no_objects_of_ours_make_no_job(self, text: str) -> None:
+        assert fold(read_lines(text, NOW), now=NOW) == []
+
+    def test_in_one_event_are_read_apart(self) -> None:
+        text = "\n".join([json.dumps(started("a", NOW)), "noise", json.dumps(started("b", NOW))])
+        assert {job.id for job in fold(read_lines(text, NOW), now=NOW)} == {"a", "b"}
+
+    def test_without_a_time_of_their_own_have_that_of_their_event(self) -> None:
+        text = json.dumps({**started("a", ago(hours=1)), "timestamp": "noon"})
+        (job,) = fold(read_lines(text, NOW), now=NOW)
+        assert job.started == NOW
+
+    def test_of_older_versions_end_a_job_all_the_same(self) -> None:
+        old = {"message": "package rejected", "message_id": "a", "code": "EmptySource"}
+        job = job_of(old)
+        assert (job.outcome, job.final, job.started) == (State.REJECTED, True, NOW)
+
+    def test_of_older_versions_leave_open_whether_a_failure_is_final(self) -> None:
+        assert not job_of({"message": "package failed", "message_id": "a"}).final
+
+
+JOBS = st.sampled_from(["a", "b"])
+TIMES = st.integers(0, 3_000).map(lambda seconds: NOW - timedelta(seconds=seconds))
+
+
+@st.composite
+def any_line(draw: st.DrawFn) -> Line:
+    job, at = draw(JOBS), draw(TIMES)
+    phases = st.sampled_from(["listing", "checksums", "publishing"])
+    return draw(
+        st.one_of(
+            st.integers(1, 4).map(lambda delivery: started(job, at, delivery=delivery)),
+            st.tuples(phases, st.integers(0, 10)).map(lambda each: progress(job, at, *each)),
+            st.just(handed_over(job, at)),
+            st.sampled_from(["created", "unchanged"]).map(lambda each: succeeded(job, at, each)),
+            st.tuples(st.sampled_from(["rejected", "failed"]), st.booleans()).map(
+                lambda each: failed(job, at, each[0], final=each[1])
+            ),
+            st.just(line("message put off", job, at, seconds=5)),
+            st.just(line("message ignored", job, at, why="no")),
+        )
+    )
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda each: st.lists(each, max_size=2) | st.dictionaries(st.text(), each, max_size=2),
+    max_leaves=4,
+)
+KINDS = ["package started", "package progress", "package handed over", "package failed", "?"]
+FIELDS = ["seconds", "final", "done", "total", "phase", "delivery", "timestamp", "top_hash", "code"]
+
+
+class TestAnyLines:
+    @given(st.lists(any_line(), max_size=12, unique_by=itemgetter("timestamp")), st.data())
+    def test_tell_the_same_in_any_order_and_twice(
+        self, lines: list[Line], data: st.DataObject
+    ) -> None:
+        again = data.draw(
+            st.permutations(lines + data.draw(st.lists(st.sampled_from(lines or [{}]))))
+        )
+        assert fold(read(*again), now=NOW) == fold(read(*lines), now=NOW)
+
+    @given(st.lists(any_line(), max_size=12))
+    def test_tell_each_job_once_and_the_last_one_first(self, lines: list[Line]) -> None:
+        jobs = fold(read(*lines), now=NOW)
+        assert sorted(job.id for job in jobs) == sorted({line["message_id"] for line in lines})
+        assert [job.started for job in jobs] == sorted((job.started for job in jobs), reverse=True)
+
+    @given(st.lists(any_line(), max_size=12))
+    def test_say_of_no_job_for_ever_that_it_runs(self, lines: list[Line]) -> None:
+        later = NOW + timedelta(days=30)
+        assert State.RUNNING not in {job.outcome for job in fold(read(*lines), now=later)}
+
+    @given(st.lists(any_line(), max_size=12))
+    def test_hold_times_that_go_forward(self, lines: list[Line]) -> None:
+        for job in fold(read(*lines), now=NOW):
+            assert job.started <= (job.ended or job.updated) <= job.updated
+            assert job.seconds is None or job.seconds >= 0
+            assert all(phase.seconds is None or phase.seconds >= 0 for phase in job.phases)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6)
+            ),
+            max_size=5,
+        )
+    )
+    def test_of_any_version_are_read(self, lines: list[tuple[str, dict[str, Any]]]) -> None:
+        written = [{"message": kind, "message_id": "a", **fields} for kind, fields in lines]
+        jobs = fold(read(*written), now=NOW)
+        assert len(jobs) == any(kind != "?" for kind, _ in lines)
+
+    @given(st.text())
+    def test_may_be_anything(self, text: str) -> None:
+        assert fold(read_lines("{" + text, NOW), now=datetime.max.replace(tzinfo=NOW.tzinfo)) == []

@@ -1,0 +1,438 @@
+"""What a message would come to, against S3's stub."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import Rejected
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
+from quilt_packager_runtime.formats.outcome import Outcome
+from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.operations.plans import planner, sampling
+from quilt_packager.operations.plans.plan import Plan
+from quilt_packager.operations.plans.planner import plan
+from quilt_packager.operations.plans.prices import count_kinds
+from quilt_packager.operations.plans.sampling import Basis
+from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
+
+MIB = 2**20
+WORKFLOWS = """
+version: "1"
+workflows:
+  strict:
+    name: Strict
+    is_message_required: true
+    handle_pattern: ^strict/
+default_workflow: strict
+"""
+ENGINE = Settings(scratch_bucket="scratch", state_machine_arn="arn:machine")
+
+
+@pytest.fixture
+def raw(s3_stub: S3Stub) -> Bucket:
+    return s3_stub.create_bucket("raw")
+
+
+@pytest.fixture
+def packages(s3_stub: S3Stub) -> Bucket:
+    return s3_stub.create_bucket("packages")
+
+
+def request(**fields: Any) -> PackageRequest:
+    message = {"source_prefix": "s3://raw/runs/42/", "registry": "packages", **fields}
+    wanted = parse_message(json.dumps(message))
+    assert isinstance(wanted, PackageRequest)
+    return wanted
+
+
+async def make(
+    s3: S3, settings: Settings | None = None, *, exact: bool = False, **fields: Any
+) -> Plan:
+    return await plan(request(**fields), settings=settings or Settings(), s3=s3, exact=exact)
+
+
+async def publish(s3: S3, settings: Settings | None = None, **fields: Any) -> Outcome:
+    return await package(request(**fields), settings=settings or Settings(), s3=s3)
+
+
+def codes(made: Plan) -> list[str]:
+    return [each.code for each in made.refusals]
+
+
+async def test_nothing_is_written_and_no_object_is_read(
+    s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+) -> None:
+    raw.put("runs/42/small", b"hello", stored=[])
+    raw.put("runs/42/large", Pattern(20 * MIB), stored=[])
+    raw.put("runs/42/archived", b"old", stored=["SHA256"], storage_class="GLACIER")
+    packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
+    for exact in (False, True):
+        await make(s3, ENGINE, exact=exact, package_name="strict/a")
+    assert {each.method for each in s3_stub.requests} == {"GET", "HEAD"}
+    read = {each.key for each in s3_stub.requests_of("GetObject")}
+    assert not {key for key in read if key.startswith("runs/")}
+
+
+class TestPackage:
+    @pytest.fixture(autouse=True)
+    def folder(self, raw: Bucket, packages: Bucket) -> None:
+        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+        raw.put("runs/42/b/c.txt", b"hello you", stored=["SHA256"])
+
+    async def test_the_name_and_the_registry_are_those_of_the_job(self, s3: S3) -> None:
+        made = await make(s3)
+        assert (made.package_name, made.registry) == ("runs/42", "packages")
+
+    async def test_a_name_by_template_is_made_of_the_crate(self, s3: S3, raw: Bucket) -> None:
+        wanted = msgspec.structs.replace(request(), name_template="runs/{name}")
+        crate = {
+            "@context": "https://w3id.org/ro/crate/1.1/context",
+            "@graph": [
+                {
+                    "@id": "ro-crate-metadata.json",
+                    "@type": "CreativeWork",
+                    "about": {"@id": "./"},
+                },
+                {"@id": "./", "@type": "Dataset", "name": "happy-einstein"},
+            ],
+        }
+        raw.put("runs/42/ro-crate-metadata.json", json.dumps(crate).encode())
+        made = await plan(wanted, settings=Settings(), s3=s3)
+        outcome = await package(wanted, settings=Settings(), s3=s3)
+        assert made.package_name == outcome.package_name
+
+    async def test_the_first_revision_is_number_one(self, s3: S3) -> None:
+        made = await make(s3)
+        assert (made.revision, made.unchanged) == (1, None)
+
+    async def test_what_changed_would_be_the_next_revision(self, s3: S3, raw: Bucket) -> None:
+        await publish(s3)
+        raw.put("runs/42/new", b"x")
+        made = await make(s3)
+        assert (made.revision, made.unchanged) == (2, None)
+
+    async def test_what_is_the_same_is_unchanged(self, s3: S3) -> None:
+        outcome = await publish(s3)
+        made = await make(s3)
+        assert (made.revision, made.unchanged, made.top_hash) == (1, True, outcome.top_hash)
+
+    async def test_another_message_alone_makes_another_revision(self, s3: S3) -> None:
+        await publish(s3)
+        made = await make(s3, commit_message="Other words")
+        assert (made.revision, made.unchanged) == (2, False)
+        outcome = await publish(s3, commit_message="Other words")
+        assert made.top_hash == outcome.top_hash
+
+    async def test_the_workflow_is_told_that_it_passes(self, s3: S3, packages: Bucket) -> None:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
+        made = await make(s3, package_name="strict/a")
+        assert (made.workflow, made.refusals) == ("strict", ())
+
+    async def test_without_workflows_there_is_none(self, s3: S3) -> None:
+        assert (await make(s3)).workflow is None
+
+    async def test_what_is_excluded_does_not_count(self, s3: S3) -> None:
+        made = await make(s3, exclude=["b/*"])
+        assert made.contents is not None
+        assert made.contents.objects == 1
+
+
+class TestChecksums:
+    @pytest.fixture(autouse=True)
+    def buckets(self, raw: Bucket, packages: Bucket) -> None:
+        pass
+
+    async def test_the_listing_tells_without_a_question(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/stored", b"hello", stored=["SHA256"])
+        raw.put("runs/42/absent", b"hello", stored=["CRC64NVME"])
+        raw.put("runs/42/empty", b"", stored=[])
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (2, 1)
+        assert made.checksums.computed_bytes == 5
+        assert made.checksums.basis is Basis.LISTING
+        assert s3_stub.counts["HeadObject"] == 0
+
+    async def test_the_algorithms_of_the_engine_decide(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"hello", stored=["CRC64NVME"])
+        made = await make(s3, Settings(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,)))
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (1, 0)
+
+    async def test_checksums_of_parts_are_asked_for(self, s3: S3, raw: Bucket) -> None:
+        parts = Pattern(20 * MIB)
+        raw.put("runs/42/chunks", parts, stored=["SHA256"], part_sizes=[8 * MIB, 8 * MIB, 4 * MIB])
+        raw.put("runs/42/other", parts, stored=["SHA256"], part_sizes=[10 * MIB, 10 * MIB])
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (1, 1)
+        assert (made.checksums.basis, made.checksums.asked) == (Basis.ASKED, 2)
+
+    async def test_a_sample_stands_for_many(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sampling, "SAMPLE_OBJECTS", 8)
+        for n in range(40):
+            raw.put(f"runs/42/{n:02}", b"x", stored=[])
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (0, 40)
+        assert (made.checksums.basis, made.checksums.asked) == (Basis.SAMPLE, 8)
+        assert s3_stub.counts["HeadObject"] == 8
+
+    async def test_exact_asks_each(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+        raw.put("runs/42/stored", b"x", stored=["SHA256"])
+        raw.put("runs/42/absent", b"x", stored=[])
+        raw.put("runs/42/empty", b"")
+        made = await make(s3, exact=True)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (2, 1)
+        assert (made.checksums.basis, made.checksums.asked) == (Basis.ASKED, 2)
+        assert s3_stub.counts["HeadObject"] == 2
+
+    async def test_exact_knows_the_top_hash_where_all_is_stored(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"x", stored=["SHA256"])
+        made = await make(s3, exact=True)
+        assert made.top_hash == (await publish(s3)).top_hash
+
+    async def test_what_the_last_revision_knows_is_reusable(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/old", b"x", stored=[])
+        await publish(s3)
+        raw.put("runs/42/new", b"hello", stored=["CRC64NVME"])
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.reusable, made.checksums.computed) == (1, 1)
+
+    async def test_objects_without_versions_are_hashed_again(self, s3: S3, s3_stub: S3Stub) -> None:
+        raw = s3_stub.create_bucket("raw", versioning=Versioning.OFF)
+        raw.put("runs/42/a", b"x", stored=[])
+        await publish(s3)
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.reusable, made.checksums.computed) == (0, 1)
+
+    async def test_archived_objects_with_stored_checksums_are_noted(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/a", b"hello", stored=["SHA256"], storage_class="DEEP_ARCHIVE")
+        made = await make(s3)
+        assert made.refusals == ()
+        assert made.notes == ("1 object is archived; its stored checksum will do",)
+
+    @pytest.mark.parametrize("exact", [False, True])
+    async def test_restored_objects_are_to_be_read(
+        self, s3: S3, raw: Bucket, *, exact: bool
+    ) -> None:
+        raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER", restored=True)
+        raw.put("runs/42/b", b"hello", stored=["SHA256"], storage_class="GLACIER")
+        made = await make(s3, exact=exact)
+        assert made.refusals == ()
+        assert made.notes == ("1 archived object is restored, and will be read",)
+        assert made.checksums is not None
+        assert (made.checksums.stored, made.checksums.computed) == (1, 1)
+        assert made.checksums.computed_bytes == 5
+
+
+class TestRefusals:
+    @pytest.fixture(autouse=True)
+    def buckets(self, raw: Bucket, packages: Bucket) -> None:
+        pass
+
+    async def test_an_empty_folder(self, s3: S3) -> None:
+        made = await make(s3)
+        assert codes(made) == ["EmptySource"]
+        assert made.contents is None
+
+    async def test_keys_that_no_package_can_hold(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a//b", b"x", stored=["SHA256"])
+        made = await make(s3)
+        assert codes(made) == ["InvalidKeys"]
+        assert made.contents is not None
+        assert made.estimate is None
+
+    async def test_archived_objects_without_a_checksum(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER")
+        made = await make(s3)
+        assert codes(made) == ["ArchivedObjects"]
+        assert "runs/42/a" in made.refusals[0].happened
+
+    async def test_a_bucket_that_the_engine_does_not_use_is_not_asked(
+        self, s3: S3, s3_stub: S3Stub
+    ) -> None:
+        made = await make(s3, Settings(source_buckets=("other",)))
+        assert codes(made) == ["BucketNotAllowed"]
+        assert not s3_stub.counts
+
+    async def test_all_that_is_wrong_is_told_at_once(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
+        raw.put("runs/42/a//b", b"x", stored=["SHA256"])
+        raw.put("runs/42/old", b"hello", stored=[], storage_class="GLACIER")
+        raw.put("runs/42/own", b"hello", stored=[])
+        s3_stub.on("*Object", key="runs/42/own", times=None).answer(400, "InvalidRequest")
+        made = await make(s3)
+        assert codes(made) == [
+            "InvalidKeys",
+            "WorkflowViolations",
+            "ArchivedObjects",
+            "UnreadableObjects",
+        ]
+
+    async def test_metadata_that_is_not_there(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"hello", stored=["SHA256"])
+        made = await make(s3, metadata_uri="missing.json")
+        assert codes(made) == ["InvalidMetadata"]
+
+    async def test_a_registry_that_does_not_exist(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"hello", stored=["SHA256"])
+        made = await make(s3, registry="nowhere")
+        assert codes(made) == ["NoSuchBucket"]
+
+    async def test_what_may_not_be_listed(self, s3: S3, s3_stub: S3Stub) -> None:
+        s3_stub.deny("ListObjectVersions")
+        assert codes(await make(s3)) == ["AccessDenied"]
+
+    async def test_the_quarantine_is_noted(self, s3: S3, raw: Bucket, packages: Bucket) -> None:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
+        raw.put("runs/42/a", b"hello", stored=["SHA256"])
+        made = await make(s3, Settings(quarantine_registry="aside"))
+        assert made.notes == ("It would be put into quarantine, in aside",)
+
+    async def test_the_plan_refuses_what_the_job_does(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"hello")
+        raw.put("runs/42/a/b", b"hello")
+        with pytest.raises(Rejected) as raised:
+            await publish(s3)
+        (refusal,) = (await make(s3)).refusals
+        assert (refusal.code, refusal.happened) == (raised.value.code, raised.value.happened)
+
+
+class TestRoute:
+    @pytest.fixture(autouse=True)
+    def folder(self, raw: Bucket, packages: Bucket) -> None:
+        for n in range(10):
+            raw.put(f"runs/42/{n}", b"hello", stored=["SHA256"])
+
+    async def test_a_usual_job_is_done_inline(self, s3: S3) -> None:
+        made = await make(s3, ENGINE)
+        assert made.route is not None
+        assert (made.route.is_large, made.route.why) == (False, "")
+
+    async def test_too_many_objects_make_a_large_job(self, s3: S3) -> None:
+        settings = Settings(
+            scratch_bucket="s", state_machine_arn="a", max_inline_objects=9, max_shard_objects=4
+        )
+        made = await make(s3, settings)
+        assert made.route is not None
+        assert made.route.is_large
+        assert made.route.why == "10 checksums to find, more than 9"
+        assert made.route.shards == 3
+
+    async def test_too_many_bytes_make_a_large_job(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/big", b"hello", stored=["CRC64NVME"])
+        settings = Settings(scratch_bucket="s", state_machine_arn="a", max_inline_bytes=4)
+        made = await make(s3, settings)
+        assert made.route is not None
+        assert made.route.why == "5 B to hash, more than 4 B"
+
+    async def test_without_a_state_machine_no_job_is_large(self, s3: S3) -> None:
+        made = await make(s3, Settings(max_inline_objects=9))
+        assert made.route is not None
+        assert not made.route.is_large
+        assert made.route.why.endswith("and the engine has no state machine")
+
+
+class TestEstimate:
+    @pytest.fixture(autouse=True)
+    def buckets(self, raw: Bucket, packages: Bucket) -> None:
+        pass
+
+    async def compare(self, s3: S3, s3_stub: S3Stub, settings: Settings) -> None:
+        """The plan's requests are those of the job."""
+        made = await make(s3, settings)
+        s3_stub.forget_requests()
+        await publish(s3, settings)
+        assert made.estimate is not None
+        sent = {kind: count for kind, count in count_kinds(s3_stub.counts).items() if count}
+        assert made.estimate.requests == sent
+
+    @pytest.mark.parametrize("count", [1, 30, 1900])
+    async def test_requests_of_stored_checksums(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, count: int
+    ) -> None:
+        for n in range(count):
+            raw.put(f"runs/42/{n:05}", b"x", stored=["SHA256"])
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_requests_of_small_objects_to_read(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        for n in range(9):
+            raw.put(f"runs/42/{n}", b"x" * n, stored=["CRC64NVME"])
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_requests_of_large_objects_to_copy(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        s3_stub.create_bucket("scratch")
+        raw.put("runs/42/large", Pattern(20 * MIB), stored=["CRC64NVME"])
+        await self.compare(s3, s3_stub, Settings(scratch_bucket="scratch"))
+
+    async def test_requests_of_large_objects_to_read(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/large", Pattern(20 * MIB), stored=["CRC64NVME"])
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_requests_of_stored_parts(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+        raw.put(
+            "runs/42/large",
+            Pattern(20 * MIB),
+            stored=["SHA256"],
+            part_sizes=[8 * MIB, 8 * MIB, 4 * MIB],
+        )
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_requests_of_an_unchanged_folder(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/a", b"x", stored=["SHA256"])
+        await publish(s3)
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_requests_of_the_next_revision(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/a", b"x", stored=["SHA256"])
+        await publish(s3)
+        raw.put("runs/42/b", b"x", stored=["SHA256"])
+        await self.compare(s3, s3_stub, Settings())
+
+    async def test_more_work_takes_longer_and_costs_more(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a", b"x", stored=["SHA256"])
+        small = (await make(s3)).estimate
+        raw.put("runs/42/b", Pattern(40 * MIB), stored=["CRC64NVME"])
+        large = (await make(s3)).estimate
+        assert small is not None
+        assert large is not None
+        assert large.usd > small.usd > 0
+        assert large.seconds[0] > small.seconds[0]
+        assert small.seconds[0] < small.seconds[1]
+
+    @pytest.mark.parametrize(("seconds", "is_large"), [(0, True), (3, False), (900, False)])
+    async def test_what_outlasts_an_invocation_is_handed_over(
+        self, s3: S3, raw: Bucket, monkeypatch: pytest.MonkeyPatch, seconds: int, is_large: bool
+    ) -> None:
+        monkeypatch.setattr(planner, "INVOCATION_SECONDS", seconds)
+        raw.put("runs/42/a", b"x", stored=["SHA256"])
+        made = await make(s3, ENGINE)
+        assert made.route is not None
+        assert (made.route.is_large, bool(made.notes)) == (is_large, seconds == 3)

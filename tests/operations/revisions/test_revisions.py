@@ -1,0 +1,106 @@
+"""Which revision of a package is meant."""
+
+from datetime import UTC, datetime
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.registry.publish import Package
+
+from quilt_packager.operations.errors import (
+    BrokenManifest,
+    SeveralRevisions,
+    UnknownPackage,
+    UnknownRevision,
+)
+from quilt_packager.operations.revisions.revisions import History, Revision
+from tests.s3_stub import Bucket, S3Stub
+
+FIRST, SECOND, THIRD = "aaaaaa1" + "0" * 57, "aaaaaa2" + "0" * 57, "bbbbbb" + "0" * 58
+SECONDS = {1_600_000_000: FIRST, 1_700_000_000: SECOND, 1_750_000_000: THIRD}
+POINTERS = ".quilt/named_packages/runs/42/"
+
+
+def at(second: int) -> Revision:
+    return Revision(SECONDS[second], datetime.fromtimestamp(second, UTC))
+
+
+@pytest.fixture
+def bucket(s3_stub: S3Stub) -> Bucket:
+    bucket = s3_stub.create_bucket("packages")
+    for second, top_hash in SECONDS.items():
+        bucket.put(f"{POINTERS}{second}", top_hash.encode())
+        bucket.put(f".quilt/packages/{top_hash}", b"{}")
+    bucket.put(f"{POINTERS}latest", THIRD.encode())
+    return bucket
+
+
+@pytest.fixture
+def history(s3: S3, bucket: Bucket) -> History:
+    return History(s3, Package("packages", "runs/42"))
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("latest", 1_750_000_000),
+        ("-1", 1_750_000_000),
+        ("-3", 1_600_000_000),
+        ("1700000000", 1_700_000_000),
+        ("2024-01-01", 1_700_000_000),
+        ("1h", 1_750_000_000),
+    ],
+)
+async def test_revision_is_found_by_its_names(history: History, name: str, second: int) -> None:
+    assert await history.find(name) == at(second)
+
+
+@pytest.mark.parametrize("name", [THIRD, "bbbbbb", "BBBBBB"])
+async def test_revision_is_found_by_its_top_hash(history: History, name: str) -> None:
+    assert await history.find(name) == Revision(THIRD)
+
+
+async def test_beginning_of_several_top_hashes_is_refused(history: History) -> None:
+    with pytest.raises(SeveralRevisions, match=f"{FIRST} and {SECOND}"):
+        await history.find("aaaaaa")
+
+
+@pytest.mark.parametrize("name", ["-4", "cccccc", "2001-01-01", "newest", "--json", "1600000001"])
+async def test_unknown_revision_is_refused(history: History, name: str) -> None:
+    with pytest.raises(UnknownRevision, match=name):
+        await history.find(name)
+
+
+async def test_unknown_package_is_refused(s3: S3, bucket: Bucket) -> None:
+    with pytest.raises(UnknownPackage, match="runs/43"):
+        await History(s3, Package("packages", "runs/43")).find("latest")
+
+
+async def test_pointer_to_nothing_is_told(history: History, bucket: Bucket) -> None:
+    bucket.put(f"{POINTERS}1750000000", b"nonsense")
+    with pytest.raises(BrokenManifest, match="1750000000"):
+        await history.find("-1")
+
+
+async def test_before_the_latest_comes_the_last_but_one(history: History) -> None:
+    assert await history.before(at(1_750_000_000)) == at(1_700_000_000)
+
+
+async def test_the_same_revision_announced_twice_is_not_before_itself(
+    history: History, bucket: Bucket
+) -> None:
+    bucket.put(f"{POINTERS}1760000000", THIRD.encode())
+    latest = await history.find("latest")
+    assert latest.announced == datetime.fromtimestamp(1_760_000_000, UTC)
+    assert await history.before(latest) == at(1_700_000_000)
+
+
+async def test_after_going_back_the_newest_was_before(history: History, bucket: Bucket) -> None:
+    bucket.put(f"{POINTERS}latest", SECOND.encode())
+    latest = await history.find("latest")
+    assert latest == Revision(SECOND)
+    assert await history.before(latest) == at(1_750_000_000)
+
+
+async def test_before_the_first_there_is_none(history: History) -> None:
+    with pytest.raises(UnknownRevision, match="first"):
+        await history.before(at(1_600_000_000))

@@ -1,0 +1,133 @@
+"""The coalescer's function on batches that are good, poisonous, refused and late."""
+
+import json
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.errors import AwsError
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.handlers import coalescer
+from quilt_packager_runtime.handlers.coalescer import handler
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.uploads.wake_ups import Look
+
+BROKEN = AwsError("It broke.", why="So it is.", remedy="Wait.")
+
+
+class StubCoalescer:
+    """Takes what it is given; folders in `broken` fail."""
+
+    recorded: dict[str, int]
+    looked: list[str]
+    broken: set[str]
+
+    def __init__(self, settings: UploadSettings) -> None:
+        pass
+
+    def expect_rest(self, folders: Collection[SourceFolder]) -> int:
+        if "*" in self.broken:
+            raise BROKEN
+        return 5
+
+    def record(self, folder: SourceFolder, uploads: Collection[bytes], **_: object) -> int:
+        if folder.prefix in self.broken:
+            raise BROKEN
+        self.recorded[folder.prefix] = len(uploads)
+        return 0
+
+    def look(self, look: Look, **_: object) -> int:
+        self.looked.append(look.folder.prefix)
+        return 1
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubCoalescer]:
+    StubCoalescer.recorded, StubCoalescer.looked, StubCoalescer.broken = {}, [], set()
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    monkeypatch.setattr(coalescer, "Coalescer", StubCoalescer)
+    settings = UploadSettings(ignore_prefixes=("tmp/",), dead_letter_queue_url="dead")
+    monkeypatch.setattr(coalescer, "load_settings", lambda: settings)
+    return StubCoalescer
+
+
+@pytest.fixture
+def dead_letters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    letters: list[str] = []
+    monkeypatch.setattr(
+        clients, "send_to_dead_letters", lambda _url, body, _why: letters.append(body)
+    )
+    return letters
+
+
+def upload(key: str, sequencer: str = "0A") -> str:
+    detail = {"bucket": {"name": "raw"}, "object": {"key": key, "sequencer": sequencer}}
+    return json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": detail})
+
+
+def run(*bodies: str, remaining_ms: int = 60_000) -> list[int]:
+    """Handle a batch, and return the numbers of the messages that are to come again."""
+    records = [{"messageId": str(n), "body": body} for n, body in enumerate(bodies)]
+    context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: remaining_ms)
+    answer = handler({"Records": records}, context)
+    return [int(each["itemIdentifier"]) for each in answer["batchItemFailures"]]
+
+
+def test_uploads_are_recorded_once_a_folder(stub: type[StubCoalescer]) -> None:
+    assert run(upload("a/b/1"), upload("c/d/1"), upload("a/b/2"), upload("a/b/1")) == []
+    assert stub.recorded == {"a/b/": 2, "c/d/": 1}
+
+
+def test_packages_and_what_is_ignored_are_passed_over(stub: type[StubCoalescer]) -> None:
+    assert run(upload(".quilt/packages/x"), upload("tmp/a/b"), upload("root.txt")) == []
+    assert stub.recorded == {}
+
+
+def test_looks_are_taken_beside_uploads(stub: type[StubCoalescer]) -> None:
+    look = '{"look":"at-window","folder":{"bucket":"raw","prefix":"a/b/"},"quiet_at_ms":5}'
+    assert run(look, upload("a/b/1")) == []
+    assert (stub.looked, stub.recorded) == (["a/b/"], {"a/b/": 1})
+
+
+def test_a_folder_that_fails_leaves_the_others_alone(stub: type[StubCoalescer]) -> None:
+    stub.broken = {"a/b/"}
+    assert run(upload("a/b/1"), upload("c/d/1"), upload("a/b/2")) == [0, 2]
+    assert stub.recorded == {"c/d/": 1}
+
+
+def test_without_looks_nothing_is_recorded(stub: type[StubCoalescer]) -> None:
+    stub.broken = {"*"}
+    assert run(upload("a/b/1"), upload("c/d/1")) == [0, 1]
+    assert stub.recorded == {}
+
+
+def test_a_poisonous_message_is_put_aside_alone(
+    stub: type[StubCoalescer], dead_letters: list[str]
+) -> None:
+    assert run("poison", upload("a/b/1")) == []
+    assert (dead_letters, stub.recorded) == (["poison"], {"a/b/": 1})
+
+
+def test_a_poisonous_message_that_cannot_be_put_aside_comes_again(
+    stub: type[StubCoalescer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BROKEN
+
+    monkeypatch.setattr(clients, "send_to_dead_letters", refuse)
+    assert run("poison", upload("a/b/1")) == [0]
+    assert stub.recorded == {"a/b/": 1}
+
+
+def test_what_is_too_late_to_begin_comes_again(stub: type[StubCoalescer]) -> None:
+    assert run(upload("a/b/1"), upload("c/d/1"), remaining_ms=9_999) == [0, 1]
+    assert stub.recorded == {}
+
+
+def test_settings_reach_the_function_by_its_environment() -> None:
+    settings = UploadSettings(prefix_depth=3, ignore_prefixes=("a,b/",), table="t")
+    assert UploadSettings.from_environment(settings.to_environment()) == settings
+    with pytest.raises(ValueError, match="QUILT_PACKAGER_UPLOADS does not fit"):
+        UploadSettings.from_environment({})

@@ -1,0 +1,684 @@
+"""Messages of a queue: packaged, put aside with a reason, or left for another delivery."""
+
+import json
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
+from quilt_packager_runtime.handlers import invocations
+from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.settings import Metric, Settings
+
+from tests.packager_function import (
+    DEAD_LETTERS,
+    LATEST,
+    SETTLING,
+    Packager,
+    crate_event,
+    message,
+)
+from tests.s3_stub import S3Stub
+
+RUN_ARN = "arn:aws:omics:us-east-1:123456789012:run/123"
+TOKEN = "hunter2-7a1c"
+
+TELLING_FIELDS: dict[str, dict[str, object]] = {
+    "good": {"metadata": {"password": TOKEN}},
+    "text": {"metadata": TOKEN},
+    "list": {"metadata": [TOKEN]},
+    "too large": {"metadata": {"password": TOKEN + "x" * 1_000_000}},
+    "two": {"metadata": {"password": TOKEN}, "metadata_uri": "entry.json"},
+    "of nothing": {"metadata": {"password": TOKEN}, "source_prefix": "s3://raw/runs/none/"},
+    "of no source": {"metadata": {"password": TOKEN}, "source_prefix": 1},
+    "good file": {"metadata_uri": "good.json"},
+    "list in a file": {"metadata_uri": "list.json"},
+    "broken file": {"metadata_uri": "broken.json"},
+    "half a surrogate pair in a file": {"metadata_uri": "surrogate.json"},
+}
+
+
+def omics_event(**detail: str) -> str:
+    event = {
+        "id": "e1",
+        "source": "aws.omics",
+        "detail-type": "Run Status Change",
+        "detail": {"arn": RUN_ARN, "status": "COMPLETED", **detail},
+    }
+    return json.dumps(event)
+
+
+@pytest.fixture
+def engine(packager: Packager) -> Packager:
+    return packager
+
+
+class TestBatch:
+    def test_of_good_messages_is_packaged_and_acknowledged(self, engine: Packager) -> None:
+        assert engine.deliver(*engine.upload("1", "2")) == []
+        assert engine.packages() == ["1", "2"]
+
+    def test_of_ten_with_one_poison_message_loses_none(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        runs = [str(number) for number in range(1, 10)]
+        good = engine.upload(*runs)
+        assert engine.deliver(*good[:4], "poison", *good[4:]) == []
+        assert engine.packages() == runs
+        assert [body for body, _, _ in engine.dead_letters()] == ["poison"]
+
+    def test_with_one_failure_gets_that_one_again(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("2"), times=None).answer(500)
+        assert engine.deliver(*engine.upload("1", "2", "3")) == [1]
+        assert engine.packages() == ["1", "3"]
+        assert engine.dead_letters() == []
+
+    def test_that_fails_as_a_whole_is_named_one_by_one(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(*engine.upload("1", "2")) == [0, 1]
+
+    def test_delivered_again_is_unchanged(self, engine: Packager) -> None:
+        bodies = engine.upload("1")
+        engine.deliver(*bodies)
+        engine.log.read()
+        assert engine.deliver(*bodies) == []
+        assert engine.log.read_end()["outcome"] == "unchanged"
+
+
+class TestRejected:
+    def test_goes_to_the_dead_letters_with_code_and_reason(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        assert engine.deliver(message("none")) == []
+        ((body, code, reason),) = engine.dead_letters()
+        assert body == message("none")
+        assert code == "EmptySource"
+        assert reason.startswith("s3://raw/runs/none/ holds no objects.")
+
+    def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Packager) -> None:
+        engine.sqs.fail("send_message", "AccessDenied")
+        assert engine.deliver(message("none")) == [0]
+        line = engine.log.read_end()
+        assert (line["outcome"], line["code"]) == ("failed", "AwsError")
+        assert "EmptySource" in line["reason"]
+        assert "s3://raw/runs/none/ holds no objects." in line["reason"]
+
+    def test_of_the_largest_size_gets_there_all_the_same(self, engine: Packager) -> None:
+        engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+        body = "x" * MAX_MESSAGE_BYTES
+        assert engine.deliver(body) == []
+        assert engine.sqs.asked[0]["MessageBody"] == body
+
+    def test_for_a_key_with_a_control_character_names_it_in_legal_text(
+        self, engine: Packager
+    ) -> None:
+        engine.expect_dead_letters()
+        engine.raw.put("runs/1/a\x01//b", "x")
+        assert engine.deliver(message("1")) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "InvalidKeys"
+        assert 'a\\x01//b"' in reason
+
+    def test_for_a_key_with_a_newline_gives_one_log_line(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.raw.put('runs/1/a\n{"level": "INFO"}\n//b', "x")
+        engine.deliver(message("1"))
+        assert engine.log.read_end()["code"] == "InvalidKeys"
+
+    @pytest.mark.parametrize(
+        "packager_settings",
+        [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))],
+    )
+    def test_for_its_bucket_costs_no_request(self, engine: Packager, s3_stub: S3Stub) -> None:
+        engine.expect_dead_letters()
+        assert engine.deliver(message("1")) == []
+        assert engine.dead_letters()[0][1] == "BucketNotAllowed"
+        assert not s3_stub.requests
+
+    @pytest.mark.parametrize("packager_settings", [Settings()])
+    def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Packager) -> None:
+        assert engine.deliver(message("none")) == [0]
+        assert engine.log.read_end()["outcome"] == "rejected"
+
+
+ANNOUNCING = Settings(
+    dead_letter_queue_url=DEAD_LETTERS, event_bus="bus", engine="lab", max_attempts=3
+)
+
+
+@pytest.mark.parametrize("packager_settings", [ANNOUNCING])
+class TestOutcome:
+    def test_is_prepared_for_before_the_job(
+        self, engine: Packager, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prepared: list[tuple[str, int]] = []
+        monkeypatch.setattr(
+            clients, "prepare", lambda service: prepared.append((service, len(s3_stub.requests)))
+        )
+        engine.expect_events()
+        engine.deliver(*engine.upload("1"))
+        assert prepared == [("events", 0)]
+
+    def test_of_each_job_is_one_event(self, engine: Packager) -> None:
+        engine.expect_events(3)
+        engine.expect_dead_letters()
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies, *bodies, message("none")) == []
+        created, unchanged, rejected = engine.announced()
+        assert created[0] == "Package Created"
+        assert unchanged[0] == "Package Unchanged"
+        assert rejected[0] == "Package Rejected"
+        assert rejected[1]["code"] == "EmptySource"
+
+    def test_names_the_revision_before(self, engine: Packager) -> None:
+        engine.expect_events(2)
+        engine.deliver(*engine.upload("1"))
+        engine.raw.put("runs/1/b.txt", "x", stored=["SHA256"])
+        engine.deliver(message("1"))
+        (_, first), (_, second) = engine.announced()
+        assert "previous_top_hash" not in first
+        assert second["previous_top_hash"] == first["top_hash"] != second["top_hash"]
+
+    def test_that_was_not_announced_is_announced_by_the_next_delivery_and_nothing_published_twice(
+        self, engine: Packager
+    ) -> None:
+        engine.events.fail("put_events", "InternalException")
+        engine.sqs.script.add_response("change_message_visibility", {})
+        engine.expect_events()
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies) == [0]
+        published = engine.raw.keys(".quilt/")
+        assert engine.deliver(*bodies, delivery=2) == []
+        assert engine.announced()[-1][0] == "Package Unchanged"
+        assert engine.raw.keys(".quilt/") == published
+
+    def test_of_a_failure_is_announced_after_the_last_attempt_alone(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(message("1"), delivery=2) == [0]
+        assert engine.announced() == []
+        engine.expect_events()
+        engine.expect_dead_letters()
+        assert engine.deliver(message("1"), delivery=3) == []
+        ((detail_type, detail),) = engine.announced()
+        assert (detail_type, detail["code"]) == ("Package Failed", "ServiceUnavailable")
+        assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+        assert [end["final"] for end in engine.log.read_ends()] == [False, True]
+
+    def test_of_attempts_that_died_without_a_word_is_announced_by_one_delivery_more(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        engine.expect_events()
+        engine.expect_dead_letters()
+        assert engine.deliver(*engine.upload("1"), delivery=4) == []
+        ((detail_type, detail),) = engine.announced()
+        assert (detail_type, detail["code"]) == ("Package Failed", "GaveUp")
+        assert detail["package_name"] == "runs/1"
+        assert engine.dead_letters()[0][:2] == (message("1"), "GaveUp")
+        assert engine.packages() == []
+        end = engine.log.read_end()
+        assert (end["message"], end["code"], end["final"]) == ("package failed", "GaveUp", True)
+
+    @pytest.mark.parametrize(("delivery", "final"), [(4, False), (5, True)])
+    def test_that_cannot_be_put_aside_is_final_when_sqs_delivers_no_more(
+        self, engine: Packager, delivery: int, final: bool
+    ) -> None:
+        engine.expect_events()
+        engine.sqs.fail("send_message", "AccessDenied")
+        assert engine.deliver(*engine.upload("1"), delivery=delivery) == [0]
+        assert engine.log.read_end()["final"] is final
+
+    def test_of_what_asked_for_nothing_is_not_announced(self, engine: Packager) -> None:
+        assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
+        assert engine.announced() == []
+
+    def test_that_comes_back_as_a_message_ends_there(self, engine: Packager) -> None:
+        outcome = {"source": "quilt.packager", "detail-type": "Package Rejected", "detail": {}}
+        assert engine.deliver(json.dumps(outcome)) == []
+        assert engine.announced() == []
+
+    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
+    def test_never_tells_values_of_metadata(
+        self, engine: Packager, fields: dict[str, object]
+    ) -> None:
+        engine.expect_events()
+        engine.expect_dead_letters()
+        engine.upload("1")
+        engine.raw.put("runs/1/broken.json", f'{{"password": {TOKEN}')
+        engine.deliver(json.dumps({"source_prefix": "s3://raw/runs/1/", **fields}))
+        assert engine.announced()
+        assert TOKEN not in json.dumps(engine.announced())
+
+
+class TestDeadline:
+    def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
+        bodies = engine.upload("1")
+        assert engine.deliver(*bodies, remaining_seconds=9) == [0]
+        line = engine.log.read_end()
+        assert (line["outcome"], line["code"]) == ("failed", "DeadlineExceeded")
+        assert engine.packages() == []
+
+    def test_in_the_middle_stops_the_job(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on("ListObjectVersions").pause_before()
+        margin = invocations.DEADLINE_MARGIN_SECONDS
+        assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
+        assert engine.log.read_end()["code"] == "DeadlineExceeded"
+
+    def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Packager) -> None:
+        bodies = engine.upload("1")
+        engine.deliver(*bodies, remaining_seconds=9)
+        assert engine.deliver(*bodies) == []
+        assert engine.packages() == ["1"]
+
+
+class TestCrash:
+    @pytest.fixture(autouse=True)
+    def defect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def crash(*_: object, **__: object) -> None:
+            raise LookupError("a\x01b")
+
+        monkeypatch.setattr(invocations, "package", crash)
+
+    def test_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
+        assert engine.deliver(*engine.upload("1")) == [0]
+        assert engine.dead_letters() == []
+
+    def test_is_recorded_as_a_failure_with_its_stack(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"))
+        line = engine.log.read_end()
+        assert (line["outcome"], line["code"]) == ("failed", "Crashed")
+        assert line["reason"].startswith("The packager crashed: LookupError: a\\x01b.")
+        assert line["exception_name"] == "LookupError"
+        assert line["package_name"] == "runs/1"
+
+    def test_counts_as_a_failure(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"))
+        (metrics,) = engine.log.read_metrics()
+        assert metrics[Metric.PACKAGES_FAILED] == [1.0]
+
+
+class TestIgnored:
+    def test_is_acknowledged_with_no_request_and_no_outcome(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        assert engine.deliver('{"Event": "s3:TestEvent"}') == []
+        line = engine.log.read_line()
+        assert (line["level"], line["message"]) == ("INFO", "message ignored")
+        assert "outcome" not in line
+        assert not s3_stub.requests
+
+    def test_counts_as_nothing(self, engine: Packager) -> None:
+        engine.deliver('{"Event": "s3:TestEvent"}')
+        assert engine.log.read_metrics() == []
+
+
+class TestOmicsRun:
+    OUTPUT = "s3://raw/runs/123"
+
+    def test_is_described_by_the_event_and_by_what_healthomics_knows(
+        self, engine: Packager
+    ) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {"tags": {"project": "x"}}, {"id": "123"})
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT, runName="NA12878")) == []
+        assert engine.metadata("123") == {
+            "name": "NA12878",
+            "run_id": "123",
+            "run_status": "COMPLETED",
+            "output_uri": "s3://raw/runs/123/",
+            "tags": ["project=x"],
+        }
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "400"])
+    def test_is_described_by_its_event_alone_if_more_is_not_told(
+        self, engine: Packager, code: str
+    ) -> None:
+        engine.upload("123")
+        engine.omics.fail("get_run", code)
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT)) == []
+        assert engine.metadata("123") == {
+            "run_id": "123",
+            "run_status": "COMPLETED",
+            "output_uri": "s3://raw/runs/123/",
+        }
+
+    def test_without_its_output_is_asked_for(self, engine: Packager) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
+        assert engine.deliver(omics_event()) == []
+        assert engine.packages() == ["123"]
+
+    def test_without_any_output_is_rejected(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.omics.script.add_response("get_run", {"id": "123"}, {"id": "123"})
+        assert engine.deliver(omics_event()) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "NoRunOutput"
+        assert "no outputUri" in reason
+
+    def test_that_we_may_not_ask_for_is_rejected(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.omics.fail("get_run", "AccessDeniedException")
+        assert engine.deliver(omics_event()) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "AccessDenied"
+        assert "omics:GetRun" in reason
+
+    def test_while_healthomics_is_throttled_is_left_for_another_delivery(
+        self, engine: Packager
+    ) -> None:
+        engine.omics.fail("get_run", "ThrottlingException")
+        assert engine.deliver(omics_event()) == [0]
+        assert engine.log.read_end()["code"] == "AwsError"
+
+
+CRATE = json.dumps({"@graph": [{"@id": "./", "name": "Run 42"}]})
+
+
+class TestCrate:
+    CRATES = SourceOptions(kind="workflow_run_crate")
+
+    def upload(self, engine: Packager, crate: str = CRATE) -> None:
+        engine.upload("42")
+        engine.raw.put("runs/42/ro-crate-metadata.json", crate, stored=["SHA256"])
+
+    def test_describes_its_folder(self, engine: Packager) -> None:
+        self.upload(engine)
+        assert engine.deliver(crate_event("42")) == []
+        assert engine.metadata("42") == {"name": "Run 42"}
+
+    def test_that_is_broken_is_packaged_all_the_same_and_the_log_says_so(
+        self, engine: Packager
+    ) -> None:
+        self.upload(engine, "{")
+        assert engine.deliver(crate_event("42")) == []
+        assert engine.metadata("42") is None
+        assert "ro-crate-metadata.json" in engine.log.read_end()["remark"]
+
+    def test_delivered_twice_is_one_revision(self, engine: Packager) -> None:
+        self.upload(engine)
+        engine.deliver(crate_event("42"), crate_event("42"))
+        pointers = engine.raw.keys(".quilt/named_packages/runs/42/")
+        assert len(pointers) == 2  # latest, and one revision
+
+
+SETTLING_WITH_MORE_ATTEMPTS = msgspec.structs.replace(SETTLING, max_attempts=4)
+
+
+class TestSettling:
+    """An event whose folder is still being written to."""
+
+    @pytest.fixture
+    def packager_settings(self) -> Settings:
+        waiting = SourceOptions(kind="workflow_run_crate", settle_seconds=60)
+        return Settings(dead_letter_queue_url=DEAD_LETTERS, sources=(waiting,))
+
+    def test_is_hidden_for_the_rest_of_its_time(self, engine: Packager) -> None:
+        engine.upload("42")
+        engine.sqs.script.add_response("change_message_visibility", {})
+        assert engine.deliver(crate_event("42"), age_seconds=20.5) == [0]
+        (asked,) = engine.sqs.asked
+        assert asked["QueueUrl"].endswith("/123456789012/jobs")
+        assert asked["ReceiptHandle"] == "receipt-0"
+        assert 38 <= asked["VisibilityTimeout"] <= 41
+        assert engine.packages() == []
+        line = engine.log.read_line()
+        assert (line["message"], line["message_id"]) == ("message put off", "0")
+        assert line["seconds"] == asked["VisibilityTimeout"]
+        assert (line["source"], line["trigger"]) == ("s3://raw/runs/42/", "workflow_run_crate")
+        assert line["event_id"] == "e2"
+
+    def test_is_packaged_when_its_time_has_come(self, engine: Packager) -> None:
+        engine.upload("42")
+        assert engine.deliver(crate_event("42"), age_seconds=61) == []
+        assert engine.packages() == ["42"]
+
+    def test_that_cannot_be_hidden_comes_back_all_the_same(self, engine: Packager) -> None:
+        engine.upload("42")
+        engine.sqs.fail("change_message_visibility", "AccessDenied")
+        assert engine.deliver(crate_event("42")) == [0]
+        assert engine.packages() == []
+
+    def test_is_no_matter_of_plain_messages(self, engine: Packager) -> None:
+        assert engine.deliver(*engine.upload("42")) == []
+        assert engine.packages() == ["42"]
+
+    @pytest.mark.parametrize("packager_settings", [SETTLING])
+    def test_takes_no_attempt(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on(times=None).answer(500)
+        assert engine.deliver(crate_event("42"), delivery=2, age_seconds=61) == [0]
+        engine.expect_dead_letters()
+        assert engine.deliver(crate_event("42"), delivery=3, age_seconds=99) == []
+        assert engine.dead_letters()[0][1] == "ServiceUnavailable"
+        assert [end["final"] for end in engine.log.read_ends()] == [False, True]
+
+    @pytest.mark.parametrize("packager_settings", [SETTLING_WITH_MORE_ATTEMPTS])
+    def test_takes_no_wait_of_the_attempts(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on(times=None).answer(500)
+        for delivery, least, most in [(2, 15, 30), (3, 30, 60)]:
+            engine.sqs.script.add_response("change_message_visibility", {})
+            assert engine.deliver(crate_event("42"), delivery=delivery, age_seconds=61) == [0]
+            assert least <= engine.sqs.asked[-1]["VisibilityTimeout"] <= most
+        asked = len(engine.sqs.asked)
+        assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == [0]
+        assert len(engine.sqs.asked) == asked
+
+    @pytest.mark.parametrize("packager_settings", [SETTLING])
+    def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Packager) -> None:
+        engine.upload("42")
+        engine.expect_dead_letters()
+        assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == []
+        assert engine.dead_letters()[0][1] == "GaveUp"
+
+
+class TestStory:
+    """The lines of a job before its end."""
+
+    def test_begins_when_the_message_is_read(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"), delivery=2)
+        first, *_ = engine.log.read_lines()
+        assert (
+            first.items()
+            >= {
+                "message": "package started",
+                "message_id": "0",
+                "delivery": 2,
+                "source": "s3://raw/runs/1/",
+                "trigger": "message",
+                "registry": "raw",
+                "package_name": "runs/1",
+            }.items()
+        )
+
+    def test_names_the_event(self, engine: Packager) -> None:
+        engine.upload("42")
+        engine.raw.put("runs/42/ro-crate-metadata.json", "{}", stored=["SHA256"])
+        engine.deliver(crate_event("42"))
+        first, *_ = engine.log.read_lines()
+        assert (first["trigger"], first["event_id"]) == ("workflow_run_crate", "e2")
+
+    @pytest.mark.parametrize(
+        "packager_settings",
+        [
+            Settings(
+                dead_letter_queue_url=DEAD_LETTERS,
+                event_bus="bus",
+                max_attempts=1,
+                sources=(SourceOptions(kind="workflow_run_crate", package_name="x/{run_id}"),),
+            )
+        ],
+    )
+    def test_names_no_package_before_its_crate_does(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        engine.upload("42")
+        s3_stub.on("GetObject", key="runs/42/ro-crate-metadata.json", times=None).answer(500)
+        engine.expect_dead_letters()
+        engine.expect_events()
+        assert engine.deliver(crate_event("42")) == []
+        started, ended = engine.log.read_lines()
+        [(_, announced)] = engine.announced()
+        [letter] = engine.sqs.asked
+        for told in (started, ended, announced, letter["MessageAttributes"]):
+            assert "package_name" not in told
+        assert (ended["code"], ended["registry"]) == ("ServiceUnavailable", "raw")
+
+    def test_goes_through_its_phases_to_its_end(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"))
+        lines = engine.log.read_lines()
+        assert [line["message"] for line in lines] == [
+            "package started",
+            *["package progress"] * 3,
+            "package created",
+        ]
+        assert [line["phase"] for line in lines[1:4]] == ["listing", "checksums", "publishing"]
+        assert {line["message_id"] for line in lines} == {"0"}
+
+    def test_of_a_message_that_cannot_be_read_is_its_end(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.deliver("poison")
+        line = engine.log.read_line()
+        assert (line["message"], line["code"], line["final"]) == (
+            "package rejected",
+            "InvalidMessage",
+            True,
+        )
+
+
+@pytest.mark.parametrize(
+    "packager_settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, max_attempts=5)]
+)
+class TestRetry:
+    def test_of_what_passes_comes_soon_and_later_each_time(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        (body,) = engine.upload("1")
+        for delivery, least, most in [(1, 15, 30), (2, 30, 60), (3, 60, 120)]:
+            engine.sqs.script.add_response("change_message_visibility", {})
+            assert engine.deliver(body, delivery=delivery) == [0]
+            assert least <= engine.sqs.asked[-1]["VisibilityTimeout"] <= most
+
+    def test_for_the_last_time_comes_late(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        assert engine.deliver(*engine.upload("1"), delivery=4) == [0]
+        assert engine.sqs.asked == []
+
+    def test_of_what_took_too_long_comes_late(self, engine: Packager) -> None:
+        assert engine.deliver(*engine.upload("1"), remaining_seconds=9) == [0]
+        assert engine.sqs.asked == []
+
+    def test_is_told_in_the_log_after_the_reason(self, engine: Packager, s3_stub: S3Stub) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        engine.sqs.script.add_response("change_message_visibility", {})
+        engine.deliver(*engine.upload("1"))
+        *_, failed, put_off = engine.log.read_lines()
+        assert (failed["message"], failed["final"]) == ("package failed", False)
+        assert put_off["message"] == "message put off"
+        assert put_off["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
+        assert (put_off["source"], put_off["trigger"]) == ("s3://raw/runs/1/", "message")
+
+    def test_comes_late_where_it_cannot_be_hastened(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
+        engine.sqs.fail("change_message_visibility", "AccessDenied")
+        assert engine.deliver(*engine.upload("1")) == [0]
+        assert engine.log.read_lines()[-1]["message"] == "message not put off"
+
+
+class TestLogLine:
+    def test_is_one_a_job_and_tells_all_of_it(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"))
+        line = engine.log.read_end()
+        latest = engine.raw.get(LATEST.format("1"))
+        assert latest
+        assert line.pop("seconds") >= 0
+        assert (
+            line.items()
+            >= {
+                "message_id": "0",
+                "outcome": "created",
+                "package_name": "runs/1",
+                "registry": "raw",
+                "top_hash": latest.data.decode(),
+                "objects": 1,
+                "bytes": 1,
+                "stored": 1,
+                "computed": 0,
+                "source": "s3://raw/runs/1/",
+                "trigger": "message",
+            }.items()
+        )
+
+    def test_of_an_event_tells_which(self, engine: Packager) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {}, {"id": "123"})
+        engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
+        line = engine.log.read_end()
+        assert (line["trigger"], line["event_id"]) == ("health_omics", "e1")
+
+    def test_of_a_rejection_names_the_package(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.deliver(message("none"))
+        line = engine.log.read_end()
+        assert (line["package_name"], line["registry"]) == ("runs/none", "raw")
+
+    def test_names_the_fields_that_were_ignored(self, engine: Packager) -> None:
+        engine.upload("1")
+        engine.deliver(message("1", colour="red"))
+        assert engine.log.read_end()["ignored_fields"] == ["colour"]
+
+    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
+    def test_never_tells_values_of_metadata(
+        self,
+        engine: Packager,
+        fields: dict[str, object],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        engine.expect_dead_letters()
+        engine.upload("1")
+        for name, text in (
+            ("good", f'{{"password": "{TOKEN}"}}'),
+            ("list", f'["{TOKEN}"]'),
+            ("broken", f'{{"password": {TOKEN}'),
+            ("surrogate", f'{{"password": "{TOKEN}\\ud800"}}'),
+        ):
+            engine.raw.put(f"runs/1/{name}.json", text)
+        body = json.dumps({"source_prefix": "s3://raw/runs/1/", **fields})
+        assert engine.deliver(body) == []
+        assert TOKEN not in engine.log.read()
+        assert TOKEN not in caplog.text
+        assert not [reason for _, _, reason in engine.dead_letters() if TOKEN in reason]
+
+
+class TestMetrics:
+    def test_are_one_set_a_job(self, engine: Packager) -> None:
+        engine.expect_dead_letters()
+        engine.deliver(*engine.upload("1"), message("none"))
+        created, rejected = engine.log.read_metrics()
+        assert created[Metric.PACKAGES_CREATED] == [1.0]
+        assert created[Metric.OBJECTS] == [1.0]
+        assert rejected[Metric.PACKAGES_REJECTED] == [1.0]
+
+
+class TestEnvironment:
+    @pytest.fixture(autouse=True)
+    def forget(self) -> Iterator[None]:
+        yield
+        invocations.load_settings.cache_clear()
+        invocations.connect.cache_clear()
+
+    def test_tells_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
+        assert invocations.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
+
+    def test_tells_where_s3_is(
+        self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Packager
+    ) -> None:
+        monkeypatch.undo()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3_stub.url)
+        assert engine.deliver(*engine.upload("1")) == []
+        assert engine.packages() == ["1"]

@@ -1,0 +1,477 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    MAX_NAMED,
+    AccessDenied,
+    ArchivedObjects,
+    BrokenAnswer,
+    CredentialsRefused,
+    PackagerError,
+    ServiceUnavailable,
+    SourceChanged,
+    UnreadableObjects,
+)
+from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceFolder
+from quilt_packager_runtime.hashing.hash_objects import hash_objects
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
+from quilt_packager_runtime.settings import Settings
+
+from tests.hashes import CRC64NVME, MIB, SHA256, hash_bucket, hash_listed, quilt3_checksum
+from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
+
+
+@pytest.fixture
+def bucket(s3_stub: S3Stub) -> Bucket:
+    return s3_stub.create_bucket("raw")
+
+
+class TestRequests:
+    async def test_there_is_one_head_for_each_object_that_is_not_empty(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        for n in range(300):
+            bucket.put(f"{n:03}", b"x" * (n % 3), stored=["SHA256"])
+        hashed = await hash_bucket(s3)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 200}
+        assert len({request.key for request in s3_stub.requests_of("HeadObject")}) == 200
+        assert hashed.checksums == [quilt3_checksum(b"x" * (n % 3)) for n in range(300)]
+
+    async def test_an_empty_object_needs_none(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"", stored=["SHA256"])
+        bucket.put("archived", b"", stored=[], storage_class="GLACIER")
+        await hash_bucket(s3, scratch_bucket="scratch")
+        assert s3_stub.counts == {"ListObjectVersions": 1}
+
+    async def test_a_small_object_without_a_checksum_is_read_once(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"hello", stored=[])
+        hashed = await hash_bucket(s3)
+        assert hashed.checksums == [quilt3_checksum(b"hello")]
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 1, "GetObject": 1}
+
+    async def test_each_names_the_version_that_was_listed(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put("k", b"hello", stored=[])
+        await hash_bucket(s3)
+        asked = s3_stub.requests[1:]
+        assert [request.query["versionId"] for request in asked] == [version.version_id] * 2
+
+    @pytest.mark.parametrize("versioning", list(Versioning))
+    async def test_each_names_the_etag_that_was_listed(
+        self, s3: S3, s3_stub: S3Stub, versioning: Versioning
+    ) -> None:
+        bucket = s3_stub.create_bucket("raw", versioning=versioning)
+        version = bucket.put("k", b"hello", stored=[])
+        await hash_bucket(s3)
+        asked = s3_stub.requests[1:]
+        assert [request.headers["if-match"] for request in asked] == [f'"{version.etag}"'] * 2
+
+    async def test_so_many_objects_are_in_work_at_once(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        for n in range(10):
+            bucket.put(str(n), b"x", stored=["SHA256"])
+        pause = s3_stub.on("HeadObject", times=None).pause_before()
+        job = asyncio.create_task(hash_bucket(s3, max_requests_in_flight=3))
+        held = [await pause.reached() for _ in range(3)]
+        assert s3_stub.counts["HeadObject"] == 3
+        held[0].release()
+        await pause.reached()
+        assert s3_stub.counts["HeadObject"] == 4
+        pause.open()
+        await job
+
+    async def test_progress_counts_the_objects_that_are_done(self, s3: S3, bucket: Bucket) -> None:
+        for n in range(10):
+            bucket.put(str(n), b"x" * n)
+        assert (await hash_bucket(s3)).progress == list(range(1, 11))
+
+    async def test_what_was_stored_and_what_was_computed_is_counted(
+        self, s3: S3, bucket: Bucket
+    ) -> None:
+        bucket.put("empty", b"")
+        bucket.put("stored", b"x", stored=["SHA256"])
+        bucket.put("computed", b"x", stored=["CRC32"])
+        hashed = await hash_bucket(s3)
+        assert (hashed.stored, hashed.computed) == (2, 1)
+
+    async def test_of_those_stored_alone_no_bytes_are_read(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("stored", b"x", stored=["SHA256"])
+        bucket.put("small", b"x", stored=["CRC32"])
+        bucket.put("large", Pattern(9 * MIB), stored=[])
+        with Inventory(SourceFolder("raw", "")) as inventory:
+            await list_source(s3, inventory)
+            hashed = await hash_objects(
+                s3,
+                inventory,
+                settings=Settings(),
+                on_progress=lambda _done: None,
+                only_stored=True,
+            )
+            assert await inventory.unhashed_totals() == (2, 9 * MIB + 1)
+        assert (hashed.stored, hashed.computed) == (1, 0)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 3}
+
+    async def test_nothing_to_hash_is_hashed_at_once(self, s3: S3, s3_stub: S3Stub) -> None:
+        assert (await hash_listed(s3, [])).checksums == []
+        assert not s3_stub.counts
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored", "expected"),
+    [
+        ((SHA256,), ["CRC64NVME"], SHA256),
+        ((CRC64NVME,), ["SHA256"], CRC64NVME),
+        ((SHA256, CRC64NVME), ["SHA256", "CRC64NVME"], SHA256),
+        ((CRC64NVME, SHA256), ["SHA256", "CRC64NVME"], CRC64NVME),
+        ((SHA256, CRC64NVME), ["CRC64NVME"], CRC64NVME),
+        ((CRC64NVME, SHA256), ["SHA256"], SHA256),
+        ((SHA256, CRC64NVME), ["CRC32"], SHA256),
+        ((CRC64NVME, SHA256), ["CRC32"], CRC64NVME),
+        ((CRC64NVME, SHA256), [], CRC64NVME),
+    ],
+)
+async def test_the_first_algorithm_that_is_stored_serves_or_the_first_is_computed(
+    s3: S3,
+    s3_stub: S3Stub,
+    wanted: tuple[ChecksumAlgorithm, ...],
+    stored: list[str],
+    expected: ChecksumAlgorithm,
+) -> None:
+    s3_stub.create_bucket("raw").put("k", b"hello", stored=stored)
+    hashed = await hash_bucket(s3, checksum_algorithms=wanted)
+    assert hashed.checksums == [quilt3_checksum(b"hello", expected)]
+    assert s3_stub.counts["HeadObject"] == 1
+    assert s3_stub.counts["GetObject"] == (expected.removesuffix("_CHUNKED") not in stored)
+
+
+async def test_an_empty_object_has_a_checksum_of_the_first_algorithm(
+    s3: S3, bucket: Bucket
+) -> None:
+    bucket.put("k", b"", stored=["SHA256"])
+    hashed = await hash_bucket(s3, checksum_algorithms=(CRC64NVME, SHA256))
+    assert hashed.checksums[0].type == MANIFEST_TYPES[CRC64NVME]
+
+
+class TestFirstFailure:
+    async def test_ends_a_job_whose_other_requests_hang(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        for n in range(500):
+            bucket.put(f"{n:03}", b"x")
+        s3_stub.on("HeadObject", key="007").answer(404, "NoSuchKey")
+        s3_stub.on("HeadObject", times=None).pause_before()
+        with pytest.raises(SourceChanged, match="s3://raw/007"):
+            await hash_bucket(s3, max_requests_in_flight=16)
+        assert s3_stub.counts["HeadObject"] <= 16
+
+    async def test_leaves_no_read_behind(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+        bucket.put("a", Pattern(2**40), stored=[], etag="a")
+        bucket.put("b", b"x", stored=[])
+        pause = s3_stub.on("GetObject", key="a", times=None).pause_before()
+        hang = s3_stub.on("HeadObject", key="b").pause_before()
+        job = asyncio.create_task(hash_bucket(s3))
+        await pause.reached()
+        bucket.delete("b", bucket.versions("b")[0].version_id)
+        hang.open()
+        with pytest.raises(SourceChanged):
+            await job
+        assert s3_stub.counts["GetObject"] <= 16
+
+    @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
+    async def test_is_raised_as_what_it_is_when_s3_is_down(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str
+    ) -> None:
+        bucket.put("k", b"x", stored=[])
+        s3_stub.on(operation, times=None).answer(503, "SlowDown")
+        with pytest.raises(ServiceUnavailable):
+            await hash_bucket(s3)
+        assert s3_stub.counts[operation] <= 6
+
+    @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
+    async def test_is_no_failure_when_s3_recovers(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str
+    ) -> None:
+        bucket.put("k", b"hello", stored=[])
+        s3_stub.on(operation, times=3).answer(503, "SlowDown")
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+class TestArchivedObjects:
+    async def test_serve_with_a_stored_checksum(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
+    ) -> None:
+        bucket.put("k", b"hello", stored=["SHA256"], storage_class=storage_class)
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 1}
+
+    @pytest.mark.parametrize(
+        ("stored", "part_sizes"),
+        [([], []), (["CRC64NVME"], []), (["SHA256"], []), (["SHA256"], [5 * MIB, 6 * MIB])],
+    )
+    async def test_are_rejected_without_one(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        storage_class: str,
+        stored: list[str],
+        part_sizes: list[int],
+    ) -> None:
+        s3_stub.create_bucket("raw").put(
+            "k",
+            Pattern(11 * MIB),
+            stored=stored,
+            part_sizes=part_sizes,
+            storage_class=storage_class,
+        )
+        with pytest.raises(ArchivedObjects, match=r'^Archived, .*: "k"'):
+            await hash_bucket(s3, scratch_bucket="scratch")
+        assert s3_stub.counts.keys() <= {"ListObjectVersions", "HeadObject", "GetObjectAttributes"}
+
+    @pytest.mark.parametrize("scratch_bucket", [None, "scratch"])
+    async def test_are_hashed_when_they_are_restored(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str, scratch_bucket: str
+    ) -> None:
+        s3_stub.create_bucket("scratch")
+        bodies = [b"hello", Pattern(9 * MIB).read(0, 9 * MIB)]
+        for key, body in zip("ab", bodies, strict=True):
+            bucket.put(key, body, stored=[], storage_class=storage_class, restored=True)
+        hashed = await hash_bucket(s3, scratch_bucket=scratch_bucket)
+        assert hashed.checksums == [quilt3_checksum(body) for body in bodies]
+        assert (hashed.stored, hashed.computed) == (0, 2)
+        assert s3_stub.counts["HeadObject"] == 2
+
+    async def test_are_rejected_while_they_are_being_restored(
+        self, s3: S3, bucket: Bucket, storage_class: str
+    ) -> None:
+        bucket.put("k", b"hello", stored=[], storage_class=storage_class, restored=False)
+        with pytest.raises(ArchivedObjects, match='"k"'):
+            await hash_bucket(s3)
+
+    async def test_that_are_restored_are_not_read_once_others_are_known_not_to_be(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
+    ) -> None:
+        bucket.put("0", b"x", stored=[], storage_class=storage_class)
+        for n in range(1, 10):
+            bucket.put(str(n), b"x", stored=[], storage_class=storage_class, restored=n < 9)
+        with pytest.raises(ArchivedObjects, match='"0", "9"'):
+            await hash_bucket(s3, max_requests_in_flight=1)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 10}
+
+    async def test_are_all_counted_before_anything_else_is_done(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
+    ) -> None:
+        for n in range(50):
+            bucket.put(f"{n:02}", b"x", stored=[], storage_class=storage_class if n % 2 else "")
+        with pytest.raises(ArchivedObjects) as failure:
+            await hash_bucket(s3, max_requests_in_flight=4)
+        named = ", ".join(f'"{n:02}"' for n in range(1, 41, 2))
+        assert failure.value.happened == (
+            f"Archived, and without a usable checksum: {named} and 5 more (25)."
+        )
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 25}
+
+    async def test_are_not_all_kept(
+        self, s3: S3, bucket: Bucket, storage_class: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        named: list[int] = []
+
+        def name_some(values: Sequence[str], count: int | None = None) -> str:
+            named.append(len(values))
+            return str(count)
+
+        monkeypatch.setattr("quilt_packager_runtime.hashing.unhashable.name_some", name_some)
+        for n in range(50):
+            bucket.put(f"{n:02}", b"x", stored=[], storage_class=storage_class)
+        with pytest.raises(ArchivedObjects, match="50"):
+            await hash_bucket(s3)
+        assert named == [MAX_NAMED]
+
+
+async def test_an_object_that_turns_out_to_be_archived_when_it_is_read_is_rejected(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket
+) -> None:
+    bucket.put("k", b"x", stored=[], storage_class="INTELLIGENT_TIERING")
+    s3_stub.on("GetObject").answer(403, "InvalidObjectState")
+    with pytest.raises(ArchivedObjects, match='"k"'):
+        await hash_bucket(s3)
+
+
+class TestRefusedObjects:
+    async def test_of_ones_own_key_are_named(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+        for key in "abc":
+            bucket.put(key, b"x")
+        s3_stub.on("*Object", key="[ac]", times=None).answer(400, "InvalidRequest")
+        with pytest.raises(UnreadableObjects) as failure:
+            await hash_bucket(s3)
+        assert failure.value.happened == 'Not shown by S3: "a", "c".'
+
+    @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
+    async def test_are_named(self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str) -> None:
+        for key in "abc":
+            bucket.put(key, b"x", stored=[])
+        s3_stub.deny(operation, key="[ac]")
+        with pytest.raises(AccessDenied) as failure:
+            await hash_bucket(s3)
+        assert failure.value.happened == 'Not for the packager to read: "a", "c".'
+
+    async def test_are_never_taken_for_objects_without_a_checksum(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"x", stored=["SHA256"])
+        s3_stub.deny("HeadObject")
+        with pytest.raises(AccessDenied):
+            await hash_bucket(s3)
+
+    async def test_are_not_all_asked_for(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+        for n in range(500):
+            bucket.put(f"{n:03}", b"x")
+        s3_stub.deny("HeadObject")
+        with pytest.raises(AccessDenied) as failure:
+            await hash_bucket(s3, max_requests_in_flight=4)
+        assert failure.value.happened.count('"') == 2 * 20
+        assert failure.value.happened.endswith(". There may be more.")
+        assert s3_stub.counts["HeadObject"] <= 20 + 2 * 4
+
+    async def test_of_several_kinds_are_told_at_once(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        for key in "abc":
+            bucket.put(key, b"x", stored=[])
+        s3_stub.deny("HeadObject", key="a")
+        s3_stub.on("*Object", key="b", times=None).answer(400, "InvalidRequest")
+        s3_stub.on("GetObject", key="c").answer(403, "InvalidObjectState")
+        with pytest.raises((AccessDenied, ArchivedObjects, UnreadableObjects)) as failure:
+            await hash_bucket(s3)
+        for sentence in (
+            'Not for the packager to read: "a".',
+            'Not shown by S3: "b".',
+            'Archived, and without a usable checksum: "c".',
+        ):
+            assert sentence in failure.value.happened
+
+    @pytest.mark.parametrize("code", ["KMS.DisabledException", "KMS.KMSInvalidStateException"])
+    async def test_by_their_key_are_named_with_it(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, code: str
+    ) -> None:
+        key_arn = "arn:aws:kms:us-east-1:123456789012:key/1"
+        for key in "abc":
+            bucket.put(key, b"x")
+        s3_stub.on("*Object", key="[ac]", times=None).answer(400, code, f"{key_arn} is disabled.")
+        with pytest.raises(AccessDenied) as failure:
+            await hash_bucket(s3)
+        assert failure.value.happened == 'Not for the packager to read: "a", "c".'
+        assert failure.value.why.endswith(f" {key_arn} is disabled.")
+        assert failure.value.why.count(key_arn) == 1
+        assert not s3_stub.requests_of("ListObjectVersions")[1:]
+
+    @pytest.mark.parametrize(
+        ("status", "code", "kind"),
+        [
+            (403, "AccessDenied", AccessDenied),
+            (400, "ExpiredToken", CredentialsRefused),
+            (503, "SlowDown", ServiceUnavailable),
+            (400, "KMS.ThrottlingException", ServiceUnavailable),
+            (400, "ThrottlingException", ServiceUnavailable),
+            (400, "InvalidRequest", UnreadableObjects),
+            (403, "InvalidObjectState", UnreadableObjects),
+        ],
+    )
+    async def test_without_a_word_are_refused_for_what_reading_them_tells(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        status: int,
+        code: str,
+        kind: type[PackagerError],
+    ) -> None:
+        s3_stub.create_bucket("raw").put("k", b"x")
+        s3_stub.on("HeadObject", times=None).answer(400, code)
+        s3_stub.on("GetObject", times=None).answer(status, code)
+        with pytest.raises(kind):
+            await hash_bucket(s3)
+
+    async def test_that_can_be_read_after_all_fail_the_job_for_a_retry(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"x")
+        s3_stub.on("HeadObject").answer(400, "KMS.ThrottlingException")
+        with pytest.raises(ServiceUnavailable, match=r"s3://raw/k.*can be read"):
+            await hash_bucket(s3)
+
+    async def test_whose_parts_alone_are_secret_are_read(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put(
+            "k", Pattern(11 * MIB), stored=["SHA256"], part_sizes=[8 * MIB, 3 * MIB]
+        )
+        s3_stub.deny("GetObjectAttributes")
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(version.data)]
+
+    async def test_that_are_not_there_any_more_are_changes(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put("k", b"x")
+        bucket.put("k2", b"x")
+        bucket.hides_missing_keys = True
+        pause = s3_stub.on("HeadObject", key="k").pause_before()
+        job = asyncio.create_task(hash_bucket(s3))
+        await pause.reached()
+        bucket.delete("k", version.version_id)
+        pause.open()
+        with pytest.raises(SourceChanged, match="s3://raw/k"):
+            await job
+
+
+class TestAnswersThatCannotBe:
+    async def test_a_head_of_another_object_is_a_change(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"hello", stored=["SHA256"])
+        s3_stub.on("HeadObject").rewrite_headers({"ETag": '"of another object"'})
+        with pytest.raises(SourceChanged):
+            await hash_bucket(s3)
+
+    @pytest.mark.parametrize("stored", ["", "-", "AAAA", "not base64", "-1", "A" * 44])
+    async def test_a_stored_checksum_that_is_none_does_not_serve(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, stored: str
+    ) -> None:
+        bucket.put("k", b"hello", stored={"SHA256": stored})
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
+        assert s3_stub.counts["GetObject"] == 1
+
+    async def test_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"hello", stored=["CRC64NVME"])
+        s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
+        with pytest.raises(BrokenAnswer, match="other checksums than S3 has stored"):
+            await hash_bucket(s3)
+
+    async def test_bytes_that_a_stored_sha256_belies_fail_the_job(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"hello", stored=["SHA256"])
+        s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
+        with pytest.raises(BrokenAnswer, match="other checksums than S3 has stored"):
+            await hash_bucket(s3, checksum_algorithms=(CRC64NVME,))
+
+    async def test_large_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", Pattern(11 * MIB), stored=["CRC64NVME"])
+        s3_stub.on("GetObject", nth=2).rewrite_body(lambda body: body[::-1])
+        with pytest.raises(BrokenAnswer, match="other checksums than S3 has stored"):
+            await hash_bucket(s3)

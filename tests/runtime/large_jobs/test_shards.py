@@ -1,0 +1,130 @@
+"""Shards of a large job: all that is to be hashed, once, and no more than a worker can do."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime.formats.checksums import count_chunks
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, SourceObject
+from quilt_packager_runtime.large_jobs.shards import (
+    ChunkDigests,
+    Finding,
+    Job,
+    Known,
+    Tally,
+    Task,
+    cut,
+    decode_findings,
+    decode_tasks,
+    encode_lines,
+    plan_shards,
+)
+
+MIB, GIB, TIB = 2**20, 2**30, 2**40
+SHARD_BYTES = 32 * GIB
+
+sizes = st.one_of(st.integers(0, 64 * MIB), st.integers(0, 48 * TIB))
+objects = st.lists(
+    st.builds(
+        SourceObject,
+        key=st.text(st.characters(codec="utf-8"), min_size=1),
+        size_bytes=sizes,
+        etag=st.text(st.characters(codec="utf-8")),
+        version_id=st.none() | st.text(st.characters(codec="utf-8")),
+        archived=st.booleans(),
+    ),
+    max_size=20,
+    unique_by=lambda found: found.key,
+)
+
+
+async def plan(found: list[SourceObject], max_objects: int, max_bytes: int) -> list[list[Task]]:
+    async def blocks() -> AsyncIterator[list[SourceObject]]:
+        yield found[:3]
+        yield found[3:]
+
+    shards = plan_shards(blocks(), max_objects=max_objects, max_bytes=max_bytes)
+    return [shard async for shard in shards]
+
+
+def chunks_of(task: Task) -> range:
+    return range(*(task.chunks or (0, count_chunks(task.found.size_bytes))))
+
+
+@given(objects, st.integers(1, 5), st.integers(8 * GIB, 64 * GIB))
+async def test_shards_hold_each_chunk_of_each_object_once(
+    found: list[SourceObject], max_objects: int, max_bytes: int
+) -> None:
+    shards = await plan(found, max_objects, max_bytes)
+    planned: dict[str, list[int]] = {}
+    for task in (task for shard in shards for task in shard):
+        planned.setdefault(task.found.key, []).extend(chunks_of(task))
+    assert planned == {each.key: list(range(count_chunks(each.size_bytes))) for each in found}
+
+
+@given(objects, st.integers(1, 5), st.integers(8 * GIB, 64 * GIB))
+async def test_shards_are_no_larger_than_a_worker_can_do(
+    found: list[SourceObject], max_objects: int, max_bytes: int
+) -> None:
+    for shard in await plan(found, max_objects, max_bytes):
+        assert 1 <= len(shard) <= max_objects
+        assert sum(task.size_bytes for task in shard) <= max_bytes
+
+
+@given(objects)
+def test_tasks_survive_their_file(found: list[SourceObject]) -> None:
+    tasks = [task for each in found for task in cut(each, max_bytes=SHARD_BYTES)]
+    assert decode_tasks(encode_lines(tasks)) == tasks
+
+
+@given(objects, st.binary(min_size=32, max_size=32))
+def test_findings_survive_their_file(found: list[SourceObject], digest: bytes) -> None:
+    findings: list[Finding] = [Tally(3, 4)]
+    for each in found:
+        findings.append(Known(each, Checksum("sha2-256-chunked", "AAAA=")))
+        findings.append(ChunkDigests(each, ChecksumAlgorithm.SHA256_CHUNKED, 7, [digest]))
+    assert decode_findings(encode_lines(findings)) == findings
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "chunk_bytes", "shards"),
+    [(5 * TIB, GIB, 160), (39 * TIB, 4 * GIB, 1248), (48 * TIB, 8 * GIB, 1536)],
+)
+async def test_very_large_objects_are_shared_by_workers(
+    size_bytes: int, chunk_bytes: int, shards: int
+) -> None:
+    found = SourceObject("huge", size_bytes, "e", "v")
+    planned = await plan([found], 20_000, SHARD_BYTES)
+    assert len(planned) == shards
+    first, *_, last = [task for (task,) in planned]
+    assert first.chunks == (0, SHARD_BYTES // chunk_bytes)
+    assert last.chunks is not None
+    assert last.chunks[1] == count_chunks(size_bytes)
+
+
+def test_a_chunk_larger_than_a_shard_is_not_cut() -> None:
+    found = SourceObject("huge", 48 * TIB, "e", "v")
+    tasks = list(cut(found, max_bytes=GIB))
+    assert len(tasks) == count_chunks(48 * TIB) == 6144
+    assert {task.size_bytes for task in tasks} == {8 * GIB}
+
+
+def test_no_two_files_of_a_job_are_one() -> None:
+    rounds = [Job("scratch", "id", number) for number in range(2)]
+    files = [
+        uri
+        for job in rounds
+        for uri in (
+            job.items,
+            *(job.shard(number) for number in range(3)),
+            *(job.result(name) for name in (0, 1, "kept", "kept-000000")),
+            *(job.failure(name) for name in (0, 1, "publish")),
+        )
+    ]
+    assert len(set(files)) == len(files)
+    assert all(uri.key.startswith("jobs/id/") for uri in [*files, rounds[0].message])
+
+
+def test_input_is_equal_for_equal_jobs() -> None:
+    assert Job("scratch", "id").to_input() == Job("scratch", "id").to_input()

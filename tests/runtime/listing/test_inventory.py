@@ -1,0 +1,162 @@
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    SourceFolder,
+    SourceObject,
+)
+from quilt_packager_runtime.listing import inventory as module
+from quilt_packager_runtime.listing.inventory import Inventory
+
+FOLDER = SourceFolder("raw", "runs/")
+CHECKSUM = Checksum("CRC64NVME", "AAAAAAAAAAA=")
+SHA256, CRC64NVME = ChecksumAlgorithm.SHA256_CHUNKED, ChecksumAlgorithm.CRC64NVME
+ENCODABLE = st.characters(exclude_categories=["Cs"])
+LOGICAL_KEYS = st.sets(st.text(ENCODABLE | st.sampled_from("/-\0\1"), min_size=1))
+
+
+@pytest.fixture
+def inventory() -> Iterator[Inventory]:
+    with Inventory(FOLDER) as made:
+        yield made
+
+
+def found(key: str, **fields: object) -> SourceObject:
+    values = {"size_bytes": 1, "etag": '"e"', "version_id": "v1"} | fields
+    return SourceObject(f"runs/{key}", **values)  # type: ignore[arg-type]
+
+
+@given(LOGICAL_KEYS)
+def test_any_keys_come_back_in_the_order_of_their_components(keys: set[str]) -> None:
+    with Inventory(FOLDER) as inventory:
+        inventory.add(found(key) for key in keys)
+        assert [key for key, _ in inventory.sizes()] == sorted(keys, key=lambda k: k.split("/"))
+
+
+async def unhashed(inventory: Inventory, *, archived: bool = False) -> list[list[SourceObject]]:
+    return [block async for block in inventory.unhashed(archived=archived)]
+
+
+async def test_totals_count_all_objects_or_those_without_checksum(inventory: Inventory) -> None:
+    inventory.add([found("a", size_bytes=3), found("b", size_bytes=4)])
+    inventory.record([("runs/a", CHECKSUM)])
+    assert inventory.totals() == (2, 7)
+    assert await inventory.unhashed_totals() == (1, 4)
+
+
+async def test_an_empty_inventory_totals_nothing(inventory: Inventory) -> None:
+    assert inventory.totals() == await inventory.unhashed_totals() == (0, 0)
+
+
+async def test_totals_leave_out_bytes_whose_checksum_is_expected(inventory: Inventory) -> None:
+    inventory.add(
+        [
+            found("a", size_bytes=1, stored=SHA256),
+            found("b", size_bytes=2, stored=CRC64NVME),
+            found("c", size_bytes=4),
+        ]
+    )
+    assert await inventory.unhashed_totals([SHA256]) == (3, 6)
+    assert await inventory.unhashed_totals([CRC64NVME, SHA256]) == (3, 4)
+
+
+async def test_totals_are_exact_however_many_bytes_there_are(inventory: Inventory) -> None:
+    sizes = [48 * 2**40, 48 * 2**40 - 1, 1]
+    inventory.add(found(str(n), size_bytes=size) for n, size in enumerate(sizes))
+    assert await inventory.unhashed_totals() == (3, sum(sizes))
+
+
+async def test_objects_come_out_as_they_were_put_in(inventory: Inventory) -> None:
+    objects = [found("a", version_id=None), found("b/c", etag='"f"', size_bytes=2, stored=SHA256)]
+    inventory.add(objects)
+    assert await unhashed(inventory) == [objects]
+
+
+async def test_archived_objects_come_out_apart(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b", archived=True)])
+    [[archived]] = await unhashed(inventory, archived=True)
+    assert archived == found("b", archived=True)
+
+
+async def test_blocks_go_on_where_the_last_ended(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
+    inventory.add(found(str(n)) for n in range(5))
+    taken = []
+    async for block in inventory.unhashed(archived=False):
+        taken.append([each.key for each in block])
+        inventory.record((each.key, CHECKSUM) for each in block)
+    assert taken == [["runs/0", "runs/1"], ["runs/2", "runs/3"], ["runs/4"]]
+
+
+async def test_others_run_while_it_is_gone_through(
+    inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
+    inventory.add(found(str(n)) for n in range(9))
+    for going_through in (
+        inventory.unhashed_totals(),
+        unhashed(inventory, archived=True),
+        first_hashed(inventory),
+    ):
+        others_turns = 0
+        task = asyncio.ensure_future(going_through)
+        while not task.done():
+            await asyncio.sleep(0)
+            others_turns += 1
+        assert others_turns >= 4
+
+
+async def first_hashed(inventory: Inventory) -> tuple[SourceObject, Checksum] | None:
+    return await anext(inventory.hashed(), None)
+
+
+async def test_a_recorded_object_is_not_taken_out_again(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b")])
+    inventory.record([("runs/a", CHECKSUM)])
+    assert await unhashed(inventory) == [[found("b")]]
+
+
+async def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b", version_id="v2"), found("c", version_id=None)])
+    kept = inventory.record_versions((key, "v1", CHECKSUM) for key in ["a", "b", "c", "gone"])
+    assert kept == 1
+    assert await inventory.unhashed_totals() == (2, 2)
+
+
+async def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inventory) -> None:
+    inventory.add([found("a"), found("b"), found("c")])
+    inventory.record([("runs/a", CHECKSUM)])
+    inventory.record_known([(found("b"), CHECKSUM)])
+    inventory.record_versions([("c", "v1", CHECKSUM)])
+    assert [known async for known in inventory.hashed()] == [(found("a"), CHECKSUM)]
+    assert await inventory.unhashed_totals() == (0, 0)
+
+
+def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
+    inventory.add([found("a b", version_id="v/1", size_bytes=5)])
+    inventory.record([("runs/a b", CHECKSUM)])
+    [entry] = inventory.entries()
+    assert entry.logical_key == "a b"
+    assert entry.physical_key == "s3://raw/runs/a%20b?versionId=v%2F1"
+    assert entry.size_bytes == 5
+    assert entry.checksum == CHECKSUM
+
+
+def test_no_manifest_is_made_of_missing_checksums(inventory: Inventory) -> None:
+    inventory.add([found("a")])
+    with pytest.raises(ValueError, match="'a' is not known"):
+        list(inventory.entries())
+
+
+def test_what_is_excluded_is_not_taken_in() -> None:
+    with Inventory(SourceFolder("b", "f/"), exclude=["work/**", "*.tmp"]) as inventory:
+        keys = ("f/a", "f/a.tmp", "f/work/x", "f/f/work/y")
+        inventory.add(SourceObject(key, 1, "", None) for key in keys)
+        assert [key for key, _ in inventory.sizes()] == ["a", "f/work/y"]

@@ -1,0 +1,137 @@
+import uuid
+from itertools import pairwise
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime.formats.objects import MAX_KEY_BYTES
+from quilt_packager_runtime.listing.split_points import Rest, alphabet_of, guess
+
+CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("ab01/.")
+TEXTS = st.text(CHARACTERS, max_size=6)
+
+
+def rest_of(keys: list[str], page: int, **known: object) -> Rest:
+    """What is known of the keys after the second page of so many."""
+    fields = {
+        "prefix": "",
+        "first": keys[0],
+        "previous": keys[page - 1],
+        "position": keys[2 * page - 1],
+        "until": None,
+        "is_loose": True,
+        "sample": keys[page : 2 * page],
+    }
+    return msgspec.convert(fields | known, Rest)
+
+
+def shares(keys: list[str], rest: Rest, points: list[str]) -> list[int]:
+    """How many keys each part of the rest has."""
+    bounds = [rest.position, *points, rest.until or "\U0010ffff"]
+    return [sum(after < key <= until for key in keys) for after, until in pairwise(bounds)]
+
+
+@given(
+    keys=st.sets(TEXTS, min_size=2).map(sorted),
+    until=st.none() | TEXTS,
+    is_loose=st.booleans(),
+    parts=st.integers(2, 16),
+)
+def test_guesses_ascend_within_the_rest(
+    keys: list[str], until: str | None, is_loose: bool, parts: int
+) -> None:
+    rest = rest_of(keys, len(keys) // 2, until=until, is_loose=is_loose)
+    points = guess(rest, parts)
+    assert len(points) < parts
+    ends = [] if until is None else [until]
+    assert (
+        all(one < other for one, other in pairwise([rest.position, *points, *ends])) or not points
+    )
+
+
+@given(st.lists(TEXTS, min_size=2, unique=True).map(sorted))
+def test_an_alphabet_ascends(keys: list[str]) -> None:
+    alphabet = alphabet_of(keys)
+    assert alphabet == "".join(sorted(set(alphabet)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "alphabet"),
+    [
+        (["a1.fastq", "a2.fastq"], "0123456789"),
+        (["a1.fastq", "a10.fastq"], ".0123456789"),
+        (["0a", "0b"], "abcdef"),
+        (["0a", "0z"], "abcdefghijklmnopqrstuvwxyz"),
+        (["A/", "B/"], "ABCDEF"),
+        (["é", "ü"], "éü"),
+        (["only"], ""),
+        ([], ""),
+    ],
+)
+def test_the_characters_by_which_keys_differ_bring_their_family_along(
+    keys: list[str], alphabet: str
+) -> None:
+    assert alphabet_of(keys) == alphabet
+
+
+def test_known_keys_to_the_end_are_parted_evenly() -> None:
+    keys = [f"run/f{n:05}.csv" for n in range(1000)]
+    rest = rest_of(keys, 10, until=keys[-1], is_loose=False)
+    assert shares(keys, rest, guess(rest, 4)) == pytest.approx([245] * 4, rel=0.1)
+
+
+def test_parts_are_some_pages_long() -> None:
+    keys = [f"run/f{n:05}.csv" for n in range(100)]
+    rest = rest_of(keys, 10, until=keys[-1], is_loose=False)
+    assert len(guess(rest, 16)) + 1 == 80 // 30
+
+
+def test_a_rest_of_few_pages_stays_whole() -> None:
+    keys = [f"run/f{n:05}.csv" for n in range(70)]
+    assert guess(rest_of(keys, 10, until=keys[-1], is_loose=False), 16) == []
+
+
+def test_keys_of_unknown_number_are_looked_for_in_growing_steps() -> None:
+    keys = [f"run/f{n:07}.csv" for n in range(10_000)]
+    rest = rest_of(keys, 10)
+    assert shares(keys, rest, guess(rest, 16)) == pytest.approx([40, 80, 240, 720, 8900], rel=0.15)
+
+
+def test_steps_are_as_long_as_all_that_lies_behind() -> None:
+    keys = [f"run/f{n:07}.csv" for n in range(10_000)]
+    rest = rest_of(keys, 10, previous=keys[990], position=keys[1000], sample=keys[990:1000])
+    assert shares(keys, rest, guess(rest, 3)) == pytest.approx([1000, 2000, 6000], rel=0.01)
+
+
+@pytest.mark.parametrize("prefix", ["", "x/", "2024/08/"])
+def test_random_keys_are_parted_as_far_as_their_alphabet_goes(prefix: str) -> None:
+    random = Random(1)  # noqa: S311 - the same keys in each run
+    keys = sorted(prefix + str(uuid.UUID(int=random.getrandbits(128))) for _ in range(10_000))
+    rest = rest_of(keys, 100, prefix=prefix)
+    assert shares(keys, rest, guess(rest, 16)) == pytest.approx([400, 800, 2400, 6200], rel=0.2)
+
+
+def test_what_does_not_change_from_key_to_key_is_kept() -> None:
+    keys = [f"sample{n:04}_R1_001.fastq.gz" for n in range(1000)]
+    rest = rest_of(keys, 10)
+    assert all(point.startswith("sample0") for point in guess(rest, 3))
+
+
+def test_the_folders_own_name_is_no_number() -> None:
+    keys = [f"2024/f{n:05}" for n in range(100)]
+    rest = rest_of(keys, 10, prefix="2024/")
+    assert all(point.startswith("2024/f") for point in guess(rest, 16))
+
+
+def test_nothing_is_guessed_longer_than_a_key() -> None:
+    long = "0" * (MAX_KEY_BYTES - 5)
+    keys = [f"{long}{n:05}" for n in range(100)]
+    points = guess(rest_of(keys, 10, until=keys[-1], is_loose=False), 3)
+    assert all(len(point) <= MAX_KEY_BYTES for point in points)
+
+
+def test_keys_without_a_difference_tell_nothing() -> None:
+    rest = rest_of(["a", "b"], 1)
+    assert guess(msgspec.structs.replace(rest, sample=["b"]), 16) == []

@@ -1,0 +1,462 @@
+"""How a revision appears in a registry, and what becomes of crashes, races and faults meanwhile."""
+
+import asyncio
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    Contended,
+    NoSuchBucket,
+    S3Error,
+    ServiceUnavailable,
+)
+from quilt_packager_runtime.registry.publish import (
+    MAX_POINTER_ATTEMPTS,
+    Package,
+    Pointer,
+    Publication,
+    publish,
+    read_latest,
+)
+
+from tests.s3_stub import Bucket, Pause, S3Stub
+from tests.s3_stub.faults import Action
+
+PACKAGE = Package("registry", "runs/42")
+NOW = 1_700_000_000
+LATEST = ".quilt/named_packages/runs/42/latest"
+MANIFESTS = ".quilt/packages/"
+
+
+def pointer(second: int) -> str:
+    return f".quilt/named_packages/runs/42/{second}"
+
+
+class Revision:
+    """A manifest, and the hash that names it."""
+
+    def __init__(self, text: str) -> None:
+        self.data = text.encode()
+        self.hash = sha256(self.data).hexdigest()
+        self.key = MANIFESTS + self.hash
+
+
+OLD, NEW = Revision("old"), Revision("new")
+
+
+@pytest.fixture
+def registry(s3_stub: S3Stub) -> Bucket:
+    s3_stub.store.clock = lambda: NOW
+    return s3_stub.create_bucket("registry")
+
+
+def given(
+    registry: Bucket,
+    *pointers: Revision,
+    latest: Revision | str | None = None,
+    newest_second: int = NOW - 1,
+) -> None:
+    """Put what earlier jobs left: revisions of consecutive seconds, and `latest`."""
+    for second, revision in enumerate(pointers, start=newest_second - len(pointers) + 1):
+        registry.put(revision.key, revision.data)
+        registry.put(pointer(second), revision.hash)
+    if latest is not None:
+        registry.put(LATEST, latest if isinstance(latest, str) else latest.hash)
+
+
+async def run(s3: S3, revision: Revision, *, latest: Pointer | None = None) -> Publication:
+    """Publish as a job does that listed the source when `latest` had just been read."""
+    latest = latest or await read_latest(s3, PACKAGE)
+    with NamedTemporaryFile() as manifest:
+        manifest.write(revision.data)
+        manifest.flush()
+        return await publish(
+            s3, PACKAGE, latest=latest, top_hash=revision.hash, manifest=Path(manifest.name)
+        )
+
+
+def content(registry: Bucket, key: str) -> str | None:
+    version = registry.get(key)
+    return version.data.decode() if version else None
+
+
+def written(s3_stub: S3Stub) -> list[str]:
+    """The keys that were written, in order, however often each was tried."""
+    return [r.key for r in s3_stub.requests_of("PutObject") if r.status == 200]
+
+
+def pointers(registry: Bucket) -> list[str | None]:
+    keys = registry.keys(".quilt/named_packages/runs/42/1")
+    return [content(registry, key) for key in keys]
+
+
+class TestRevision:
+    async def test_appears_as_manifest_then_pointer_then_latest(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        assert await run(s3, NEW) is Publication.CREATED
+        assert written(s3_stub) == [NEW.key, pointer(NOW), LATEST]
+        assert content(registry, NEW.key) == "new"
+        assert content(registry, pointer(NOW)) == NEW.hash
+        assert content(registry, LATEST) == NEW.hash
+
+    async def test_of_a_new_package_is_written_under_the_condition_that_there_is_none(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        await run(s3, NEW)
+        conditions = [r.headers.get("if-none-match") for r in s3_stub.requests_of("PutObject")]
+        assert conditions == [None, "*", "*"]
+
+    async def test_moves_latest_under_the_condition_that_it_is_what_was_read(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        version = registry.get(LATEST)
+        assert version
+        await run(s3, NEW)
+        assert s3_stub.requests_of("PutObject")[-1].headers["if-match"] == f'"{version.etag}"'
+
+    async def test_takes_its_second_from_the_clock_of_s3(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD, newest_second=NOW - 1000)
+        await run(s3, NEW)
+        assert content(registry, pointer(NOW)) == NEW.hash
+
+    @pytest.mark.parametrize("newest_second", [NOW, NOW + 1000])
+    async def test_stands_above_the_newest_pointer_whatever_the_clock_says(
+        self, s3: S3, registry: Bucket, newest_second: int
+    ) -> None:
+        given(registry, OLD, latest=OLD, newest_second=newest_second)
+        await run(s3, NEW)
+        assert content(registry, pointer(newest_second + 1)) == NEW.hash
+
+    async def test_finds_the_newest_pointer_behind_the_first_page(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        given(registry, *[OLD] * 1001, latest=OLD, newest_second=NOW + 1000)
+        await run(s3, NEW)
+        assert content(registry, pointer(NOW + 1001)) == NEW.hash
+
+    async def test_passes_over_what_is_no_pointer(self, s3: S3, registry: Bucket) -> None:
+        for name in ("17000000000000/x", "x", "٣", "007", "1.5"):
+            registry.put(f".quilt/named_packages/runs/42/{name}", "x")
+        assert await run(s3, NEW) is Publication.CREATED
+        assert content(registry, pointer(NOW)) == NEW.hash
+
+    async def test_of_another_package_with_a_longer_name_does_not_count(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        registry.put(".quilt/named_packages/runs/422/1800000000", NEW.hash)
+        await run(s3, NEW)
+        assert content(registry, pointer(NOW)) == NEW.hash
+
+
+class TestUnchanged:
+    async def test_writes_nothing(self, s3: S3, s3_stub: S3Stub, registry: Bucket) -> None:
+        given(registry, OLD, latest=OLD)
+        assert await run(s3, OLD) is Publication.UNCHANGED
+        assert s3_stub.counts == {"GetObject": 3, "ListObjectsV2": 1}
+
+    async def test_is_what_a_run_finds_that_crashed_before_it_was_acknowledged(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        await run(s3, NEW)
+        s3_stub.forget_requests()
+        assert await run(s3, NEW) is Publication.UNCHANGED
+        assert not written(s3_stub)
+
+    async def test_is_not_what_latest_alone_says(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        # A job announced the new revision and crashed; then the source went back to the old one.
+        given(registry, OLD, NEW, latest=OLD)
+        assert await run(s3, OLD) is Publication.CREATED
+        assert pointers(registry) == [OLD.hash, NEW.hash, OLD.hash]
+        assert content(registry, LATEST) == OLD.hash
+
+
+class TestAfterACrash:
+    async def test_behind_the_manifest_all_is_written(self, s3: S3, registry: Bucket) -> None:
+        given(registry, OLD, latest=OLD)
+        registry.put(NEW.key, NEW.data)
+        assert await run(s3, NEW) is Publication.CREATED
+        assert pointers(registry) == [OLD.hash, NEW.hash]
+        assert content(registry, LATEST) == NEW.hash
+
+    async def test_behind_the_pointer_it_is_adopted_and_only_latest_written(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, NEW, latest=OLD)
+        assert await run(s3, NEW) is Publication.CREATED
+        assert written(s3_stub) == [LATEST]
+        assert content(registry, LATEST) == NEW.hash
+
+    @pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("nth", range(1, 7))
+    async def test_at_any_request_the_next_run_ends_as_a_clean_one(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        registry: Bucket,
+        nth: int,
+        applied: bool,
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        pause = Pause()
+        rule = s3_stub.on(nth=nth)
+        rule.action = (
+            Action(pause_after=pause, loses_reply=True)
+            if applied
+            else Action(pause_before=pause, drops_connection=True)
+        )
+        crashing = asyncio.create_task(run(s3, NEW))
+        held = await pause.reached()
+        crashing.cancel()
+        await asyncio.wait([crashing])
+        held.release()
+
+        await run(s3, NEW)
+        assert pointers(registry) == [OLD.hash, NEW.hash]
+        assert content(registry, LATEST) == NEW.hash
+        assert content(registry, NEW.key) == "new"
+
+
+class TestRace:
+    async def test_for_latest_is_lost_to_whoever_moved_it(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        latest = await read_latest(s3, PACKAGE)
+        given(registry, OLD, latest=OLD)
+        lost = await run(s3, NEW, latest=latest)
+        assert lost is Publication.LOST_RACE
+        assert content(registry, LATEST) == OLD.hash
+        assert [r.key for r in s3_stub.requests_of("PutObject")].count(LATEST) == 1
+
+    async def test_for_latest_is_lost_to_whoever_deleted_it(self, s3: S3, registry: Bucket) -> None:
+        given(registry, OLD, latest=OLD)
+        latest = await read_latest(s3, PACKAGE)
+        registry.delete(LATEST)
+        lost = await run(s3, NEW, latest=latest)
+        assert lost is Publication.LOST_RACE
+
+    async def test_for_latest_is_no_race_when_both_publish_one_revision(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        latest = await read_latest(s3, PACKAGE)
+        given(registry, NEW, latest=NEW)
+        same = await run(s3, NEW, latest=latest)
+        assert same is Publication.CREATED
+        assert pointers(registry) == [NEW.hash]
+
+    async def test_for_a_second_moves_on_to_the_next(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=pointer(NOW)).pause_before()
+        running = asyncio.create_task(run(s3, NEW))
+        held = await pause.reached()
+        registry.put(pointer(NOW), OLD.hash)
+        held.release()
+        assert await running is Publication.CREATED
+        assert pointers(registry) == [OLD.hash, NEW.hash]
+        assert len(registry.versions(pointer(NOW))) == 1
+
+    async def test_for_a_second_is_no_race_when_both_announce_one_revision(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=pointer(NOW)).pause_before()
+        running = asyncio.create_task(run(s3, NEW))
+        held = await pause.reached()
+        registry.put(pointer(NOW), NEW.hash)
+        held.release()
+        assert await running is Publication.CREATED
+        assert pointers(registry) == [NEW.hash]
+
+    async def test_for_seconds_that_never_ends_is_given_up(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        s3_stub.on("PutObject", key=pointer(0)[:-1] + "1*", times=None).answer(
+            412, "PreconditionFailed"
+        )
+        with pytest.raises(Contended, match=str(MAX_POINTER_ATTEMPTS)):
+            await run(s3, NEW)
+        assert content(registry, LATEST) is None
+
+
+class TestFault:
+    async def test_of_the_manifest_that_passes_is_overcome(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        manifest = s3_stub.on("PutObject", key=NEW.key, times=2)
+        manifest.answer(503, "SlowDown")
+        assert await run(s3, NEW) is Publication.CREATED
+        assert manifest.hits == 2
+
+    async def test_of_the_manifest_that_stays_leaves_no_pointer(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        s3_stub.on("PutObject", key=NEW.key, times=None).answer(500)
+        with pytest.raises(ServiceUnavailable):
+            await run(s3, NEW)
+        assert not registry.keys()
+
+    async def test_of_the_manifest_behind_a_lost_reply_is_none(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        s3_stub.on("PutObject", key=NEW.key).lose_reply()
+        assert await run(s3, NEW) is Publication.CREATED
+
+    async def test_of_a_large_manifest_inside_a_200_leaves_no_pointer(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        large = Revision("x" * 20 * 1024 * 1024)
+        s3_stub.on("CompleteMultipartUpload", times=None).answer(200, "InternalError")
+        with pytest.raises(S3Error):
+            await run(s3, large)
+        assert not registry.keys()
+
+    @pytest.mark.parametrize("key", [pointer(NOW), LATEST])
+    async def test_of_a_pointer_that_passes_is_overcome(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        rule = s3_stub.on("PutObject", key=key, times=2)
+        rule.answer(500)
+        assert await run(s3, NEW) is Publication.CREATED
+        assert rule.hits == 2
+        assert pointers(registry) == [OLD.hash, NEW.hash]
+
+    @pytest.mark.parametrize("key", [pointer(NOW), LATEST])
+    async def test_of_a_pointer_behind_a_lost_reply_is_ones_own_write(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        s3_stub.on("PutObject", key=key).lose_reply()
+        assert await run(s3, NEW) is Publication.CREATED
+        assert [r.status for r in s3_stub.requests_of("PutObject") if r.key == key] == [200, 412]
+        assert pointers(registry) == [OLD.hash, NEW.hash]
+        assert content(registry, LATEST) == NEW.hash
+
+    async def test_of_latest_behind_a_lost_reply_is_a_lost_race_if_another_followed(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        rule = s3_stub.on("PutObject", key=LATEST)
+        pause = Pause()
+        rule.action = Action(pause_after=pause, loses_reply=True)
+        running = asyncio.create_task(run(s3, NEW))
+        held = await pause.reached()
+        registry.put(LATEST, OLD.hash)
+        # The revision of the other is not the one that was read: its ETag is, the hash being equal.
+        registry.put(LATEST, "f" * 64)
+        held.release()
+        assert await running is Publication.LOST_RACE
+
+    async def test_409_of_the_pointer_is_tried_again(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        s3_stub.on("PutObject", key=pointer(NOW), times=2).answer(409, "ConditionalRequestConflict")
+        assert await run(s3, NEW) is Publication.CREATED
+        assert pointers(registry) == [NEW.hash]
+
+    async def test_409_of_latest_is_a_lost_race(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        s3_stub.on("PutObject", key=LATEST, times=None).answer(409, "ConditionalRequestConflict")
+        assert await run(s3, NEW) is Publication.LOST_RACE
+        assert content(registry, LATEST) == OLD.hash
+
+
+class TestLatest:
+    async def test_that_may_not_be_read_is_never_taken_for_absent(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        s3_stub.deny("GetObject", key=LATEST)
+        with pytest.raises(AccessDenied, match="GetObject"):
+            await run(s3, NEW)
+        assert not s3_stub.requests_of("PutObject")
+
+    async def test_that_may_neither_be_read_nor_listed_is_never_taken_for_absent(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        registry.hides_missing_keys = True
+        s3_stub.deny("ListObjectsV2")
+        with pytest.raises(AccessDenied, match="ListObjectsV2"):
+            await run(s3, NEW)
+        assert not s3_stub.requests_of("PutObject")
+
+    async def test_that_answers_403_is_absent_if_the_listing_shows_it_missing(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        registry.hides_missing_keys = True
+        assert await run(s3, NEW) is Publication.CREATED
+        assert content(registry, LATEST) == NEW.hash
+
+    @pytest.mark.parametrize(
+        "garbage", ["", "x", "F" * 64, "f" * 63, "f" * 64 + "\n", "f" * 5000, "\N{SNOWMAN}"]
+    )
+    async def test_that_is_garbage_is_replaced(
+        self, s3: S3, registry: Bucket, garbage: str
+    ) -> None:
+        given(registry, OLD, latest=garbage)
+        assert await run(s3, NEW) is Publication.CREATED
+        assert content(registry, LATEST) == NEW.hash
+
+    async def test_that_is_garbage_is_logged(
+        self, s3: S3, registry: Bucket, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        given(registry, latest="x")
+        assert (await read_latest(s3, PACKAGE)).top_hash is None
+        assert caplog.messages == ["a pointer holds no top hash"]
+
+    async def test_that_dangles_gets_its_manifest_again(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        registry: Bucket,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        registry.delete(OLD.key)
+        assert await run(s3, OLD) is Publication.CREATED
+        assert content(registry, OLD.key) == "old"
+        assert pointers(registry) == [OLD.hash]
+        assert caplog.messages == ["a manifest is missing"]
+
+    async def test_of_no_package_is_absent(self, s3: S3, registry: Bucket) -> None:
+        assert await read_latest(s3, PACKAGE) == Pointer()
+
+    async def test_of_no_bucket_is_rejected(self, s3: S3, s3_stub: S3Stub) -> None:
+        with pytest.raises(NoSuchBucket, match="registry"):
+            await read_latest(s3, PACKAGE)
+
+
+class TestNewestPointer:
+    @pytest.mark.parametrize("garbage", ["", "x", "f" * 5000])
+    async def test_that_is_garbage_is_left_alone(
+        self, s3: S3, registry: Bucket, garbage: str
+    ) -> None:
+        registry.put(pointer(NOW + 5), garbage)
+        assert await run(s3, NEW) is Publication.CREATED
+        assert pointers(registry) == [garbage, NEW.hash]
+
+    async def test_that_may_not_be_read_stops_the_job(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        s3_stub.deny("GetObject", key=pointer(NOW - 1))
+        with pytest.raises(AccessDenied):
+            await run(s3, NEW)
+        assert not s3_stub.requests_of("PutObject")
+
+    async def test_may_not_be_listed(self, s3: S3, s3_stub: S3Stub, registry: Bucket) -> None:
+        s3_stub.deny("ListObjectsV2")
+        with pytest.raises(AccessDenied, match="ListObjectsV2"):
+            await run(s3, NEW)
+        assert not s3_stub.requests_of("PutObject")

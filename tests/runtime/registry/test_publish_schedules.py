@@ -1,0 +1,155 @@
+"""What holds in every schedule of jobs that publish one package; docs/adr/0020 tells why."""
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.packaging import package
+from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PACKAGES
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.settings import Settings
+
+from tests.schedules import REGISTRY, SOURCE, Jobs, Scenario, State, explore
+
+AtRest = Callable[[State], Awaitable[None]]
+
+FOLDER = "runs/42/"
+POINTERS = f"{NAMED_PACKAGES}runs/42/"
+NEWEST = POINTERS + LATEST
+
+
+def holding(*names: str) -> frozenset[str]:
+    return frozenset(FOLDER + name for name in names)
+
+
+A, B, C = holding("a"), holding("b"), holding("c", "d")
+
+MANY = 500
+"""Fewer states than this, and the schedules would not be what they are thought to be."""
+
+OVERLAPPING = {
+    "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=1, lost_replies=1),
+    "A to B to C": Scenario(changes=(B, C), messages=(1, 2), crashes=1, lost_replies=1),
+    "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1, ticks=1),
+    "three jobs": Scenario(changes=(B, A), messages=(1, 1, 2)),
+}
+SERIAL = {
+    "one message twice": Scenario(
+        changes=(B,), messages=(1, 1), crashes=2, lost_replies=1, ticks=1, serial=True
+    ),
+    "A to B to C": Scenario(
+        changes=(B, C), messages=(1, 2), crashes=2, lost_replies=1, serial=True
+    ),
+    "A to B to A": Scenario(
+        changes=(B, A), messages=(1, 2), crashes=2, lost_replies=1, serial=True
+    ),
+    "A to B to A, out of order": Scenario(
+        changes=(B, A), messages=(2, 1), crashes=2, ticks=1, serial=True
+    ),
+}
+
+
+async def job(s3: S3, begin_pass: Callable[[], None]) -> object:
+    body = f'{{"source_prefix": "s3://{SOURCE}/{FOLDER}", "registry": "{REGISTRY}"}}'
+    request = parse_message(body)
+    assert isinstance(request, PackageRequest)
+
+    def on_progress(phase: str, done: int, _total: int | None) -> None:
+        if (phase, done) == ("listing", 0):
+            begin_pass()
+
+    return await package(request, settings=Settings(), s3=s3, on_progress=on_progress)
+
+
+JOBS = Jobs(job)
+
+
+async def publish_alone(source: frozenset[str], registry: Mapping[str, bytes]) -> dict[str, bytes]:
+    state = await JOBS.run_another(State(source=source, registry=registry))
+    return dict(state.registry)
+
+
+async def top_hash_of(source: frozenset[str]) -> bytes:
+    return (await publish_alone(source, {}))[NEWEST]
+
+
+def pointers_of(registry: Mapping[str, bytes]) -> list[bytes]:
+    """What the pointers say, from the oldest on."""
+    keys = (key for key in registry if key.startswith(POINTERS) and key != NEWEST)
+    return [registry[key] for key in sorted(keys, key=lambda key: int(key.rpartition("/")[2]))]
+
+
+def is_pointer(key: str) -> bool:
+    return key.startswith(POINTERS)
+
+
+def check_always(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> None:
+    for key, value in after.items():
+        if is_pointer(key):
+            assert MANIFESTS + value.decode() in after, f"{key} points to nothing"
+        if is_pointer(key) and key != NEWEST:
+            assert before.get(key, value) == value, f"{key} was overwritten"
+    assert before.keys() <= after.keys()
+    if NEWEST in after:
+        assert after[NEWEST] in pointers_of(after), "latest has no pointer"
+
+
+async def check_settled(state: State) -> None:
+    pointers = pointers_of(state.registry)
+    assert state.registry[NEWEST] == await top_hash_of(state.source), "latest is not the source"
+    assert pointers[-1] == state.registry[NEWEST], "the newest pointer is not latest"
+
+
+async def check_settled_without_repeats(state: State) -> None:
+    await check_settled(state)
+    for older, newer in pairwise(pointers_of(state.registry)):
+        assert older != newer, "two pointers in a row announce one revision"
+
+
+async def check_next_job_settles(state: State) -> None:
+    """What an older listing published last is put right by whichever job comes next."""
+    settled = await JOBS.run_another(state)
+    check_always(state.registry, settled.registry)
+    await check_settled(settled)
+
+
+async def explore_from(source: frozenset[str], scenario: Scenario, at_rest: AtRest) -> int:
+    """Visit all states that follow a package's first revision."""
+    start = State(source=source, registry=await publish_alone(source, {}))
+    return await explore(JOBS, scenario, start, always=check_always, at_rest=at_rest)
+
+
+@pytest.mark.parametrize("scenario", OVERLAPPING.values(), ids=OVERLAPPING)
+async def test_overlapping_jobs_leave_only_whole_revisions(scenario: Scenario) -> None:
+    assert await explore_from(A, scenario, check_next_job_settles) > MANY
+
+
+async def test_overlapping_jobs_of_a_new_package_leave_only_whole_revisions() -> None:
+    scenario = Scenario(changes=(), messages=(0, 0), crashes=1, lost_replies=1)
+    states = await explore(
+        JOBS,
+        scenario,
+        State(source=A, registry={}),
+        always=check_always,
+        at_rest=check_next_job_settles,
+    )
+    assert states > MANY
+
+
+@pytest.mark.parametrize("scenario", SERIAL.values(), ids=SERIAL)
+async def test_one_job_at_a_time_ends_as_a_clean_run_wherever_jobs_crash(
+    scenario: Scenario,
+) -> None:
+    assert await explore_from(A, scenario, check_settled_without_repeats) > MANY
+
+
+async def test_the_schedules_find_what_writing_without_conditions_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put = S3.put_object
+    monkeypatch.setattr(S3, "put_object", lambda self, uri, body, **_: put(self, uri, body))
+    monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
+    with pytest.raises(AssertionError, match="overwritten"):
+        await explore_from(A, OVERLAPPING["A to B to C"], check_next_job_settles)

@@ -1,0 +1,87 @@
+"""What people read of a failure: whole where there is room, and harmless in a chat."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime.errors import InvalidKeys, name_some
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.reporting.notifications import (
+    MAX_SUBJECT_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    Notice,
+    write_notice,
+)
+from quilt_packager_runtime.reporting.outcome_events import describe
+from quilt_packager_runtime.requests.events import Trigger
+
+
+def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Notice:
+    outcome = Outcome(
+        outcome=Result.REJECTED,
+        package_name=name,
+        registry="packages",
+        code="EmptySource",
+        reason=reason,
+        quarantine="quilt+s3://q#package=runs/42@0",
+    )
+    detail = describe(
+        outcome,
+        engine="lab",
+        message_id="m",
+        seconds=1,
+        source=SourceFolder("raw", "a&b/"),
+        trigger=Trigger("health_omics", "e1"),
+    )
+    return write_notice(detail)
+
+
+def test_it_tells_what_happened_where_and_why() -> None:
+    assert notice() == Notice(
+        "Package Rejected: runs/42",
+        "Package Rejected: runs/42\n"
+        "\n"
+        "Code: EmptySource\n"
+        "Registry: packages\n"
+        "Source: s3://raw/a%26b/\n"
+        "Quarantine: quilt+s3://q#package=runs/42@0\n"
+        "Trigger: health_omics e1\n"
+        "Message: m\n"
+        "Engine: lab\n"
+        "\n"
+        "No objects.",
+    )
+
+
+def test_of_a_message_that_names_no_package_it_tells_what_there_is() -> None:
+    detail = describe(
+        Outcome(outcome=Result.FAILED, code="GaveUp"), engine="lab", message_id="m", seconds=0
+    )
+    assert write_notice(detail).text.startswith("Package Failed\n\nCode: GaveUp\nMessage: m\n")
+
+
+def test_a_key_calls_nobody_in_a_chat() -> None:
+    error = InvalidKeys(name_some(["<!channel>//<@U1>&"]), why="No.", remedy="Rename it.")
+    assert '"&lt;!channel&gt;//&lt;@U1&gt;&amp;" No.' in notice(error.reason).text
+
+
+def test_a_reason_with_line_breaks_and_escapes_stays_one_line() -> None:
+    assert notice("a\r\n\x1b[31mb\u2028").text.endswith("\n\na\\r\\n\\x1b[31mb\\u2028")
+
+
+@given(st.text(st.sampled_from("<>&a"), min_size=3000, max_size=4000))
+def test_a_long_reason_is_cut_between_characters(reason: str) -> None:
+    text = notice(reason).text
+    assert MAX_TEXT_CHARACTERS - 5 <= len(text) <= MAX_TEXT_CHARACTERS
+    shown = text.partition("m\nEngine: lab\n\n")[2]
+    assert shown.endswith("…")
+    unescaped = shown[:-1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert reason.startswith(unescaped)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a/" + "b" * 500, None])
+def test_the_subject_is_one_that_sns_takes(name: str | None) -> None:
+    subject = notice(name=name).subject
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert len(subject) <= MAX_SUBJECT_CHARACTERS < 100

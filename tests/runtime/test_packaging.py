@@ -1,0 +1,536 @@
+"""The story of a job, from a request to a revision, against S3's stub."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quilt_packager_runtime import packaging
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    ArchivedObjects,
+    BucketNotAllowed,
+    Contended,
+    DiskFull,
+    EmptySource,
+    InvalidKeys,
+    InvalidMetadata,
+    ManifestLineTooLong,
+    NoSuchBucket,
+    PackagerError,
+    SourceChanged,
+    WorkflowViolations,
+)
+from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES
+from quilt_packager_runtime.formats.manifest import ManifestWriter
+from quilt_packager_runtime.formats.objects import Checksum, Entry
+from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.packaging import MAX_PASSES, package
+from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.settings import Settings
+
+from tests.cancelling import ManyItems, check_is_cancelled_within
+from tests.s3_stub import Bucket, S3Stub, Versioning
+
+FULL_DEVICE = Path("/dev/full")
+LATEST = ".quilt/named_packages/runs/42/latest"
+WORKFLOWS = """
+version: "1"
+workflows:
+  strict:
+    name: Strict
+    is_message_required: true
+    handle_pattern: ^strict/
+default_workflow: strict
+"""
+
+
+@pytest.fixture
+def raw(s3_stub: S3Stub) -> Bucket:
+    bucket = s3_stub.create_bucket("raw")
+    bucket.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+    bucket.put("runs/42/b/c.txt", b"", stored=["SHA256"])
+    return bucket
+
+
+@pytest.fixture
+def packages(s3_stub: S3Stub) -> Bucket:
+    return s3_stub.create_bucket("packages")
+
+
+def request(**fields: Any) -> PackageRequest:
+    message = {"source_prefix": "s3://raw/runs/42/", "registry": "packages", **fields}
+    wanted = parse_message(json.dumps(message))
+    assert isinstance(wanted, PackageRequest)
+    return wanted
+
+
+async def run(s3: S3, settings: Settings | None = None, **fields: Any) -> Outcome:
+    return await package(request(**fields), settings=settings or Settings(), s3=s3)
+
+
+def latest_manifest(bucket: Bucket) -> list[Any]:
+    """The lines of the newest revision's manifest."""
+    top_hash = data(bucket, LATEST)
+    return [json.loads(line) for line in data(bucket, f".quilt/packages/{top_hash}").splitlines()]
+
+
+def data(bucket: Bucket, key: str) -> str:
+    version = bucket.get(key)
+    assert version
+    return version.data.decode()
+
+
+class TestDeadline:
+    """A deadline is heard, however many objects there are to go through."""
+
+    @pytest.mark.parametrize(
+        ("method", "item"),
+        [
+            pytest.param("paths", b"k", id="checking the keys"),
+            pytest.param(
+                "entries", Entry("k", "s3://b/k", 0, Checksum("SHA256", "")), id="the manifest"
+            ),
+        ],
+    )
+    async def test_is_heard_while(
+        self,
+        s3: S3,
+        raw: Bucket,
+        packages: Bucket,
+        *,
+        method: str,
+        item: object,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        items = ManyItems(item)
+        monkeypatch.setattr(Inventory, method, lambda _: iter(items))
+        monkeypatch.setattr(ManifestWriter, "add", lambda *_: None)
+        await check_is_cancelled_within(items, run(s3))
+        assert not packages.keys()
+
+
+class TestFullDisk:
+    """A folder whose objects or whose manifest do not fit is told by its code, not as a crash."""
+
+    async def test_of_too_many_objects_is_told(
+        self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(100):
+            raw.put(f"runs/42/{number}", b"x", stored=["SHA256"])
+        connect = sqlite3.connect
+
+        def connect_small(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            database: sqlite3.Connection = connect(*arguments, **options)
+            database.execute("PRAGMA max_page_count = 3")
+            return database
+
+        monkeypatch.setattr(sqlite3, "connect", connect_small)
+        with pytest.raises(DiskFull):
+            await run(s3)
+        assert not packages.keys()
+
+    @pytest.mark.skipif(not FULL_DEVICE.exists(), reason="there is no /dev/full")
+    async def test_of_a_long_manifest_is_told(
+        self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "manifest.jsonl").symlink_to(FULL_DEVICE)
+        monkeypatch.setattr(packaging, "TemporaryDirectory", lambda: nullcontext(tmp_path))
+        with pytest.raises(DiskFull):
+            await run(s3)
+        assert not packages.keys()
+
+
+class TestFolder:
+    @pytest.fixture(autouse=True)
+    def buckets(self, raw: Bucket, packages: Bucket) -> None:
+        pass
+
+    async def test_becomes_a_package(self, s3: S3, packages: Bucket) -> None:
+        outcome = await run(s3)
+        assert outcome == Outcome(
+            outcome=Result.CREATED,
+            package_name="runs/42",
+            registry="packages",
+            top_hash=data(packages, LATEST),
+            objects=2,
+            bytes=5,
+            reused=0,
+            stored=2,
+            computed=0,
+        )
+
+    async def test_is_described_by_its_manifest(
+        self, s3: S3, raw: Bucket, packages: Bucket
+    ) -> None:
+        await run(s3, metadata={"run": 42}, commit_message="Nightly")
+        header, first, second = latest_manifest(packages)
+        assert header == {"version": "v0", "user_meta": {"run": 42}, "message": "Nightly"}
+        version = raw.get("runs/42/a.txt")
+        assert version
+        assert first["logical_key"] == "a.txt"
+        assert first["physical_keys"] == [f"s3://raw/runs/42/a.txt?versionId={version.version_id}"]
+        assert (first["size"], first["hash"]["type"]) == (5, "sha2-256-chunked")
+        assert second["logical_key"] == "b/c.txt"
+
+    async def test_becomes_a_package_of_its_own_bucket(self, s3: S3, raw: Bucket) -> None:
+        await run(s3, registry="raw")
+        assert len(latest_manifest(raw)) == 3
+
+    async def test_of_a_bucket_without_versions_is_named_without_them(
+        self, s3: S3, s3_stub: S3Stub, packages: Bucket
+    ) -> None:
+        s3_stub.create_bucket("plain", versioning=Versioning.OFF).put("runs/42/a", "x")
+        await run(s3, source_prefix="s3://plain/runs/42/")
+        assert latest_manifest(packages)[1]["physical_keys"] == ["s3://plain/runs/42/a"]
+
+    async def test_that_is_the_whole_bucket_leaves_the_registry_out_and_settles(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        fields: dict[str, Any] = {
+            "source_prefix": "s3://raw",
+            "registry": "raw",
+            "package_name": "runs/42",
+        }
+        assert (await run(s3, **fields)).outcome is Result.CREATED
+        assert (await run(s3, **fields)).outcome is Result.UNCHANGED
+
+    async def test_is_listed_after_latest_was_read(self, s3: S3, s3_stub: S3Stub) -> None:
+        await run(s3)
+        first, *others = s3_stub.requests
+        assert (first.operation, first.key) == ("GetObject", LATEST)
+        assert "ListObjectVersions" in [other.operation for other in others]
+
+    async def test_tells_how_far_it_is(self, s3: S3) -> None:
+        told: list[tuple[str, int, int | None]] = []
+        await package(
+            request(), settings=Settings(), s3=s3, on_progress=lambda *step: told.append(step)
+        )
+        phases = list(dict.fromkeys(phase for phase, _, _ in told))
+        assert phases == ["listing", "checksums", "publishing"]
+        assert told[:2] == [("listing", 0, None), ("listing", 2, None)]
+        assert [done for phase, done, _ in told if phase == "checksums"] == [0, 1, 2]
+        assert ("checksums", 2, 2) in told
+
+
+class TestUnchanged:
+    async def test_folder_writes_nothing(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        first = await run(s3)
+        s3_stub.forget_requests()
+        again = await run(s3)
+        assert (again.outcome, again.top_hash) == (Result.UNCHANGED, first.top_hash)
+        assert not s3_stub.counts.keys() - {"GetObject", "ListObjectVersions", "ListObjectsV2"}
+        assert s3_stub.counts["ListObjectVersions"] == s3_stub.counts["ListObjectsV2"] == 1
+
+    async def test_bytes_under_a_new_version_write_nothing(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        await run(s3)
+        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+        s3_stub.forget_requests()
+        assert (await run(s3)).outcome is Result.UNCHANGED
+        assert not s3_stub.requests_of("PutObject")
+
+    async def test_folder_with_another_message_is_another_revision(
+        self, s3: S3, raw: Bucket, packages: Bucket
+    ) -> None:
+        await run(s3)
+        assert (await run(s3, commit_message="Again")).outcome is Result.CREATED
+
+
+class TestBuckets:
+    """Messages name buckets; the engine's owner says which of them it may use."""
+
+    @pytest.mark.parametrize(
+        ("settings", "fields", "named"),
+        [
+            (Settings(source_buckets=("other",)), {}, 'source: "raw"'),
+            (Settings(registry_buckets=("other",)), {}, 'registry: "packages"'),
+            (
+                Settings(source_buckets=("raw",)),
+                {"metadata_uri": "s3://secrets/m.json"},
+                'source: "secrets"',
+            ),
+            (
+                Settings(source_buckets=("x",), registry_buckets=("y",)),
+                {"metadata_uri": "s3://secrets/m.json"},
+                'source: "raw", "secrets"; registry: "packages"',
+            ),
+        ],
+        ids=["source", "registry", "metadata", "all"],
+    )
+    async def test_that_are_not_allowed_are_named_before_any_request(
+        self, s3: S3, s3_stub: S3Stub, settings: Settings, fields: dict[str, str], named: str
+    ) -> None:
+        with pytest.raises(BucketNotAllowed) as refused:
+            await run(s3, settings, **fields)
+        assert named in refused.value.happened
+        assert not s3_stub.requests
+
+    async def test_that_are_allowed_are_used(self, s3: S3, raw: Bucket, packages: Bucket) -> None:
+        settings = Settings(source_buckets=("raw",), registry_buckets=("packages",))
+        assert (await run(s3, settings)).outcome is Result.CREATED
+
+    async def test_that_do_not_exist_are_named(self, s3: S3, packages: Bucket) -> None:
+        with pytest.raises(NoSuchBucket, match='"raw"'):
+            await run(s3)
+
+    async def test_that_may_not_be_listed_are_named_with_the_action(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        s3_stub.deny("ListObjectVersions")
+        with pytest.raises(AccessDenied, match=r"ListObjectVersions.*raw"):
+            await run(s3)
+        assert not packages.keys()
+
+
+@pytest.mark.usefixtures("packages")
+class TestMetadataUri:
+    async def test_leads_to_the_metadata(self, s3: S3, raw: Bucket, packages: Bucket) -> None:
+        raw.put("entry.json", '{"run": 42}')
+        await run(s3, metadata_uri="../../entry.json")
+        assert latest_manifest(packages)[0]["user_meta"] == {"run": 42}
+
+    async def test_leads_to_the_version_it_names(
+        self, s3: S3, raw: Bucket, packages: Bucket
+    ) -> None:
+        version = raw.put("entry.json", '{"run": 1}')
+        raw.put("entry.json", '{"run": 2}')
+        await run(s3, metadata_uri=f"/entry.json?versionId={version.version_id}")
+        assert latest_manifest(packages)[0]["user_meta"] == {"run": 1}
+
+    async def test_leads_to_another_bucket(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        s3_stub.create_bucket("notes").put("entry.json", '{"run": 42}')
+        await run(s3, metadata_uri="s3://notes/entry.json")
+        assert latest_manifest(packages)[0]["user_meta"] == {"run": 42}
+
+    async def test_that_leads_nowhere_is_rejected(self, s3: S3, raw: Bucket) -> None:
+        with pytest.raises(InvalidMetadata, match=r'no object "s3://raw/runs/42/entry\.json"'):
+            await run(s3, metadata_uri="entry.json")
+
+    async def test_that_leads_to_no_bucket_is_rejected(self, s3: S3, raw: Bucket) -> None:
+        with pytest.raises(NoSuchBucket, match='"nowhere"'):
+            await run(s3, metadata_uri="s3://nowhere/entry.json")
+
+    @pytest.mark.parametrize(
+        "text", ["", "[]", '"text"', "{", "NaN", '{"a": 1e999}', "[" * 100_000, "\ufeff"]
+    )
+    async def test_that_leads_to_no_json_object_is_rejected(
+        self, s3: S3, raw: Bucket, text: str
+    ) -> None:
+        raw.put("runs/42/entry.json", text)
+        with pytest.raises(InvalidMetadata, match=r"s3://raw/runs/42/entry\.json"):
+            await run(s3, metadata_uri="entry.json")
+
+    async def test_that_leads_to_too_much_is_rejected_and_not_read_through(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("entry.json", '{"a": 1}' + " " * 3 * MAX_METADATA_BYTES)
+        with pytest.raises(InvalidMetadata, match="1,000,000 bytes"):
+            await run(s3, metadata_uri="/entry.json")
+        (read,) = [r for r in s3_stub.requests_of("GetObject") if r.key == "entry.json"]
+        assert read.headers["range"] == f"bytes=0-{MAX_METADATA_BYTES}"
+
+    async def test_that_leads_to_what_may_not_be_read_is_rejected(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("entry.json", "{}")
+        s3_stub.deny("GetObject", key="entry.json")
+        with pytest.raises(AccessDenied, match=r"GetObject.*entry\.json"):
+            await run(s3, metadata_uri="/entry.json")
+
+    async def test_that_leads_to_an_archive_is_rejected(self, s3: S3, raw: Bucket) -> None:
+        raw.put("entry.json", "{}", storage_class="GLACIER")
+        with pytest.raises(InvalidMetadata, match="InvalidObjectState"):
+            await run(s3, metadata_uri="/entry.json")
+
+    async def test_that_s3_takes_for_no_version_is_rejected(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("entry.json", "{}")
+        s3_stub.on("GetObject", key="entry.json").answer(400, "InvalidArgument")
+        with pytest.raises(InvalidMetadata, match="InvalidArgument"):
+            await run(s3, metadata_uri="/entry.json?versionId=x")
+
+    async def test_is_read_again_when_s3_is_down(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("entry.json", "{}")
+        s3_stub.on("GetObject", key="entry.json", times=2).answer(503, "SlowDown")
+        assert (await run(s3, metadata_uri="/entry.json")).outcome is Result.CREATED
+
+
+@pytest.mark.usefixtures("raw", "packages")
+class TestRejectedBeforeHashing:
+    """Whatever can be told of a job early is told early: nothing was hashed, nothing written."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_done(self, s3_stub: S3Stub, packages: Bucket) -> Any:
+        yield
+        assert not s3_stub.requests_of("HeadObject")
+        assert not s3_stub.requests_of("PutObject")
+
+    async def test_is_an_empty_folder(self, s3: S3) -> None:
+        with pytest.raises(EmptySource, match="s3://raw/runs/none/"):
+            await run(s3, source_prefix="s3://raw/runs/none/")
+
+    @pytest.mark.parametrize(
+        ("count", "told"), [(1, "the only object"), (1500, "all 1,500 objects")]
+    )
+    async def test_is_a_folder_whose_objects_are_all_excluded(
+        self, s3: S3, raw: Bucket, count: int, told: str
+    ) -> None:
+        raw.put("runs/none/", b"")
+        for n in range(count):
+            raw.put(f"runs/none/{n}.tmp", b"x")
+        with pytest.raises(EmptySource) as failure:
+            await run(s3, source_prefix="s3://raw/runs/none/", exclude=["*.tmp"])
+        assert failure.value.happened == f"Globs exclude {told} of s3://raw/runs/none/."
+        assert "exclude" in failure.value.remedy
+
+    async def test_are_keys_that_no_package_can_hold(self, s3: S3, raw: Bucket) -> None:
+        raw.put("runs/42/a.txt/b", "x")
+        with pytest.raises(InvalidKeys, match=r"a\.txt"):
+            await run(s3)
+
+    async def test_is_what_the_workflow_forbids(self, s3: S3, packages: Bucket) -> None:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS)
+        with pytest.raises(WorkflowViolations):
+            await run(s3)
+
+    async def test_is_a_header_that_no_reader_takes(self, s3: S3) -> None:
+        metadata = {"text": "x" * (MAX_METADATA_BYTES - len('{"text": ""}'))}
+        with pytest.raises(ManifestLineTooLong, match="metadata"):
+            await run(s3, metadata=metadata)
+
+
+@pytest.mark.usefixtures("raw", "packages")
+class TestObjects:
+    async def test_that_are_archived_without_a_checksum_are_named(
+        self, s3: S3, raw: Bucket, packages: Bucket
+    ) -> None:
+        raw.put("runs/42/old", "x", storage_class="GLACIER")
+        with pytest.raises(ArchivedObjects, match="old"):
+            await run(s3)
+        assert not packages.keys()
+
+    async def test_that_change_after_the_listing_fail_the_job_for_a_retry(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        pause = s3_stub.on("HeadObject").pause_before()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        raw.delete("runs/42/a.txt", held.request.query["versionId"])
+        held.release()
+        with pytest.raises(SourceChanged, match=r"a\.txt"):
+            await running
+        assert not packages.keys()
+
+
+@pytest.mark.usefixtures("raw", "packages")
+class TestLostRace:
+    async def test_starts_over_from_the_listing(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=LATEST).pause_before()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        packages.put(LATEST, "f" * 64)
+        raw.put("runs/42/new.txt", "x")
+        held.release()
+        outcome = await running
+        assert (outcome.outcome, outcome.objects) == (Result.CREATED, 3)
+        assert data(packages, LATEST) == outcome.top_hash
+        assert s3_stub.counts["ListObjectVersions"] == 2
+
+    async def test_to_the_same_revision_is_none(
+        self, s3: S3, s3_stub: S3Stub, packages: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=LATEST).pause_before()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        other = await run(s3)
+        held.release()
+        assert (await running).top_hash == other.top_hash
+        pointers = packages.keys(".quilt/named_packages/runs/42/1")
+        assert len(pointers) == 1
+
+    async def test_that_is_lost_time_and_again_is_given_up_for_a_later_delivery(
+        self, s3: S3, s3_stub: S3Stub
+    ) -> None:
+        rule = s3_stub.on("PutObject", key=LATEST, times=None)
+        rule.answer(409, "ConditionalRequestConflict")
+        with pytest.raises(Contended, match=str(MAX_PASSES)):
+            await run(s3)
+        assert rule.hits == MAX_PASSES
+
+
+@pytest.mark.usefixtures("raw", "packages")
+@pytest.mark.parametrize("nth", range(1, 9))
+async def test_a_job_that_fails_at_any_request_succeeds_the_next_time(
+    s3: S3, s3_stub: S3Stub, packages: Bucket, nth: int
+) -> None:
+    s3_stub.on(nth=nth, times=None).drop_connection()
+    with pytest.raises(PackagerError):
+        await run(s3)
+    s3_stub.faults.clear()
+    outcome = await run(s3)
+    assert data(packages, LATEST) == outcome.top_hash
+    assert len(packages.keys(".quilt/named_packages/runs/42/1")) == 1
+
+
+class TestQuarantine:
+    SETTINGS = Settings(quarantine_registry="refused")
+
+    @pytest.fixture(autouse=True)
+    def refused(self, raw: Bucket, packages: Bucket, s3_stub: S3Stub) -> Bucket:
+        packages.put(".quilt/workflows/config.yml", WORKFLOWS)
+        return s3_stub.create_bucket("refused")
+
+    async def test_keeps_what_breaks_the_rules_and_refuses_it_all_the_same(
+        self, s3: S3, packages: Bucket, refused: Bucket
+    ) -> None:
+        with pytest.raises(WorkflowViolations, match="in quarantine: ") as raised:
+            await run(s3, self.SETTINGS, metadata={"assay": "ELISA"})
+        top_hash = data(refused, LATEST)
+        assert raised.value.quarantine == f"quilt+s3://refused#package=runs/42@{top_hash}"
+        header, *entries = latest_manifest(refused)
+        assert header["user_meta"] == {
+            "assay": "ELISA",
+            "quarantine_registry": "packages",
+            "quarantine_violations": raised.value.happened,
+        }
+        assert "workflow" not in header
+        assert [entry["logical_key"] for entry in entries] == ["a.txt", "b/c.txt"]
+        assert not packages.keys(".quilt/packages/")
+
+    async def test_of_the_same_again_writes_nothing(self, s3: S3, refused: Bucket) -> None:
+        for _ in range(2):
+            with pytest.raises(WorkflowViolations):
+                await run(s3, self.SETTINGS)
+        assert len(refused.keys(".quilt/packages/")) == 1
+
+    async def test_that_is_not_there_is_told_beside_the_violations(self, s3: S3) -> None:
+        settings = Settings(quarantine_registry="nowhere")
+        with pytest.raises(WorkflowViolations, match="could not be put into quarantine") as raised:
+            await run(s3, settings)
+        assert raised.value.quarantine is None
+
+    async def test_takes_nothing_that_keeps_the_rules(self, s3: S3, refused: Bucket) -> None:
+        outcome = await run(s3, self.SETTINGS, package_name="strict/42")
+        assert outcome.outcome is Result.CREATED
+        assert not refused.keys()
+
+    async def test_without_one_nothing_is_written(self, s3: S3, refused: Bucket) -> None:
+        with pytest.raises(WorkflowViolations):
+            await run(s3)
+        assert not refused.keys()

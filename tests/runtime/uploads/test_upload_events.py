@@ -1,0 +1,75 @@
+"""Uploads: which events are, and what they say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.uploads.upload_events import Upload, read_upload, uploads_pattern
+from quilt_packager_runtime.uploads.wake_ups import Look, parse_arrival
+
+SAMPLE = Path(__file__).parents[2] / "data" / "events" / "s3-object-created.json"
+
+
+def event(**written: object) -> dict[str, Any]:
+    sample = json.loads(SAMPLE.read_text("utf-8"))
+    sample["detail"]["object"] |= written
+    return dict(sample)
+
+
+def test_an_upload_is_read_from_the_event_of_s3() -> None:
+    assert read_upload(event()) == Upload(
+        "amzn-s3-demo-bucket1", "my/s3/folder/ro-crate-metadata.json", "617f08299329d189", 5
+    )
+
+
+def test_without_a_sequencer_the_events_id_tells_uploads_apart() -> None:
+    sample = event()
+    del sample["detail"]["object"]["sequencer"]
+    assert read_upload(sample).sequencer == sample["id"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_keys_are_raw(key: str) -> None:
+    assert parse_arrival(json.dumps(event(key=key))).key == key  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        '"text"',
+        "[" * 5000,
+        json.dumps(event(key="")),
+        json.dumps(event(key="\ud800")),
+        json.dumps(event(size="many")),
+        json.dumps(event() | {"source": "lab"}),
+        json.dumps(event() | {"detail-type": "Object Deleted"}),
+        '{"look": "at-window"}',
+        '{"look": "elsewhere", "folder": {"bucket": "b", "prefix": "a/"}, "quiet_at_ms": 1}',
+    ],
+)
+def test_other_messages_are_rejected(body: str) -> None:
+    with pytest.raises(InvalidMessage):
+        parse_arrival(body)
+
+
+def test_a_look_is_read_as_it_was_written() -> None:
+    body = '{"look":"at-window","folder":{"bucket":"b","prefix":"a\\u0001/"},"quiet_at_ms":5}'
+    assert parse_arrival(body) == Look(SourceFolder("b", "a\x01/"), 5)
+
+
+def test_packages_and_what_is_ignored_are_not_matched() -> None:
+    pattern: Any = uploads_pattern(["raw"], ["tmp/"])
+    assert pattern["detail"]["object"]["key"] == [{"anything-but": {"prefix": [".quilt/", "tmp/"]}}]
+
+
+def test_a_pattern_names_a_bucket() -> None:
+    with pytest.raises(ValueError, match="buckets is empty"):
+        uploads_pattern([])
