@@ -18,7 +18,12 @@ from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.formats.manifest import Header, write_manifest
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.large_jobs import hand_off
-from quilt_packager_runtime.large_jobs.shards import Job, Known, Tally, encode_lines
+from quilt_packager_runtime.large_jobs.shards import (
+    ChecksumCounts,
+    Job,
+    ObjectChecksum,
+    encode_lines,
+)
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import KeyCheck
 from quilt_packager_runtime.settings import Settings
@@ -75,8 +80,8 @@ class Results:
         """The next of them."""
         started = time.process_time()
         shard = islice(self._objects, SHARD_OBJECTS)
-        lines: list[Any] = [Known(found, generated.CHECKSUM) for found in shard]
-        data = encode_lines([Tally(len(lines), 0), *lines])
+        lines: list[Any] = [ObjectChecksum(found, generated.CHECKSUM) for found in shard]
+        data = encode_lines([ChecksumCounts(len(lines), 0), *lines])
         self.seconds += time.process_time() - started
         return ObjectBody(data, len(data), '"etag"', None)
 
@@ -97,7 +102,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
         check.end()
         listed_at = time.process_time()
         if route is Route.LARGE:
-            await hand_off.take_up(cast("S3", results), Job("scratch", "job", 1), inventory)
+            await hand_off.load_results(cast("S3", results), Job("scratch", "job", 1), inventory)
         async for block in inventory.unhashed(archived=False):
             inventory.record((found.key, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()

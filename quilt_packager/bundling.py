@@ -167,10 +167,10 @@ def build_asset(
         cache.mkdir(parents=True, exist_ok=True)
         if not _take(asset):
             if not _take(dependencies):
-                with _written_whole(dependencies) as partial:
+                with _atomic_write(dependencies) as partial:
                     _install(requirements, target, partial)
-                _forget_unused(cache)
-            with _written_whole(asset) as partial:
+                _evict_unused(cache)
+            with _atomic_write(asset) as partial:
                 shutil.copyfile(dependencies, partial)
                 _add_to_zip(partial, sources)
     except OSError as error:
@@ -213,7 +213,7 @@ def _take(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
+def _atomic_write(path: Path) -> Iterator[Path]:
     """A file that appears under its name complete or not at all, also beside another synth."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     os.close(handle)
@@ -226,7 +226,7 @@ def _written_whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _forget_unused(cache: Path) -> None:
+def _evict_unused(cache: Path) -> None:
     oldest = time.time() - _UNUSED_DAYS * 24 * 60 * 60
     for path in cache.glob("*.zip"):
         if path.stat().st_mtime < oldest:

@@ -78,7 +78,7 @@ class LargeJobs:
         answer = large_job.handler(_step(state), invocation(**options))
         return dict(answer)
 
-    def give_up(self, state: State, code: str, cause: str = "") -> State:
+    def fail_job(self, state: State, code: str, cause: str = "") -> State:
         self.sqs.script.add_response("send_message", {"MessageId": "m"})
         error = {"Error": code, "Cause": cause}
         return dict(large_job.handler({**_step(state), "error": error}, invocation()))

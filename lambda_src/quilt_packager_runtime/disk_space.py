@@ -14,7 +14,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
-def telling_full_disk() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Tell of work inside that filled the disk.
 
     Raises:

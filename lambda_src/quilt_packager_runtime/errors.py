@@ -19,14 +19,14 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
     │   └── WorkflowViolations    the package breaks the registry's rules
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged         an object changed between list and hash
-        ├── Contended             other writers kept winning the race for `latest`
+        ├── WriteConflict             other writers kept winning the race for `latest`
         ├── DeadlineExceeded      the time of this invocation is over
         ├── DiskFull              the temporary folder has no room for the job's files
         ├── LargeJobFailed        the state machine gave up, and knows no better reason
-        ├── Crashed               the packager has a defect
-        ├── GaveUp                the last attempt ended without saying why
+        ├── InternalError               the packager has a defect
+        ├── AttemptsExhausted                the last attempt ended without saying why
         ├── AwsError              another service than S3 answered with an error
-        │   └── NotAnnounced      the message is put aside, but nobody could be told
+        │   └── NotificationFailed      the message is put aside, but nobody could be told
         └── S3Error               S3 answered with an error that its client could not overcome
             ├── NoSuchKey
             ├── PreconditionFailed
@@ -34,7 +34,7 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
             ├── InvalidObjectState
             ├── BadRequest
             ├── InvalidRange
-            ├── BrokenAnswer
+            ├── MalformedResponse
             ├── CredentialsRefused
             └── ServiceUnavailable
 """
@@ -158,7 +158,7 @@ class SourceChanged(Failed):
     """An object changed between list and hash."""
 
 
-class Contended(Failed):
+class WriteConflict(Failed):
     """Other writers kept winning the race for the package."""
 
 
@@ -174,11 +174,11 @@ class LargeJobFailed(Failed):
     """The state machine gave up on a job, and none of its steps left a reason."""
 
 
-class Crashed(Failed):
+class InternalError(Failed):
     """The packager has a defect: something was raised that nobody foresaw."""
 
 
-class GaveUp(Failed):
+class AttemptsExhausted(Failed):
     """The job was tried as often as it may be, and the last attempt did not say how it ended."""
 
 
@@ -186,7 +186,7 @@ class AwsError(Failed):
     """Another service than S3 answered with an error, or did not answer."""
 
 
-class NotAnnounced(AwsError):
+class NotificationFailed(AwsError):
     """The message is in the dead-letter queue, but those who are to hear of it were not told."""
 
 
@@ -218,7 +218,7 @@ class InvalidRange(S3Error):
     """The range begins behind the object's end (416)."""
 
 
-class BrokenAnswer(S3Error):
+class MalformedResponse(S3Error):
     """An answer that was cut on its way, or does not make sense."""
 
 

@@ -10,12 +10,12 @@ import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import slices
-from quilt_packager_runtime.disk_space import telling_full_disk
+from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
     BucketNotAllowed,
-    Contended,
     Rejected,
     WorkflowViolations,
+    WriteConflict,
     name_some,
 )
 from quilt_packager_runtime.formats.manifest import (
@@ -36,8 +36,8 @@ from quilt_packager_runtime.registry.publish import Publication
 from quilt_packager_runtime.registry.quarantine import (
     note_violations,
     redirect,
-    tell_where,
-    tell_why_not,
+    with_quarantine_error,
+    with_quarantine_link,
 )
 from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
@@ -69,7 +69,7 @@ class _Context(msgspec.Struct, frozen=True):
     settings: Settings
     s3: S3
     on_progress: OnProgress
-    relay: hand_off.Relay | None
+    relay: hand_off.HandOff | None
     refused: Refused | None = None
 
 
@@ -79,7 +79,7 @@ async def package(
     settings: Settings,
     s3: S3,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
-    relay: hand_off.Relay | None = None,
+    relay: hand_off.HandOff | None = None,
 ) -> Outcome:
     """Make a folder a revision of a package, unless its newest revision is just that.
 
@@ -114,18 +114,18 @@ async def package(
         try:
             kept = await _run_passes(context)
         except Rejected as error:
-            raise tell_why_not(violations, error) from error
-        raise tell_where(violations, kept.link) from None
+            raise with_quarantine_error(violations, error) from error
+        raise with_quarantine_link(violations, kept.link) from None
 
 
 async def _run_passes(context: _Context) -> Outcome:
     """Pass after pass, until no other writer publishes meanwhile."""
     for _ in range(MAX_PASSES):
-        with telling_full_disk():
+        with translate_disk_full():
             outcome = await _run_pass(context)
         if outcome is not None:
             return outcome
-    raise Contended(
+    raise WriteConflict(
         f"Other writers won the race for {context.request.package_name} {MAX_PASSES} times.",
         why="Several jobs or people publish this package at once.",
         remedy="The job is retried by itself; look for a loop of messages if this returns.",
@@ -223,7 +223,7 @@ async def _hash(
     inventory: Inventory,
     settings: Settings,
     on_progress: Callable[[int], object],
-    relay: hand_off.Relay | None,
+    relay: hand_off.HandOff | None,
 ) -> Hashed:
     """Find every checksum that is missing, or hand over."""
     if relay is None:
@@ -231,7 +231,7 @@ async def _hash(
         return await hash_objects(s3, inventory, settings=settings, on_progress=on_progress)
     taken = hashed = hand_off.NOTHING
     if relay.job.round > 0:
-        taken = await hand_off.take_up(s3, relay.job, inventory)
+        taken = await hand_off.load_results(s3, relay.job, inventory)
     if not await hand_off.is_too_large(inventory, relay, settings):
         on_progress(taken.stored + taken.computed)
         hashed = await hash_objects(

@@ -13,9 +13,9 @@ from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.requests.source_options import SourceOptions
 
 __all__ = [
+    "EXTRA_RECEIVES",
     "METRICS_NAMESPACE",
     "PREFIX",
-    "SPARE_DELIVERIES",
     "ChecksumAlgorithm",
     "Metric",
     "Settings",
@@ -26,7 +26,7 @@ PREFIX = "QUILT_PACKAGER_"
 METRICS_NAMESPACE = "QuiltPackager"
 """The CloudWatch namespace of the runtime's metrics; their one dimension is `service`."""
 
-SPARE_DELIVERIES = 2
+EXTRA_RECEIVES = 2
 """How often SQS delivers a message beside the attempts at it.
 
 Once to tell of a last attempt that died silently, and once for its folder to settle.

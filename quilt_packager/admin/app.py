@@ -30,13 +30,13 @@ from quilt_packager.admin.web.rendering import (
     STATIC,
     THEME_COOKIE,
     THEMES,
-    Place,
+    EngineIdentity,
     Renderer,
 )
 from quilt_packager.admin.web.security import Access, Guard, form_of
-from quilt_packager.operations.errors import Misnamed, OperationError
+from quilt_packager.operations.errors import LookupFailed, OperationError
 
-HARMLESS = ("/theme", *new_package_page.HARMLESS)
+ALLOWED_WHEN_READ_ONLY = ("/theme", *new_package_page.ALLOWED_WHEN_READ_ONLY)
 """Forms that change nothing in AWS: a page that is read only takes them, too."""
 
 EXPECTED = (OperationError, PackagerError, BotoCoreError, ClientError)
@@ -61,7 +61,7 @@ class VersionedFiles(StaticFiles):
         return response
 
 
-def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
+def make_app(views: Views, place: EngineIdentity, access: Access) -> ASGIApp:
     """Put the page together.
 
     Args:
@@ -83,7 +83,7 @@ def make_app(views: Views, place: Place, access: Access) -> ASGIApp:
 
     def show_problem(request: Request, error: Exception) -> Response:
         return renderer.problem(
-            request, tell(error), status=404 if isinstance(error, Misnamed) else 502
+            request, tell(error), status=404 if isinstance(error, LookupFailed) else 502
         )
 
     def show_defect(request: Request, error: Exception) -> Response:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import uvicorn
 
-from quilt_packager.admin.app import HARMLESS, make_app
+from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
 from quilt_packager.admin.model.views import Views
-from quilt_packager.admin.web.rendering import Place
+from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.deployments import Deployment
-from quilt_packager.operations.errors import Misnamed
+from quilt_packager.operations.errors import LookupFailed
 
 LOOPBACK = "127.0.0.1"
 """Never another address: who can reach the page can use its user's credentials."""
@@ -21,7 +21,7 @@ GRACE_SECONDS = 1
 """How long requests may last once the command is to end."""
 
 
-class PortTaken(Misnamed):
+class PortTaken(LookupFailed):
     """Another program listens at the port."""
 
 
@@ -57,8 +57,8 @@ def serve(
     """
     with listen(port) as listener:
         port = listener.getsockname()[1]
-        access = Access(port, read_only=read_only, harmless=HARMLESS)
-        place = Place(deployment.name, deployment.region, deployment.account)
+        access = Access(port, read_only=read_only, harmless=ALLOWED_WHEN_READ_ONLY)
+        place = EngineIdentity(deployment.name, deployment.region, deployment.account)
         views = Views(deployment)
         # It is told at the foot of a page: none waits for it.
         threading.Thread(target=views.find_identity, daemon=True).start()

@@ -85,12 +85,12 @@ class PackagingEngineStack(Stack):
         if flags.dashboard:
             self.engine.add_dashboard()
         # CloudFormation makes a queue's name of the stack's and of this.
-        _name_in_template(self.engine.queue.node.default_child, "PackagerQueue")
-        _name_in_template(
+        _override_logical_id(self.engine.queue.node.default_child, "PackagerQueue")
+        _override_logical_id(
             self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
         )
         for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
-            _name_in_template(self.engine.node.find_child(output), output)
+            _override_logical_id(self.engine.node.find_child(output), output)
         CfnOutput(
             self,
             "PackagerQueueArn",
@@ -217,7 +217,7 @@ class PackagingEngineStack(Stack):
         )
 
 
-def _name_in_template(element: IConstruct | None, logical_id: str) -> None:
+def _override_logical_id(element: IConstruct | None, logical_id: str) -> None:
     if isinstance(element, CfnElement):
         element.override_logical_id(logical_id)
 

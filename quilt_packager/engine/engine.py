@@ -12,10 +12,15 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 from quilt_packager_runtime.requests.source_options import SourceOptions, check_sources
-from quilt_packager_runtime.settings import SPARE_DELIVERIES
+from quilt_packager_runtime.settings import EXTRA_RECEIVES
 
 from quilt_packager.engine.buckets import create_scratch_bucket
-from quilt_packager.engine.functions import FunctionFactory, FunctionSize, bundle_code, machine_of
+from quilt_packager.engine.functions import (
+    FunctionFactory,
+    FunctionSize,
+    bundle_code,
+    bundling_platform,
+)
 from quilt_packager.engine.job_functions import JOB_LOG, JobFunctions
 from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
@@ -104,8 +109,8 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         self.log_group = self._functions.log_group
         self.checksum_log_group = self._functions.checksum_log_group
         for function in (self.packager_function, self.large_job_function):
-            self._outcomes.let_tell(function)
-        self._queues.let_put_aside(self.large_job_function)
+            self._outcomes.grant_publish_outcomes(function)
+        self._queues.grant_send_dead_letters(self.large_job_function)
         self._queues.feed(self.packager_function, max_concurrency=resolved.max_concurrency)
         self._watched = WatchedParts()
         self.watch(self._watched_queues(), *self._functions.watched)
@@ -316,7 +321,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self,
             visibility_timeout=props.visibility_timeout,
             max_receive_count=props.max_receive_count,
-            spare_deliveries=SPARE_DELIVERIES,
+            spare_deliveries=EXTRA_RECEIVES,
             retention_period=props.retention_period,
             dead_letter_retention_period=props.dead_letter_retention_period,
             key=props.queue_encryption_key,
@@ -325,7 +330,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     def _create_factory(self, props: ResolvedProps) -> FunctionFactory:
         return FunctionFactory(
             service=self.service,
-            code=props.code or bundle_code(self, machine_of(props.architecture)),
+            code=props.code or bundle_code(self, bundling_platform(props.architecture)),
             architecture=props.architecture,
             tracing=props.tracing,
             log_retention=props.log_retention,

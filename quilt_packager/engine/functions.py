@@ -48,7 +48,7 @@ def bundle_code(
     return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
 
 
-def machine_of(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
+def bundling_platform(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
     """The CPU of a function, as `bundle_code` calls it.
 
     Args:

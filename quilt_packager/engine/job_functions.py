@@ -120,7 +120,7 @@ class JobFunctions:
         hashing = [
             *permissions.read_sources(props.source_buckets),
             *permissions.hash_in_scratch([scratch_bucket, *props.scratch_buckets.values()]),
-            *permissions.keep_jobs(scratch_bucket),
+            *permissions.access_job_files(scratch_bucket),
             *permissions.never(props.source_buckets, props.written_buckets),
         ]
         publishing = permissions.write_registries(props.written_buckets)

@@ -60,7 +60,7 @@ class Outcomes(Construct):
         if publish_schema:
             self._publish_schema()
 
-    def let_tell(self, function: lambda_.Function) -> None:
+    def grant_publish_outcomes(self, function: lambda_.Function) -> None:
         """Let a function put events on the bus, and write to the topic."""
         permissions.permit(function, [permissions.put_outcomes(self.event_bus)])
         if self._topic:

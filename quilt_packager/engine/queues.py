@@ -93,7 +93,7 @@ class JobQueues:
             max_batching_window: How long to wait for a full batch. Default: not at all.
         """
         permissions.permit(function, [permissions.consume_queue(self.queue)])
-        self.let_put_aside(function)
+        self.grant_send_dead_letters(function)
         function.add_event_source_mapping(
             f"{self._name}Queue",
             event_source_arn=self.queue.queue_arn,
@@ -103,7 +103,7 @@ class JobQueues:
             report_batch_item_failures=True,
         )
 
-    def let_put_aside(self, function: lambda_.Function) -> None:
+    def grant_send_dead_letters(self, function: lambda_.Function) -> None:
         """Let a function send jobs to the dead letters."""
         permissions.permit(function, [permissions.send_dead_letters(self.dead_letter_queue)])
         if self._key:
@@ -146,7 +146,7 @@ class JobQueues:
 
     def _begin_to_accept(self) -> None:
         for queue in (self.queue, self.dead_letter_queue):
-            statement = permissions.accept_events(queue)
+            statement = permissions.allow_eventbridge_send(queue)
             self._accepting.append(statement)
             queue.add_to_resource_policy(statement)
         key = self._key

@@ -18,7 +18,7 @@ from constructs import Construct
 from quilt_packager_runtime.errors import (
     AwsError,
     CredentialsRefused,
-    NotAnnounced,
+    NotificationFailed,
     Rejected,
     ServiceUnavailable,
 )
@@ -109,8 +109,8 @@ def create_state_machine(
     for statement in [
         permissions.invoke([checksum_function, large_job_function]),
         permissions.read_items(scratch_bucket),
-        *permissions.map_shards(machine),
-        *([permissions.trace()] if tracing is lambda_.Tracing.ACTIVE else []),
+        *permissions.run_distributed_map(machine),
+        *([permissions.write_xray_traces()] if tracing is lambda_.Tracing.ACTIVE else []),
     ]:
         policy.add_statements(statement)
         acknowledge_wildcards(
@@ -233,7 +233,7 @@ def _define(
         retry_on_service_exceptions=False,
     )
     # The message is put aside by then, and is again with each retry.
-    _add_retry(give_up, [NotAnnounced.__name__], MAX_RETRIES)
+    _add_retry(give_up, [NotificationFailed.__name__], MAX_RETRIES)
     # Until then it is nowhere else: even what is refused, someone may allow in time.
     _add_retry(give_up, [sfn.Errors.ALL], MAX_GIVE_UP_RETRIES)
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))

@@ -104,7 +104,7 @@ class Coalescer(Construct):
         )
         permissions.permit(
             self.function,
-            permissions.coalesce(self.queue, self.table, event_bus, settings.source),
+            permissions.coalescer_permissions(self.queue, self.table, event_bus, settings.source),
         )
         self._queues.feed(
             self.function,

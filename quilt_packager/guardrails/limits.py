@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from quilt_packager_runtime.settings import SPARE_DELIVERIES, Settings
+from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
 
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
@@ -29,7 +29,7 @@ ChecksumConcurrency = Annotated[int, Meta(ge=1, le=1000)]
 MaxInlineMebibytes = Annotated[int, Meta(ge=0)]
 MaxInlineObjects = Annotated[int, Meta(ge=0)]
 # SQS delivers up to 1000 times.
-MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000 - SPARE_DELIVERIES)]
+MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000 - EXTRA_RECEIVES)]
 MaxShardMebibytes = Annotated[int, Meta(ge=1)]
 MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
 MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]

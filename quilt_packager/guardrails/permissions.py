@@ -108,7 +108,7 @@ def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
     ]
 
 
-def keep_jobs(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+def access_job_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
     """Write the files of large jobs, and find and read them."""
     return [
         iam.PolicyStatement(
@@ -154,7 +154,7 @@ def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
     )
 
 
-def map_shards(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
+def run_distributed_map(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
     """For the role of a state machine: run its map's items as executions, and run them again."""
 
     def executions(pattern: str) -> str:
@@ -184,7 +184,7 @@ def map_shards(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
     ]
 
 
-def trace() -> iam.PolicyStatement:
+def write_xray_traces() -> iam.PolicyStatement:
     """Send traces to X-Ray, whose actions are on no resource."""
     return iam.PolicyStatement(
         sid="Trace",
@@ -238,7 +238,7 @@ def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
     )
 
 
-def coalesce(
+def coalescer_permissions(
     queue: sqs.IQueue, table: dynamodb.ITable, bus: events.IEventBus, source: str
 ) -> list[iam.PolicyStatement]:
     """Keep windows of uploads, look at them later, and announce them, under one name alone."""
@@ -311,7 +311,7 @@ def never(
     ]
 
 
-def accept_events(queue: sqs.IQueue) -> iam.PolicyStatement:
+def allow_eventbridge_send(queue: sqs.IQueue) -> iam.PolicyStatement:
     """For a queue's own policy: EventBridge may send. Whose rules may is the caller's to add."""
     return iam.PolicyStatement(
         sid="AcceptEvents",

@@ -23,47 +23,47 @@ class OperationError(Exception):
         return type(self).__name__
 
 
-class Misnamed(OperationError):
+class LookupFailed(OperationError):
     """What was asked for is not there, or not one thing: asked otherwise, it may succeed."""
 
 
-class NoEngine(Misnamed):
+class NoEngine(LookupFailed):
     """There is no such stack, or none of an engine."""
 
 
-class SeveralEngines(Misnamed):
+class SeveralEngines(LookupFailed):
     """It is not clear which engine is meant."""
 
 
-class UnknownSource(Misnamed):
+class UnknownSource(LookupFailed):
     """The engine has no event source of that name."""
 
 
-class UnknownFailure(Misnamed):
+class UnknownFailure(LookupFailed):
     """No failure has that id or code, or several ids begin so."""
 
 
-class UnknownJob(Misnamed):
+class UnknownJob(LookupFailed):
     """The log knows of no such job."""
 
 
-class SeveralJobs(Misnamed):
+class SeveralJobs(LookupFailed):
     """It is not clear which job is meant."""
 
 
-class NothingAsked(Misnamed):
+class NoPackageRequested(LookupFailed):
     """A message that asks for no package."""
 
 
-class UnknownPackage(Misnamed):
+class UnknownPackage(LookupFailed):
     """The registry has no such package."""
 
 
-class UnknownRevision(Misnamed):
+class UnknownRevision(LookupFailed):
     """The package has no such revision."""
 
 
-class SeveralRevisions(Misnamed):
+class SeveralRevisions(LookupFailed):
     """It is not clear which revision is meant."""
 
 

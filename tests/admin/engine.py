@@ -8,7 +8,7 @@ import pytest
 
 from quilt_packager.admin.model import views
 from quilt_packager.admin.model.manifests import Revision, RevisionEntry
-from quilt_packager.admin.web.rendering import Place
+from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Options
 from quilt_packager.operations.deployment.queues import Queues
@@ -17,7 +17,7 @@ from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, St
 from quilt_packager.operations.jobs.listing import JobRecord
 from quilt_packager.operations.jobs.log_lines import LogLine
 
-PLACE = Place("prod-packager", "us-east-1", "123456789012")
+PLACE = EngineIdentity("prod-packager", "us-east-1", "123456789012")
 IDENTITY = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
 TOP_HASH = "8c2f0e6b91d4a7e35fb0c6b1" + "0" * 36 + "4e9d"
 

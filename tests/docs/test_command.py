@@ -102,7 +102,7 @@ def called_operations() -> set[str]:
     called = {
         name
         for folder in ("operations", "admin")
-        for path in (PACKAGE / folder).glob("*.py")
+        for path in (PACKAGE / folder).rglob("*.py")
         for name in re.findall(r'[."]([a-z0-9_]+)(?=["(])', path.read_text("utf-8"))
     }
     return {operations[name] for name in called & operations.keys()}

@@ -95,7 +95,9 @@ class TestLines:
 
     def test_of_handlers_are_types(self) -> None:
         by_hand = [
-            module for module, _, _ in calls() if module.startswith(("handlers", "observability"))
+            module
+            for module, _, _ in calls()
+            if module.startswith(("handlers", "reporting/telemetry"))
         ]
         assert by_hand == []
 
@@ -160,7 +162,7 @@ class TestMetrics:
 
     def test_have_the_unit_that_they_are_sent_with(self) -> None:
         units = {names(row[0]).pop(): row[1] for row in rows(METRICS)}
-        source = (RUNTIME / "observability.py").read_text("utf-8")
+        source = (RUNTIME / "reporting" / "telemetry.py").read_text("utf-8")
         sent = re.findall(r"add_metric\(Metric\.(\w+), MetricUnit\.(\w+)", source)
         assert sent
         assert [name for name, unit in sent if units[Metric[name]] != unit] == []

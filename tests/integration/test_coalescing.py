@@ -109,7 +109,7 @@ class World:
     def upload(self, *uploads: bytes, ahead_ms: int = 0) -> None:
         """One invocation, for a batch of uploads."""
         coalescer = self.coalescer(ahead_ms=ahead_ms)
-        quiet_at_ms = coalescer.expect_rest([FOLDER])
+        quiet_at_ms = coalescer.schedule_quiet_checks([FOLDER])
         coalescer.record(FOLDER, uploads, quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
 
     def until_done(self, act: Callable[[], object]) -> None:
@@ -323,7 +323,7 @@ class TestFailure:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         coalescer = world.coalescer()
-        quiet_at_ms = coalescer.expect_rest([FOLDER])
+        quiet_at_ms = coalescer.schedule_quiet_checks([FOLDER])
         world.drain()
         world.now_ms = quiet_at_ms + 1
         coalescer.record(FOLDER, [b"1"], quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
@@ -336,7 +336,7 @@ class TestSlowBatch:
 
     def test_does_not_end_the_rest_that_they_began(self, world: World) -> None:
         slow = world.coalescer()
-        quiet_at_ms = slow.expect_rest([FOLDER])
+        quiet_at_ms = slow.schedule_quiet_checks([FOLDER])
         world.now_ms += 100_000
         world.upload(b"2")
         rest_ms = world.now_ms + DURATION_SECONDS * 1000
@@ -354,7 +354,7 @@ class TestSlowBatch:
         [(visible_ms, look)] = world.looks
         world.now_ms += 1000
         slow = world.coalescer()
-        quiet_at_ms = slow.expect_rest([FOLDER])
+        quiet_at_ms = slow.schedule_quiet_checks([FOLDER])
         world.now_ms = visible_ms
         world.looks.remove((visible_ms, look))
         world.coalescer(ahead_ms=5000).look(look, lifetime_ms=LIFETIME_MS)

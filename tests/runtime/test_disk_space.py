@@ -2,7 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from quilt_packager_runtime.disk_space import telling_full_disk
+from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import DiskFull
 
 FULL_DEVICE = Path("/dev/full")
@@ -21,13 +21,13 @@ def fill(database: sqlite3.Connection) -> None:
 
 
 def test_a_full_database_is_a_full_disk(small_database: sqlite3.Connection) -> None:
-    with pytest.raises(DiskFull, match=r"Raise ephemeral_storage_size"), telling_full_disk():
+    with pytest.raises(DiskFull, match=r"Raise ephemeral_storage_size"), translate_disk_full():
         fill(small_database)
 
 
 @pytest.mark.skipif(not FULL_DEVICE.exists(), reason="there is no /dev/full")
 def test_a_file_that_cannot_grow_is_a_full_disk() -> None:
-    with pytest.raises(DiskFull, match=r"no room left in .* MiB"), telling_full_disk():
+    with pytest.raises(DiskFull, match=r"no room left in .* MiB"), translate_disk_full():
         write_to_full_device()
 
 
@@ -38,5 +38,5 @@ def write_to_full_device() -> None:
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("locked"), PermissionError(13, "no")])
 def test_other_errors_pass(error: Exception) -> None:
-    with pytest.raises(type(error)), telling_full_disk():
+    with pytest.raises(type(error)), translate_disk_full():
         raise error

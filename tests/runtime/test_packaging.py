@@ -14,7 +14,6 @@ from quilt_packager_runtime.errors import (
     AccessDenied,
     ArchivedObjects,
     BucketNotAllowed,
-    Contended,
     DiskFull,
     EmptySource,
     InvalidKeys,
@@ -24,6 +23,7 @@ from quilt_packager_runtime.errors import (
     PackagerError,
     SourceChanged,
     WorkflowViolations,
+    WriteConflict,
 )
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES
 from quilt_packager_runtime.formats.manifest import ManifestWriter
@@ -469,7 +469,7 @@ class TestLostRace:
     ) -> None:
         rule = s3_stub.on("PutObject", key=LATEST, times=None)
         rule.answer(409, "ConditionalRequestConflict")
-        with pytest.raises(Contended, match=str(MAX_PASSES)):
+        with pytest.raises(WriteConflict, match=str(MAX_PASSES)):
             await run(s3)
         assert rule.hits == MAX_PASSES
 

@@ -86,7 +86,7 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
         ) from failure
 
 
-def postpone(queue_arn: str, receipt_handle: str, seconds: int) -> None:
+def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int) -> None:
     """Keep a message that was received from being received again for a while.
 
     Args:

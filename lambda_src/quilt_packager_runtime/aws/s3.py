@@ -38,9 +38,9 @@ from quilt_packager_runtime.aws.s3_transport import (
 from quilt_packager_runtime.errors import (
     AccessDenied,
     BadRequest,
-    BrokenAnswer,
     CredentialsRefused,
     InvalidRange,
+    MalformedResponse,
     NoSuchKey,
     PackagerError,
     PreconditionFailed,
@@ -138,7 +138,7 @@ class S3:
         """A bucket's region, as far as answers have told."""
         return self._transport.region_of(bucket)
 
-    def clock_seconds(self) -> int:
+    def server_time_seconds(self) -> int:
         """S3's own time at its last answer, in seconds since 1970; the host's may be off.
 
         Raises:
@@ -164,10 +164,10 @@ class S3:
         try:
             head = (await self.send(request)).headers
         except AccessDenied:
-            await self._ask_why(uri)
+            await self._probe_with_get(uri)
             raise
         except BadRequest as refusal:
-            if await self._ask_why(uri):
+            if await self._probe_with_get(uri):
                 raise ServiceUnavailable(
                     f"HeadObject of {uri} failed: S3 answered 400, though the object can be read.",
                     why="KMS may have throttled its key, which the answer to HEAD does not say.",
@@ -404,7 +404,7 @@ class S3:
         self._last_date = response.headers.get("date", self._last_date)
         return response
 
-    async def _ask_why(self, uri: S3Uri) -> bool:
+    async def _probe_with_get(self, uri: S3Uri) -> bool:
         """Have GET tell why HEAD was refused: only the answer to GET has a body that says it.
 
         Returns:
@@ -438,7 +438,7 @@ class S3:
                     page = parse_listing((await self.send(request)).body, kind, uri)
                     position = next_position(page, seen)
                     break
-                except BrokenAnswer:
+                except MalformedResponse:
                     if attempt == PAGE_ATTEMPTS:
                         raise
             yield page, position

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from quilt_packager_runtime.errors import BrokenAnswer
+from quilt_packager_runtime.errors import MalformedResponse
 from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri, SourceObject
 
@@ -88,7 +88,7 @@ def parse_xml(body: bytes | str, uri: S3Uri) -> ET.Element:
         uri: What it is about, to tell in an error.
 
     Raises:
-        BrokenAnswer: It is no XML.
+        MalformedResponse: It is no XML.
     """
     try:
         return ET.fromstring(body)  # noqa: S314 - S3 wrote it, and expat refuses entity bombs
@@ -105,7 +105,7 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
         uri: What is listed, to tell in an error.
 
     Raises:
-        BrokenAnswer: It is no XML, or rows cannot be told from the rest of it.
+        MalformedResponse: It is no XML, or rows cannot be told from the rest of it.
     """
     row_name = kind.row_name
     try:
@@ -133,7 +133,7 @@ def next_position(page: ListingPage, seen: Container[Position]) -> Position | No
         seen: Where earlier pages began.
 
     Raises:
-        BrokenAnswer: The page does not tell, or it leads back.
+        MalformedResponse: The page does not tell, or it leads back.
     """
     truncated = page.frame.findtext("{*}IsTruncated")
     if truncated == "false":
@@ -165,7 +165,7 @@ def version_page(
         until: The last key of interest; rows behind it are not read.
 
     Raises:
-        BrokenAnswer: A row lacks what S3 says of each version.
+        MalformedResponse: A row lacks what S3 says of each version.
     """
     decode = key_decoder(page)
     objects = []
@@ -231,14 +231,14 @@ def version_id(text: str | None) -> str | None:
     return None if text == NULL_VERSION else text or None
 
 
-def broken(uri: S3Uri, how: str) -> BrokenAnswer:
+def broken(uri: S3Uri, how: str) -> MalformedResponse:
     """The error for an answer that cannot be right.
 
     Args:
         uri: What it is about.
         how: What is wrong with it.
     """
-    return BrokenAnswer(
+    return MalformedResponse(
         f"S3's answer about {uri} makes no sense: {how}.",
         why="It was cut on its way, or the endpoint is not quite S3.",
         remedy="The job is retried by itself; look into it if this returns.",

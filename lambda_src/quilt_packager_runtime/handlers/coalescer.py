@@ -65,7 +65,7 @@ class Batch:
         """Record the uploads, folder by folder."""
         with self._delivered_again([each for ids in self._uploads.values() for each in ids]):
             # Looks are on their way before there is anything to look at.
-            quiet_at_ms = self._coalescer.expect_rest(self._uploads)
+            quiet_at_ms = self._coalescer.schedule_quiet_checks(self._uploads)
             for folder, uploads in self._uploads.items():
                 with self._delivered_again(uploads):
                     announced = self._coalescer.record(

@@ -7,9 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import Crashed, DeadlineExceeded, PackagerError, printable
+from quilt_packager_runtime.errors import DeadlineExceeded, InternalError, PackagerError, printable
 from quilt_packager_runtime.formats.outcome import Outcome
-from quilt_packager_runtime.large_jobs.hand_off import Relay
+from quilt_packager_runtime.large_jobs.hand_off import HandOff
 from quilt_packager_runtime.packaging import OnProgress, package
 from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
@@ -63,7 +63,7 @@ async def package_until(
     deadline: float,
     request: PackageRequest,
     on_progress: OnProgress,
-    relay: Relay | None = None,
+    relay: HandOff | None = None,
 ) -> Outcome:
     """Package, and stop in time to say that there was too little of it.
 
@@ -105,7 +105,7 @@ def as_failure(error: Exception) -> PackagerError:
     """
     if isinstance(error, PackagerError):
         return error
-    crashed = Crashed(
+    crashed = InternalError(
         f"The packager crashed: {type(error).__name__}: {printable(str(error))}.",
         why="This is a defect, or something happened that it does not foresee.",
         remedy="The job is retried by itself; report it with its stack from the log.",

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime.errors import NoSuchKey, NotAnnounced
+from quilt_packager_runtime.errors import NoSuchKey, NotificationFailed
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
     GIVING_UP,
     MAX_ROUNDS,
     PUBLISHING,
-    HandedOver,
+    HandedOff,
+    HandOff,
     JobMessage,
-    Relay,
 )
 from quilt_packager_runtime.large_jobs.shards import Job
 from quilt_packager_runtime.reporting.log_events import MoreToHash
@@ -78,8 +78,10 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object
     if step.error is None:
         return asyncio.run(publish(step, deadline))
     if step.keep_trying:
-        return asyncio.run(keep_giving_up(step, step.error, deadline))
-    return asyncio.run(give_up(step, step.error, comes_back=step.retry < step.max_retries))
+        return asyncio.run(fail_job_with_retries(step, step.error, deadline))
+    return asyncio.run(
+        fail_job(step, step.error, will_be_redelivered=step.retry < step.max_retries)
+    )
 
 
 async def publish(step: Step, deadline: float) -> dict[str, object]:
@@ -98,12 +100,12 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     job = _job(step)
     next_round = msgspec.structs.replace(job, round=job.round + 1)
     is_last = next_round.round >= MAX_ROUNDS
-    relay = Relay(next_round, None if is_last else invocations.hand_over_time(deadline))
+    relay = HandOff(next_round, None if is_last else invocations.hand_over_time(deadline))
     try:
         message = await hand_off.read_message(invocations.connect(), job)
         outcome = await invocations.package_until(deadline, message.request, watch(job.id), relay)
         report_success(_attempt(message), outcome, invocations.load_settings())
-    except HandedOver as handed:
+    except HandedOff as handed:
         more = MoreToHash(
             message_id=job.id,
             round=next_round.round,
@@ -122,7 +124,7 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     return {**job.to_input(), "goes_on": False}
 
 
-async def give_up(step: Step, why: StateError, *, comes_back: bool) -> dict[str, object]:
+async def fail_job(step: Step, why: StateError, *, will_be_redelivered: bool) -> dict[str, object]:
     """Put the message of a job aside, with the reason.
 
     Args:
@@ -142,12 +144,12 @@ async def give_up(step: Step, why: StateError, *, comes_back: bool) -> dict[str,
     failure = await hand_off.find_failure(
         invocations.connect(), job, code=why.error, cause=why.cause
     )
-    attempt = _attempt(message, comes_back=comes_back)
+    attempt = _attempt(message, will_be_redelivered=will_be_redelivered)
     report_failure(attempt, failure, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 
-async def keep_giving_up(step: Step, why: StateError, deadline: float) -> dict[str, object]:
+async def fail_job_with_retries(step: Step, why: StateError, deadline: float) -> dict[str, object]:
     """Put the message of a job aside, however often it takes, while there is time.
 
     Args:
@@ -164,16 +166,16 @@ async def keep_giving_up(step: Step, why: StateError, deadline: float) -> dict[s
     """
     wait_seconds: float = FIRST_WAIT_SECONDS
     while True:
-        comes_back = monotonic() + wait_seconds + TRY_SECONDS <= deadline
+        will_be_redelivered = monotonic() + wait_seconds + TRY_SECONDS <= deadline
         try:
-            return await give_up(step, why, comes_back=comes_back)
-        except (NotAnnounced, NoSuchKey):
+            return await fail_job(step, why, will_be_redelivered=will_be_redelivered)
+        except (NotificationFailed, NoSuchKey):
             # It is put aside, and would be again; or its message is not there, and never will be.
             raise
         except Exception as error:
             failure = invocations.as_failure(error)
             record_step_failure(failure, message_id=step.job_id, step=GIVING_UP, round=step.round)
-            if not comes_back:
+            if not will_be_redelivered:
                 raise
         await sleep(wait_seconds)
         wait_seconds = min(2 * wait_seconds, MAX_WAIT_SECONDS)
@@ -183,7 +185,7 @@ def _job(step: Step) -> Job:
     return Job(invocations.load_settings().scratch_bucket or "", step.job_id, step.round)
 
 
-def _attempt(message: JobMessage, *, comes_back: bool = True) -> Attempt:
+def _attempt(message: JobMessage, *, will_be_redelivered: bool = True) -> Attempt:
     return Attempt(
         body=message.body,
         message_id=message.message_id,
@@ -191,5 +193,5 @@ def _attempt(message: JobMessage, *, comes_back: bool = True) -> Attempt:
         seconds=time() - message.started_seconds,
         # The state machine has tried its steps as often as it does.
         is_last=True,
-        comes_back=comes_back,
+        will_be_redelivered=will_be_redelivered,
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AwsError, GaveUp, PackagerError
+from quilt_packager_runtime.errors import AttemptsExhausted, AwsError, PackagerError
 from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
-from quilt_packager_runtime.large_jobs.hand_off import HandedOver, JobMessage, Relay
+from quilt_packager_runtime.large_jobs.hand_off import HandedOff, HandOff, JobMessage
 from quilt_packager_runtime.large_jobs.shards import Job
 from quilt_packager_runtime.reporting.log_events import (
     MessageIgnored,
@@ -36,13 +36,13 @@ from quilt_packager_runtime.reporting.telemetry import log, record_hand_over, wa
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.requests.omics_runs import request_for_run
-from quilt_packager_runtime.settings import SPARE_DELIVERIES
+from quilt_packager_runtime.settings import EXTRA_RECEIVES
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """Not an error: the message is to be delivered again.
 
     Args:
@@ -92,10 +92,10 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         )
         try:
             handle_message(delivery, deadline)
-        except Later as later:
+        except RetryLater as later:
             failures.append({"itemIdentifier": delivery.message_id})
             if later.seconds is not None:
-                put_off(message, later.seconds, later.request)
+                defer(message, later.seconds, later.request)
     return {"batchItemFailures": failures}
 
 
@@ -132,7 +132,7 @@ def handle_message(delivery: Delivery, deadline: float) -> None:
         )
         message = JobMessage(delivery.body, delivery.message_id, request, time.time())
         end = asyncio.run(package_or_hand_over(deadline, message, number, delivery=delivery.count))
-    except Later:
+    except RetryLater:
         raise
     except Exception as error:  # noqa: BLE001 - every end is told, and raised if it is a retry
         end = invocations.as_failure(error)
@@ -142,7 +142,7 @@ def handle_message(delivery: Delivery, deadline: float) -> None:
         request=request,
         seconds=time.monotonic() - started,
         is_last=max_attempts is not None and number >= max_attempts,
-        comes_back=max_attempts is None or delivery.count < max_attempts + SPARE_DELIVERIES,
+        will_be_redelivered=max_attempts is None or delivery.count < max_attempts + EXTRA_RECEIVES,
     )
     try:
         report(attempt, end)
@@ -154,7 +154,7 @@ def handle_message(delivery: Delivery, deadline: float) -> None:
             at_most_seconds=delivery.longest_wait_seconds,
             jitter=random.random(),  # noqa: S311 - no secret
         )
-        raise Later(seconds, request) from failure
+        raise RetryLater(seconds, request) from failure
 
 
 def report(attempt: Attempt, end: Outcome | PackagerError | None) -> None:
@@ -185,7 +185,7 @@ def check_settled(request: PackageRequest, age_seconds: float) -> None:
         Later: It is too early: the folder may still be written to.
     """
     if age_seconds < request.settle_seconds:
-        raise Later(math.ceil(request.settle_seconds - age_seconds), request)
+        raise RetryLater(math.ceil(request.settle_seconds - age_seconds), request)
 
 
 def number_of_attempt(request: PackageRequest, delivery: int) -> int:
@@ -200,7 +200,7 @@ def number_of_attempt(request: PackageRequest, delivery: int) -> int:
     return max(1, delivery - 1) if request.settle_seconds else delivery
 
 
-def put_off(message: Mapping[str, Any], seconds: int, request: PackageRequest | None) -> None:
+def defer(message: Mapping[str, Any], seconds: int, request: PackageRequest | None) -> None:
     """Hide a message for as long as it makes sense; if that fails, it comes back even later.
 
     Args:
@@ -209,7 +209,9 @@ def put_off(message: Mapping[str, Any], seconds: int, request: PackageRequest | 
         request: What it asks for; None if it could not be read.
     """
     try:
-        clients.postpone(message["eventSourceARN"], message["receiptHandle"], seconds)
+        clients.change_message_visibility(
+            message["eventSourceARN"], message["receiptHandle"], seconds
+        )
     except AwsError as error:
         log(MessageNotPutOff(message_id=message["messageId"], reason=error.reason))
     else:
@@ -223,11 +225,11 @@ def check_attempts(number: int) -> None:
         number: Which attempt it would be.
 
     Raises:
-        GaveUp: The message was attempted as often as it may be.
+        AttemptsExhausted: The message was attempted as often as it may be.
     """
     max_attempts = invocations.load_settings().max_attempts
     if max_attempts is not None and number > max_attempts:
-        raise GaveUp(
+        raise AttemptsExhausted(
             f"The job was tried {max_attempts} times, and the last attempt did not say how it "
             "ended.",
             why="The function ran out of memory or was stopped, or nobody could be told.",
@@ -264,7 +266,7 @@ async def package_or_hand_over(
         The outcome; None if the job goes on elsewhere.
 
     Raises:
-        GaveUp: The message was attempted as often as it may be, and does not go on elsewhere.
+        AttemptsExhausted: The message was attempted as often as it may be, and does not go on elsewhere.
         PackagerError: It was attempted once more, in vain.
     """
     settings = invocations.load_settings()
@@ -279,9 +281,9 @@ async def package_or_hand_over(
     else:
         check_attempts(number)
         try:
-            relay = Relay(job, invocations.hand_over_time(deadline))
+            relay = HandOff(job, invocations.hand_over_time(deadline))
             return await invocations.package_until(deadline, message.request, on_progress, relay)
-        except HandedOver as handed:
+        except HandedOff as handed:
             await hand_off.keep_message(s3, job, message)
             record_hand_over(
                 PackageHandedOver(

@@ -13,8 +13,8 @@ from quilt_packager_runtime.errors import (
     AccessDenied,
     ArchivedObjects,
     BadRequest,
-    BrokenAnswer,
     InvalidObjectState,
+    MalformedResponse,
     NoSuchKey,
     PreconditionFailed,
     SourceChanged,
@@ -66,7 +66,7 @@ class ObjectHasher:
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
-        async with self._understanding(uri, found):
+        async with self._translate_s3_errors(uri, found):
             head = await self._head(uri, found)
             checksum = await self._take_stored(uri, found, head.stored)
             if checksum is not None:
@@ -86,7 +86,7 @@ class ObjectHasher:
             chunks: The first chunk, and the one to stop before.
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
-        async with self._understanding(uri, found):
+        async with self._translate_s3_errors(uri, found):
             head = await self._head(uri, found)
             checksum = await self._take_stored(uri, found, head.stored)
             if checksum is not None:
@@ -100,7 +100,7 @@ class ObjectHasher:
             return digests
 
     @asynccontextmanager
-    async def _understanding(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
+    async def _translate_s3_errors(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
         """Tell what S3's refusals mean for an object that was there when it was listed."""
         try:
             yield
@@ -164,7 +164,7 @@ class ObjectHasher:
         }
         wanted, *others = await self._reader.checksums_of(uri, found, [algorithm, *known])
         if others != list(known.values()):
-            raise BrokenAnswer(
+            raise MalformedResponse(
                 f"The bytes of {uri} came with other checksums than S3 has stored.",
                 why="They were changed on their way, or the stored checksum is wrong.",
                 remedy="The job is retried by itself; write the object again if this returns.",

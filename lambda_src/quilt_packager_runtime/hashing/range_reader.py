@@ -6,7 +6,7 @@ from itertools import islice
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import ByteBudget, for_each
-from quilt_packager_runtime.errors import BrokenAnswer
+from quilt_packager_runtime.errors import MalformedResponse
 from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
     ChunkHasher,
@@ -58,7 +58,7 @@ class RangeReader:
             One for each algorithm.
 
         Raises:
-            BrokenAnswer: S3 keeps sending other bytes than it was asked for.
+            MalformedResponse: S3 keeps sending other bytes than it was asked for.
         """
         chunks = (0, count_chunks(found.size_bytes))
         return [
@@ -87,7 +87,7 @@ class RangeReader:
             For each algorithm the digests of the chunks, in order.
 
         Raises:
-            BrokenAnswer: S3 keeps sending other bytes than it was asked for.
+            MalformedResponse: S3 keeps sending other bytes than it was asked for.
         """
         digests: dict[int, list[bytes]] = {}
 
@@ -119,7 +119,7 @@ class RangeReader:
             )
             if len(body.data) == size_bytes and body.etag == found.etag:
                 return body.data
-        raise BrokenAnswer(
+        raise MalformedResponse(
             f"Asked for {size_bytes} bytes of {uri} ({found.etag}), "
             f"S3 sent {len(body.data)} ({body.etag}).",
             why="Its answer was cut on its way, or the endpoint is not quite S3.",

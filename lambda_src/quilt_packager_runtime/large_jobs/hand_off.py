@@ -25,12 +25,12 @@ from quilt_packager_runtime.formats.checksums import count_chunks, from_chunk_di
 from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.hashing.hash_objects import Hashed
 from quilt_packager_runtime.large_jobs.shards import (
+    ChecksumCounts,
     ChunkDigests,
-    Finding,
     Item,
     Job,
-    Known,
-    Tally,
+    ObjectChecksum,
+    ResultRecord,
     decode_findings,
     encode_lines,
     plan_shards,
@@ -63,7 +63,7 @@ File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
 Pieces: TypeAlias = dict[tuple[SourceObject, ChecksumAlgorithm], dict[int, bytes]]
 
 
-class Relay(msgspec.Struct, frozen=True):
+class HandOff(msgspec.Struct, frozen=True):
     """A job that may be handed over, and when it is to be.
 
     Attributes:
@@ -76,7 +76,7 @@ class Relay(msgspec.Struct, frozen=True):
     deadline: float | None
 
 
-class HandedOver(Exception):
+class HandedOff(Exception):
     """Not an error: the job goes on under the state machine.
 
     Args:
@@ -143,7 +143,7 @@ class Failure(msgspec.Struct, frozen=True):
         return error
 
 
-async def is_too_large(inventory: Inventory, relay: Relay, settings: Settings) -> bool:
+async def is_too_large(inventory: Inventory, relay: HandOff, settings: Settings) -> bool:
     """Whether more is left to hash than one invocation should, and others can.
 
     Bytes count that have to be hashed, unless the listing says that S3 has done it.
@@ -180,7 +180,7 @@ async def hand_over(
         await s3.put_object(uri, encode_lines(lines))
 
     if hashed != NOTHING:
-        files = _kept(job, inventory, hashed, settings.max_shard_objects)
+        files = _inline_results(job, inventory, hashed, settings.max_shard_objects)
         await for_each(files, write, at_once=WRITES_IN_FLIGHT)
     shards = 0
 
@@ -201,10 +201,10 @@ async def hand_over(
     await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
     items = (Item(job.id, job.round, number, inventory.folder) for number in range(shards))
     await write((job.items, items))
-    raise HandedOver(shards, left)
+    raise HandedOff(shards, left)
 
 
-async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
+async def load_results(s3: S3, job: Job, inventory: Inventory) -> Hashed:
     """Record what the rounds so far have found of the objects that are still what they were.
 
     Memory: `READS_IN_FLIGHT` results, and the digests of very large objects that are not complete
@@ -225,12 +225,14 @@ async def take_up(s3: S3, job: Job, inventory: Inventory) -> Hashed:
         nonlocal stored, computed
         findings = decode_findings((await s3.get_object(uri)).data)
         for tally in findings:
-            if isinstance(tally, Tally):
+            if isinstance(tally, ChecksumCounts):
                 stored += tally.stored
                 computed += tally.computed
         whole = list(_combine(findings, pieces))
         computed += len(whole)
-        known = ((each.found, each.checksum) for each in findings if isinstance(each, Known))
+        known = (
+            (each.found, each.checksum) for each in findings if isinstance(each, ObjectChecksum)
+        )
         inventory.record_known(chain(known, whole))
 
     results = [uri async for uri in _files(s3, job.results)]
@@ -317,16 +319,18 @@ async def find_failure(s3: S3, job: Job, *, code: str, cause: str) -> PackagerEr
     )
 
 
-async def _kept(job: Job, inventory: Inventory, hashed: Hashed, size: int) -> AsyncIterator[File]:
+async def _inline_results(
+    job: Job, inventory: Inventory, hashed: Hashed, size: int
+) -> AsyncIterator[File]:
     """Results of what was hashed here, as if workers had done it."""
     # Publishing that is tried again takes up what its last try kept, and keeps other objects. A
     # first round takes up nothing: tried again, it has hashed all of them once more.
     name = f"kept-{uuid4().hex}" if job.round else "kept"
-    yield job.result(name), [Tally(hashed.stored, hashed.computed)]
+    yield job.result(name), [ChecksumCounts(hashed.stored, hashed.computed)]
     number = 0
-    lines: list[Known] = []
+    lines: list[ObjectChecksum] = []
     async for found, checksum in inventory.hashed():
-        lines.append(Known(found, checksum))
+        lines.append(ObjectChecksum(found, checksum))
         if len(lines) == size:
             yield job.result(f"{name}-{number:06}"), lines
             number += 1
@@ -342,7 +346,7 @@ async def _files(s3: S3, folder: S3Uri) -> AsyncIterator[S3Uri]:
 
 
 def _combine(
-    findings: Iterable[Finding], pieces: Pieces
+    findings: Iterable[ResultRecord], pieces: Pieces
 ) -> Iterator[tuple[SourceObject, Checksum]]:
     """Take in digests of chunks; give out the checksums of the objects that are complete."""
     for piece in findings:

@@ -110,7 +110,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return min(end * chunk_bytes, self.found.size_bytes) - first * chunk_bytes
 
 
-class Tally(msgspec.Struct, frozen=True, tag="tally"):
+class ChecksumCounts(msgspec.Struct, frozen=True, tag="tally"):
     """A line of a result: where its checksums came from.
 
     Attributes:
@@ -122,7 +122,7 @@ class Tally(msgspec.Struct, frozen=True, tag="tally"):
     computed: int
 
 
-class Known(msgspec.Struct, frozen=True, tag="checksum", gc=False):
+class ObjectChecksum(msgspec.Struct, frozen=True, tag="checksum", gc=False):
     """A line of a result: an object's checksum.
 
     Attributes:
@@ -150,10 +150,10 @@ class ChunkDigests(msgspec.Struct, frozen=True, tag="chunks", gc=False):
     digests: list[bytes]
 
 
-Finding: TypeAlias = Tally | Known | ChunkDigests
+ResultRecord: TypeAlias = ChecksumCounts | ObjectChecksum | ChunkDigests
 
 _task_decoder = msgspec.json.Decoder(Task)
-_finding_decoder = msgspec.json.Decoder(Finding)
+_finding_decoder = msgspec.json.Decoder(ResultRecord)
 _encoder = msgspec.json.Encoder()
 
 
@@ -175,7 +175,7 @@ def decode_tasks(data: bytes) -> list[Task]:
     return _task_decoder.decode_lines(data)
 
 
-def decode_findings(data: bytes) -> list[Finding]:
+def decode_findings(data: bytes) -> list[ResultRecord]:
     """Read a result.
 
     Args:

@@ -5,18 +5,18 @@ import asyncio
 import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.disk_space import telling_full_disk
+from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
 from quilt_packager_runtime.formats.objects import Checksum
 from quilt_packager_runtime.hashing.hash_objects import hash_chunks, hash_objects
 from quilt_packager_runtime.hashing.object_hasher import ObjectHasher
 from quilt_packager_runtime.large_jobs.shards import (
+    ChecksumCounts,
     ChunkDigests,
-    Finding,
     Item,
     Job,
-    Known,
-    Tally,
+    ObjectChecksum,
+    ResultRecord,
     Task,
     decode_tasks,
     encode_lines,
@@ -61,7 +61,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
     if await s3.read_if_exists(result, max_bytes=1) is not None:
         return Work()
     tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
-    findings: list[Finding] = []
+    findings: list[ResultRecord] = []
     size_bytes = 0
     hasher = ObjectHasher(s3, item.folder.bucket, settings)
     # First what is lost as a whole when its time is over; of objects, each that is done is kept.
@@ -70,7 +70,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
         if finding is not None:
             findings.append(finding)
             size_bytes += task.size_bytes
-    with telling_full_disk(), Inventory(item.folder) as inventory:
+    with translate_disk_full(), Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
         hashed = await hash_objects(
             s3,
@@ -81,7 +81,7 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             skip_changed=True,
         )
         async for found, checksum in inventory.hashed():
-            findings.append(Known(found, checksum))
+            findings.append(ObjectChecksum(found, checksum))
             size_bytes += found.size_bytes
     if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
         raise DeadlineExceeded(
@@ -89,14 +89,14 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             why="Reading objects takes longer than the function may run.",
             remedy="Raise the function's memory or timeout, or make shards smaller.",
         )
-    tally = Tally(hashed.stored, hashed.computed)
+    tally = ChecksumCounts(hashed.stored, hashed.computed)
     await s3.put_object(result, encode_lines([tally, *findings]))
     return Work(len(findings), size_bytes)
 
 
 async def _hash_chunks(
     hasher: ObjectHasher, task: Task, *, settings: Settings, deadline: float
-) -> Known | ChunkDigests | None:
+) -> ObjectChecksum | ChunkDigests | None:
     if task.chunks is None:
         return None
     try:
@@ -105,5 +105,5 @@ async def _hash_chunks(
     except (SourceChanged, TimeoutError):
         return None
     if isinstance(hashed, Checksum):
-        return Known(task.found, hashed)
+        return ObjectChecksum(task.found, hashed)
     return ChunkDigests(task.found, settings.checksum_algorithms[0], task.chunks[0], hashed)

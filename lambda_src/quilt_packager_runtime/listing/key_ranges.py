@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.listing.split_points import Rest, guess
+from quilt_packager_runtime.listing.split_points import RemainingRange, guess
 
 PATIENCE_PAGES = 2
 """How many pages of a range are listed before it is split on a guess: it might end just now."""
@@ -19,7 +19,7 @@ PATIENCE_PAGES = 2
 SAMPLED_KEYS = 32
 
 
-class FoldersAhead(msgspec.Struct, frozen=True, gc=False):
+class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
     """What S3 told of the folders in a range of keys.
 
     Attributes:
@@ -32,11 +32,11 @@ class FoldersAhead(msgspec.Struct, frozen=True, gc=False):
     told: frozenset[str] = frozenset()
     untold: frozenset[str] = frozenset()
 
-    def between(self, after: str, until: str | None) -> "FoldersAhead":
+    def between(self, after: str, until: str | None) -> "CommonPrefixes":
         """What is known of a part of the range.
 
         Example:
-            >>> FoldersAhead(("a/", "b/", "c/")).between("a/", "c/").names
+            >>> CommonPrefixes(("a/", "b/", "c/")).between("a/", "c/").names
             ('b/',)
         """
         first = bisect_right(self.names, after)
@@ -47,7 +47,7 @@ class FoldersAhead(msgspec.Struct, frozen=True, gc=False):
         """So many names, as evenly spread as one can know.
 
         Example:
-            >>> FoldersAhead(("a/", "b/", "c/")).choose(1)
+            >>> CommonPrefixes(("a/", "b/", "c/")).choose(1)
             ['b/']
         """
         indexes = {len(self.names) * part // (count + 1) for part in range(1, count + 1)}
@@ -90,14 +90,14 @@ class KeyRange:
         until: str | None = None,
         *,
         first: str = "",
-        ahead: FoldersAhead = FoldersAhead(),  # noqa: B008 - immutable
+        ahead: CommonPrefixes = CommonPrefixes(),  # noqa: B008 - immutable
     ) -> None:
         """Nothing is listed yet."""
         self.after = after
         self.until = until
         self.position = after
         self.is_done = False
-        self.is_loose = until is None
+        self.end_is_unknown = until is None
         self.pages = 0
         self._prefix = prefix
         self._ahead = ahead
@@ -153,9 +153,9 @@ class KeyRange:
         """
         told, untold = self._ahead.told, self._ahead.untold
         if is_all:
-            ahead = FoldersAhead(tuple(folders), told | {level}, untold)
+            ahead = CommonPrefixes(tuple(folders), told | {level}, untold)
         else:  # a thousand may hold a page or a million: names of files tell as much
-            ahead = FoldersAhead((), told, untold | {level})
+            ahead = CommonPrefixes((), told, untold | {level})
         self._ahead = ahead.between(self.position, self.until)
 
     def _common_folder(self) -> str:
@@ -188,13 +188,13 @@ class KeyRange:
             return self.split([self.position])
         if self.pages < PATIENCE_PAGES:
             return []
-        rest = Rest(
+        rest = RemainingRange(
             prefix=self._common_folder(),
             first=self._first,
             previous=self._previous,
             position=self.position,
             until=self.until,
-            is_loose=self.is_loose,
+            end_is_unknown=self.end_is_unknown,
             sample=self._sample,
         )
         return self.split(guess(rest, parts))
@@ -221,10 +221,10 @@ class KeyRange:
             for after, until in pairwise([*points, self.until])
             if after is not None
         ]
-        others[-1].is_loose = self.is_loose
+        others[-1].end_is_unknown = self.end_is_unknown
         self._ahead = self._ahead.between(self.position, points[0])
         self.until = points[0]
-        self.is_loose = False
+        self.end_is_unknown = False
         self.pages = 0
         return others
 

@@ -43,7 +43,7 @@ async def list_folder(
         take: Given the objects of each page, in S3's order.
 
     Raises:
-        BrokenAnswer: S3 does not list in its order.
+        MalformedResponse: S3 does not list in its order.
         S3Error: S3 failed.
         Rejected: The folder cannot be listed.
     """
@@ -92,7 +92,7 @@ class _Listing:
         self._running.remove(keys)
         if is_empty:
             for neighbour in self._running:
-                neighbour.is_loose |= neighbour.until == keys.after
+                neighbour.end_is_unknown |= neighbour.until == keys.after
         self._spread()
 
     async def _ask(self, keys: KeyRange, level: str) -> None:

@@ -25,7 +25,7 @@ HEXADECIMAL = 6
 """How many letters are digits of hexadecimal numbers."""
 
 
-class Rest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of the rest of a range.
 
     Attributes:
@@ -43,11 +43,11 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     previous: str
     position: str
     until: str | None
-    is_loose: bool
+    end_is_unknown: bool
     sample: Sequence[str]
 
 
-def guess(rest: Rest, parts: int) -> list[str]:
+def guess(rest: RemainingRange, parts: int) -> list[str]:
     """Keys that part the rest of a range.
 
     Where keys are known to go on to its end, the parts are even. Where they are not, each is some
@@ -62,29 +62,29 @@ def guess(rest: Rest, parts: int) -> list[str]:
         would be less than some pages.
 
     Example:
-        >>> rest = Rest(
+        >>> rest = RemainingRange(
         ...     prefix="",
         ...     first="f000",
         ...     previous="f010",
         ...     position="f020",
         ...     until="f399",
-        ...     is_loose=False,
+        ...     end_is_unknown=False,
         ...     sample=["f011", "f015", "f020"],
         ... )
         >>> guess(rest, 3)
         ['f146626262', 'f272262626']
-        >>> guess(msgspec.structs.replace(rest, is_loose=True), 3)
+        >>> guess(msgspec.structs.replace(rest, end_is_unknown=True), 3)
         ['f060', 'f130']
     """
     alphabet = alphabet_of(rest.sample)
     if not alphabet:
         return []
-    ruler = _Ruler(rest, alphabet)
+    ruler = _KeyScale(rest, alphabet)
     start, end = ruler.number(rest.position), ruler.number(rest.until)
     page = start - ruler.number(rest.previous)
     if page <= 0 or end <= start:
         return []
-    if rest.is_loose or not ruler.measures(rest.until):
+    if rest.end_is_unknown or not ruler.measures(rest.until):
         behind = start - ruler.number(rest.first) if ruler.measures(rest.first) else 0
         leap = min(max(behind, page * MIN_LEAP_PAGES), (end - start) // 2)
         numbers = [start + leap * LEAP_FACTOR**n for n in range(min(parts - 1, MAX_LEAPS))]
@@ -132,7 +132,7 @@ def shared_length(one: Sequence[T], other: Sequence[T]) -> int:
     return sum(1 for _ in same)
 
 
-def _between(rest: Rest, keys: Iterator[str]) -> Iterator[str]:
+def _between(rest: RemainingRange, keys: Iterator[str]) -> Iterator[str]:
     last = rest.position
     for key in keys:
         in_range = last < key and (rest.until is None or key < rest.until)
@@ -141,10 +141,10 @@ def _between(rest: Rest, keys: Iterator[str]) -> Iterator[str]:
             last = key
 
 
-class _Ruler:
+class _KeyScale:
     """Reads keys as numbers, and numbers as keys; a larger key never has a smaller number."""
 
-    def __init__(self, rest: Rest, alphabet: str) -> None:
+    def __init__(self, rest: RemainingRange, alphabet: str) -> None:
         position = rest.position
         # What precedes the first character that may change stays: sample-0099 is followed by
         # sample-0100, not by tample.

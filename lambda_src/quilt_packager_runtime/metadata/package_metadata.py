@@ -21,7 +21,7 @@ from quilt_packager_runtime.metadata.ro_crates import MAX_CRATE_BYTES, read_crat
 from quilt_packager_runtime.requests.messages import PackageRequest, crate_in, name_by_crate
 
 
-class Described(msgspec.Struct, frozen=True):
+class PackageMetadata(msgspec.Struct, frozen=True):
     """What there is to say of a package.
 
     Attributes:
@@ -33,7 +33,7 @@ class Described(msgspec.Struct, frozen=True):
     remark: str | None = None
 
 
-async def describe(s3: S3, request: PackageRequest) -> Described:
+async def describe(s3: S3, request: PackageRequest) -> PackageMetadata:
     """Find the metadata of a package.
 
     Args:
@@ -45,13 +45,13 @@ async def describe(s3: S3, request: PackageRequest) -> Described:
         AccessDenied: It may not be read.
     """
     if request.metadata_uri is None:
-        return Described(request.metadata)
+        return PackageMetadata(request.metadata)
     try:
-        return Described(await _read(s3, request.metadata_uri, request.metadata_format))
+        return PackageMetadata(await _read(s3, request.metadata_uri, request.metadata_format))
     except InvalidMetadata as error:
         if not request.metadata_optional:
             raise
-        return Described(None, error.happened)
+        return PackageMetadata(None, error.happened)
 
 
 async def name_request(s3: S3, request: PackageRequest) -> PackageRequest:

@@ -16,9 +16,9 @@ import msgspec
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     ConditionalRequestConflict,
-    Contended,
     NoSuchKey,
     PreconditionFailed,
+    WriteConflict,
 )
 from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri
@@ -131,7 +131,7 @@ async def publish(
         manifest: The file that holds its manifest.
 
     Raises:
-        Contended: Others kept taking the name that the pointer was to have.
+        WriteConflict: Others kept taking the name that the pointer was to have.
     """
     newest_second, newest = await _newest_pointer(s3, package)
     announced = newest.top_hash == top_hash
@@ -163,7 +163,7 @@ async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
 
 async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
     """Write a pointer above the newest, overwriting nobody's."""
-    second = max(s3.clock_seconds(), after_second + 1)
+    second = max(s3.server_time_seconds(), after_second + 1)
     for _ in range(MAX_POINTER_ATTEMPTS):
         try:
             await s3.put_object(package.pointer(str(second)), top_hash.encode(), if_none_match=True)
@@ -177,7 +177,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
             second += 1
         else:
             return
-    raise Contended(
+    raise WriteConflict(
         f"{MAX_POINTER_ATTEMPTS} attempts to announce a revision of {package.name} were overtaken.",
         why="Many writers publish this package at once.",
         remedy="The job is retried by itself; look for a loop of messages if this returns.",

@@ -40,7 +40,7 @@ def note_violations(
     return {**(metadata or {}), **notes}
 
 
-def tell_where(violations: WorkflowViolations, link: str | None) -> WorkflowViolations:
+def with_quarantine_link(violations: WorkflowViolations, link: str | None) -> WorkflowViolations:
     """The same refusal, which says where the package is instead.
 
     Args:
@@ -52,7 +52,7 @@ def tell_where(violations: WorkflowViolations, link: str | None) -> WorkflowViol
     return told
 
 
-def tell_why_not(violations: WorkflowViolations, error: Rejected) -> WorkflowViolations:
+def with_quarantine_error(violations: WorkflowViolations, error: Rejected) -> WorkflowViolations:
     """The same refusal, which says why the package is not in quarantine either.
 
     Args:

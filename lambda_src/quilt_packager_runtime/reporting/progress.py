@@ -7,7 +7,7 @@ INTERVAL_SECONDS = 10
 """How long a phase is silent after it was told of."""
 
 
-class Pace:
+class ProgressThrottle:
     """Passes on each change of phase, and of the rest what comes after a while of silence.
 
     It is called for each of a million objects, so what it keeps back costs it a look at the clock.
@@ -19,7 +19,7 @@ class Pace:
 
     Example:
         >>> ticks = iter([0, 1, 9.9, 10, 11])
-        >>> pace = Pace(print, clock=lambda: next(ticks))
+        >>> pace = ProgressThrottle(print, clock=lambda: next(ticks))
         >>> for done in range(4):
         ...     pace("checksums", done, 4)
         checksums 0 4

@@ -10,7 +10,7 @@ import contextlib
 import msgspec
 
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AwsError, NotAnnounced, PackagerError, Rejected
+from quilt_packager_runtime.errors import AwsError, NotificationFailed, PackagerError, Rejected
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome
 from quilt_packager_runtime.reporting.log_events import Origin
 from quilt_packager_runtime.reporting.notifications import write_notice
@@ -37,7 +37,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     request: PackageRequest | None
     seconds: float
     is_last: bool = False
-    comes_back: bool = True
+    will_be_redelivered: bool = True
 
 
 def prepare(settings: Settings) -> None:
@@ -64,7 +64,7 @@ def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> No
     try:
         _announce(attempt, outcome, settings)
     except AwsError as untold:
-        _record_failure(attempt, untold, final=not attempt.comes_back)
+        _record_failure(attempt, untold, final=not attempt.will_be_redelivered)
         raise
     _record(attempt, outcome)
 
@@ -81,7 +81,7 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
         Whether it was the end. If not, the job is to be done again.
 
     Raises:
-        NotAnnounced: It was, and the message is put aside, but nobody could be told.
+        NotificationFailed: It was, and the message is put aside, but nobody could be told.
         AwsError: It was, but the message could not be put aside.
     """
     queue_url = settings.dead_letter_queue_url
@@ -90,9 +90,9 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
         try:
             _end(attempt, error, settings)
         except AwsError as untold:
-            _record_failure(attempt, untold, final=not attempt.comes_back)
+            _record_failure(attempt, untold, final=not attempt.will_be_redelivered)
             raise
-    _record_failure(attempt, error, final=is_end or not attempt.comes_back)
+    _record_failure(attempt, error, final=is_end or not attempt.will_be_redelivered)
     return is_end
 
 
@@ -132,14 +132,14 @@ def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
                 registry=request.registry if request else None,
             )
     except AwsError:
-        if not attempt.comes_back:  # else it is told by the attempt that puts it aside
+        if not attempt.will_be_redelivered:  # else it is told by the attempt that puts it aside
             with contextlib.suppress(AwsError):
                 _announce(attempt, _failed(attempt, error), settings)
         raise
     try:
         _announce(attempt, _failed(attempt, error), settings)
     except AwsError as untold:
-        raise NotAnnounced(untold.happened, why=untold.why, remedy=untold.remedy) from untold
+        raise NotificationFailed(untold.happened, why=untold.why, remedy=untold.remedy) from untold
 
 
 def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:

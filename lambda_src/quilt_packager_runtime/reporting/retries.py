@@ -2,13 +2,13 @@
 
 from quilt_packager_runtime.errors import (
     AwsError,
-    Contended,
     PackagerError,
     S3Error,
     SourceChanged,
+    WriteConflict,
 )
 
-PASSING = (AwsError, Contended, S3Error, SourceChanged)
+PASSING = (AwsError, WriteConflict, S3Error, SourceChanged)
 """Services are busy, and writers get done; what was too slow, or is a defect, stays so."""
 
 FIRST_WAIT_SECONDS = 30

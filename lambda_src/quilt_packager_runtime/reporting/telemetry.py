@@ -11,7 +11,7 @@ import msgspec
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from quilt_packager_runtime.errors import Crashed, PackagerError, printable
+from quilt_packager_runtime.errors import InternalError, PackagerError, printable
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.log_events import (
@@ -23,7 +23,7 @@ from quilt_packager_runtime.reporting.log_events import (
     PrefixAnnounced,
     StepFailed,
 )
-from quilt_packager_runtime.reporting.progress import Pace
+from quilt_packager_runtime.reporting.progress import ProgressThrottle
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 
 logger = Logger()
@@ -55,7 +55,7 @@ def log(line: Line, *, crash: BaseException | None = None) -> None:
     WRITERS[line.level](message, extra=shown, exc_info=crash)
 
 
-def watch(message_id: str) -> Pace:
+def watch(message_id: str) -> ProgressThrottle:
     """What logs how far a job is when it is told.
 
     Args:
@@ -65,7 +65,7 @@ def watch(message_id: str) -> Pace:
     def tell(phase: str, done: int, total: int | None) -> None:
         log(PackageProgress(message_id=message_id, phase=phase, done=done, total=total))
 
-    return Pace(tell)
+    return ProgressThrottle(tell)
 
 
 def record(
@@ -172,7 +172,7 @@ def record_uploads(uploads: int) -> None:
 
 def _crash_of(error: PackagerError | None) -> BaseException | None:
     """What nobody foresaw, if that is what an error tells of."""
-    return error.__cause__ if isinstance(error, Crashed) else None
+    return error.__cause__ if isinstance(error, InternalError) else None
 
 
 def _sentences_of(error: PackagerError) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Coalescer:
         self._clock = clock
         self._table = WindowTable(settings.table)
 
-    def expect_rest(self, folders: Collection[SourceFolder]) -> int:
+    def schedule_quiet_checks(self, folders: Collection[SourceFolder]) -> int:
         """Have windows looked at when they are at rest. To be called before anything is recorded.
 
         Returns:
@@ -69,7 +69,7 @@ class Coalescer:
         Args:
             folder: The window's folder.
             uploads: The uploads' digests.
-            quiet_at_ms: When the window is looked at next, of `expect_rest`.
+            quiet_at_ms: When the window is looked at next, of `schedule_quiet_checks`.
             lifetime_ms: For how long this invocation may live on.
 
         Returns:

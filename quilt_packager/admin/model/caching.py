@@ -32,7 +32,7 @@ class Answer(NamedTuple, Generic[T]):
     value: T | None = None
     at: datetime | None = None
     error: Exception | None = None
-    strain: int = 0
+    backoff_level: int = 0
 
 
 class Cached(Generic[T]):
@@ -69,12 +69,12 @@ class Cached(Generic[T]):
             try:
                 value = self._ask()
             except Exception as error:  # noqa: BLE001 - shown where the value would be
-                strain = min(before.strain + 1, MAX_STRAIN)
-                self._answer = before._replace(error=error, strain=strain)
+                backoff_level = min(before.backoff_level + 1, MAX_STRAIN)
+                self._answer = before._replace(error=error, backoff_level=backoff_level)
             else:
                 slow = self._clock() - started > SLOW_SECONDS
-                strain = min(before.strain + 1, MAX_STRAIN) if slow else 0
-                self._answer = Answer(value, datetime.now(UTC), None, strain)
+                backoff_level = min(before.backoff_level + 1, MAX_STRAIN) if slow else 0
+                self._answer = Answer(value, datetime.now(UTC), None, backoff_level)
             # From its end: a question that takes longer than the interval is not asked twice.
             self._asked_at = self._clock()
             return self._answer
@@ -89,7 +89,9 @@ class Cached(Generic[T]):
         if asked_at is None:
             return False
         if answer.error is not None:
-            max_age_seconds = min(max_age_seconds, _retry_seconds(answer.error, answer.strain))
+            max_age_seconds = min(
+                max_age_seconds, _retry_seconds(answer.error, answer.backoff_level)
+            )
         return self._clock() - asked_at < max_age_seconds
 
     def forget(self) -> None:
@@ -126,25 +128,25 @@ class CachedEach(Generic[K, T]):
             return cached
 
 
-def _retry_seconds(error: Exception, strain: int) -> int:
+def _retry_seconds(error: Exception, backoff_level: int) -> int:
     """How long a failed question is not asked again."""
     found = explain(error)
     # Who signed in again looks again at once; AWS, or boto3 itself, is quick to refuse the others.
     is_session = found is not None and found.kind is Kind.CREDENTIALS
-    return interval_seconds(busy=True, strain=0 if is_session else strain)
+    return interval_seconds(busy=True, backoff_level=0 if is_session else backoff_level)
 
 
-def interval_seconds(*, busy: bool, strain: int) -> int:
+def interval_seconds(*, busy: bool, backoff_level: int) -> int:
     """When to ask again.
 
     Args:
         busy: Something is running: the next answer will differ.
-        strain: As `Answer.strain`.
+        strain: As `Answer.backoff_level`.
 
     Example:
-        >>> interval_seconds(busy=True, strain=0), interval_seconds(busy=False, strain=0)
+        >>> interval_seconds(busy=True, backoff_level=0), interval_seconds(busy=False, backoff_level=0)
         (5, 15)
-        >>> [interval_seconds(busy=True, strain=strain) for strain in (1, 2, 3, 4)]
+        >>> [interval_seconds(busy=True, backoff_level=backoff_level) for backoff_level in (1, 2, 3, 4)]
         [10, 20, 40, 60]
     """
-    return min((5 if busy else 15) << strain, MAX_INTERVAL_SECONDS)
+    return min((5 if busy else 15) << backoff_level, MAX_INTERVAL_SECONDS)

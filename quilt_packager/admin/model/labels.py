@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.labels import tell_progress
+from quilt_packager.operations.jobs.labels import describe_progress
 
 
-class Look(NamedTuple):
+class Badge(NamedTuple):
     """How an outcome is shown: never by its colour alone.
 
     Attributes:
@@ -21,14 +21,14 @@ class Look(NamedTuple):
     css: str
 
 
-LOOKS = {
-    State.QUEUED: Look("Waiting", "pause", "b-unchanged"),
-    State.RUNNING: Look("Running", "run", "b-running"),
-    State.CREATED: Look("Created", "check", "b-created"),
-    State.UNCHANGED: Look("Unchanged", "equals", "b-unchanged"),
-    State.REJECTED: Look("Rejected", "slash", "b-rejected"),
-    State.FAILED: Look("Failed", "x", "b-failed"),
-    State.IGNORED: Look("Ignored", "info", "b-unchanged"),
+BADGES = {
+    State.QUEUED: Badge("Waiting", "pause", "b-unchanged"),
+    State.RUNNING: Badge("Running", "run", "b-running"),
+    State.CREATED: Badge("Created", "check", "b-created"),
+    State.UNCHANGED: Badge("Unchanged", "equals", "b-unchanged"),
+    State.REJECTED: Badge("Rejected", "slash", "b-rejected"),
+    State.FAILED: Badge("Failed", "x", "b-failed"),
+    State.IGNORED: Badge("Ignored", "info", "b-unchanged"),
 }
 
 
@@ -61,7 +61,7 @@ def second_line(job: Job) -> tuple[str, str]:
     """
     match job.outcome:
         case State.RUNNING:
-            return "", tell_progress(job.progress)
+            return "", describe_progress(job.progress)
         case State.QUEUED:
             return "", "Put off; it waits in the queue"
         case State.REJECTED:

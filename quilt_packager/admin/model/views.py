@@ -134,7 +134,7 @@ class Views:
         """
         return self._jobs[period.name].get(self._max_age(period))
 
-    def knows_jobs(self, period: Period) -> bool:
+    def has_fresh_jobs(self, period: Period) -> bool:
         """Whether `jobs` would answer at once.
 
         Args:
@@ -150,16 +150,16 @@ class Views:
         """
         answer = self._jobs[period.name].peek()
         busy = answer.value is not None and answer.value.running > 0
-        return interval_seconds(busy=busy, strain=answer.strain)
+        return interval_seconds(busy=busy, backoff_level=answer.backoff_level)
 
     def queues(self) -> Answer[Queues]:
         """How full the queues are."""
-        strain = self._queues.peek().strain
-        return self._queues.get(interval_seconds(busy=True, strain=strain) * 0.8)
+        backoff_level = self._queues.peek().backoff_level
+        return self._queues.get(interval_seconds(busy=True, backoff_level=backoff_level) * 0.8)
 
     def knows_queues(self) -> bool:
         """Whether `queues` would answer at once."""
-        return self._queues.is_fresh(interval_seconds(busy=True, strain=0) * 0.8)
+        return self._queues.is_fresh(interval_seconds(busy=True, backoff_level=0) * 0.8)
 
     def known_queues(self) -> Queues | None:
         """That of the last answer of `queues`, without asking."""
@@ -194,7 +194,7 @@ class Views:
         """
         answer = self._job.of(job_id).peek()
         busy = answer.value is None or not answer.value.job.is_over
-        return interval_seconds(busy=busy, strain=answer.strain)
+        return interval_seconds(busy=busy, backoff_level=answer.backoff_level)
 
     def listed_job(self, job_id: str) -> Job | None:
         """A job of a list that was read before, to name it at once.

@@ -15,7 +15,7 @@ from quilt_packager.admin.pages.job_log_view import ShownLog, show_log
 from quilt_packager.admin.pages.jobs_page import tell_seconds
 from quilt_packager.admin.web.problems import Problem, tell
 from quilt_packager.admin.web.rendering import Renderer
-from quilt_packager.operations.errors import Misnamed
+from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.jobs.job import Job, Phase, State
 from quilt_packager.operations.jobs.labels import tell_phase
 from quilt_packager.operations.jobs.links import catalog, execution
@@ -70,7 +70,7 @@ class JobPage:
         knows_all = whole or self._views.knows_job(job_id)
         problem, values = self._look(request, job_id) if knows_all else (None, {})
         if problem is not None:
-            status = NOT_FOUND if isinstance(self._views.job(job_id).error, Misnamed) else 502
+            status = NOT_FOUND if isinstance(self._views.job(job_id).error, LookupFailed) else 502
             return self._renderer.problem(request, problem, status=status)
         return self._renderer.page(
             request,

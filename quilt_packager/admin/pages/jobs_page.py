@@ -35,7 +35,7 @@ TAB = Tab("Jobs", "/jobs")
 CHIPS = (
     (None, "All"),
     *(
-        (state, labels.LOOKS[state].word)
+        (state, labels.BADGES[state].word)
         for state in (
             State.RUNNING,
             State.CREATED,
@@ -135,13 +135,13 @@ class JobsPage:
         wanted = Filter.from_query(request.query_params)
         # Without JavaScript, nothing would load the parts.
         whole = "whole" in request.query_params
-        knows_jobs = whole or self._views.knows_jobs(wanted.period)
-        knows_all = knows_jobs and (whole or self._views.knows_queues())
+        has_fresh_jobs = whole or self._views.has_fresh_jobs(wanted.period)
+        knows_all = has_fresh_jobs and (whole or self._views.knows_queues())
         return self._renderer.page(
             request,
             "jobs.html",
             whole=whole,
-            shown=self._look(wanted) if knows_jobs else None,
+            shown=self._look(wanted) if has_fresh_jobs else None,
             figures=self._count(wanted) if knows_all else None,
             **_values(wanted),
         )

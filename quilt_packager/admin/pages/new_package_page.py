@@ -24,7 +24,7 @@ from quilt_packager.operations.plans.planner import plan
 
 TAB = Tab("New package", "/new")
 
-HARMLESS = ("/new/check", "/new/plan")
+ALLOWED_WHEN_READ_ONLY = ("/new/check", "/new/plan")
 """Forms that read only."""
 
 MAX_KINDS = 2

@@ -21,7 +21,7 @@ from quilt_packager.admin.model.job_filters import key_of, milliseconds, write_k
 from quilt_packager.admin.web.problems import Problem
 from quilt_packager.admin.web.security import SAFE_METHODS, Access, Refusal
 from quilt_packager.operations import formats
-from quilt_packager.operations.jobs.labels import tell_trigger
+from quilt_packager.operations.jobs.labels import trigger_label
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 STATIC = Path(__file__).parents[1] / "static"
@@ -49,7 +49,7 @@ class Tab(NamedTuple):
     waiting: Callable[[], int | None] = lambda: None
 
 
-class Place(NamedTuple):
+class EngineIdentity(NamedTuple):
     """Which engine the page is of.
 
     Attributes:
@@ -117,7 +117,7 @@ class Renderer:
 
     def __init__(
         self,
-        place: Place,
+        place: EngineIdentity,
         access: Access,
         tabs: Sequence[Tab],
         identity: Callable[[], str | None] = lambda: None,
@@ -142,9 +142,9 @@ class Renderer:
             "clock": clock,
             "dom_id": dom_id,
             "as_json": as_json,
-            "look": lambda job: labels.LOOKS[job.outcome],
+            "look": lambda job: labels.BADGES[job.outcome],
             "label": labels.label,
-            "source_words": tell_trigger,
+            "source_words": trigger_label,
             "second_line": labels.second_line,
             "key": lambda job: write_key(key_of(job)),
             "milliseconds": milliseconds,

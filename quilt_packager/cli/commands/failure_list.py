@@ -61,7 +61,7 @@ def write_failures(
         _write_letters(terminal, each, now)
 
 
-def tell_of_others(terminal: Terminal, read: Failures) -> None:
+def warn_about_unread(terminal: Terminal, read: Failures) -> None:
     """Say of which failures nothing is known, if there are such.
 
     Args:

@@ -8,8 +8,8 @@ import typer
 
 from quilt_packager.cli.commands.failure_list import (
     summarise,
-    tell_of_others,
     to_json,
+    warn_about_unread,
     write_failures,
 )
 from quilt_packager.cli.console.errors import Misuse
@@ -88,7 +88,7 @@ def failures(
             terminal.json(to_json(failure))
     else:
         write_failures(terminal, deployment, read, datetime.now(UTC))
-    tell_of_others(terminal, read)
+    warn_about_unread(terminal, read)
     return Exit.OK
 
 
@@ -211,7 +211,7 @@ def _choose(
         )
     with read_failures(deployment) as read:
         pass
-    tell_of_others(terminal, read)
+    warn_about_unread(terminal, read)
     chosen = choose(read.letters, ids or [], code)
     if not chosen:
         say = terminal.hint if as_json else terminal.write

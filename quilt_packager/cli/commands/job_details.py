@@ -10,7 +10,7 @@ import msgspec
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.job import Attempt, Job, Phase
-from quilt_packager.operations.jobs.labels import tell_progress, tell_trigger
+from quilt_packager.operations.jobs.labels import describe_progress, trigger_label
 
 if TYPE_CHECKING:
     from quilt_packager.operations.jobs.links import Links
@@ -94,10 +94,10 @@ def record_to_json(record: "JobRecord", links: "Links") -> dict[str, Any]:
 def _facts(terminal: Terminal, job: Job, attempts: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
     yield from _revision(terminal, job)
     if job.progress is not None:
-        yield "Progress", tell_progress(job.progress)
+        yield "Progress", describe_progress(job.progress)
     if job.source is not None:
         event = f" event {job.event_id}" if job.event_id else ""
-        yield "Source", f"{job.source}  {tell_trigger(job)}{event}"
+        yield "Source", f"{job.source}  {trigger_label(job)}{event}"
     if job.phases:
         yield "Phases", ", ".join(_describe_phase(phase) for phase in job.phases)
     if len(attempts) > 1:

@@ -4,7 +4,7 @@ from quilt_packager.cli.console.tables import Column, Row
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.job import Job
-from quilt_packager.operations.jobs.labels import tell_progress, tell_trigger
+from quilt_packager.operations.jobs.labels import describe_progress, trigger_label
 
 COLUMNS = (
     Column("OUTCOME"),
@@ -31,7 +31,7 @@ def job_row(terminal: Terminal, job: Job) -> Row:
         [
             terminal.state(job.outcome),
             job.package_name or job.source or "-",
-            tell_trigger(job) or "-",
+            trigger_label(job) or "-",
             terminal.when(job.started),
             "-" if job.seconds is None else formats.duration(job.seconds),
             "-" if job.objects is None else f"{job.objects:,}",
@@ -46,5 +46,5 @@ def _reason(job: Job) -> str:
     if job.code is not None:
         return f"{job.code}: {job.happened or job.reason or ''}".rstrip(": ")
     if not job.is_over and job.progress is not None:
-        return tell_progress(job.progress)
+        return describe_progress(job.progress)
     return job.remark or ""

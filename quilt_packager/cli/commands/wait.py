@@ -57,7 +57,7 @@ def wait_for(
         progress.doing("in the queue; Ctrl-C stops waiting")
         while True:
             sleep(next(waits, POLL_SECONDS))
-            for job in watch.poll_on():
+            for job in watch.poll_tolerating_outages():
                 if job.is_over:
                     return job
                 show(progress, job)

@@ -15,7 +15,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.local.errors import LocalError, MissingExtra
 from quilt_packager.operations.aws_errors import NO_QUEUE, Kind, explain
-from quilt_packager.operations.errors import Misnamed, OperationError
+from quilt_packager.operations.errors import LookupFailed, OperationError
 
 CLI_EXTRA = frozenset(
     {
@@ -129,7 +129,7 @@ def _tell_ours(error: Exception) -> Told | None:
     if isinstance(error, PackagerError):
         return Told(_exit_code_of(error), code, error.happened, error.why, error.remedy)
     if isinstance(error, OperationError):
-        exit_code = Exit.USAGE if isinstance(error, Misnamed) else Exit.FAILED
+        exit_code = Exit.USAGE if isinstance(error, LookupFailed) else Exit.FAILED
         return Told(exit_code, code, error.happened, error.why, error.remedy)
     if isinstance(error, LocalError):
         exit_code = Exit.USAGE if isinstance(error, MissingExtra) else Exit.FAILED

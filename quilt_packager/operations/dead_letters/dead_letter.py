@@ -206,7 +206,9 @@ def _by_id(failures: Sequence[Failure], begin: str) -> Failure:
     )
 
 
-def read_letter(message: "MessageTypeDef", retention: timedelta, held_until: float) -> Failure:
+def parse_dead_letter(
+    message: "MessageTypeDef", retention: timedelta, held_until: float
+) -> Failure:
     """Read a letter.
 
     Args:

@@ -118,7 +118,7 @@ WORDS = {
         "Something still writes there.",
         "Retry when it is done.",
     ),
-    "Contended": Words(
+    "WriteConflict": Words(
         "Others were faster",
         "Other writers kept winning the race for the package.",
         "Several jobs write one package at a time.",
@@ -142,13 +142,13 @@ WORDS = {
         "None of its steps left a reason.",
         "Look at its execution, and retry.",
     ),
-    "Crashed": Words(
+    "InternalError": Words(
         "The packager crashed",
         "The job stopped with an error that nobody foresaw.",
         "It is not a known cause.",
         "Retry once; if it returns, report it with the job's id.",
     ),
-    "GaveUp": Words(
+    "AttemptsExhausted": Words(
         "The job ended without a word",
         "The job was tried as often as it may be, and the last attempt did not say how it ended.",
         "The function ran out of memory or was stopped, or nobody could be told.",
@@ -160,7 +160,7 @@ WORDS = {
         "It was down or throttled, or refuses the packager.",
         "Retry; look at the messages' own reasons if it returns.",
     ),
-    "NotAnnounced": Words(
+    "NotificationFailed": Words(
         "Nobody could be told",
         "The job ended, but its outcome could not be announced.",
         "EventBridge or SNS was down or throttled, or refuses the packager.",
@@ -217,7 +217,7 @@ def words_for(code: str) -> Words:
     Example:
         >>> words_for("EmptySource").title
         'The folder holds no objects'
-        >>> words_for("BrokenAnswer").title
+        >>> words_for("MalformedResponse").title
         'S3 answered with an error'
     """
     if code in WORDS:

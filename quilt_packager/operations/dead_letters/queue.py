@@ -19,9 +19,9 @@ from quilt_packager.operations.dead_letters.dead_letter import (
     choose,
     expiring,
     group,
-    read_letter,
+    parse_dead_letter,
 )
-from quilt_packager.operations.errors import Misnamed, OperationError
+from quilt_packager.operations.errors import LookupFailed, OperationError
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -75,7 +75,7 @@ class NotDeleted(OperationError):
     """A message was sent again, but is still among the dead letters."""
 
 
-class NotRetried(Misnamed):
+class NotRetried(LookupFailed):
     """None of the messages can be retried."""
 
 
@@ -160,7 +160,7 @@ def read_failures(
     try:
         yield reader.read(ids, limit)
     finally:
-        reader.let_go()
+        reader.release()
 
 
 def retry(
@@ -226,7 +226,7 @@ def _do(
 ) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
     done, gone = [], []
     for failure in failures:
-        if not _hold(deployment, failure):
+        if not _extend_visibility(deployment, failure):
             gone.append(failure)
             continue
         action(failure)
@@ -235,7 +235,7 @@ def _do(
     return tuple(done), tuple(gone)
 
 
-def _hold(deployment: "Deployment", failure: Failure) -> bool:
+def _extend_visibility(deployment: "Deployment", failure: Failure) -> bool:
     """See to it that a letter stays ours while something is done to it."""
     from botocore.exceptions import ClientError
 
@@ -294,7 +294,7 @@ class _Reader:
             # What came before is read anew: SQS says that it deletes a letter by an older receipt
             # handle, and does not.
             letters |= {
-                each["MessageId"]: read_letter(each, retention, held_until)
+                each["MessageId"]: parse_dead_letter(each, retention, held_until)
                 for each in messages
                 if wanted is None or each["MessageId"] in wanted
             }
@@ -310,7 +310,7 @@ class _Reader:
             is_complete=is_complete or len(self._handles) >= visible,
         )
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Show the letters to others again; those that were deleted meanwhile do not mind."""
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -6,7 +6,7 @@ from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.operations.errors import NothingAsked
+from quilt_packager.operations.errors import NoPackageRequested
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
@@ -85,8 +85,8 @@ def send(deployment: "Deployment", body: str) -> str:
     return deployment.sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=body)["MessageId"]
 
 
-def _nothing_asked(ignored: Ignored) -> NothingAsked:
-    return NothingAsked(
+def _nothing_asked(ignored: Ignored) -> NoPackageRequested:
+    return NoPackageRequested(
         "This message asks for no package.",
         why=f"{ignored.why[:1].upper()}{ignored.why[1:]}.",
         remedy="Give a folder, or the JSON of a message.",

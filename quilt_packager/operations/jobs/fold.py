@@ -12,12 +12,12 @@ from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
 from quilt_packager.operations.jobs.log_lines import (
-    ENDS,
     HANDED_OVER,
+    JOB_MESSAGES,
+    OUTCOME_BY_MESSAGE,
     PROGRESS,
     PUT_OFF,
     STARTED,
-    TOLD,
     LogLine,
     count_of,
     number_of,
@@ -69,7 +69,7 @@ def fold(
     """
     by_job: dict[str, list[LogLine]] = {}
     for line in lines:
-        if line.message_id and line.message in TOLD:
+        if line.message_id and line.message in JOB_MESSAGES:
             by_job.setdefault(line.message_id, []).append(line)
     jobs = [fold_job(each, now=now, ended_executions=ended_executions) for each in by_job.values()]
     return sorted(jobs, key=lambda job: (job.started, job.id), reverse=True)
@@ -84,7 +84,7 @@ def fold_job(
     """Tell the job that lines are about.
 
     Args:
-        lines: Lines of one job, one of `TOLD` at least.
+        lines: Lines of one job, one of `JOB_MESSAGES` at least.
         now: As of `fold`.
         ended_executions: As of `fold`.
     """
@@ -123,12 +123,12 @@ def list_attempts(lines: Iterable[LogLine]) -> list[Attempt]:
     return [draft.finish() for draft in _split(_in_order(lines))]
 
 
-class _Draft:
+class _AttemptBuilder:
     """An attempt, as far as it was read."""
 
     def __init__(self, line: LogLine) -> None:
         # What has no start of its own began when it says, or when it is first heard of.
-        seconds = number_of(line.fields, "seconds") if line.message in ENDS else None
+        seconds = number_of(line.fields, "seconds") if line.message in OUTCOME_BY_MESSAGE else None
         self.started = _earlier(line.at, seconds or 0.0)
         self.delivery = count_of(line.fields, "delivery")
         self.execution: str | None = None
@@ -185,27 +185,27 @@ class _Draft:
 
 def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
     """The lines that make the job, each once; of the same millisecond, as they came."""
-    told = {(line.at, line.text): line for line in lines if line.message in TOLD}
+    told = {(line.at, line.text): line for line in lines if line.message in JOB_MESSAGES}
     return sorted(told.values(), key=lambda line: line.at)
 
 
-def _split(lines: list[LogLine]) -> list[_Draft]:
-    drafts: list[_Draft] = []
+def _split(lines: list[LogLine]) -> list[_AttemptBuilder]:
+    drafts: list[_AttemptBuilder] = []
     for line in lines:
         if line.message == STARTED:
-            drafts.append(_Draft(line))
-        elif line.message in ENDS:
+            drafts.append(_AttemptBuilder(line))
+        elif line.message in OUTCOME_BY_MESSAGE:
             # Where a message was delivered twice, two attempts are open: each end closes one.
             draft = next((each for each in reversed(drafts) if each.end is None), None)
             if draft is None:
-                draft = _Draft(line)
+                draft = _AttemptBuilder(line)
                 drafts.append(draft)
             draft.end = line
         elif line.message == PROGRESS or line.message in HANDED_OVER:
             if not drafts or drafts[-1].end is not None:
                 if drafts and _is_final(drafts[-1].end):
                     continue  # a function's clock was behind
-                drafts.append(_Draft(line))
+                drafts.append(_AttemptBuilder(line))
             if line.message == PROGRESS:
                 drafts[-1].take_progress(line)
             else:
@@ -213,7 +213,7 @@ def _split(lines: list[LogLine]) -> list[_Draft]:
     return drafts
 
 
-def _find_ended(drafts: list[_Draft]) -> _Draft | None:
+def _find_ended(drafts: list[_AttemptBuilder]) -> _AttemptBuilder | None:
     """The attempt that the job ended with; None if it goes on."""
     ended = sorted(
         ((draft.end.at, number, draft) for number, draft in enumerate(drafts) if draft.end),
@@ -232,7 +232,7 @@ def _find_ended(drafts: list[_Draft]) -> _Draft | None:
     return last
 
 
-def _describe(draft: _Draft, end: LogLine) -> dict[str, Any]:
+def _describe(draft: _AttemptBuilder, end: LogLine) -> dict[str, Any]:
     fields = end.fields
     seconds = number_of(fields, "seconds")
     return {
@@ -256,7 +256,7 @@ def _unstarted(line: LogLine) -> dict[str, Any]:
 
 
 def _lost_at(
-    draft: _Draft, execution: str | None, heard_at: datetime, ended: Mapping[str, datetime]
+    draft: _AttemptBuilder, execution: str | None, heard_at: datetime, ended: Mapping[str, datetime]
 ) -> datetime:
     """When silence is the end of a job."""
     if execution is None:
@@ -295,7 +295,7 @@ def _origin(lines: list[LogLine]) -> dict[str, str | None]:
 
 
 def _state(end: LogLine) -> State:
-    return State(ENDS[end.message].value)
+    return State(OUTCOME_BY_MESSAGE[end.message].value)
 
 
 def _is_final(end: LogLine | None) -> bool:
@@ -303,7 +303,7 @@ def _is_final(end: LogLine | None) -> bool:
     if end is None:
         return False
     told = end.fields.get("final")
-    return told if isinstance(told, bool) else ENDS[end.message] is not Result.FAILED
+    return told if isinstance(told, bool) else OUTCOME_BY_MESSAGE[end.message] is not Result.FAILED
 
 
 def _earlier(at: datetime, seconds: float) -> datetime:

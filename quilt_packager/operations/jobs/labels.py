@@ -12,7 +12,7 @@ TRIGGERS = {
 PHASES = {"listing": "Listing", "checksums": "Checksums", "publishing": "Publishing"}
 
 
-def tell_trigger(job: Job) -> str:
+def trigger_label(job: Job) -> str:
     """What asked for a job; empty if that is not known.
 
     Args:
@@ -30,16 +30,16 @@ def tell_phase(name: str) -> str:
     return PHASES.get(name, name.capitalize())
 
 
-def tell_progress(progress: Progress | None) -> str:
+def describe_progress(progress: Progress | None) -> str:
     """How far a job is.
 
     Args:
         progress: What is known of it.
 
     Example:
-        >>> tell_progress(Progress("checksums", 31940, 48112))
+        >>> describe_progress(Progress("checksums", 31940, 48112))
         'Checking 31,940 of 48,112 objects'
-        >>> tell_progress(Progress("listing", 2000)), tell_progress(None)
+        >>> describe_progress(Progress("listing", 2000)), describe_progress(None)
         ('Listing, 2,000 objects so far', 'Started')
     """
     if progress is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.log_lines import IGNORED, PROGRESS, TOLD, LogLine
+from quilt_packager.operations.jobs.log_lines import IGNORED, JOB_MESSAGES, PROGRESS, LogLine
 from quilt_packager.operations.jobs.log_reader import (
     JOB_ID,
     LogReader,
@@ -36,7 +36,7 @@ MAX_JOBS = 10_000
 MAX_WATCHED = 150
 """Of how many running jobs a list tells how far they are."""
 
-LISTED = sorted(TOLD - {PROGRESS, IGNORED})
+LISTED = sorted(JOB_MESSAGES - {PROGRESS, IGNORED})
 
 
 class JobList(Sequence[Job]):

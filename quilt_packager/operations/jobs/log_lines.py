@@ -12,8 +12,8 @@ PROGRESS = "package progress"
 HANDED_OVER = ("package handed over", "package handed over again", "more to hash")
 PUT_OFF = "message put off"
 IGNORED = "message ignored"
-ENDS = {f"package {result}": result for result in Result}
-TOLD = frozenset({STARTED, PROGRESS, *HANDED_OVER, PUT_OFF, IGNORED, *ENDS})
+OUTCOME_BY_MESSAGE = {f"package {result}": result for result in Result}
+JOB_MESSAGES = frozenset({STARTED, PROGRESS, *HANDED_OVER, PUT_OFF, IGNORED, *OUTCOME_BY_MESSAGE})
 """The lines that make a job what it is. Others of its lines are only there to be read."""
 
 

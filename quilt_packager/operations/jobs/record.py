@@ -11,7 +11,7 @@ from quilt_packager.operations.errors import SeveralJobs, UnknownJob
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold_job, list_attempts
 from quilt_packager.operations.jobs.job import Attempt, Job
-from quilt_packager.operations.jobs.log_lines import STARTED, TOLD, LogLine
+from quilt_packager.operations.jobs.log_lines import JOB_MESSAGES, STARTED, LogLine
 from quilt_packager.operations.jobs.log_reader import (
     JOB_ID,
     LogReader,
@@ -81,7 +81,7 @@ def read_job(
             if has_more or _has_start(lines):
                 break
             # Its first attempt may have been before.
-            has_more = any(line.message in TOLD for line in lines)
+            has_more = any(line.message in JOB_MESSAGES for line in lines)
     except TooManyRequests:
         is_cut_off = True
     job_id = _choose_id(deployment, job_id, lines, known_since)
@@ -113,7 +113,7 @@ def _has_start(lines: Iterable[LogLine]) -> bool:
 def _choose_id(
     deployment: "Deployment", job_id: str, lines: Iterable[LogLine], since: datetime
 ) -> str:
-    ids = {line.message_id for line in lines if line.message_id and line.message in TOLD}
+    ids = {line.message_id for line in lines if line.message_id and line.message in JOB_MESSAGES}
     if job_id in ids:
         return job_id
     if not ids:

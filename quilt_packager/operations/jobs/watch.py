@@ -11,7 +11,7 @@ from quilt_packager.operations.aws_errors import explain
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold_job
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.log_lines import IGNORED, TOLD, LogLine
+from quilt_packager.operations.jobs.log_lines import IGNORED, JOB_MESSAGES, LogLine
 from quilt_packager.operations.jobs.log_reader import LogReader, any_job, any_message
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Watch:
         self._forget(now)
         return changed
 
-    def poll_on(self) -> list[Job]:
+    def poll_tolerating_outages(self) -> list[Job]:
         """As `poll`; nothing is new where AWS may answer later, but not for ever."""
         try:
             changed = self.poll()
@@ -116,7 +116,11 @@ class Watch:
             (pattern,) = any_job([self._job_id])
         for line in reader.read(pattern, self._since):
             job_id = line.message_id
-            if job_id is None or line.message not in TOLD or self._job_id not in (None, job_id):
+            if (
+                job_id is None
+                or line.message not in JOB_MESSAGES
+                or self._job_id not in (None, job_id)
+            ):
                 continue
             if self._job_id is None and line.message == IGNORED:
                 continue
@@ -152,7 +156,7 @@ def follow(
     """
     watch = Watch(deployment, since=since, job_id=job_id)
     while True:
-        yield from watch.poll_on()
+        yield from watch.poll_tolerating_outages()
         sleep(busy_seconds if watch.is_busy else idle_seconds)
 
 

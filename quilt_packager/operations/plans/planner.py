@@ -17,7 +17,7 @@ from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import Job, plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
-from quilt_packager_runtime.metadata.package_metadata import Described, describe, name_request
+from quilt_packager_runtime.metadata.package_metadata import PackageMetadata, describe, name_request
 from quilt_packager_runtime.packaging import OnProgress, check_buckets
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.requests.messages import PackageRequest
@@ -34,7 +34,7 @@ from quilt_packager.operations.plans.estimates import (
     put_file,
 )
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Refusal, Route
-from quilt_packager.operations.plans.sampling import Survey, survey
+from quilt_packager.operations.plans.sampling import Survey, sample_checksums
 
 ENTRY_BYTES = 230
 """What a line of a manifest has beside its keys."""
@@ -144,7 +144,7 @@ class _Planner:
         watched = s3.watched(lambda each: self._sent.update([each.operation]))
         refusals = self._refusals
         history: _History | None = None
-        described: Described | None = None
+        described: PackageMetadata | None = None
         header: Header | None = None
         with refusals:
             self._request = await name_request(watched, self._request)
@@ -165,7 +165,7 @@ class _Planner:
             if inventory.totals()[0] > 0:
                 reused = await self._reuse(watched, inventory, history)
                 route = await self._choose_route(inventory)
-                found = await survey(
+                found = await sample_checksums(
                     s3,
                     inventory,
                     self._settings,
@@ -185,7 +185,7 @@ class _Planner:
         latest = await publish.read_latest(s3, self._package())
         return _History(latest, len(await publish.list_pointers(s3, self._package())))
 
-    async def _check(self, s3: S3, described: Described, inventory: Inventory) -> Header:
+    async def _check(self, s3: S3, described: PackageMetadata, inventory: Inventory) -> Header:
         """Hold the package against the rules, and make its header."""
         request = self._request
         header = Header(described.metadata, request.commit_message)
@@ -205,7 +205,7 @@ class _Planner:
         return header
 
     def _begin(
-        self, history: _History | None, described: Described | None, header: Header | None
+        self, history: _History | None, described: PackageMetadata | None, header: Header | None
     ) -> Plan:
         """What is known without a look at the objects."""
         if described is not None and described.remark is not None:
@@ -270,7 +270,7 @@ class _Planner:
     async def _choose_route(self, inventory: Inventory) -> Route:
         """Decide as the job would when it begins."""
         settings = self._settings
-        relay = hand_off.Relay(Job("", ""), deadline=0.0)
+        relay = hand_off.HandOff(Job("", ""), deadline=0.0)
         if not await hand_off.is_too_large(inventory, relay, settings):
             return Route()
         objects, size_bytes = await inventory.unhashed_totals(settings.checksum_algorithms)

@@ -124,7 +124,7 @@ class _Told:
             self.sample[place] = found
 
 
-async def survey(
+async def sample_checksums(
     s3: S3,
     inventory: Inventory,
     settings: Settings,

@@ -117,13 +117,19 @@ def test_slow_answers_and_failures_strain_and_a_quick_answer_ends_it(
 ) -> None:
     cached = Cached(aws, clock=clock)
     aws.takes = 2
-    strains = [cached.get(0).strain, cached.get(0).strain]
+    strains = [cached.get(0).backoff_level, cached.get(0).backoff_level]
     aws.takes = 0
-    assert [*strains, cached.get(0).strain] == [1, 2, 0]
+    assert [*strains, cached.get(0).backoff_level] == [1, 2, 0]
 
 
 def test_interval_grows_up_to_a_minute() -> None:
-    assert [interval_seconds(busy=False, strain=each) for each in range(5)] == [15, 30, 60, 60, 60]
+    assert [interval_seconds(busy=False, backoff_level=each) for each in range(5)] == [
+        15,
+        30,
+        60,
+        60,
+        60,
+    ]
 
 
 def test_change_is_seen_at_once(aws: Aws, clock: Clock) -> None:

@@ -103,7 +103,7 @@ def test_page_warns_of_messages_that_are_deleted_soon(browser: Browser, letters:
 
 
 def test_page_says_where_a_plain_retry_cannot_succeed(browser: Browser, letters: Letters) -> None:
-    letters.letters = [make_letter("1", "WorkflowViolations"), make_letter("2", "Contended")]
+    letters.letters = [make_letter("1", "WorkflowViolations"), make_letter("2", "WriteConflict")]
     first, second = browser.htmx("/failures/list").text.split('aria-labelledby="h-2"')
     assert ("Rejected" in first, "A plain retry fails again." in first) == (True, True)
     assert ("Failed" in second, "A plain retry fails again." in second) == (True, False)
@@ -208,7 +208,7 @@ def test_question_comes_as_a_dialog_with_the_safe_button_first(
 def test_question_says_what_will_fail_again(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
-    letters.letters = [make_letter("1", "Contended"), make_letter("2", "EmptySource")]
+    letters.letters = [make_letter("1", "WriteConflict"), make_letter("2", "EmptySource")]
     asked = choose(browser, access, retry="all").text
     assert "Retry 2 messages?" in asked
     assert "1 was rejected and will fail again unless something changed." in asked

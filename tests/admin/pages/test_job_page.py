@@ -65,11 +65,13 @@ def test_job_without_sentences_shows_its_reason(browser: Browser, engine: Engine
 def test_every_attempt_is_shown(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", attempts=2)]
     engine.attempts = [
-        Attempt(started=ago(minutes=20), outcome=State.FAILED, code="Contended", reason="Others."),
+        Attempt(
+            started=ago(minutes=20), outcome=State.FAILED, code="WriteConflict", reason="Others."
+        ),
         Attempt(started=ago(minutes=10), outcome=State.CREATED, seconds=9.0),
     ]
     text = browser.htmx("/jobs/a1/body").text
-    assert "Contended" in text
+    assert "WriteConflict" in text
     assert "Others." in text
 
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin.app import HARMLESS, make_app
+from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
 from quilt_packager.admin.model import caching, links
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages import new_package_page
@@ -411,7 +411,7 @@ def test_command_of_a_form_that_is_wrong_is_not_shown(
 def test_page_that_is_read_only_plans_and_does_not_package(
     engine: Engine, plans: Plans, sender: Sender
 ) -> None:
-    access = Access(8765, read_only=True, harmless=HARMLESS)
+    access = Access(8765, read_only=True, harmless=ALLOWED_WHEN_READ_ONLY)
     browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     assert ">Package<" not in browser.get("/new").text

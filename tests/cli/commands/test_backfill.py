@@ -17,7 +17,7 @@ from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.omics_stub import OmicsStub
-from tests.operations.dead_letters import bodies_in
+from tests.operations.dead_letters.letters import bodies_in
 
 CRATE = "ro-crate-metadata.json"
 

@@ -13,7 +13,7 @@ from quilt_packager.operations.dead_letters.queue import read_failures
 from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.cli.terminals import on_terminal
-from tests.operations.dead_letters import (
+from tests.operations.dead_letters.letters import (
     bodies_in,
     folder,
     object_created,
@@ -258,7 +258,7 @@ def test_message_is_known_by_how_its_id_or_its_jobs_begins(
     [
         (("nothing",), "the id of no failure"),
         (("51c0",), "2 begin so."),
-        (("--code", "Contended"), "There are: ServiceUnavailable."),
+        (("--code", "WriteConflict"), "There are: ServiceUnavailable."),
         ((), "ids, --code, or --all"),
         (("51c0-1", "--all"), "ids, --code, or --all"),
     ],
@@ -305,8 +305,8 @@ def test_what_failed_since_the_question_is_let_be(
 def test_message_that_is_gone_since_the_question_is_told(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = put_aside(deployment, folder("a/1"), code="Contended")
-    put_aside(deployment, folder("a/2"), code="Contended")
+    gone = put_aside(deployment, folder("a/1"), code="WriteConflict")
+    put_aside(deployment, folder("a/2"), code="WriteConflict")
 
     def ask(*_: object) -> str:
         cli("failures", "discard", gone, "--yes")
@@ -342,7 +342,7 @@ def test_options_before_an_action_are_refused(cli: Cli, deployment: Deployment) 
 
 
 def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
-    letters = [put_aside(deployment, folder(f"a/{n}"), code="Contended") for n in range(2)]
+    letters = [put_aside(deployment, folder(f"a/{n}"), code="WriteConflict") for n in range(2)]
     told = json.loads(cli("failures", "retry", letters[0], "--yes", "--json").out)
     (again,) = told["sent"]
     assert (again["id"], told["gone"]) == (letters[0], [])
@@ -381,7 +381,7 @@ def test_list_that_is_not_complete_says_so(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(11):
-        put_aside(deployment, folder(f"a/{number}"), code="Contended")
+        put_aside(deployment, folder(f"a/{number}"), code="WriteConflict")
     few = functools.partial(read_failures, limit=10)
     monkeypatch.setattr(command, "read_failures", few)
     assert cli("failures").err == "These are the first 10 of about 11.\n"

@@ -156,11 +156,11 @@ def refuse(code: str = "AccessDenied") -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("asked", "name", "words"),
     [
-        ("sources.list_sources", "sources", "The event sources are not known"),
-        ("activity.count_events", "events", "The events of the sources are not counted"),
-        ("queues.read_queues", "queues", "The queues are not counted"),
-        ("executions.list_large_jobs", "large_jobs", "Large jobs that run are not known"),
-        ("jobs.read_jobs", "jobs", "The last jobs are not known"),
+        ("sources.sources.list_sources", "sources", "The event sources are not known"),
+        ("sources.activity.count_events", "events", "The events of the sources are not counted"),
+        ("deployment.queues.read_queues", "queues", "The queues are not counted"),
+        ("jobs.executions.list_large_jobs", "large_jobs", "Large jobs that run are not known"),
+        ("jobs.listing.read_jobs", "jobs", "The last jobs are not known"),
     ],
 )
 def test_what_may_not_be_asked_is_said_and_the_rest_told(

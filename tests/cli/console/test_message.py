@@ -28,4 +28,4 @@ def test_what_is_no_json_was_meant_as_a_folder() -> None:
 def test_one_mistake_has_one_code(cli: Cli, aws: object, command: list[str]) -> None:
     ran = cli(*command, "--json", '{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
     assert (ran.code, ran.out) == (3, "")
-    assert json.loads(ran.err.splitlines()[-1])["error"]["code"] == "NothingAsked"
+    assert json.loads(ran.err.splitlines()[-1])["error"]["code"] == "NoPackageRequested"

@@ -156,11 +156,11 @@ def test_steps_fail_if_they_do_not_wait_for_others_to_come_back(states: JsonObje
         for code in ("ServiceUnavailable", "AwsError", "Lambda.ServiceException"):
             retry = retry_of(task, code)
             assert 30 * 60 < longest_wait_seconds(retry) < 2 * 3600
-        assert retry_of(task, "Crashed")["MaxAttempts"] == 5
+        assert retry_of(task, "InternalError")["MaxAttempts"] == 5
 
 
 def test_giving_up_fails_if_a_message_is_lost_within_hours(states: JsonObject) -> None:
-    for code in ("AwsError", "AccessDenied", "Crashed", "Lambda.TooManyRequestsException"):
+    for code in ("AwsError", "AccessDenied", "InternalError", "Lambda.TooManyRequestsException"):
         retry = retry_of(states["GiveUp"], code)
         assert retry["MaxDelaySeconds"] == 300
         assert longest_wait_seconds(retry) > 4 * 3600
@@ -173,7 +173,7 @@ def test_giving_up_fails_if_its_last_retry_is_not_known(states: JsonObject) -> N
 
 
 def test_giving_up_fails_if_a_broken_topic_fills_the_dead_letter_queue(states: JsonObject) -> None:
-    assert retry_of(states["GiveUp"], errors.NotAnnounced.__name__)["MaxAttempts"] == 5
+    assert retry_of(states["GiveUp"], errors.NotificationFailed.__name__)["MaxAttempts"] == 5
 
 
 def test_steps_fail_if_a_failure_loses_the_message(states: JsonObject) -> None:

@@ -32,7 +32,7 @@ from quilt_packager.operations.dead_letters.queue import (
     retry,
 )
 from quilt_packager.operations.deployment.deployments import Deployment, Options
-from tests.operations.dead_letters import (
+from tests.operations.dead_letters.letters import (
     Killer,
     bodies_in,
     calls_of,
@@ -487,13 +487,13 @@ def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -
 def test_group_that_expires_first_stands_first() -> None:
     groups = group(
         [
-            make_failure("Contended", days_left=3),
+            make_failure("WriteConflict", days_left=3),
             make_failure("EmptySource", days_left=2),
-            make_failure("Contended", days_left=1),
+            make_failure("WriteConflict", days_left=1),
         ]
     )
-    assert [each.code for each in groups] == ["Contended", "EmptySource"]
-    assert [each.id for each in groups[0].failures] == ["Contended-1", "Contended-3"]
+    assert [each.code for each in groups] == ["WriteConflict", "EmptySource"]
+    assert [each.id for each in groups[0].failures] == ["WriteConflict-1", "WriteConflict-3"]
     assert groups[0].expires == groups[0].failures[0].expires
 
 
@@ -524,7 +524,7 @@ def test_group_counts_what_cannot_be_retried() -> None:
 
 
 def test_only_the_rejected_need_a_change() -> None:
-    failures = [make_failure("EmptySource"), make_failure("Contended", days_left=2)]
+    failures = [make_failure("EmptySource"), make_failure("WriteConflict", days_left=2)]
     rejected, failed = group(failures)
     assert (rejected.needs_change, failed.needs_change) == (True, False)
 

@@ -12,7 +12,7 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.messages import check, resolve, send
-from quilt_packager.operations.errors import NothingAsked
+from quilt_packager.operations.errors import NoPackageRequested
 
 RUN = {
     "id": "e1",
@@ -45,7 +45,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_a_message_that_asks_for_nothing_is_a_mistake() -> None:
-    with pytest.raises(NothingAsked, match="no package"):
+    with pytest.raises(NoPackageRequested, match="no package"):
         check('{"Event": "s3:TestEvent"}')
 
 
@@ -63,7 +63,7 @@ def test_what_a_run_leaves_open_is_looked_up(run_output: None) -> None:
 
 def test_a_run_that_turns_out_to_be_left_out_asks_for_nothing(run_output: None) -> None:
     source = SourceOptions(kind="health_omics", ignore_prefixes=("out/**",))
-    with pytest.raises(NothingAsked, match="no package"):
+    with pytest.raises(NoPackageRequested, match="no package"):
         resolve(json.dumps(RUN), Settings(sources=(source,)))
 
 

@@ -85,4 +85,4 @@ def test_every_line_that_makes_a_job_is_one_that_is_written() -> None:
     lines = msgspec.inspect.type_info(written.AnyLine)
     assert isinstance(lines, msgspec.inspect.UnionType)
     tags = {each.tag for each in lines.types if isinstance(each, msgspec.inspect.StructType)}
-    assert tags >= read.TOLD
+    assert tags >= read.JOB_MESSAGES

@@ -197,7 +197,7 @@ class TestPages:
         for _ in range(MAX_UNANSWERED):
             logs.add_client_error("filter_log_events", "ThrottlingException")
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
-        told = [ids(watch.poll_on()) for _ in range(MAX_UNANSWERED + 1)]
+        told = [ids(watch.poll_tolerating_outages()) for _ in range(MAX_UNANSWERED + 1)]
         assert told == [[]] * MAX_UNANSWERED + [["a"]]
 
     def test_are_not_asked_for_in_vain(self, deployment: Deployment, logs: Stubber) -> None:
@@ -205,12 +205,12 @@ class TestPages:
         for _ in range(MAX_UNANSWERED + 1):
             logs.add_client_error("filter_log_events", "ThrottlingException")
         for _ in range(MAX_UNANSWERED):
-            watch.poll_on()
+            watch.poll_tolerating_outages()
         with pytest.raises(ClientError, match="Throttling"):
-            watch.poll_on()
+            watch.poll_tolerating_outages()
         logs.add_client_error("filter_log_events", "AccessDeniedException")
         with pytest.raises(ClientError, match="AccessDenied"):
-            Watch(deployment, since=DAY_AGO).poll_on()
+            Watch(deployment, since=DAY_AGO).poll_tolerating_outages()
 
     def test_of_what_is_watched_are_read_to_the_last(
         self, deployment: Deployment, logs: Stubber

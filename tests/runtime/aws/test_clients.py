@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.clients import (
+    change_message_visibility,
     get_run,
-    postpone,
     send_to_dead_letters,
 )
 from quilt_packager_runtime.errors import (
@@ -181,7 +181,7 @@ class TestPostponement:
     ) -> None:
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         sqs = connect_anywhere(monkeypatch)
-        postpone(queue_arn, "receipt", 30)
+        change_message_visibility(queue_arn, "receipt", 30)
         assert sqs[0].asked == [
             {"QueueUrl": queue_url, "ReceiptHandle": "receipt", "VisibilityTimeout": 30}
         ]
@@ -191,7 +191,7 @@ class TestPostponement:
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9/")
         sqs = connect_anywhere(monkeypatch)
-        postpone("arn:aws:sqs:us-east-1:123456789012:jobs", "receipt", 30)
+        change_message_visibility("arn:aws:sqs:us-east-1:123456789012:jobs", "receipt", 30)
         assert sqs[0].asked[0]["QueueUrl"] == "http://127.0.0.1:9/123456789012/jobs"
 
 

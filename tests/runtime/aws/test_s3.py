@@ -336,11 +336,11 @@ class TestClock:
         s3_stub.store.clock = lambda: 1_000_000_000.5
         bucket.put("k")
         await s3.head_object(S3Uri("raw", "k"))
-        assert s3.clock_seconds() == 1_000_000_000
+        assert s3.server_time_seconds() == 1_000_000_000
 
     async def test_is_unknown_before_the_first_answer(self, s3: S3) -> None:
         with pytest.raises(S3Error, match="Date"):
-            s3.clock_seconds()
+            s3.server_time_seconds()
 
 
 KEYS = st.text(

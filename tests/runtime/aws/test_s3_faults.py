@@ -9,10 +9,10 @@ from quilt_packager_runtime.aws.s3 import PAGE_ATTEMPTS, S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
     BadRequest,
-    BrokenAnswer,
     ConditionalRequestConflict,
     CredentialsRefused,
     InvalidObjectState,
+    MalformedResponse,
     NoSuchBucket,
     NoSuchKey,
     PackagerError,
@@ -193,7 +193,7 @@ class TestListing:
         self, s3: S3, s3_stub: S3Stub, operation: str, change: Callable[[bytes], bytes]
     ) -> None:
         s3_stub.on(operation, nth=2, times=None).rewrite_body(change)
-        with pytest.raises(BrokenAnswer):
+        with pytest.raises(MalformedResponse):
             await CALLS[operation](s3)
         assert s3_stub.counts[operation] == 1 + PAGE_ATTEMPTS
 
@@ -208,7 +208,7 @@ class TestListing:
             return pages[(len(pages) - 1) % length]
 
         s3_stub.on(operation, times=None).rewrite_body(repeat)
-        with pytest.raises(BrokenAnswer):
+        with pytest.raises(MalformedResponse):
             await CALLS[operation](s3)
         assert s3_stub.counts[operation] == length + PAGE_ATTEMPTS
 
@@ -260,7 +260,7 @@ class TestGetObject:
 @pytest.mark.parametrize("operation", ["HeadObject", "GetObject", "PutObject"])
 async def test_an_answer_without_an_etag_is_broken(s3: S3, s3_stub: S3Stub, operation: str) -> None:
     s3_stub.on(operation).rewrite_headers({"ETag": None})
-    with pytest.raises(BrokenAnswer, match="has no ETag"):
+    with pytest.raises(MalformedResponse, match="has no ETag"):
         await CALLS[operation](s3)
 
 
@@ -417,5 +417,5 @@ class TestUploadPartCopy:
 class TestGetPartSizes:
     async def test_an_answer_that_makes_no_sense_is_an_error(self, s3: S3, s3_stub: S3Stub) -> None:
         s3_stub.on("GetObjectAttributes").rewrite_body(lambda body: body[:100])
-        with pytest.raises(BrokenAnswer):
+        with pytest.raises(MalformedResponse):
             await s3.get_part_sizes_bytes(URI)

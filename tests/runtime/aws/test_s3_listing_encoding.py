@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import Request, Response, S3Transport
-from quilt_packager_runtime.errors import BrokenAnswer
+from quilt_packager_runtime.errors import MalformedResponse
 from quilt_packager_runtime.formats.objects import SourceObject
 
 VERSION = """<Version><Key>{key}</Key><VersionId>v</VersionId><IsLatest>true</IsLatest>
@@ -72,14 +72,14 @@ async def test_a_version_without_an_id_has_none(version: str) -> None:
     ],
 )
 async def test_a_row_that_is_not_as_s3_writes_it_fails_the_listing(row: str) -> None:
-    with pytest.raises(BrokenAnswer):
+    with pytest.raises(MalformedResponse):
         await list_objects(VERSION.format(key="good") + row)
 
 
 async def test_a_page_that_is_not_utf_8_fails_the_listing() -> None:
     page = OnePage(VERSION.format(key="a"))
     page.body = page.body.replace(b"<Key>a", b"<Key>\xff")
-    with pytest.raises(BrokenAnswer, match="UTF-8"):
+    with pytest.raises(MalformedResponse, match="UTF-8"):
         await anext(S3(cast("S3Transport", page)).list_latest_versions("raw", ""))
 
 

@@ -27,7 +27,7 @@ class StubCoalescer:
     def __init__(self, settings: UploadSettings) -> None:
         pass
 
-    def expect_rest(self, folders: Collection[SourceFolder]) -> int:
+    def schedule_quiet_checks(self, folders: Collection[SourceFolder]) -> int:
         if "*" in self.broken:
             raise BROKEN
         return 5

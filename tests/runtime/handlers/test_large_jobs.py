@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from quilt_packager_runtime.errors import (
     AccessDenied,
-    Crashed,
     DeadlineExceeded,
+    InternalError,
     ServiceUnavailable,
     WorkflowViolations,
 )
@@ -146,7 +146,7 @@ class TestHandOver:
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})
         assert engine.deliver(delivery=4) == []
         (letter,) = engine.sqs.asked
-        assert letter["MessageAttributes"]["code"]["StringValue"] == "GaveUp"
+        assert letter["MessageAttributes"]["code"]["StringValue"] == "AttemptsExhausted"
 
     def test_of_a_job_that_runs_is_acknowledged(self, engine: LargeJobs) -> None:
         engine.states.fail("start_execution", "ExecutionAlreadyExists")
@@ -204,7 +204,7 @@ class TestWorker:
     def test_that_crashes_says_so(self, engine: LargeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
         state = engine.hand_over()
         monkeypatch.setattr(worker, "decode_tasks", lambda _data: 1 / 0)
-        with pytest.raises(Crashed):
+        with pytest.raises(InternalError):
             engine.hash_shards(state)
 
 
@@ -328,7 +328,7 @@ class TestGivingUp:
         state = engine.hand_over()
         with pytest.raises(Exception, match="Archived"):
             engine.hash_shards(state)
-        told = engine.give_up(state, "States.ExceedToleratedFailureThreshold")
+        told = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
         assert told["code"] == "ArchivedObjects"
         (letter,) = engine.sqs.asked
         assert letter["MessageBody"] == BODY
@@ -344,7 +344,7 @@ class TestGivingUp:
             engine.hash_shards(state)
         s3_stub.faults.clear()
         engine.hash_shards(state)
-        assert engine.give_up(state, "Sandbox.Timedout", "Too late.")["code"] == "LargeJobFailed"
+        assert engine.fail_job(state, "Sandbox.Timedout", "Too late.")["code"] == "LargeJobFailed"
         (letter,) = engine.sqs.asked
         assert "Sandbox.Timedout" in letter["MessageAttributes"]["reason"]["StringValue"]
 
@@ -360,7 +360,7 @@ class TestGivingUp:
     ) -> None:
         state = engine.hand_over()
         self.put_failures(engine, "ServiceUnavailable", "ArchivedObjects", "ServiceUnavailable")
-        told = engine.give_up(state, "States.ExceedToleratedFailureThreshold")
+        told = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
         assert told["code"] == "ArchivedObjects"
 
     @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
@@ -369,7 +369,7 @@ class TestGivingUp:
     ) -> None:
         state = engine.hand_over()
         self.put_failures(engine, "ServiceUnavailable")
-        assert engine.give_up(state, status)["code"] == "LargeJobFailed"
+        assert engine.fail_job(state, status)["code"] == "LargeJobFailed"
 
     def test_tells_why_publishing_failed(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
         state = engine.hand_over()
@@ -377,7 +377,7 @@ class TestGivingUp:
         s3_stub.on("PutObject", bucket="raw", times=None).answer(403, "AccessDenied")
         with pytest.raises(AccessDenied):
             engine.publish(state)
-        assert engine.give_up(state, "AccessDenied")["code"] == "AccessDenied"
+        assert engine.fail_job(state, "AccessDenied")["code"] == "AccessDenied"
 
     def test_of_a_stopped_job_forgets_the_publishing_that_an_earlier_round_overcame(
         self, engine: LargeJobs, s3_stub: S3Stub
@@ -388,7 +388,7 @@ class TestGivingUp:
             engine.publish(state)
         s3_stub.faults.clear()
         assert engine.publish(state)["goes_on"]
-        told = engine.give_up(state, "ABORTED", "somebody stopped the execution")
+        told = engine.fail_job(state, "ABORTED", "somebody stopped the execution")
         assert told["code"] == "LargeJobFailed"
         assert "somebody stopped" in told["reason"]
 
@@ -396,7 +396,7 @@ class TestGivingUp:
         state = engine.hand_over()
         failure = {"code": "OfAnotherVersion", "happened": "It.", "why": "So.", "remedy": "Do."}
         engine.scratch.put("jobs/id/00/failures/publish.json", json.dumps(failure))
-        told = engine.give_up(state, "OfAnotherVersion")
+        told = engine.fail_job(state, "OfAnotherVersion")
         assert told == {"code": "LargeJobFailed", "reason": "It. So. Do."}
 
     def test_keeps_the_link_to_what_was_quarantined(self) -> None:
@@ -491,13 +491,13 @@ class TestStory:
     ) -> None:
         state = engine.hand_over()
         log.read()
-        engine.give_up(state, "States.Timeout")
+        engine.fail_job(state, "States.Timeout")
         end = log.read_end()
         assert (end["message"], end["code"]) == ("package failed", "LargeJobFailed")
         assert end["final"] is True
 
     def test_is_found_by_its_dead_letter(self, engine: LargeJobs) -> None:
-        engine.give_up(engine.hand_over(), "States.Timeout", "It took long.")
+        engine.fail_job(engine.hand_over(), "States.Timeout", "It took long.")
         attributes = engine.sqs.asked[-1]["MessageAttributes"]
         told = {name: each["StringValue"] for name, each in attributes.items()}
         assert (told["job_id"], told["package_name"], told["registry"]) == ("id", "runs/42", "raw")

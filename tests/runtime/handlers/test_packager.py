@@ -214,12 +214,16 @@ class TestOutcome:
         engine.expect_dead_letters()
         assert engine.deliver(*engine.upload("1"), delivery=4) == []
         ((detail_type, detail),) = engine.announced()
-        assert (detail_type, detail["code"]) == ("Package Failed", "GaveUp")
+        assert (detail_type, detail["code"]) == ("Package Failed", "AttemptsExhausted")
         assert detail["package_name"] == "runs/1"
-        assert engine.dead_letters()[0][:2] == (message("1"), "GaveUp")
+        assert engine.dead_letters()[0][:2] == (message("1"), "AttemptsExhausted")
         assert engine.packages() == []
         end = engine.log.read_end()
-        assert (end["message"], end["code"], end["final"]) == ("package failed", "GaveUp", True)
+        assert (end["message"], end["code"], end["final"]) == (
+            "package failed",
+            "AttemptsExhausted",
+            True,
+        )
 
     @pytest.mark.parametrize(("delivery", "final"), [(4, False), (5, True)])
     def test_that_cannot_be_put_aside_is_final_when_sqs_delivers_no_more(
@@ -288,7 +292,7 @@ class TestCrash:
     def test_is_recorded_as_a_failure_with_its_stack(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         line = engine.log.read_end()
-        assert (line["outcome"], line["code"]) == ("failed", "Crashed")
+        assert (line["outcome"], line["code"]) == ("failed", "InternalError")
         assert line["reason"].startswith("The packager crashed: LookupError: a\\x01b.")
         assert line["exception_name"] == "LookupError"
         assert line["package_name"] == "runs/1"
@@ -470,7 +474,7 @@ class TestSettling:
         engine.upload("42")
         engine.expect_dead_letters()
         assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == []
-        assert engine.dead_letters()[0][1] == "GaveUp"
+        assert engine.dead_letters()[0][1] == "AttemptsExhausted"
 
 
 class TestStory:
@@ -574,11 +578,11 @@ class TestRetry:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         engine.sqs.script.add_response("change_message_visibility", {})
         engine.deliver(*engine.upload("1"))
-        *_, failed, put_off = engine.log.read_lines()
+        *_, failed, defer = engine.log.read_lines()
         assert (failed["message"], failed["final"]) == ("package failed", False)
-        assert put_off["message"] == "message put off"
-        assert put_off["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
-        assert (put_off["source"], put_off["trigger"]) == ("s3://raw/runs/1/", "message")
+        assert defer["message"] == "message put off"
+        assert defer["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
+        assert (defer["source"], defer["trigger"]) == ("s3://raw/runs/1/", "message")
 
     def test_comes_late_where_it_cannot_be_hastened(
         self, engine: Packager, s3_stub: S3Stub

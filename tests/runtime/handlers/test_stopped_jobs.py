@@ -1,7 +1,7 @@
 """Large jobs whose execution ended without giving them up: nobody else tries again for long."""
 
 import pytest
-from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotAnnounced
+from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotificationFailed
 from quilt_packager_runtime.handlers import large_job
 
 from tests.job_log import JobLog
@@ -72,7 +72,7 @@ def test_each_try_that_failed_is_in_the_log(
     large_job.handler(EVENT, invocation())
     failed = [line for line in log.read_lines() if line["message"] == "step failed"]
     assert [(line["message_id"], line["step"], line["round"]) for line in failed] == [
-        ("id", "give_up", 0)
+        ("id", "fail_job", 0)
     ] * 2
 
 
@@ -134,12 +134,12 @@ def test_that_is_put_aside_but_not_told_of_is_not_put_aside_again(
 ) -> None:
     asked = []
 
-    async def give_up(*_: object, **__: object) -> dict[str, object]:
+    async def fail_job(*_: object, **__: object) -> dict[str, object]:
         asked.append(1)
-        raise NotAnnounced("Nobody was told.", why="The bus is gone.", remedy="Make it.")
+        raise NotificationFailed("Nobody was told.", why="The bus is gone.", remedy="Make it.")
 
-    monkeypatch.setattr(large_job, "give_up", give_up)
-    with pytest.raises(NotAnnounced):
+    monkeypatch.setattr(large_job, "fail_job", fail_job)
+    with pytest.raises(NotificationFailed):
         large_job.handler(EVENT, invocation())
     assert (len(asked), waits) == (1, [])
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import BrokenAnswer, ServiceUnavailable
+from quilt_packager_runtime.errors import MalformedResponse, ServiceUnavailable
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES, READ_BUDGET_BYTES
 
@@ -59,7 +59,7 @@ async def test_a_body_that_stays_of_another_length_fails_the_job(
 ) -> None:
     bucket.put("k", b"hello", stored=[])
     s3_stub.on("GetObject", times=None).rewrite_body(lambda _: change)
-    with pytest.raises(BrokenAnswer, match=f"5 bytes of s3://raw/k.*S3 sent {len(change)} "):
+    with pytest.raises(MalformedResponse, match=f"5 bytes of s3://raw/k.*S3 sent {len(change)} "):
         await hash_bucket(s3)
     assert s3_stub.counts["GetObject"] == 3
 
@@ -69,7 +69,7 @@ async def test_a_body_of_another_object_fails_the_job(
 ) -> None:
     bucket.put("k", b"hello", stored=[])
     s3_stub.on("GetObject", times=None).rewrite_headers({"ETag": '"another"'})
-    with pytest.raises(BrokenAnswer, match='"another"'):
+    with pytest.raises(MalformedResponse, match='"another"'):
         await hash_bucket(s3)
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.formats.checksums import count_chunks
 from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, SourceObject
 from quilt_packager_runtime.large_jobs.shards import (
+    ChecksumCounts,
     ChunkDigests,
-    Finding,
     Job,
-    Known,
-    Tally,
+    ObjectChecksum,
+    ResultRecord,
     Task,
     cut,
     decode_findings,
@@ -80,9 +80,9 @@ def test_tasks_survive_their_file(found: list[SourceObject]) -> None:
 
 @given(objects, st.binary(min_size=32, max_size=32))
 def test_findings_survive_their_file(found: list[SourceObject], digest: bytes) -> None:
-    findings: list[Finding] = [Tally(3, 4)]
+    findings: list[ResultRecord] = [ChecksumCounts(3, 4)]
     for each in found:
-        findings.append(Known(each, Checksum("sha2-256-chunked", "AAAA=")))
+        findings.append(ObjectChecksum(each, Checksum("sha2-256-chunked", "AAAA=")))
         findings.append(ChunkDigests(each, ChecksumAlgorithm.SHA256_CHUNKED, 7, [digest]))
     assert decode_findings(encode_lines(findings)) == findings
 

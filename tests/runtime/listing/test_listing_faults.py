@@ -6,7 +6,7 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
-    BrokenAnswer,
+    MalformedResponse,
     NoSuchBucket,
     ServiceUnavailable,
 )
@@ -125,7 +125,7 @@ class TestBrokenPage:
         nth: int,
     ) -> None:
         s3_stub.on("ListObjectVersions", nth=nth, times=None).rewrite_body(break_page)
-        with pytest.raises(BrokenAnswer, match="s3://raw/"):
+        with pytest.raises(MalformedResponse, match="s3://raw/"):
             await list_keys(s3)
         assert s3_stub.counts == {"ListObjectVersions": nth - 1 + 3}
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_responses import VersionPage
-from quilt_packager_runtime.errors import BrokenAnswer, ServiceUnavailable
+from quilt_packager_runtime.errors import MalformedResponse, ServiceUnavailable
 from quilt_packager_runtime.formats.objects import SourceFolder, SourceObject
 from quilt_packager_runtime.listing import parallel_listing
 from quilt_packager_runtime.listing.parallel_listing import RANGES_AT_ONCE, list_folder
@@ -306,5 +306,5 @@ class PagesS3:
     ],
 )
 async def test_an_s3_that_does_not_list_in_order_is_no_s3(pages: Sequence[Sequence[str]]) -> None:
-    with pytest.raises(BrokenAnswer, match="not in order"):
+    with pytest.raises(MalformedResponse, match="not in order"):
         await list_keys(cast("S3", PagesS3(*pages)))

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.objects import MAX_KEY_BYTES
-from quilt_packager_runtime.listing.split_points import Rest, alphabet_of, guess
+from quilt_packager_runtime.listing.split_points import RemainingRange, alphabet_of, guess
 
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("ab01/.")
 TEXTS = st.text(CHARACTERS, max_size=6)
 
 
-def rest_of(keys: list[str], page: int, **known: object) -> Rest:
+def rest_of(keys: list[str], page: int, **known: object) -> RemainingRange:
     """What is known of the keys after the second page of so many."""
     fields = {
         "prefix": "",
@@ -21,13 +21,13 @@ def rest_of(keys: list[str], page: int, **known: object) -> Rest:
         "previous": keys[page - 1],
         "position": keys[2 * page - 1],
         "until": None,
-        "is_loose": True,
+        "end_is_unknown": True,
         "sample": keys[page : 2 * page],
     }
-    return msgspec.convert(fields | known, Rest)
+    return msgspec.convert(fields | known, RemainingRange)
 
 
-def shares(keys: list[str], rest: Rest, points: list[str]) -> list[int]:
+def shares(keys: list[str], rest: RemainingRange, points: list[str]) -> list[int]:
     """How many keys each part of the rest has."""
     bounds = [rest.position, *points, rest.until or "\U0010ffff"]
     return [sum(after < key <= until for key in keys) for after, until in pairwise(bounds)]
@@ -36,13 +36,13 @@ def shares(keys: list[str], rest: Rest, points: list[str]) -> list[int]:
 @given(
     keys=st.sets(TEXTS, min_size=2).map(sorted),
     until=st.none() | TEXTS,
-    is_loose=st.booleans(),
+    end_is_unknown=st.booleans(),
     parts=st.integers(2, 16),
 )
 def test_guesses_ascend_within_the_rest(
-    keys: list[str], until: str | None, is_loose: bool, parts: int
+    keys: list[str], until: str | None, end_is_unknown: bool, parts: int
 ) -> None:
-    rest = rest_of(keys, len(keys) // 2, until=until, is_loose=is_loose)
+    rest = rest_of(keys, len(keys) // 2, until=until, end_is_unknown=end_is_unknown)
     points = guess(rest, parts)
     assert len(points) < parts
     ends = [] if until is None else [until]
@@ -78,19 +78,19 @@ def test_the_characters_by_which_keys_differ_bring_their_family_along(
 
 def test_known_keys_to_the_end_are_parted_evenly() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(1000)]
-    rest = rest_of(keys, 10, until=keys[-1], is_loose=False)
+    rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
     assert shares(keys, rest, guess(rest, 4)) == pytest.approx([245] * 4, rel=0.1)
 
 
 def test_parts_are_some_pages_long() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(100)]
-    rest = rest_of(keys, 10, until=keys[-1], is_loose=False)
+    rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
     assert len(guess(rest, 16)) + 1 == 80 // 30
 
 
 def test_a_rest_of_few_pages_stays_whole() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(70)]
-    assert guess(rest_of(keys, 10, until=keys[-1], is_loose=False), 16) == []
+    assert guess(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 16) == []
 
 
 def test_keys_of_unknown_number_are_looked_for_in_growing_steps() -> None:
@@ -128,7 +128,7 @@ def test_the_folders_own_name_is_no_number() -> None:
 def test_nothing_is_guessed_longer_than_a_key() -> None:
     long = "0" * (MAX_KEY_BYTES - 5)
     keys = [f"{long}{n:05}" for n in range(100)]
-    points = guess(rest_of(keys, 10, until=keys[-1], is_loose=False), 3)
+    points = guess(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 3)
     assert all(len(point) <= MAX_KEY_BYTES for point in points)
 
 

@@ -7,7 +7,7 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import InvalidMessage, InvalidMetadata
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
-from quilt_packager_runtime.metadata.package_metadata import Described, describe, name_request
+from quilt_packager_runtime.metadata.package_metadata import PackageMetadata, describe, name_request
 from quilt_packager_runtime.metadata.ro_crates import MAX_CRATE_BYTES
 from quilt_packager_runtime.requests.events import Trigger
 from quilt_packager_runtime.requests.messages import PackageRequest
@@ -49,12 +49,12 @@ def upload(s3_stub: S3Stub) -> Any:
 
 
 async def test_metadata_of_the_message_is_taken_as_it_is(s3: S3) -> None:
-    assert await describe(s3, wanted(metadata={"a": None})) == Described({"a": None})
+    assert await describe(s3, wanted(metadata={"a": None})) == PackageMetadata({"a": None})
 
 
 async def test_a_crate_gives_its_facets(s3: S3, upload: Any) -> None:
     upload(CRATE)
-    assert await describe(s3, crate()) == Described(FACETS)
+    assert await describe(s3, crate()) == PackageMetadata(FACETS)
 
 
 async def test_a_crate_may_be_read_as_the_json_that_it_is(s3: S3, upload: Any) -> None:

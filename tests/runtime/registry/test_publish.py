@@ -9,10 +9,10 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
-    Contended,
     NoSuchBucket,
     S3Error,
     ServiceUnavailable,
+    WriteConflict,
 )
 from quilt_packager_runtime.registry.publish import (
     MAX_POINTER_ATTEMPTS,
@@ -282,7 +282,7 @@ class TestRace:
         s3_stub.on("PutObject", key=pointer(0)[:-1] + "1*", times=None).answer(
             412, "PreconditionFailed"
         )
-        with pytest.raises(Contended, match=str(MAX_POINTER_ATTEMPTS)):
+        with pytest.raises(WriteConflict, match=str(MAX_POINTER_ATTEMPTS)):
             await run(s3, NEW)
         assert content(registry, LATEST) is None
 

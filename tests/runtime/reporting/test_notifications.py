@@ -55,9 +55,14 @@ def test_it_tells_what_happened_where_and_why() -> None:
 
 def test_of_a_message_that_names_no_package_it_tells_what_there_is() -> None:
     detail = describe(
-        Outcome(outcome=Result.FAILED, code="GaveUp"), engine="lab", message_id="m", seconds=0
+        Outcome(outcome=Result.FAILED, code="AttemptsExhausted"),
+        engine="lab",
+        message_id="m",
+        seconds=0,
     )
-    assert write_notice(detail).text.startswith("Package Failed\n\nCode: GaveUp\nMessage: m\n")
+    assert write_notice(detail).text.startswith(
+        "Package Failed\n\nCode: AttemptsExhausted\nMessage: m\n"
+    )
 
 
 def test_a_key_calls_nobody_in_a_chat() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AwsError, EmptySource, NotAnnounced, SourceChanged
+from quilt_packager_runtime.errors import AwsError, EmptySource, NotificationFailed, SourceChanged
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.reporting import Attempt, report_failure, report_success
 from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
@@ -78,7 +78,9 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return JobLog(capsys, monkeypatch)
 
 
-def attempt(*, is_last: bool = False, parsed: bool = True, comes_back: bool = True) -> Attempt:
+def attempt(
+    *, is_last: bool = False, parsed: bool = True, will_be_redelivered: bool = True
+) -> Attempt:
     request = parse_message(BODY) if parsed else None
     assert request is None or isinstance(request, PackageRequest)
     return Attempt(
@@ -87,7 +89,7 @@ def attempt(*, is_last: bool = False, parsed: bool = True, comes_back: bool = Tr
         request=request,
         seconds=1,
         is_last=is_last,
-        comes_back=comes_back,
+        will_be_redelivered=will_be_redelivered,
     )
 
 
@@ -144,10 +146,10 @@ class TestFailure:
         self, told: Told, log: JobLog, failing: str
     ) -> None:
         told.failing = failing
-        with pytest.raises(NotAnnounced, match=f"No {failing}"):
+        with pytest.raises(NotificationFailed, match=f"No {failing}"):
             report_failure(attempt(), REJECTED, SETTINGS)
         assert (told.names()[0], told.names()[-1]) == ("dead letter", failing)
-        assert log.read_line()["code"] == "NotAnnounced"
+        assert log.read_line()["code"] == "NotificationFailed"
 
     def test_that_cannot_be_put_aside_stays_in_its_queue_and_is_told_when_it_can(
         self, told: Told, log: JobLog
@@ -167,7 +169,7 @@ class TestFailure:
     ) -> None:
         told.failing = "dead letter"
         with pytest.raises(AwsError, match="No dead letter"):
-            report_failure(attempt(is_last=True, comes_back=False), error, SETTINGS)
+            report_failure(attempt(is_last=True, will_be_redelivered=False), error, SETTINGS)
         assert told.names() == ["dead letter", "event", "notice"]
         assert told.event()[1]["code"] == error.code
 
@@ -200,14 +202,16 @@ class TestFinal:
         assert log.read_line()["final"] is final
 
     @pytest.mark.parametrize("failing", ["dead letter", "event"])
-    @pytest.mark.parametrize("comes_back", [True, False])
+    @pytest.mark.parametrize("will_be_redelivered", [True, False])
     def test_is_not_what_comes_back_to_be_put_aside_or_told(
-        self, told: Told, log: JobLog, failing: str, comes_back: bool
+        self, told: Told, log: JobLog, failing: str, will_be_redelivered: bool
     ) -> None:
         told.failing = failing
         with pytest.raises(AwsError):
-            report_failure(attempt(is_last=True, comes_back=comes_back), FAILED, SETTINGS)
-        assert log.read_line()["final"] is not comes_back
+            report_failure(
+                attempt(is_last=True, will_be_redelivered=will_be_redelivered), FAILED, SETTINGS
+            )
+        assert log.read_line()["final"] is not will_be_redelivered
 
     def test_is_not_a_success_that_is_to_be_told_once_more(self, told: Told, log: JobLog) -> None:
         told.failing = "event"

@@ -29,13 +29,22 @@ def wait(
 
 @pytest.mark.parametrize(
     "code",
-    ["AwsError", "Contended", "NotAnnounced", "NoSuchKey", "ServiceUnavailable", "SourceChanged"],
+    [
+        "AwsError",
+        "WriteConflict",
+        "NotificationFailed",
+        "NoSuchKey",
+        "ServiceUnavailable",
+        "SourceChanged",
+    ],
 )
 def test_what_passes_is_tried_again_soon(code: str) -> None:
     assert wait(getattr(errors, code)) == 30
 
 
-@pytest.mark.parametrize("code", ["Crashed", "DeadlineExceeded", "EmptySource", "GaveUp"])
+@pytest.mark.parametrize(
+    "code", ["InternalError", "DeadlineExceeded", "EmptySource", "AttemptsExhausted"]
+)
 def test_what_stays_waits_for_the_queue(code: str) -> None:
     assert wait(getattr(errors, code)) is None
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from quilt_packager_runtime.errors import Crashed, EmptySource, PackagerError, printable
+from quilt_packager_runtime.errors import EmptySource, InternalError, PackagerError, printable
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.telemetry import record, watch
 from quilt_packager_runtime.settings import Metric
@@ -121,7 +121,7 @@ class TestLogLine:
         assert "final" not in log.read_line()
 
     def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
-        crash = Crashed("It crashed.", why="A defect.", remedy="Report it.")
+        crash = InternalError("It crashed.", why="A defect.", remedy="Report it.")
         crash.__cause__ = LookupError("nowhere")
         failure(Outcome.from_error(crash), crash, final=False)
         line = log.read_line()
