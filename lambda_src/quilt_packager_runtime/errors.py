@@ -19,14 +19,14 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
     │   └── WorkflowViolations    the package breaks the registry's rules
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged         an object changed between list and hash
-        ├── WriteConflict             other writers kept winning the race for `latest`
+        ├── WriteConflict         other writers kept winning the race for `latest`
         ├── DeadlineExceeded      the time of this invocation is over
         ├── DiskFull              the temporary folder has no room for the job's files
         ├── LargeJobFailed        the state machine gave up, and knows no better reason
-        ├── InternalError               the packager has a defect
-        ├── AttemptsExhausted                the last attempt ended without saying why
+        ├── InternalError         the packager has a defect
+        ├── AttemptsExhausted     the last attempt ended without saying why
         ├── AwsError              another service than S3 answered with an error
-        │   └── NotificationFailed      the message is put aside, but nobody could be told
+        │   └── NotificationFailedthe message is put aside, but nobody could be told
         └── S3Error               S3 answered with an error that its client could not overcome
             ├── NoSuchKey
             ├── PreconditionFailed

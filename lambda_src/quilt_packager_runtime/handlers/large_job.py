@@ -11,7 +11,7 @@ from quilt_packager_runtime.errors import NoSuchKey, NotificationFailed
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
-    GIVING_UP,
+    FAIL_JOB,
     MAX_ROUNDS,
     PUBLISHING,
     HandedOff,
@@ -174,7 +174,7 @@ async def fail_job_with_retries(step: Step, why: StateError, deadline: float) ->
             raise
         except Exception as error:
             failure = invocations.as_failure(error)
-            record_step_failure(failure, message_id=step.job_id, step=GIVING_UP, round=step.round)
+            record_step_failure(failure, message_id=step.job_id, step=FAIL_JOB, round=step.round)
             if not will_be_redelivered:
                 raise
         await sleep(wait_seconds)

@@ -266,7 +266,7 @@ async def package_or_hand_over(
         The outcome; None if the job goes on elsewhere.
 
     Raises:
-        AttemptsExhausted: The message was attempted as often as it may be, and does not go on elsewhere.
+        AttemptsExhausted: No attempt is left, and no large job was started.
         PackagerError: It was attempted once more, in vain.
     """
     settings = invocations.load_settings()

@@ -51,7 +51,7 @@ WRITES_IN_FLIGHT = 8
 PUBLISHING = "publish"
 """The step whose failure is told under this name; those of workers have their shards' numbers."""
 
-GIVING_UP = "give_up"
+FAIL_JOB = "fail_job"
 """The step that puts a job's message aside."""
 
 ENDED_BY_OTHERS = frozenset({"ABORTED", "TIMED_OUT"})

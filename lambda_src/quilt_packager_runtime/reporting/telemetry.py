@@ -133,7 +133,7 @@ def record_step_failure(
     Args:
         error: Why it failed; of a crash, the stack is logged too.
         message_id: The job's message.
-        step: Which step: `hash`, `publish` or `give_up`.
+        step: Which step: `hash`, `publish` or `fail_job`.
         round: The round of the job.
         shard: The shard, of `hash`.
     """

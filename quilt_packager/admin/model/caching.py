@@ -141,12 +141,12 @@ def interval_seconds(*, busy: bool, backoff_level: int) -> int:
 
     Args:
         busy: Something is running: the next answer will differ.
-        strain: As `Answer.backoff_level`.
+        backoff_level: Failures in a row, as `Answer.backoff_level`.
 
     Example:
-        >>> interval_seconds(busy=True, backoff_level=0), interval_seconds(busy=False, backoff_level=0)
-        (5, 15)
-        >>> [interval_seconds(busy=True, backoff_level=backoff_level) for backoff_level in (1, 2, 3, 4)]
+        >>> [interval_seconds(busy=busy, backoff_level=0) for busy in (True, False)]
+        [5, 15]
+        >>> [interval_seconds(busy=True, backoff_level=level) for level in (1, 2, 3, 4)]
         [10, 20, 40, 60]
     """
     return min((5 if busy else 15) << backoff_level, MAX_INTERVAL_SECONDS)
