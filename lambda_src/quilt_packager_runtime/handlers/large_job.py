@@ -130,7 +130,7 @@ async def fail_job(step: Step, why: StateError, *, will_be_redelivered: bool) ->
     Args:
         step: The job.
         why: What the state machine says.
-        comes_back: This is tried again if it fails; else it is told all the same.
+        will_be_redelivered: This is tried again if it fails; else it is told all the same.
 
     Returns:
         The error's code, and its reason.
