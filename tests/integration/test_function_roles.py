@@ -218,7 +218,7 @@ def test_roles_fail_if_they_do_not_suffice_for_a_large_job(
     functions.hash_shards(state)
     functions.become("LargeJob")
     assert functions.finish(state)["goes_on"] is False
-    assert "could not copy" not in caplog.text
+    assert "server-side copy denied" not in caplog.text
 
 
 @pytest.mark.parametrize("sid", ["ReadSources", "KeepJobs"])
@@ -238,7 +238,7 @@ def test_hash_in_scratch_of_the_checksum_function_fails_if_it_is_not_needed(
     functions.become("Checksum", without="HashInScratch")
     with caplog.at_level(logging.WARNING):
         functions.hash_shards(state)
-    assert "could not copy" in caplog.text
+    assert "server-side copy denied" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ async def test_role_fails_if_it_does_not_suffice(
     unchanged = await run(aws, credentials, "suffices")
     assert (created.outcome, unchanged.outcome) == ("created", "unchanged")
     assert created.objects == 2
-    assert "could not copy" not in caplog.text
+    assert "server-side copy denied" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_hash_in_scratch_fails_if_it_is_not_needed(
     credentials = assume([each for sid, each in statements.items() if sid != "HashInScratch"])
     with caplog.at_level(logging.WARNING):
         await run(aws, credentials, "without-scratch")
-    assert "could not copy" in caplog.text
+    assert "server-side copy denied" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def progress(job: str, at: datetime, phase: str, done: int = 0, total: int | Non
 
 
 def handed_over(job: str, at: datetime) -> Line:
-    return line("package handed over", job, at, shards=2, left=20, execution=job)
+    return line("large job started", job, at, shards=2, left=20, execution=job)
 
 
 def succeeded(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import DeadlineExceeded, PackagerError, Rejected
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.reporting.log_events import MessageRejected, MessagesDeliveredAgain
-from quilt_packager_runtime.reporting.telemetry import log, record_announcement, record_uploads
+from quilt_packager_runtime.reporting.log_events import MessageRejected, UploadsNotRecorded
+from quilt_packager_runtime.reporting.telemetry import log, record_ready_prefix, record_uploads
 from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.coalescer import Coalescer
 from quilt_packager_runtime.uploads.upload_events import Upload
@@ -83,7 +83,7 @@ class Batch:
         try:
             yield
         except PackagerError as failure:
-            again = MessagesDeliveredAgain(
+            again = UploadsNotRecorded(
                 code=failure.code, reason=failure.reason, messages=len(message_ids)
             )
             log(again)
@@ -127,4 +127,4 @@ def read_arrival(body: str) -> Upload | Look | None:
 
 def _record(folder: SourceFolder, announced: int) -> None:
     if announced:
-        record_announcement(folder, uploads=announced)
+        record_ready_prefix(folder, uploads=announced)

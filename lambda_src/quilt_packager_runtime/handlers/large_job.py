@@ -19,14 +19,14 @@ from quilt_packager_runtime.large_jobs.hand_off import (
     JobMessage,
 )
 from quilt_packager_runtime.large_jobs.shards import Job
-from quilt_packager_runtime.reporting.log_events import MoreToHash
+from quilt_packager_runtime.reporting.log_events import AnotherRoundStarted
 from quilt_packager_runtime.reporting.reporting import (
     Attempt,
     prepare,
     report_failure,
     report_success,
 )
-from quilt_packager_runtime.reporting.telemetry import log, record_step_failure, watch
+from quilt_packager_runtime.reporting.telemetry import log, progress_logger, record_step_failure
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -103,10 +103,12 @@ async def publish(step: Step, deadline: float) -> dict[str, object]:
     relay = HandOff(next_round, None if is_last else invocations.hand_over_time(deadline))
     try:
         message = await hand_off.read_message(invocations.connect(), job)
-        outcome = await invocations.package_until(deadline, message.request, watch(job.id), relay)
+        outcome = await invocations.package_until(
+            deadline, message.request, progress_logger(job.id), relay
+        )
         report_success(_attempt(message), outcome, invocations.load_settings())
     except HandedOff as handed:
-        more = MoreToHash(
+        more = AnotherRoundStarted(
             message_id=job.id,
             round=next_round.round,
             shards=handed.shards,

@@ -17,11 +17,11 @@ from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import HandedOff, HandOff, JobMessage
 from quilt_packager_runtime.large_jobs.shards import Job
 from quilt_packager_runtime.reporting.log_events import (
+    LargeJobRedelivered,
+    LargeJobStarted,
+    MessageDeferred,
     MessageIgnored,
-    MessageNotPutOff,
-    MessagePutOff,
-    PackageHandedOver,
-    PackageHandedOverAgain,
+    MessageNotDeferred,
     PackageStarted,
 )
 from quilt_packager_runtime.reporting.reporting import (
@@ -32,7 +32,7 @@ from quilt_packager_runtime.reporting.reporting import (
     report_success,
 )
 from quilt_packager_runtime.reporting.retries import wait_seconds
-from quilt_packager_runtime.reporting.telemetry import log, record_hand_over, watch
+from quilt_packager_runtime.reporting.telemetry import log, progress_logger, record_large_job
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.requests.omics_runs import request_for_run
@@ -213,9 +213,9 @@ def defer(message: Mapping[str, Any], seconds: int, request: PackageRequest | No
             message["eventSourceARN"], message["receiptHandle"], seconds
         )
     except AwsError as error:
-        log(MessageNotPutOff(message_id=message["messageId"], reason=error.reason))
+        log(MessageNotDeferred(message_id=message["messageId"], reason=error.reason))
     else:
-        log(MessagePutOff(message_id=message["messageId"], seconds=seconds, **origin_of(request)))
+        log(MessageDeferred(message_id=message["messageId"], seconds=seconds, **origin_of(request)))
 
 
 def check_attempts(number: int) -> None:
@@ -270,14 +270,14 @@ async def package_or_hand_over(
         PackagerError: It was attempted once more, in vain.
     """
     settings = invocations.load_settings()
-    on_progress = watch(message.message_id)
+    on_progress = progress_logger(message.message_id)
     if settings.state_machine_arn is None or settings.scratch_bucket is None:
         check_attempts(number)
         return await invocations.package_until(deadline, message.request, on_progress)
     job = Job(settings.scratch_bucket, message.message_id)
     s3 = invocations.connect()
     if delivery > 1 and await hand_off.is_handed_over(s3, job):
-        log(PackageHandedOverAgain(message_id=message.message_id, execution=job.id))
+        log(LargeJobRedelivered(message_id=message.message_id, execution=job.id))
     else:
         check_attempts(number)
         try:
@@ -285,8 +285,8 @@ async def package_or_hand_over(
             return await invocations.package_until(deadline, message.request, on_progress, relay)
         except HandedOff as handed:
             await hand_off.keep_message(s3, job, message)
-            record_hand_over(
-                PackageHandedOver(
+            record_large_job(
+                LargeJobStarted(
                     message_id=message.message_id,
                     shards=handed.shards,
                     left=handed.objects,

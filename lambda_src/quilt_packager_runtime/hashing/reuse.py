@@ -64,11 +64,11 @@ async def reuse_checksums(
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
     except UNREADABLE as error:
         logger.warning(
-            "the previous manifest cannot be read",
+            "previous manifest not readable",
             extra={"manifest": str(manifest), "code": error.code},
         )
     except ValueError:
-        logger.warning("the previous manifest makes no sense", extra={"manifest": str(manifest)})
+        logger.warning("invalid previous manifest", extra={"manifest": str(manifest)})
     return reused
 
 

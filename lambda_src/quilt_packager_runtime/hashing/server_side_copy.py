@@ -106,7 +106,7 @@ class PartCopier:
             self._useless.add(bucket)
         except (AccessDenied, BadRequest, NoSuchBucket) as error:
             # Reading tells whether it is the object that is refused, or only the copy of it.
-            logger.warning("could not copy", extra={"code": error.code})
+            logger.warning("server-side copy denied", extra={"code": error.code})
         return None
 
     async def _copy(
@@ -159,4 +159,4 @@ class PartCopier:
                 await (await creating).abort()
         except (PackagerError, TimeoutError) as error:
             # The bucket's lifecycle rule will abort it.
-            logger.warning("could not abort an upload", extra={"code": type(error).__name__})
+            logger.warning("multipart upload not aborted", extra={"code": type(error).__name__})

@@ -103,7 +103,7 @@ async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
     if body is None:
         return Pointer()
     if not TOP_HASH.fullmatch(body.data):
-        logger.warning("a pointer holds no top hash", extra={"pointer": str(uri)})
+        logger.warning("invalid package pointer", extra={"pointer": str(uri)})
         return Pointer(body.etag)
     return Pointer(body.etag, body.data.decode("ascii"))
 
@@ -157,7 +157,7 @@ async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
     """Whether a revision can be read; if not, somebody deleted what a pointer names."""
     found = await s3.read_if_exists(package.manifest(top_hash), max_bytes=1) is not None
     if not found:
-        logger.warning("a manifest is missing", extra={"top_hash": top_hash})
+        logger.warning("manifest not found", extra={"top_hash": top_hash})
     return found
 
 

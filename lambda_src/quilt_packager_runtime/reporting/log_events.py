@@ -60,7 +60,7 @@ class PackageProgress(JobLine, tag="package progress", frozen=True, kw_only=True
     total: int | None = None
 
 
-class PackageHandedOver(_OriginLine, tag="package handed over", frozen=True, kw_only=True):
+class LargeJobStarted(_OriginLine, tag="large job started", frozen=True, kw_only=True):
     """The job is too large for one invocation, and goes on under the state machine."""
 
     shards: int
@@ -68,13 +68,13 @@ class PackageHandedOver(_OriginLine, tag="package handed over", frozen=True, kw_
     execution: str
 
 
-class PackageHandedOverAgain(JobLine, tag="package handed over again", frozen=True, kw_only=True):
+class LargeJobRedelivered(JobLine, tag="large job redelivered", frozen=True, kw_only=True):
     """The message was delivered again, of a job that goes on under the state machine."""
 
     execution: str
 
 
-class MoreToHash(JobLine, tag="more to hash", frozen=True, kw_only=True):
+class AnotherRoundStarted(JobLine, tag="another round started", frozen=True, kw_only=True):
     """A large job could not be published yet: the map goes over what is left."""
 
     round: int
@@ -107,13 +107,13 @@ class StepFailed(JobLine, tag="step failed", frozen=True, kw_only=True):
     remedy: str
 
 
-class MessagePutOff(_OriginLine, tag="message put off", frozen=True, kw_only=True):
+class MessageDeferred(_OriginLine, tag="message deferred", frozen=True, kw_only=True):
     """The message comes back later."""
 
     seconds: int
 
 
-class MessageNotPutOff(JobLine, tag="message not put off", frozen=True, kw_only=True):
+class MessageNotDeferred(JobLine, tag="message not deferred", frozen=True, kw_only=True):
     """It could not be put off, and comes back when its visibility timeout is over."""
 
     level: ClassVar[int] = logging.WARNING
@@ -177,14 +177,14 @@ class PackageFailed(_NoPackageLine, tag="package failed", frozen=True, kw_only=T
     level: ClassVar[int] = logging.ERROR
 
 
-class PrefixAnnounced(Line, tag="prefix announced", frozen=True, kw_only=True):
+class PrefixReady(Line, tag="prefix ready", frozen=True, kw_only=True):
     """Uploads to a folder have come to rest."""
 
     source: str
     uploads: int
 
 
-class MessagesDeliveredAgain(Line, tag="messages are delivered again", frozen=True, kw_only=True):
+class UploadsNotRecorded(Line, tag="uploads not recorded", frozen=True, kw_only=True):
     """Uploads could not be recorded, and are delivered again."""
 
     level: ClassVar[int] = logging.ERROR
@@ -208,16 +208,16 @@ AnyLine: TypeAlias = (
     EndLine
     | PackageStarted
     | PackageProgress
-    | PackageHandedOver
-    | PackageHandedOverAgain
-    | MoreToHash
+    | LargeJobStarted
+    | LargeJobRedelivered
+    | AnotherRoundStarted
     | ShardHashed
     | StepFailed
-    | MessagePutOff
-    | MessageNotPutOff
+    | MessageDeferred
+    | MessageNotDeferred
     | MessageIgnored
-    | PrefixAnnounced
-    | MessagesDeliveredAgain
+    | PrefixReady
+    | UploadsNotRecorded
     | MessageRejected
 )
 """Every line that has a type. There are others: warnings of `copying`, `registry` and `reuse`, and

@@ -16,11 +16,11 @@ from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.log_events import (
     END_LINES,
+    LargeJobStarted,
     Line,
     Origin,
-    PackageHandedOver,
     PackageProgress,
-    PrefixAnnounced,
+    PrefixReady,
     StepFailed,
 )
 from quilt_packager_runtime.reporting.progress import ProgressThrottle
@@ -55,7 +55,7 @@ def log(line: Line, *, crash: BaseException | None = None) -> None:
     WRITERS[line.level](message, extra=shown, exc_info=crash)
 
 
-def watch(message_id: str) -> ProgressThrottle:
+def progress_logger(message_id: str) -> ProgressThrottle:
     """What logs how far a job is when it is told.
 
     Args:
@@ -109,7 +109,7 @@ def record(
     metrics.flush_metrics()
 
 
-def record_hand_over(line: PackageHandedOver) -> None:
+def record_large_job(line: LargeJobStarted) -> None:
     """Log that a job goes on under the state machine, and count it.
 
     Args:
@@ -149,14 +149,14 @@ def record_step_failure(
     log(line, crash=_crash_of(error))
 
 
-def record_announcement(folder: SourceFolder, *, uploads: int) -> None:
+def record_ready_prefix(folder: SourceFolder, *, uploads: int) -> None:
     """Log that a prefix was announced, and count it; `record_uploads` sends what was counted.
 
     Args:
         folder: The prefix.
         uploads: How many uploads its window held.
     """
-    log(PrefixAnnounced(source=str(folder), uploads=uploads))
+    log(PrefixReady(source=str(folder), uploads=uploads))
     metrics.add_metric(Metric.PREFIXES_ANNOUNCED, MetricUnit.Count, 1)
 
 

@@ -22,9 +22,9 @@ FIRST_POLLS = (0.5, 1.0, 1.0, 2.0, 2.0)
 POLL_SECONDS = 5.0
 
 WORDS = {
-    State.QUEUED: "put off, until its folder has settled",
+    State.QUEUED: "deferred until its folder has settled",
     State.RUNNING: "started",
-    State.FAILED: "failed, and waits to be tried again",
+    State.FAILED: "failed, waiting for a retry",
 }
 
 

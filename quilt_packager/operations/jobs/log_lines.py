@@ -9,8 +9,8 @@ from quilt_packager_runtime.formats.outcome import Result
 
 STARTED = "package started"
 PROGRESS = "package progress"
-HANDED_OVER = ("package handed over", "package handed over again", "more to hash")
-PUT_OFF = "message put off"
+HANDED_OVER = ("large job started", "large job redelivered", "another round started")
+PUT_OFF = "message deferred"
 IGNORED = "message ignored"
 OUTCOME_BY_MESSAGE = {f"package {result}": result for result in Result}
 JOB_MESSAGES = frozenset({STARTED, PROGRESS, *HANDED_OVER, PUT_OFF, IGNORED, *OUTCOME_BY_MESSAGE})

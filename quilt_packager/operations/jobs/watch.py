@@ -111,7 +111,7 @@ class Watch:
         # Whoever follows wants all of it, and what is left out now would be missing for good.
         reader = LogReader(self._deployment, max_requests=None)
         if self._job_id is None:
-            pattern = any_message(["package *", "message put off"])
+            pattern = any_message(sorted(JOB_MESSAGES - {IGNORED}))
         else:
             (pattern,) = any_job([self._job_id])
         for line in reader.read(pattern, self._since):

@@ -139,7 +139,7 @@ class TestJob:
         assert (job.outcome, job.attempts) == (State.RUNNING, 2)
 
     def test_whose_folder_settles_is_queued(self) -> None:
-        job = job_of(line("message put off", "a", ago(seconds=5), seconds=60))
+        job = job_of(line("message deferred", "a", ago(seconds=5), seconds=60))
         assert (job.outcome, job.final, job.started) == (State.QUEUED, False, ago(seconds=5))
 
     def test_that_asked_for_nothing_is_ignored(self) -> None:
@@ -258,7 +258,7 @@ def any_line(draw: st.DrawFn) -> Line:
             st.tuples(st.sampled_from(["rejected", "failed"]), st.booleans()).map(
                 lambda each: failed(job, at, each[0], final=each[1])
             ),
-            st.just(line("message put off", job, at, seconds=5)),
+            st.just(line("message deferred", job, at, seconds=5)),
             st.just(line("message ignored", job, at, why="no")),
         )
     )
@@ -273,7 +273,7 @@ JSON = st.recursive(
     lambda each: st.lists(each, max_size=2) | st.dictionaries(st.text(), each, max_size=2),
     max_leaves=4,
 )
-KINDS = ["package started", "package progress", "package handed over", "package failed", "?"]
+KINDS = ["package started", "package progress", "large job started", "package failed", "?"]
 FIELDS = ["seconds", "final", "done", "total", "phase", "delivery", "timestamp", "top_hash", "code"]
 
 

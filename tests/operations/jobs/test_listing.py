@@ -269,7 +269,7 @@ class TestRecord:
         write_log(started(self.ID, ago(minutes=9)), handed_over(self.ID, ago(minutes=8)))
         write_log(line("shard hashed", self.ID, ago(minutes=7)), function="checksum")
         messages = [line.message for line in read_job(deployment, self.ID, now=NOW).lines]
-        assert messages == ["package started", "package handed over", "shard hashed"]
+        assert messages == ["package started", "large job started", "shard hashed"]
 
 
 class TestWatch:

@@ -426,7 +426,7 @@ class TestStory:
         assert told == [
             "package started",
             "listing",
-            "package handed over",
+            "large job started",
             *["shard hashed"] * 7,
             "listing",
             "checksums",
@@ -446,7 +446,7 @@ class TestStory:
         engine.hand_over()
         log.read()
         engine.hand_over(delivery=2)
-        assert log.read_lines()[-1]["message"] == "package handed over again"
+        assert log.read_lines()[-1]["message"] == "large job redelivered"
 
     def test_tells_why_a_step_failed_that_is_tried_again(
         self, engine: LargeJobs, log: JobLog, s3_stub: S3Stub

@@ -429,7 +429,7 @@ class TestSettling:
         assert 38 <= asked["VisibilityTimeout"] <= 41
         assert engine.packages() == []
         line = engine.log.read_line()
-        assert (line["message"], line["message_id"]) == ("message put off", "0")
+        assert (line["message"], line["message_id"]) == ("message deferred", "0")
         assert line["seconds"] == asked["VisibilityTimeout"]
         assert (line["source"], line["trigger"]) == ("s3://raw/runs/42/", "workflow_run_crate")
         assert line["event_id"] == "e2"
@@ -580,7 +580,7 @@ class TestRetry:
         engine.deliver(*engine.upload("1"))
         *_, failed, defer = engine.log.read_lines()
         assert (failed["message"], failed["final"]) == ("package failed", False)
-        assert defer["message"] == "message put off"
+        assert defer["message"] == "message deferred"
         assert defer["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
         assert (defer["source"], defer["trigger"]) == ("s3://raw/runs/1/", "message")
 
@@ -590,7 +590,7 @@ class TestRetry:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         engine.sqs.fail("change_message_visibility", "AccessDenied")
         assert engine.deliver(*engine.upload("1")) == [0]
-        assert engine.log.read_lines()[-1]["message"] == "message not put off"
+        assert engine.log.read_lines()[-1]["message"] == "message not deferred"
 
 
 class TestLogLine:

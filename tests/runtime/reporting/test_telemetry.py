@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from quilt_packager_runtime.errors import EmptySource, InternalError, PackagerError, printable
 from quilt_packager_runtime.formats.outcome import Outcome, Result
-from quilt_packager_runtime.reporting.telemetry import record, watch
+from quilt_packager_runtime.reporting.telemetry import progress_logger, record
 from quilt_packager_runtime.settings import Metric
 
 from tests.job_log import JobLog
@@ -131,13 +131,13 @@ class TestLogLine:
 
 class TestProgress:
     def test_names_the_job_and_how_far_it_is(self, log: JobLog) -> None:
-        watch("m")("checksums", 3, 10)
+        progress_logger("m")("checksums", 3, 10)
         line = log.read_line()
         assert (line["message"], line["message_id"]) == ("package progress", "m")
         assert (line["phase"], line["done"], line["total"]) == ("checksums", 3, 10)
 
     def test_of_a_job_is_one_line_in_ten_seconds(self, log: JobLog) -> None:
-        on_progress = watch("m")
+        on_progress = progress_logger("m")
         for done in range(100):
             on_progress("checksums", done, 100)
         assert len(log.read_lines()) == 1
