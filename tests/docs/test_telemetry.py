@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import quilt_packager_runtime
-from quilt_packager_runtime.reporting.log_events import AnyLine, Line, MessageRejected
+from quilt_packager_runtime.reporting.log_events import AnyLogEvent, LogEvent, MessageRejected
 from quilt_packager_runtime.reporting.telemetry import log
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 
@@ -24,7 +24,9 @@ METRICS = (REFERENCE / "metrics.md").read_text("utf-8")
 NAME = re.compile(r"`([^`]+)`")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-LINES: dict[str, type[Line]] = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyLine)}
+LINES: dict[str, type[LogEvent]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyLogEvent)
+}
 WRITING = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 Row = tuple[str, ...]
@@ -49,7 +51,7 @@ def first_names(table: str) -> list[str]:
     return [names(row[0]).pop() for row in rows(table)]
 
 
-def fields_of(kind: type[Line]) -> tuple[set[str], set[str]]:
+def fields_of(kind: type[LogEvent]) -> tuple[set[str], set[str]]:
     """The fields that a line always has, and those that it may have."""
     fields = msgspec.structs.fields(kind)
     always = {field.name for field in fields if field.required}
@@ -91,7 +93,7 @@ class TestLines:
         assert (names(always), names(maybe)) == fields_of(kind)
 
     def test_are_all_types_that_a_reader_is_offered(self) -> None:
-        assert set(_leaves(Line)) == set(LINES.values())
+        assert set(_leaves(LogEvent)) == set(LINES.values())
 
     def test_of_handlers_are_types(self) -> None:
         by_hand = [
@@ -136,7 +138,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["message"])
     def test_are_lines(self, example: dict[str, Any]) -> None:
-        line = msgspec.convert(example, type=AnyLine)
+        line = msgspec.convert(example, type=AnyLogEvent)
         assert example["level"] == logging.getLevelName(line.level)
         of_every_line = {name for row in rows(section("Every line")) for name in names(row[0])}
         assert example.keys() - of_every_line <= set(line.__struct_fields__)
@@ -175,7 +177,7 @@ class TestMetrics:
         assert set(queried) <= set(Metric)
 
 
-def _leaves(kind: type[Line]) -> Iterator[type[Line]]:
+def _leaves(kind: type[LogEvent]) -> Iterator[type[LogEvent]]:
     for each in kind.__subclasses__():
         if each.__subclasses__():
             yield from _leaves(each)

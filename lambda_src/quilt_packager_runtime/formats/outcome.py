@@ -1,7 +1,8 @@
-"""How a job ended: one record for the log, the metrics, the command and whoever listens."""
+"""The outcome of a job, for the log, the metrics, the events and the command."""
 
 from enum import StrEnum
 from typing import Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -9,7 +10,7 @@ from quilt_packager_runtime.errors import PackagerError, Rejected, WorkflowViola
 
 
 class Result(StrEnum):
-    """The four ways in which a job ends."""
+    """The result of a job."""
 
     CREATED = "created"
     UNCHANGED = "unchanged"
@@ -18,33 +19,31 @@ class Result(StrEnum):
 
 
 EVENT_SOURCE = "quilt.packager"
-"""The `source` of our events; Quilt's own stack has another."""
+"""The `source` of the engine's events; Quilt's own stack has another."""
 
 DETAIL_TYPES = {result: f"Package {result.capitalize()}" for result in Result}
-"""The `detail-type` of the event that each kind of end is announced by."""
+"""The `detail-type` of the event for each result."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended. What is not known has None; nothing of the metadata's values is in it.
+class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of an outcome. Unknown ones are None; metadata values are never included.
 
     Attributes:
-        outcome: The result.
         package_name: `prefix/suffix`.
         registry: The bucket that holds, or would have held, the package.
         top_hash: The revision's 64 hex characters.
-        previous_top_hash: The revision that was the package's newest when the job began.
-        objects: How many entries the revision has.
-        bytes: The sum of their sizes.
-        reused: How many checksums the previous revision had.
-        stored: How many checksums S3 had stored.
-        computed: How many checksums had to be computed.
-        remark: What is missing in the revision that could have been there.
+        previous_top_hash: The newest revision when the job began.
+        objects: Number of entries of the revision.
+        bytes: Sum of their sizes.
+        reused: Number of checksums reused from the previous revision.
+        stored: Number of checksums stored in S3.
+        computed: Number of checksums computed by the job.
+        remark: An optional part that the revision lacks.
         code: The error's stable code.
         reason: The error in words.
-        quarantine: Where the package is instead, as a `quilt+s3` URI.
+        quarantine: The quarantined package, as a `quilt+s3` URI.
     """
 
-    outcome: Result
     package_name: str | None = None
     registry: str | None = None
     top_hash: str | None = None
@@ -61,25 +60,33 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def link(self) -> str | None:
-        """The revision as quilt3 and the catalog take it; None if there is none."""
+        """The revision's `quilt+s3` URI; None if there is no revision."""
         if self.top_hash is None:
             return None
         return f"quilt+s3://{self.registry}#package={self.package_name}@{self.top_hash}"
+
+    def catalog_link(self, catalog_url: str | None) -> str | None:
+        """Return the revision's page in a Quilt catalog; None without a revision or a catalog."""
+        if self.top_hash is None or catalog_url is None:
+            return None
+        package = f"/b/{self.registry}/packages/{self.package_name}/tree/{self.top_hash}"
+        return catalog_url.rstrip("/") + quote(package)
+
+
+class Outcome(OutcomeFields, frozen=True, kw_only=True):
+    """The outcome of a job."""
+
+    outcome: Result
 
     @classmethod
     def from_error(
         cls, error: PackagerError, *, package_name: str | None = None, registry: str | None = None
     ) -> Self:
-        """The outcome of a job that ended with an error.
-
-        Args:
-            error: What ended the job.
-            package_name: The package, if the message got as far as naming one.
-            registry: The registry, likewise.
+        """Return the outcome of a job that ended with an error.
 
         Example:
             >>> from quilt_packager_runtime.errors import EmptySource
-            >>> error = EmptySource("No.", why="Nothing there.", remedy="Upload first.")
+            >>> error = EmptySource("No objects.", why="It is empty.", remedy="Upload first.")
             >>> Outcome.from_error(error).outcome.value
             'rejected'
         """

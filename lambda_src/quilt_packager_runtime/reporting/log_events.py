@@ -1,7 +1,8 @@
-"""The lines of the engine's log: what each is called, its fields, and how loud it is.
+"""The events that the functions log: one type for each, with its fields and level.
 
-A line's `message` is its kind: whoever reads the log reads it into these types. They are documented
-in docs/reference/logs.md, which a test compares with them. Values of metadata are in none.
+An event's `message` is the tag of its type, so readers of the log decode it into the type that
+wrote it. docs/reference/logs.md documents the types; a test compares them. None of them has
+metadata values.
 """
 
 import logging
@@ -12,22 +13,22 @@ import msgspec
 from quilt_packager_runtime.formats.outcome import Result
 
 
-class Line(
+class LogEvent(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="message"
 ):
-    """A line. What is not known of it has None, and is left out."""
+    """A logged event. Unknown fields are None and left out of the log."""
 
     level: ClassVar[int] = logging.INFO
 
 
-class JobLine(Line, frozen=True, kw_only=True):
-    """A line of a job: all of them together are its story, whichever function wrote them."""
+class JobEvent(LogEvent, frozen=True, kw_only=True):
+    """An event of a job. All functions that work on a job log its message's id."""
 
     message_id: str
 
 
 class Origin(TypedDict, total=False):
-    """Where a job came from, as arguments of the lines that tell so."""
+    """The origin of a job, as keyword arguments of the events that include it."""
 
     source: str
     trigger: str
@@ -36,7 +37,7 @@ class Origin(TypedDict, total=False):
     ignored_fields: tuple[str, ...] | None
 
 
-class _OriginLine(JobLine, frozen=True, kw_only=True):
+class _OriginEvent(JobEvent, frozen=True, kw_only=True):
     source: str | None = None
     trigger: str | None = None
     event_id: str | None = None
@@ -44,46 +45,46 @@ class _OriginLine(JobLine, frozen=True, kw_only=True):
     ignored_fields: tuple[str, ...] | None = None
 
 
-class PackageStarted(_OriginLine, tag="package started", frozen=True, kw_only=True):
-    """The message of a job is understood, and this attempt at it begins."""
+class PackageStarted(_OriginEvent, tag="package started", frozen=True, kw_only=True):
+    """The message is valid, and an attempt at its job begins."""
 
     delivery: int
     registry: str
     package_name: str | None = None
 
 
-class PackageProgress(JobLine, tag="package progress", frozen=True, kw_only=True):
-    """How far a job is."""
+class PackageProgress(JobEvent, tag="package progress", frozen=True, kw_only=True):
+    """A job enters a phase, or advances in it."""
 
     phase: str
     done: int
     total: int | None = None
 
 
-class LargeJobStarted(_OriginLine, tag="large job started", frozen=True, kw_only=True):
-    """The job is too large for one invocation, and goes on under the state machine."""
+class LargeJobStarted(_OriginEvent, tag="large job started", frozen=True, kw_only=True):
+    """The job is too large for one invocation and continues in the state machine."""
 
     shards: int
     left: int
     execution: str
 
 
-class LargeJobRedelivered(JobLine, tag="large job redelivered", frozen=True, kw_only=True):
-    """The message was delivered again, of a job that goes on under the state machine."""
+class LargeJobRedelivered(JobEvent, tag="large job redelivered", frozen=True, kw_only=True):
+    """The message was redelivered although its job continues in the state machine."""
 
     execution: str
 
 
-class AnotherRoundStarted(JobLine, tag="another round started", frozen=True, kw_only=True):
-    """A large job could not be published yet: the map goes over what is left."""
+class AnotherRoundStarted(JobEvent, tag="another round started", frozen=True, kw_only=True):
+    """A large job has objects left to hash; the map processes them in another round."""
 
     round: int
     shards: int
     left: int
 
 
-class ShardHashed(JobLine, tag="shard hashed", frozen=True, kw_only=True):
-    """A worker of a large job is done."""
+class ShardHashed(JobEvent, tag="shard hashed", frozen=True, kw_only=True):
+    """A worker of a large job hashed its shard."""
 
     round: int
     shard: int
@@ -92,8 +93,8 @@ class ShardHashed(JobLine, tag="shard hashed", frozen=True, kw_only=True):
     seconds: float
 
 
-class StepFailed(JobLine, tag="step failed", frozen=True, kw_only=True):
-    """A step of a large job failed. The state machine tries again, or gives up."""
+class StepFailed(JobEvent, tag="step failed", frozen=True, kw_only=True):
+    """A step of a large job failed. The state machine retries it or fails the job."""
 
     level: ClassVar[int] = logging.WARNING
 
@@ -107,27 +108,27 @@ class StepFailed(JobLine, tag="step failed", frozen=True, kw_only=True):
     remedy: str
 
 
-class MessageDeferred(_OriginLine, tag="message deferred", frozen=True, kw_only=True):
-    """The message comes back later."""
+class MessageDeferred(_OriginEvent, tag="message deferred", frozen=True, kw_only=True):
+    """The message stays hidden for some seconds before it is redelivered."""
 
     seconds: int
 
 
-class MessageNotDeferred(JobLine, tag="message not deferred", frozen=True, kw_only=True):
-    """It could not be put off, and comes back when its visibility timeout is over."""
+class MessageNotDeferred(JobEvent, tag="message not deferred", frozen=True, kw_only=True):
+    """The message could not be deferred; the queue's visibility timeout applies."""
 
     level: ClassVar[int] = logging.WARNING
 
     reason: str
 
 
-class MessageIgnored(JobLine, tag="message ignored", frozen=True, kw_only=True):
-    """The message asks for nothing."""
+class MessageIgnored(JobEvent, tag="message ignored", frozen=True, kw_only=True):
+    """The message requests no package."""
 
     why: str
 
 
-class _SuccessLine(_OriginLine, frozen=True, kw_only=True):
+class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     outcome: Result
     package_name: str
     registry: str
@@ -142,15 +143,15 @@ class _SuccessLine(_OriginLine, frozen=True, kw_only=True):
     seconds: float
 
 
-class PackageCreated(_SuccessLine, tag="package created", frozen=True, kw_only=True):
+class PackageCreated(_SuccessEvent, tag="package created", frozen=True, kw_only=True):
     """The job published a revision."""
 
 
-class PackageUnchanged(_SuccessLine, tag="package unchanged", frozen=True, kw_only=True):
+class PackageUnchanged(_SuccessEvent, tag="package unchanged", frozen=True, kw_only=True):
     """The job found its package up to date."""
 
 
-class _NoPackageLine(_OriginLine, frozen=True, kw_only=True):
+class _FailureEvent(_OriginEvent, frozen=True, kw_only=True):
     outcome: Result
     package_name: str | None = None
     registry: str | None = None
@@ -163,29 +164,29 @@ class _NoPackageLine(_OriginLine, frozen=True, kw_only=True):
     final: bool
 
 
-class PackageRejected(_NoPackageLine, tag="package rejected", frozen=True, kw_only=True):
-    """The job can never succeed as it is."""
+class PackageRejected(_FailureEvent, tag="package rejected", frozen=True, kw_only=True):
+    """The job cannot succeed without a change to its message or objects."""
 
     level: ClassVar[int] = logging.WARNING
 
     quarantine: str | None = None
 
 
-class PackageFailed(_NoPackageLine, tag="package failed", frozen=True, kw_only=True):
-    """An attempt failed that could have succeeded."""
+class PackageFailed(_FailureEvent, tag="package failed", frozen=True, kw_only=True):
+    """An attempt failed; another one may succeed."""
 
     level: ClassVar[int] = logging.ERROR
 
 
-class PrefixReady(Line, tag="prefix ready", frozen=True, kw_only=True):
-    """Uploads to a folder have come to rest."""
+class PrefixReady(LogEvent, tag="prefix ready", frozen=True, kw_only=True):
+    """Uploads to a folder have stopped, and a message requests its package."""
 
     source: str
     uploads: int
 
 
-class UploadsNotRecorded(Line, tag="uploads not recorded", frozen=True, kw_only=True):
-    """Uploads could not be recorded, and are delivered again."""
+class UploadsNotRecorded(LogEvent, tag="uploads not recorded", frozen=True, kw_only=True):
+    """Uploads could not be recorded; SQS redelivers their messages."""
 
     level: ClassVar[int] = logging.ERROR
 
@@ -194,38 +195,37 @@ class UploadsNotRecorded(Line, tag="uploads not recorded", frozen=True, kw_only=
     messages: int
 
 
-class MessageRejected(Line, tag="message rejected", frozen=True, kw_only=True):
-    """What came to the queue of uploads is none, and is a dead letter now."""
+class MessageRejected(LogEvent, tag="message rejected", frozen=True, kw_only=True):
+    """A message in the queue of uploads describes no upload and is now a dead letter."""
 
     level: ClassVar[int] = logging.WARNING
 
     reason: str
 
 
-EndLine: TypeAlias = PackageCreated | PackageUnchanged | PackageRejected | PackageFailed
+AttemptEnded: TypeAlias = PackageCreated | PackageUnchanged | PackageRejected | PackageFailed
+"""The end of an attempt at a job."""
 
-AnyLine: TypeAlias = (
-    EndLine
+JobStep: TypeAlias = (
+    AttemptEnded
     | PackageStarted
     | PackageProgress
     | LargeJobStarted
     | LargeJobRedelivered
     | AnotherRoundStarted
+    | MessageDeferred
+    | MessageIgnored
+)
+"""The events that determine the state of a job."""
+
+AnyLogEvent: TypeAlias = (
+    JobStep
     | ShardHashed
     | StepFailed
-    | MessageDeferred
     | MessageNotDeferred
-    | MessageIgnored
     | PrefixReady
     | UploadsNotRecorded
     | MessageRejected
 )
-"""Every line that has a type. There are others: warnings of `copying`, `registry` and `reuse`, and
-what Lambda and Powertools write themselves."""
-
-END_LINES: dict[Result, type[EndLine]] = {
-    Result.CREATED: PackageCreated,
-    Result.UNCHANGED: PackageUnchanged,
-    Result.REJECTED: PackageRejected,
-    Result.FAILED: PackageFailed,
-}
+"""Every typed event. `server_side_copy`, `publish` and `reuse` log untyped warnings; Lambda and
+Powertools write lines of their own."""

@@ -1,7 +1,7 @@
-"""What people read of a package that will not be: a subject and a text, for SNS.
+"""Notifications of failures for SNS: a subject and a text.
 
-The function writes them, and no input transformer of EventBridge does: that would insert a reason
-with its quotes as they are, and could neither escape nor shorten it.
+The function writes them because an input transformer of EventBridge would insert the reason with
+its quotes unescaped, and could not shorten it.
 """
 
 import msgspec
@@ -11,27 +11,23 @@ from quilt_packager_runtime.formats.outcome import DETAIL_TYPES
 from quilt_packager_runtime.reporting.outcome_events import OutcomeDetail
 
 MAX_TEXT_CHARACTERS = 3000
-"""What chats show of a message without cutting it themselves."""
+"""The length that chat clients display without truncation."""
 
 MAX_SUBJECT_CHARACTERS = 99
-"""SNS takes fewer than 100."""
+"""SNS accepts fewer than 100."""
 
 ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-class Notice(msgspec.Struct, frozen=True):
-    """A message for people. Its text is harmless in chats, whatever the keys in it are."""
+class Notification(msgspec.Struct, frozen=True):
+    """A subject and a text, escaped so that no object key acts as markup in a chat."""
 
     subject: str
     text: str
 
 
-def write_notice(detail: OutcomeDetail) -> Notice:
-    """Write down for people how a job ended.
-
-    Args:
-        detail: How it ended, as others hear it.
-    """
+def format_notification(detail: OutcomeDetail) -> Notification:
+    """Format the notification of a failed job."""
     headline = DETAIL_TYPES[detail.outcome]
     if detail.package_name:
         headline += f": {detail.package_name}"
@@ -46,13 +42,13 @@ def write_notice(detail: OutcomeDetail) -> Notice:
         "Engine": detail.engine,
     }
     lines = [f"{label}: {value}" for label, value in facts.items() if value]
-    # The reason is the last: it alone may be long, and what is too long is cut at its end.
+    # The reason comes last: only it may be long, and the text is cut at its end.
     text = "\n".join([headline, "", *map(printable, lines), "", printable(detail.reason or "")])
-    return Notice(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
+    return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
 
 
 def _escape(text: str, max_characters: int) -> str:
-    """Escape what chats and mail readers understand as markup, and cut what is too long.
+    """Escape the markup of chat and mail clients, and truncate the text.
 
     Example:
         >>> _escape("<!channel> & co.", 100), _escape("a & b", 6)

@@ -1,4 +1,4 @@
-"""What others hear of a job's end: an EventBridge event, its pattern, and its schema.
+"""The EventBridge event of an outcome: its type, its pattern, and its schema.
 
 `python -m quilt_packager_runtime.reporting.outcome_events` prints the JSON Schema, in draft 4 for
 EventBridge's schema registry.
@@ -16,7 +16,7 @@ from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, O
 from quilt_packager_runtime.requests.events import Kind, Trigger
 
 MAX_REASON_CHARACTERS = 8192
-"""How much of a reason is told: EventBridge takes 256 KiB in all."""
+"""Maximum length of a published reason. EventBridge accepts 256 KiB for the whole event."""
 
 _Value = TypeVar("_Value")
 _TopHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -24,14 +24,14 @@ _Count = Annotated[int, Meta(ge=0)]
 
 
 class TriggerDetail(msgspec.Struct, frozen=True):
-    """What made a job: `kind` of event or `message`, and the event's id, if it had one."""
+    """The trigger of a job: the kind of event, or `message`, and the event's id if it has one."""
 
     kind: Kind
     event_id: str | UnsetType = UNSET
 
 
 class Links(msgspec.Struct, frozen=True):
-    """Where the revision can be seen; `quarantine`: where a refused package was put instead."""
+    """Links to the revision; `quarantine` links to a rejected package in quarantine."""
 
     quilt: str | UnsetType = UNSET
     catalog: str | UnsetType = UNSET
@@ -39,35 +39,41 @@ class Links(msgspec.Struct, frozen=True):
 
 
 class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended. What is not known is left out; no values of metadata are in it."""
+    """The outcome of a job. Unknown fields are left out, and metadata values never included."""
 
     version: Literal["1"]
-    engine: Annotated[str, Meta(description="The engine: its stack, and its name in it.")]
+    engine: Annotated[str, Meta(description="The stack and the name of the engine.")]
     outcome: Result
-    message_id: Annotated[str, Meta(description="The message, as the logs name it.")]
+    message_id: Annotated[str, Meta(description="Id of the message, as in the logs.")]
     trigger: TriggerDetail | UnsetType = UNSET
     source: Annotated[str, Meta(description="The folder, as a URI.")] | UnsetType = UNSET
     registry: str | UnsetType = UNSET
     package_name: str | UnsetType = UNSET
     top_hash: _TopHash | UnsetType = UNSET
     previous_top_hash: (
-        Annotated[_TopHash, Meta(description="The newest revision when the job began.")] | UnsetType
+        Annotated[_TopHash, Meta(description="The newest revision at the start of the job.")]
+        | UnsetType
     ) = UNSET
-    objects: Annotated[_Count, Meta(description="The revision's entries.")] | UnsetType = UNSET
-    bytes: Annotated[_Count, Meta(description="The sum of their sizes.")] | UnsetType = UNSET
+    objects: (
+        Annotated[_Count, Meta(description="Number of entries of the revision.")] | UnsetType
+    ) = UNSET
+    bytes: Annotated[_Count, Meta(description="Sum of their sizes.")] | UnsetType = UNSET
     reused: (
-        Annotated[_Count, Meta(description="Checksums that the previous revision had.")] | UnsetType
+        Annotated[_Count, Meta(description="Checksums reused from the previous revision.")]
+        | UnsetType
     ) = UNSET
-    stored: Annotated[_Count, Meta(description="Checksums that S3 had.")] | UnsetType = UNSET
-    computed: Annotated[_Count, Meta(description="Checksums computed.")] | UnsetType = UNSET
-    seconds: Annotated[float, Meta(ge=0, description="How long it took.")]
+    stored: Annotated[_Count, Meta(description="Checksums stored in S3.")] | UnsetType = UNSET
+    computed: Annotated[_Count, Meta(description="Checksums computed by the job.")] | UnsetType = (
+        UNSET
+    )
+    seconds: Annotated[float, Meta(ge=0, description="Duration of the job.")]
     code: Annotated[str, Meta(description="The error's stable code.")] | UnsetType = UNSET
     reason: Annotated[str, Meta(description="The error in words.")] | UnsetType = UNSET
     links: Links
 
 
 class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole event, as rules and their targets get it."""
+    """The whole event, as rules and targets receive it."""
 
     version: str
     id: str
@@ -83,11 +89,7 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outcome_pattern(result: Result, *, engine: str) -> dict[str, Any]:
-    """Match the jobs of an engine that end in one way.
-
-    Args:
-        result: How they end.
-        engine: The engine's name.
+    """Return the event pattern of an engine's jobs with one result.
 
     Example:
         >>> outcome_pattern(Result.CREATED, engine="lab")["detail-type"]
@@ -100,7 +102,7 @@ def outcome_pattern(result: Result, *, engine: str) -> dict[str, Any]:
     }
 
 
-def describe(  # noqa: PLR0913 - each is a part of the event
+def outcome_detail(  # noqa: PLR0913 - each is a part of the event
     outcome: Outcome,
     *,
     engine: str,
@@ -110,16 +112,16 @@ def describe(  # noqa: PLR0913 - each is a part of the event
     trigger: Trigger | None = None,
     catalog_url: str | None = None,
 ) -> OutcomeDetail:
-    """Say of an outcome what others may hear.
+    """Return the published detail of an outcome.
 
     Args:
-        outcome: How the job ended.
-        engine: The engine that did it.
-        message_id: The message that asked for it.
-        seconds: How long it took.
-        source: The folder, if the message got as far as naming one.
-        trigger: What made the job, likewise.
-        catalog_url: The catalog that the registry is seen in.
+        outcome: The outcome.
+        engine: Name of the engine.
+        message_id: Id of the job's message.
+        seconds: Duration of the job.
+        source: The folder, if the message could be read.
+        trigger: The trigger of the job, if the message could be read.
+        catalog_url: URL of the Quilt catalog that shows the registry, if there is one.
     """
     return OutcomeDetail(
         version="1",
@@ -140,17 +142,21 @@ def describe(  # noqa: PLR0913 - each is a part of the event
         seconds=round(seconds, 3),
         code=_known(outcome.code),
         reason=outcome.reason[:MAX_REASON_CHARACTERS] if outcome.reason else UNSET,
-        links=_links(outcome, catalog_url),
+        links=Links(
+            quilt=_known(outcome.link),
+            catalog=_known(outcome.catalog_link(catalog_url)),
+            quarantine=_known(outcome.quarantine),
+        ),
     )
 
 
 def event_schema() -> str:
-    """The JSON Schema of an `OutcomeEvent`, as text."""
+    """Return the JSON Schema of an `OutcomeEvent`, as text."""
     _, definitions = msgspec.json.schema_components(
         [OutcomeEvent], ref_template="#/definitions/{name}"
     )
     for definition in definitions.values():
-        if definition.get("required") == []:  # which draft 4 does not allow
+        if definition.get("required") == []:  # draft 4 does not allow an empty list
             del definition["required"]
     schema = {
         "$schema": "http://json-schema.org/draft-04/schema#",
@@ -158,16 +164,6 @@ def event_schema() -> str:
         "definitions": definitions,
     }
     return json.dumps(schema, indent=2) + "\n"
-
-
-def _links(outcome: Outcome, catalog_url: str | None) -> Links:
-    catalog = None
-    if outcome.top_hash is not None and catalog_url is not None:
-        catalog = (
-            f"{catalog_url.rstrip('/')}/b/{outcome.registry}/packages/{outcome.package_name}"
-            f"/tree/{outcome.top_hash}"
-        )
-    return Links(_known(outcome.link), _known(catalog), _known(outcome.quarantine))
 
 
 def _known(value: _Value | None) -> _Value | UnsetType:

@@ -1,11 +1,13 @@
-"""The end of a job, whoever did it: others hear of it, people read of it, and it is recorded.
+"""Ends a job: publishes the outcome event, sends the notification, and logs the outcome.
 
-All handlers end their jobs here. Each end is told at least once: what could not be told fails the
-job, which is then done again, finds its package unchanged, and is told again. A message is put
-aside before anybody is told of it: a broken bus would lose it, and each retry tell of it anew.
+Every handler ends its jobs here. Each outcome is published at least once: if publishing fails, the
+attempt fails, and the retry finds the package unchanged and publishes that. A message is moved to
+the dead-letter queue before its outcome is published: otherwise an unavailable event bus could lose
+the message, or each retry would publish its outcome again.
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,23 +15,23 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, NotificationFailed, PackagerError, Rejected
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome
 from quilt_packager_runtime.reporting.log_events import Origin
-from quilt_packager_runtime.reporting.notifications import write_notice
-from quilt_packager_runtime.reporting.outcome_events import describe
-from quilt_packager_runtime.reporting.telemetry import record
+from quilt_packager_runtime.reporting.notifications import format_notification
+from quilt_packager_runtime.reporting.outcome_events import outcome_detail
+from quilt_packager_runtime.reporting.telemetry import record_outcome
 from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at what a message asks for.
+    """One attempt at the job of a message.
 
     Attributes:
         body: The message's body.
-        message_id: Its id.
-        request: What it comes to; None if it did not get that far.
-        seconds: How long the job took.
-        is_last: Nobody will attempt it again, whatever it may need.
-        comes_back: What fails is given to us again, be it only to tell of it.
+        message_id: The message's id.
+        request: The request in the message; None if it could not be read.
+        seconds: Duration of the job.
+        is_last: No further attempt follows, whatever the error.
+        will_be_redelivered: If reporting fails, the message is delivered again to report it.
     """
 
     body: str
@@ -41,63 +43,43 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(settings: Settings) -> None:
-    """Get ready to tell of the end while the job waits for S3.
-
-    Args:
-        settings: Whom to tell.
-    """
+    """Connect to EventBridge while the job waits for S3."""
     if settings.event_bus is not None:
         clients.prepare("events")
 
 
 def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
-    """Tell of a package.
-
-    Args:
-        attempt: What was attempted.
-        outcome: How it ended: `created` or `unchanged`.
-        settings: Whom to tell.
+    """Report a package that was created or found unchanged.
 
     Raises:
-        AwsError: Nobody could be told: the job is to be done again.
+        AwsError: The outcome could not be published; retry the job.
     """
-    try:
-        _announce(attempt, outcome, settings)
-    except AwsError as untold:
-        _record_failure(attempt, untold, final=not attempt.will_be_redelivered)
-        raise
+    with _failure_recorded(attempt):
+        _publish(attempt, outcome, settings)
     _record(attempt, outcome)
 
 
 def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -> bool:
-    """Tell of a job that ended with an error, and put its message aside if that is its end.
-
-    Args:
-        attempt: What was attempted.
-        error: What ended it.
-        settings: Whom to tell, and where messages are put aside.
+    """Report a failed attempt, and move its message to the dead-letter queue if it was the last.
 
     Returns:
-        Whether it was the end. If not, the job is to be done again.
+        True if the job has ended, False if it will be retried.
 
     Raises:
-        NotificationFailed: It was, and the message is put aside, but nobody could be told.
-        AwsError: It was, but the message could not be put aside.
+        NotificationFailed: The message was moved, but the outcome could not be published.
+        AwsError: The message could not be moved.
     """
-    queue_url = settings.dead_letter_queue_url
-    is_end = attempt.is_last or (isinstance(error, Rejected) and queue_url is not None)
+    can_be_moved = settings.dead_letter_queue_url is not None
+    is_end = attempt.is_last or (isinstance(error, Rejected) and can_be_moved)
     if is_end:
-        try:
-            _end(attempt, error, settings)
-        except AwsError as untold:
-            _record_failure(attempt, untold, final=not attempt.will_be_redelivered)
-            raise
-    _record_failure(attempt, error, final=is_end or not attempt.will_be_redelivered)
+        with _failure_recorded(attempt):
+            _fail_job(attempt, error, settings)
+    _record(attempt, _outcome_of(attempt, error), error=error, final=is_end)
     return is_end
 
 
 def origin_of(request: PackageRequest | None) -> Origin:
-    """Where a job came from, for the log."""
+    """Return the origin of a job, for the log."""
     if request is None:
         return {}
     return {
@@ -109,18 +91,8 @@ def origin_of(request: PackageRequest | None) -> Origin:
     }
 
 
-def _failed(attempt: Attempt, error: PackagerError) -> Outcome:
-    request = attempt.request
-    return Outcome.from_error(
-        error,
-        package_name=request.known_package_name if request else None,
-        registry=request.registry if request else None,
-    )
-
-
-def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
-    """Put the message aside, and tell of it, even if it cannot be put aside and does not return."""
-    request = attempt.request
+def _fail_job(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
+    outcome = _outcome_of(attempt, error)
     try:
         if settings.dead_letter_queue_url is not None:
             clients.send_to_dead_letters(
@@ -128,23 +100,26 @@ def _end(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
                 attempt.body,
                 error,
                 job_id=attempt.message_id,
-                package_name=request.known_package_name if request else None,
-                registry=request.registry if request else None,
+                package_name=outcome.package_name,
+                registry=outcome.registry,
             )
     except AwsError:
-        if not attempt.will_be_redelivered:  # else it is told by the attempt that puts it aside
+        # Otherwise the delivery that moves the message publishes the outcome.
+        if not attempt.will_be_redelivered:
             with contextlib.suppress(AwsError):
-                _announce(attempt, _failed(attempt, error), settings)
+                _publish(attempt, outcome, settings)
         raise
     try:
-        _announce(attempt, _failed(attempt, error), settings)
-    except AwsError as untold:
-        raise NotificationFailed(untold.happened, why=untold.why, remedy=untold.remedy) from untold
+        _publish(attempt, outcome, settings)
+    except AwsError as failure:
+        raise NotificationFailed(
+            failure.happened, why=failure.why, remedy=failure.remedy
+        ) from failure
 
 
-def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
+def _publish(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
     request = attempt.request
-    detail = describe(
+    detail = outcome_detail(
         outcome,
         engine=settings.engine or "",
         message_id=attempt.message_id,
@@ -161,26 +136,39 @@ def _announce(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
             detail=msgspec.json.encode(detail).decode(),
         )
     if settings.notifications_topic_arn is not None and outcome.code is not None:
-        notice = write_notice(detail)
-        clients.publish_notice(settings.notifications_topic_arn, notice.subject, notice.text)
+        notification = format_notification(detail)
+        clients.publish_notice(
+            settings.notifications_topic_arn, notification.subject, notification.text
+        )
 
 
-def _record_failure(attempt: Attempt, error: PackagerError, *, final: bool) -> None:
-    _record(attempt, _failed(attempt, error), error=error, final=final)
+@contextlib.contextmanager
+def _failure_recorded(attempt: Attempt) -> Iterator[None]:
+    try:
+        yield
+    except AwsError as failure:
+        outcome = _outcome_of(attempt, failure)
+        _record(attempt, outcome, error=failure, final=not attempt.will_be_redelivered)
+        raise
+
+
+def _outcome_of(attempt: Attempt, error: PackagerError) -> Outcome:
+    request = attempt.request
+    return Outcome.from_error(
+        error,
+        package_name=request.known_package_name if request else None,
+        registry=request.registry if request else None,
+    )
 
 
 def _record(
-    attempt: Attempt,
-    outcome: Outcome,
-    *,
-    error: PackagerError | None = None,
-    final: bool = True,
+    attempt: Attempt, outcome: Outcome, *, error: PackagerError | None = None, final: bool = True
 ) -> None:
-    record(
+    record_outcome(
         outcome,
+        message_id=attempt.message_id,
         seconds=attempt.seconds,
         error=error,
         final=final,
-        message_id=attempt.message_id,
         **origin_of(attempt.request),
     )

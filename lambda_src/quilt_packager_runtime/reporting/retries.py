@@ -1,4 +1,4 @@
-"""When a job that failed is tried again: soon, if it was bad luck; and the last time late."""
+"""Delays between attempts: short after a transient error, long before the last attempt."""
 
 from quilt_packager_runtime.errors import (
     AwsError,
@@ -8,8 +8,8 @@ from quilt_packager_runtime.errors import (
     WriteConflict,
 )
 
-PASSING = (AwsError, WriteConflict, S3Error, SourceChanged)
-"""Services are busy, and writers get done; what was too slow, or is a defect, stays so."""
+TRANSIENT = (AwsError, WriteConflict, S3Error, SourceChanged)
+"""Errors that a retry soon may resolve, unlike exceeded deadlines and defects."""
 
 FIRST_WAIT_SECONDS = 30
 
@@ -22,24 +22,25 @@ def wait_seconds(
     at_most_seconds: float,
     jitter: float,
 ) -> int | None:
-    """For how long to hide the message of a job that failed.
+    """Return the number of seconds to hide the message of a failed attempt.
 
-    The wait doubles. The last attempt comes after the queue's own, long wait: a service that is
-    down for some minutes makes no dead letters.
+    The delay doubles with each attempt. The last attempt follows the queue's own visibility
+    timeout, so that an outage of a few minutes produces no dead letters.
 
     Args:
-        error: Why it failed.
-        attempt: Which attempt that was, from 1: a delivery that only waited for a folder was none.
-        max_attempts: How often it is attempted; None if the queue alone knows.
-        at_most_seconds: The longest wait.
-        jitter: From 0 to 1: how much of the wait's second half to wait, so that jobs that failed
-            together are not tried together.
+        error: The error that ended the attempt.
+        attempt: Number of the attempt, from 1. A delivery that only let its folder settle does not
+            count.
+        max_attempts: Maximum number of attempts; None if only the queue limits them.
+        at_most_seconds: Maximum delay.
+        jitter: Fraction, from 0 to 1, of the delay's second half to wait. It spreads the retries of
+            jobs that failed together.
 
     Returns:
-        Whole seconds; None for what the queue does by itself.
+        Whole seconds; None to leave the queue's visibility timeout in force.
 
     Example:
-        >>> busy = AwsError("It is busy.", why="So it is.", remedy="Wait.")
+        >>> busy = AwsError("SQS is busy.", why="It throttles requests.", remedy="Wait.")
         >>> [
         ...     wait_seconds(busy, attempt=n, max_attempts=5, at_most_seconds=900, jitter=1)
         ...     for n in (1, 2, 3, 4)
@@ -47,7 +48,7 @@ def wait_seconds(
         [30, 60, 120, None]
     """
     is_last_but_one = max_attempts is None or attempt + 1 >= max_attempts
-    if is_last_but_one or not isinstance(error, PASSING):
+    if is_last_but_one or not isinstance(error, TRANSIENT):
         return None
     wait = min(FIRST_WAIT_SECONDS << (attempt - 1), at_most_seconds)
     return round(wait * (0.5 + jitter / 2))

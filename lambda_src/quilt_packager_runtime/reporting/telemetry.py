@@ -1,11 +1,11 @@
-"""What a job leaves behind for people and alarms: the lines of its story, and its metrics.
+"""The log and the metrics of jobs.
 
-Handlers use it, and `reporting` for them. Nothing here, nor anywhere, logs the values of metadata.
-The lines are those of log_lines; docs/reference/metrics.md documents the metrics.
+Handlers call it directly or through `reporting`. `log_events` has the types of the log, and
+docs/reference/metrics.md documents the metrics. Neither includes metadata values.
 """
 
 import logging
-from typing import Any, Unpack
+from typing import Unpack
 
 import msgspec
 from aws_lambda_powertools import Logger, Metrics
@@ -15,9 +15,9 @@ from quilt_packager_runtime.errors import InternalError, PackagerError, printabl
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.log_events import (
-    END_LINES,
+    AttemptEnded,
     LargeJobStarted,
-    Line,
+    LogEvent,
     Origin,
     PackageProgress,
     PrefixReady,
@@ -42,33 +42,29 @@ RESULT_METRICS = {
 }
 
 
-def log(line: Line, *, crash: BaseException | None = None) -> None:
-    """Write a line, in characters that cannot steer the terminal of whoever reads it.
+def log(event: LogEvent, *, crash: BaseException | None = None) -> None:
+    """Log an event, with its text escaped so that it cannot control a reader's terminal.
 
     Args:
-        line: The line.
-        crash: What was raised that nobody foresaw; its stack is written too.
+        event: The event.
+        crash: An unforeseen exception, whose stack trace is logged with it.
     """
-    fields = msgspec.to_builtins(line)
+    fields = msgspec.to_builtins(event)
     message = fields.pop("message")
-    shown = {name: _show(value) for name, value in fields.items()}
-    WRITERS[line.level](message, extra=shown, exc_info=crash)
+    escaped = {name: _escape(value) for name, value in fields.items()}
+    WRITERS[event.level](message, extra=escaped, exc_info=crash)
 
 
 def progress_logger(message_id: str) -> ProgressThrottle:
-    """What logs how far a job is when it is told.
+    """Return a function that logs the progress of a job."""
 
-    Args:
-        message_id: The job's message.
-    """
-
-    def tell(phase: str, done: int, total: int | None) -> None:
+    def report(phase: str, done: int, total: int | None) -> None:
         log(PackageProgress(message_id=message_id, phase=phase, done=done, total=total))
 
-    return ProgressThrottle(tell)
+    return ProgressThrottle(report)
 
 
-def record(
+def record_outcome(
     outcome: Outcome,
     *,
     message_id: str,
@@ -77,45 +73,38 @@ def record(
     final: bool = True,
     **origin: Unpack[Origin],
 ) -> None:
-    """Log how a job ended, and count it.
+    """Log the end of an attempt, and send its metrics.
 
     Args:
-        outcome: How it ended.
-        message_id: The job's message.
-        seconds: How long it took.
-        error: What ended it, if that was an error; of a crash, the stack is logged too.
-        final: Whether nobody tries again what has failed.
-        origin: Where the job came from.
+        outcome: The outcome.
+        message_id: The id of the job's message.
+        seconds: Duration of the attempt.
+        error: The error that ended the attempt, if any.
+        final: No further attempt follows.
+        origin: The origin of the job.
     """
-    known = {
-        name: value for name, value in msgspec.structs.asdict(outcome).items() if value is not None
+    fields: dict[str, object] = {
+        "message": f"package {outcome.outcome}",
+        "message_id": message_id,
+        "seconds": round(seconds, 3),
+        **msgspec.structs.asdict(outcome),
+        **origin,
     }
-    ended: dict[str, Any] = {"message_id": message_id, "seconds": round(seconds, 3), **origin}
     if error is not None:
-        ended |= {**_sentences_of(error), "final": final}
-    log(END_LINES[outcome.outcome](**known, **ended), crash=_crash_of(error))
-    metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
-    metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
-    if outcome.objects is not None and outcome.bytes is not None:
-        metrics.add_metric(Metric.OBJECTS, MetricUnit.Count, outcome.objects)
-        metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)
-    for metric, checksums in (
-        (Metric.REUSED, outcome.reused),
-        (Metric.STORED, outcome.stored),
-        (Metric.COMPUTED, outcome.computed),
-    ):
-        if checksums is not None:
-            metrics.add_metric(metric, MetricUnit.Count, checksums)
-    metrics.flush_metrics()
+        fields |= {
+            "happened": error.happened,
+            "why": error.why,
+            "remedy": error.remedy,
+            "final": final,
+        }
+    known = {name: value for name, value in fields.items() if value is not None}
+    log(msgspec.convert(known, type=AttemptEnded), crash=_crash_of(error))
+    _count(outcome, seconds)
 
 
-def record_large_job(line: LargeJobStarted) -> None:
-    """Log that a job goes on under the state machine, and count it.
-
-    Args:
-        line: What goes on, and where.
-    """
-    log(line)
+def record_large_job(event: LargeJobStarted) -> None:
+    """Log and count a job that continues in the state machine."""
+    log(event)
     metrics.add_metric(Metric.LARGE_JOBS, MetricUnit.Count, 1)
     metrics.flush_metrics()
 
@@ -125,64 +114,68 @@ def record_step_failure(
     *,
     message_id: str,
     step: str,
-    round: int,  # noqa: A002 - as the field is called
+    round: int,  # noqa: A002 - the name of the logged field
     shard: int | None = None,
 ) -> None:
-    """Log that a step of a large job failed. How the job ends, somebody else will say.
+    """Log the failure of a step of a large job. The job's outcome is recorded separately.
 
     Args:
-        error: Why it failed; of a crash, the stack is logged too.
-        message_id: The job's message.
-        step: Which step: `hash`, `publish` or `fail_job`.
+        error: The error.
+        message_id: The id of the job's message.
+        step: `hash`, `publish` or `fail_job`.
         round: The round of the job.
-        shard: The shard, of `hash`.
+        shard: The shard, if the step is `hash`.
     """
-    line = StepFailed(
+    event = StepFailed(
         message_id=message_id,
         step=step,
         round=round,
         shard=shard,
         code=error.code,
         reason=error.reason,
-        **_sentences_of(error),
+        happened=error.happened,
+        why=error.why,
+        remedy=error.remedy,
     )
-    log(line, crash=_crash_of(error))
+    log(event, crash=_crash_of(error))
 
 
 def record_ready_prefix(folder: SourceFolder, *, uploads: int) -> None:
-    """Log that a prefix was announced, and count it; `record_uploads` sends what was counted.
-
-    Args:
-        folder: The prefix.
-        uploads: How many uploads its window held.
-    """
+    """Log and count a prefix whose uploads have stopped. `record_uploads` sends the metrics."""
     log(PrefixReady(source=str(folder), uploads=uploads))
     metrics.add_metric(Metric.PREFIXES_ANNOUNCED, MetricUnit.Count, 1)
 
 
 def record_uploads(uploads: int) -> None:
-    """Count what a batch was about: one record, however many prefixes there are.
-
-    Args:
-        uploads: How many uploads were recorded.
-    """
+    """Count the uploads of a batch, and send the batch's metrics in one record."""
     metrics.add_metric(Metric.UPLOADS, MetricUnit.Count, uploads)
     metrics.flush_metrics()
 
 
+def _count(outcome: Outcome, seconds: float) -> None:
+    metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
+    metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
+    if outcome.bytes is not None:
+        metrics.add_metric(Metric.BYTES, MetricUnit.Bytes, outcome.bytes)
+    counts = {
+        Metric.OBJECTS: outcome.objects,
+        Metric.REUSED: outcome.reused,
+        Metric.STORED: outcome.stored,
+        Metric.COMPUTED: outcome.computed,
+    }
+    for metric, count in counts.items():
+        if count is not None:
+            metrics.add_metric(metric, MetricUnit.Count, count)
+    metrics.flush_metrics()
+
+
 def _crash_of(error: PackagerError | None) -> BaseException | None:
-    """What nobody foresaw, if that is what an error tells of."""
     return error.__cause__ if isinstance(error, InternalError) else None
 
 
-def _sentences_of(error: PackagerError) -> dict[str, Any]:
-    """What an error says, as fields of a line."""
-    return {"happened": error.happened, "why": error.why, "remedy": error.remedy}
-
-
-def _show(value: object) -> object:
+def _escape(value: object) -> object:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, (list, tuple)):
-        return [_show(each) for each in value]
+        return [_escape(each) for each in value]
     return value

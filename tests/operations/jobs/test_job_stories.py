@@ -82,7 +82,7 @@ def test_a_large_job_that_goes_on_runs(large_jobs: LargeJobs, log: JobLog) -> No
 
 
 def test_every_line_that_makes_a_job_is_one_that_is_written() -> None:
-    lines = msgspec.inspect.type_info(written.AnyLine)
+    lines = msgspec.inspect.type_info(written.AnyLogEvent)
     assert isinstance(lines, msgspec.inspect.UnionType)
     tags = {each.tag for each in lines.types if isinstance(each, msgspec.inspect.StructType)}
     assert tags >= read.JOB_MESSAGES

@@ -9,14 +9,14 @@ from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.notifications import (
     MAX_SUBJECT_CHARACTERS,
     MAX_TEXT_CHARACTERS,
-    Notice,
-    write_notice,
+    Notification,
+    format_notification,
 )
-from quilt_packager_runtime.reporting.outcome_events import describe
+from quilt_packager_runtime.reporting.outcome_events import outcome_detail
 from quilt_packager_runtime.requests.events import Trigger
 
 
-def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Notice:
+def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Notification:
     outcome = Outcome(
         outcome=Result.REJECTED,
         package_name=name,
@@ -25,7 +25,7 @@ def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Noti
         reason=reason,
         quarantine="quilt+s3://q#package=runs/42@0",
     )
-    detail = describe(
+    detail = outcome_detail(
         outcome,
         engine="lab",
         message_id="m",
@@ -33,11 +33,11 @@ def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Noti
         source=SourceFolder("raw", "a&b/"),
         trigger=Trigger("health_omics", "e1"),
     )
-    return write_notice(detail)
+    return format_notification(detail)
 
 
 def test_it_tells_what_happened_where_and_why() -> None:
-    assert notice() == Notice(
+    assert notice() == Notification(
         "Package Rejected: runs/42",
         "Package Rejected: runs/42\n"
         "\n"
@@ -54,13 +54,13 @@ def test_it_tells_what_happened_where_and_why() -> None:
 
 
 def test_of_a_message_that_names_no_package_it_tells_what_there_is() -> None:
-    detail = describe(
+    detail = outcome_detail(
         Outcome(outcome=Result.FAILED, code="AttemptsExhausted"),
         engine="lab",
         message_id="m",
         seconds=0,
     )
-    assert write_notice(detail).text.startswith(
+    assert format_notification(detail).text.startswith(
         "Package Failed\n\nCode: AttemptsExhausted\nMessage: m\n"
     )
 

@@ -11,8 +11,8 @@ from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome, Result
 from quilt_packager_runtime.reporting.outcome_events import (
     MAX_REASON_CHARACTERS,
-    describe,
     event_schema,
+    outcome_detail,
     outcome_pattern,
 )
 from quilt_packager_runtime.requests.events import Ignored, Trigger, translate
@@ -35,7 +35,7 @@ REJECTED = Outcome(outcome=Result.REJECTED, code="EmptySource", reason='No "obje
 
 def detail(outcome: Outcome, **more: Any) -> dict[str, Any]:
     """The detail as EventBridge carries it."""
-    described = describe(outcome, engine="lab", message_id="m", seconds=1.23456, **more)
+    described = outcome_detail(outcome, engine="lab", message_id="m", seconds=1.23456, **more)
     read: dict[str, Any] = json.loads(msgspec.json.encode(described))
     return read
 
@@ -107,7 +107,7 @@ class TestDetail:
 
     def test_fits_into_an_event_whatever_the_reason(self) -> None:
         endless = msgspec.structs.replace(REJECTED, reason="𐍈" * 1_000_000)
-        told = msgspec.json.encode(describe(endless, engine="e", message_id="m", seconds=0))
+        told = msgspec.json.encode(outcome_detail(endless, engine="e", message_id="m", seconds=0))
         assert len(told) < MAX_REASON_CHARACTERS * 4 + 1000 < 256 * 1024
 
 

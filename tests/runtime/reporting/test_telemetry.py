@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from quilt_packager_runtime.errors import EmptySource, InternalError, PackagerError, printable
 from quilt_packager_runtime.formats.outcome import Outcome, Result
-from quilt_packager_runtime.reporting.telemetry import progress_logger, record
+from quilt_packager_runtime.reporting.telemetry import progress_logger, record_outcome
 from quilt_packager_runtime.settings import Metric
 
 from tests.job_log import JobLog
@@ -28,7 +28,7 @@ REJECTED = Outcome.from_error(ERROR)
 
 def failure(outcome: Outcome = REJECTED, error: PackagerError = ERROR, **fields: Any) -> None:
     """Record the end of a job that failed."""
-    record(outcome, message_id="m", seconds=0.1, error=error, **fields)
+    record_outcome(outcome, message_id="m", seconds=0.1, error=error, **fields)
 
 
 def end(result: Result) -> None:
@@ -36,10 +36,10 @@ def end(result: Result) -> None:
     match result:
         case Result.CREATED | Result.UNCHANGED:
             outcome = msgspec.structs.replace(CREATED, outcome=result)
-            record(outcome, message_id="m", seconds=0.5)
+            record_outcome(outcome, message_id="m", seconds=0.5)
         case _:
             outcome = msgspec.structs.replace(REJECTED, outcome=result)
-            record(outcome, message_id="m", seconds=0.5, error=ERROR)
+            record_outcome(outcome, message_id="m", seconds=0.5, error=ERROR)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 class TestLogLine:
     def test_tells_how_the_job_ended(self, log: JobLog) -> None:
-        record(CREATED, message_id="m", seconds=1.23456)
+        record_outcome(CREATED, message_id="m", seconds=1.23456)
         line = log.read_line()
         assert (
             line.items()
@@ -74,7 +74,7 @@ class TestLogLine:
         assert (line["code"], line["reason"]) == ("EmptySource", ERROR.reason)
 
     def test_tells_where_the_job_came_from(self, log: JobLog) -> None:
-        record(CREATED, message_id="m", seconds=0.1, source="s3://raw/runs/42/")
+        record_outcome(CREATED, message_id="m", seconds=0.1, source="s3://raw/runs/42/")
         line = log.read_line()
         assert (line["message_id"], line["source"]) == ("m", "s3://raw/runs/42/")
 
@@ -117,7 +117,7 @@ class TestLogLine:
         assert line["final"] is True
 
     def test_of_a_success_says_nothing_of_trying_again(self, log: JobLog) -> None:
-        record(CREATED, message_id="m", seconds=0.1)
+        record_outcome(CREATED, message_id="m", seconds=0.1)
         assert "final" not in log.read_line()
 
     def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
@@ -160,19 +160,19 @@ class TestMetrics:
         assert len({each for each in metrics if each.startswith("Packages")}) == 1
 
     def test_measure_the_package(self, log: JobLog) -> None:
-        record(CREATED, message_id="m", seconds=0.5)
+        record_outcome(CREATED, message_id="m", seconds=0.5)
         (metrics,) = log.read_metrics()
         assert metrics.items() >= {Metric.OBJECTS: [3.0], Metric.BYTES: [42.0]}.items()
 
     def test_tell_where_the_checksums_came_from(self, log: JobLog) -> None:
         counts = {"reused": 5, "stored": 0, "computed": 2}
         unchanged = msgspec.structs.replace(CREATED, outcome=Result.UNCHANGED, **counts)
-        record(unchanged, message_id="m", seconds=0.5)
+        record_outcome(unchanged, message_id="m", seconds=0.5)
         (metrics,) = log.read_metrics()
         expected = {Metric.REUSED: [5.0], Metric.STORED: [0.0], Metric.COMPUTED: [2.0]}
         assert metrics.items() >= expected.items()
 
     def test_are_of_one_job_each(self, log: JobLog) -> None:
-        record(CREATED, message_id="m", seconds=0.5)
+        record_outcome(CREATED, message_id="m", seconds=0.5)
         failure()
         assert len(log.read_metrics()) == 2
