@@ -1,33 +1,33 @@
-"""Everything that can go wrong with a job, as one tree of exceptions with stable codes.
+"""The errors of a job, as one tree of exceptions.
 
-A code is the class's name. Logs, metrics, dead letters, the command and the docs use it.
+The name of a class is its code: logs, metrics, dead letters, the command and the docs use it.
 
     PackagerError
-    ├── Rejected                  can never succeed as it is: to the dead-letter queue at once
-    │   ├── InvalidMessage        the message breaks its own rules
-    │   ├── BucketNotAllowed      a bucket that this engine may not use
-    │   ├── NoSuchBucket          a bucket that does not exist
-    │   ├── AccessDenied          AWS refuses us an action
-    │   ├── NoRunOutput           a HealthOmics run that is gone, or wrote nowhere
-    │   ├── EmptySource           no objects under the source prefix
-    │   ├── InvalidKeys           keys that no package can hold
-    │   ├── UnreadableObjects     encrypted with a key that only their owner has
-    │   ├── ArchivedObjects       archived, and without a usable stored checksum
-    │   ├── InvalidMetadata       metadata that cannot be read, or is no JSON object
-    │   ├── ManifestLineTooLong   a header or entry that readers would refuse
-    │   ├── InvalidWorkflowConfig the registry's rules are broken
-    │   └── WorkflowViolations    the package breaks the registry's rules
+    ├── Rejected                  cannot succeed unchanged: to the dead-letter queue at once
+    │   ├── InvalidMessage
+    │   ├── BucketNotAllowed
+    │   ├── NoSuchBucket
+    │   ├── AccessDenied
+    │   ├── NoRunOutput
+    │   ├── EmptySource
+    │   ├── InvalidKeys
+    │   ├── UnreadableObjects
+    │   ├── ArchivedObjects
+    │   ├── InvalidMetadata
+    │   ├── ManifestLineTooLong
+    │   ├── InvalidWorkflowConfig
+    │   └── WorkflowViolations
     └── Failed                    may succeed later: SQS delivers the message again
-        ├── SourceChanged         an object changed between list and hash
-        ├── WriteConflict         other writers kept winning the race for `latest`
-        ├── DeadlineExceeded      the time of this invocation is over
-        ├── DiskFull              the temporary folder has no room for the job's files
-        ├── LargeJobFailed        the state machine gave up, and knows no better reason
-        ├── InternalError         the packager has a defect
-        ├── AttemptsExhausted     the last attempt ended without saying why
-        ├── AwsError              another service than S3 answered with an error
-        │   └── NotificationFailedthe message is put aside, but nobody could be told
-        └── S3Error               S3 answered with an error that its client could not overcome
+        ├── SourceChanged
+        ├── WriteConflict
+        ├── DeadlineExceeded
+        ├── DiskFull
+        ├── LargeJobFailed
+        ├── InternalError
+        ├── AttemptsExhausted
+        ├── AwsError
+        │   └── NotificationFailed
+        └── S3Error
             ├── NoSuchKey
             ├── PreconditionFailed
             ├── ConditionalRequestConflict
@@ -40,26 +40,38 @@ A code is the class's name. Logs, metrics, dead letters, the command and the doc
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 MAX_NAMED = 20
-"""How many offending values an error names before it only counts them."""
+"""Maximum number of offending values that an error names; the rest is counted."""
 
 MAX_QUOTED = 1024
-"""How many characters of a value an error shows: a whole key of S3, not a whole message."""
+"""Maximum number of characters of a value in an error: a whole S3 key, not a whole message."""
 
 
-class PackagerError(Exception):
-    """A job ended without a package.
+@dataclass(frozen=True)
+class Explanation:
+    """An error in words.
 
-    Args:
-        happened: What happened, as a sentence that names the value.
-        why: The rule or the cause, as a sentence.
-        remedy: What the reader can do, as a sentence.
+    Attributes:
+        code: Stable name of the error.
+        happened: Sentence that says what failed and names the value.
+        why: Sentence with the cause or the violated rule; empty if it is not known.
+        remedy: Advice for the reader: a sentence or a command.
     """
 
+    code: str
+    happened: str
+    why: str
+    remedy: str
+
+
+class ExplainedError(Exception):
+    """Base of every error that carries its explanation; `Explanation` describes the arguments."""
+
     def __init__(self, happened: str, *, why: str, remedy: str) -> None:
-        """Keep the three sentences apart, for readers that show them apart."""
         super().__init__(f"{happened} {why} {remedy}")
         self.happened = happened
         self.why = why
@@ -67,143 +79,259 @@ class PackagerError(Exception):
 
     @property
     def code(self) -> str:
-        """The stable name of this kind of failure."""
+        """The stable name of this kind of error."""
         return type(self).__name__
 
     @property
+    def explanation(self) -> Explanation:
+        """The code and the sentences, without the exception."""
+        return Explanation(self.code, self.happened, self.why, self.remedy)
+
+
+class PackagerError(ExplainedError):
+    """A job ended without a package.
+
+    The first sentence of a subclass's docstring says what happened, in general terms. With the
+    attributes below, the command, the page and the docs describe a group of errors of one code.
+
+    Attributes:
+        title: Headline.
+        usual_cause: The most frequent causes, as a sentence.
+        usual_remedy: Advice, as a sentence.
+    """
+
+    title: ClassVar[str]
+    usual_cause: ClassVar[str]
+    usual_remedy: ClassVar[str]
+
+    @property
     def reason(self) -> str:
-        """The three sentences as one text."""
+        """All sentences as one text."""
         return str(self)
 
 
 class Rejected(PackagerError):
-    """The job can never succeed as it is: a retry is a waste."""
+    """The job cannot succeed unchanged: a retry is pointless."""
 
 
 class InvalidMessage(Rejected):
-    """The message breaks its own rules.
+    """The message is not valid.
 
     Attributes:
-        rules: The first broken rule of each field, where it is fields that break them.
+        rules: First violated rule of each field, if fields violate rules.
     """
+
+    title = "Invalid message"
+    usual_cause = "The sender left out a field, or wrote a value that is not valid."
+    usual_remedy = "Correct the sender, and discard the message."
 
     rules: Mapping[str, str] = MappingProxyType({})
 
 
 class BucketNotAllowed(Rejected):
-    """A bucket that this engine may not read from or write to."""
+    """The message names a bucket that this engine may not use."""
+
+    title = "Bucket not allowed"
+    usual_cause = "The bucket is not among the engine's source or registry buckets."
+    usual_remedy = "Add the bucket, deploy, and retry; or discard the message."
 
 
 class NoSuchBucket(Rejected):
-    """A bucket that does not exist."""
+    """The message names a bucket that does not exist."""
+
+    title = "Bucket does not exist"
+    usual_cause = "The bucket was deleted, or its name is misspelled."
+    usual_remedy = "Correct the sender, and discard the message."
 
 
 class AccessDenied(Rejected):
-    """AWS refuses us an action. Never to be read as "not there".
+    """AWS denied the packager an action.
+
+    This never means that an object does not exist.
 
     Attributes:
-        key_state: What KMS says of the key that it does not let be used, where that is the cause.
+        key_state: State of the KMS key that denied its use, if a key is the cause.
     """
+
+    title = "Access denied"
+    usual_cause = "A policy of the role, the bucket or the key does not allow it."
+    usual_remedy = "Allow the action that the message's reason names, deploy, and retry."
 
     key_state: str | None = None
 
 
 class NoRunOutput(Rejected):
-    """A HealthOmics run that is gone, or that wrote nowhere."""
+    """The output location of the HealthOmics run could not be determined."""
+
+    title = "Run output unknown"
+    usual_cause = "The run was deleted, or belongs to another account or region."
+    usual_remedy = "Send a message with the run's output folder, and discard this one."
 
 
 class EmptySource(Rejected):
-    """No objects under the source prefix."""
+    """The source folder contained no objects to package."""
+
+    title = "Source folder is empty"
+    usual_cause = "The upload had not started, the name is wrong, or exclude matches every object."
+    usual_remedy = "Check the folder; then retry or discard the message."
 
 
 class InvalidKeys(Rejected):
-    """Keys that no package can hold: colliding, or with components that quilt3 refuses."""
+    """The folder has keys that no package can contain."""
 
-
-class ArchivedObjects(Rejected):
-    """Archived objects whose bytes cannot be read and whose stored checksum does not serve."""
+    title = "Invalid object keys"
+    usual_cause = "quilt3 rejects the keys, or two of them collide."
+    usual_remedy = "Rename or exclude the objects, and retry."
 
 
 class UnreadableObjects(Rejected):
-    """Objects that S3 will not show to anybody without their owner's own key (SSE-C)."""
+    """The folder has objects that S3 returns only with their owner's key."""
+
+    title = "Objects cannot be read"
+    usual_cause = "The objects are encrypted with a customer-provided key (SSE-C)."
+    usual_remedy = "Encrypt the objects differently or exclude them, and retry."
+
+
+class ArchivedObjects(Rejected):
+    """The folder has archived objects without a usable stored checksum."""
+
+    title = "Objects are archived"
+    usual_cause = "A lifecycle rule or a user archived the objects."
+    usual_remedy = "Restore the objects, and retry."
 
 
 class InvalidMetadata(Rejected):
-    """Metadata that cannot be read, or is not a JSON object of acceptable size."""
+    """The package metadata cannot be read, or is not a JSON object."""
+
+    title = "Invalid metadata"
+    usual_cause = "The metadata file is missing, malformed or too large."
+    usual_remedy = "Correct the metadata, and retry."
 
 
 class ManifestLineTooLong(Rejected):
-    """A manifest line that its readers would refuse."""
+    """A line of the manifest would exceed the limit of its readers."""
+
+    title = "Manifest line too long"
+    usual_cause = "The metadata or a key is too long."
+    usual_remedy = "Shorten it, and retry."
 
 
 class InvalidWorkflowConfig(Rejected):
-    """The rules are broken: the registry's workflow configuration cannot be used."""
+    """The registry's workflow configuration cannot be used."""
+
+    title = "Invalid workflow configuration"
+    usual_cause = "The configuration, or a schema that it references, is missing or not valid."
+    usual_remedy = "Correct .quilt/workflows/config.yml, and retry."
 
 
 class WorkflowViolations(Rejected):
-    """The package breaks the rules of its registry's workflow.
+    """The package violates the rules of its registry's workflow.
 
     Attributes:
-        quarantine: Where it was put instead, as a `quilt+s3` URI; None: nowhere.
+        quarantine: `quilt+s3` URI of the quarantined package, if there is one.
     """
+
+    title = "Workflow rules violated"
+    usual_cause = "The metadata, the entries or the message do not meet the rules."
+    usual_remedy = "Correct them, and retry."
 
     quarantine: str | None = None
 
 
 class Failed(PackagerError):
-    """The job may succeed later, with nobody changing anything."""
+    """The job may succeed later, without any change."""
 
 
 class SourceChanged(Failed):
-    """An object changed between list and hash."""
+    """An object changed between listing and hashing."""
+
+    title = "Source changed during packaging"
+    usual_cause = "An upload to the folder was still in progress."
+    usual_remedy = "Retry when the upload is complete."
 
 
 class WriteConflict(Failed):
-    """Other writers kept winning the race for the package."""
+    """Other writers kept updating the package at the same time."""
+
+    title = "Write conflict"
+    usual_cause = "Several jobs write the same package."
+    usual_remedy = "Retry."
 
 
 class DeadlineExceeded(Failed):
-    """The time of this invocation is over."""
+    """The invocation ran out of time before the package was complete."""
+
+    title = "Deadline exceeded"
+    usual_cause = "The job is too large for one invocation, or S3 was slow."
+    usual_remedy = "Enable large jobs or increase the function's timeout, and retry."
 
 
 class DiskFull(Failed):
-    """The temporary folder has no room for the job's files, or for what others left there."""
+    """The function's temporary folder had no space for the job's files."""
+
+    title = "Disk full"
+    usual_cause = "The job is too large for it, or earlier jobs left files there."
+    usual_remedy = "Retry; increase the function's ephemeral storage if the error recurs."
 
 
 class LargeJobFailed(Failed):
-    """The state machine gave up on a job, and none of its steps left a reason."""
+    """The state machine stopped the job, and no step recorded a reason."""
+
+    title = "Large job failed"
+    usual_cause = "The execution was stopped or timed out, or a function crashed."
+    usual_remedy = "Inspect the execution, and retry."
 
 
 class InternalError(Failed):
-    """The packager has a defect: something was raised that nobody foresaw."""
+    """An unexpected exception ended the job."""
+
+    title = "Internal error"
+    usual_cause = "The packager has a defect."
+    usual_remedy = "Retry once; if the error recurs, report it with the job's id."
 
 
 class AttemptsExhausted(Failed):
-    """The job was tried as often as it may be, and the last attempt did not say how it ended."""
+    """The last allowed attempt ended without an outcome."""
+
+    title = "Attempts exhausted"
+    usual_cause = "The function ran out of memory or was stopped, or could not publish the outcome."
+    usual_remedy = "Fix what the job's log shows, and retry."
 
 
 class AwsError(Failed):
-    """Another service than S3 answered with an error, or did not answer."""
+    """An AWS service other than S3 returned an error, or did not respond."""
+
+    title = "AWS service error"
+    usual_cause = "The service was down or throttled, or denied the request."
+    usual_remedy = "Retry; check the reasons of the messages if the error recurs."
 
 
 class NotificationFailed(AwsError):
-    """The message is in the dead-letter queue, but those who are to hear of it were not told."""
+    """The job ended, but its outcome could not be published."""
+
+    title = "Outcome not published"
+    usual_cause = "EventBridge or SNS was down or throttled, or denied the request."
+    usual_remedy = "Retry when the packager can publish outcomes."
 
 
 class S3Error(Failed):
-    """S3 answered with an error that its client could not overcome."""
+    """S3 returned an error that retries did not overcome."""
+
+    title = "S3 error"
+    usual_cause = "The object changed or was deleted, or S3 had a fault."
+    usual_remedy = "Retry; check the reasons of the messages if the error recurs."
 
 
 class NoSuchKey(S3Error):
-    """The object, version or upload is not there."""
+    """The object, version or upload does not exist."""
 
 
 class PreconditionFailed(S3Error):
-    """If-Match or If-None-Match did not hold (412)."""
+    """An If-Match or If-None-Match condition did not hold (412)."""
 
 
 class ConditionalRequestConflict(S3Error):
-    """A concurrent write to the same key made S3 give up on ours (409)."""
+    """A concurrent write to the same key prevented a conditional write (409)."""
 
 
 class InvalidObjectState(S3Error):
@@ -211,34 +339,39 @@ class InvalidObjectState(S3Error):
 
 
 class BadRequest(S3Error):
-    """S3 does not accept the request as it is (400): an object's HEAD and GET, with SSE-C."""
+    """S3 rejected the request (400), such as HEAD and GET of objects with SSE-C."""
 
 
 class InvalidRange(S3Error):
-    """The range begins behind the object's end (416)."""
+    """The range starts beyond the end of the object (416)."""
 
 
 class MalformedResponse(S3Error):
-    """An answer that was cut on its way, or does not make sense."""
+    """The response of S3 was truncated or malformed."""
 
 
 class CredentialsRefused(S3Error):
-    """The credentials have expired, are not valid, or are not there."""
+    """S3 rejected the packager's credentials."""
+
+    title = "Credentials rejected"
+    usual_cause = "The credentials had expired, were not valid, or were missing."
+    usual_remedy = "Retry."
 
 
 class ServiceUnavailable(S3Error):
-    """Throttled, down, or unreachable, after all of the client's retries."""
+    """S3 was throttled, down or unreachable, despite all retries."""
+
+    title = "S3 unavailable"
+    usual_cause = "Many requests went to one prefix, or S3 had an outage."
+    usual_remedy = "Retry; lower the concurrency if the error recurs."
 
 
 def name_some(values: Sequence[str], count: int | None = None) -> str:
-    """List values for a reader: the first of them quoted, and how many there are in all.
+    """Quote the first `MAX_NAMED` values, and count the rest.
 
     Args:
-        values: The offending values, in the order to show them; the first `MAX_NAMED` do.
-        count: How many there are; None if these are all.
-
-    Returns:
-        The first `MAX_NAMED`, with control characters escaped, and the count of the rest.
+        values: Offending values, in the order in which to show them.
+        count: Total number of values. Default: these are all.
 
     Example:
         >>> name_some(["a//b", "c/"])
@@ -253,10 +386,7 @@ def name_some(values: Sequence[str], count: int | None = None) -> str:
 
 
 def quote(value: str) -> str:
-    r"""Quote a value for a message, so that no character of it can break a log line or a queue.
-
-    Args:
-        value: The value; what is beyond `MAX_QUOTED` characters is left out.
+    r"""Quote at most `MAX_QUOTED` characters, so that none can break a log line or a queue.
 
     Example:
         >>> print(quote("a\nb"))
@@ -267,10 +397,7 @@ def quote(value: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escape what is no printable character, so that text of others cannot steer a terminal.
-
-    Args:
-        text: The text; all of it is kept.
+    r"""Escape characters that are not printable, so that foreign text cannot steer a terminal.
 
     Example:
         >>> print(printable("a\x1b[31mb\n"))

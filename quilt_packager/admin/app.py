@@ -24,7 +24,7 @@ from quilt_packager.admin.pages.job_page import JobPage
 from quilt_packager.admin.pages.jobs_page import JobsPage
 from quilt_packager.admin.pages.new_package_page import NewPackagePage
 from quilt_packager.admin.pages.settings_page import SettingsPage
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import (
     METHOD_NOT_ALLOWED,
     STATIC,
@@ -83,11 +83,11 @@ def make_app(views: Views, place: EngineIdentity, access: Access) -> ASGIApp:
 
     def show_problem(request: Request, error: Exception) -> Response:
         return renderer.problem(
-            request, tell(error), status=404 if isinstance(error, LookupFailed) else 502
+            request, describe_problem(error), status=404 if isinstance(error, LookupFailed) else 502
         )
 
     def show_defect(request: Request, error: Exception) -> Response:
-        return renderer.problem(request, tell(error))
+        return renderer.problem(request, describe_problem(error))
 
     def show_missing(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

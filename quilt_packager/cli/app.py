@@ -14,7 +14,7 @@ from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
 from quilt_packager.cli.commands.send import send
 from quilt_packager.cli.commands.status import status
-from quilt_packager.cli.console.errors import Told, tell
+from quilt_packager.cli.console.errors import ErrorReport, report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typer_groups import (
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        told = tell(error)
+        told = report_error(error)
         write_error(told, as_json="--json" in arguments)
         return told.exit_code
     if code == Exit.INTERRUPTED:
@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     return Exit.OK if code is None else code
 
 
-def write_error(told: Told, *, as_json: bool) -> None:
+def write_error(told: ErrorReport, *, as_json: bool) -> None:
     """Write what ended a command to stderr.
 
     Args:

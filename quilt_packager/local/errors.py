@@ -1,38 +1,35 @@
-"""What can go wrong with the embedded AWS, in three sentences as every error of this project."""
+"""Errors of the embedded AWS and the tools around it."""
+
+from quilt_packager_runtime.errors import ExplainedError
 
 
-class LocalError(Exception):
-    """The embedded AWS, or a tool around it, did not do its part.
+class LocalError(ExplainedError):
+    """The embedded AWS, or a tool around it, failed.
 
     Args:
-        happened: What happened, as a sentence.
-        why: The cause, as a sentence.
-        remedy: What the reader can do, as a sentence.
-        log: The end of the log that tells more.
+        happened: Sentence that says what failed.
+        why: Sentence with the cause.
+        remedy: Advice for the reader.
+        log: End of the log that has the details.
     """
 
     def __init__(self, happened: str, *, why: str, remedy: str, log: str = "") -> None:
-        """Keep the sentences apart, for readers that show them apart."""
-        super().__init__(f"{happened} {why} {remedy}")
-        self.happened = happened
-        self.why = why
-        self.remedy = remedy
+        super().__init__(happened, why=why, remedy=remedy)
         self.log = log
         if log:
-            # For tracebacks; who shows the error to people shows the log where it belongs.
+            # For tracebacks. Readers of the error see the log beside it.
             self.add_note(log)
 
 
 class MissingExtra(LocalError):
-    """A package of an extra is not installed.
+    """A module of an extra is not installed.
 
     Args:
-        extra: The extra that brings it.
-        module: The module that could not be found.
+        extra: Name of the extra.
+        module: Name of the missing module.
     """
 
     def __init__(self, extra: str, module: str) -> None:
-        """Name the command that installs what is missing."""
         super().__init__(
             f'The "{extra}" extra is not installed.',
             why=f"There is no module {module} in this Python.",

@@ -1,28 +1,33 @@
-"""What errors of boto3 mean: of what kind each is, and what happened, for the command and the page.
+"""Classification of boto3 errors, and their explanations."""
 
-What to do about one, who asked knows better.
-"""
-
+import sys
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from quilt_packager_runtime.errors import Explanation
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 
 class Kind(StrEnum):
-    """Why AWS did not do what it was asked for."""
+    """Reasons for which AWS does not do what a request asks for."""
 
     CREDENTIALS = "credentials"
-    """There are none, or AWS does not take them: nothing works until they are renewed."""
+    """They are missing, or AWS rejects them: every request fails until they are renewed."""
     DENIED = "denied"
-    """They do not allow it."""
+    """They do not allow the request."""
     BUSY = "busy"
-    """It was asked too often, or has a fault of its own: later it may answer."""
+    """AWS throttles requests or has a fault: the same request may succeed later."""
     GONE = "gone"
-    """What was asked about is not there."""
+    """The resource does not exist."""
+    NO_QUEUE = "no_queue"
+    """The queue does not exist."""
+    NO_REGION = "no_region"
+    """The region is missing or not valid."""
     UNREACHABLE = "unreachable"
-    """No answer came."""
+    """No response arrived."""
     OTHER = "other"
 
 
@@ -40,7 +45,7 @@ BAD_CREDENTIALS = frozenset(
 )
 DENIED = frozenset(
     {
-        "403",  # HEAD: its answer has no body to say more
+        "403",  # HEAD has no body that names the error
         "AccessDenied",
         "AccessDeniedException",
         "AuthorizationError",
@@ -62,14 +67,16 @@ BUSY = frozenset(
     }
 )
 NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-GONE = NO_QUEUE | {
-    "404",
-    "ExecutionDoesNotExist",
-    "NoSuchBucket",
-    "NoSuchKey",
-    "ResourceNotFoundException",
-    "StateMachineDoesNotExist",
-}
+GONE = frozenset(
+    {
+        "404",
+        "ExecutionDoesNotExist",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "ResourceNotFoundException",
+        "StateMachineDoesNotExist",
+    }
+)
 KINDS = {
     code: kind
     for kind, codes in {
@@ -77,86 +84,89 @@ KINDS = {
         Kind.DENIED: DENIED,
         Kind.BUSY: BUSY,
         Kind.GONE: GONE,
+        Kind.NO_QUEUE: NO_QUEUE,
     }.items()
     for code in codes
 }
 
+REMEDIES = {
+    Kind.CREDENTIALS: "Sign in (aws sso login, aws configure) or set AWS_PROFILE, and try again.",
+    Kind.DENIED: "Allow it for the role or user whose credentials these are, and try again.",
+    Kind.BUSY: "Try again in a moment.",
+    Kind.GONE: "Check the region; if the resource was deleted, deploy the stack again.",
+    Kind.NO_QUEUE: "Check the URL: it is the output PackagerQueueUrl of the stack.",
+    Kind.NO_REGION: "Give --region, or set AWS_REGION or a region in the profile.",
+    Kind.UNREACHABLE: "Check the network, the proxy and AWS_ENDPOINT_URL, and try again.",
+    Kind.OTHER: "Try again; if the error recurs, the reason above says what AWS requires.",
+}
+
 SERVER_ERROR = 500
-"""From this status of HTTP on, it is AWS's own fault."""
+"""Lowest HTTP status of a fault of AWS."""
 
 
-class AwsProblem(NamedTuple):
-    """An error of boto3 in words.
+@dataclass(frozen=True)
+class AwsExplanation(Explanation):
+    """A boto3 error in words, with the code of AWS or of boto3.
 
     Attributes:
-        kind: Of what kind it is.
-        code: AWS's name of it, or boto3's.
-        happened: What happened, as a sentence.
-        why: The cause, in the words of AWS or of boto3.
+        kind: Reason, which decides what helps.
     """
 
     kind: Kind
-    code: str
-    happened: str
-    why: str
 
     @property
     def passes(self) -> bool:
-        """Whether the same question may be answered later."""
+        """Whether the same request may succeed later."""
         return self.kind in {Kind.BUSY, Kind.UNREACHABLE}
 
 
-def explain(error: Exception) -> AwsProblem | None:
-    """Say what an error of boto3 means.
-
-    Args:
-        error: What came instead of an answer.
+def explain_aws_error(error: Exception) -> AwsExplanation | None:
+    """Explain an error of boto3.
 
     Returns:
-        What it means; None of what is no error of boto3, or a defect of who called it.
+        The explanation; None for other errors and for calls with invalid parameters, which are
+        defects of the caller.
     """
+    # Without botocore, the error cannot be one of boto3, and importing it takes time.
+    if "botocore" not in sys.modules:
+        return None
     from botocore import exceptions
 
-    code = type(error).__name__
     match error:
         case exceptions.ClientError():
-            return _explain_answer(error)
+            return _explain_response(error)
         case (
             exceptions.HTTPClientError()
             | exceptions.ConnectionError()
             | exceptions.IncompleteReadError()
         ):
-            return AwsProblem(Kind.UNREACHABLE, code, "AWS cannot be reached.", str(error))
-        case exceptions.ParamValidationError():
+            kind, happened = Kind.UNREACHABLE, "AWS cannot be reached."
+        case exceptions.NoRegionError() | exceptions.InvalidRegionError():
+            kind, happened = Kind.NO_REGION, "The AWS region is missing or not valid."
+        case exceptions.BotoCoreError() if not isinstance(error, exceptions.ParamValidationError):
+            # No credentials, an unknown profile, an expired SSO session, and the like.
+            kind, happened = Kind.CREDENTIALS, "The AWS credentials cannot be used."
+        case _:
             return None
-        case exceptions.BotoCoreError():
-            # No credentials, an unknown profile, an SSO session that ended, and their like.
-            words = "The AWS credentials cannot be used."
-            return AwsProblem(Kind.CREDENTIALS, code, words, str(error))
-    return None
+    return AwsExplanation(type(error).__name__, happened, str(error), REMEDIES[kind], kind)
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether AWS knows whose credentials these are, but they do not allow what was asked.
-
-    Args:
-        error: What came instead of an answer.
-    """
-    found = explain(error)
+    """Whether AWS accepts the credentials, but they do not allow the request."""
+    found = explain_aws_error(error)
     return found is not None and found.kind is Kind.DENIED
 
 
-def _explain_answer(error: "ClientError") -> AwsProblem:
-    answer = error.response.get("Error", {})
-    code, operation = answer.get("Code", "Unknown"), error.operation_name
+def _explain_response(error: "ClientError") -> AwsExplanation:
+    response = error.response.get("Error", {})
+    code, operation = response.get("Code", "Unknown"), error.operation_name
     kind = KINDS.get(code, Kind.OTHER)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if kind is Kind.OTHER and status >= SERVER_ERROR:
         kind = Kind.BUSY
     happened = {
-        Kind.CREDENTIALS: f"AWS refused the credentials: {code}.",
-        Kind.DENIED: f"AWS refused {operation}.",
-    }.get(kind, f"AWS answered {operation} with {code}.")
-    if code in NO_QUEUE:
-        happened = "There is no such queue."
-    return AwsProblem(kind, code, happened, answer.get("Message", ""))
+        Kind.CREDENTIALS: f"AWS rejected the credentials: {code}.",
+        Kind.DENIED: f"AWS denied {operation}.",
+        Kind.NO_QUEUE: "The queue does not exist.",
+    }.get(kind, f"{operation} failed with {code}.")
+    return AwsExplanation(code, happened, response.get("Message", ""), REMEDIES[kind], kind)

@@ -1,38 +1,22 @@
-"""What keeps one from operating an engine, in three sentences as every error of this project."""
+"""Errors of operating an engine."""
+
+from quilt_packager_runtime.errors import ExplainedError
 
 
-class OperationError(Exception):
-    """Something cannot be done to an engine, or seen of it.
-
-    Args:
-        happened: What happened, as a sentence.
-        why: The cause, as a sentence.
-        remedy: What the reader can do: a sentence, or a command.
-    """
-
-    def __init__(self, happened: str, *, why: str, remedy: str) -> None:
-        """Keep the sentences apart, for readers that show them apart."""
-        super().__init__(f"{happened} {why} {remedy}")
-        self.happened = happened
-        self.why = why
-        self.remedy = remedy
-
-    @property
-    def code(self) -> str:
-        """The error's stable name."""
-        return type(self).__name__
+class OperationError(ExplainedError):
+    """An operation on an engine failed."""
 
 
 class LookupFailed(OperationError):
-    """What was asked for is not there, or not one thing: asked otherwise, it may succeed."""
+    """The requested thing does not exist, or is ambiguous; another request may succeed."""
 
 
 class NoEngine(LookupFailed):
-    """There is no such stack, or none of an engine."""
+    """The stack does not exist, or has no engine."""
 
 
 class SeveralEngines(LookupFailed):
-    """It is not clear which engine is meant."""
+    """More than one engine matches."""
 
 
 class UnknownSource(LookupFailed):
@@ -40,19 +24,19 @@ class UnknownSource(LookupFailed):
 
 
 class UnknownFailure(LookupFailed):
-    """No failure has that id or code, or several ids begin so."""
+    """No failure has that id or code, or the beginning of the id is ambiguous."""
 
 
 class UnknownJob(LookupFailed):
-    """The log knows of no such job."""
+    """The log has no such job."""
 
 
 class SeveralJobs(LookupFailed):
-    """It is not clear which job is meant."""
+    """More than one job matches."""
 
 
 class NoPackageRequested(LookupFailed):
-    """A message that asks for no package."""
+    """The message requests no package."""
 
 
 class UnknownPackage(LookupFailed):
@@ -64,7 +48,7 @@ class UnknownRevision(LookupFailed):
 
 
 class SeveralRevisions(LookupFailed):
-    """It is not clear which revision is meant."""
+    """More than one revision matches."""
 
 
 class BrokenManifest(OperationError):

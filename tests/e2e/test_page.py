@@ -122,7 +122,7 @@ def test_markup_of_others_is_text(person: Person) -> None:
 
 def test_failures_stand_together_by_their_reasons(person: Person) -> None:
     page = settle(person.go("/failures"))
-    for title in ("The folder holds no objects", "A large job failed", "The message is not valid"):
+    for title in ("Source folder is empty", "Large job failed", "Invalid message"):
         card = page.locator("section", has=page.get_by_role("heading", name=title))
         expect(card).to_contain_text("What to do")
     # The tab tells how many wait.

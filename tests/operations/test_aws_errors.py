@@ -6,7 +6,7 @@ import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
 
-from quilt_packager.operations.aws_errors import Kind, explain
+from quilt_packager.operations.aws_errors import Kind, explain_aws_error
 
 
 def answer(code: str, status: int = 400) -> ClientError:
@@ -25,17 +25,17 @@ def answer(code: str, status: int = 400) -> ClientError:
         (answer("AccessDenied", 403), Kind.DENIED, False),
         (answer("ThrottlingException"), Kind.BUSY, True),
         (answer("InternalFailure", 500), Kind.BUSY, True),
-        (answer("QueueDoesNotExist"), Kind.GONE, False),
+        (answer("QueueDoesNotExist"), Kind.NO_QUEUE, False),
         (exceptions.ReadTimeoutError(endpoint_url="https://a/"), Kind.UNREACHABLE, True),
         (answer("ValidationError"), Kind.OTHER, False),
     ],
 )
 def test_an_error_is_of_a_kind(error: Exception, kind: Kind, passes: bool) -> None:
-    found = explain(error)
+    found = explain_aws_error(error)
     assert found is not None
     assert (found.kind, found.passes) == (kind, passes)
 
 
 def test_what_was_asked_wrongly_is_a_defect() -> None:
-    assert explain(exceptions.ParamValidationError(report="x")) is None
-    assert explain(KeyError("x")) is None
+    assert explain_aws_error(exceptions.ParamValidationError(report="x")) is None
+    assert explain_aws_error(KeyError("x")) is None

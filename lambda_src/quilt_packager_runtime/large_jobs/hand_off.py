@@ -6,6 +6,7 @@ docs/adr/0032-large-jobs.md has the reasons.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import NoReturn, Self, TypeAlias
 from uuid import uuid4
@@ -16,6 +17,7 @@ from quilt_packager_runtime import errors
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import (
+    Explanation,
     LargeJobFailed,
     PackagerError,
     Rejected,
@@ -107,30 +109,19 @@ class JobMessage(msgspec.Struct, frozen=True):
     started_seconds: float
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """Why something of a large job failed: an error, as others can read it.
+@dataclass(frozen=True)
+class Failure(Explanation):
+    """An error of a large job, written to the scratch bucket.
 
     Attributes:
-        code: The error's code.
-        happened: What happened.
-        why: The rule or the cause.
-        remedy: What the reader can do.
-        quarantine: Where a package that breaks the rules was put instead.
+        quarantine: `quilt+s3` URI of the quarantined package, if there is one.
     """
 
-    code: str
-    happened: str
-    why: str
-    remedy: str
     quarantine: str | None = None
 
     @classmethod
     def from_error(cls, error: PackagerError) -> Self:
-        """Write an error down.
-
-        Args:
-            error: Any of ours.
-        """
+        """Record an error."""
         quarantine = error.quarantine if isinstance(error, WorkflowViolations) else None
         return cls(error.code, error.happened, error.why, error.remedy, quarantine)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
-from quilt_packager.operations.aws_errors import Kind, explain
+from quilt_packager.operations.aws_errors import Kind, explain_aws_error
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -130,7 +130,7 @@ class CachedEach(Generic[K, T]):
 
 def _retry_seconds(error: Exception, backoff_level: int) -> int:
     """How long a failed question is not asked again."""
-    found = explain(error)
+    found = explain_aws_error(error)
     # Who signed in again looks again at once; AWS, or boto3 itself, is quick to refuse the others.
     is_session = found is not None and found.kind is Kind.CREDENTIALS
     return interval_seconds(busy=True, backoff_level=0 if is_session else backoff_level)

@@ -1,5 +1,6 @@
 """The Failures tab: what failed, by its reason, what to do about it, and doing it."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from quilt_packager.admin.model.dead_letters import DeadLetters, Did
 from quilt_packager.admin.model.views import Views, make_queued
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Confirmation, Renderer, Tab
 from quilt_packager.admin.web.security import Form, form_of
 from quilt_packager.operations import formats
@@ -223,20 +224,20 @@ class FailuresPage:
     ) -> Response:
         if not did.done:
             raise error
-        problem = tell(error)
+        problem = describe_problem(error)
         count, rest = formats.count(len(chosen.ids), "message"), len(chosen.ids) - did.done
         happened = f"{did.done:,} of {count} {_was(did.done)} {what}."
         if rest:
             happened += f" The other {rest:,} may still be there."
-        problem = problem._replace(
-            happened=happened, why=f"{problem.happened} {problem.why}".strip()
+        problem = dataclasses.replace(
+            problem, happened=happened, why=f"{problem.happened} {problem.why}".strip()
         )
         return self._renderer.problem(request, problem, status=BAD_GATEWAY)
 
     def _look(self, request: Request) -> Listed:
         query = request.query_params
         answer = self._letters.read()
-        error = tell(answer.error) if answer.error else None
+        error = describe_problem(answer.error) if answer.error else None
         code, next_id = query.get("code", ""), query.get("next")
         if answer.value is None:
             return Listed(None, (), (), error, None, "", code, next_id)

@@ -13,7 +13,7 @@ from quilt_packager.admin.model import links
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_log_view import ShownLog, show_log
 from quilt_packager.admin.pages.jobs_page import tell_seconds
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer
 from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.jobs.job import Job, Phase, State
@@ -102,7 +102,7 @@ class JobPage:
         """What is in the package, from its manifest."""
         answer = self._views.job(request.path_params["job_id"])
         if answer.value is None:
-            return self._renderer.problem(request, tell(answer.error or LookupError()))
+            return self._renderer.problem(request, describe_problem(answer.error or LookupError()))
         return self._renderer.part(
             request,
             "job_contents.html",
@@ -114,7 +114,7 @@ class JobPage:
         answer = self._views.job(job_id)
         record = answer.value
         if record is None:
-            return tell(answer.error or LookupError(job_id)), {}
+            return describe_problem(answer.error or LookupError(job_id)), {}
         job = record.job
         log = show_log(record.lines, request.query_params.get("level", ""))
         interval = self._views.job_interval(job_id)
@@ -127,7 +127,7 @@ class JobPage:
             "levels": (("", "All"), ("warning", "Warnings"), ("error", "Errors")),
             "bars": draw_phases(job.phases),
             "interval": interval,
-            "error": tell(answer.error) if answer.error else None,
+            "error": describe_problem(answer.error) if answer.error else None,
             "version": _version(record, log, interval, answer.error),
             "seconds": tell_seconds,
             "catalog": catalog(job, catalog_url),
@@ -147,7 +147,9 @@ class JobPage:
         answer = self._views.revision(job.registry, job.top_hash)
         return {
             "revision": answer.value,
-            "problem": tell(answer.error) if answer.error and answer.value is None else None,
+            "problem": describe_problem(answer.error)
+            if answer.error and answer.value is None
+            else None,
         }
 
 

@@ -24,7 +24,7 @@ from quilt_packager.admin.model.job_filters import (
     write_key,
 )
 from quilt_packager.admin.model.views import Jobs, Views
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.queues import Queues
@@ -207,7 +207,7 @@ class JobsPage:
     ) -> Shown:
         answer = self._views.jobs(wanted.period)
         interval = self._views.jobs_interval(wanted.period)
-        error = tell(answer.error) if answer.error else None
+        error = describe_problem(answer.error) if answer.error else None
         if answer.value is None:
             version = _digest(error, interval, figures and figures.queues.value)
             return Shown(None, (), error, None, interval, version)
@@ -253,7 +253,7 @@ class JobsPage:
             sum(_is_large(job) for job in jobs.value.jobs) if jobs.value else 0,
             counts[State.CREATED],
             counts[State.UNCHANGED],
-            tell(queues.error) if queues.error else None,
+            describe_problem(queues.error) if queues.error else None,
         )
 
 

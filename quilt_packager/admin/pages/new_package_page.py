@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import AccessDenied
+from quilt_packager_runtime.errors import AccessDenied, Explanation
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -12,14 +12,14 @@ from starlette.routing import Route
 from quilt_packager.admin.model import links
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.package_form import Checked, Draft, check_draft
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.credentials import environment_of
 from quilt_packager.operations.deployment.messages import send
-from quilt_packager.operations.plans.plan import Plan, Refusal
+from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planner import plan
 
 TAB = Tab("New package", "/new")
@@ -48,13 +48,13 @@ class Planned(NamedTuple):
     print: str
 
     @property
-    def denied(self) -> list[Refusal]:
+    def denied(self) -> list[Explanation]:
         """What AWS refused to whoever looks: a plan is made by their credentials, a job is not."""
         refusals = self.plan.refusals if self.plan else ()
         return [each for each in refusals if each.code == AccessDenied.__name__]
 
     @property
-    def rejected(self) -> list[Refusal]:
+    def rejected(self) -> list[Explanation]:
         """Why the engine would reject it."""
         refusals = self.plan.refusals if self.plan else ()
         return [each for each in refusals if each.code != AccessDenied.__name__]
@@ -140,7 +140,9 @@ class NewPackagePage:
         try:
             job_id = send(self._views.deployment, checked.body)
         except Exception as error:  # noqa: BLE001 - shown above the form, which keeps what it holds
-            return self._show(request, checked, known, status=BAD_GATEWAY, unsent=tell(error))
+            return self._show(
+                request, checked, known, status=BAD_GATEWAY, unsent=describe_problem(error)
+            )
         wanted = checked.request
         self._views.expect(
             make_queued(
@@ -158,7 +160,7 @@ class NewPackagePage:
         answer = self._views.configuration()
         if answer.value is not None:
             return Known(answer.value)
-        return Known(Configuration(), tell(answer.error or LookupError()))
+        return Known(Configuration(), describe_problem(answer.error or LookupError()))
 
     def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
         if checked.request is None:
@@ -174,7 +176,7 @@ class NewPackagePage:
                 )
             )
         except Exception as error:  # noqa: BLE001 - shown where the plan would be
-            return Planned(None, tell(error), checked.print)
+            return Planned(None, describe_problem(error), checked.print)
         return Planned(made, None, checked.print)
 
     def _show(

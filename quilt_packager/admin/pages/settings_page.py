@@ -13,7 +13,7 @@ from quilt_packager.admin.model import links
 from quilt_packager.admin.model.caching import Cached
 from quilt_packager.admin.model.charts import PERIODS
 from quilt_packager.admin.model.views import Views
-from quilt_packager.admin.web.problems import Problem, tell
+from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Confirmation, Renderer, Tab
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
@@ -157,7 +157,7 @@ class SettingsPage:
             activity, untold = self._count(answer.value)
         return {
             "sources": answer.value,
-            "problem": tell(answer.error) if answer.error else None,
+            "problem": describe_problem(answer.error) if answer.error else None,
             "stale_at": answer.at,
             "activity": activity,
             "untold": untold,
@@ -180,7 +180,7 @@ class SettingsPage:
                 matched.get(each.name),
             )
             for each in sources
-        }, tell(error) if error else None
+        }, describe_problem(error) if error else None
 
     def _count_events(self) -> dict[str, int]:
         sources = self._sources.get(SOURCES_SECONDS).value
@@ -189,7 +189,7 @@ class SettingsPage:
     def _facts(self) -> Sequence[Fact] | Problem:
         answer = self._views.configuration()
         if answer.value is None:
-            return tell(answer.error or LookupError())
+            return describe_problem(answer.error or LookupError())
         return list(self._tell_facts(answer.value))
 
     def _tell_facts(self, configuration: Configuration) -> Iterator[Fact]:

@@ -1,81 +1,34 @@
-"""Any error, told as this project tells its own: what happened, why, what to do."""
+"""Errors as the page shows them."""
 
 import logging
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from quilt_packager_runtime.errors import PackagerError
+from quilt_packager_runtime.errors import ExplainedError, Explanation
 
-from quilt_packager.operations.aws_errors import BAD_CREDENTIALS, AwsProblem, Kind, explain
-from quilt_packager.operations.errors import OperationError
+from quilt_packager.operations.aws_errors import AwsExplanation, Kind
+from quilt_packager.operations.explanations import explain
 
 log = logging.getLogger(__name__)
 
-SIGN_IN = "Sign in again in the terminal (aws sso login, aws configure), then try again."
 
-REMEDIES = {
-    Kind.CREDENTIALS: SIGN_IN,
-    Kind.DENIED: "Ask for this permission, then try again. The other parts of the page work "
-    "without it.",
-    Kind.UNREACHABLE: "Check the network, then try again.",
-    Kind.BUSY: "Try again in a moment.",
-    Kind.GONE: "Try again; if it was deleted, deploy the stack again.",
-    Kind.OTHER: "Try again in a moment.",
-}
-
-
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem(Explanation):
     """An error in words.
 
     Attributes:
-        code: The error's name.
-        happened: What happened, as a sentence.
-        why: The cause, as a sentence; empty where it goes without saying.
-        remedy: What to do, as a sentence.
-        is_session: AWS does not take the credentials: nothing works until they are renewed.
+        is_session: AWS rejects the credentials: every request fails until they are renewed.
     """
 
-    code: str
-    happened: str
-    why: str
-    remedy: str
     is_session: bool = False
 
 
-def tell(error: Exception) -> Problem:
-    """Say what an error means to who looks at the page.
-
-    Args:
-        error: What came instead of an answer.
-    """
-    if isinstance(error, OperationError | PackagerError):
-        return Problem(error.code, error.happened, error.why, error.remedy)
+def describe_problem(error: Exception) -> Problem:
+    """Explain an error to the user of the page; log it if it is unexpected."""
     found = explain(error)
-    if found is not None:
-        return _tell_aws(found)
-    log.error("Unexpected error.", exc_info=error)
-    code = type(error).__name__
-    return Problem(
-        code,
-        f"Something went wrong: {code}.",
-        str(error),
-        "Try again; if it happens again, report it with what the terminal shows.",
-    )
-
-
-def _tell_aws(found: AwsProblem) -> Problem:
-    if found.code in BAD_CREDENTIALS:
-        return Problem(
-            found.code,
-            "Your AWS session has expired.",
-            "The page uses your own credentials, and AWS no longer accepts them. Nothing is lost: "
-            "the engine in the cloud goes on working.",
-            SIGN_IN,
-            is_session=True,
-        )
-    return Problem(
-        found.code,
-        found.happened,
-        found.why,
-        REMEDIES[found.kind],
-        is_session=found.kind is Kind.CREDENTIALS,
-    )
+    kind = found.kind if isinstance(found, AwsExplanation) else None
+    if kind is None and not isinstance(error, ExplainedError):
+        log.error("Unexpected error.", exc_info=error)
+    why, is_session = found.why, kind is Kind.CREDENTIALS
+    if is_session:
+        why += " The page uses your own credentials; the engine keeps running without them."
+    return Problem(found.code, found.happened, why.strip(), found.remedy, is_session=is_session)

@@ -11,7 +11,7 @@ from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.requests.messages import PackageRequest
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.cli.console.errors import Told, tell
+from quilt_packager.cli.console.errors import ErrorReport, report_error
 from quilt_packager.cli.console.exits import OF_RESULT, Exit
 from quilt_packager.cli.console.message import MessageArgument, to_body
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
@@ -55,7 +55,7 @@ def package(
             write_failure(terminal, outcome, error)
         return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
     except Exception as error:
-        told = tell(error)
+        told = report_error(error)
         if as_json and told.exit_code is not Exit.USAGE:
             # Whatever happened: who asked for JSON reads how the job ended.
             write_json(terminal, crash(told, request))
@@ -67,7 +67,7 @@ def package(
     return OF_RESULT[outcome.outcome]
 
 
-def crash(told: Told, request: PackageRequest | None) -> Outcome:
+def crash(told: ErrorReport, request: PackageRequest | None) -> Outcome:
     """The outcome of a job that ended with an error that is not one of ours.
 
     Args:

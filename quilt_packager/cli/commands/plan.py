@@ -10,7 +10,7 @@ import typer
 from quilt_packager_runtime.errors import AccessDenied, Rejected
 from quilt_packager_runtime.formats.outcome import Result
 
-from quilt_packager.cli.console.errors import tell
+from quilt_packager.cli.console.errors import report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.message import MessageArgument, to_body
 from quilt_packager.cli.console.options import (
@@ -26,11 +26,12 @@ from quilt_packager.operations.deployment import messages
 
 if TYPE_CHECKING:
     from quilt_packager_runtime.aws.s3 import S3
+    from quilt_packager_runtime.errors import Explanation
     from quilt_packager_runtime.requests.messages import PackageRequest
 
     from quilt_packager.operations.deployment.configurations import Configuration
     from quilt_packager.operations.plans.estimates import Estimate
-    from quilt_packager.operations.plans.plan import Checksums, Plan, Refusal, Route
+    from quilt_packager.operations.plans.plan import Checksums, Plan, Route
 
 MAX_KINDS = 3
 """How many kinds of requests are told apart."""
@@ -68,14 +69,14 @@ def plan(
         "workflow": "ngs"}'
     """
     from quilt_packager.cli.commands.s3_client import connect_s3
-    from quilt_packager.operations.plans.plan import Plan, Refusal
+    from quilt_packager.operations.plans.plan import Plan
 
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
     try:
         request = messages.resolve(to_body(message), engine.configuration.settings)
     except Rejected as error:
-        refusal = Refusal.from_error(error)
+        refusal = error.explanation
         if as_json:
             unknown = dict.fromkeys(Plan.__struct_fields__)
             told = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
@@ -107,7 +108,7 @@ def _find_engine(
         deployment = find(stack, profile, region)
         return _Engine(deployment.name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
-        told = tell(error)
+        told = report_error(error)
         # Who may read a bucket need not be one who may look at stacks.
         if stack is not None or not (is_denied(error) or isinstance(error, NoEngine)):
             raise
@@ -143,13 +144,13 @@ def _write(terminal: Terminal, made: "Plan") -> None:
     terminal.fields(_describe(made))
 
 
-def _exit_code(refusals: "Sequence[Refusal]") -> Exit:
+def _exit_code(refusals: "Sequence[Explanation]") -> Exit:
     if any(each.code == AccessDenied.__name__ for each in refusals):
         return Exit.ACCESS
     return Exit.REJECTED if refusals else Exit.OK
 
 
-def _write_refusals(terminal: Terminal, refusals: "Sequence[Refusal]") -> None:
+def _write_refusals(terminal: Terminal, refusals: "Sequence[Explanation]") -> None:
     if _exit_code(refusals) is Exit.ACCESS:
         # The engine may read what its user may not.
         terminal.write("Cannot be told: your own rights do not suffice. Nothing was written.")

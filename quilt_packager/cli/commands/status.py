@@ -17,7 +17,7 @@ from quilt_packager.cli.commands.sources import (
     source_cells,
     to_json,
 )
-from quilt_packager.cli.console.errors import Told, tell
+from quilt_packager.cli.console.errors import ErrorReport, report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.options import (
     JsonOption,
@@ -50,7 +50,7 @@ class _Part(NamedTuple, Generic[T]):
     """Something that there is to know of an engine; without a value, why it is not known."""
 
     value: T | None = None
-    problem: Told | None = None
+    problem: ErrorReport | None = None
 
 
 class _Status(NamedTuple):
@@ -63,7 +63,7 @@ class _Status(NamedTuple):
     jobs: "_Part[JobList]"
 
     @property
-    def problems(self) -> dict[str, Told]:
+    def problems(self) -> dict[str, ErrorReport]:
         """Why parts are not known, by their names."""
         return {
             name: part.problem for name, part in self._asdict().items() if part.problem is not None
@@ -172,15 +172,15 @@ def _look(deployment: "Deployment") -> _Status:
 
 def _ask(question: Callable[[], T]) -> _Part[T]:
     """Ask AWS for a part. Without credentials that serve, there is no other either."""
-    from quilt_packager.operations.aws_errors import Kind, explain
+    from quilt_packager.operations.aws_errors import Kind, explain_aws_error
 
     try:
         return _Part(question())
     except Exception as error:
-        found = explain(error)
+        found = explain_aws_error(error)
         if found is None or found.kind is Kind.CREDENTIALS:
             raise
-        return _Part(problem=tell(error))
+        return _Part(problem=report_error(error))
 
 
 def _describe_queues(queues: "Queues") -> Iterator[tuple[str, str]]:

@@ -18,8 +18,8 @@ from quilt_packager.operations.dead_letters.error_codes import (
     REDRIVEN,
     UNDELIVERED,
     count_not_retried,
+    describe_code,
     needs_change,
-    words_for,
 )
 from quilt_packager.operations.errors import UnknownFailure
 
@@ -235,20 +235,20 @@ def parse_dead_letter(
         "held_until": held_until,
     }
     if "code" in said and not is_moved:
-        words = words_for(said["code"])
+        described = describe_code(said["code"])
         return Failure(
             **common,
             job_id=said.get("job_id"),
             code=said["code"],
-            happened=said.get("happened") or said.get("reason") or words.happened,
+            happened=said.get("happened") or said.get("reason") or described.happened,
             why=said.get("why", ""),
-            remedy=said.get("remedy") or words.remedy,
+            remedy=said.get("remedy") or described.remedy,
             package_name=said.get("package_name") or body.package_name,
             registry=said.get("registry"),
             origin=Origin.PACKAGER,
         )
     if "ERROR_CODE" in said and not is_moved:
-        words = words_for(UNDELIVERED)
+        described = describe_code(UNDELIVERED)
         told = ": ".join(filter(None, [said["ERROR_CODE"], said.get("ERROR_MESSAGE")]))
         rule = said.get("RULE_ARN", "").rpartition("/")[2]
         return Failure(
@@ -256,22 +256,22 @@ def parse_dead_letter(
             job_id=None,
             code=UNDELIVERED,
             happened=f"EventBridge could not put an event into the queue: {told.rstrip('.')}.",
-            why=f"The rule {rule} sent it." if rule else words.why,
-            remedy=words.remedy if body.is_job else NOT_A_MESSAGE,
+            why=f"The rule {rule} sent it." if rule else described.why,
+            remedy=described.remedy if body.is_job else NOT_A_MESSAGE,
             package_name=body.package_name,
             registry=None,
             origin=Origin.EVENTBRIDGE,
             can_retry=body.is_job,
         )
-    words = words_for(REDRIVEN)
+    described = describe_code(REDRIVEN)
     return Failure(
         **common,
         # A message keeps its id when SQS moves it.
         job_id=message["MessageId"],
         code=REDRIVEN,
-        happened=words.happened,
-        why=words.why,
-        remedy=words.remedy,
+        happened=described.happened,
+        why=described.why,
+        remedy=described.remedy,
         package_name=body.package_name,
         registry=None,
         origin=Origin.SQS,
@@ -332,16 +332,16 @@ def by_expiry(failure: Failure) -> tuple[datetime, str]:
 
 
 def _describe(code: str, failures: tuple[Failure, ...]) -> Group:
-    words = words_for(code)
-    remedy = _shared([each.remedy for each in failures], words.remedy)
+    described = describe_code(code)
+    remedy = _shared([each.remedy for each in failures], described.remedy)
     kept = sum(not each.can_retry for each in failures)
     if 0 < kept < len(failures):
         remedy += f" {count_not_retried(kept)}"
     return Group(
         code=code,
-        title=words.title,
-        happened=_shared([each.happened for each in failures], words.happened),
-        why=_shared([each.why for each in failures], words.why),
+        title=described.title,
+        happened=_shared([each.happened for each in failures], described.happened),
+        why=_shared([each.why for each in failures], described.why),
         remedy=remedy,
         needs_change=needs_change(code),
         failures=failures,

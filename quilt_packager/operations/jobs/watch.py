@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from quilt_packager.operations.aws_errors import explain
+from quilt_packager.operations.aws_errors import explain_aws_error
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold_job
 from quilt_packager.operations.jobs.job import Job, State
@@ -98,7 +98,7 @@ class Watch:
         try:
             changed = self.poll()
         except Exception as error:
-            found = explain(error)
+            found = explain_aws_error(error)
             self._unanswered += 1
             if found is None or not found.passes or self._unanswered > MAX_UNANSWERED:
                 raise

@@ -1,37 +1,10 @@
 """What a plan tells: of the package, its objects, and what packaging them would take."""
 
-from typing import Self
-
 import msgspec
-from quilt_packager_runtime.errors import PackagerError
+from quilt_packager_runtime.errors import Explanation
 
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.sampling import Basis
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a job would be rejected.
-
-    Attributes:
-        code: The error's code.
-        happened: What would have happened.
-        why: The rule or the cause.
-        remedy: What the reader can do.
-    """
-
-    code: str
-    happened: str
-    why: str
-    remedy: str
-
-    @classmethod
-    def from_error(cls, error: PackagerError) -> Self:
-        """Write an error down.
-
-        Args:
-            error: Any of the runtime's.
-        """
-        return cls(error.code, error.happened, error.why, error.remedy)
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -106,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     registry: str
     package_name: str
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[Explanation, ...] = ()
     revision: int | None = None
     workflow: str | None = None
     unchanged: bool | None = None

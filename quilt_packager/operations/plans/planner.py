@@ -10,7 +10,7 @@ from types import TracebackType
 
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import EmptySource, Rejected, WorkflowViolations
+from quilt_packager_runtime.errors import EmptySource, Explanation, Rejected, WorkflowViolations
 from quilt_packager_runtime.formats.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
 from quilt_packager_runtime.large_jobs import hand_off
@@ -33,7 +33,7 @@ from quilt_packager.operations.plans.estimates import (
     hash_seconds,
     put_file,
 )
-from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Refusal, Route
+from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Survey, sample_checksums
 
 ENTRY_BYTES = 230
@@ -44,7 +44,7 @@ class _Refusals:
     """Goes on where a job would end, and keeps the reason: `with refusals: …`."""
 
     def __init__(self) -> None:
-        self.found: list[Refusal] = []
+        self.found: list[Explanation] = []
 
     def __enter__(self) -> None:
         pass
@@ -62,9 +62,8 @@ class _Refusals:
 
     def add(self, error: Rejected) -> None:
         """Keep a reason, but once."""
-        refusal = Refusal.from_error(error)
-        if refusal not in self.found:
-            self.found.append(refusal)
+        if error.explanation not in self.found:
+            self.found.append(error.explanation)
 
     def has(self, kind: type[Rejected]) -> bool:
         """Whether such a reason is among them."""

@@ -74,7 +74,7 @@ def test_page_says_what_happened_why_and_what_to_do(browser: Browser, letters: L
     letters.letters = [make_letter()]
     text = browser.htmx("/failures/list").text
     for words in (
-        "Access was denied",
+        "Access denied",
         "AccessDenied",
         "may not read",
         "is not allowed",
@@ -112,7 +112,7 @@ def test_page_says_where_a_plain_retry_cannot_succeed(browser: Browser, letters:
 def test_message_with_a_reason_of_its_own_tells_it(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter("1"), make_letter("2")]
     text = browser.htmx("/failures/list").text
-    assert "AWS refuses the packager an action." in text
+    assert "AWS denied the packager an action." in text
     assert "may not read s3://raw/1/." in text
     assert "may not read s3://raw/2/." in text
 
@@ -155,7 +155,7 @@ def test_failure_of_aws_is_told_in_words(browser: Browser, letters: Letters) -> 
         {"Error": {"Code": "AccessDenied", "Message": "Not <b>you</b>."}}, "ReceiveMessage"
     )
     text = browser.htmx("/failures/list").text
-    assert "AWS refused ReceiveMessage." in text
+    assert "AWS denied ReceiveMessage." in text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in text
 
 
@@ -396,7 +396,7 @@ def test_retry_that_fails_on_its_way_tells_what_it_did(
     assert answer.status == 502
     told = "2 of 5 messages were sent to the queue again. The other 3 may still be there."
     assert told in answer.text
-    assert "AWS answered SendMessage with Throttling. Slow." in answer.text
+    assert "SendMessage failed with Throttling. Slow." in answer.text
     assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
     # The jobs of those that were sent are known, and what changed is asked for anew.
     assert "Waiting" in browser.htmx("/jobs/new-1/body").text
@@ -423,7 +423,7 @@ def test_action_that_did_nothing_says_why(
     engine.asked.clear()
     answer = confirm(browser, access, asked)
     assert answer.status == 502
-    assert "<h1>AWS answered SendMessage with Throttling.</h1>" in answer.text
+    assert "<h1>SendMessage failed with Throttling.</h1>" in answer.text
     browser.htmx("/failures/count")
     assert "queues" in engine.asked
 

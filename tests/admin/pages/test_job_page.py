@@ -125,7 +125,7 @@ def test_manifest_that_is_gone_is_told_in_its_place(browser: Browser, engine: En
     engine.revision = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
     answer = browser.htmx("/jobs/a1/contents")
     assert answer.status == 200
-    assert "AWS answered GetObject with NoSuchKey." in answer.text
+    assert "GetObject failed with NoSuchKey." in answer.text
 
 
 def test_job_without_a_package_has_no_contents(browser: Browser, engine: Engine) -> None:

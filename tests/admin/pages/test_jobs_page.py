@@ -226,7 +226,7 @@ def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, engine: 
     engine.jobs = DENIED
     answer = browser.htmx("/jobs/list")
     assert answer.status == 200
-    assert "AWS refused FilterLogEvents." in answer.text
+    assert "AWS denied FilterLogEvents." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
     # The queues are told all the same.
     assert "oldest 41 s" in browser.htmx("/jobs/figures").text
@@ -240,7 +240,7 @@ def test_failure_makes_polls_rarer(browser: Browser, engine: Engine) -> None:
 def test_expired_session_says_what_to_do(browser: Browser, engine: Engine) -> None:
     engine.jobs = EXPIRED
     text = browser.htmx("/jobs/list").text
-    assert "Your AWS session has expired." in text
+    assert "AWS rejected the credentials: ExpiredToken." in text
     assert "aws sso login" in text
 
 

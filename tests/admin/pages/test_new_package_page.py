@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.errors import Explanation
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
@@ -18,7 +19,7 @@ from quilt_packager.admin.pages.package_form import Draft, check_draft
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.plans.estimates import Estimate
-from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Refusal, Route
+from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Basis
 from tests.admin.browser import Answer, Browser
 from tests.admin.engine import PLACE, Engine, make_job
@@ -250,8 +251,8 @@ def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access
         registry="quilt-prod",
         package_name="a/b",
         refusals=(
-            Refusal("InvalidKeys", "Keys collide.", "Twice a.", "Rename one."),
-            Refusal("WorkflowViolations", "It lacks x.", "y wants it.", "Add it."),
+            Explanation("InvalidKeys", "Keys collide.", "Twice a.", "Rename one."),
+            Explanation("WorkflowViolations", "It lacks x.", "y wants it.", "Add it."),
         ),
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
@@ -259,7 +260,7 @@ def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access
         assert words in text
 
 
-DENIED = Refusal(
+DENIED = Explanation(
     "AccessDenied",
     "The packager may not do ListObjectsV2 on s3://raw-runs/.",
     "A policy of its role does not allow it.",
@@ -285,7 +286,7 @@ def test_plan_does_not_blame_the_engine_for_its_readers_rights(
 def test_plan_tells_the_readers_rights_and_refusals_apart(
     browser: Browser, plans: Plans, access: Access
 ) -> None:
-    other = Refusal("InvalidKeys", "Keys collide.", "Twice a.", "Rename one.")
+    other = Explanation("InvalidKeys", "Keys collide.", "Twice a.", "Rename one.")
     plans.plan = Plan(
         source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED, other)
     )
@@ -302,7 +303,10 @@ def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
     engine.configuration = ClientError(
         {"Error": {"Code": "ExpiredToken", "Message": "Expired."}}, "GetFunctionConfiguration"
     )
-    for path, words in (("/new/check", "Sign in again"), ("/new/plan", "This plan goes by")):
+    for path, words in (
+        ("/new/check", "Sign in (aws sso login"),
+        ("/new/plan", "This plan goes by"),
+    ):
         text = browser.post(path, form(access), hx_request="true").text
         assert "settings are not known." in text
         assert words in text
@@ -327,7 +331,7 @@ def test_plan_of_what_is_packaged_already(browser: Browser, plans: Plans, access
 def test_plan_that_fails_says_why(browser: Browser, plans: Plans, access: Access) -> None:
     plans.plan = ClientError({"Error": {"Code": "AccessDenied", "Message": "No."}}, "ListObjects")
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    assert "AWS refused ListObjects." in text
+    assert "AWS denied ListObjects." in text
 
 
 def test_plan_of_an_invalid_form_asks_nothing(
@@ -384,7 +388,7 @@ def test_package_that_cannot_be_sent_keeps_the_form(
     assert answer.status == 502
     # Outside of what the form's check puts in place of what is there, which it does at once.
     before, _ = answer.text.split('<div id="form-problem">')
-    assert "AWS answered SendMessage with Throttling." in before
+    assert "SendMessage failed with Throttling." in before
     assert 'value="Mine"' in answer.text
 
 

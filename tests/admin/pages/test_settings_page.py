@@ -151,7 +151,7 @@ def test_activity_that_is_not_known_says_so(
     sources.sources = [make_source("lims", "custom")]
     answer = browser.htmx("/settings/activity")
     assert activity_of(answer, "lims").endswith("not known")
-    assert "AWS refused GetMetrics." in answer.text
+    assert "AWS denied GetMetrics." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
 
 
@@ -177,7 +177,7 @@ def test_engine_without_sources_says_so(browser: Browser, sources: Sources) -> N
 def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, sources: Sources) -> None:
     sources.sources = DENIED
     text = browser.htmx("/settings/sources").text
-    assert "AWS refused GetMetrics." in text
+    assert "AWS denied GetMetrics." in text
 
 
 def test_off_asks_first(browser: Browser, sources: Sources, access: Access) -> None:
@@ -272,7 +272,7 @@ def test_engine_that_cannot_be_asked_says_why(
     browser: Browser, engine: Engine, sources: Sources
 ) -> None:
     engine.configuration = DENIED
-    assert "AWS refused GetMetrics." in browser.htmx("/settings/engine").text
+    assert "AWS denied GetMetrics." in browser.htmx("/settings/engine").text
 
 
 @pytest.mark.parametrize("text", HOSTILE)

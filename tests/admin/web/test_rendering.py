@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
-from quilt_packager.admin.web.problems import tell
+from quilt_packager.admin.web.problems import describe_problem
 from quilt_packager.admin.web.rendering import (
     STATIC,
     TEMPLATES,
@@ -91,15 +91,17 @@ def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
 
 def test_success_is_told_once(renderer: Renderer) -> None:
     renderer.toast("4 messages sent <again>.", url="/jobs", link="Follow")
-    problem = tell(OSError("No."))
+    problem = describe_problem(OSError("No."))
     first = text_of(renderer.problem(make_request(), problem).body)
     assert "4 messages sent &lt;again&gt;." in first
     assert "4 messages" not in text_of(renderer.problem(make_request(), problem).body)
 
 
 def test_unexpected_error_is_told_with_its_name(renderer: Renderer) -> None:
-    text = text_of(renderer.problem(make_request(), tell(ZeroDivisionError("1/0"))).body)
-    assert "Something went wrong: ZeroDivisionError." in text
+    text = text_of(
+        renderer.problem(make_request(), describe_problem(ZeroDivisionError("1/0"))).body
+    )
+    assert "Unexpected error: ZeroDivisionError: 1/0." in text
 
 
 def test_moment_says_all_of_it_where_one_points_at_it() -> None:

@@ -65,7 +65,7 @@ def test_failures_are_told_by_their_reasons(cli: Cli, deployment: Deployment) ->
     out = cli("failures").out
     assert out.startswith("3 messages in 2 groups.")
     lines = out.splitlines()
-    first = lines.index(" 2  AccessDenied  Access was denied")
+    first = lines.index(" 2  AccessDenied  Access denied")
     assert lines[first + 1 : first + 5] == [
         "    happened   The packager may not decrypt objects under s3://raw/.",
         "    why        The key's policy does not name it.",
@@ -130,7 +130,7 @@ def test_different_failures_of_a_code_are_each_told(cli: Cli, deployment: Deploy
         happened = f"s3://raw/{name}/ holds no objects."
         reject(deployment, errors.EmptySource(happened, why="So.", remedy="Look."), folder(name))
     out = cli("failures").out
-    assert "happened   The folder held no objects when the message was handled." in out
+    assert "happened   The source folder contained no objects to package." in out
     assert "s3://raw/a/1/ holds no objects." in out
     assert "s3://raw/a/2/ holds no objects." in out
 

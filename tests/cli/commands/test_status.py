@@ -175,7 +175,7 @@ def test_what_may_not_be_asked_is_said_and_the_rest_told(
     tell_job(deployment, "job-1", datetime.now(UTC), "created", package_name="a/1")
     monkeypatch.setattr(f"quilt_packager.operations.{asked}", refuse())
     ran = cli("status")
-    assert (ran.code, ran.err.splitlines()[0]) == (4, f"error: {words}: AWS refused Look.")
+    assert (ran.code, ran.err.splitlines()[0]) == (4, f"error: {words}: AWS denied Look.")
     assert ("a/1" in ran.out) == (name != "jobs")
     assert ("Queue" in ran.out) == (name != "queues")
     assert ("OUTCOME" in ran.out, "DEPLOYED" in ran.out) == (name != "jobs", name != "sources")
@@ -203,7 +203,7 @@ def test_without_credentials_there_is_no_status(
     )
     ran = cli("status")
     assert (ran.code, ran.out) == (4, "")
-    assert ran.err.startswith("error: AWS refused the credentials: ExpiredToken.")
+    assert ran.err.startswith("error: AWS rejected the credentials: ExpiredToken.")
 
 
 def test_says_that_not_all_jobs_of_the_day_are_counted(

@@ -4,7 +4,7 @@ import botocore.exceptions
 import pytest
 from botocore.exceptions import ClientError
 
-from quilt_packager.cli.console.errors import tell
+from quilt_packager.cli.console.errors import report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.local.errors import LocalError
 
@@ -54,17 +54,17 @@ def refusal(code: str) -> ClientError:
 def test_an_error_has_an_exit_code_and_a_remedy(
     error: Exception, exit_code: Exit, remedy: str
 ) -> None:
-    told = tell(error)
+    told = report_error(error)
     assert told.exit_code is exit_code
     assert remedy in told.remedy
 
 
 def test_an_unknown_error_is_named() -> None:
-    told = tell(RuntimeError("the reason"))
+    told = report_error(RuntimeError("the reason"))
     assert (told.code, "the reason" in told.happened) == ("RuntimeError", True)
 
 
 @pytest.mark.parametrize("module", ["botocore.exceptions", "starlette.applications", "uvicorn"])
 def test_a_missing_module_of_the_extra_is_to_be_installed(module: str) -> None:
-    told = tell(ModuleNotFoundError(name=module))
+    told = report_error(ModuleNotFoundError(name=module))
     assert (told.exit_code, "quilt-packager[cli]" in told.remedy) == (Exit.USAGE, True)
