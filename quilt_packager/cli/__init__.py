@@ -1,12 +1,12 @@
 """The command `quilt-packager`.
 
-Results go to stdout; progress, hints and errors to stderr. What is slow to import is imported
-by the command that needs it.
+Results go to stdout; progress, hints and errors go to stderr. Commands import slow packages only
+when they need them.
 """
 
 import sys
 
-NEEDED = ("msgspec", "rich", "typer")
+REQUIRED = ("msgspec", "rich", "typer")
 
 
 def main() -> None:
@@ -15,12 +15,12 @@ def main() -> None:
         from quilt_packager.cli.app import run
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in NEEDED:
+        if module not in REQUIRED:
             raise
-        # Written by hand: what writes the other errors is what is missing.
+        # Written without the packages that format all other errors: one of them is missing.
         sys.stderr.write(
             f'error: The "cli" extra is not installed.\n'
-            f"  why  There is no module {module} in this Python.\n"
+            f"  why  Python has no module {module}.\n"
             f"  do   pip install 'quilt-packager[cli]'\n"
         )
         sys.exit(3)

@@ -1,4 +1,4 @@
-"""Makes `python -m quilt_packager.cli` the same as `quilt-packager`."""
+"""Runs `python -m quilt_packager.cli` as `quilt-packager`."""
 
 from quilt_packager.cli import main
 

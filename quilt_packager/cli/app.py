@@ -1,4 +1,4 @@
-"""The commands, and how each ends: one exit code, and one form for every error."""
+"""The list of commands; exit codes and error output for all of them."""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -28,28 +28,28 @@ from quilt_packager.cli.console.typer_groups import (
 PROGRAM = "quilt-packager"
 
 COMMANDS: tuple[Command, ...] = (
-    # Look: how is it, and what happened?
+    # Show the engine and its jobs.
     status,
     jobs.app,
     admin,
-    # Act: on what happened, and on what will.
+    # Change queues and event sources.
     failures.app,
     sources.app,
-    # Ask for packages.
+    # Request packages.
     plan,
     send,
     package,
     backfill.app,
-    # Look at packages.
+    # Compare revisions.
     diff,
-    # Try it.
+    # Try it out.
     demo,
 )
-"""All commands, in the order in which they are listed. Slow imports belong into their functions."""
+"""All commands in the order of --help. Their functions contain their slow imports."""
 
 HELP = "\n".join(
     [
-        "Make folders in S3 Quilt packages.",
+        "Turn folders in S3 into Quilt packages.",
         "",
         "Examples:",
         *(first_example(help_of(each)) for each in COMMANDS),
@@ -58,7 +58,7 @@ HELP = "\n".join(
 
 app = typer.Typer(
     name=PROGRAM,
-    # Markup would read the brackets of our text, and needs Rich for every --help.
+    # Markup would interpret brackets in help texts, and import Rich for every --help.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,7 +67,7 @@ register(app, COMMANDS)
 
 
 def write_version(wanted: bool) -> None:
-    """Write the version and end, where it is asked for."""
+    """Write the version and exit, if requested."""
     if wanted:
         Terminal().write(importlib.metadata.version(PROGRAM))
         raise typer.Exit
@@ -78,13 +78,15 @@ def take_options(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Write the version.", callback=write_version, is_eager=True),
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=write_version, is_eager=True
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command; `run` looks for --debug itself."""
+    """Accept the options that precede a command. `run` reads --debug itself."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -100,28 +102,23 @@ def run(arguments: Sequence[str]) -> int:
         app(["--help"], prog_name=PROGRAM, standalone_mode=False)
         return Exit.USAGE
     try:
-        # Typer hands through what a command returns, and what it raises.
+        # Typer passes on the return value and the exceptions of a command.
         code: int | None = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except Exception as error:
         if "--debug" in arguments:
             raise
-        told = report_error(error)
-        write_error(told, as_json="--json" in arguments)
-        return told.exit_code
+        report = report_error(error)
+        write_error(report, as_json="--json" in arguments)
+        return report.exit_code
     if code == Exit.INTERRUPTED:
         Terminal().hint("Interrupted.")
     return Exit.OK if code is None else code
 
 
-def write_error(told: ErrorReport, *, as_json: bool) -> None:
-    """Write what ended a command to stderr.
-
-    Args:
-        told: The error in words.
-        as_json: Write it for a program.
-    """
+def write_error(report: ErrorReport, *, as_json: bool) -> None:
+    """Write the error that ended a command to stderr."""
     terminal = Terminal()
     if as_json:
-        terminal.json_error({"code": told.code, "reason": told.reason, "remedy": told.remedy})
+        terminal.json_error({"code": report.code, "reason": report.reason, "remedy": report.remedy})
     else:
-        terminal.error(told.happened, why=told.why, remedy=told.remedy, log=told.log)
+        terminal.error(report.happened, why=report.why, remedy=report.remedy, log=report.log)

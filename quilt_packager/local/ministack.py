@@ -1,6 +1,6 @@
-"""An AWS of this process's own: MiniStack on 127.0.0.1 and a free port, gone when we are.
+"""An embedded AWS for this process: MiniStack on 127.0.0.1 and a free port.
 
-What MiniStack needs to be told, so that it touches nothing but its own directory, stands here.
+Its settings confine it to its own directory.
 """
 
 import contextlib
@@ -30,20 +30,20 @@ class MiniStack(Server):
     """A running embedded AWS.
 
     Args:
-        directory: Where its log, and everything it writes, goes. Not removed.
+        directory: Folder for its log and all of its files. The caller removes it.
 
     Attributes:
-        endpoint_url: Where every AWS service answers.
-        log_path: What it logs, the output of Lambda functions included.
+        endpoint_url: Endpoint of every AWS service.
+        log_path: Its log, including the output of Lambda functions.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Nothing runs before `start`."""
+        """Prepare the server. `start` starts it."""
         super().__init__(directory, directory / "ministack.log")
         self.endpoint_url = ""
 
     def start(self) -> None:
-        """Start it on a free port, and return when it answers.
+        """Start it on a free port, and return when it responds.
 
         Raises:
             MissingExtra: MiniStack is not installed.
@@ -64,22 +64,22 @@ class MiniStack(Server):
             except BaseException:
                 self.stop()
                 raise
-            # Someone else may have taken the port between our look and its bind.
+            # Another process may have taken the port between the probe and the bind.
             self.stop()
             if attempt == PORT_ATTEMPTS or "already in use" not in self.log():
                 break
         raise LocalError(
             "MiniStack, the embedded AWS, did not start.",
-            why=f"It ended, or did not answer on {self.endpoint_url} in {READY_SECONDS:.0f} s.",
-            remedy="Its last lines, above, tell more.",
+            why=f"It ended, or did not respond on {self.endpoint_url} in {READY_SECONDS:.0f} s.",
+            remedy="See its last lines above.",
             log=self.log(),
         )
 
     def client_settings(self) -> dict[str, str]:
-        """The environment variables that send an AWS client here."""
+        """Return the variables that direct an AWS client here."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            # MiniStack takes a key of twelve digits for the account.
+            # MiniStack uses a key of twelve digits as the account.
             "AWS_ACCESS_KEY_ID": ACCOUNT,
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
@@ -87,14 +87,14 @@ class MiniStack(Server):
         }
 
     def client_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """A whole environment whose AWS clients talk to this AWS, and to no other.
+        """Return an environment whose AWS clients use this AWS only.
 
         Args:
-            environment: The environment to start from. Its AWS settings are left out, and
-                with them every profile, endpoint and credential of the user's.
+            environment: The environment to start from. Its AWS settings are left out, including
+                every profile, endpoint and credential of the user.
         """
         return {
-            **{name: value for name, value in environment.items() if not _is_of_aws(name)},
+            **{name: value for name, value in environment.items() if not _is_aws_setting(name)},
             **self.client_settings(),
             "AWS_CONFIG_FILE": str(self.directory / "no-aws-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "no-aws-credentials"),
@@ -104,7 +104,7 @@ class MiniStack(Server):
 
     @contextlib.contextmanager
     def as_only_aws(self) -> Iterator[None]:
-        """Let the AWS clients of this process, made meanwhile, know no other AWS."""
+        """Direct the AWS clients that this process creates in the block to this AWS only."""
         saved = dict(os.environ)
         _replace_environment(self.client_environment(saved))
         try:
@@ -120,7 +120,7 @@ class MiniStack(Server):
             except OSError:
                 time.sleep(POLL_SECONDS)
             else:
-                # What answered may be another's server, that was faster to take the port.
+                # Another server may have taken the port and responded.
                 return process.poll() is None
         return False
 
@@ -133,20 +133,20 @@ class MiniStack(Server):
             "PATH": os.defpath,
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            # Lambda's code and every other file of its own, so that nothing outlives us.
+            # Holds Lambda's code and all other files, so that nothing is left behind.
             "TMPDIR": str(scratch),
             "STATE_DIR": str(self.directory / "state"),
             "S3_DATA_DIR": str(self.directory / "s3"),
-            # It listens on every interface unless told.
+            # By default it listens on every interface.
             "BIND_HOST": HOST,
             "MINISTACK_HOST": HOST,
             "GATEWAY_PORT": str(port),
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_REGION": REGION,
-            # Listeners on fixed ports that nobody here uses.
+            # Unused listeners on fixed ports.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # At its start it removes containers that it takes for its own: no daemon, no harm.
+            # On start it removes containers that look like its own. Without a daemon it cannot.
             "DOCKER_HOST": f"unix://{self.directory / 'no-docker'}",
         }
 
@@ -159,7 +159,7 @@ def _free_port() -> int:
 
 
 def _open(url: str) -> None:
-    # No proxy: the address is this machine's.
+    # The address is local: no proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=1):
         pass
@@ -170,12 +170,12 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
 
 
-def _is_of_aws(name: str) -> bool:
+def _is_aws_setting(name: str) -> bool:
     return name.startswith(("AWS_", "BOTO_"))
 
 
 def _without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
-    """Add this machine to the hosts that no proxy stands before."""
+    """Add this machine to the hosts that bypass a proxy."""
     return {
         name: ",".join(filter(None, [environment.get(name), HOST, "localhost"]))
         for name in ("NO_PROXY", "no_proxy")

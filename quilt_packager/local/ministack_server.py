@@ -1,13 +1,14 @@
-"""MiniStack, and what this project needs of AWS beyond it. Run as a module in MiniStack's stead.
+"""MiniStack with the behaviour of AWS that it lacks. Run as a module instead of MiniStack.
 
-It has no HealthOmics: its PutEvents takes that one's events, which AWS takes from nobody, and who
-asks for a run is refused at once: to find out that there is such a service, MiniStack would read
-every model that botocore has, and answer nobody for half a minute. It gives the whole of an
-object's version for any range of it: here it gives the range. It names every error of a function
-alike: here by its class, as state machines expect it to decide by. It gives a function's last lines
-some milliseconds to be read, and else logs them with the next invocation, or never: here they are
-read to the last. It unpacks a function's code for each of its processes, thousands of files, of
-which ten keep a machine busy for half a minute: here the processes share what is unpacked once.
+* HealthOmics: PutEvents accepts its events, which AWS accepts from no caller. Its API is refused at
+  once; to look for it, MiniStack would read all of botocore's models and block for half a minute.
+* Range requests: MiniStack returns a whole version for any range of it. Here it returns the range.
+* Errors of functions: MiniStack gives all the same name. Here they have that of their class, which
+  state machines match.
+* Logs of functions: MiniStack waits a few milliseconds for the last lines, and otherwise logs them
+  with the next invocation or never. Here all lines are read.
+* Code of functions: MiniStack unpacks thousands of files for each process, so ten processes keep a
+  machine busy for half a minute. Here the processes share one unpacked copy.
 """
 
 import hashlib
@@ -35,27 +36,27 @@ OMICS_SOURCE = f"aws.{OMICS}"
 CLASS = re.compile(r"[A-Za-z_][\w.]*")
 LOG_BYTES = 65_536
 ENDED_SECONDS = 5
-"""How long a process may take to end that is killed already."""
+"""Time for a killed process to end."""
 
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 _put_events = eventbridge._put_events
 _get_object = s3._get_object
 _execute_function = lambda_svc._execute_function_warm
 
 
-def put_events(data: Mapping[str, Any], *, allow_aws_source: bool = False) -> Answer:
-    """Put events on their buses, those of HealthOmics included.
+def put_events(data: Mapping[str, Any], *, allow_aws_source: bool = False) -> Response:
+    """Put events on their buses, including those of HealthOmics.
 
     Args:
         data: The request of PutEvents.
-        allow_aws_source: Take the events of any service: it is one of MiniStack's that puts them.
+        allow_aws_source: Accept events of any AWS service; set by MiniStack's own services.
     """
     sources = {entry.get("Source") for entry in data.get("Entries", [])}
-    answer: Answer = _put_events(
+    response: Response = _put_events(
         data, allow_aws_source=allow_aws_source or sources == {OMICS_SOURCE}
     )
-    return answer
+    return response
 
 
 def get_object(
@@ -63,20 +64,13 @@ def get_object(
     key: str,
     headers: Mapping[str, str],
     query: Mapping[str, Any] | None = None,
-) -> Answer:
-    """Get an object, a version of it, or a range of either.
-
-    Args:
-        bucket: The bucket.
-        key: The key.
-        headers: The headers of the request, by lower-case name.
-        query: Its query parameters.
-    """
-    answer: Answer = _get_object(bucket, key, headers, query)
-    status, answered_headers, body = answer
-    # To a range of the newest version it answers 206 by itself.
+) -> Response:
+    """Return an object, a version of it, or a range of either."""
+    response: Response = _get_object(bucket, key, headers, query)
+    status, response_headers, body = response
+    # For a range of the newest version MiniStack returns 206 itself.
     if status != HTTPStatus.OK or "range" not in headers:
-        return answer
+        return response
     found = s3._parse_range(headers["range"], len(body))
     if found is None:
         error = s3._xml_body(s3._range_error_xml(bucket, key))
@@ -86,7 +80,11 @@ def get_object(
     return (
         HTTPStatus.PARTIAL_CONTENT,
         {
-            **{name: text for name, text in answered_headers.items() if not _is_of_whole(name)},
+            **{
+                name: text
+                for name, text in response_headers.items()
+                if not _describes_whole_object(name)
+            },
             "Content-Length": str(len(part)),
             "Content-Range": f"bytes {first_byte}-{last_byte}/{len(body)}",
         },
@@ -95,17 +93,11 @@ def get_object(
 
 
 def execute_function(func: Mapping[str, Any], event: object, request_id: str) -> dict[str, Any]:
-    """Run a function, and name its error by the class.
-
-    Args:
-        func: The function.
-        event: What it is given.
-        request_id: The invocation's id.
-    """
+    """Run a function, and name its error by the class."""
     result: dict[str, Any] = _execute_function(func, event, request_id)
     error = result.get("body")
     if result.get("error") and isinstance(error, dict):
-        # Of a traceback the last such line is `module.Class: message`.
+        # The last matching line of a traceback is `module.Class: message`.
         message = str(error.get("errorMessage")).partition("\n")[0]
         for line in reversed(str(result.get("log")).splitlines()):
             name, separator, text = line.partition(": ")
@@ -116,20 +108,12 @@ def execute_function(func: Mapping[str, Any], event: object, request_id: str) ->
 
 
 class CodeArchive(zipfile.ZipFile):
-    """The code of a function, which is unpacked once for all of its processes.
-
-    Args:
-        file: The path of the archive.
-    """
+    """The code of a function, unpacked once for all of its processes."""
 
     _unpacking = threading.Lock()
 
     def extractall(self, path: str, *_: object) -> None:  # type: ignore[override]
-        """Let a directory, which is there and empty, be the one with the code.
-
-        Args:
-            path: The directory.
-        """
+        """Replace an existing empty directory by a link to the unpacked code."""
         digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
         code = Path(tempfile.gettempdir(), f"ministack-code-{digest}")
         with self._unpacking:
@@ -142,11 +126,7 @@ class CodeArchive(zipfile.ZipFile):
 
 
 def read_log(worker: lambda_runtime.Worker) -> None:
-    """Read what a function logs, lest the pipe be full; ends with its process.
-
-    Args:
-        worker: The process that runs the function. Its queue takes the bytes as they come.
-    """
+    """Read a function's log until its process ends, so that the pipe never fills up."""
     pipe, log = worker._proc.stderr, worker._stderr_queue
     is_open = True
     while is_open:
@@ -156,17 +136,13 @@ def read_log(worker: lambda_runtime.Worker) -> None:
 
 
 def drain_log(worker: lambda_runtime.Worker) -> str:
-    """Take all that a function has logged until it answered.
-
-    Args:
-        worker: The process that runs the function.
-    """
+    """Return everything that a function has logged before its response."""
     process, log = worker._proc, worker._stderr_queue
     if process is None:  # it was killed
         worker._stderr_thread.join(ENDED_SECONDS)
     with log.mutex:
         if process is not None:
-            # What came before the answer is in the pipe by now, if nobody has read it.
+            # Lines written before the response are in the pipe, unless already read.
             _take(process.stderr, log.queue)
         data = b"".join(log.queue)
         log.queue.clear()
@@ -174,7 +150,7 @@ def drain_log(worker: lambda_runtime.Worker) -> str:
 
 
 def _take(pipe: IO[str], chunks: deque[bytes]) -> bool:
-    """Read what is in a pipe; False where it has ended."""
+    """Read the available bytes of a pipe. Return False at its end."""
     while _is_readable(pipe, wait_seconds=0):
         data = os.read(pipe.fileno(), LOG_BYTES)
         if not data:
@@ -184,13 +160,13 @@ def _take(pipe: IO[str], chunks: deque[bytes]) -> bool:
 
 
 def _is_readable(pipe: IO[str], wait_seconds: float | None = None) -> bool:
-    """Whether a pipe has something to read, or has ended; waits for it, for ever if need be."""
+    """Wait until a pipe is readable or has ended, without a time limit by default."""
     poll = select.poll()  # select() takes no descriptor above 1023
     poll.register(pipe, select.POLLIN)
     return bool(poll.poll(None if wait_seconds is None else 1000 * wait_seconds))
 
 
-def _is_of_whole(header: str) -> bool:
+def _describes_whole_object(header: str) -> bool:
     return header.lower().startswith(("x-amz-checksum-", "content-length"))
 
 

@@ -1,4 +1,4 @@
-"""The page of an engine in an embedded AWS, served by a process of its own until it is stopped."""
+"""The admin page of an engine in an embedded AWS, served by a separate process."""
 
 import json
 import subprocess
@@ -18,25 +18,25 @@ class Page(Server):
     """A running `quilt-packager admin`.
 
     Args:
-        directory: Where its log goes, with the page's token. Not removed.
-        environment: All of its environment, which tells where the AWS is.
-        arguments: More arguments of the command.
+        directory: Folder for its log, which contains the page's token. The caller removes it.
+        environment: Its whole environment, including the settings of the AWS.
+        arguments: Additional arguments of the command.
 
     Attributes:
-        url: Where the page is, with the token that lets a browser in.
+        url: Address of the page, with the token that admits a browser.
     """
 
     def __init__(
         self, directory: Path, environment: Mapping[str, str], arguments: tuple[str, ...] = ()
     ) -> None:
-        """Nothing runs before `start`."""
+        """Prepare the server. `start` starts it."""
         super().__init__(directory, directory / "page.log")
         self.url = ""
         self._environment = environment
         self._arguments = arguments
 
     def start(self) -> None:
-        """Start it on a free port, and return when it answers.
+        """Start it on a free port, and return when it responds.
 
         Raises:
             LocalError: It did not start.
@@ -54,14 +54,14 @@ class Page(Server):
         deadline = time.monotonic() + READY_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             for line in self.log_path.read_text("utf-8", "replace").splitlines(keepends=True):
-                # Warnings may stand before it; a line is whole once it has its end.
+                # Warnings may precede it. A line is complete once it ends in a newline.
                 if line.startswith("{") and line.endswith("\n"):
                     url: str = json.loads(line)["url"]
                     return url
             time.sleep(POLL_SECONDS)
         raise LocalError(
             "The page did not start.",
-            why=f"quilt-packager admin ended, or told no address in {READY_SECONDS:.0f} s.",
-            remedy="Its last lines, above, tell more.",
+            why=f"quilt-packager admin ended, or printed no address within {READY_SECONDS:.0f} s.",
+            remedy="See its last lines above.",
             log=self.log(),
         )

@@ -1,4 +1,4 @@
-"""Child processes that end with us: each leads a group of its own, which is ended as a whole."""
+"""Child processes that end with this one: each leads its own group, which is ended as a whole."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
-"""How long a process may take to end by itself before it is killed."""
+"""Time for a process to end before it is killed."""
 
 LOG_LINES = 25
-"""How many of its last lines a failed process is quoted with."""
+"""Number of log lines to quote for a failed process."""
 
 
 def start(
@@ -23,18 +23,10 @@ def start(
     directory: Path,
     log_path: Path,
 ) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of a new group, its output appended to a log file.
+    """Start a process as the leader of a new group, with its output appended to a log file.
 
-    A new session, so that Ctrl-C in a terminal reaches us alone: we end the group in order.
-
-    Args:
-        arguments: The program and its arguments.
-        environment: All of its environment.
-        directory: Its working directory.
-        log_path: Where its standard output and error go.
-
-    Returns:
-        The process, to be given to `stop`.
+    The group has its own session, so that Ctrl-C in a terminal reaches only this process, which
+    then ends the group in order.
     """
     with log_path.open("ab") as log:
         return subprocess.Popen(
@@ -49,11 +41,11 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], *, grace_seconds: float = GRACE_SECONDS) -> None:
-    """End a process that `start` began, with all that it started.
+    """End a process from `start` and everything that it started.
 
     Args:
         process: The leader of the group; it may have ended already.
-        grace_seconds: How long it may take to end by itself.
+        grace_seconds: Time to end after SIGTERM, before SIGKILL.
     """
     _signal_group(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -63,29 +55,18 @@ def stop(process: subprocess.Popen[bytes], *, grace_seconds: float = GRACE_SECON
 
 
 def _signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signals) -> None:
-    # The group outlives its leader while a member lives. macOS answers EPERM for a dead one.
+    # A group outlives its leader while it has members. For a dead group macOS returns EPERM.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal_number)
 
 
 def make_private_directory(prefix: str) -> Path:
-    """Make a directory that only this user can read; `remove` ends it.
-
-    Args:
-        prefix: How its name begins.
-
-    Returns:
-        Its path, resolved.
-    """
+    """Create a temporary directory that only this user can read, and return its resolved path."""
     return Path(tempfile.mkdtemp(prefix=prefix)).resolve()
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory with all that is in it, also while a dying process still writes there.
-
-    Args:
-        directory: The directory; it may be gone already.
-    """
+    """Remove a directory, even if a dying process still writes to it or it is already gone."""
     for _ in range(3):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -93,12 +74,7 @@ def remove(directory: Path) -> None:
 
 
 def last_lines(log_path: Path, count: int = LOG_LINES) -> str:
-    """The end of a log, for an error to quote.
-
-    Args:
-        log_path: The log file; it may not exist.
-        count: How many lines at most.
-    """
+    """Return the end of a log file, or nothing if it does not exist."""
     try:
         text = log_path.read_text("utf-8", "replace")
     except FileNotFoundError:

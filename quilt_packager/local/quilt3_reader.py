@@ -1,7 +1,7 @@
-"""Opens packages with quilt3 and verifies every byte: a program of its own, run as a module.
+"""Opens packages with quilt3 and verifies every byte. Run as a module.
 
-It writes one line of JSON a package. A process of its own, because quilt3 reads its settings and
-its telemetry switch at import, and neither the user's settings nor ours have a part in a demo.
+It writes one line of JSON for each package. It needs its own process because quilt3 reads its
+settings and its telemetry switch at import, and a demo must not use the user's settings.
 """
 
 import json
@@ -12,31 +12,22 @@ from functools import cache
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read packages.
-
-    Args:
-        arguments: The registry's bucket, and the packages' names.
-    """
+    """Read packages. The arguments are the registry's bucket and the packages' names."""
     registry, *names = arguments
     for package in read_packages(registry, names):
         sys.stdout.write(json.dumps(package) + "\n")
 
 
 def read_packages(registry: str, names: Sequence[str]) -> Iterator[dict[str, object]]:
-    """Browse, fetch and verify packages as any user of quilt3 would.
-
-    Args:
-        registry: The registry's bucket.
-        names: The packages' names.
+    """Browse, fetch and verify packages as a quilt3 user would.
 
     Yields:
-        Of each package its name, top hash, message, metadata, entries, and whether all the bytes
-        of its entries have the size and the hash that it says.
+        The fields of `ReadPackage` for each package.
     """
-    import botocore.session  # noqa: PLC0415 - and this one comes with it
-    import quilt3  # noqa: PLC0415 - importing this module alone must not touch the user's home
+    import botocore.session  # noqa: PLC0415 - imported by quilt3
+    import quilt3  # noqa: PLC0415 - its import touches the user's home
 
-    # quilt3 makes a session for each of its clients, which would all read botocore's models.
+    # quilt3 creates a session for each client, and each would read botocore's models.
     botocore.session.create_loader = cache(botocore.session.create_loader)
     for name in names:
         package = quilt3.Package.browse(name, registry=f"s3://{registry}")

@@ -1,4 +1,4 @@
-"""Packages as quilt3 sees them, with neither the user's settings nor ours in the way."""
+"""Packages as quilt3 reads them, without the user's settings."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from quilt_packager.local.errors import LocalError
 
 
 class ReadPackage(msgspec.Struct, frozen=True):
-    """A package as quilt3 sees it.
+    """A package as quilt3 reads it.
 
     Attributes:
         name: The package's name.
         top_hash: The revision's hash, as quilt3 computes it.
-        metadata: The package's metadata, if it has any.
+        metadata: The package's metadata, if any.
         entries: Logical key, size in bytes and hash of each entry.
-        verified: The bytes of all entries have the sizes and hashes that the package says.
+        verified: True if the bytes of all entries match their sizes and hashes.
     """
 
     name: str
@@ -36,10 +36,10 @@ def read_packages(registry: str, names: Sequence[str], home: Path) -> list[ReadP
     Args:
         registry: The registry's bucket, in the AWS of this process's environment.
         names: The packages' names.
-        home: A folder for what quilt3 keeps, in place of the user's.
+        home: Folder for quilt3's files, instead of the user's.
 
     Raises:
-        LocalError: quilt3 could not read them.
+        LocalError: quilt3 could not read the packages.
     """
     home.mkdir(exist_ok=True)
     result = subprocess.run(
@@ -58,8 +58,8 @@ def read_packages(registry: str, names: Sequence[str], home: Path) -> list[ReadP
     if result.returncode:
         raise LocalError(
             "quilt3 could not read the packages.",
-            why=f"It ended with status {result.returncode}.",
-            remedy="Its last lines, above, tell more.",
+            why=f"Its exit code is {result.returncode}.",
+            remedy="See its last lines above.",
             log=result.stderr.decode(errors="replace"),
         )
     lines = result.stdout.splitlines()

@@ -1,6 +1,6 @@
-"""What instruments and pipelines leave behind, small: folders of files, and the events on them.
+"""Sample data of instruments and pipelines: small folders of files, and events about them.
 
-All is made here and always the same, so a demo's top hashes are the same on every machine.
+The data is generated and always the same, so the top hashes of a demo are the same everywhere.
 """
 
 import gzip
@@ -21,8 +21,8 @@ class SampleFolder(msgspec.Struct, frozen=True):
     """A folder to upload.
 
     Attributes:
-        prefix: Where it goes in its bucket; ends in `/`.
-        files: The bytes of each file by its path in the folder, in the order to upload them.
+        prefix: Its prefix in the bucket; ends in `/`.
+        files: The bytes of each file by its path in the folder, in upload order.
     """
 
     prefix: str
@@ -30,12 +30,9 @@ class SampleFolder(msgspec.Struct, frozen=True):
 
 
 def nextflow_run(prefix: str) -> SampleFolder:
-    """A Nextflow run as its `publishDir` is left: results, reports, and the crate, which is last.
+    """Create the `publishDir` of a Nextflow run: results, reports and, last, the crate.
 
-    One of its files is larger than a chunk of 8 MiB, and one has a name full of traps.
-
-    Args:
-        prefix: Where the folder goes.
+    One file is larger than a chunk of 8 MiB, and one name has characters that need escaping.
     """
     files = {
         "main.nf": b'workflow { println "nf-core/demo" }\n',
@@ -55,11 +52,7 @@ def nextflow_run(prefix: str) -> SampleFolder:
 
 
 def health_omics_run(prefix: str) -> SampleFolder:
-    """What a HealthOmics run writes below its output URI.
-
-    Args:
-        prefix: Where the folder goes; its last component is the run's id.
-    """
+    """Create the output of a HealthOmics run. The last component of `prefix` is the run's id."""
     return SampleFolder(
         prefix,
         {
@@ -71,11 +64,7 @@ def health_omics_run(prefix: str) -> SampleFolder:
 
 
 def plate(prefix: str) -> SampleFolder:
-    """What a plate reader uploads, and what EDP announces when it is complete.
-
-    Args:
-        prefix: Where the folder goes.
-    """
+    """Create the upload of a plate reader, which EDP announces when it is complete."""
     wells = [(f"{row}{column}", f"{0.1 * column:.2f}") for row in "ABCD" for column in range(1, 7)]
     return SampleFolder(
         prefix,
@@ -88,36 +77,23 @@ def plate(prefix: str) -> SampleFolder:
 
 
 def cytometer_run(prefix: str, *, seed: int) -> SampleFolder:
-    """What a cytometer uploads, well by well: 25 files, and nothing that says that it is done.
-
-    Args:
-        prefix: Where the folder goes.
-        seed: Tells one run from another.
-    """
+    """Create the upload of a cytometer: 25 files, one for each well, and no completion marker."""
     events = random.Random(seed)  # noqa: S311
     wells = [f"{row}{column}" for row in "ABCDE" for column in range(1, 6)]
     return SampleFolder(prefix, {f"wells/{well}.fcs": events.randbytes(2_000) for well in wells})
 
 
 def slide(prefix: str) -> SampleFolder:
-    """What a slide scanner uploads: 144 tiles of one slide.
-
-    Args:
-        prefix: Where the folder goes.
-    """
+    """Create the upload of a slide scanner: 144 tiles of one slide."""
     pixels = random.Random(12)  # noqa: S311
     tiles = [f"tile_{row:02}_{column:02}.tiff" for row in range(12) for column in range(12)]
     return SampleFolder(prefix, {f"tiles/{tile}": pixels.randbytes(1_000) for tile in tiles})
 
 
 def health_omics_event(bucket: str, prefix: str, *, account: str, region: str) -> dict[str, object]:
-    """An entry for EventBridge's PutEvents: a run of HealthOmics completed.
+    """Create a PutEvents entry for a completed HealthOmics run.
 
-    Args:
-        bucket: Where the run's outputs are.
-        prefix: The folder of the run; its last component is the run's id.
-        account: The account of the run.
-        region: The region of the run.
+    The last component of `prefix`, the run's output folder, is the run's id.
     """
     folder = prefix.rstrip("/")
     run_id = folder.rpartition("/")[2]
@@ -129,7 +105,7 @@ def health_omics_event(bucket: str, prefix: str, *, account: str, region: str) -
         "uuid": "ccc9edf5-40b6-b07f-af6c-93ec4b77e2e0",
         "runId": run_id,
         "runName": "NA12878",
-        # HealthOmics writes no slash at the end.
+        # HealthOmics writes no trailing slash.
         "runOutputUri": f"s3://{bucket}/{folder}",
         "workflowId": "1234567",
         "workflowName": "germline variants",
@@ -138,13 +114,7 @@ def health_omics_event(bucket: str, prefix: str, *, account: str, region: str) -
 
 
 def objects_ready_event(bucket: str, prefix: str, *, bus: str) -> dict[str, object]:
-    """An entry for EventBridge's PutEvents: EDP saw no new object under a prefix for a while.
-
-    Args:
-        bucket: The bucket that EDP watches.
-        prefix: The folder that is complete.
-        bus: EDP's event bus.
-    """
+    """Create a PutEvents entry of EDP for a folder that has received no object for a while."""
     detail = {"version": "0.1", "bucket": bucket, "prefix": prefix}
     resources = [f"arn:aws:s3:::{bucket}"]
     entry = _entry("com.quiltdata.edp", "package-objects-ready", detail, resources=resources)
@@ -177,7 +147,7 @@ def _fastq(seed: int) -> bytes:
 
 
 def _crate(paths: Iterable[str]) -> bytes:
-    """A Workflow Run RO-Crate in the shape that nf-prov writes."""
+    """Create a Workflow Run RO-Crate as nf-prov writes it."""
     files = list(paths)
     profiles = ["process/0.1", "workflow/0.1", "provenance/0.1"]
     times = {"startTime": "2026-11-20T09:07:42+01:00", "endTime": "2026-11-20T09:19:57+01:00"}

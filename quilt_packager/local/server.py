@@ -1,4 +1,4 @@
-"""A server in a process of its own, which ends with us."""
+"""A server in its own process, which ends with this one."""
 
 import subprocess
 from abc import ABC, abstractmethod
@@ -11,25 +11,21 @@ from quilt_packager.local import processes
 
 
 class Server(ABC):
-    """A server in a process of its own: a context manager that starts and stops it.
+    """A server in its own process: a context manager that starts and stops it.
 
     Args:
-        directory: Where it runs. Not removed.
-        log_path: What it writes.
-
-    Attributes:
-        directory: As given.
-        log_path: As given.
+        directory: Working directory. The caller removes it.
+        log_path: Log file for its output.
     """
 
     def __init__(self, directory: Path, log_path: Path) -> None:
-        """Nothing runs before `start`."""
+        """Prepare the server. `start` starts it."""
         self.directory = directory
         self.log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start, and wait until it answers."""
+        """Start it, and return when it responds."""
         self.start()
         return self
 
@@ -44,31 +40,31 @@ class Server(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start it on a free port, and return when it answers.
+        """Start it on a free port, and return when it responds.
 
         Raises:
             LocalError: It did not start.
         """
 
     def stop(self) -> None:
-        """End it, and all that it started; harmless when done twice."""
+        """End it and everything that it started. Further calls have no effect."""
         if self._process is not None:
             processes.stop(self._process)
             self._process = None
 
     @property
     def process_id(self) -> int:
-        """The id of its process, and of the group that it leads.
+        """Id of its process, and of the group that it leads.
 
         Raises:
-            RuntimeError: It does not run.
+            RuntimeError: It is not running.
         """
         if self._process is None:
-            raise RuntimeError(f"{type(self).__name__} does not run")
+            raise RuntimeError(f"{type(self).__name__} is not running")
         return self._process.pid
 
     def log(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return processes.last_lines(self.log_path)
 
     def _run(

@@ -1,4 +1,4 @@
-"""Runs the command in this process, on the S3 stub, and tells what came out of it."""
+"""Runs the command in this process, on the S3 stub."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +31,6 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def stub(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> S3Stub:
-    """The S3 that the command talks to."""
+    """The S3 that the command uses."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_stub.url)
     return s3_stub

@@ -1,4 +1,4 @@
-"""Writes into an engine's log what its functions would write."""
+"""Writes the log lines of an engine's functions."""
 
 import json
 from datetime import datetime, timedelta
@@ -10,24 +10,24 @@ from quilt_packager.operations.deployment.deployments import Deployment
 STREAM = "1"
 
 
-def tell_job(
+def log_job(
     deployment: Deployment,
     job_id: str,
     started: datetime,
     outcome: str | None = None,
     **fields: object,
 ) -> None:
-    """Tell of a job of a second: that it began, and how it ended unless it still runs."""
+    """Write the lines of a job of one second: its start and, unless it is running, its end."""
     fields = {"message_id": job_id, "source": "s3://raw/a/", "registry": "packages", **fields}
-    tell(deployment, started, "package started", delivery=1, **fields)
+    log_line(deployment, started, "package started", delivery=1, **fields)
     if outcome is not None:
         ended = started + timedelta(seconds=1)
         fields |= {"outcome": outcome, "seconds": 1.0}
-        tell(deployment, ended, f"package {outcome}", final=True, **fields)
+        log_line(deployment, ended, f"package {outcome}", final=True, **fields)
 
 
-def tell(deployment: Deployment, at: datetime, message: str, **fields: object) -> None:
-    """Write a line into the packager's log."""
+def log_line(deployment: Deployment, at: datetime, message: str, **fields: object) -> None:
+    """Write a line to the packager's log."""
     client = boto3.client("logs")
     group = deployment.log_group("packager")
     assert group is not None

@@ -1,4 +1,4 @@
-"""What a program writes to a pipe, and to a terminal."""
+"""Output of a program in a pipe and on a terminal."""
 
 import os
 import pty
@@ -19,7 +19,7 @@ def piped(code: str, **environment: str) -> str:
 
 
 def on_terminal(code: str, **environment: str) -> str:
-    """Run a program on a terminal of 80 columns, and give all that it writes there."""
+    """Run a program on a terminal of 80 columns, and return its output."""
     ours, theirs = pty.openpty()
     settings = {
         "TERM": "xterm-256color",
@@ -41,7 +41,7 @@ def on_terminal(code: str, **environment: str) -> str:
     try:
         while select.select([ours], [], [], 30)[0]:
             written += os.read(ours, 65536)
-    except OSError:  # how Linux tells that the other end was closed
+    except OSError:  # Linux reports that the other end was closed
         pass
     finally:
         os.close(ours)

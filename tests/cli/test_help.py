@@ -34,7 +34,7 @@ def test_every_option_has_a_description(cli: Cli, command: str) -> None:
 
 
 @pytest.mark.parametrize("group", ["", "jobs", "failures", "sources", "backfill"])
-def test_what_commands_do_is_told_in_full(cli: Cli, group: str) -> None:
+def test_descriptions_are_shown_in_full(cli: Cli, group: str) -> None:
     assert "..." not in cli(*filter(None, [group]), "-h").out.partition("Commands:")[2]
 
 

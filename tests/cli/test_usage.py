@@ -1,4 +1,4 @@
-"""Wrong usage, and what is not installed: one form, one exit code."""
+"""Wrong usage and missing extras: one form, one exit code."""
 
 import json
 import subprocess
@@ -31,11 +31,11 @@ def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
     assert cli("send").err.splitlines()[-1] == "  do   quilt-packager send --help"
 
 
-def test_a_group_without_a_command_is_told_in_short(cli: Cli) -> None:
+def test_a_group_without_a_command_is_a_short_error(cli: Cli) -> None:
     assert cli("backfill").err == "error: Missing command.\n  do   quilt-packager backfill --help\n"
 
 
-def test_wrong_usage_is_told_to_programs_as_json(cli: Cli) -> None:
+def test_wrong_usage_is_json_for_programs(cli: Cli) -> None:
     ran = cli("package", "--json")
     assert (ran.code, ran.out) == (3, "")
     assert set(json.loads(ran.err)["error"]) == {"code", "reason", "remedy"}
@@ -65,7 +65,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     assert (ran.returncode, ran.stdout) == (3, "")
     assert ran.stderr.splitlines() == [
         f'error: The "{extra}" extra is not installed.',
-        f"  why  There is no module {missing} in this Python.",
+        f"  why  Python has no module {missing}.",
         f"  do   pip install 'quilt-packager[{extra}]'",
     ]
 

@@ -123,19 +123,19 @@ def deployed(directory: Path) -> Iterator[Stack]:
             engine = DeployedEngine(aws, directory)
             cdk = Cdk(aws, directory, os.environ)
             cdk.bootstrap(on_line=lambda _line: None)
-            engine.make_room()
+            engine.create_prerequisites()
             flags = {"quilt:uploads": json.dumps(UPLOADS), **failure_scenarios.FLAGS}
             engine.deploy(cdk, on_line=lambda _line: None, flags=flags)
             stack = attach(engine)
             remember_a_day(stack)
-            scenario.let_data_arrive(terminal, engine)
+            scenario.deliver_data(terminal, engine)
             # Uploads that come to rest may take their time: nobody here waits for them.
             announced = [name for name in scenario.PACKAGES if not name.startswith("cytometer/")]
             engine.wait_for_outcomes(announced, Result.CREATED)
-            failure_scenarios.let_things_go_wrong(terminal, engine)
+            failure_scenarios.cause_failures(terminal, engine)
             engine.send_message(scenario.MESSAGE)
-            engine.send_message(scenario.VAIN_MESSAGE)
-            engine.wait_for_dead_letter(scenario.VAIN_MESSAGE)
+            engine.send_message(scenario.EMPTY_FOLDER_MESSAGE)
+            engine.wait_for_dead_letter(scenario.EMPTY_FOLDER_MESSAGE)
             engine.wait_for_outcomes([scenario.MESSAGE_NAME], Result.UNCHANGED)
         yield stack
 

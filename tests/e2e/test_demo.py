@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 import pytest
 
-from quilt_packager.cli.demo.scenario import PACKAGES, VAIN_MESSAGE
+from quilt_packager.cli.demo.scenario import EMPTY_FOLDER_MESSAGE, PACKAGES
 from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET
 from tests.running import group_members, listening_addresses
@@ -164,7 +164,7 @@ def test_uploads_become_a_package_once_there_are_enough(demo: Demo, name: str) -
     told = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
     # It may have been announced before the last of the 25 came.
     assert 20 <= int(found(r"^(\d+) objects", told)) <= 25
-    assert "opened it, and verified the top hash and every byte" in told
+    assert "opened it and verified the top hash and every byte" in told
     assert [job["outcome"] for job in demo.jobs(name)] == ["created"]
 
 
@@ -195,7 +195,7 @@ def test_the_message_decides_metadata_and_commit_message(demo: Demo) -> None:
 def test_quilt3_opens_and_verifies_each_package(demo: Demo, name: str) -> None:
     told = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
     assert found(r"top hash +(\w{64})\n", told) == demo.package(name)[0]
-    assert "opened it, and verified the top hash and every byte" in told
+    assert "opened it and verified the top hash and every byte" in told
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -226,11 +226,13 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
         MessageAttributeNames=["All"],
         VisibilityTimeout=0,
     )
-    letters = [each for each in answer["Messages"] if json.loads(each["Body"]) == VAIN_MESSAGE]
+    letters = [
+        each for each in answer["Messages"] if json.loads(each["Body"]) == EMPTY_FOLDER_MESSAGE
+    ]
     (letter,) = letters
     attributes = {name: it["StringValue"] for name, it in letter["MessageAttributes"].items()}
     assert attributes["code"] == "EmptySource"
-    assert VAIN_MESSAGE["source_prefix"] in attributes["reason"]
+    assert EMPTY_FOLDER_MESSAGE["source_prefix"] in attributes["reason"]
     assert "⊘ rejected  EmptySource\n" in demo.output
     assert attributes["reason"] in demo.output
 

@@ -42,7 +42,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
         cdk = Cdk(aws, directory, os.environ)
         deployed = DeployedEngine(aws, directory)
         cdk.bootstrap(on_line=lambda _line: None)
-        deployed.make_room()
+        deployed.create_prerequisites()
         deployed.deploy(cdk, on_line=lambda _line: None, flags={"quilt:uploads": json.dumps(FLAG)})
         yield deployed
 

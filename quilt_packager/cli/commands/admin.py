@@ -1,4 +1,4 @@
-"""`quilt-packager admin`: a page in the browser that shows an engine, and operates it."""
+"""`quilt-packager admin`: a local web page that shows and operates an engine."""
 
 import os
 import sys
@@ -32,25 +32,23 @@ def admin(
             min=0,
             max=MAX_PORT,
             metavar="N",
-            help="The port of 127.0.0.1. Default: a free one.",
+            help="Port of 127.0.0.1. Default: a free port.",
             show_default=False,
         ),
     ] = 0,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Show everything, and change nothing.")
-    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Disable all changes.")] = False,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Open no browser; write the address alone.")
+        bool, typer.Option("--no-browser", help="Print the address without opening a browser.")
     ] = False,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Open a page that shows an engine and operates it, in a browser.
+    """Open a web page that shows and operates an engine.
 
-    The page acts by your own AWS credentials. It is served on 127.0.0.1 alone, to the browser that
-    opens the address with its token, until Ctrl-C.
+    The page uses your own AWS credentials. Until Ctrl-C it is served on 127.0.0.1 only, to browsers
+    that open its address with the token.
 
     Examples:
       quilt-packager admin
@@ -61,25 +59,25 @@ def admin(
     terminal = Terminal()
     deployment = find(stack, profile, region)
 
-    def tell(address: "Address") -> None:
+    def announce(address: "Address") -> None:
         if as_json:
             terminal.json({"url": address.url, "stack": deployment.name})
         else:
             terminal.write(address.url)
         if not no_browser and has_desktop():
-            # Some take until they are closed.
+            # Some browsers block until they are closed.
             threading.Thread(target=webbrowser.open, args=[address.url_once], daemon=True).start()
-        terminal.hint(f"The page of {deployment.name} is open until Ctrl-C.")
+        terminal.hint(f"Serving the page of {deployment.name}. Press Ctrl-C to stop.")
 
     try:
-        serve(deployment, on_ready=tell, port=port, read_only=read_only)
+        serve(deployment, on_ready=announce, port=port, read_only=read_only)
     except KeyboardInterrupt:
-        terminal.hint("The page is closed.")
+        terminal.hint("Stopped.")
     return Exit.OK
 
 
 def has_desktop() -> bool:
-    """Whether a browser would open in a window, and not in this terminal."""
+    """Return True if a browser opens in its own window, not in this terminal."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

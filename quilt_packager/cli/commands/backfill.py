@@ -1,4 +1,4 @@
-"""`quilt-packager backfill`: messages for what no event came of, because events are best effort."""
+"""`quilt-packager backfill`: messages for runs and folders that have no package."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
 
-HELP = """Send messages for what has no package yet.
+HELP = """Send messages for folders and runs without a package.
 
-Events are best effort, and older data had none. With --dry-run nothing is sent.
+Events are best effort, and older data caused none. Use --dry-run to list without sending.
 
 Examples:
   quilt-packager backfill omics --since 7d --dry-run
@@ -55,31 +55,31 @@ QueueUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="The queue, instead of --stack. Nothing is known then of the engine's options.",
+        help="Queue, instead of --stack. The engine's options are then unknown.",
         show_default=False,
     ),
 ]
 Registry = Annotated[
     str | None,
     typer.Option(
-        metavar="BUCKET", help="The bucket with the packages. Default: where the engine puts them."
+        metavar="BUCKET", help="Bucket with the packages. Default: the engine's registry."
     ),
 ]
-Everything = Annotated[bool, typer.Option("--all", help="Send for what has a package, too.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")
+Everything = Annotated[
+    bool, typer.Option("--all", help="Include items that already have a package.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the messages without sending them.")]
 
 
-class Target(NamedTuple):
-    """Where messages go.
+class Destination(NamedTuple):
+    """The queue to send to.
 
     Attributes:
-        session: The credentials.
-        region: The region of the queue.
+        session: The AWS credentials.
+        region: The queue's region.
         queue_url: The queue.
-        settings: What is known of the engine's settings.
-        options: The options by which the user chose it.
+        settings: The engine's settings, or the defaults if only the queue is known.
+        options: The options that selected the engine.
     """
 
     session: "boto3.Session"
@@ -89,13 +89,13 @@ class Target(NamedTuple):
     options: Options
 
 
-class Words(NamedTuple):
-    """How results are told.
+class Wording(NamedTuple):
+    """The terms of the output.
 
     Attributes:
-        noun: What is looked for, of which there is one.
-        ready: What happened to it when it was complete.
-        name: What its name is the name of.
+        noun: Singular noun for the items.
+        ready: Past participle for their completion.
+        name: Heading for their names.
     """
 
     noun: str
@@ -103,14 +103,14 @@ class Words(NamedTuple):
     name: str
 
 
-class Wish(NamedTuple):
-    """What is to be done with what is found.
+class BackfillOptions(NamedTuple):
+    """The options that both commands share.
 
     Attributes:
-        registry: Where to look for packages, if not where they would go.
-        everything: Send for what has a package, too.
+        registry: Bucket to search for packages, if not the engine's.
+        everything: Also send messages for items that have a package.
         dry_run: Send nothing.
-        as_json: Tell it to a program.
+        as_json: Write JSON.
     """
 
     registry: str | None
@@ -121,10 +121,12 @@ class Wish(NamedTuple):
 
 @app.command("s3")
 def backfill_s3(
-    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="As s3://bucket/prefix/.")],
+    prefix: Annotated[
+        str, typer.Argument(metavar="PREFIX", help="Prefix, such as s3://bucket/prefix/.")
+    ],
     *,
     sentinel: Annotated[
-        str, typer.Option(metavar="NAME", help="The file that makes a folder one to package.")
+        str, typer.Option(metavar="NAME", help="File that marks a folder to package.")
     ] = CRATE_NAME,
     registry: Registry = None,
     everything: Everything = False,
@@ -135,10 +137,10 @@ def backfill_s3(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Send messages for the folders that hold a file of some name.
+    """Send messages for the folders that contain a given file.
 
     A ro-crate-metadata.json is sent as its event, so that the options of WorkflowRunCrates apply.
-    What is below .quilt/ is left out.
+    Files below .quilt/ are skipped.
 
     Examples:
       quilt-packager backfill s3 s3://raw/runs/ --dry-run
@@ -148,17 +150,17 @@ def backfill_s3(
         folder = parse_source_prefix(prefix)
     except ValueError as error:
         raise Misuse(
-            f"{prefix} is no prefix to look below.",
+            f"Invalid prefix: {prefix}",
             why=f"{error}.",
-            remedy="Give it as s3://bucket/prefix/, ending in a slash.",
+            remedy="Use the form s3://bucket/prefix/, ending in a slash.",
         ) from error
-    target = _find_target(queue_url, stack, profile, region)
-    s3 = make_client(target.session, "s3", target.region)
+    destination = _find_destination(queue_url, stack, profile, region)
+    s3 = make_client(destination.session, "s3", destination.region)
     return _backfill(
-        target,
-        find_folders(s3, folder, sentinel, target.settings),
-        Words("folder", "written", "FOLDER"),
-        Wish(registry, everything, dry_run, as_json),
+        destination,
+        find_folders(s3, folder, sentinel, destination.settings),
+        Wording("folder", "written", "FOLDER"),
+        BackfillOptions(registry, everything, dry_run, as_json),
     )
 
 
@@ -169,11 +171,13 @@ def backfill_omics(
         str,
         typer.Option(
             metavar="TIME",
-            help="Runs that were created since then: as 7d, or 2026-11-01.",
+            help="Start of the period in which runs were created, such as 7d or 2026-11-01.",
             show_default=False,
         ),
     ],
-    status: Annotated[str, typer.Option(metavar="STATUS", help="The runs' status.")] = "COMPLETED",
+    status: Annotated[
+        str, typer.Option(metavar="STATUS", help="Status of the runs.")
+    ] = "COMPLETED",
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
@@ -183,9 +187,9 @@ def backfill_omics(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Send messages for the HealthOmics runs that have no package.
+    """Send messages for HealthOmics runs without a package.
 
-    They are those of the engine's region. Each is sent as its event, so that the options of
+    Covers the runs of the engine's region. Each is sent as its event, so that the options of
     HealthOmicsRuns apply.
 
     Examples:
@@ -194,76 +198,78 @@ def backfill_omics(
     """
     if status not in OMICS_STATUSES:
         raise Misuse(
-            f"{status} is no status of a run.",
-            why=f"There are {', '.join(OMICS_STATUSES)}.",
-            remedy="Give one of these.",
+            f"Invalid run status: {status}",
+            why=f"HealthOmics has {', '.join(OMICS_STATUSES)}.",
+            remedy="Use one of these.",
         )
     try:
         moment = parse_since(since, datetime.now(UTC))
     except ValueError as error:
         raise Misuse(
-            str(error), why="--since takes a moment in the past.", remedy="--since 7d"
+            str(error), why="--since takes a time in the past.", remedy="--since 7d"
         ) from error
-    target = _find_target(queue_url, stack, profile, region)
-    omics = make_client(target.session, "omics", target.region)
+    destination = _find_destination(queue_url, stack, profile, region)
+    omics = make_client(destination.session, "omics", destination.region)
     return _backfill(
-        target,
-        find_runs(omics, moment, cast("RunStatusType", status), target.settings),
-        Words(f"{status.lower()} run", status.lower(), "RUN"),
-        Wish(registry, everything, dry_run, as_json),
+        destination,
+        find_runs(omics, moment, cast("RunStatusType", status), destination.settings),
+        Wording(f"{status.lower()} run", status.lower(), "RUN"),
+        BackfillOptions(registry, everything, dry_run, as_json),
     )
 
 
-def _find_target(
+def _find_destination(
     queue_url: str | None, stack: str | None, profile: str | None, region: str | None
-) -> Target:
+) -> Destination:
     if queue_url is None:
         from quilt_packager.operations.deployment.configurations import read_configuration
 
         deployment = find(stack, profile, region)
         settings = read_configuration(deployment).settings
         session = connect(profile, deployment.region)
-        return Target(
+        return Destination(
             session, deployment.region, deployment.queue_url, settings, deployment.options
         )
     if stack is not None:
         raise Misuse(
-            "--queue-url and --stack are both given.",
-            why="Either says where messages go.",
-            remedy="Leave out one of them.",
+            "--queue-url cannot be combined with --stack.",
+            why="Each selects the queue.",
+            remedy="Remove one of them.",
         )
     options = Options(profile=profile, region=region)
     region = region or region_of(queue_url)
-    return Target(connect(profile, region), region, queue_url, Settings(), options)
+    return Destination(connect(profile, region), region, queue_url, Settings(), options)
 
 
-def _backfill(target: Target, found: Found, words: Words, wish: Wish) -> int:
+def _backfill(
+    destination: Destination, found: Found, wording: Wording, options: BackfillOptions
+) -> int:
     terminal = Terminal()
-    s3: S3Client = make_client(target.session, "s3", target.region)
-    sqs: SQSClient = make_client(target.session, "sqs", target.region)
+    s3: S3Client = make_client(destination.session, "s3", destination.region)
+    sqs: SQSClient = make_client(destination.session, "sqs", destination.region)
     sent: list[str] = []
     with JobProgress(terminal) as progress:
         findings = sort_out(
             s3,
             found,
-            registry=wish.registry,
-            everything=wish.everything,
-            on_found=lambda count: progress("looked at", count, None),
+            registry=options.registry,
+            everything=options.everything,
+            on_found=lambda count: progress("checked", count, None),
         )
         missing = findings.missing
         try:
-            for candidate in () if wish.dry_run else missing:
-                sent.append(send(sqs, target.queue_url, candidate))
+            for candidate in () if options.dry_run else missing:
+                sent.append(send(sqs, destination.queue_url, candidate))
                 progress("sent", len(sent), len(missing))
         except BaseException:
             terminal.hint(
-                f"{len(sent):,} of {len(missing):,} were sent; to send them twice does no harm."
+                f"Sent {len(sent):,} of {len(missing):,} messages. Sending them again is harmless."
             )
             raise
-    if wish.as_json:
-        terminal.json(_to_json(findings, sent, dry_run=wish.dry_run))
+    if options.as_json:
+        terminal.json(_to_json(findings, sent, dry_run=options.dry_run))
     else:
-        _write(terminal, findings, words, wish, target.options)
+        _write(terminal, findings, wording, options, destination.options)
     return Exit.OK
 
 
@@ -289,18 +295,22 @@ def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[
 
 
 def _write(
-    terminal: Terminal, findings: Findings, words: Words, wish: Wish, options: Options
+    terminal: Terminal,
+    findings: Findings,
+    wording: Wording,
+    options: BackfillOptions,
+    engine: Options,
 ) -> None:
     missing = findings.missing
-    verb = "Would send" if wish.dry_run else "Sent"
-    told = f"{verb} {len(missing):,} of {formats.count(findings.total, words.noun)}"
-    if not wish.everything:
+    verb = "Would send" if options.dry_run else "Sent"
+    summary = f"{verb} {len(missing):,} of {formats.count(findings.total, wording.noun)}"
+    if not options.everything:
         has = "has" if findings.packaged == 1 else "have"
-        told += f"; {findings.packaged:,} {has} a package"
-    terminal.write(f"{told}.")
+        summary += f"; {findings.packaged:,} {has} a package"
+    terminal.write(f"{summary}.")
     if missing:
         terminal.table(
-            [words.name, "PACKAGE", "REGISTRY", words.ready.upper()],
+            [wording.name, "PACKAGE", "REGISTRY", wording.ready.upper()],
             [
                 (
                     each.name,
@@ -313,8 +323,8 @@ def _write(
             indent="  ",
         )
     for each in findings.unusable:
-        terminal.hint(f"Left out {each.name}: {each.why}")
-    if missing and wish.dry_run:
-        terminal.hint("Drop --dry-run to send them.")
+        terminal.hint(f"Skipped {each.name}: {each.why}")
+    if missing and options.dry_run:
+        terminal.hint("Remove --dry-run to send them.")
     elif missing:
-        terminal.suggest("Follow them:", options.command("jobs", "--follow"))
+        terminal.suggest("To follow them:", engine.command("jobs", "--follow"))

@@ -1,4 +1,4 @@
-"""`quilt-packager demo`: the whole story on this machine, with nothing but Python."""
+"""`quilt-packager demo`: the whole system on this machine, with Python only."""
 
 import contextlib
 import json
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quilt_packager.cli.console import signals
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
@@ -26,23 +25,21 @@ def demo(
     *,
     keep: Annotated[
         bool,
-        typer.Option(
-            "--keep", help="Leave the AWS running, and serve a page to see it in a browser."
-        ),
+        typer.Option("--keep", help="Keep the AWS running, with some failures and an admin page."),
     ] = False,
 ) -> int:
-    """Deploy the app to an embedded AWS, and watch packages appear.
+    """Deploy the app to an embedded AWS, and create packages.
 
-    Starts an AWS on 127.0.0.1, deploys the CDK app to it, lets a Nextflow run, a HealthOmics run,
-    uploads and a message arrive, opens the packages with quilt3, and hears how the jobs ended. No
-    account, no Docker and no Node are needed. Everything is stopped and removed at the end.
+    Starts an AWS on 127.0.0.1, deploys the CDK app to it, delivers a Nextflow run, a HealthOmics
+    run, uploads and a message, opens the packages with quilt3, and receives the events of their
+    jobs. Needs no account, no Docker and no Node. Stops and removes everything at the end.
 
     Examples:
       quilt-packager demo
       quilt-packager demo --keep
     """
-    from quilt_packager.cli.console.progress import step
-    from quilt_packager.cli.demo import failure_scenarios, scenario
+    from quilt_packager.cli.demo import failure_scenarios, scenario, signals
+    from quilt_packager.cli.demo.steps import step
     from quilt_packager.local.cdk import Cdk
     from quilt_packager.local.engine import DeployedEngine
     from quilt_packager.local.ministack import MiniStack
@@ -54,65 +51,65 @@ def demo(
     try:
         with signals.ended_in_order(), contextlib.ExitStack() as cleanup:
             directory = make_private_directory("quilt-packager-demo-")
-            # No context manager: a generator that is let go of runs its end.
+            # Not a context manager: a discarded generator would run its clean-up.
             cleanup.callback(remove, directory)
             aws = MiniStack(directory)
             cdk = Cdk(aws, directory, os.environ)
             cleanup.callback(aws.stop)
-            # The last to come is the first to run: nothing may disturb the clean-up.
+            # Registered last, it runs first and protects the clean-up.
             cleanup.callback(signals.ignore)
-            with step(terminal, "Start MiniStack, an AWS on this machine") as shown:
+            with step(terminal, "Start MiniStack, an AWS on this machine") as running:
                 aws.start()
-                shown.note(aws.endpoint_url)
+                running.note(aws.endpoint_url)
             with aws.as_only_aws():
                 engine = DeployedEngine(aws, directory)
-                with step(terminal, "Bootstrap the account for the CDK") as shown:
-                    cdk.bootstrap(on_line=shown.doing)
-                with step(terminal, "Deploy the CDK app") as shown:
-                    engine.make_room()
+                with step(terminal, "Bootstrap the account for the CDK") as running:
+                    cdk.bootstrap(on_line=running.show_activity)
+                with step(terminal, "Deploy the CDK app") as running:
+                    engine.create_prerequisites()
                     engine.deploy(
                         cdk,
-                        on_line=shown.doing,
+                        on_line=running.show_activity,
                         flags={
                             "quilt:uploads": json.dumps(scenario.UPLOADS),
                             **(failure_scenarios.FLAGS if keep else {}),
                         },
                     )
-                    shown.note(f"stack {engine.stack_name}")
-                scenario.tell(terminal, engine)
+                    running.note(f"stack {engine.stack_name}")
+                scenario.run_scenario(terminal, engine)
                 if keep:
-                    failure_scenarios.let_things_go_wrong(terminal, engine)
+                    failure_scenarios.cause_failures(terminal, engine)
                     page = Page(directory, dict(os.environ))
                     cleanup.callback(page.stop)
-                    with step(terminal, "Open the page of the engine"):
+                    with step(terminal, "Start the admin page"):
                         page.start()
             terminal.write()
             terminal.write(f"Done in {formats.duration(time.monotonic() - started)}.")
             if keep:
-                _tell_how_to_go_on(terminal, aws, engine, page)
+                _write_next_steps(terminal, aws, engine, page)
                 cleanup.pop_all()
     except signals.Ended:
-        terminal.hint("Interrupted. What was started is stopped, and its files are removed.")
+        terminal.hint("Interrupted. All processes are stopped, and all files are removed.")
         raise
     return Exit.OK
 
 
-def _tell_how_to_go_on(
+def _write_next_steps(
     terminal: Terminal, aws: "MiniStack", engine: "DeployedEngine", page: "Page"
 ) -> None:
     from quilt_packager.cli.demo.scenario import ASSAY
     from quilt_packager.local.engine import BUCKET
 
     terminal.write()
-    terminal.write("The page of the engine, for your browser; nothing there is of a real account:")
+    terminal.write("The admin page, for your browser. It shows no real account:")
     terminal.write(f"  {page.url}")
     terminal.write()
-    terminal.write("The AWS keeps running, for shells with these settings:")
+    terminal.write("The AWS keeps running. To use it in a shell:")
     if sys.prefix != sys.base_prefix:
         terminal.write(f"  . {shlex.quote(str(Path(sys.prefix) / 'bin' / 'activate'))}")
     for name, value in aws.client_settings().items():
         terminal.write(f"  export {name}={shlex.quote(value)}")
-    terminal.write("Then, for example:")
+    terminal.write("For example:")
     terminal.write("  quilt-packager status")
     terminal.write("  quilt-packager failures")
     terminal.write("  quilt-packager admin")
@@ -121,8 +118,8 @@ def _tell_how_to_go_on(
     terminal.write(f"    --queue-url {shlex.quote(engine.queue_url)}")
     terminal.write(f"  tail -f {shlex.quote(str(aws.log_path))}")
     terminal.write()
-    terminal.write("It ends, and all of its files are removed, by:")
-    # The groups: with MiniStack end the functions that it runs.
+    terminal.write("To stop it and remove all of its files:")
+    # The process groups include the functions that MiniStack runs.
     terminal.write(
         f"  kill -- -{aws.process_id} -{page.process_id}; rm -rf {shlex.quote(str(aws.directory))}"
     )

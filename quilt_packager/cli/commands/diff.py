@@ -1,4 +1,4 @@
-"""`quilt-packager diff`: what is different between two revisions of a package."""
+"""`quilt-packager diff`: differences between two revisions of a package."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from quilt_packager.operations.revisions.revisions import Revision
 
 KEY_COLUMNS = 32
-"""The room of a logical key. A longer one moves its size: lines are written as they come."""
+"""Width of a logical key. A longer key shifts its own line, since lines are written at once."""
 
 HASH_CHARACTERS = 12
 UNKNOWN = "?"
@@ -36,16 +36,18 @@ UNKNOWN = "?"
 
 @takes_negative_numbers
 def diff(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The package.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Package.", show_default=False)],
     before: Annotated[
         str | None,
         typer.Argument(
-            metavar="REV", help="A revision. Default: the one before.", show_default=False
+            metavar="REV", help="Revision. Default: the one before.", show_default=False
         ),
     ] = None,
     after: Annotated[
         str | None,
-        typer.Argument(metavar="REV", help="A later one. Default: the latest.", show_default=False),
+        typer.Argument(
+            metavar="REV", help="Later revision. Default: the latest.", show_default=False
+        ),
     ] = None,
     *,
     registry: Annotated[
@@ -53,13 +55,13 @@ def diff(
         typer.Option(
             "--registry",
             metavar="BUCKET",
-            help="The bucket that has the package. Default: the engine's, if it has but one.",
+            help="Bucket with the package. Default: the engine's registry, if it has one only.",
         ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", metavar="N", min=0, help="How many differences to write. Default: all."
+            "--limit", metavar="N", min=0, help="Maximum number of differences. Default: all."
         ),
     ] = None,
     stack: StackOption = None,
@@ -67,11 +69,11 @@ def diff(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell what is different between two revisions of a package.
+    """Show the differences between two revisions of a package.
 
-    A revision is named by latest, by -1, -2 and so on from the newest, by a moment, as 2d or
-    2026-11-01, for what was the newest then, by its pointer, or by how its top hash begins. Only
-    manifests are read.
+    A revision is latest; -1, -2 and so on, counted from the newest; a time such as 2d or
+    2026-11-01, for the newest revision at that time; a pointer; or the beginning of a top hash.
+    Only manifests are read.
 
     Examples:
       quilt-packager diff runs/42 --registry packages
@@ -80,7 +82,7 @@ def diff(
     """
     from quilt_packager_runtime.registry.publish import Package
 
-    from quilt_packager.cli.commands.s3_client import connect_s3
+    from quilt_packager.operations.deployment.credentials import connect_s3
 
     _check_arguments(name, [before, after])
     bucket = _find_registry(registry, stack, profile, region)
@@ -100,9 +102,9 @@ def _check_arguments(name: str, revisions: list[str | None]) -> None:
     except ValueError as error:
         rule = str(error)
         raise Misuse(
-            f'"{name}" is no package.',
+            f"Invalid package name: {name}",
             why=f"{rule[:1].upper()}{rule[1:]}.",
-            remedy="Look at the name.",
+            remedy="Correct the name.",
         ) from None
 
 
@@ -114,7 +116,7 @@ def _find_registry(
             return parse_registry(registry)
         except ValueError as error:
             raise Misuse(
-                f'"{registry}" is no registry.', why=f"{error}.", remedy="Name a bucket."
+                f"Invalid registry: {registry}", why=f"{error}.", remedy="Use the name of a bucket."
             ) from None
     from quilt_packager.operations.deployment.configurations import read_configuration
 
@@ -122,15 +124,15 @@ def _find_registry(
     found = read_configuration(deployment).registry
     if found is None:
         raise Misuse(
-            "It is not clear in which registry the package is.",
-            why=f"The engine {deployment.name} may write to several buckets.",
+            "No registry selected.",
+            why=f"The engine {deployment.name} writes to several buckets.",
             remedy="--registry BUCKET",
         )
     return found
 
 
 class _Comparison:
-    """Writes what is different, as it is found."""
+    """Writes differences while they are found."""
 
     def __init__(
         self, terminal: Terminal, s3: "S3", package: "Package", limit: int | None, *, as_json: bool
@@ -193,7 +195,7 @@ class _Comparison:
             return
         words = (
             f"{found.added:,} added, {found.changed:,} changed, {found.removed:,} removed, "
-            f"{found.same:,} the same"
+            f"{found.same:,} unchanged"
         )
         if found.metadata_changed:
             words += "; the package's metadata changed"
@@ -203,9 +205,9 @@ class _Comparison:
 def _describe(found: "Changed") -> str:
     before, after = _size(found.before_bytes), _size(found.after_bytes)
     if found.only_metadata:
-        return f"{after}, other metadata"
+        return f"{after}, metadata changed"
     if found.before_bytes == found.after_bytes:
-        return f"{after}, other content"
+        return f"{after}, content changed"
     return f"{before} -> {after}"
 
 

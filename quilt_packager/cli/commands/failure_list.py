@@ -1,4 +1,4 @@
-"""How the command writes failures: by their reasons for a reader, one by one for a program."""
+"""Output of failures: grouped by reason for readers, one by one for programs."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -21,28 +21,21 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 SHOWN_LETTERS = 10
-"""How many messages of a group are listed on a terminal."""
+"""Number of messages listed for a group on a terminal."""
 
 ID_CHARACTERS = 8
 
 INDENT = "    "
-"""What stands before all that is said of a group, below its count and its code."""
+"""Indentation below the count and the code of a group."""
 
 COMMAND_INDENT = INDENT + " " * 11
-"""The same before a command, which stands below the text of the fields."""
+"""Indentation of a command, aligned with the text of the fields."""
 
 
 def write_failures(
     terminal: Terminal, deployment: "Deployment", read: Failures, now: datetime
 ) -> None:
-    """Write the failures for a reader, by their reasons.
-
-    Args:
-        terminal: Where to.
-        deployment: The engine, which the suggested commands address.
-        read: The failures.
-        now: From when to count the time that is left.
-    """
+    """Write the failures by reason. `now` is the reference for ages."""
     terminal.write(summarise(read, now))
     for each in group(read.letters):
         terminal.write()
@@ -56,70 +49,48 @@ def write_failures(
             indent=INDENT,
         )
         if each.retriable:
-            # Not cut into lines, of which a shell would take the first.
+            # In one line, so that it can be copied.
             terminal.write(f"{COMMAND_INDENT}{_command_for(deployment, each)}")
         _write_letters(terminal, each, now)
 
 
 def warn_about_unread(terminal: Terminal, read: Failures) -> None:
-    """Say of which failures nothing is known, if there are such.
-
-    Args:
-        terminal: Where to.
-        read: The failures that were read.
-    """
+    """Write the number of failures that could not be read, if any."""
     if read.elsewhere:
         terminal.hint(
-            f"{formats.count(read.elsewhere, 'more message')}: somebody else reads them at the "
-            f"moment. Look again in {formats.age(HOLD_SECONDS)}."
+            f"{formats.count(read.elsewhere, 'more message')} being read by another process. "
+            f"Try again in {formats.age(HOLD_SECONDS)}."
         )
     if not read.is_complete:
-        terminal.hint(f"These are the first {len(read.letters):,} of about {read.total:,}.")
+        terminal.hint(f"Showing the first {len(read.letters):,} of about {read.total:,}.")
 
 
 def summarise(read: Failures, now: datetime) -> str:
-    """Say how many failures there are, and which are about to be lost.
-
-    Args:
-        read: The failures.
-        now: From when to count.
-    """
+    """Return the number of failures, and of those about to expire."""
     if not read.letters:
-        return "No failure can be read now." if read.elsewhere else "Nothing has failed."
+        return "No failures can be read at the moment." if read.elsewhere else "No failures."
     messages = formats.count(len(read.letters), "message")
-    told = f"{messages} in {formats.count(len(group(read.letters)), 'group')}."
+    summary = f"{messages} in {formats.count(len(group(read.letters)), 'group')}."
     soon = expiring(read.letters, now)
     if soon:
         left = formats.age((soon[-1].expires - now).total_seconds())
         which = "them" if len(soon) == len(read.letters) else f"{len(soon):,} of them"
-        told += f" SQS deletes {which} within {left}."
-    return told
+        summary += f" SQS deletes {which} within {left}."
+    return summary
 
 
 def advise(found: Group) -> str:
-    """What to do about a group, and whether it helps to do nothing but try again.
-
-    Args:
-        found: The group.
-    """
+    """Return the remedy of a group, and whether a plain retry fails."""
     return f"{found.remedy} A plain retry fails again." if found.needs_change else found.remedy
 
 
 def action_for(code: str) -> str:
-    """The command for failures of a code: what its sender wrote wrongly, no retry makes right.
-
-    Args:
-        code: The code.
-    """
+    """Return the command for failures of a code. A retry cannot correct an invalid message."""
     return "discard" if code == InvalidMessage.__name__ else "retry"
 
 
 def to_json(failure: Failure) -> dict[str, object]:
-    """A failure for a program.
-
-    Args:
-        failure: The failure.
-    """
+    """Return a failure as JSON."""
     return {
         "id": failure.id,
         "job_id": failure.job_id,
@@ -143,8 +114,8 @@ def _command_for(deployment: "Deployment", found: Group) -> str:
     return deployment.command("failures", action_for(found.code), "--code", found.code)
 
 
-def _tell_apart(found: Group, failure: Failure) -> str:
-    """What is to be said of a failure that the group's own sentences do not say of it."""
+def _specifics(found: Group, failure: Failure) -> str:
+    """Return the facts about a failure that the group's sentences leave out."""
     happened = failure.happened if found.tells_each else ""
     remedy = failure.remedy if found.retriable and not failure.can_retry else ""
     return f"{happened} {remedy}".strip()
@@ -162,11 +133,11 @@ def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
                     terminal.when(each.sent),
                     formats.age((each.expires - now).total_seconds()),
                 ],
-                _tell_apart(found, each),
+                _specifics(found, each),
             )
             for each in shown
         ],
         indent=INDENT,
     )
     if len(shown) < len(found.failures):
-        terminal.hint(f"  and {len(found.failures) - len(shown):,} more; --json has all")
+        terminal.hint(f"  and {len(found.failures) - len(shown):,} more; use --json for all")

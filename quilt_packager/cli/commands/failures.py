@@ -1,4 +1,4 @@
-"""`quilt-packager failures`: what failed and why, and what is to become of it."""
+"""`quilt-packager failures`: failed messages, their reasons, retry and discard."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ from quilt_packager.operations.dead_letters.queue import (
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
-HELP = """Show what failed, by its reason; send it again, or discard it.
+HELP = """List failures by reason, send them again, or discard them.
 
 Failed messages wait in the dead-letter queue until SQS deletes them, after 14 days by default.
 
@@ -50,19 +50,19 @@ Examples:
 """
 
 SHOWN_NAMES = 20
-"""How many messages are named before they are discarded."""
+"""Number of messages named in a question."""
 
 NOTHING_DONE = Done((), ())
 
-app = make_group("failures", HELP, does_something=True)
+app = make_group("failures", HELP, is_command=True)
 
 IdArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ID", help="Messages, by their ids or how these begin."),
+    typer.Argument(metavar="ID", help="Id of a message, or the beginning of one."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="All messages.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Select all messages.")]
 CodeOption = Annotated[
-    str | None, typer.Option("--code", metavar="CODE", help="The messages of a code.")
+    str | None, typer.Option("--code", metavar="CODE", help="Select messages by error code.")
 ]
 
 
@@ -75,7 +75,7 @@ def failures(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List the failures; with --json, one JSON object a line."""
+    """List failures by reason; with --json, one JSON object per line."""
     if context.invoked_subcommand is not None:
         refuse_options(context)
         return Exit.OK
@@ -104,10 +104,11 @@ def retry_failures(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Send messages again.
+    """Send failed messages again.
 
-    Each is sent before it leaves the dead-letter queue: an interruption loses none, and sends at
-    most one twice. Events that only a custom rule makes messages of stay there.
+    Each message is sent before it is deleted from the dead-letter queue, so an interruption loses
+    none and sends at most one twice. Events that only a custom rule converts to messages stay
+    there.
 
     Examples:
       quilt-packager failures retry 3f9a61c2
@@ -120,7 +121,7 @@ def retry_failures(
     wanted = [each for each in chosen if each.can_retry]
     kept = [each for each in chosen if not each.can_retry]
     if kept:
-        terminal.hint(f"{count_not_retried(len(kept))} Left alone: {_name_ids(kept)}.")
+        terminal.hint(f"{count_not_retried(len(kept))} Skipped: {_name_ids(kept)}.")
     is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
     done = _act(terminal, deployment, wanted, retry, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
@@ -138,7 +139,7 @@ def retry_failures(
     elif is_wanted:
         terminal.write(f"Sent again {len(done.done):,} of {len(chosen):,}.")
         if done.done:
-            terminal.suggest("Follow them:", deployment.command("jobs", "--follow"))
+            terminal.suggest("To follow them:", deployment.command("jobs", "--follow"))
     if done.gone:
         return Exit.FAILED
     return Exit.REJECTED if kept else Exit.OK
@@ -156,9 +157,9 @@ def discard_failures(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Delete messages for good. Their packages will not be made; the files in S3 stay.
+    """Delete failed messages permanently. Files in S3 are kept.
 
-    Asks for the number of messages to be typed.
+    Their packages will not be created. Asks you to type the number of messages.
 
     Examples:
       quilt-packager failures discard 3f9a61c2
@@ -180,17 +181,13 @@ def discard_failures(
 
 
 def ask_to_retry(chosen: Sequence[Failure]) -> str:
-    """Ask whether to send messages again.
-
-    Args:
-        chosen: The failures.
-    """
-    hopeless = sum(each.needs_change for each in chosen)
+    """Return the question to ask before a retry."""
+    rejected = sum(each.needs_change for each in chosen)
     question = f"Retry {formats.count(len(chosen), 'message')}?"
-    if not hopeless:
+    if not rejected:
         return question
-    were = "was" if hopeless == 1 else "were"
-    return f"{question} {hopeless:,} {were} rejected and will fail again unless something changed."
+    were = "was" if rejected == 1 else "were"
+    return f"{question} {rejected:,} {were} rejected and will fail again unless something changed."
 
 
 def _choose(
@@ -202,11 +199,11 @@ def _choose(
     everything: bool,
     as_json: bool,
 ) -> tuple[tuple[Failure, ...], int]:
-    """The failures that are meant, of how many: from here on, their ids alone count."""
+    """Return the selected failures and the total. Later steps use only their ids."""
     if bool(ids) + bool(code) + everything != 1:
         raise Misuse(
-            "It is not clear which messages are meant.",
-            why="There is to be one of these: ids, --code, or --all.",
+            "No messages selected.",
+            why="Exactly one of these is needed: ids, --code, or --all.",
             remedy=f"{deployment.command('failures')} shows ids and codes.",
         )
     with read_failures(deployment) as read:
@@ -214,23 +211,21 @@ def _choose(
     warn_about_unread(terminal, read)
     chosen = choose(read.letters, ids or [], code)
     if not chosen:
-        say = terminal.hint if as_json else terminal.write
-        say(summarise(read, datetime.now(UTC)))
+        write = terminal.hint if as_json else terminal.write
+        write(summarise(read, datetime.now(UTC)))
     return chosen, read.total
 
 
 def _confirm_discard(terminal: Terminal, chosen: Sequence[Failure]) -> bool:
-    leave = "It leaves" if len(chosen) == 1 else "They leave"
     terminal.hint(
-        f"Discard {formats.count(len(chosen), 'message')}? {leave} the queue for good; "
-        "the files in S3 stay."
+        f"Discard {formats.count(len(chosen), 'message')} permanently? Files in S3 are kept."
     )
     names = [each.label for each in chosen[:SHOWN_NAMES]]
     rest = len(chosen) - len(names)
     terminal.hint("  " + "  ".join(names) + (f"  and {rest:,} more" if rest else ""))
     typed = terminal.ask(f"Type {len(chosen)} to discard, or Enter to keep them:")
     if typed != str(len(chosen)):
-        terminal.hint("Kept.")
+        terminal.hint("Nothing discarded.")
         return False
     return True
 
@@ -242,7 +237,7 @@ def _act(
     action: Callable[..., Done],
     words: str,
 ) -> Done:
-    """Read the messages again that were chosen, and do it to those that are still there."""
+    """Read the selected messages again, and apply an action to those that are still there."""
     ids = [each.id for each in chosen]
     count = 0
     with read_failures(deployment, ids=ids) as read, JobProgress(terminal) as progress:
@@ -256,14 +251,14 @@ def _act(
         try:
             done = action(deployment, picked.found, on_done)
         except BaseException:
-            terminal.hint(f"{count:,} of {len(ids):,} were {words}; the others are still there.")
+            terminal.hint(f"{count:,} of {len(ids):,} {words}; the others are unchanged.")
             raise
     known = {each.id: each for each in chosen}
     gone = (*(known[each] for each in picked.gone), *done.gone)
     if gone:
         terminal.hint(
-            f"{formats.count(len(gone), 'message')} left alone: no longer there, or in the hands "
-            f"of another reader: {_name_ids(gone)}."
+            f"{formats.count(len(gone), 'message')} skipped, deleted meanwhile or being read by "
+            f"another process: {_name_ids(gone)}."
         )
     return done._replace(gone=gone)
 

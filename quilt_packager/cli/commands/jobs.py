@@ -42,7 +42,7 @@ Examples:
 LISTED = 50
 MOST_LISTED = 10_000
 
-app = make_group("jobs", HELP, does_something=True)
+app = make_group("jobs", HELP, is_command=True)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""`quilt-packager package`: what Lambda does with a message, in this process."""
+"""`quilt-packager package`: the work of Lambda in this process."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.console.errors import ErrorReport, report_error
 from quilt_packager.cli.console.exits import OF_RESULT, Exit
-from quilt_packager.cli.console.message import MessageArgument, to_body
+from quilt_packager.cli.console.options import MessageArgument, to_body
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations.deployment import messages
@@ -22,15 +22,12 @@ from quilt_packager.operations.deployment import messages
 def package(
     message: MessageArgument,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write the outcome as one JSON object.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the outcome as JSON.")] = False,
 ) -> int:
-    """Make a folder in S3 a Quilt package, here and now.
+    """Package a folder in this process.
 
-    Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell.
-    The exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it
-    failed.
+    Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell. The
+    exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it failed.
 
     Examples:
       quilt-packager package s3://raw/runs/42/
@@ -55,10 +52,10 @@ def package(
             write_failure(terminal, outcome, error)
         return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
     except Exception as error:
-        told = report_error(error)
-        if as_json and told.exit_code is not Exit.USAGE:
-            # Whatever happened: who asked for JSON reads how the job ended.
-            write_json(terminal, crash(told, request))
+        report = report_error(error)
+        if as_json and report.exit_code is not Exit.USAGE:
+            # With --json every job has an outcome, even after an unexpected error.
+            write_json(terminal, crash(report, request))
         raise
     if as_json:
         write_json(terminal, outcome)
@@ -67,19 +64,14 @@ def package(
     return OF_RESULT[outcome.outcome]
 
 
-def crash(told: ErrorReport, request: PackageRequest | None) -> Outcome:
-    """The outcome of a job that ended with an error that is not one of ours.
-
-    Args:
-        told: The error in words.
-        request: What was wanted, if the message got so far.
-    """
+def crash(report: ErrorReport, request: PackageRequest | None) -> Outcome:
+    """Create the outcome for an unexpected error, of a request if the message was valid."""
     return Outcome(
         outcome=Result.FAILED,
         package_name=request.package_name if request else None,
         registry=request.registry if request else None,
-        code=told.code,
-        reason=told.reason,
+        code=report.code,
+        reason=report.reason,
     )
 
 

@@ -1,4 +1,4 @@
-"""`quilt-packager plan`: what a message would come to, without writing anything."""
+"""`quilt-packager plan`: a preview of a package."""
 
 import asyncio
 import os
@@ -12,13 +12,14 @@ from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.errors import report_error
 from quilt_packager.cli.console.exits import Exit
-from quilt_packager.cli.console.message import MessageArgument, to_body
 from quilt_packager.cli.console.options import (
     JsonOption,
+    MessageArgument,
     ProfileOption,
     RegionOption,
     StackOption,
     find,
+    to_body,
 )
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
     from quilt_packager.operations.plans.plan import Checksums, Plan, Route
 
 MAX_KINDS = 3
-"""How many kinds of requests are told apart."""
+"""Number of request types shown separately."""
 
 
 class _Engine(NamedTuple):
-    """Whose settings a plan is made with: the stack's name, None for no engine."""
+    """The engine whose settings apply. Its name is None if there is no engine."""
 
     stack: str | None
     configuration: "Configuration"
@@ -49,26 +50,28 @@ def plan(
     *,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Ask each object for its checksum: a HEAD for each."),
+        typer.Option(
+            "--exact", help="Check every object for a stored checksum, with one HEAD each."
+        ),
     ] = False,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Tell what a message would come to, without writing anything.
+    """Preview a package without writing it.
 
-    Whether it would be rejected, with all reasons at once; how many checksums are known, stored,
-    or to compute; inline or as a large job; requests, price and time. With the settings of the
-    engine, if there is one, and with your own rights. The exit code is 0 if it can be packaged,
-    2 if it would be rejected, and 4 if your rights do not suffice to tell.
+    Shows all reasons for a rejection at once; the checksums that are known, stored, or to compute;
+    the route, requests, price and time. Uses the engine's settings, if there is an engine, and your
+    own permissions. The exit code is 0 if the folder can be packaged, 2 if it would be rejected,
+    and 4 if your permissions are insufficient.
 
     Examples:
       quilt-packager plan s3://raw/runs/42/
       quilt-packager plan --exact --json '{"source_prefix": "s3://raw/runs/42/",
         "workflow": "ngs"}'
     """
-    from quilt_packager.cli.commands.s3_client import connect_s3
+    from quilt_packager.operations.deployment.credentials import connect_s3
     from quilt_packager.operations.plans.plan import Plan
 
     terminal = Terminal()
@@ -79,8 +82,8 @@ def plan(
         refusal = error.explanation
         if as_json:
             unknown = dict.fromkeys(Plan.__struct_fields__)
-            told = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
-            terminal.json({"engine": engine.stack, **unknown, **told})
+            known = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
+            terminal.json({"engine": engine.stack, **unknown, **known})
         else:
             _write_refusals(terminal, [refusal])
         return Exit.REJECTED
@@ -108,11 +111,11 @@ def _find_engine(
         deployment = find(stack, profile, region)
         return _Engine(deployment.name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
-        told = report_error(error)
-        # Who may read a bucket need not be one who may look at stacks.
+        report = report_error(error)
+        # Users with access to a bucket may have no access to stacks.
         if stack is not None or not (is_denied(error) or isinstance(error, NoEngine)):
             raise
-    terminal.hint(f"{told.happened} Planned with the settings of an engine without any props.")
+    terminal.hint(f"{report.happened} Using the settings of an engine without props.")
     return _Engine(None, Configuration.usual(os.environ))
 
 
@@ -137,7 +140,7 @@ def _write(terminal: Terminal, made: "Plan") -> None:
     if made.refusals:
         _write_refusals(terminal, made.refusals)
     elif made.unchanged:
-        terminal.write("Is packaged already: the newest revision is just this.")
+        terminal.write("Already packaged: the latest revision is identical.")
     else:
         terminal.write("Can be packaged. Nothing was written.")
     terminal.write()
@@ -152,8 +155,8 @@ def _exit_code(refusals: "Sequence[Explanation]") -> Exit:
 
 def _write_refusals(terminal: Terminal, refusals: "Sequence[Explanation]") -> None:
     if _exit_code(refusals) is Exit.ACCESS:
-        # The engine may read what its user may not.
-        terminal.write("Cannot be told: your own rights do not suffice. Nothing was written.")
+        # The engine may have permissions that the user lacks.
+        terminal.write("Unknown: your permissions are insufficient. Nothing was written.")
     else:
         terminal.write("Would be rejected. Nothing was written.")
     for each in refusals:
@@ -191,7 +194,7 @@ def _describe_checksums(checksums: "Checksums") -> str:
         f"{checksums.computed:,} to compute"
     )
     if checksums.basis == "sample":
-        words = f"about {words}: {checksums.asked:,} were asked, --exact asks all"
+        words = f"about {words}: sampled {checksums.asked:,}, use --exact for all"
     return words
 
 
@@ -203,8 +206,8 @@ def _describe_route(route: "Route") -> str:
 
 def _describe_requests(estimate: "Estimate") -> str:
     kinds = sorted(estimate.requests.items(), key=lambda each: -each[1])
-    told = [f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS]]
+    parts = [f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS]]
     others = sum(count for _, count in kinds[MAX_KINDS:])
     if others:
-        told.append(f"{others:,} other")
-    return f"{sum(estimate.requests.values()):,} ({', '.join(told)})"
+        parts.append(f"{others:,} other")
+    return f"{sum(estimate.requests.values()):,} ({', '.join(parts)})"

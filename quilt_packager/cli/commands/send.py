@@ -1,4 +1,4 @@
-"""`quilt-packager send`: a message for an engine that runs in AWS, and what becomes of it."""
+"""`quilt-packager send`: a message for a deployed engine, and its outcome."""
 
 import re
 from typing import TYPE_CHECKING, Annotated
@@ -9,13 +9,14 @@ from quilt_packager_runtime.formats.outcome import Outcome
 
 from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.exits import Exit
-from quilt_packager.cli.console.message import MessageArgument, to_body
 from quilt_packager.cli.console.options import (
     JsonOption,
+    MessageArgument,
     ProfileOption,
     RegionOption,
     StackOption,
     find,
+    to_body,
 )
 from quilt_packager.cli.console.outcomes import write_failure, write_json
 from quilt_packager.cli.console.terminal import Terminal
@@ -32,12 +33,14 @@ def send(
     message: MessageArgument,
     *,
     wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for its outcome, which is the exit code.")
+        bool,
+        typer.Option("--wait", "-w", help="Wait for the outcome, and use it as the exit code."),
     ] = False,
     queue_url: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="A queue, instead of the stack's: its output PackagerQueueUrl."
+            metavar="URL",
+            help="URL of the queue, instead of --stack: the stack's output PackagerQueueUrl.",
         ),
     ] = None,
     stack: StackOption = None,
@@ -47,8 +50,9 @@ def send(
 ) -> int:
     """Send a message to an engine's queue.
 
-    A message that the engine would reject for its form is not sent: the exit code is 2. With
-    --wait it is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it failed.
+    A message that the engine would reject as invalid is not sent, and the exit code is 2. With
+    --wait the exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if
+    it failed.
 
     Examples:
       quilt-packager send s3://raw/runs/42/ --wait
@@ -60,9 +64,9 @@ def send(
     terminal = Terminal()
     if queue_url is not None and (wait or stack):
         raise Misuse(
-            f"{'--wait' if wait else '--stack'} does not go with --queue-url.",
-            why="The stack knows its queue, and where its log is; a queue knows neither.",
-            remedy="Give --stack alone.",
+            f"{'--wait' if wait else '--stack'} cannot be combined with --queue-url.",
+            why="A stack has its own queue, and the log to wait on.",
+            remedy="Use --stack only.",
         )
     body = to_body(message)
     try:
@@ -77,24 +81,18 @@ def send(
     if queue_url is not None:
         client = _connect(queue_url, profile, region)
         message_id = client.send_message(QueueUrl=queue_url, MessageBody=body)["MessageId"]
-        _tell(terminal, queue_url, message_id, as_json=as_json)
+        _write_sent(terminal, queue_url, message_id, as_json=as_json)
         return Exit.OK
     deployment = find(stack, profile, region)
     if wait:
         return _send_and_wait(terminal, deployment, body, as_json=as_json)
     message_id = messages.send(deployment, body)
-    _tell(terminal, deployment.queue_url, message_id, as_json=as_json)
+    _write_sent(terminal, deployment.queue_url, message_id, as_json=as_json)
     return Exit.OK
 
 
 def region_of(queue_url: str) -> str | None:
-    """The region that a queue's URL names.
-
-    Args:
-        queue_url: The URL of an SQS queue.
-
-    Returns:
-        The region; None where the URL names none: boto3 then asks its configuration.
+    """Return the region in an SQS URL, or None to use boto3's default.
 
     Example:
         >>> region_of("https://sqs.eu-west-1.amazonaws.com/123456789012/packages")
@@ -112,7 +110,7 @@ def _connect(queue_url: str, profile: str | None, region: str | None) -> "SQSCli
     return client
 
 
-def _tell(terminal: Terminal, queue_url: str, message_id: str, *, as_json: bool) -> None:
+def _write_sent(terminal: Terminal, queue_url: str, message_id: str, *, as_json: bool) -> None:
     if as_json:
         terminal.json({"message_id": message_id, "queue_url": queue_url})
     else:
@@ -130,12 +128,12 @@ def _send_and_wait(
     sent = datetime.now(UTC)
     message_id = messages.send(deployment, body)
     if not as_json:
-        _tell(terminal, deployment.queue_url, message_id, as_json=False)
+        _write_sent(terminal, deployment.queue_url, message_id, as_json=False)
     try:
         job = wait_for(terminal, deployment, message_id, sent)
     except BaseException as error:
         terminal.suggest(
-            "The message is sent all the same: the engine goes on with it.",
+            "The message was sent, and the engine continues with it:",
             deployment.command("jobs", "show", message_id),
         )
         if isinstance(error, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""`quilt-packager sources`: which events make packages, and switches for them."""
+"""`quilt-packager sources`: event sources and their switches."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from quilt_packager.operations.sources.activity import Activity
     from quilt_packager.operations.sources.sources import Source
 
-HELP = """List the event sources of an engine, or turn them on and off.
+HELP = """List, enable or disable the event sources of an engine.
 
-A switch acts at once, on the rule in EventBridge. It holds until a deployment changes that rule;
-the list tells what differs from what was deployed, and how to keep it so.
+A switch takes effect at once, on the rule in EventBridge, until a deployment changes that rule.
+The list shows the differences from the deployment, and how to make each permanent.
 
 Examples:
   quilt-packager sources
@@ -37,7 +37,7 @@ Examples:
   quilt-packager sources enable edp --stack prod-packager
 """
 
-app = make_group("sources", HELP, does_something=True)
+app = make_group("sources", HELP, is_command=True)
 
 COLUMNS = (
     Column("SOURCE"),
@@ -49,18 +49,13 @@ COLUMNS = (
 
 
 def complete_name(context: typer.Context, incomplete: str) -> list[str]:
-    """The names of sources that begin so, for a shell; none where AWS does not tell them.
-
-    Args:
-        context: That of the command, with the options that are typed already.
-        incomplete: What is typed of the name.
-    """
+    """Complete the name of a source for a shell. On errors from AWS there are no completions."""
     from quilt_packager.operations.sources.sources import list_sources
 
     options = (context.params.get(name) for name in ("stack", "profile", "region"))
     try:
         names = [each.name for each in list_sources(find(*options))]
-    except Exception:  # noqa: BLE001 - nobody wants errors in the line that they type
+    except Exception:  # noqa: BLE001 - completion must not print errors into the command line
         return []
     return [name for name in names if name.startswith(incomplete)]
 
@@ -69,7 +64,7 @@ NameArgument = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="The source, as omics, wrroc or edp.",
+        help="Source, such as omics, wrroc or edp.",
         show_default=False,
         autocompletion=complete_name,
     ),
@@ -104,7 +99,7 @@ def sources(
             terminal.json(to_json(each, activity[each.name]))
         return Exit.OK
     if not found:
-        terminal.hint(f"{deployment.name} has no event source that has a name.")
+        terminal.hint(f"{deployment.name} has no named event source.")
         return Exit.OK
     rows = [
         Row([each.name, *source_cells(each, activity[each.name])], each.matches) for each in found
@@ -125,7 +120,7 @@ def enable(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Turn an event source on: its events make packages from now on.
+    """Enable an event source, effective immediately.
 
     Examples:
       quilt-packager sources enable edp
@@ -143,7 +138,7 @@ def disable(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Turn an event source off, after a question.
+    """Disable an event source, after confirmation.
 
     Events that arrive while it is off are not kept; backfill can find them.
 
@@ -155,12 +150,7 @@ def disable(
 
 
 def source_cells(source: "Source", activity: "Activity") -> Sequence[Cell]:
-    """The cells of a source, for `COLUMNS`.
-
-    Args:
-        source: The source.
-        activity: What came of it.
-    """
+    """Return the cells of a source for `COLUMNS`."""
     differs = source.differs
     deployed = "-" if source.deployed is None else _on(enabled=source.deployed)
     return [
@@ -173,51 +163,36 @@ def source_cells(source: "Source", activity: "Activity") -> Sequence[Cell]:
 
 
 def hint_differences(terminal: Terminal, found: Sequence["Source"]) -> None:
-    """Say what differs from what was deployed, and how to keep it so.
-
-    Args:
-        terminal: Where to say it.
-        found: The sources.
-    """
+    """Write the differences from the deployment, and how to keep each."""
     for each in found:
         if each.differs:
             state = _on(enabled=each.enabled)
             terminal.hint(
-                f"{each.title} is {state} until a deployment changes its rule; to keep it {state}:"
+                f"{each.title} is {state} until a deployment changes its rule. To keep it {state}:"
             )
-            terminal.hint(f"  {each.keep}")  # by itself, to be copied
+            terminal.hint(f"  {each.keep}")  # in its own line, to be copied
 
 
 def hint_cut_off(terminal: Terminal, jobs: "JobList") -> None:
-    """Say that the jobs of the last day are not all counted, if there are too many to read.
-
-    Args:
-        terminal: Where to say it.
-        jobs: Those that were read.
-    """
+    """Write a hint if the jobs of the last day were too many to read."""
     if jobs.is_cut_off:
-        terminal.hint(f"There are too many jobs to count all: {len(jobs):,} were read.")
+        terminal.hint(f"Too many jobs to count: only {len(jobs):,} were read.")
 
 
 def to_json(source: "Source", activity: "Activity | None" = None) -> dict[str, Any]:
-    """A source for programs.
-
-    Args:
-        source: The source.
-        activity: What came of it, if that is known.
-    """
+    """Return a source as JSON."""
     counts: dict[str, Any] = msgspec.to_builtins(activity) if activity else {}
     return {**msgspec.to_builtins(source), "differs": source.differs, **counts}
 
 
-def _switch(name: str, deployment: Any, *, enabled: bool, yes: bool, as_json: bool) -> int:  # noqa: ANN401 - boto3 would be imported for its type
+def _switch(name: str, deployment: Any, *, enabled: bool, yes: bool, as_json: bool) -> int:  # noqa: ANN401 - its type would import boto3
     from quilt_packager.operations.sources.sources import find_source, set_enabled
 
     terminal = Terminal()
     before = find_source(deployment, name)
     state, other = _on(enabled=enabled), _on(enabled=not enabled)
     if before.enabled == enabled:
-        after, story = before, f"{before.title} is {state} already."
+        after, summary = before, f"{before.title} is already {state}."
     elif yes or terminal.confirm(
         f"Turn off {before.title}? Events that arrive while it is off are not kept; backfill can "
         "find them."
@@ -226,13 +201,13 @@ def _switch(name: str, deployment: Any, *, enabled: bool, yes: bool, as_json: bo
         deployed = (
             "" if after.deployed is None else f", and is deployed {_on(enabled=after.deployed)}"
         )
-        story = f"{after.title} is {state} (it was {other}{deployed})."
+        summary = f"{after.title} is {state} (it was {other}{deployed})."
     else:
-        after, story = before, f"{before.title} stays {other}."
+        after, summary = before, f"{before.title} stays {other}."
     if as_json:
         terminal.json(to_json(after))
         return Exit.OK
-    terminal.write(story)
+    terminal.write(summary)
     if not after.enabled:
         terminal.hint(
             "Events that arrive while it is off are not kept; backfill can find them later."
@@ -246,7 +221,7 @@ def _on(*, enabled: bool) -> str:
 
 
 def _count(activity: "Activity") -> str:
-    """Jobs where they are known, events where not: an upload is an event, its folder a job."""
+    """Count jobs if known, otherwise events: of uploads, many events become one job."""
     if activity.jobs is not None:
         return f"{activity.jobs:,}"
     return "-" if activity.events is None else f"{activity.events:,} events"

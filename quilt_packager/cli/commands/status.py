@@ -1,4 +1,4 @@
-"""`quilt-packager status`: how an engine is, at a glance."""
+"""`quilt-packager status`: an overview of an engine."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 MAX_JOBS = 10
 
 SOON_SECONDS = 2 * 86_400
-"""Dead letters that go so soon are worth a word."""
+"""Remaining time at which expiring dead letters are mentioned."""
 
 
 T = TypeVar("T")
 
 
 class _Part(NamedTuple, Generic[T]):
-    """Something that there is to know of an engine; without a value, why it is not known."""
+    """A part of the overview: its value, or the problem that prevented reading it."""
 
     value: T | None = None
     problem: ErrorReport | None = None
 
 
 class _Status(NamedTuple):
-    """What there is to know of an engine. Events are counted by the names of their sources."""
+    """All parts of the overview. Events are counted by source name."""
 
     sources: "_Part[list[Source]]"
     events: _Part[dict[str, int]]
@@ -64,14 +64,14 @@ class _Status(NamedTuple):
 
     @property
     def problems(self) -> dict[str, ErrorReport]:
-        """Why parts are not known, by their names."""
+        """The problems of parts that could not be read, by part name."""
         return {
             name: part.problem for name, part in self._asdict().items() if part.problem is not None
         }
 
     @property
     def activity(self) -> "dict[str, Activity]":
-        """What came of each source, as far as that is known."""
+        """The known activity of each source."""
         from quilt_packager.operations.sources.activity import Activity, count_jobs
 
         sources, jobs = self.sources.value or (), self.jobs.value
@@ -85,14 +85,14 @@ class _Status(NamedTuple):
         }
 
 
-UNKNOWN = {
-    "sources": "The event sources are not known",
-    "events": "The events of the sources are not counted",
-    "queues": "The queues are not counted",
-    "large_jobs": "Large jobs that run are not known",
-    "jobs": "The last jobs are not known",
+READ_ERRORS = {
+    "sources": "Could not read the event sources",
+    "events": "Could not count the events",
+    "queues": "Could not read the queues",
+    "large_jobs": "Could not read the running large jobs",
+    "jobs": "Could not read the latest jobs",
 }
-"""What it means for a reader that a part is not known."""
+"""Error text for each part."""
 
 
 def status(
@@ -102,11 +102,11 @@ def status(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show how an engine is: sources, queues, failures, last jobs.
+    """Show the sources, queues, failures and latest jobs of an engine.
 
-    Large jobs that run are shown with their progress. Nothing is received from a queue, and
-    nothing is changed. What AWS does not tell is left out, and said: the exit code is then 4 if
-    your credentials do not allow it, and 1 if AWS failed.
+    Running large jobs are shown with their progress. Nothing is received from a queue, and nothing
+    is changed. Parts that cannot be read are left out and named; the exit code is then 4 if your
+    credentials do not allow reading them, and 1 if AWS failed.
 
     Examples:
       quilt-packager status
@@ -114,7 +114,7 @@ def status(
     """
     terminal = Terminal()
     deployment = find(stack, profile, region)
-    found = _look(deployment)
+    found = _read_status(deployment)
     if as_json:
         terminal.json(_to_json(deployment, found))
     else:
@@ -143,7 +143,7 @@ def _write(terminal: Terminal, deployment: "Deployment", found: _Status) -> None
         terminal.write("No jobs in the last 24 hours.")
     terminal.gap()
     for name, problem in found.problems.items():
-        happened = f"{UNKNOWN[name]}: {problem.happened}"
+        happened = f"{READ_ERRORS[name]}: {problem.happened}"
         terminal.error(happened, why=problem.why, remedy=problem.remedy)
     hint_differences(terminal, sources)
     if sources and jobs is not None:
@@ -152,8 +152,8 @@ def _write(terminal: Terminal, deployment: "Deployment", found: _Status) -> None
         terminal.suggest("Next:", deployment.command("failures"))
 
 
-def _look(deployment: "Deployment") -> _Status:
-    """Ask for everything at once: each takes its time."""
+def _read_status(deployment: "Deployment") -> _Status:
+    """Read all parts concurrently."""
     from quilt_packager.operations.deployment.queues import read_queues
     from quilt_packager.operations.jobs.executions import list_large_jobs
     from quilt_packager.operations.jobs.listing import read_jobs
@@ -162,16 +162,16 @@ def _look(deployment: "Deployment") -> _Status:
 
     now = datetime.now(UTC)
     with ThreadPoolExecutor() as pool:
-        queues = pool.submit(_ask, lambda: read_queues(deployment))
-        large_jobs = pool.submit(_ask, lambda: list_large_jobs(deployment))
-        jobs = pool.submit(_ask, lambda: read_jobs(deployment, since=now - DAY))
-        sources = _ask(lambda: list_sources(deployment))
-        events = _ask(lambda: count_events(deployment, sources.value or (), now=now))
+        queues = pool.submit(_read_part, lambda: read_queues(deployment))
+        large_jobs = pool.submit(_read_part, lambda: list_large_jobs(deployment))
+        jobs = pool.submit(_read_part, lambda: read_jobs(deployment, since=now - DAY))
+        sources = _read_part(lambda: list_sources(deployment))
+        events = _read_part(lambda: count_events(deployment, sources.value or (), now=now))
         return _Status(sources, events, queues.result(), large_jobs.result(), jobs.result())
 
 
-def _ask(question: Callable[[], T]) -> _Part[T]:
-    """Ask AWS for a part. Without credentials that serve, there is no other either."""
+def _read_part(question: Callable[[], T]) -> _Part[T]:
+    """Read a part. Credential errors are raised, since they affect every part."""
     from quilt_packager.operations.aws_errors import Kind, explain_aws_error
 
     try:
@@ -215,13 +215,13 @@ def _describe_large_jobs(
 
 
 def _to_json(deployment: "Deployment", found: _Status) -> dict[str, object]:
-    """Always all parts; null where one is not known, and `problems` has why."""
+    """Return all parts. Unknown parts are null, with their reason in `problems`."""
     parts, activity = {name: part.value for name, part in found._asdict().items()}, found.activity
     if found.sources.value is not None:
         parts["sources"] = [to_json(each, activity[each.name]) for each in found.sources.value]
     if found.jobs.value is not None:
         parts["jobs"] = [job_to_json(each) for each in found.jobs.value[:MAX_JOBS]]
-    del parts["events"]  # those of each source are beside it
+    del parts["events"]  # included in the sources
     written: dict[str, object] = msgspec.to_builtins(parts, builtin_types=(datetime,))
     return {
         "stack": deployment.name,

@@ -6,20 +6,20 @@ from quilt_packager_runtime.formats.outcome import Result
 
 
 class Exit(IntEnum):
-    """How the command ended, for a shell."""
+    """Exit codes."""
 
     OK = 0
-    """Done; for a package: created, or found unchanged."""
+    """Success. A package was created, or is unchanged."""
     FAILED = 1
-    """It may succeed later, or it is a bug."""
+    """Failure. A retry may succeed, or there is a bug."""
     REJECTED = 2
-    """It can never succeed as it is."""
+    """Rejection. The same input can never succeed."""
     USAGE = 3
-    """The command was called wrongly, or something that it needs is not installed."""
+    """Invalid arguments, or an extra that is not installed."""
     ACCESS = 4
     """No credentials, or no access to AWS."""
     INTERRUPTED = 130
-    """Ctrl-C; likewise 128 and the number of every signal that ended it."""
+    """Ctrl-C. Other signals give 128 plus their number."""
 
 
 OF_RESULT = {

@@ -1,5 +1,6 @@
-"""The options of many commands: which engine, by whose credentials, and for whom to write."""
+"""Options and arguments that several commands share: engine, credentials, message and format."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,30 +13,48 @@ StackOption = Annotated[
     typer.Option(
         "--stack",
         metavar="NAME",
-        help="The engine's stack; of several engines in one, STACK/ENGINE. Default: the only "
-        "engine that there is.",
+        help="Stack of the engine, or STACK/ENGINE if the stack has several. Default: the only "
+        "engine in the region.",
     ),
 ]
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="A profile of AWS's configuration.")
+    str | None, typer.Option("--profile", metavar="NAME", help="AWS configuration profile.")
 ]
 RegionOption = Annotated[
-    str | None, typer.Option("--region", metavar="NAME", help="The AWS region, as us-east-1.")
+    str | None, typer.Option("--region", metavar="NAME", help="AWS region, such as us-east-1.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, for a program.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+MessageArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MESSAGE",
+        help="Folder, such as s3://bucket/folder/, or message in JSON.",
+        show_default=False,
+    ),
+]
+
+JSON_STARTS = ("{", "[", '"', "")
 
 
 def find(stack: str | None, profile: str | None, region: str | None) -> "Deployment":
-    """Find the engine that a command is about; it knows by which options.
-
-    Args:
-        stack: As `StackOption`.
-        profile: As `ProfileOption`.
-        region: As `RegionOption`.
-    """
+    """Find the engine that the options select. The result remembers the options."""
     from quilt_packager.operations.deployment.deployments import Options, connect, find_deployment
 
     deployment = find_deployment(connect(profile, region), stack)
     deployment.options = Options(deployment.name if stack else None, profile, region)
     return deployment
+
+
+def to_body(message: str) -> str:
+    """Convert a MESSAGE argument to the body of a message.
+
+    Example:
+        >>> to_body("s3://raw/runs/42/")
+        '{"source_prefix": "s3://raw/runs/42/"}'
+        >>> to_body('{"source_prefix": "s3://raw/runs/42/"}')
+        '{"source_prefix": "s3://raw/runs/42/"}'
+    """
+    text = message.strip()
+    # Text that is not JSON is meant as a folder, so that errors explain the form of folders.
+    return message if text[:1] in JSON_STARTS else json.dumps({"source_prefix": text})

@@ -1,4 +1,4 @@
-"""How the command writes the outcome of a job, for a reader and for a program."""
+"""Output of a job's outcome, for readers and for programs."""
 
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.outcome import Outcome
@@ -16,27 +16,16 @@ JSON_FIELDS = (
     "code",
     "reason",
 )
-"""What `--json` writes: always all of them, null where a job did not get that far."""
+"""Fields of `--json`. All are always present; unknown values are null."""
 
 
 def write_json(terminal: Terminal, outcome: Outcome) -> None:
-    """Write an outcome as one JSON object.
-
-    Args:
-        terminal: Where to.
-        outcome: How a job ended.
-    """
+    """Write an outcome as one JSON object."""
     terminal.json({field: getattr(outcome, field) for field in JSON_FIELDS})
 
 
 def write_success(terminal: Terminal, outcome: Outcome, *, seconds: float) -> None:
-    """Tell of a package.
-
-    Args:
-        terminal: Where to.
-        outcome: How a job ended: `created` or `unchanged`.
-        seconds: How long it took.
-    """
+    """Write an outcome that is `created` or `unchanged`, with the duration of its job."""
     facts = [
         f"{outcome.package_name} in {outcome.registry}",
         formats.count(outcome.objects or 0, "object"),
@@ -48,12 +37,6 @@ def write_success(terminal: Terminal, outcome: Outcome, *, seconds: float) -> No
 
 
 def write_failure(terminal: Terminal, outcome: Outcome, error: PackagerError) -> None:
-    """Tell why there is no package.
-
-    Args:
-        terminal: Where to.
-        outcome: How a job ended: `rejected` or `failed`.
-        error: What ended it.
-    """
+    """Write an outcome that is `rejected` or `failed`, with its error."""
     terminal.outcome(outcome.outcome, error.code)
     terminal.fields([("happened", error.happened), ("why", error.why), ("do", error.remedy)])

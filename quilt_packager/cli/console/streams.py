@@ -1,4 +1,4 @@
-"""The streams of the command: Rich's consoles on them, plain where nobody looks."""
+"""Output streams: Rich consoles without markup, and JSON."""
 
 import io
 import json
@@ -9,17 +9,13 @@ from typing import Any, TextIO
 from rich.console import Console
 
 NO_LIMIT = 1_000_000
-"""The width of what is no terminal: Rich would cut at 80 columns."""
+"""Width for pipes and files, which Rich would otherwise cut at 80 columns."""
 
 
 def open_console(stream: TextIO) -> Console:
-    """Rich's console on a stream, without what would read brackets, names and numbers in our text.
-
-    Args:
-        stream: Where to write.
-    """
+    """Open Rich's console on a stream, without interpretation of brackets, names and numbers."""
     if isinstance(stream, io.TextIOWrapper):
-        # A key in another script must not end the command where the locale is C.
+        # In the C locale, a non-ASCII key must not raise an error.
         stream.reconfigure(errors="backslashreplace")
     is_terminal = stream.isatty()
     is_plain = not is_terminal or bool(os.environ.get("NO_COLOR"))
@@ -36,23 +32,16 @@ def open_console(stream: TextIO) -> Console:
 
 
 def write_json(stream: TextIO, value: dict[str, Any]) -> None:
-    """Write one JSON object in one line, in ASCII: any locale can write it, any program read it.
+    """Write one JSON object in one line of ASCII, which any locale can write, and flush it.
 
-    It goes out at once: a program at the other end of a pipe may wait for it.
-
-    Args:
-        stream: Where to write.
-        value: The object; times are written as RFC 3339 has them, in UTC.
+    Times are RFC 3339 in UTC.
     """
     stream.write(json.dumps(value, default=_encode) + "\n")
     stream.flush()
 
 
 def write_time(moment: datetime) -> str:
-    """A time for programs.
-
-    Args:
-        moment: The time, with its zone.
+    """Format a time for programs.
 
     Example:
         >>> from datetime import UTC
@@ -65,4 +54,4 @@ def write_time(moment: datetime) -> str:
 def _encode(value: object) -> str:
     if isinstance(value, datetime):
         return write_time(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")

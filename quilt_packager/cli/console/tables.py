@@ -1,7 +1,7 @@
-"""Tables of text: aligned columns, fewer of them where there is little room, nothing cut.
+"""Tables of text: aligned, with fewer columns on narrow terminals, and never cut.
 
-One wide cell makes Rich's own tables cut every column. Here it widens its own row alone, and what
-has sentences, the reason of a failure, stands in a line below its row.
+In Rich's own tables one wide cell cuts every column. Here it widens its own row only. Sentences,
+such as the reason of a failure, go in a line below their row.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,24 +13,24 @@ from rich.cells import cell_len
 from rich.text import Text
 
 WIDE_COLUMNS = 100
-"""From how many columns of the terminal on there is room for everything."""
+"""Minimum width of a terminal that shows all columns."""
 
 MIN_COLUMN_WIDTH = 16
-"""What the widest column keeps, however little room there is."""
+"""Minimum width of the widest column."""
 
 GAP = "  "
 
 Cell: TypeAlias = str | Text
-"""Text of anybody, or `Text` of our own making, which may have a style."""
+"""Untrusted text, or `Text` with a style."""
 
 
 class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        heading: What stands above it.
-        right: Whether it is set flush right, as numbers are.
-        wide: Whether it goes where the terminal has less than `WIDE_COLUMNS`.
+        heading: Its heading.
+        right: Right-aligned, as for numbers.
+        wide: Omitted on terminals narrower than `WIDE_COLUMNS`.
     """
 
     heading: str
@@ -44,47 +44,36 @@ class Row:
 
     Attributes:
         cells: One for each column.
-        reason: A sentence to stand below them; in the same line where a line is a record.
+        reason: A sentence for the line below; in pipes, for the end of the row.
     """
 
     cells: Sequence[Cell]
     reason: str = ""
 
 
-class Line(NamedTuple):
-    """A line of a table, and what belongs below it.
-
-    Attributes:
-        text: The cells, aligned.
-        reason: As `Row` has it.
-    """
+class AlignedRow(NamedTuple):
+    """An aligned row with its reason."""
 
     text: Text
     reason: str = ""
 
 
 class Layout(NamedTuple):
-    """A table as it is written.
+    """A table that is ready to be written.
 
     Attributes:
-        lines: The headings, then the rows.
-        reason_columns: How far the lines of reasons are indented: to the second column.
+        rows: The headings, then the rows.
+        reason_columns: Indentation of reasons: the second column.
     """
 
-    lines: Sequence[Line]
+    rows: Sequence[AlignedRow]
     reason_columns: int
 
 
 def lay_out(
     columns: Sequence[str | Column], rows: Iterable[Sequence[Cell] | Row], *, width: int | None
 ) -> Layout:
-    """Align the cells of a table.
-
-    Args:
-        columns: The columns, or only their headings.
-        rows: The rows, or only their cells.
-        width: How many columns the terminal has; None: it is none, and all is written.
-    """
+    """Align the cells of a table. Without a width, as in a pipe, it has all columns."""
     all_columns = [Column(each) if isinstance(each, str) else each for each in columns]
     shown = [width is None or width >= WIDE_COLUMNS or not each.wide for each in all_columns]
     kept = [column for column, is_shown in zip(all_columns, shown, strict=True) if is_shown]
@@ -95,10 +84,11 @@ def lay_out(
         for row in table
     ]
     widths = _measure(cells, kept, width)
-    lines = [
-        Line(_join(line, kept, widths), row.reason) for row, line in zip(table, cells, strict=True)
+    aligned = [
+        AlignedRow(_join(texts, kept, widths), row.reason)
+        for row, texts in zip(table, cells, strict=True)
     ]
-    return Layout(lines, widths[0] + len(GAP))
+    return Layout(aligned, widths[0] + len(GAP))
 
 
 def _as_text(cell: Cell) -> Text:
@@ -108,7 +98,7 @@ def _as_text(cell: Cell) -> Text:
 def _measure(
     cells: Sequence[Sequence[Text]], columns: Sequence[Column], width: int | None
 ) -> list[int]:
-    """The columns' widths. Too wide a table has its widest column aligned less, but not cut."""
+    """Return the widths of the columns. If the table is too wide, its widest column is narrowed."""
     widths = [max(each.cell_len for each in column) for column in zip(*cells, strict=True)]
     too_much = sum(widths) + len(GAP) * (len(widths) - 1) - (width or sum(widths) * 2)
     left = [number for number, column in enumerate(columns) if not column.right]

@@ -1,4 +1,4 @@
-"""How commands become those of the program: in order, with their examples, each in one line."""
+"""Registration of commands with Typer: their order, examples and special options."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from quilt_packager.cli.console.errors import Misuse
 
 Command: TypeAlias = Callable[..., int] | typer.Typer
-"""A command, or a group of them; its docstring, or its `help`, ends in examples."""
+"""A command or a group of commands, whose docstring or `help` ends in examples."""
 
 EXAMPLES = "\nExamples:\n"
 
@@ -20,67 +20,47 @@ _with_negative_numbers: set[Command] = set()
 
 
 def takes_negative_numbers(command: Function) -> Function:
-    """Let arguments of a command be `-1` and its like, which are options otherwise.
+    """Let a command take arguments such as `-1`, which are options otherwise.
 
-    Args:
-        command: The command, which has to refuse options that it does not know.
+    The command has to reject unknown options itself.
     """
     _with_negative_numbers.add(command)
     return command
 
 
-def make_group(name: str, text: str, *, does_something: bool = False) -> typer.Typer:
-    """Make a group of commands.
-
-    Args:
-        name: What it is called by.
-        text: Its help, which ends in examples.
-        does_something: Whether it does something by itself, in its callback.
-    """
+def make_group(name: str, text: str, *, is_command: bool = False) -> typer.Typer:
+    """Create a group of commands. With `is_command`, its callback is a command too."""
     return typer.Typer(
         name=name,
         help=text,
-        invoke_without_command=does_something,
+        invoke_without_command=is_command,
         rich_markup_mode=None,
     )
 
 
 def refuse_options(context: typer.Context) -> None:
-    """Refuse options that stand between a group and its command: they would be lost.
-
-    Args:
-        context: That of the group.
+    """Reject options between a group and its command, which would be ignored.
 
     Raises:
-        Misuse: There are some.
+        Misuse: There are such options.
     """
     if any(was_given(context, name) for name in context.params):
         called = f"{context.command_path} {context.invoked_subcommand}"
         raise Misuse(
-            f"Options of {called} stand after it.",
-            why="Some stand before it.",
+            f"Options of {called} go after it.",
+            why="Some were given before it.",
             remedy=f"{called} --help",
         )
 
 
 def was_given(context: typer.Context, name: str) -> bool:
-    """Whether a user typed an option, be it with its default.
-
-    Args:
-        context: That of the command.
-        name: The parameter of its function.
-    """
+    """Return True if the user typed an option, even with its default value."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def register(app: typer.Typer, commands: Sequence[Command]) -> None:
-    """Make commands those of the program, in their order.
-
-    Args:
-        app: The program.
-        commands: The commands.
-    """
+    """Add commands to the program in order."""
     names = []
     for command in commands:
         names.append(name_of(command))
@@ -94,7 +74,7 @@ def register(app: typer.Typer, commands: Sequence[Command]) -> None:
         app.add_typer(command, help=text)
 
     class InOrder(TyperGroup):
-        # Typer has commands first, and groups after them.
+        # Typer lists all commands before all groups.
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - Typer's own
             return names
 
@@ -102,30 +82,19 @@ def register(app: typer.Typer, commands: Sequence[Command]) -> None:
 
 
 def name_of(command: Command) -> str:
-    """What a command is called by.
-
-    Args:
-        command: The command.
-    """
+    """Return the name of a command."""
     return str(command.info.name) if isinstance(command, typer.Typer) else command.__name__
 
 
 def help_of(command: Command) -> str:
-    """The help of a command as it was written.
-
-    Args:
-        command: The command.
-    """
+    """Return the help text of a command as it is in the source."""
     if isinstance(command, typer.Typer):
         return str(command.info.help)
     return inspect.getdoc(command) or ""
 
 
 def first_example(text: str) -> str:
-    r"""The first example of a help text, with the lines that it goes on with.
-
-    Args:
-        text: The help.
+    r"""Return the first example of a help text, including its continuation lines.
 
     Example:
         >>> first_example("Do it.\n\nExamples:\n  quilt-packager do 1\n  quilt-packager do 2")
@@ -141,9 +110,5 @@ def first_example(text: str) -> str:
 
 
 def keep_examples(text: str) -> str:
-    """Mark the examples of a help text: Typer leaves alone what follows a backspace.
-
-    Args:
-        text: The help, which ends in its examples.
-    """
+    """Protect the examples of a help text: Typer does not reflow a paragraph after a backspace."""
     return inspect.cleandoc(text).replace(EXAMPLES, f"\n\b{EXAMPLES}")

@@ -1,11 +1,11 @@
-"""What goes wrong in a demo that is kept: so there is something to see and to do in each tab."""
+"""Failures for a demo that keeps running, so that every tab of the page has content."""
 
 import time
 
 import boto3
 
-from quilt_packager.cli.console.progress import step
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.demo.steps import step
 from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET, DeployedEngine
 from quilt_packager.local.errors import LocalError
@@ -15,15 +15,15 @@ from quilt_packager.operations.sources.sources import set_enabled
 SLIDE = samples.slide("microscope/slide-12/")
 
 FLAGS = {"quilt:max_inline_objects": str(len(SLIDE.files) - 1)}
-"""So that a slide is a large job already."""
+"""Makes the slide a large job."""
 
 SLIDE_MESSAGE = {"source_prefix": f"s3://{BUCKET}/{SLIDE.prefix}"}
-WRONG_MESSAGE = {
+INVALID_MESSAGE = {
     "source_prefix": f"s3://{BUCKET}/plates/plate-0094/",
     "registry": "Quilt Demo",
     "package_name": "plate 94",
 }
-"""Neither is its registry a bucket's name, nor is its package's name a prefix and a suffix."""
+"""Its registry is not a bucket name, and its package name has no prefix."""
 
 DISABLED_SOURCE = "edp"
 
@@ -31,26 +31,22 @@ WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.02
 
 
-def let_things_go_wrong(terminal: Terminal, engine: DeployedEngine) -> None:
-    """Make failures of several kinds, and an engine that is not as it was deployed.
-
-    Args:
-        terminal: Where to tell it.
-        engine: The engine, deployed with `FLAGS`.
+def cause_failures(terminal: Terminal, engine: DeployedEngine) -> None:
+    """Cause several kinds of failures, and a source that differs from its deployment.
 
     Raises:
-        LocalError: Something that should have failed did not.
+        LocalError: A job did not fail as expected.
     """
     deployment = find_deployment(connect(), engine.stack_name)
     terminal.write()
-    with step(terminal, "Upload a slide, a large job, and stop its execution") as shown:
+    with step(terminal, "Upload a slide, a large job, and stop its execution") as running:
         engine.upload(SLIDE)
         engine.send_message(SLIDE_MESSAGE)
         _stop_running_execution(deployment)
-        shown.note(engine.wait_for_dead_letter(SLIDE_MESSAGE).code)
-    with step(terminal, "Send a message with two mistakes") as shown:
-        engine.send_message(WRONG_MESSAGE)
-        shown.note(engine.wait_for_dead_letter(WRONG_MESSAGE).code)
+        running.note(engine.wait_for_dead_letter(SLIDE_MESSAGE).code)
+    with step(terminal, "Send a message with two mistakes") as running:
+        engine.send_message(INVALID_MESSAGE)
+        running.note(engine.wait_for_dead_letter(INVALID_MESSAGE).code)
     with step(terminal, f"Turn the source {DISABLED_SOURCE} off"):
         set_enabled(deployment, DISABLED_SOURCE, enabled=False)
 
@@ -66,7 +62,7 @@ def _stop_running_execution(deployment: Deployment) -> None:
             return
         time.sleep(POLL_SECONDS)
     raise LocalError(
-        "No large job was handed over to the state machine.",
-        why=f"None ran within {WAIT_SECONDS:.0f} s.",
-        remedy="Report it: it should not happen.",
+        "The state machine started no large job.",
+        why=f"Waited {WAIT_SECONDS:.0f} s for an execution.",
+        remedy="This is a bug. Please report it.",
     )

@@ -1,13 +1,13 @@
-"""What happens in the demo once the app is deployed, and how it is told."""
+"""The scenario of the demo, from the deployed app to its packages and events."""
 
 import json
 
 from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.outcomes import write_success
-from quilt_packager.cli.console.progress import step
 from quilt_packager.cli.console.tables import Column
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.demo.steps import step
 from quilt_packager.local import samples
 from quilt_packager.local.engine import (
     BUCKET,
@@ -30,7 +30,7 @@ CYTOMETER_RUNS = (
     samples.cytometer_run(f"{CYTOMETER_PREFIX}run-0042/", seed=42),
 )
 IGNORED_PREFIXES = ("nextflow/", "omics/", "plates/", "elisa/", "microscope/")
-"""Where others announce what is complete: it is not announced once more."""
+"""Folders with their own events, which uploads must not package a second time."""
 
 UPLOADS = {
     "buckets": [BUCKET],
@@ -38,7 +38,7 @@ UPLOADS = {
     "prefix_depth": 2,
     "ignore_prefixes": IGNORED_PREFIXES,
 }
-"""How uploads are packaged that have come to rest: the flag `quilt:uploads`."""
+"""Value of the flag `quilt:uploads`."""
 
 MESSAGE_NAME = "assays/elisa-7"
 MESSAGE = {
@@ -47,34 +47,30 @@ MESSAGE = {
     "metadata": {"assay": "ELISA", "operator": "grace"},
     "commit_message": "First plate of the week",
 }
-VAIN_MESSAGE = {"source_prefix": f"s3://{BUCKET}/not/uploaded/yet/"}
+EMPTY_FOLDER_MESSAGE = {"source_prefix": f"s3://{BUCKET}/not/uploaded/yet/"}
 
 PACKAGES = {
-    "nextflow/rnaseq-7": "its RO-Crate arrived in the bucket",
-    "omics/3395667": "HealthOmics said that the run is complete",
-    "plates/plate-0093": "EDP said that the folder is complete",
-    "cytometer/run-0041": "20 uploads to the folder were enough",
-    "cytometer/run-0042": "20 uploads to the folder were enough",
-    MESSAGE_NAME: "a message asked for it",
+    "nextflow/rnaseq-7": "its RO-Crate was uploaded",
+    "omics/3395667": "HealthOmics sent an event for the completed run",
+    "plates/plate-0093": "EDP sent an event for the complete folder",
+    "cytometer/run-0041": "the folder reached 20 uploads",
+    "cytometer/run-0042": "the folder reached 20 uploads",
+    MESSAGE_NAME: "a message requested it",
 }
-"""The packages that appear, and why."""
+"""Expected packages, and their triggers."""
 
 HASH_CHARACTERS = 12
 
 
-def tell(terminal: Terminal, engine: DeployedEngine) -> None:
-    """Let data arrive, and show the packages that come of it.
-
-    Args:
-        terminal: Where to tell it.
-        engine: The deployed engine.
+def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
+    """Deliver data, and show the packages and events that result.
 
     Raises:
-        LocalError: Something that should have happened did not.
+        LocalError: A step did not have the expected result.
     """
-    with step(terminal, "Listen to the outcomes on EventBridge"):
-        engine.listen()
-    let_data_arrive(terminal, engine)
+    with step(terminal, "Subscribe to outcomes on EventBridge"):
+        engine.subscribe()
+    deliver_data(terminal, engine)
     names = list(PACKAGES)
     with step(terminal, "Wait for the packages"):
         outcomes = engine.wait_for_outcomes(names, Result.CREATED)
@@ -83,48 +79,43 @@ def tell(terminal: Terminal, engine: DeployedEngine) -> None:
     for outcome, package in zip(outcomes, packages, strict=True):
         _show_package(terminal, outcome, package)
     _send_again(terminal, engine)
-    _send_in_vain(terminal, engine)
+    _send_for_empty_folder(terminal, engine)
     _show_events(terminal, engine)
 
 
-def let_data_arrive(terminal: Terminal, engine: DeployedEngine) -> None:
-    """Upload folders, and announce those that do not announce themselves.
-
-    Args:
-        terminal: Where to tell it.
-        engine: The deployed engine.
-    """
-    with step(terminal, "Upload a Nextflow run, its RO-Crate last") as shown:
+def deliver_data(terminal: Terminal, engine: DeployedEngine) -> None:
+    """Upload folders, and send the events and the message for those that need one."""
+    with step(terminal, "Upload a Nextflow run, its RO-Crate last") as running:
         engine.upload(NEXTFLOW_RUN)
-        shown.note(NEXTFLOW_RUN.prefix)
-    with step(terminal, "Upload a HealthOmics run, and send its event") as shown:
+        running.note(NEXTFLOW_RUN.prefix)
+    with step(terminal, "Upload a HealthOmics run, and send its event") as running:
         engine.upload(HEALTH_OMICS_RUN)
         engine.send_event(
             samples.health_omics_event(
                 BUCKET, HEALTH_OMICS_RUN.prefix, account=ACCOUNT, region=REGION
             )
         )
-        shown.note(HEALTH_OMICS_RUN.prefix)
-    with step(terminal, "Upload a plate, and send EDP's event") as shown:
+        running.note(HEALTH_OMICS_RUN.prefix)
+    with step(terminal, "Upload a plate, and send EDP's event") as running:
         engine.upload(PLATE)
         engine.send_event(samples.objects_ready_event(BUCKET, PLATE.prefix, bus=EDP_BUS))
-        shown.note(PLATE.prefix)
-    with step(terminal, "Upload two cytometer runs, and say nothing") as shown:
+        running.note(PLATE.prefix)
+    with step(terminal, "Upload two cytometer runs without an event") as running:
         for run in CYTOMETER_RUNS:
             engine.upload(run)
-        shown.note(CYTOMETER_PREFIX)
-    with step(terminal, "Upload an assay, and send a message") as shown:
+        running.note(CYTOMETER_PREFIX)
+    with step(terminal, "Upload an assay, and send a message") as running:
         engine.upload(ASSAY)
         engine.send_message(MESSAGE)
-        shown.note(ASSAY.prefix)
+        running.note(ASSAY.prefix)
 
 
 def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPackage) -> None:
     if not package.verified or package.top_hash != outcome.top_hash:
         raise LocalError(
-            f"quilt3 does not accept the package {package.name}.",
-            why="Its files, or its top hash, are not what the package says.",
-            remedy="Report it: it should not happen.",
+            f"quilt3 could not verify the package {package.name}.",
+            why="Its files or its top hash do not match its manifest.",
+            remedy="This is a bug. Please report it.",
         )
     terminal.write()
     write_success(terminal, outcome, seconds=outcome.seconds)
@@ -133,7 +124,7 @@ def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPacka
         [
             ("because", PACKAGES[package.name]),
             *metadata,
-            ("quilt3", "opened it, and verified the top hash and every byte"),
+            ("quilt3", "opened it and verified the top hash and every byte"),
         ]
     )
     terminal.table(
@@ -154,20 +145,20 @@ def _send_again(terminal: Terminal, engine: DeployedEngine) -> None:
     write_success(terminal, outcome, seconds=outcome.seconds)
 
 
-def _send_in_vain(terminal: Terminal, engine: DeployedEngine) -> None:
+def _send_for_empty_folder(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
-    with step(terminal, "Send a message for a missing folder") as shown:
-        engine.send_message(VAIN_MESSAGE)
-        letter = engine.wait_for_dead_letter(VAIN_MESSAGE)
-        shown.note("now in the dead-letter queue")
+    with step(terminal, "Send a message for an empty folder") as running:
+        engine.send_message(EMPTY_FOLDER_MESSAGE)
+        letter = engine.wait_for_dead_letter(EMPTY_FOLDER_MESSAGE)
+        running.note("moved to the dead-letter queue")
     terminal.outcome(Result.REJECTED, letter.code)
     terminal.fields([("message", letter.body), ("reason", letter.reason)])
 
 
 def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
-    with step(terminal, "Hear the outcomes on EventBridge"):
-        # One of each package, of the message sent again, and of the one in vain.
+    with step(terminal, "Receive the outcomes from EventBridge"):
+        # One for each package, one for the repeated message, one for the empty folder.
         events = engine.wait_for_events(len(PACKAGES) + 2)
     terminal.table(
         ["EVENT", "PACKAGE"],

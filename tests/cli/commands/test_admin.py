@@ -1,4 +1,4 @@
-"""`quilt-packager admin`: the page is served until Ctrl-C, to who has its address."""
+"""`quilt-packager admin`: the page is served until Ctrl-C, to browsers with its address."""
 
 import json
 import signal
@@ -34,13 +34,13 @@ def page(deployment: Deployment) -> Iterator[subprocess.Popen[str]]:
 def test_page_is_open_to_its_address_until_ctrl_c(page: subprocess.Popen[str]) -> None:
     assert page.stdout is not None
     assert page.stderr is not None
-    told = json.loads(page.stdout.readline())
-    assert told["stack"] == "lab"
-    root, _, token = told["url"].partition("/?token=")
+    printed = json.loads(page.stdout.readline())
+    assert printed["stack"] == "lab"
+    root, _, token = printed["url"].partition("/?token=")
     assert root.startswith(f"http://{LOOPBACK}:")
     assert len(token) > 40
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-    shown = browser.open(told["url"], timeout=20)
+    shown = browser.open(printed["url"], timeout=20)
     assert shown.url == f"{root}/jobs"
     text = shown.read().decode()
     assert "Read only" in text
@@ -49,10 +49,10 @@ def test_page_is_open_to_its_address_until_ctrl_c(page: subprocess.Popen[str]) -
         urllib.request.build_opener().open(f"{root}/jobs", timeout=20)
     page.send_signal(signal.SIGINT)
     assert page.wait(20) == 0
-    assert page.stderr.read() == ("The page of lab is open until Ctrl-C.\nThe page is closed.\n")
+    assert page.stderr.read() == "Serving the page of lab. Press Ctrl-C to stop.\nStopped.\n"
 
 
-def test_port_that_another_program_has_is_told(cli: Cli, deployment: Deployment) -> None:
+def test_occupied_port_is_an_error(cli: Cli, deployment: Deployment) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
         ran = cli("admin", "--no-browser", "--stack", deployment.stack_name, "--port", str(port))
@@ -60,12 +60,12 @@ def test_port_that_another_program_has_is_told(cli: Cli, deployment: Deployment)
     assert ran.err.startswith(f"error: The page cannot listen at port {port}.\n")
 
 
-def test_port_that_is_none_is_wrong_usage(cli: Cli) -> None:
+def test_invalid_port_is_wrong_usage(cli: Cli) -> None:
     assert cli("admin", "--port", "65536").code == 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have a desktop")
-def test_browser_is_opened_only_where_it_would_not_take_the_terminal(
+def test_browser_is_opened_only_on_a_desktop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)

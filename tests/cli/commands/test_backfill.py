@@ -1,4 +1,4 @@
-"""`quilt-packager backfill`, on an embedded AWS: what is found, what is sent, what is let be."""
+"""`quilt-packager backfill`, on an embedded AWS: items found, messages sent, items skipped."""
 
 import json
 import uuid
@@ -24,7 +24,7 @@ CRATE = "ro-crate-metadata.json"
 
 @pytest.fixture
 def bucket(deployment: Deployment) -> str:
-    """A bucket of this test's own, where the engine's stack is."""
+    """A new bucket in the AWS of the engine."""
     name = f"raw-{uuid.uuid4()}"
     deployment.s3.create_bucket(Bucket=name)
     return name
@@ -67,7 +67,7 @@ def backfill_omics(cli: Cli, *arguments: str) -> str:
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
-    """Let the engine have settings: its stack here has no function."""
+    """Set the engine's settings, since its stack has no function here."""
     configuration = Configuration(settings=Settings(**settings))
     monkeypatch.setattr(configurations, "read_configuration", lambda _: configuration)
 
@@ -93,36 +93,36 @@ def test_other_sentinels_are_sent_as_messages(
     assert json.loads(body) == {"source_prefix": f"s3://{bucket}/runs/1/"}
 
 
-def test_what_was_sent_is_followed_at_the_same_engine(
+def test_suggested_command_addresses_the_same_engine(
     cli: Cli, deployment: Deployment, bucket: str
 ) -> None:
     put(bucket, "runs/1/done.txt")
     arguments = ["backfill", "s3", f"s3://{bucket}/runs/", "--sentinel", "done.txt"]
     ran = cli(*arguments, "--stack", deployment.name)
-    assert ran.err == f"Follow them: quilt-packager jobs --follow --stack {deployment.name}\n"
+    assert ran.err == f"To follow them: quilt-packager jobs --follow --stack {deployment.name}\n"
     ran = cli(*arguments, "--queue-url", deployment.queue_url, "--region", deployment.region)
-    assert ran.err == f"Follow them: quilt-packager jobs --follow --region {deployment.region}\n"
+    assert ran.err == f"To follow them: quilt-packager jobs --follow --region {deployment.region}\n"
     assert len(sent_by(deployment)) == 2
 
 
-def test_dry_run_tells_and_sends_nothing(cli: Cli, deployment: Deployment, bucket: str) -> None:
+def test_dry_run_lists_and_sends_nothing(cli: Cli, deployment: Deployment, bucket: str) -> None:
     put(bucket, f"runs/1/{CRATE}")
     ran = cli("backfill", "s3", f"s3://{bucket}/runs/", "--dry-run")
     assert ran.out.startswith("Would send 1 of 1 folder; 0 have a package.\n")
     assert f"s3://{bucket}/runs/1/  runs/1 " in ran.out
     assert " REGISTRY " in ran.out.splitlines()[1]
     assert ran.out.splitlines()[1].endswith(" WRITTEN")
-    assert ran.err == "Drop --dry-run to send them.\n"
+    assert ran.err == "Remove --dry-run to send them.\n"
     assert sent_by(deployment) == []
 
 
-def test_all_are_sent_where_that_is_wanted(cli: Cli, deployment: Deployment, bucket: str) -> None:
+def test_all_sends_packaged_folders_too(cli: Cli, deployment: Deployment, bucket: str) -> None:
     put(bucket, pointer("runs/1"), f"runs/1/{CRATE}")
     assert backfill(cli, "s3", f"s3://{bucket}/", "--all").startswith("Sent 1 of 1 folder.\n")
     assert len(sent_by(deployment)) == 1
 
 
-def test_packages_are_looked_for_in_the_registry_that_is_named(
+def test_packages_are_searched_in_the_given_registry(
     cli: Cli, deployment: Deployment, bucket: str
 ) -> None:
     registry = f"reg-{uuid.uuid4()}"
@@ -132,7 +132,7 @@ def test_packages_are_looked_for_in_the_registry_that_is_named(
     assert "1 has a package" in backfill(cli, "s3", f"s3://{bucket}/", "--registry", registry)
 
 
-def test_packages_are_looked_for_where_the_engine_puts_them(
+def test_packages_are_searched_in_the_registry_of_the_engine(
     cli: Cli, deployment: Deployment, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = f"reg-{uuid.uuid4()}"
@@ -143,7 +143,7 @@ def test_packages_are_looked_for_where_the_engine_puts_them(
     assert "1 has a package" in backfill(cli, "s3", f"s3://{bucket}/")
 
 
-def test_name_that_a_crate_tells_is_not_looked_up(
+def test_package_named_by_its_crate_is_sent(
     cli: Cli, deployment: Deployment, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = SourceOptions(kind="workflow_run_crate", package_name="x/{run_id}")
@@ -152,7 +152,7 @@ def test_name_that_a_crate_tells_is_not_looked_up(
     assert "named by its crate" in backfill(cli, "s3", f"s3://{bucket}/", "--dry-run")
 
 
-def test_what_the_engine_ignores_is_left_out_and_said(
+def test_files_that_the_engine_ignores_are_skipped(
     cli: Cli, deployment: Deployment, bucket: str
 ) -> None:
     put(bucket, CRATE, f".quilt/x/{CRATE}", f"runs/1/{CRATE}", pointer("runs/1"))
@@ -160,10 +160,10 @@ def test_what_the_engine_ignores_is_left_out_and_said(
     assert backfill(cli, *options) == "Sent 0 of 1 folder; 1 has a package.\n"
 
 
-def test_prefix_that_is_none_is_told(cli: Cli) -> None:
+def test_invalid_prefix_is_an_error(cli: Cli) -> None:
     ran = cli("backfill", "s3", "runs/")
     assert ran.code == 3
-    assert "no prefix to look below" in ran.err
+    assert "Invalid prefix: runs/" in ran.err
 
 
 def test_runs_of_all_pages_without_a_package_are_sent_as_their_events(
@@ -182,16 +182,14 @@ def test_runs_of_all_pages_without_a_package_are_sent_as_their_events(
     ]
 
 
-def test_runs_of_another_time_or_status_are_left_out(
-    cli: Cli, bucket: str, omics: OmicsStub
-) -> None:
+def test_runs_are_selected_by_time_and_status(cli: Cli, bucket: str, omics: OmicsStub) -> None:
     add_run(omics, bucket, "1", day=19)
     add_run(omics, bucket, "2", status="FAILED")
     assert "of 0 completed runs" in backfill_omics(cli, "--dry-run")
     assert "1 of 1 failed run" in backfill_omics(cli, "--dry-run", "--status", "FAILED")
 
 
-def test_run_named_by_a_template_is_looked_up(
+def test_run_named_by_a_template_is_searched(
     cli: Cli, bucket: str, omics: OmicsStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = SourceOptions(kind="health_omics", package_name="{name}/{run_id}")
@@ -201,30 +199,30 @@ def test_run_named_by_a_template_is_looked_up(
     assert "1 has a package" in backfill_omics(cli)
 
 
-def test_run_that_wrote_nowhere_is_left_out_and_said(
+def test_run_without_an_output_is_skipped(
     cli: Cli, deployment: Deployment, omics: OmicsStub
 ) -> None:
     omics.add_run("1", outputUri=None, runOutputUri=None)
     ran = cli("backfill", "omics", "--since", "2026-11-20")
     assert ran.out == "Sent 0 of 1 completed run; 0 have a package.\n"
-    assert ran.err == "Left out 1: HealthOmics does not say where it wrote.\n"
+    assert ran.err == "Skipped 1: HealthOmics does not say where it wrote.\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (("--since", "yesterday"), "neither a time ago"),
-        (("--since", "7d", "--status", "DONE"), "no status of a run"),
-        (("--since", "7d", "--queue-url", "http://q", "--stack", "lab"), "are both given"),
+        (("--since", "7d", "--status", "DONE"), "Invalid run status: DONE"),
+        (("--since", "7d", "--queue-url", "http://q", "--stack", "lab"), "cannot be combined"),
     ],
 )
-def test_options_without_sense_are_told(cli: Cli, arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_errors(cli: Cli, arguments: tuple[str, ...], error: str) -> None:
     ran = cli("backfill", "omics", *arguments)
     assert (ran.code, ran.out) == (3, "")
-    assert said in ran.err
+    assert error in ran.err
 
 
-def test_queue_alone_will_do(
+def test_queue_url_needs_no_stack(
     cli: Cli, deployment: Deployment, bucket: str, omics: OmicsStub
 ) -> None:
     add_run(omics, bucket, "1")
@@ -232,11 +230,11 @@ def test_queue_alone_will_do(
     assert len(sent_by(deployment)) == 1
 
 
-def test_json_has_what_was_sent(cli: Cli, deployment: Deployment, bucket: str) -> None:
+def test_json_lists_the_messages(cli: Cli, deployment: Deployment, bucket: str) -> None:
     put(bucket, f"runs/1/{CRATE}")
-    told = json.loads(backfill(cli, "s3", f"s3://{bucket}/", "--json"))
-    (missing,) = told.pop("missing")
-    assert told == {"dry_run": False, "found": 1, "packaged": 0, "unusable": []}
+    result = json.loads(backfill(cli, "s3", f"s3://{bucket}/", "--json"))
+    (missing,) = result.pop("missing")
+    assert result == {"dry_run": False, "found": 1, "packaged": 0, "unusable": []}
     assert missing["message_id"]
     assert missing["source"] == f"s3://{bucket}/runs/1/"
     assert (missing["package_name"], missing["registry"]) == ("runs/1", bucket)

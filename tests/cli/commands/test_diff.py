@@ -1,4 +1,4 @@
-"""`quilt-packager diff`: which revisions, what is different, and for whom it is written."""
+"""`quilt-packager diff`: revisions, differences, and both forms of output."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_the_latest_is_compared_with_the_one_before(cli: Cli) -> None:
         ["-", "gone", "1.1 KiB"],
         ["+", "new[y/N]", "1 B"],
     ]
-    assert lines[-1] == "1 added, 1 changed, 1 removed, 1 the same"
+    assert lines[-1] == "1 added, 1 changed, 1 removed, 1 unchanged"
 
 
 @pytest.mark.usefixtures("packaged")
@@ -81,7 +81,7 @@ def test_json_is_a_line_for_each_difference_and_a_summary(cli: Cli) -> None:
 def test_a_limit_cuts_differences_and_not_the_summary(cli: Cli) -> None:
     ran = cli("diff", "runs/42", "--registry", "raw", "--limit", "1")
     assert len(ran.out.splitlines()) == 3
-    assert ran.out.endswith("1 added, 1 changed, 1 removed, 1 the same\n")
+    assert ran.out.endswith("1 added, 1 changed, 1 removed, 1 unchanged\n")
 
 
 @pytest.mark.parametrize(
@@ -89,22 +89,25 @@ def test_a_limit_cuts_differences_and_not_the_summary(cli: Cli) -> None:
     [
         (["runs/43"], "raw has no package"),
         (["runs/42", "-3"], 'runs/42 has no revision "-3"'),
-        (["runs"], '"runs" is no package.\n  why  A package name is prefix/suffix, each of A-Z, '),
+        (
+            ["runs"],
+            "Invalid package name: runs\n  why  A package name is prefix/suffix, each of A-Z, ",
+        ),
         (["runs/42", "--jsn"], "No such option: --jsn"),
     ],
 )
 @pytest.mark.usefixtures("packaged")
-def test_what_is_not_there_is_wrong_usage(cli: Cli, arguments: list[str], happened: str) -> None:
+def test_invalid_arguments_are_wrong_usage(cli: Cli, arguments: list[str], happened: str) -> None:
     ran = cli("diff", *arguments, "--registry", "raw")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.startswith(f"error: {happened}")
 
 
-def test_a_registry_that_does_not_exist_is_wrong_usage(cli: Cli, raw: Bucket) -> None:
+def test_a_missing_registry_is_wrong_usage(cli: Cli, raw: Bucket) -> None:
     assert cli("diff", "runs/42", "--registry", "nowhere").code == 3
 
 
-def test_what_may_not_be_read_is_no_access(cli: Cli, packaged: Bucket, stub: S3Stub) -> None:
+def test_denied_access_has_its_exit_code(cli: Cli, packaged: Bucket, stub: S3Stub) -> None:
     stub.deny("GetObject", key=".quilt/packages/*")
     assert cli("diff", "runs/42", "--registry", "raw").code == 4
 
@@ -123,7 +126,7 @@ def test_the_registry_is_that_of_the_engine(
     assert "packages has no package" in cli("diff", "runs/42").err
 
 
-def test_an_engine_with_several_registries_leaves_it_open(
+def test_an_engine_with_several_registries_needs_the_option(
     aws: object, create_stack: CreateStack, cli: Cli
 ) -> None:
     settings = Settings(registry_buckets=("a", "b"))
@@ -152,4 +155,4 @@ def test_revisions_of_quilt3_and_of_ours_are_compared(
     assert cli("package", json.dumps(message)).code == 0
     lines = cli("diff", "runs/42", "--registry", "packages").out.splitlines()
     assert [line.split()[:2] for line in lines[1:-1]] == [["+", "a/c"]]
-    assert lines[-1].startswith("1 added, 0 changed, 0 removed, 3 the same")
+    assert lines[-1].startswith("1 added, 0 changed, 0 removed, 3 unchanged")

@@ -1,4 +1,4 @@
-"""`quilt-packager failures`, on an embedded AWS: what is told, asked, sent again and discarded."""
+"""`quilt-packager failures`, on an embedded AWS: list, questions, retry and discard."""
 
 import functools
 import json
@@ -34,7 +34,7 @@ BUSY = errors.ServiceUnavailable("S3 answered 503.", why="It is throttled.", rem
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What somebody answers to the questions to come, and in the end the questions."""
+    """Answers to the next questions; each is replaced by its question."""
     given: list[str] = []
 
     def ask(_: Terminal, question: str) -> str:
@@ -53,12 +53,12 @@ def sent(deployment: Deployment) -> list[str]:
     return bodies_in(deployment, deployment.queue_url)
 
 
-def test_nothing_has_failed(cli: Cli, deployment: Deployment) -> None:
-    assert cli("failures").out == "Nothing has failed.\n"
-    assert cli("failures", "retry", "--all").out == "Nothing has failed.\n"
+def test_without_failures_there_is_nothing_to_retry(cli: Cli, deployment: Deployment) -> None:
+    assert cli("failures").out == "No failures.\n"
+    assert cli("failures", "retry", "--all").out == "No failures.\n"
 
 
-def test_failures_are_told_by_their_reasons(cli: Cli, deployment: Deployment) -> None:
+def test_failures_are_grouped_by_reason(cli: Cli, deployment: Deployment) -> None:
     for name in ("a/1", "a/2"):
         reject(deployment, DENIED, folder(name), package_name=name)
     job_id = redrive(deployment, folder("a/3"))
@@ -86,10 +86,10 @@ def test_commands_address_the_same_engine(
     assert f"quilt-packager failures {' '.join(chosen)} shows ids and codes." in refused
     answers.append("y")
     ran = cli("failures", "retry", "--all", *chosen)
-    assert f"Follow them: quilt-packager jobs --follow {' '.join(chosen)}\n" in ran.err
+    assert f"To follow them: quilt-packager jobs --follow {' '.join(chosen)}\n" in ran.err
 
 
-def test_command_is_not_cut_into_lines_on_a_terminal(deployment: Deployment) -> None:
+def test_command_is_one_line_on_a_terminal(deployment: Deployment) -> None:
     reject(deployment, DENIED, folder("a/1"))
     arguments = ["failures", "--stack", deployment.name, "--region", deployment.region]
     written = on_terminal(f"from quilt_packager.cli.app import run; run({arguments!r})")
@@ -97,7 +97,7 @@ def test_command_is_not_cut_into_lines_on_a_terminal(deployment: Deployment) -> 
     assert command in written
 
 
-def test_retry_that_would_lose_an_event_is_not_proposed(cli: Cli, deployment: Deployment) -> None:
+def test_retry_is_suggested_only_if_it_keeps_every_event(cli: Cli, deployment: Deployment) -> None:
     stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     out = cli("failures").out
     assert "do         It cannot be retried: its rule would have made a message of it." in out
@@ -110,22 +110,18 @@ def test_retry_that_would_lose_an_event_is_not_proposed(cli: Cli, deployment: De
     assert [stays in line for line in lines if "It cannot be retried" in line] == [True]
 
 
-def test_discarding_is_proposed_for_what_its_sender_wrote_wrongly(
-    cli: Cli, deployment: Deployment
-) -> None:
+def test_discard_is_suggested_for_invalid_messages(cli: Cli, deployment: Deployment) -> None:
     put_aside(deployment, "{}", code="InvalidMessage")
     assert "quilt-packager failures discard --code InvalidMessage" in cli("failures").out
 
 
-def test_message_that_is_not_valid_is_shown_by_what_its_sender_wrote(
-    cli: Cli, deployment: Deployment
-) -> None:
+def test_invalid_message_is_shown_with_its_source(cli: Cli, deployment: Deployment) -> None:
     letter = put_aside(deployment, '{"source_prefix": "raw/runs/1"}', code="InvalidMessage")
     (line,) = (line for line in cli("failures").out.splitlines() if letter in line)
     assert line.split()[1] == "raw/runs/1"
 
 
-def test_different_failures_of_a_code_are_each_told(cli: Cli, deployment: Deployment) -> None:
+def test_different_failures_of_a_code_are_each_described(cli: Cli, deployment: Deployment) -> None:
     for name in ("a/1", "a/2"):
         happened = f"s3://raw/{name}/ holds no objects."
         reject(deployment, errors.EmptySource(happened, why="So.", remedy="Look."), folder(name))
@@ -135,7 +131,7 @@ def test_different_failures_of_a_code_are_each_told(cli: Cli, deployment: Deploy
     assert "s3://raw/a/2/ holds no objects." in out
 
 
-def test_failures_that_are_about_to_be_lost_are_told(cli: Cli, deployment: Deployment) -> None:
+def test_failures_about_to_expire_are_mentioned(cli: Cli, deployment: Deployment) -> None:
     deployment.sqs.set_queue_attributes(
         QueueUrl=deployment.dead_letter_queue_url,
         Attributes={"MessageRetentionPeriod": str(22 * 3600)},
@@ -144,18 +140,18 @@ def test_failures_that_are_about_to_be_lost_are_told(cli: Cli, deployment: Deplo
     assert cli("failures").out.startswith("1 message in 1 group. SQS deletes them within 22 h.")
 
 
-def test_json_is_one_object_a_line(cli: Cli, deployment: Deployment) -> None:
+def test_json_is_one_object_per_line(cli: Cli, deployment: Deployment) -> None:
     reject(deployment, DENIED, folder("a/1"), job_id="51c0", package_name="a/1", registry="reg")
     (line,) = cli("failures", "--json").out.splitlines()
-    told = json.loads(line)
-    assert told["code"] == "AccessDenied"
-    assert told["needs_change"]
-    assert (told["job_id"], told["package_name"], told["registry"]) == ("51c0", "a/1", "reg")
-    assert told["body"] == folder("a/1")
-    assert told["origin"] == "packager"
+    result = json.loads(line)
+    assert result["code"] == "AccessDenied"
+    assert result["needs_change"]
+    assert (result["job_id"], result["package_name"], result["registry"]) == ("51c0", "a/1", "reg")
+    assert result["body"] == folder("a/1")
+    assert result["origin"] == "packager"
 
 
-def test_terminal_shows_short_ids_of_a_few(deployment: Deployment) -> None:
+def test_terminal_shows_the_first_ids_shortened(deployment: Deployment) -> None:
     ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
     out = on_terminal("from quilt_packager.cli.app import run; run(['failures'])", NO_COLOR="1")
     shown = [each for each in ids if f"{each[:8]}…" in out]
@@ -163,7 +159,7 @@ def test_terminal_shows_short_ids_of_a_few(deployment: Deployment) -> None:
     assert "and 2 more" in out
 
 
-def test_nothing_is_left_out_of_a_file(deployment: Deployment, tmp_path: Path) -> None:
+def test_file_has_all_ids_in_full(deployment: Deployment, tmp_path: Path) -> None:
     ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
     file = tmp_path / "failures"
     on_terminal(
@@ -173,7 +169,7 @@ def test_nothing_is_left_out_of_a_file(deployment: Deployment, tmp_path: Path) -
     assert all(each in file.read_text() for each in ids)
 
 
-def test_retry_asks_and_warns_of_what_fails_again(
+def test_retry_asks_and_warns_about_rejected_messages(
     cli: Cli, deployment: Deployment, answers: list[str]
 ) -> None:
     reject(deployment, DENIED, folder("a/1"))
@@ -189,17 +185,17 @@ def test_retry_asks_and_warns_of_what_fails_again(
 
 
 @pytest.mark.parametrize("chosen", ["--all", "--code", "id"])
-def test_event_that_a_retry_would_lose_stays(cli: Cli, deployment: Deployment, chosen: str) -> None:
+def test_event_that_needs_its_rule_stays(cli: Cli, deployment: Deployment, chosen: str) -> None:
     stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     arguments = {"--all": ["--all"], "--code": ["--code", "Undelivered"], "id": [stays]}[chosen]
     ran = cli("failures", "retry", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert "1 event cannot be retried: its rule would have made a message of it." in ran.err
-    assert f"Left alone: {stays}." in ran.err
+    assert f"Skipped: {stays}." in ran.err
     assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [])
 
 
-def test_retry_leaves_what_it_would_lose_and_says_so(
+def test_retry_skips_and_names_events_that_need_their_rule(
     cli: Cli, deployment: Deployment, answers: list[str]
 ) -> None:
     stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
@@ -208,16 +204,16 @@ def test_retry_leaves_what_it_would_lose_and_says_so(
     ran = cli("failures", "retry", "--code", "Undelivered")
     assert answers == ["Retry 1 message? [y/N]"]
     assert (ran.code, ran.out) == (2, "Sent again 1 of 2.\n")
-    assert f"Left alone: {stays}." in ran.err
+    assert f"Skipped: {stays}." in ran.err
     assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [CRATE_EVENT])
     ran = cli("failures", "retry", "--all", "--yes", "--json")
-    told = json.loads(ran.out)
-    assert (ran.code, told["sent"], [each["id"] for each in told["kept"]]) == (2, [], [stays])
-    assert "Send that message by hand" in told["kept"][0]["remedy"]
+    result = json.loads(ran.out)
+    assert (ran.code, result["sent"], [each["id"] for each in result["kept"]]) == (2, [], [stays])
+    assert "Send that message by hand" in result["kept"][0]["remedy"]
 
 
 @pytest.mark.parametrize("answer", ["", "n"])
-def test_retry_that_is_not_wanted_does_nothing(
+def test_declined_retry_does_nothing(
     cli: Cli, deployment: Deployment, answers: list[str], answer: str
 ) -> None:
     reject(deployment, BUSY)
@@ -227,7 +223,7 @@ def test_retry_that_is_not_wanted_does_nothing(
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
-def test_nobody_to_answer_is_told(cli: Cli, deployment: Deployment, action: str) -> None:
+def test_questions_need_a_terminal_or_yes(cli: Cli, deployment: Deployment, action: str) -> None:
     reject(deployment, BUSY)
     ran = cli("failures", action, "--all")
     assert (ran.code, ran.out) == (3, "")
@@ -235,7 +231,7 @@ def test_nobody_to_answer_is_told(cli: Cli, deployment: Deployment, action: str)
     assert len(left(deployment)) == 1
 
 
-def test_only_the_messages_of_a_code_are_retried(cli: Cli, deployment: Deployment) -> None:
+def test_messages_of_one_code_are_retried(cli: Cli, deployment: Deployment) -> None:
     reject(deployment, DENIED, folder("a/1"))
     reject(deployment, BUSY, folder("a/2"))
     assert cli("failures", "retry", "--code", "ServiceUnavailable", "--yes").code == 0
@@ -243,7 +239,7 @@ def test_only_the_messages_of_a_code_are_retried(cli: Cli, deployment: Deploymen
     assert left(deployment) == [folder("a/1")]
 
 
-def test_message_is_known_by_how_its_id_or_its_jobs_begins(
+def test_messages_are_selected_by_the_beginning_of_their_id_or_job_id(
     cli: Cli, deployment: Deployment
 ) -> None:
     letter = put_aside(deployment, folder("a/1"), code="EmptySource")
@@ -254,7 +250,7 @@ def test_message_is_known_by_how_its_id_or_its_jobs_begins(
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "error"),
     [
         (("nothing",), "the id of no failure"),
         (("51c0",), "2 begin so."),
@@ -263,23 +259,23 @@ def test_message_is_known_by_how_its_id_or_its_jobs_begins(
         (("51c0-1", "--all"), "ids, --code, or --all"),
     ],
 )
-def test_choice_without_sense_is_told(
-    cli: Cli, deployment: Deployment, chosen: tuple[str, ...], said: str
+def test_invalid_selection_is_an_error(
+    cli: Cli, deployment: Deployment, chosen: tuple[str, ...], error: str
 ) -> None:
     reject(deployment, BUSY, folder("a/1"), job_id="51c0-1")
     reject(deployment, BUSY, folder("a/2"), job_id="51c0-2")
     ran = cli("failures", "discard", *chosen, "--yes")
     assert ran.code == 3
-    assert said in ran.err
+    assert error in ran.err
     assert len(left(deployment)) == 2
 
 
-def test_discard_wants_the_count(cli: Cli, deployment: Deployment, answers: list[str]) -> None:
+def test_discard_asks_for_the_count(cli: Cli, deployment: Deployment, answers: list[str]) -> None:
     reject(deployment, DENIED, folder("a/1"), package_name="a/1")
     reject(deployment, DENIED, folder("a/2"), package_name="a/2")
     answers.append("y")
     ran = cli("failures", "discard", "--all")
-    assert "Discard 2 messages? They leave the queue for good; the files in S3 stay." in ran.err
+    assert "Discard 2 messages permanently? Files in S3 are kept." in ran.err
     assert "a/1  a/2" in ran.err or "a/2  a/1" in ran.err
     assert len(left(deployment)) == 2
     answers[:] = ["2"]
@@ -288,7 +284,7 @@ def test_discard_wants_the_count(cli: Cli, deployment: Deployment, answers: list
     assert left(deployment) == []
 
 
-def test_what_failed_since_the_question_is_let_be(
+def test_failures_after_the_question_are_not_affected(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reject(deployment, BUSY, folder("a/1"))
@@ -302,7 +298,7 @@ def test_what_failed_since_the_question_is_let_be(
     assert left(deployment) == [folder("a/2")]
 
 
-def test_message_that_is_gone_since_the_question_is_told(
+def test_message_deleted_after_the_question_is_reported(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = put_aside(deployment, folder("a/1"), code="WriteConflict")
@@ -315,12 +311,12 @@ def test_message_that_is_gone_since_the_question_is_told(
     monkeypatch.setattr(Terminal, "ask", ask)
     ran = cli("failures", "retry", "--all")
     assert (ran.code, ran.out) == (1, "Sent again 1 of 2.\n")
-    assert f"1 message left alone: no longer there, or in the hands of another reader: {gone}" in (
-        ran.err
+    assert (
+        f"1 message skipped, deleted meanwhile or being read by another process: {gone}" in ran.err
     )
 
 
-def test_interruption_says_how_far_it_came(
+def test_interruption_reports_the_progress(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reject(deployment, BUSY)
@@ -331,57 +327,57 @@ def test_interruption_says_how_far_it_came(
     monkeypatch.setattr(command, "retry", interrupt)
     ran = cli("failures", "retry", "--all", "--yes")
     assert ran.code == 130
-    assert "0 of 1 were sent again; the others are still there." in ran.err
+    assert "0 of 1 sent again; the others are unchanged." in ran.err
     assert len(left(deployment)) == 1
 
 
-def test_options_before_an_action_are_refused(cli: Cli, deployment: Deployment) -> None:
+def test_options_before_an_action_are_rejected(cli: Cli, deployment: Deployment) -> None:
     ran = cli("failures", "--stack", "other", "discard", "--all", "--yes")
     assert ran.code == 3
     assert "discard --help" in ran.err
 
 
-def test_json_tells_what_was_done(cli: Cli, deployment: Deployment) -> None:
+def test_json_lists_the_affected_messages(cli: Cli, deployment: Deployment) -> None:
     letters = [put_aside(deployment, folder(f"a/{n}"), code="WriteConflict") for n in range(2)]
-    told = json.loads(cli("failures", "retry", letters[0], "--yes", "--json").out)
-    (again,) = told["sent"]
-    assert (again["id"], told["gone"]) == (letters[0], [])
+    result = json.loads(cli("failures", "retry", letters[0], "--yes", "--json").out)
+    (again,) = result["sent"]
+    assert (again["id"], result["gone"]) == (letters[0], [])
     assert again["job_id"] != letters[0]
-    told = json.loads(cli("failures", "discard", letters[1], "--yes", "--json").out)
-    assert told == {"discarded": [letters[1]], "gone": []}
+    result = json.loads(cli("failures", "discard", letters[1], "--yes", "--json").out)
+    assert result == {"discarded": [letters[1]], "gone": []}
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "expected"),
     [("retry", {"sent": [], "gone": [], "kept": []}), ("discard", {"discarded": [], "gone": []})],
 )
-def test_json_tells_that_nothing_was_done(
-    cli: Cli, deployment: Deployment, answers: list[str], action: str, told: dict[str, object]
+def test_json_is_empty_if_nothing_was_done(
+    cli: Cli, deployment: Deployment, answers: list[str], action: str, expected: dict[str, object]
 ) -> None:
     ran = cli("failures", action, "--all", "--json")
-    assert (ran.code, json.loads(ran.out), ran.err) == (0, told, "Nothing has failed.\n")
+    assert (ran.code, json.loads(ran.out), ran.err) == (0, expected, "No failures.\n")
     reject(deployment, BUSY)
     answers.append("")
     ran = cli("failures", action, "--all", "--json")
-    assert (ran.code, json.loads(ran.out), len(left(deployment))) == (0, told, 1)
+    assert (ran.code, json.loads(ran.out), len(left(deployment))) == (0, expected, 1)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_messages_that_somebody_else_reads_are_told(
+def test_messages_being_read_elsewhere_are_counted(
     cli: Cli, deployment: Deployment, options: tuple[str, ...]
 ) -> None:
     reject(deployment, BUSY)
     with read_failures(deployment):
         ran = cli("failures", *options)
-    assert ran.err.startswith("1 more message: somebody else reads them at the moment.")
-    assert ran.out in {"", "No failure can be read now.\n"}
+    assert ran.err.startswith("1 more message being read by another process.")
+    assert ran.out in {"", "No failures can be read at the moment.\n"}
 
 
-def test_list_that_is_not_complete_says_so(
+def test_incomplete_list_is_marked(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(11):
         put_aside(deployment, folder(f"a/{number}"), code="WriteConflict")
     few = functools.partial(read_failures, limit=10)
     monkeypatch.setattr(command, "read_failures", few)
-    assert cli("failures").err == "These are the first 10 of about 11.\n"
+    assert cli("failures").err == "Showing the first 10 of about 11.\n"

@@ -45,7 +45,7 @@ def test_a_folder_becomes_a_package(cli: Cli, bucket: Bucket) -> None:
     }
 
 
-def test_the_json_of_a_message_is_obeyed(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
+def test_a_message_in_json_is_packaged(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
     packages = stub.create_bucket("packages")
     message = {"source_prefix": FOLDER, "registry": "packages", "package_name": "a/b"}
     code, result = result_of(cli, json.dumps(message))
@@ -53,7 +53,7 @@ def test_the_json_of_a_message_is_obeyed(cli: Cli, bucket: Bucket, stub: S3Stub)
     assert ".quilt/named_packages/a/b/latest" in packages.keys()  # noqa: SIM118 - not a dict
 
 
-def test_an_event_is_obeyed(cli: Cli, bucket: Bucket) -> None:
+def test_an_event_is_packaged(cli: Cli, bucket: Bucket) -> None:
     event = {
         "source": "com.quiltdata.edp",
         "detail-type": "package-objects-ready",
@@ -81,7 +81,7 @@ def test_an_invalid_message_is_rejected(cli: Cli) -> None:
     assert result["package_name"] is None
 
 
-def test_what_may_succeed_later_failed(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
+def test_a_transient_error_is_a_failure(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
     stub.on("ListObjectVersions").answer(400, "InvalidRequest")
     code, result = result_of(cli, FOLDER)
     assert (code, result["outcome"]) == (1, "failed")
@@ -102,7 +102,7 @@ def test_a_message_that_asks_for_no_package_is_wrong_usage(cli: Cli) -> None:
     assert ran.err.startswith("error: This message asks for no package.\n  why  S3's test")
 
 
-def test_an_unexpected_error_is_told_and_reported_as_json(
+def test_an_unexpected_error_has_an_outcome_in_json(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -133,14 +133,14 @@ def test_ctrl_c_ends_with_its_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert (ran.code, ran.err) == (130, "Interrupted.\n")
 
 
-def test_the_settings_of_the_environment_hold(
+def test_settings_of_the_environment_apply(
     cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUILT_PACKAGER_SOURCE_BUCKETS", "other")
     assert result_of(cli, FOLDER)[1]["code"] == "BucketNotAllowed"
 
 
-def test_json_has_every_field_always() -> None:
+def test_json_always_has_every_field() -> None:
     assert JSON_FIELDS == (
         "outcome",
         "package_name",
@@ -153,19 +153,19 @@ def test_json_has_every_field_always() -> None:
     )
 
 
-def test_a_created_package_is_told_in_two_lines(cli: Cli, bucket: Bucket) -> None:
+def test_a_created_package_is_written_in_two_lines(cli: Cli, bucket: Bucket) -> None:
     first, second = cli("package", FOLDER).out.splitlines()
     assert first.startswith("✓ created  runs/42 in raw, 2 objects, 8 B, ")
     assert second.split()[:2] == ["top", "hash"]
     assert len(second.split()[2]) == 64
 
 
-def test_a_rejection_is_told_in_three_sentences(cli: Cli, bucket: Bucket) -> None:
+def test_a_rejection_is_written_in_three_sentences(cli: Cli, bucket: Bucket) -> None:
     lines = cli("package", "s3://raw/nothing/here/").out.splitlines()
     assert lines[0] == "⊘ rejected  EmptySource"
     assert [line.split()[0] for line in lines[1:]] == ["happened", "why", "do"]
     assert "s3://raw/nothing/here/ holds no objects." in lines[1]
 
 
-def test_nothing_of_progress_is_shown_of_a_short_job(cli: Cli, bucket: Bucket) -> None:
+def test_a_short_job_shows_no_progress(cli: Cli, bucket: Bucket) -> None:
     assert cli("package", FOLDER).err == ""

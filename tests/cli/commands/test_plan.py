@@ -1,4 +1,4 @@
-"""`quilt-packager plan`: what it tells a reader and a program, with an engine and without."""
+"""`quilt-packager plan`: output for readers and programs, with and without an engine."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ FOLDER = "s3://raw/runs/42/"
 
 @pytest.fixture
 def bucket(aws: object, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A folder in the stub of S3; every other service is that of the embedded AWS."""
+    """A folder in the S3 stub. All other services are those of the embedded AWS."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_stub.url)
     bucket = s3_stub.create_bucket("raw")
     bucket.put("runs/42/a.txt", b"hello", stored=["SHA256"])
@@ -33,7 +33,7 @@ def engine(bucket: Bucket, create_stack: CreateStack) -> None:
     create_stack("lab", {"EnginePackagerFunction729271DB": lambda_function("packager", settings)})
 
 
-def test_a_plan_is_told_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
+def test_a_plan_is_written_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", FOLDER)
     lines = ran.out.splitlines()
     assert ran.code == 0
@@ -49,15 +49,15 @@ def test_a_plan_is_told_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
     assert [line.split()[0] for line in lines[7:]] == ["Requests", "Price", "Time"]
 
 
-def test_without_an_engine_that_is_said(cli: Cli, bucket: Bucket) -> None:
+def test_without_an_engine_the_default_settings_apply(cli: Cli, bucket: Bucket) -> None:
     err = cli("plan", FOLDER).err
-    assert err.startswith("There is no engine in us-east-1. Planned with the settings of an engine")
+    assert err.startswith("There is no engine in us-east-1. Using the settings of an engine")
 
 
 @pytest.mark.parametrize(
     ("code", "exit_code"), [("AccessDenied", 0), ("ExpiredToken", 4), ("InternalFailure", 1)]
 )
-def test_who_may_not_look_at_stacks_may_plan(
+def test_a_plan_needs_no_access_to_stacks(
     cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, code: str, exit_code: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -67,27 +67,27 @@ def test_who_may_not_look_at_stacks_may_plan(
     assert cli("plan", FOLDER).code == exit_code
 
 
-def test_what_its_user_may_not_read_is_no_rejection(
+def test_insufficient_permissions_are_no_rejection(
     cli: Cli, bucket: Bucket, s3_stub: S3Stub
 ) -> None:
     s3_stub.deny("ListObjectVersions")
     ran = cli("plan", FOLDER)
     assert ran.code == 4
-    assert ran.out.startswith("Cannot be told: your own rights do not suffice.")
+    assert ran.out.startswith("Unknown: your permissions are insufficient.")
 
 
-def test_the_reference_tells_how_many_are_asked() -> None:
+def test_the_reference_has_the_size_of_the_sample() -> None:
     reference = Path(__file__).parents[3] / "docs" / "reference" / "command.md"
     assert f"a sample of {SAMPLE_OBJECTS} of the other objects" in reference.read_text("utf-8")
 
 
-def test_an_engine_that_is_named_has_to_be_there(cli: Cli, bucket: Bucket) -> None:
+def test_a_named_engine_must_exist(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", FOLDER, "--stack", "prod")
     assert (ran.code, ran.out) == (3, "")
 
 
 @pytest.mark.usefixtures("engine")
-def test_the_settings_of_the_engine_hold(cli: Cli) -> None:
+def test_the_settings_of_the_engine_apply(cli: Cli) -> None:
     ran = cli("plan", FOLDER)
     assert "  Route      large, 1 shard: 2 checksums to find, more than 1\n" in ran.out
     assert ran.err == ""
@@ -96,29 +96,29 @@ def test_the_settings_of_the_engine_hold(cli: Cli) -> None:
 @pytest.mark.usefixtures("engine")
 def test_json_is_the_whole_plan(cli: Cli) -> None:
     ran = cli("plan", "--json", FOLDER)
-    told = json.loads(ran.out)
-    assert (ran.code, told["engine"], told["package_name"]) == (0, "lab", "runs/42")
-    assert told["refusals"] == []
-    assert told["contents"]["objects"] == 2
-    assert told["checksums"]["basis"] == "listing"
-    assert told["route"]["is_large"]
-    assert set(told["estimate"]) == {"requests", "seconds", "usd"}
+    result = json.loads(ran.out)
+    assert (ran.code, result["engine"], result["package_name"]) == (0, "lab", "runs/42")
+    assert result["refusals"] == []
+    assert result["contents"]["objects"] == 2
+    assert result["checksums"]["basis"] == "listing"
+    assert result["route"]["is_large"]
+    assert set(result["estimate"]) == {"requests", "seconds", "usd"}
 
 
-def test_exact_asks_each_object(cli: Cli, bucket: Bucket, s3_stub: S3Stub) -> None:
-    told = json.loads(cli("plan", "--exact", "--json", FOLDER).out)
-    assert (told["checksums"]["basis"], s3_stub.counts["HeadObject"]) == ("asked", 2)
+def test_exact_checks_every_object(cli: Cli, bucket: Bucket, s3_stub: S3Stub) -> None:
+    result = json.loads(cli("plan", "--exact", "--json", FOLDER).out)
+    assert (result["checksums"]["basis"], s3_stub.counts["HeadObject"]) == ("asked", 2)
 
 
-def test_what_is_packaged_already_is_told(cli: Cli, bucket: Bucket) -> None:
+def test_an_unchanged_folder_is_reported(cli: Cli, bucket: Bucket) -> None:
     assert cli("package", FOLDER).code == 0
     ran = cli("plan", FOLDER)
     assert ran.code == 0
-    assert ran.out.startswith("Is packaged already: the newest revision is just this.\n")
+    assert ran.out.startswith("Already packaged: the latest revision is identical.\n")
     assert "runs/42 in raw, revision 1\n" in ran.out
 
 
-def test_what_would_be_rejected_is_told_with_every_reason(cli: Cli, bucket: Bucket) -> None:
+def test_a_rejection_has_every_reason(cli: Cli, bucket: Bucket) -> None:
     bucket.put("runs/42/a.txt/b", b"x", stored=["SHA256"])
     bucket.put("runs/42/old", b"x", stored=[], storage_class="GLACIER")
     ran = cli("plan", FOLDER)
@@ -131,7 +131,7 @@ def test_what_would_be_rejected_is_told_with_every_reason(cli: Cli, bucket: Buck
     assert "Price" not in ran.out
 
 
-def test_json_tells_why_it_would_be_rejected(cli: Cli, bucket: Bucket) -> None:
+def test_json_has_the_reasons_of_a_rejection(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", "--json", "s3://raw/nothing/")
     (refusal,) = json.loads(ran.out)["refusals"]
     assert (ran.code, refusal["code"]) == (2, "EmptySource")
@@ -146,7 +146,7 @@ def test_an_invalid_message_would_be_rejected(
     assert (ran.code, "InvalidMessage" in ran.out) == (2, True)
 
 
-def test_json_has_every_field_always(cli: Cli, bucket: Bucket) -> None:
+def test_json_always_has_every_field(cli: Cli, bucket: Bucket) -> None:
     messages = (FOLDER, "s3://raw/nothing/", "{}")
     fields = [json.loads(cli("plan", "--json", each).out).keys() for each in messages]
     assert fields[0] == fields[1] == fields[2]

@@ -1,4 +1,4 @@
-"""`quilt-packager send`: what is sent where, and what is not."""
+"""`quilt-packager send`: messages, queues and waiting."""
 
 import json
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_a_folder_is_sent_as_a_message(cli: Cli, sqs: Sqs) -> None:
     assert json.loads(message["MessageBody"]) == {"source_prefix": "s3://raw/runs/42/"}
 
 
-def test_the_json_of_a_message_is_sent_as_it_is(cli: Cli, sqs: Sqs) -> None:
+def test_a_message_in_json_is_sent_unchanged(cli: Cli, sqs: Sqs) -> None:
     body = '{"source_prefix":  "s3://raw/runs/42/", "unknown": 1}'
     cli("send", body, "--queue-url", QUEUE)
     assert sqs.sent[0]["MessageBody"] == body
@@ -111,10 +111,10 @@ class TestStack:
     def answer(
         self, deployment: Deployment, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[..., None]:
-        """Writes lines of the message's job to the log, those of each call at the next look."""
+        """Writes lines of the message's job to the log: a list of lines for each poll."""
 
-        def prepare(*looks: list[Callable[[str], Line]]) -> None:
-            left = list(looks)
+        def prepare(*polls: list[Callable[[str], Line]]) -> None:
+            left = list(polls)
 
             def sleep(_: float) -> None:
                 queue = deployment.queue_url
@@ -135,7 +135,7 @@ class TestStack:
         queue = deployment.queue_url.rpartition("/")[2]
         assert (ran.code, ran.out) == (0, f"Sent to {queue}, message {message['MessageId']}\n")
 
-    def test_is_told_to_programs(self, cli: Cli, deployment: Deployment) -> None:
+    def test_is_one_json_object(self, cli: Cli, deployment: Deployment) -> None:
         sent = json.loads(cli("send", self.FOLDER, "--json").out)
         assert sent["queue_url"] == deployment.queue_url
         assert sent["message_id"]
@@ -154,7 +154,7 @@ class TestStack:
             f"  top hash   {'ab' * 32}",
         ]
 
-    def test_ends_as_its_job_does(self, cli: Cli, answer: Callable[..., None]) -> None:
+    def test_has_the_exit_code_of_its_job(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer([lambda job: failed(job, before_now(), "rejected")])
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 2
@@ -165,9 +165,7 @@ class TestStack:
             "  do         Look there.",
         ]
 
-    def test_is_waited_for_while_it_is_tried_again(
-        self, cli: Cli, answer: Callable[..., None]
-    ) -> None:
+    def test_is_waited_for_during_retries(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer(
             [lambda job: failed(job, before_now(seconds=9))],
             [
@@ -177,15 +175,13 @@ class TestStack:
         )
         assert cli("send", self.FOLDER, "--wait").code == 1
 
-    def test_whose_message_is_ignored_makes_no_package(
-        self, cli: Cli, answer: Callable[..., None]
-    ) -> None:
+    def test_has_its_own_exit_code_if_ignored(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer([lambda job: line("message ignored", job, before_now(), why="it is left out")])
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 2
         assert ran.out.splitlines()[1].endswith("the message asks for no package: it is left out")
 
-    def test_has_an_outcome_for_programs(self, cli: Cli, answer: Callable[..., None]) -> None:
+    def test_has_its_outcome_in_json(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer([lambda job: succeeded(job, before_now())])
         ended = json.loads(cli("send", self.FOLDER, "--wait", "--json").out)
         assert (ended["outcome"], ended["package_name"], ended["code"]) == (
@@ -194,22 +190,22 @@ class TestStack:
             None,
         )
 
-    def test_goes_on_where_nobody_waits_any_more(
-        self, cli: Cli, answer: Callable[..., None]
-    ) -> None:
+    def test_continues_after_an_interruption(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer([lambda job: started(job, before_now())])
         ran = cli("send", self.FOLDER, "--wait")
         message_id = ran.out.split()[-1]
         assert ran.code == 130
         assert f"quilt-packager jobs show {message_id}" in ran.err
 
-    def test_is_asked_after_at_the_same_engine(self, cli: Cli, answer: Callable[..., None]) -> None:
+    def test_suggested_command_addresses_the_same_engine(
+        self, cli: Cli, answer: Callable[..., None]
+    ) -> None:
         answer([lambda job: started(job, before_now())])
         ran = cli("send", self.FOLDER, "--wait", "--stack", "lab")
         message_id = ran.out.split()[-1]
         assert f"quilt-packager jobs show {message_id} --stack lab" in ran.err
 
-    def test_goes_on_where_nobody_may_look(
+    def test_continues_without_access_to_the_log(
         self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*_: object) -> None:
@@ -223,12 +219,12 @@ class TestStack:
 
 
 @pytest.mark.parametrize("option", [["--wait"], ["--stack", "lab"]])
-def test_a_queue_is_no_stack(cli: Cli, option: list[str]) -> None:
+def test_queue_url_excludes_stack_and_wait(cli: Cli, option: list[str]) -> None:
     ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE, *option)
     assert (ran.code, ran.out) == (3, "")
-    assert "does not go with --queue-url" in ran.err
+    assert "cannot be combined with --queue-url" in ran.err
 
 
-def test_a_message_that_asks_for_nothing_is_not_sent(cli: Cli, sqs: Sqs) -> None:
+def test_a_test_event_is_not_sent(cli: Cli, sqs: Sqs) -> None:
     ran = cli("send", '{"Event": "s3:TestEvent"}', "--queue-url", QUEUE)
     assert (ran.code, sqs.sent) == (3, [])

@@ -12,12 +12,12 @@ from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations.deployment.deployments import Deployment, connect, find_deployment
 from quilt_packager.operations.sources.sources import find_source, set_enabled
 from tests.cli.conftest import Cli
-from tests.cli.log import tell_job
+from tests.cli.log import log_job
 from tests.cli.terminals import piped
 from tests.embedded_aws import CreateStack
 from tests.operations.event_rules import SOURCES
 
-KEEP = "EDP is off until a deployment changes its rule; to keep it off:\n  -c quilt:edp=false\n"
+KEEP = "EDP is off until a deployment changes its rule. To keep it off:\n  -c quilt:edp=false\n"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def is_on(deployment: Deployment, name: str) -> bool:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> list[str]:
-    """Have somebody at the terminal, and give what they are asked."""
+    """Answer all questions, and return them."""
     questions: list[str] = []
 
     def ask(_: Terminal, question: str) -> str:
@@ -58,19 +58,19 @@ def test_counts_the_jobs_of_the_last_day(cli: Cli, deployment: Deployment) -> No
     now = datetime.now(UTC)
     for number in range(3):
         outcome = "created" if number else "rejected"
-        tell_job(deployment, f"job-{number}", now, outcome, trigger="health_omics")
+        log_job(deployment, f"job-{number}", now, outcome, trigger="health_omics")
     omics = cli("sources").out.splitlines()[1]
     assert omics.split()[5:7] == ["3", "1"]
 
 
-def test_says_what_differs_from_what_was_deployed(cli: Cli, deployment: Deployment) -> None:
+def test_shows_differences_from_the_deployment(cli: Cli, deployment: Deployment) -> None:
     set_enabled(deployment, "edp", enabled=False)
     ran = cli("sources")
     assert ran.err == KEEP
     assert ran.out.splitlines()[3].split()[:5] == ["edp", "EDP", "off", "on", "differs"]
 
 
-def test_a_source_is_one_line_of_json(cli: Cli, deployment: Deployment) -> None:
+def test_json_is_one_object_per_line(cli: Cli, deployment: Deployment) -> None:
     ran = cli("sources", "--json")
     first, *_ = map(json.loads, ran.out.splitlines())
     assert len(ran.out.splitlines()) == 5
@@ -78,11 +78,11 @@ def test_a_source_is_one_line_of_json(cli: Cli, deployment: Deployment) -> None:
     assert first["jobs"] == 0
 
 
-def test_an_engine_without_named_sources_is_said(cli: Cli, create_stack: CreateStack) -> None:
+def test_an_engine_without_named_sources_has_a_hint(cli: Cli, create_stack: CreateStack) -> None:
     create_stack("lab")
     ran = cli("sources")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "lab has no event source that has a name.\n"
+    assert ran.err == "lab has no named event source.\n"
 
 
 def test_turns_a_source_off_and_on(cli: Cli, deployment: Deployment) -> None:
@@ -96,9 +96,13 @@ def test_turns_a_source_off_and_on(cli: Cli, deployment: Deployment) -> None:
     assert is_on(deployment, "edp")
 
 
-def test_a_switch_tells_programs_how_the_source_is(cli: Cli, deployment: Deployment) -> None:
-    told = json.loads(cli("sources", "disable", "edp", "--yes", "--json").out)
-    assert (told["enabled"], told["differs"], told["keep"]) == (False, True, "-c quilt:edp=false")
+def test_a_switch_writes_the_source_as_json(cli: Cli, deployment: Deployment) -> None:
+    result = json.loads(cli("sources", "disable", "edp", "--yes", "--json").out)
+    assert (result["enabled"], result["differs"], result["keep"]) == (
+        False,
+        True,
+        "-c quilt:edp=false",
+    )
 
 
 def test_asks_before_it_turns_a_source_off(
@@ -112,7 +116,7 @@ def test_asks_before_it_turns_a_source_off(
     assert not is_on(deployment, "uploads")
 
 
-def test_who_says_no_keeps_the_source(
+def test_a_declined_switch_changes_nothing(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, "")
@@ -121,16 +125,16 @@ def test_who_says_no_keeps_the_source(
     assert is_on(deployment, "uploads")
 
 
-def test_off_a_terminal_it_takes_a_yes(cli: Cli, deployment: Deployment) -> None:
+def test_without_a_terminal_disable_needs_yes(cli: Cli, deployment: Deployment) -> None:
     ran = cli("sources", "disable", "uploads")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.endswith("  do   Add --yes.\n")
     assert is_on(deployment, "uploads")
 
 
-def test_what_is_so_already_stays_so_without_a_question(cli: Cli, deployment: Deployment) -> None:
-    assert cli("sources", "disable", "wrroc").out == "Nextflow runs is off already.\n"
-    assert cli("sources", "enable", "omics").out == "HealthOmics runs is on already.\n"
+def test_a_switch_without_effect_asks_nothing(cli: Cli, deployment: Deployment) -> None:
+    assert cli("sources", "disable", "wrroc").out == "Nextflow runs is already off.\n"
+    assert cli("sources", "enable", "omics").out == "HealthOmics runs is already on.\n"
 
 
 def test_an_unknown_source_is_wrong_usage(cli: Cli, deployment: Deployment) -> None:
@@ -139,12 +143,10 @@ def test_an_unknown_source_is_wrong_usage(cli: Cli, deployment: Deployment) -> N
     assert "It has omics, wrroc, edp, uploads, lims." in ran.err
 
 
-def test_options_before_the_command_are_not_lost_in_silence(
-    cli: Cli, deployment: Deployment
-) -> None:
+def test_options_before_the_command_are_rejected(cli: Cli, deployment: Deployment) -> None:
     ran = cli("sources", "--stack", "lab", "disable", "edp", "--yes")
     assert ran.code == 3
-    assert "sources disable stand after it" in ran.err
+    assert "sources disable go after it" in ran.err
     assert is_on(deployment, "edp")
 
 

@@ -1,4 +1,4 @@
-"""An engine at a glance, in the embedded AWS."""
+"""`quilt-packager status`, in the embedded AWS."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from quilt_packager.operations.deployment.deployments import Deployment, connect
 from quilt_packager.operations.jobs.listing import JobList
 from quilt_packager.operations.sources.sources import set_enabled
 from tests.cli.conftest import Cli
-from tests.cli.log import tell, tell_job
+from tests.cli.log import log_job, log_line
 from tests.cli.terminals import on_terminal
 from tests.embedded_aws import CreateStack
 from tests.operations.event_rules import SOURCES
@@ -36,7 +36,7 @@ def deployment(create_stack: CreateStack) -> Deployment:
 
 
 def facts(out: str) -> dict[str, str]:
-    """The lines with labels, which stand between two empty ones."""
+    """Parse the labelled lines."""
     lines = [line for line in out.splitlines() if line[:10].strip() in LABELS]
     return {line[:10].strip(): line[10:].strip() for line in lines}
 
@@ -50,7 +50,7 @@ def test_begins_with_where_the_engine_is(cli: Cli, deployment: Deployment) -> No
     assert ran.out.splitlines()[0] == "lab  us-east-1  123456789012"
 
 
-def test_an_idle_engine_has_nothing_to_tell(cli: Cli, create_stack: CreateStack) -> None:
+def test_an_idle_engine_has_empty_queues_and_no_jobs(cli: Cli, create_stack: CreateStack) -> None:
     create_stack("lab")
     assert cli("status").out.splitlines() == [
         "lab  us-east-1  123456789012",
@@ -71,7 +71,7 @@ def test_shows_each_source_in_its_state(cli: Cli, deployment: Deployment) -> Non
     assert ran.err.startswith("EDP is off until a deployment changes its rule")
 
 
-def test_shows_how_full_the_queues_are(cli: Cli, create_stack: CreateStack) -> None:
+def test_shows_the_length_and_age_of_the_queues(cli: Cli, create_stack: CreateStack) -> None:
     create_stack("busy")
     deployment = find_deployment(connect(), "busy")
     send(deployment.queue_url, 3)
@@ -94,19 +94,19 @@ def test_shows_the_last_ten_jobs(cli: Cli, deployment: Deployment) -> None:
     now = datetime.now(UTC)
     for number in range(12):
         started = now - timedelta(minutes=12 - number)
-        tell_job(deployment, f"job-{number:02}", started, "created", package_name=f"a/{number}")
+        log_job(deployment, f"job-{number:02}", started, "created", package_name=f"a/{number}")
     out = cli("status").out
     names = [line.split()[2] for line in out.splitlines() if line.startswith("✓ created")]
     assert names == [f"a/{number}" for number in range(11, 1, -1)]
 
 
-def test_shows_why_a_job_failed_and_how_far_another_is(cli: Cli, deployment: Deployment) -> None:
+def test_shows_reasons_and_progress_of_jobs(cli: Cli, deployment: Deployment) -> None:
     now = datetime.now(UTC)
     reason = {"code": "EmptySource", "happened": "s3://raw/a/ held no objects.", "why": "Early."}
-    tell_job(deployment, "job-1", now - timedelta(minutes=5), "rejected", **reason)
-    tell_job(deployment, "job-2", now - timedelta(minutes=1), package_name="a/b")
+    log_job(deployment, "job-1", now - timedelta(minutes=5), "rejected", **reason)
+    log_job(deployment, "job-2", now - timedelta(minutes=1), package_name="a/b")
     progress = {"phase": "checksums", "done": 4, "total": 12}
-    tell(deployment, now, "package progress", message_id="job-2", **progress)
+    log_line(deployment, now, "package progress", message_id="job-2", **progress)
     running, rejected = cli("status").out.splitlines()[-2:]
     assert running.startswith("◐ running ")
     assert running.endswith("  Checking 4 of 12 objects")
@@ -114,7 +114,7 @@ def test_shows_why_a_job_failed_and_how_far_another_is(cli: Cli, deployment: Dep
     assert rejected.endswith("  EmptySource: s3://raw/a/ held no objects.")
 
 
-def test_shows_how_far_large_jobs_are(cli: Cli, deployment: Deployment) -> None:
+def test_shows_the_progress_of_large_jobs(cli: Cli, deployment: Deployment) -> None:
     arn = start(deployment, "glance-1", QUICK, SLOW)
     wait_until_done(arn, 1)
     out = cli("status").out
@@ -123,22 +123,26 @@ def test_shows_how_far_large_jobs_are(cli: Cli, deployment: Deployment) -> None:
     assert line.split()[2:5] == ["glance-1", "50", "%"]
 
 
-def test_is_one_object_for_programs(cli: Cli, deployment: Deployment) -> None:
-    tell_job(deployment, "job-1", datetime.now(UTC), "created", trigger="health_omics")
+def test_is_one_json_object(cli: Cli, deployment: Deployment) -> None:
+    log_job(deployment, "job-1", datetime.now(UTC), "created", trigger="health_omics")
     ran = cli("status", "--json")
     (line,) = ran.out.splitlines()
-    told = json.loads(line)
-    assert (told["stack"], told["region"], told["account"]) == ("lab", "us-east-1", "123456789012")
-    assert (told["sources"][0]["name"], told["sources"][0]["jobs"]) == ("omics", 1)
-    assert told["queues"]["waiting"] == 0
-    assert told["large_jobs"] == []
-    assert told["jobs"][0]["id"] == "job-1"
+    result = json.loads(line)
+    assert (result["stack"], result["region"], result["account"]) == (
+        "lab",
+        "us-east-1",
+        "123456789012",
+    )
+    assert (result["sources"][0]["name"], result["sources"][0]["jobs"]) == ("omics", 1)
+    assert result["queues"]["waiting"] == 0
+    assert result["large_jobs"] == []
+    assert result["jobs"][0]["id"] == "job-1"
 
 
 def test_fits_a_terminal_of_80_columns(deployment: Deployment) -> None:
     now = datetime.now(UTC)
     reason = {"code": "WorkflowViolations", "happened": "Metadata lacks assay, " * 6 + "and more."}
-    tell_job(deployment, "job-1", now, "rejected", package_name="imaging/plate-0093", **reason)
+    log_job(deployment, "job-1", now, "rejected", package_name="imaging/plate-0093", **reason)
     boto3.client("sqs").send_message(QueueUrl=deployment.queue_url, MessageBody="{}")
     lines = on_terminal(RUN, NO_COLOR="1").splitlines()
     assert all(len(line) <= 80 for line in lines)
@@ -156,14 +160,14 @@ def refuse(code: str = "AccessDenied") -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("asked", "name", "words"),
     [
-        ("sources.sources.list_sources", "sources", "The event sources are not known"),
-        ("sources.activity.count_events", "events", "The events of the sources are not counted"),
-        ("deployment.queues.read_queues", "queues", "The queues are not counted"),
-        ("jobs.executions.list_large_jobs", "large_jobs", "Large jobs that run are not known"),
-        ("jobs.listing.read_jobs", "jobs", "The last jobs are not known"),
+        ("sources.sources.list_sources", "sources", "Could not read the event sources"),
+        ("sources.activity.count_events", "events", "Could not count the events"),
+        ("deployment.queues.read_queues", "queues", "Could not read the queues"),
+        ("jobs.executions.list_large_jobs", "large_jobs", "Could not read the running large jobs"),
+        ("jobs.listing.read_jobs", "jobs", "Could not read the latest jobs"),
     ],
 )
-def test_what_may_not_be_asked_is_said_and_the_rest_told(
+def test_denied_parts_are_named_and_the_rest_is_shown(
     cli: Cli,
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,7 +176,7 @@ def test_what_may_not_be_asked_is_said_and_the_rest_told(
     name: str,
     words: str,
 ) -> None:
-    tell_job(deployment, "job-1", datetime.now(UTC), "created", package_name="a/1")
+    log_job(deployment, "job-1", datetime.now(UTC), "created", package_name="a/1")
     monkeypatch.setattr(f"quilt_packager.operations.{asked}", refuse())
     ran = cli("status")
     assert (ran.code, ran.err.splitlines()[0]) == (4, f"error: {words}: AWS denied Look.")
@@ -180,13 +184,13 @@ def test_what_may_not_be_asked_is_said_and_the_rest_told(
     assert ("Queue" in ran.out) == (name != "queues")
     assert ("OUTCOME" in ran.out, "DEPLOYED" in ran.out) == (name != "jobs", name != "sources")
     ran = cli("status", "--json")
-    told = json.loads(ran.out)
-    assert list(told["problems"]) == [name]
-    assert told["problems"][name]["code"] == "AccessDenied"
-    assert [part for part in told if told[part] is None] == ([name] if name != "events" else [])
+    result = json.loads(ran.out)
+    assert list(result["problems"]) == [name]
+    assert result["problems"][name]["code"] == "AccessDenied"
+    assert [part for part in result if result[part] is None] == ([name] if name != "events" else [])
 
 
-def test_throttling_is_no_matter_of_rights(
+def test_throttling_is_a_failure(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -206,10 +210,10 @@ def test_without_credentials_there_is_no_status(
     assert ran.err.startswith("error: AWS rejected the credentials: ExpiredToken.")
 
 
-def test_says_that_not_all_jobs_of_the_day_are_counted(
+def test_an_incomplete_count_of_jobs_is_marked(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = JobList([], since=datetime.now(UTC), is_cut_off=True, requests=100)
     monkeypatch.setattr("quilt_packager.operations.jobs.listing.read_jobs", lambda *_, **__: few)
-    assert "too many jobs to count all" in cli("status").err
-    assert "too many jobs to count all" in cli("sources").err
+    assert "Too many jobs to count" in cli("status").err
+    assert "Too many jobs to count" in cli("sources").err

@@ -1,10 +1,10 @@
-"""Progress: silent for short jobs, words for long ones, nothing but words in a pipe."""
+"""Progress: nothing for short jobs, a bar for long ones, lines in a pipe."""
 
 import re
 
 import pytest
 
-from quilt_packager.cli.console.progress import JobProgress, step
+from quilt_packager.cli.console.progress import JobProgress
 from quilt_packager.cli.console.terminal import Terminal
 from tests.cli.terminals import on_terminal
 
@@ -51,18 +51,3 @@ def test_a_terminal_has_a_bar_that_is_gone_at_the_end() -> None:
     assert re.search(r"checksums  6,204/12,408  \d:\d\d:\d\d", written)
     assert "━" in written
     assert written.rstrip().endswith("\x1b[2Kdone")
-
-
-def test_a_step_says_that_it_is_done_how_long_it_took_and_its_notes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with step(Terminal(), "Start it") as shown:
-        shown.doing("this [is] not shown in a pipe")
-        shown.note("http://127.0.0.1:4566")
-    assert re.fullmatch(r"✓ Start it  http://127.0.0.1:4566  \d+\.\d s\n", capsys.readouterr().out)
-
-
-def test_a_step_that_fails_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), step(Terminal(), "Start it"):
-        raise ZeroDivisionError
-    assert capsys.readouterr() == ("", "")

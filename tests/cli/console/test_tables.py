@@ -28,7 +28,7 @@ print(Terminal().confirm("Discard [4] messages?"))
 
 
 def shown(width: int | None) -> list[str]:
-    return [line.text.plain for line in lay_out(COLUMNS, ROWS, width=width).lines]
+    return [line.text.plain for line in lay_out(COLUMNS, ROWS, width=width).rows]
 
 
 def test_columns_are_aligned_and_numbers_flush_right() -> None:
@@ -50,14 +50,12 @@ def test_a_pipe_has_all_columns() -> None:
 
 def test_wide_characters_take_two_cells() -> None:
     layout = lay_out(["NAME", "SIZE"], [("日本", "1 B"), ("abcd", "2 B")], width=80)
-    assert [line.text.cell_len for line in layout.lines] == [10, 9, 9]
+    assert [line.text.cell_len for line in layout.rows] == [10, 9, 9]
 
 
 def test_a_name_that_is_too_wide_moves_its_own_row_alone() -> None:
     rows = [("n" * 90, "1 B"), ("short", "2 B")]
-    texts = [
-        line.text.plain for line in lay_out(["NAME", Column("SIZE")], rows, width=40).lines[1:]
-    ]
+    texts = [line.text.plain for line in lay_out(["NAME", Column("SIZE")], rows, width=40).rows[1:]]
     assert texts[0] == f"{'n' * 90}  1 B"
     assert texts[1].index("2 B") < 40
 
@@ -67,12 +65,12 @@ def test_an_empty_table_has_its_headings() -> None:
 
 
 def shown_headings() -> list[str]:
-    return [line.text.plain for line in lay_out(["NAME", "SIZE"], [], width=80).lines]
+    return [line.text.plain for line in lay_out(["NAME", "SIZE"], [], width=80).rows]
 
 
-def test_text_of_others_is_no_text_of_ours() -> None:
+def test_untrusted_text_is_escaped() -> None:
     layout = lay_out(["A"], [Row(["\x1b[31m"]), Row([Text("\u25d0")])], width=80)
-    assert [line.text.plain for line in layout.lines[1:]] == ["\\x1b[31m", "\u25d0"]
+    assert [line.text.plain for line in layout.rows[1:]] == ["\\x1b[31m", "\u25d0"]
 
 
 def test_a_reason_is_wrapped_below_the_second_column_on_a_terminal() -> None:
@@ -86,7 +84,7 @@ def test_a_reason_is_part_of_its_line_in_a_pipe() -> None:
     assert piped(SHOW).splitlines()[1] == f"⊘ rejected  a/b   EDP  {REASON}"
 
 
-def test_a_question_needs_somebody_to_answer() -> None:
+def test_a_question_needs_a_terminal() -> None:
     code = "from quilt_packager.cli.console.errors import Misuse\ntry:" + ASK.replace(
         "\n", "\n    "
     )

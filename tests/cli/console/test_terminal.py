@@ -1,4 +1,4 @@
-"""How results look on a terminal, in a pipe, without UTF-8; and what text of others may do."""
+"""Output on a terminal, in a pipe and without UTF-8; untrusted text."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def test_a_terminal_has_colours_and_glyphs() -> None:
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_are_left_out_where_they_are_not_wanted(environment: dict[str, str]) -> None:
+def test_no_color_and_dumb_terminals_have_no_colours(environment: dict[str, str]) -> None:
     written = on_terminal(SHOW, **environment)
     assert "\x1b" not in written
     assert written.startswith("✓ created  a/b")
@@ -45,13 +45,13 @@ def test_text_is_wrapped_beside_its_label_on_a_terminal() -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_a_line_to_copy_is_not_broken_by_us_on_a_terminal() -> None:
+def test_a_line_to_copy_is_wrapped_by_the_terminal() -> None:
     line = "kill -- -123; rm -rf " + "x" * 100
     code = f"from quilt_packager.cli.console.terminal import Terminal; Terminal().write({line!r})"
     assert on_terminal(code) == line + "\r\n"
 
 
-def test_a_pipe_has_no_colour_and_nothing_is_cut_or_wrapped() -> None:
+def test_a_pipe_has_plain_text_in_full() -> None:
     assert piped(SHOW) == (
         "✓ created  a/b\n"
         f"  why        {('word ' * 30).strip()}\n"
@@ -61,27 +61,27 @@ def test_a_pipe_has_no_colour_and_nothing_is_cut_or_wrapped() -> None:
     )
 
 
-def test_a_pipe_has_no_colour_though_the_environment_forces_some() -> None:
+def test_a_pipe_has_no_colour_even_if_forced() -> None:
     assert "\x1b" not in piped(SHOW, FORCE_COLOR="1", TTY_COMPATIBLE="1")
 
 
-def test_without_utf8_words_say_enough() -> None:
+def test_without_utf8_there_are_no_glyphs() -> None:
     assert piped(SHOW, PYTHONIOENCODING="ascii").startswith("created  a/b\n")
 
 
-def test_a_key_in_another_script_does_not_end_the_command_without_utf8() -> None:
+def test_without_utf8_other_characters_are_escaped() -> None:
     code = "from quilt_packager.cli.console.terminal import Terminal; Terminal().write('é')"
     assert piped(code, PYTHONIOENCODING="ascii") == "\\xe9\n"
 
 
 @pytest.mark.parametrize("run", [piped, on_terminal])
-def test_text_of_others_is_shown_as_it_is_and_steers_nothing(run: Callable[[str], str]) -> None:
+def test_untrusted_text_is_shown_literally(run: Callable[[str], str]) -> None:
     written = run(SHOW_KEY)
     shown = r"[bold]a[/bold]\x1b[31m\nb:smile:"
     assert written.count(shown) == 7
 
 
-def test_json_does_not_wait_for_more_of_it() -> None:
+def test_json_is_flushed() -> None:
     code = (
         "import os; from quilt_packager.cli.console.terminal import Terminal; "
         "Terminal().json({'a': 1}); os._exit(0)"

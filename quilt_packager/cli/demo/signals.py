@@ -1,4 +1,4 @@
-"""Ends a command in order when a signal asks for it: what it started is stopped and removed."""
+"""Signals: the first one ends the demo in order, so that everything it started is stopped."""
 
 import contextlib
 import signal
@@ -9,12 +9,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(SystemExit):
-    """A signal asked the command to end; its exit code is the one that shells know."""
+    """A signal ended the command. The exit code is the shell's convention."""
 
 
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Raise an exception for the first signal, and leave the clean-up to follow undisturbed."""
+    """Raise `Ended` on the first signal, and ignore further ones during the clean-up."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         signal.signal(number, _end)
@@ -26,7 +26,7 @@ def ended_in_order() -> Iterator[None]:
 
 
 def ignore() -> None:
-    """Let no signal disturb what follows: a clean-up that takes a moment."""
+    """Ignore further signals during the clean-up."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,10 +1,10 @@
-"""What a command takes as a message: a folder or JSON; and what none of them takes."""
+"""MESSAGE arguments: folders and JSON."""
 
 import json
 
 import pytest
 
-from quilt_packager.cli.console.message import to_body
+from quilt_packager.cli.console.options import to_body
 from tests.cli.conftest import Cli
 
 
@@ -14,18 +14,18 @@ def test_a_folder_is_a_message(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"source_prefix": "s3://raw/"}', '"{}"', "[]", "", " {"])
-def test_json_is_sent_as_it_is(text: str) -> None:
+def test_json_is_unchanged(text: str) -> None:
     assert to_body(text) == text
 
 
-def test_what_is_no_json_was_meant_as_a_folder() -> None:
+def test_other_text_is_a_folder() -> None:
     assert json.loads(to_body("raw/runs/42/")) == {"source_prefix": "raw/runs/42/"}
 
 
 @pytest.mark.parametrize(
     "command", [["package"], ["plan"], ["send"], ["send", "--queue-url", "https://queue"]]
 )
-def test_one_mistake_has_one_code(cli: Cli, aws: object, command: list[str]) -> None:
+def test_a_test_event_has_one_error_code(cli: Cli, aws: object, command: list[str]) -> None:
     ran = cli(*command, "--json", '{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
     assert (ran.code, ran.out) == (3, "")
     assert json.loads(ran.err.splitlines()[-1])["error"]["code"] == "NoPackageRequested"

@@ -1,4 +1,4 @@
-"""What the demo writes, and what it waits for in the log of the function."""
+"""The scenario of the demo: its output, and its waits for lines of the function's log."""
 
 import json
 import re
@@ -27,7 +27,7 @@ H = "ab" * 32
 def demo(
     aws: MiniStack, write_log: WriteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> DeployedEngine:
-    """An engine whose log is that of the stack `lab`, and that waits for one look."""
+    """An engine with the log of the stack `lab`, which it polls once."""
     monkeypatch.setattr(engine, "WAIT_SECONDS", 0.5)
     monkeypatch.setattr(engine, "POLL_SECONDS", 0.5)
     demo = DeployedEngine(aws, tmp_path)
@@ -43,7 +43,7 @@ def test_outcomes_are_those_of_the_packages_in_their_order(
     assert [each.package_name for each in found] == ["a/3", "a/1"]
 
 
-def test_attempt_that_is_tried_again_is_no_outcome_yet(
+def test_attempts_that_will_be_retried_are_ignored(
     demo: DeployedEngine, write_log: WriteLog
 ) -> None:
     write_log(failed("a", ago(seconds=9), name="a/1", final=False))
@@ -55,7 +55,7 @@ def test_attempt_that_is_tried_again_is_no_outcome_yet(
 
 
 @pytest.mark.parametrize("result", ["failed", "rejected"])
-def test_job_that_ended_otherwise_is_told_at_once(
+def test_unexpected_result_is_an_error_at_once(
     demo: DeployedEngine, write_log: WriteLog, result: str
 ) -> None:
     write_log(failed("a", ago(), result, name="a/1", final=True))
@@ -63,19 +63,19 @@ def test_job_that_ended_otherwise_is_told_at_once(
         demo.wait_for_outcomes(["a/1"], Result.CREATED)
 
 
-def test_packages_that_are_missing_are_named(demo: DeployedEngine, write_log: WriteLog) -> None:
+def test_missing_packages_are_named(demo: DeployedEngine, write_log: WriteLog) -> None:
     write_log(succeeded("a", ago(), name="a/1"))
-    with pytest.raises(LocalError, match=r"waited \d s for a/2, a/3 to be created\."):
+    with pytest.raises(LocalError, match=r"waited for a/2, a/3 to be created\."):
         demo.wait_for_outcomes(["a/1", "a/2", "a/3"], Result.CREATED)
 
 
-class ToldEngine(DeployedEngine):
-    """An engine that does all that the story wants, at once."""
+class InstantEngine(DeployedEngine):
+    """An engine that meets every expectation at once."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def listen(self) -> None:
+    def subscribe(self) -> None:
         """Nothing."""
 
     def upload(self, folder: SampleFolder) -> None:
@@ -107,7 +107,7 @@ def test_steps_fit_a_terminal_of_80_columns(
         return [ReadPackage(name, H, None, [], verified=True) for name in names]
 
     monkeypatch.setattr(scenario, "read_packages", read)
-    scenario.tell(Terminal(), ToldEngine(tmp_path))
+    scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
     assert len(steps) == 11
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
