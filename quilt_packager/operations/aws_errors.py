@@ -116,7 +116,7 @@ class AwsExplanation(Explanation):
 
     @property
     def passes(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.kind in {Kind.BUSY, Kind.UNREACHABLE}
 
 
@@ -152,7 +152,7 @@ def explain_aws_error(error: Exception) -> AwsExplanation | None:
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether AWS accepts the credentials, but they do not allow the request."""
+    """Return True if AWS accepts the credentials, but they do not allow the request."""
     found = explain_aws_error(error)
     return found is not None and found.kind is Kind.DENIED
 

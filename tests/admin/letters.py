@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quilt_packager.admin.model import dead_letters
-from quilt_packager.operations.dead_letters.queue import Done, Failure, Failures, Origin
+from quilt_packager.operations.dead_letters.queue import ActionResult, Failure, Failures, Origin
 from tests.admin.engine import ago
 
 
@@ -41,7 +41,7 @@ class Letters:
 
     def __init__(self) -> None:
         self.letters: list[Failure] | Exception = []
-        self.elsewhere = 0
+        self.in_flight = 0
         self.is_complete = True
         self.stop: Exception | None = None
         self.stop_after = 0
@@ -66,17 +66,17 @@ class Letters:
                 key=lambda each: each.expires,
             )
         )
-        total = len(self.letters) + self.elsewhere
-        yield Failures(letters, total, self.elsewhere, self.is_complete)
+        total = len(self.letters) + self.in_flight
+        yield Failures(letters, total, self.in_flight, self.is_complete)
 
-    def _act(self, done: list[str]) -> Callable[..., Done]:
+    def _act(self, done: list[str]) -> Callable[..., ActionResult]:
         def act(
             _: object,
             failures: Iterable[Failure],
             on_done: Callable[[Failure], object],
             *,
             on_sent: Callable[[Failure, str], object] = lambda *_: None,
-        ) -> Done:
+        ) -> ActionResult:
             kept = []
             for each in failures:
                 if done is self.sent and not each.can_retry:
@@ -89,6 +89,6 @@ class Letters:
                 done.append(each.id)
                 self.letters = [letter for letter in self.letters if letter is not each]
                 on_done(each)
-            return Done((), (), kept=tuple(kept))
+            return ActionResult((), (), kept=tuple(kept))
 
         return act

@@ -56,9 +56,9 @@ def write_failures(
 
 def warn_about_unread(terminal: Terminal, read: Failures) -> None:
     """Write the number of failures that could not be read, if any."""
-    if read.elsewhere:
+    if read.in_flight:
         terminal.hint(
-            f"{formats.count(read.elsewhere, 'more message')} being read by another process. "
+            f"{formats.count(read.in_flight, 'more message')} being read by another process. "
             f"Try again in {formats.age(HOLD_SECONDS)}."
         )
     if not read.is_complete:
@@ -68,7 +68,7 @@ def warn_about_unread(terminal: Terminal, read: Failures) -> None:
 def summarise(read: Failures, now: datetime) -> str:
     """Return the number of failures, and of those about to expire."""
     if not read.letters:
-        return "No failures can be read at the moment." if read.elsewhere else "No failures."
+        return "No failures can be read at the moment." if read.in_flight else "No failures."
     messages = formats.count(len(read.letters), "message")
     summary = f"{messages} in {formats.count(len(group(read.letters)), 'group')}."
     soon = expiring(read.letters, now)
@@ -116,7 +116,7 @@ def _command_for(deployment: "Deployment", found: Group) -> str:
 
 def _specifics(found: Group, failure: Failure) -> str:
     """Return the facts about a failure that the group's sentences leave out."""
-    happened = failure.happened if found.tells_each else ""
+    happened = failure.happened if found.has_individual_reasons else ""
     remedy = failure.remedy if found.retriable and not failure.can_retry else ""
     return f"{happened} {remedy}".strip()
 

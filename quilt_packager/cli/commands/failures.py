@@ -28,7 +28,7 @@ from quilt_packager.cli.console.typer_groups import make_group, refuse_options
 from quilt_packager.operations import formats
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried
 from quilt_packager.operations.dead_letters.queue import (
-    Done,
+    ActionResult,
     Failure,
     choose,
     discard,
@@ -52,7 +52,7 @@ Examples:
 SHOWN_NAMES = 20
 """Number of messages named in a question."""
 
-NOTHING_DONE = Done((), ())
+NOTHING_DONE = ActionResult((), ())
 
 app = make_group("failures", HELP, is_command=True)
 
@@ -234,9 +234,9 @@ def _act(
     terminal: Terminal,
     deployment: "Deployment",
     chosen: Sequence[Failure],
-    action: Callable[..., Done],
+    action: Callable[..., ActionResult],
     words: str,
-) -> Done:
+) -> ActionResult:
     """Read the selected messages again, and apply an action to those that are still there."""
     ids = [each.id for each in chosen]
     count = 0

@@ -68,7 +68,7 @@ class ErrorReport(Explanation):
 
     @property
     def reason(self) -> str:
-        """What happened and why."""
+        """The first two sentences as one text."""
         return f"{self.happened} {self.why}".strip()
 
 

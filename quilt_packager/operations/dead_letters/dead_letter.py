@@ -1,12 +1,12 @@
-"""A dead letter, read: what failed and why, whoever put it there; and failures by their code."""
+"""Dead letters as failures with an explanation, and groups of failures by code."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-import msgspec
-from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable
+from quilt_packager_runtime.errors import MAX_QUOTED, Explanation, InvalidMessage, printable
 from quilt_packager_runtime.formats.json_documents import read_json
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.requests.events import Ignored
@@ -26,57 +26,48 @@ from quilt_packager.operations.errors import UnknownFailure
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
-
 SOON = timedelta(days=1)
-"""A letter that has no more time left is about to be lost."""
+"""A failure with less time left is about to be deleted."""
 
 ANY_SOURCE = tuple(
     SourceOptions(kind=kind, allow_bucket_root=True, package_name="any/name")
     for kind in get_args(SourceKind)
 )
-"""Event sources that refuse no folder. What those of the engine refuse, only the engine knows: an
-event that they may take is retried, and the packager says what becomes of it."""
+"""Event sources that accept every folder. Only the engine knows which folders its own sources
+refuse: an event that they may accept is retried, and the packager decides."""
 
 
 class Origin(StrEnum):
-    """Who put a letter into the dead-letter queue."""
+    """The service that sent a message to the dead-letter queue."""
 
     PACKAGER = "packager"
     SQS = "sqs"
     EVENTBRIDGE = "eventbridge"
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Failure(Explanation):
     """A dead letter.
 
     Attributes:
-        id: Its SQS message id.
-        job_id: The job that failed; None for an event that never became one.
-        code: The stable name of the error.
-        happened: What happened, as a sentence.
-        why: The cause, as a sentence; empty where the letter does not say.
-        remedy: What to do, as a sentence.
-        package_name: The package that was wanted, if the letter says.
-        registry: Its registry, likewise.
-        source: The folder, as a URI, if the body names one. Where the message is not valid, this
-            and the package's name are what its sender wrote.
-        body: What was sent.
-        sent: When the letter was sent, from which SQS counts how long it keeps it.
-        expires: When SQS deletes it.
-        origin: Who put it there.
-        receipt_handle: What SQS knows our hold of it by.
-        held_until: When that ends, in seconds of the monotonic clock.
-        can_retry: Whether the engine's queue may get the body again. It may not if EventBridge
-            could not deliver an event that asks for no package itself: the packager would ignore
-            it, and it would be lost.
+        id: SQS message id.
+        job_id: Id of the failed job; None for an event that never became a job.
+        package_name: Name of the requested package, if the message has one.
+        registry: Its registry, if the message has one.
+        source: URI of the source folder, if the message names one. If the message is not valid,
+            this and the package name are as its sender wrote them.
+        body: Message body.
+        sent: Time at which the message was sent, from which SQS counts the retention period.
+        expires: Time at which SQS deletes the message.
+        origin: Service that sent the message to the dead-letter queue.
+        receipt_handle: Receipt handle of the last receive.
+        held_until: End of the visibility timeout, in seconds of the monotonic clock.
+        can_retry: False for an undelivered event that requests no package itself: the packager
+            would ignore it, and it would be lost.
     """
 
     id: str
     job_id: str | None
-    code: str
-    happened: str
-    why: str
-    remedy: str
     package_name: str | None
     registry: str | None
     source: str | None
@@ -90,61 +81,50 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What a person knows it by: the package, else the folder, else the id."""
+        """The package name; else the folder; else the id."""
         return self.package_name or self.source or self.id
 
     @property
     def needs_change(self) -> bool:
-        """Whether a retry fails again unless something has changed."""
+        """True if a retry fails again unless something has changed."""
         return needs_change(self.code)
 
 
-class Group(NamedTuple):
-    """The failures of one code.
+@dataclass(frozen=True)
+class Group(Explanation):
+    """The failures of one code. Sentences that all failures share replace the general ones.
 
     Attributes:
-        code: The code.
-        title: A headline.
-        happened: What happened: the letters' own sentence if it is one, else a general one.
-        why: The cause, likewise.
-        remedy: What to do, likewise, and how many cannot be retried if others can.
-        needs_change: Whether a retry fails again unless something has changed.
-        failures: The failures; the one that expires first stands first.
+        title: Headline.
+        failures: Failures in the order in which they expire.
     """
 
-    code: str
     title: str
-    happened: str
-    why: str
-    remedy: str
-    needs_change: bool
     failures: tuple[Failure, ...]
 
     @property
+    def needs_change(self) -> bool:
+        """True if a retry fails again unless something has changed."""
+        return needs_change(self.code)
+
+    @property
     def expires(self) -> datetime:
-        """When SQS deletes the first of them."""
+        """The time at which SQS deletes the first of the messages."""
         return self.failures[0].expires
 
     @property
     def retriable(self) -> tuple[Failure, ...]:
-        """Those that can be retried."""
+        """The failures that can be retried."""
         return tuple(each for each in self.failures if each.can_retry)
 
     @property
-    def tells_each(self) -> bool:
-        """Whether each failure has something to say that the group does not."""
+    def has_individual_reasons(self) -> bool:
+        """True if failures have sentences of their own, which the group does not show."""
         return any(each.happened != self.happened for each in self.failures)
 
 
 def group(failures: Iterable[Failure]) -> list[Group]:
-    """Group failures by their code.
-
-    Args:
-        failures: The failures.
-
-    Returns:
-        The groups; the one of which a letter expires first stands first.
-    """
+    """Group failures by their code, in the order in which they expire."""
     by_code: dict[str, list[Failure]] = {}
     for failure in sorted(failures, key=by_expiry):
         by_code.setdefault(failure.code, []).append(failure)
@@ -152,12 +132,7 @@ def group(failures: Iterable[Failure]) -> list[Group]:
 
 
 def expiring(failures: Iterable[Failure], now: datetime) -> tuple[Failure, ...]:
-    """The failures that SQS deletes soon, the first of them first.
-
-    Args:
-        failures: The failures.
-        now: From when to count.
-    """
+    """Select the failures that SQS deletes soon, in the order in which they expire."""
     soon = [each for each in failures if each.expires - now < SOON]
     return tuple(sorted(soon, key=by_expiry))
 
@@ -165,15 +140,15 @@ def expiring(failures: Iterable[Failure], now: datetime) -> tuple[Failure, ...]:
 def choose(
     failures: Sequence[Failure], ids: Iterable[str] = (), code: str | None = None
 ) -> tuple[Failure, ...]:
-    """Choose failures by how their ids, or those of their jobs, begin, or by their code.
+    """Select failures by ids or by code.
 
     Args:
-        failures: The failures.
-        ids: Ids, or how they begin.
-        code: A code. Neither: all.
+        failures: Failures to select from.
+        ids: Ids of messages or of their jobs, or the beginnings of ids.
+        code: Error code. Default, without ids: select all.
 
     Raises:
-        UnknownFailure: Nothing is called so, or several are.
+        UnknownFailure: No failure matches, or the beginning of an id is ambiguous.
     """
     wanted = list(ids)
     if wanted:
@@ -183,8 +158,8 @@ def choose(
     if failures and not chosen:
         raise UnknownFailure(
             f"No failure has the code {code}.",
-            why=f"There are: {', '.join(sorted({each.code for each in failures}))}.",
-            remedy="Codes are written as quilt-packager failures shows them.",
+            why=f"The codes are: {', '.join(sorted({each.code for each in failures}))}.",
+            remedy="Write the code as quilt-packager failures shows it.",
         )
     return chosen
 
@@ -198,10 +173,10 @@ def _by_id(failures: Sequence[Failure], begin: str) -> Failure:
     exact = [each for each in found if begin in {each.id, each.job_id}]
     if len(exact or found) == 1:
         return (exact or found)[0]
-    several = f"{len(found)} begin so." if found else "It was sent again or discarded, or expired."
+    several = f"{len(found)} ids begin with it."
     raise UnknownFailure(
-        f'"{begin}" is the id of no failure.',
-        why=several,
+        f'No single failure has the id "{begin}".',
+        why=several if found else "The message was retried or discarded, or it expired.",
         remedy="quilt-packager failures --json shows the ids.",
     )
 
@@ -209,24 +184,24 @@ def _by_id(failures: Sequence[Failure], begin: str) -> Failure:
 def parse_dead_letter(
     message: "MessageTypeDef", retention: timedelta, held_until: float
 ) -> Failure:
-    """Read a letter.
+    """Read a message of the dead-letter queue.
 
     Args:
-        message: The message, with all its attributes.
-        retention: How long its queue keeps it.
-        held_until: When our hold of it ends, in seconds of the monotonic clock.
+        message: Message with all its attributes.
+        retention: Retention period of the queue.
+        held_until: End of the visibility timeout, in seconds of the monotonic clock.
     """
     system: Mapping[Any, str] = message.get("Attributes", {})
-    said = {
+    attributes = {
         name: value.get("StringValue", "")
         for name, value in message.get("MessageAttributes", {}).items()
     }
     sent = datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC)
     body = _read_body(message["Body"])
-    # A message that SQS moved has what its sender gave it, whatever that is called.
-    is_moved = "DeadLetterQueueSourceArn" in system
     common: dict[str, Any] = {
         "id": message["MessageId"],
+        "package_name": body.package_name,
+        "registry": None,
         "source": body.source,
         "body": message["Body"],
         "sent": sent,
@@ -234,57 +209,66 @@ def parse_dead_letter(
         "receipt_handle": message["ReceiptHandle"],
         "held_until": held_until,
     }
-    if "code" in said and not is_moved:
-        described = describe_code(said["code"])
-        return Failure(
-            **common,
-            job_id=said.get("job_id"),
-            code=said["code"],
-            happened=said.get("happened") or said.get("reason") or described.happened,
-            why=said.get("why", ""),
-            remedy=said.get("remedy") or described.remedy,
-            package_name=said.get("package_name") or body.package_name,
-            registry=said.get("registry"),
-            origin=Origin.PACKAGER,
-        )
-    if "ERROR_CODE" in said and not is_moved:
-        described = describe_code(UNDELIVERED)
-        told = ": ".join(filter(None, [said["ERROR_CODE"], said.get("ERROR_MESSAGE")]))
-        rule = said.get("RULE_ARN", "").rpartition("/")[2]
-        return Failure(
-            **common,
-            job_id=None,
-            code=UNDELIVERED,
-            happened=f"EventBridge could not put an event into the queue: {told.rstrip('.')}.",
-            why=f"The rule {rule} sent it." if rule else described.why,
-            remedy=described.remedy if body.is_job else NOT_A_MESSAGE,
-            package_name=body.package_name,
-            registry=None,
-            origin=Origin.EVENTBRIDGE,
-            can_retry=body.is_job,
-        )
-    described = describe_code(REDRIVEN)
+    # A message that SQS moved has its sender's attributes, of whatever names.
+    if "DeadLetterQueueSourceArn" not in system:
+        if "code" in attributes:
+            return _parse_failed_job(attributes, common)
+        if "ERROR_CODE" in attributes:
+            return _parse_undelivered(attributes, common, is_job=body.is_job)
+    _, happened, why, remedy = describe_code(REDRIVEN)
     return Failure(
-        **common,
+        REDRIVEN,
+        happened,
+        why,
+        remedy,
         # A message keeps its id when SQS moves it.
         job_id=message["MessageId"],
-        code=REDRIVEN,
-        happened=described.happened,
-        why=described.why,
-        remedy=described.remedy,
-        package_name=body.package_name,
-        registry=None,
         origin=Origin.SQS,
+        **common,
+    )
+
+
+def _parse_failed_job(attributes: Mapping[str, str], common: dict[str, Any]) -> Failure:
+    code = attributes["code"]
+    described = describe_code(code)
+    common["package_name"] = attributes.get("package_name") or common["package_name"]
+    common["registry"] = attributes.get("registry")
+    return Failure(
+        code,
+        attributes.get("happened") or attributes.get("reason") or described.happened,
+        attributes.get("why", ""),
+        attributes.get("remedy") or described.remedy,
+        job_id=attributes.get("job_id"),
+        origin=Origin.PACKAGER,
+        **common,
+    )
+
+
+def _parse_undelivered(
+    attributes: Mapping[str, str], common: dict[str, Any], *, is_job: bool
+) -> Failure:
+    described = describe_code(UNDELIVERED)
+    error = ": ".join(filter(None, [attributes["ERROR_CODE"], attributes.get("ERROR_MESSAGE")]))
+    rule = attributes.get("RULE_ARN", "").rpartition("/")[2]
+    return Failure(
+        UNDELIVERED,
+        f"EventBridge could not deliver an event to the queue: {error.rstrip('.')}.",
+        f"The rule {rule} sent it." if rule else described.why,
+        described.remedy if is_job else NOT_A_MESSAGE,
+        job_id=None,
+        origin=Origin.EVENTBRIDGE,
+        can_retry=is_job,
+        **common,
     )
 
 
 class _Body(NamedTuple):
-    """What a body asks for, as far as it tells.
+    """The readable part of a body.
 
     Attributes:
-        is_job: Whether it is a job for the packager, unless the engine's event sources refuse it.
-        package_name: The package's name.
-        source: The folder.
+        is_job: True for a job for the packager, unless the engine's event sources refuse it.
+        package_name: Name of the package.
+        source: URI of the folder.
     """
 
     is_job: bool
@@ -301,14 +285,14 @@ def _read_body(body: str) -> _Body:
     if isinstance(wanted, Ignored):
         return _Body(is_job=False)
     source = None if wanted.source is None else str(wanted.source)
-    # How an event's package is named, its event source knows.
+    # Only the event source knows the package name of an event.
     if isinstance(wanted, PackageRequest) and wanted.trigger.kind == "message":
         return _Body(is_job=True, package_name=wanted.package_name, source=source)
     return _Body(is_job=True, source=source)
 
 
 def _read_fields(body: str) -> tuple[str | None, str | None]:
-    """What a message calls its package and its folder that is not valid, as its owner wrote it."""
+    """Read the package name and the folder of a message that is not valid, as they are written."""
     try:
         fields = read_json(body, max_bytes=MAX_MESSAGE_BYTES)
     except ValueError:
@@ -320,14 +304,14 @@ def _read_fields(body: str) -> tuple[str | None, str | None]:
 
 
 def _shown(value: object) -> str | None:
-    """A text for a reader; None if it is none, or says nothing."""
+    """Make a value safe to show; None for other values than text, and for blank text."""
     if not isinstance(value, str) or not value.strip():
         return None
     return printable(value[:MAX_QUOTED]) + ("…" if len(value) > MAX_QUOTED else "")
 
 
 def by_expiry(failure: Failure) -> tuple[datetime, str]:
-    """The order of failures: what SQS deletes first stands first."""
+    """Sort failures in the order in which they expire."""
     return failure.expires, failure.id
 
 
@@ -343,11 +327,10 @@ def _describe(code: str, failures: tuple[Failure, ...]) -> Group:
         happened=_shared([each.happened for each in failures], described.happened),
         why=_shared([each.why for each in failures], described.why),
         remedy=remedy,
-        needs_change=needs_change(code),
         failures=failures,
     )
 
 
 def _shared(sentences: Sequence[str], general: str) -> str:
-    """The sentence that all say, else a general one."""
+    """Return the sentence that all failures share, or the general one."""
     return sentences[0] if len(set(sentences)) == 1 else general

@@ -94,7 +94,7 @@ def describe_code(code: str) -> ErrorDescription:
 
 
 def needs_change(code: str) -> bool:
-    """Whether a retry fails again unless something has changed.
+    """Return True if a retry fails again unless something has changed.
 
     Example:
         >>> needs_change("WorkflowViolations"), needs_change("ServiceUnavailable")

@@ -1,8 +1,8 @@
-"""The dead letters of an engine: read without losing one, sent again, or discarded.
+"""The dead-letter queue of an engine: reads messages without losing one, retries or discards them.
 
-SQS can only be asked by receiving, which hides a message from others for a while. So letters are
-read within a `with` block, and shown to others again when it ends. Whoever asks a person in
-between ends the block first, and reads once more, by the exact ids.
+SQS shows messages only to a receiver, and hides them from others for a while. So messages are
+read within a `with` block, and released when it ends. A caller that waits for a user's answer
+ends the block first, and reads once more, by the exact ids.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 __all__ = [
-    "Done",
+    "ActionResult",
     "Failure",
     "Failures",
     "Group",
@@ -47,19 +47,19 @@ __all__ = [
 ]
 
 MAX_READ = 1000
-"""How many letters are read at most, unless they are asked for by their ids."""
+"""Maximum number of messages to read, unless they are requested by their ids."""
 
 MAX_READ_BYTES = 64 * 1024 * 1024
-"""How much of their bodies is kept at most: a body may have 1 MiB."""
+"""Maximum size of all bodies; one body may have 1 MiB."""
 
 HOLD_SECONDS = 120
-"""How long others do not see a letter that is being read, if we die before we let go of it."""
+"""Visibility timeout of received messages: they reappear after it if this process dies."""
 
 RENEW_BEFORE_SECONDS = 30
-"""When the hold of a letter is renewed before something is done to it."""
+"""Remaining visibility timeout below which it is extended before an action."""
 
 BATCH = 10
-"""How many messages SQS hands out, or lets go of, in one call."""
+"""Maximum number of messages in one call of SQS."""
 
 NO_LONGER_OURS = frozenset(
     {
@@ -72,7 +72,7 @@ NO_LONGER_OURS = frozenset(
 
 
 class NotDeleted(OperationError):
-    """A message was sent again, but is still among the dead letters."""
+    """A message was sent again, but is still in the dead-letter queue."""
 
 
 class NotRetried(LookupFailed):
@@ -80,11 +80,11 @@ class NotRetried(LookupFailed):
 
 
 class Picked(NamedTuple):
-    """What became of a choice of ids.
+    """Failures picked by their ids.
 
     Attributes:
-        found: The failures, in the order of the ids.
-        gone: The ids that are not among the dead letters any more.
+        found: Failures, in the order of the ids.
+        gone: Ids that are no longer in the dead-letter queue.
     """
 
     found: tuple[Failure, ...]
@@ -92,26 +92,22 @@ class Picked(NamedTuple):
 
 
 class Failures(NamedTuple):
-    """The dead letters that were read, held until their block ends.
+    """The failures that were read, hidden from other readers until their block ends.
 
     Attributes:
-        letters: The letters; the one that expires first stands first.
-        total: How many there are, as far as SQS knows, those that others hold included.
-        elsewhere: How many of these another reader held when reading began: they are not here.
-        is_complete: All that nobody else holds were read.
+        letters: Failures in the order in which they expire.
+        total: Approximate number of messages in the queue, including those in flight.
+        in_flight: Number of messages that another reader held when reading began.
+        is_complete: True if all messages that were not in flight were read.
     """
 
     letters: tuple[Failure, ...]
     total: int
-    elsewhere: int
+    in_flight: int
     is_complete: bool
 
     def pick(self, ids: Iterable[str]) -> Picked:
-        """Choose letters by their exact ids.
-
-        Args:
-            ids: The ids.
-        """
+        """Select failures by their exact ids."""
         known = {each.id: each for each in self.letters}
         wanted = list(dict.fromkeys(ids))
         return Picked(
@@ -120,14 +116,14 @@ class Failures(NamedTuple):
         )
 
 
-class Done(NamedTuple):
-    """What was done to letters.
+class ActionResult(NamedTuple):
+    """Result of a retry or a discard.
 
     Attributes:
-        done: Those that are not among the dead letters any more.
-        gone: Those that somebody else had taken before.
-        sent: The ids of the messages that were sent instead: their jobs. Empty for discarding.
-        kept: Those that were left among the dead letters, because they cannot be retried.
+        done: Failures whose messages were deleted from the dead-letter queue.
+        gone: Failures whose messages another reader had deleted or received.
+        sent: Ids of the messages that a retry sent, which are the ids of their jobs.
+        kept: Failures that stay in the dead-letter queue because they cannot be retried.
     """
 
     done: tuple[Failure, ...]
@@ -144,17 +140,14 @@ OnSent = Callable[[Failure, str], object]
 def read_failures(
     deployment: "Deployment", *, ids: Collection[str] | None = None, limit: int = MAX_READ
 ) -> Iterator[Failures]:
-    """Read the dead letters, and hold them until the block ends.
+    """Read the dead-letter queue, and hide its messages from other readers until the block ends.
 
-    Nothing is lost by an interruption: what is held comes back after `HOLD_SECONDS` at the latest.
+    An interruption loses no message: hidden messages reappear after `HOLD_SECONDS`.
 
     Args:
-        deployment: The engine.
-        ids: Read until these are found, however many others there are. Default: read all.
-        limit: How many to keep.
-
-    Yields:
-        The letters.
+        deployment: Engine whose dead-letter queue to read.
+        ids: Ids of messages to find, however many others there are. Default: read all.
+        limit: Maximum number of failures.
     """
     reader = _Reader(deployment)
     try:
@@ -169,21 +162,21 @@ def retry(
     on_done: OnDone = lambda _: None,
     *,
     on_sent: OnSent = lambda _failure, _job_id: None,
-) -> Done:
-    """Send messages again, each before its letter is deleted, one after the other.
+) -> ActionResult:
+    """Send messages to the engine's queue again, and delete each from the dead-letter queue.
 
-    Interrupted at any point, at most one message is sent twice, and none is lost. Those that cannot
-    be retried stay as they are.
+    An interruption loses no message, and sends at most one twice. Messages that cannot be retried
+    stay unchanged.
 
     Args:
-        deployment: The engine.
-        failures: The letters, held by `read_failures`.
-        on_done: Called after each.
-        on_sent: Called for each whose message was sent, with its new id, before the letter is
-            deleted: of an action that fails on its way, nothing else tells these.
+        deployment: Engine whose queue receives the messages.
+        failures: Failures that `read_failures` has read.
+        on_done: Called after each failure.
+        on_sent: Called with the failure and the id of the new message, before the old message is
+            deleted: the only record of sent messages if the action fails.
 
     Raises:
-        NotDeleted: A letter could not be deleted after its message was sent.
+        NotDeleted: A message was sent, but could not be deleted from the dead-letter queue.
     """
     sqs, sent = deployment.sqs, []
     letters = tuple(failures)
@@ -197,25 +190,21 @@ def retry(
         except Exception as error:
             raise NotDeleted(
                 f"The message {failure.id} was sent again, but could not be deleted: {error}.",
-                why="It is still among the failures.",
+                why="It is still in the dead-letter queue.",
                 remedy=deployment.command("failures", "discard", failure.id),
             ) from error
 
     done, gone = _do(deployment, [each for each in letters if each.can_retry], send, on_done)
-    return Done(done, gone, tuple(sent), tuple(each for each in letters if not each.can_retry))
+    return ActionResult(
+        done, gone, tuple(sent), tuple(each for each in letters if not each.can_retry)
+    )
 
 
 def discard(
     deployment: "Deployment", failures: Iterable[Failure], on_done: OnDone = lambda _: None
-) -> Done:
-    """Delete letters for good.
-
-    Args:
-        deployment: The engine.
-        failures: The letters, held by `read_failures`.
-        on_done: Called after each.
-    """
-    return Done(*_do(deployment, failures, lambda each: _delete(deployment, each), on_done))
+) -> ActionResult:
+    """Delete messages permanently; the arguments are those of `retry`."""
+    return ActionResult(*_do(deployment, failures, lambda each: _delete(deployment, each), on_done))
 
 
 def _do(
@@ -236,7 +225,7 @@ def _do(
 
 
 def _extend_visibility(deployment: "Deployment", failure: Failure) -> bool:
-    """See to it that a letter stays ours while something is done to it."""
+    """Extend a visibility timeout that is about to end; False if another reader has the message."""
     from botocore.exceptions import ClientError
 
     if time.monotonic() < failure.held_until - RENEW_BEFORE_SECONDS:
@@ -261,7 +250,7 @@ def _delete(deployment: "Deployment", failure: Failure) -> None:
 
 
 class _Reader:
-    """Receives letters, and lets go of all that it received."""
+    """Receives messages, and releases all that it received."""
 
     def __init__(self, deployment: "Deployment") -> None:
         self._sqs: SQSClient = deployment.sqs
@@ -278,7 +267,7 @@ class _Reader:
             ],
         )["Attributes"]
         visible = int(attributes["ApproximateNumberOfMessages"])
-        elsewhere = int(attributes["ApproximateNumberOfMessagesNotVisible"])
+        in_flight = int(attributes["ApproximateNumberOfMessagesNotVisible"])
         retention = timedelta(seconds=int(attributes["MessageRetentionPeriod"]))
         wanted = None if ids is None else frozenset(ids)
         letters: dict[str, Failure] = {}
@@ -291,32 +280,32 @@ class _Reader:
             messages = self._receive(wait=len(self._handles) < visible)
             new = [each for each in messages if each["MessageId"] not in self._handles]
             self._handles |= {each["MessageId"]: each["ReceiptHandle"] for each in messages}
-            # What came before is read anew: SQS says that it deletes a letter by an older receipt
-            # handle, and does not.
+            # Messages received twice are parsed again: SQS claims to delete a message by an older
+            # receipt handle, and does not.
             letters |= {
                 each["MessageId"]: parse_dead_letter(each, retention, held_until)
                 for each in messages
                 if wanted is None or each["MessageId"] in wanted
             }
             if not new:
-                # What comes twice says nothing of what has not come yet.
+                # Only messages received before: others may not have been received yet.
                 is_complete = not messages
                 break
             size_bytes += sum(len(each["Body"]) for each in new if each["MessageId"] in letters)
         return Failures(
             letters=tuple(sorted(letters.values(), key=by_expiry)),
-            total=max(visible, len(self._handles)) + elsewhere,
-            elsewhere=elsewhere,
+            total=max(visible, len(self._handles)) + in_flight,
+            in_flight=in_flight,
             is_complete=is_complete or len(self._handles) >= visible,
         )
 
     def release(self) -> None:
-        """Show the letters to others again; those that were deleted meanwhile do not mind."""
+        """Make the messages visible again; ids of deleted messages do no harm."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         handles = list(self._handles.values())
         for first in range(0, len(handles), BATCH):
-            # They come back by themselves, later.
+            # On failure, the visibility timeout applies.
             with contextlib.suppress(BotoCoreError, ClientError):
                 self._sqs.change_message_visibility_batch(
                     QueueUrl=self._queue_url,
@@ -327,12 +316,12 @@ class _Reader:
                 )
 
     def _receive(self, *, wait: bool) -> list["MessageTypeDef"]:
-        """Receive letters; SQS hands out one twice now and then."""
+        """Receive messages; SQS sometimes returns one twice."""
         return self._sqs.receive_message(
             QueueUrl=self._queue_url,
             MaxNumberOfMessages=BATCH,
             VisibilityTimeout=HOLD_SECONDS,
-            # Only who waits is told of all of SQS's servers.
+            # Only long polling queries all servers of SQS.
             WaitTimeSeconds=int(wait),
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],

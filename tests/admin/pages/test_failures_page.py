@@ -146,7 +146,7 @@ def test_nothing_has_failed(browser: Browser, letters: Letters) -> None:
 
 
 def test_messages_in_other_hands_are_told_of(browser: Browser, letters: Letters) -> None:
-    letters.elsewhere = 3
+    letters.in_flight = 3
     assert "3 messages wait here, in the hands of another" in browser.htmx("/failures/list").text
 
 

@@ -17,9 +17,9 @@ from tests.operations.dead_letters.letters import (
     bodies_in,
     folder,
     object_created,
-    put_aside,
     redrive,
     reject,
+    send_dead_letter,
 )
 
 DENIED = errors.AccessDenied(
@@ -98,12 +98,12 @@ def test_command_is_one_line_on_a_terminal(deployment: Deployment) -> None:
 
 
 def test_retry_is_suggested_only_if_it_keeps_every_event(cli: Cli, deployment: Deployment) -> None:
-    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    stays = send_dead_letter(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     out = cli("failures").out
     assert "do         It cannot be retried: its rule would have made a message of it." in out
     assert "quilt-packager failures" not in out
     assert not json.loads(cli("failures", "--json").out)["can_retry"]
-    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    send_dead_letter(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
     lines = cli("failures").out.splitlines()
     assert any("1 event cannot be retried: its rule" in line for line in lines)
     assert any("quilt-packager failures retry --code Undelivered" in line for line in lines)
@@ -111,12 +111,12 @@ def test_retry_is_suggested_only_if_it_keeps_every_event(cli: Cli, deployment: D
 
 
 def test_discard_is_suggested_for_invalid_messages(cli: Cli, deployment: Deployment) -> None:
-    put_aside(deployment, "{}", code="InvalidMessage")
+    send_dead_letter(deployment, "{}", code="InvalidMessage")
     assert "quilt-packager failures discard --code InvalidMessage" in cli("failures").out
 
 
 def test_invalid_message_is_shown_with_its_source(cli: Cli, deployment: Deployment) -> None:
-    letter = put_aside(deployment, '{"source_prefix": "raw/runs/1"}', code="InvalidMessage")
+    letter = send_dead_letter(deployment, '{"source_prefix": "raw/runs/1"}', code="InvalidMessage")
     (line,) = (line for line in cli("failures").out.splitlines() if letter in line)
     assert line.split()[1] == "raw/runs/1"
 
@@ -152,7 +152,7 @@ def test_json_is_one_object_per_line(cli: Cli, deployment: Deployment) -> None:
 
 
 def test_terminal_shows_the_first_ids_shortened(deployment: Deployment) -> None:
-    ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
+    ids = [send_dead_letter(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
     out = on_terminal("from quilt_packager.cli.app import run; run(['failures'])", NO_COLOR="1")
     shown = [each for each in ids if f"{each[:8]}…" in out]
     assert len(shown) == 10
@@ -160,7 +160,7 @@ def test_terminal_shows_the_first_ids_shortened(deployment: Deployment) -> None:
 
 
 def test_file_has_all_ids_in_full(deployment: Deployment, tmp_path: Path) -> None:
-    ids = [put_aside(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
+    ids = [send_dead_letter(deployment, folder(f"a/{n}"), code="EmptySource") for n in range(12)]
     file = tmp_path / "failures"
     on_terminal(
         f"import sys; sys.stdout = open({str(file)!r}, 'w'); "
@@ -186,7 +186,7 @@ def test_retry_asks_and_warns_about_rejected_messages(
 
 @pytest.mark.parametrize("chosen", ["--all", "--code", "id"])
 def test_event_that_needs_its_rule_stays(cli: Cli, deployment: Deployment, chosen: str) -> None:
-    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    stays = send_dead_letter(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     arguments = {"--all": ["--all"], "--code": ["--code", "Undelivered"], "id": [stays]}[chosen]
     ran = cli("failures", "retry", *arguments)
     assert (ran.code, ran.out) == (2, "")
@@ -198,8 +198,8 @@ def test_event_that_needs_its_rule_stays(cli: Cli, deployment: Deployment, chose
 def test_retry_skips_and_names_events_that_need_their_rule(
     cli: Cli, deployment: Deployment, answers: list[str]
 ) -> None:
-    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
-    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    stays = send_dead_letter(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    send_dead_letter(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
     answers.append("y")
     ran = cli("failures", "retry", "--code", "Undelivered")
     assert answers == ["Retry 1 message? [y/N]"]
@@ -242,7 +242,7 @@ def test_messages_of_one_code_are_retried(cli: Cli, deployment: Deployment) -> N
 def test_messages_are_selected_by_the_beginning_of_their_id_or_job_id(
     cli: Cli, deployment: Deployment
 ) -> None:
-    letter = put_aside(deployment, folder("a/1"), code="EmptySource")
+    letter = send_dead_letter(deployment, folder("a/1"), code="EmptySource")
     reject(deployment, BUSY, folder("a/2"), job_id="51c0-77")
     reject(deployment, BUSY, folder("a/3"), job_id="62d1")
     cli("failures", "retry", letter[:12], "51c0", "--yes")
@@ -252,9 +252,9 @@ def test_messages_are_selected_by_the_beginning_of_their_id_or_job_id(
 @pytest.mark.parametrize(
     ("chosen", "error"),
     [
-        (("nothing",), "the id of no failure"),
-        (("51c0",), "2 begin so."),
-        (("--code", "WriteConflict"), "There are: ServiceUnavailable."),
+        (("nothing",), "No single failure has the id"),
+        (("51c0",), "2 ids begin with it."),
+        (("--code", "WriteConflict"), "The codes are: ServiceUnavailable."),
         ((), "ids, --code, or --all"),
         (("51c0-1", "--all"), "ids, --code, or --all"),
     ],
@@ -301,8 +301,8 @@ def test_failures_after_the_question_are_not_affected(
 def test_message_deleted_after_the_question_is_reported(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = put_aside(deployment, folder("a/1"), code="WriteConflict")
-    put_aside(deployment, folder("a/2"), code="WriteConflict")
+    gone = send_dead_letter(deployment, folder("a/1"), code="WriteConflict")
+    send_dead_letter(deployment, folder("a/2"), code="WriteConflict")
 
     def ask(*_: object) -> str:
         cli("failures", "discard", gone, "--yes")
@@ -338,7 +338,9 @@ def test_options_before_an_action_are_rejected(cli: Cli, deployment: Deployment)
 
 
 def test_json_lists_the_affected_messages(cli: Cli, deployment: Deployment) -> None:
-    letters = [put_aside(deployment, folder(f"a/{n}"), code="WriteConflict") for n in range(2)]
+    letters = [
+        send_dead_letter(deployment, folder(f"a/{n}"), code="WriteConflict") for n in range(2)
+    ]
     result = json.loads(cli("failures", "retry", letters[0], "--yes", "--json").out)
     (again,) = result["sent"]
     assert (again["id"], result["gone"]) == (letters[0], [])
@@ -377,7 +379,7 @@ def test_incomplete_list_is_marked(
     cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(11):
-        put_aside(deployment, folder(f"a/{number}"), code="WriteConflict")
+        send_dead_letter(deployment, folder(f"a/{number}"), code="WriteConflict")
     few = functools.partial(read_failures, limit=10)
     monkeypatch.setattr(command, "read_failures", few)
     assert cli("failures").err == "Showing the first 10 of about 11.\n"

@@ -1,4 +1,4 @@
-"""What boto3's errors come to: a sentence and an exit code for each kind."""
+"""Reports of errors: an explanation and an exit code for each kind."""
 
 import botocore.exceptions
 import pytest
@@ -54,17 +54,17 @@ def refusal(code: str) -> ClientError:
 def test_an_error_has_an_exit_code_and_a_remedy(
     error: Exception, exit_code: Exit, remedy: str
 ) -> None:
-    told = report_error(error)
-    assert told.exit_code is exit_code
-    assert remedy in told.remedy
+    report = report_error(error)
+    assert report.exit_code is exit_code
+    assert remedy in report.remedy
 
 
 def test_an_unknown_error_is_named() -> None:
-    told = report_error(RuntimeError("the reason"))
-    assert (told.code, "the reason" in told.happened) == ("RuntimeError", True)
+    report = report_error(RuntimeError("the reason"))
+    assert (report.code, "the reason" in report.happened) == ("RuntimeError", True)
 
 
 @pytest.mark.parametrize("module", ["botocore.exceptions", "starlette.applications", "uvicorn"])
-def test_a_missing_module_of_the_extra_is_to_be_installed(module: str) -> None:
-    told = report_error(ModuleNotFoundError(name=module))
-    assert (told.exit_code, "quilt-packager[cli]" in told.remedy) == (Exit.USAGE, True)
+def test_missing_module_names_the_extra_to_install(module: str) -> None:
+    report = report_error(ModuleNotFoundError(name=module))
+    assert (report.exit_code, "quilt-packager[cli]" in report.remedy) == (Exit.USAGE, True)

@@ -1,4 +1,4 @@
-"""Dead letters as the packager, SQS and EventBridge leave them, put into a deployed engine."""
+"""Dead letters as the packager, SQS and EventBridge send them, in a deployed engine."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ def folder(name: str) -> str:
 
 
 def object_created(key: str) -> str:
-    """The body of an event: S3 tells of an object in the bucket `raw`."""
+    """The body of an event of S3 about an object in the bucket `raw`."""
     return json.dumps(
         {
             "source": "aws.s3",
@@ -31,14 +31,14 @@ def object_created(key: str) -> str:
 def reject(
     deployment: Deployment, error: PackagerError, body: str = folder("runs/1"), **known: str
 ) -> None:
-    """Put a message aside as the packager does."""
+    """Send a message to the dead-letter queue as the packager does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "connect", lambda _: deployment.sqs)
         clients.send_to_dead_letters(deployment.dead_letter_queue_url, body, error, **known)
 
 
-def put_aside(deployment: Deployment, body: str, **attributes: str) -> str:
-    """Put a message with attributes into the dead-letter queue; its id."""
+def send_dead_letter(deployment: Deployment, body: str, **attributes: str) -> str:
+    """Send a message with attributes to the dead-letter queue; return its id."""
     answer = deployment.sqs.send_message(
         QueueUrl=deployment.dead_letter_queue_url,
         MessageBody=body,
@@ -50,7 +50,7 @@ def put_aside(deployment: Deployment, body: str, **attributes: str) -> str:
 
 
 def redrive(deployment: Deployment, body: str) -> str:
-    """Let SQS put a message aside that is received too often; its id."""
+    """Let SQS move a message that is received too often; return its id."""
     sqs, queue_url = deployment.sqs, deployment.queue_url
     dead_letters = sqs.get_queue_attributes(
         QueueUrl=deployment.dead_letter_queue_url, AttributeNames=["QueueArn"]
@@ -64,7 +64,7 @@ def redrive(deployment: Deployment, body: str) -> str:
 
 
 def bodies_in(deployment: Deployment, queue_url: str) -> list[str]:
-    """The bodies of a queue's messages that nobody holds, sorted; they stay there."""
+    """Return the sorted bodies of a queue's visible messages, and leave them there."""
     bodies, handles = [], []
     while received := deployment.sqs.receive_message(
         QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=60
@@ -80,7 +80,7 @@ def bodies_in(deployment: Deployment, queue_url: str) -> list[str]:
 
 @contextlib.contextmanager
 def calls_of(client: Any, operation: str) -> Iterator[list[dict[str, Any]]]:
-    """What a client is asked meanwhile: the parameters of each call of one operation of SQS."""
+    """Record the parameters of each call of one operation of SQS."""
     calls: list[dict[str, Any]] = []
 
     def record(params: dict[str, Any], **_: Any) -> None:
@@ -95,12 +95,12 @@ def calls_of(client: Any, operation: str) -> Iterator[list[dict[str, Any]]]:
 
 
 class Killer:
-    """Stands before a client of SQS, and kills who calls it at one call.
+    """Wraps a client of SQS, and kills its caller at one call.
 
     Args:
-        client: The client.
-        fatal: The number of the call, from 0.
-        answers: Whether SQS does what it was asked, and only its answer is lost.
+        client: Client of SQS.
+        fatal: Number of the call, from 0.
+        answers: True if SQS serves the call, and only its response is lost.
     """
 
     def __init__(self, client: Any, fatal: int, *, answers: bool) -> None:
@@ -115,7 +115,7 @@ class Killer:
         return lambda **arguments: self._call(name, arguments)
 
     def bury(self) -> None:
-        """Let time pass, until what was held comes back."""
+        """End all visibility timeouts."""
         for handle, queue_url in self._handles.items():
             try:
                 self._client.change_message_visibility(

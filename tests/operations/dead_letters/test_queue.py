@@ -1,12 +1,12 @@
-"""Dead letters in a real queue: none is missed, none is lost, and each says what it can."""
+"""Dead letters in a real queue: all are read, none is lost, and each is explained."""
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 from botocore.stub import Stubber
 from quilt_packager_runtime import errors
@@ -37,9 +37,9 @@ from tests.operations.dead_letters.letters import (
     calls_of,
     folder,
     object_created,
-    put_aside,
     redrive,
     reject,
+    send_dead_letter,
 )
 
 EMPTY = errors.EmptySource(
@@ -78,7 +78,7 @@ def read_one(deployment: Deployment) -> Failure:
     return failure
 
 
-def test_letter_of_the_packager_says_all_that_it_was_given(deployment: Deployment) -> None:
+def test_letter_of_the_packager_has_all_its_attributes(deployment: Deployment) -> None:
     reject(deployment, EMPTY, job_id="51c0", package_name="runs/1", registry="reg")
     failure = read_one(deployment)
     assert (failure.code, failure.origin) == ("EmptySource", Origin.PACKAGER)
@@ -88,15 +88,15 @@ def test_letter_of_the_packager_says_all_that_it_was_given(deployment: Deploymen
     assert (failure.source, failure.body) == ("s3://raw/runs/1/", folder("runs/1"))
 
 
-def test_letter_of_an_older_engine_says_its_reason(deployment: Deployment) -> None:
-    put_aside(deployment, folder("runs/1"), code="EmptySource", reason="It is empty. Look.")
+def test_letter_with_room_for_its_reason_alone_shows_it(deployment: Deployment) -> None:
+    send_dead_letter(deployment, folder("runs/1"), code="EmptySource", reason="It is empty. Look.")
     failure = read_one(deployment)
     assert (failure.happened, failure.why) == ("It is empty. Look.", "")
     assert failure.remedy == describe_code("EmptySource").remedy
     assert (failure.job_id, failure.package_name) == (None, "runs/1")
 
 
-def test_message_that_sqs_moved_is_known_by_its_job(deployment: Deployment) -> None:
+def test_message_that_sqs_moved_keeps_the_id_of_its_job(deployment: Deployment) -> None:
     job_id = redrive(deployment, folder("runs/1"))
     failure = read_one(deployment)
     assert (failure.code, failure.origin) == (REDRIVEN, Origin.SQS)
@@ -106,7 +106,7 @@ def test_message_that_sqs_moved_is_known_by_its_job(deployment: Deployment) -> N
 
 def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) -> None:
     rule = "arn:aws:events:us-east-1:123456789012:rule/lab-Crates"
-    put_aside(
+    send_dead_letter(
         deployment,
         CRATE_EVENT,
         ERROR_CODE="NO_PERMISSIONS",
@@ -115,16 +115,16 @@ def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) 
     )
     failure = read_one(deployment)
     assert (failure.code, failure.origin) == ("Undelivered", Origin.EVENTBRIDGE)
-    assert failure.happened.endswith("into the queue: NO_PERMISSIONS: Not allowed.")
+    assert failure.happened.endswith("to the queue: NO_PERMISSIONS: Not allowed.")
     assert "lab-Crates" in failure.why
     assert (failure.job_id, failure.label) == (None, "s3://raw/runs/1/")
 
 
 @pytest.mark.parametrize("event", [CUSTOM_EVENT, UNKNOWN_EVENT, '{"source": "lims"}'])
-def test_undelivered_event_of_a_custom_rule_is_no_message(
+def test_undelivered_event_of_a_custom_rule_cannot_be_retried(
     deployment: Deployment, event: str
 ) -> None:
-    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
+    send_dead_letter(deployment, event, ERROR_CODE="NO_PERMISSIONS")
     failure = read_one(deployment)
     assert not failure.can_retry
     assert "Send that message by hand" in failure.remedy
@@ -137,23 +137,25 @@ def test_undelivered_event_of_a_custom_rule_is_no_message(
         (CRATE_EVENT, "s3://raw/runs/1/"),
         (omics_event(), None),
         (omics_event(runOutputUri="s3://raw/out/42"), "s3://raw/out/42/"),
-        # What the engine's sources allow, or how they name packages, the letter does not say.
+        # The letter does not name the options of the engine's sources.
         (object_created("ro-crate-metadata.json"), "s3://raw/"),
         (object_created(f"{LONG}/ro-crate-metadata.json"), f"s3://raw/{LONG}/"),
     ],
 )
-def test_undelivered_event_that_may_be_a_job_is_retried(
+def test_undelivered_event_that_may_be_a_job_can_be_retried(
     deployment: Deployment, event: str, source: str | None
 ) -> None:
-    put_aside(deployment, event, ERROR_CODE="NO_PERMISSIONS")
+    send_dead_letter(deployment, event, ERROR_CODE="NO_PERMISSIONS")
     failure = read_one(deployment)
     assert (failure.can_retry, failure.source) == (True, source)
     assert failure.remedy == describe_code("Undelivered").remedy
 
 
 @pytest.mark.parametrize("body", [CUSTOM_EVENT, "{}"])
-def test_what_was_in_the_queue_before_goes_there_again(deployment: Deployment, body: str) -> None:
-    put_aside(deployment, body, code="InvalidMessage")
+def test_message_that_was_in_the_queue_before_can_be_retried(
+    deployment: Deployment, body: str
+) -> None:
+    send_dead_letter(deployment, body, code="InvalidMessage")
     redrive(deployment, body)
     assert all(each.can_retry for each in read(deployment).letters)
 
@@ -170,21 +172,21 @@ def test_what_was_in_the_queue_before_goes_there_again(deployment: Deployment, b
         (["source_prefix"], None, None),
     ],
 )
-def test_message_that_is_not_valid_is_known_by_what_its_sender_wrote(
+def test_invalid_message_is_labelled_as_its_sender_wrote_it(
     deployment: Deployment, fields: object, name: str | None, source: str | None
 ) -> None:
-    put_aside(deployment, json.dumps(fields), code="InvalidMessage")
+    send_dead_letter(deployment, json.dumps(fields), code="InvalidMessage")
     failure = read_one(deployment)
     assert (failure.package_name, failure.source) == (name, source)
     assert failure.label == (name or source or failure.id)
 
 
-def test_message_that_is_no_json_is_known_by_its_id(deployment: Deployment) -> None:
-    put_aside(deployment, "s3://raw/runs/1/", code="InvalidMessage")
+def test_message_without_json_is_labelled_by_its_id(deployment: Deployment) -> None:
+    send_dead_letter(deployment, "s3://raw/runs/1/", code="InvalidMessage")
     assert read_one(deployment).label == read_one(deployment).id
 
 
-def test_time_left_counts_from_when_the_letter_was_sent(deployment: Deployment) -> None:
+def test_retention_counts_from_the_time_of_sending(deployment: Deployment) -> None:
     deployment.sqs.set_queue_attributes(
         QueueUrl=deployment.dead_letter_queue_url,
         Attributes={"MessageRetentionPeriod": "1209600"},
@@ -195,30 +197,30 @@ def test_time_left_counts_from_when_the_letter_was_sent(deployment: Deployment) 
     assert failure.expires - failure.sent == timedelta(days=14)
 
 
-def test_all_letters_are_read_and_shown_to_others_again(deployment: Deployment) -> None:
-    ids = {put_aside(deployment, folder(f"runs/{n}")) for n in range(23)}
+def test_all_letters_are_read_and_released(deployment: Deployment) -> None:
+    ids = {send_dead_letter(deployment, folder(f"runs/{n}")) for n in range(23)}
     for _ in range(2):
         failures = read(deployment)
         assert {each.id for each in failures.letters} == ids
-        assert (failures.total, failures.elsewhere, failures.is_complete) == (23, 0, True)
+        assert (failures.total, failures.in_flight, failures.is_complete) == (23, 0, True)
 
 
-def test_where_no_letters_are_nobody_waits_for_one(deployment: Deployment) -> None:
+def test_empty_queue_is_read_without_waiting(deployment: Deployment) -> None:
     with calls_of(deployment.sqs, "ReceiveMessage") as receives:
-        assert read(deployment) == Failures((), total=0, elsewhere=0, is_complete=True)
+        assert read(deployment) == Failures((), total=0, in_flight=0, is_complete=True)
     assert [each["WaitTimeSeconds"] for each in receives] == [0]
 
 
-def test_letters_that_another_reader_holds_are_counted(deployment: Deployment) -> None:
-    put_aside(deployment, folder("runs/1"))
+def test_letters_in_flight_are_counted(deployment: Deployment) -> None:
+    send_dead_letter(deployment, folder("runs/1"))
     with read_failures(deployment):
         failures = read(deployment)
-    assert (failures.letters, failures.total, failures.elsewhere) == ((), 1, 1)
+    assert (failures.letters, failures.total, failures.in_flight) == ((), 1, 1)
 
 
-def test_reading_ends_at_its_limit_and_says_so(deployment: Deployment) -> None:
+def test_reading_ends_at_its_limit_incomplete(deployment: Deployment) -> None:
     for n in range(12):
-        put_aside(deployment, folder(f"runs/{n}"))
+        send_dead_letter(deployment, folder(f"runs/{n}"))
     failures = read(deployment, limit=5)
     assert len(failures.letters) == 10  # SQS hands out ten at a time
     assert (failures.total, failures.is_complete) == (12, False)
@@ -228,25 +230,25 @@ def test_reading_that_ends_at_its_limit_with_the_last_letter_is_complete(
     deployment: Deployment,
 ) -> None:
     for n in range(10):
-        put_aside(deployment, folder(f"runs/{n}"))
+        send_dead_letter(deployment, folder(f"runs/{n}"))
     assert read(deployment, limit=10).is_complete
 
 
 def test_ids_are_found_among_many(deployment: Deployment) -> None:
-    ids = [put_aside(deployment, folder(f"runs/{n}")) for n in range(25)]
+    ids = [send_dead_letter(deployment, folder(f"runs/{n}")) for n in range(25)]
     failures = read(deployment, ids={ids[3], ids[24]}, limit=2)
     assert {each.id for each in failures.letters} == {ids[3], ids[24]}
 
 
-def test_ids_that_are_gone_are_said(deployment: Deployment) -> None:
-    letter = put_aside(deployment, folder("runs/1"))
+def test_missing_ids_are_reported(deployment: Deployment) -> None:
+    letter = send_dead_letter(deployment, folder("runs/1"))
     picked = read(deployment, ids=["gone", letter]).pick(["gone", letter])
     assert [each.id for each in picked.found] == [letter]
     assert picked.gone == ("gone",)
 
 
-def test_interrupted_reading_lets_go_of_what_it_holds(deployment: Deployment) -> None:
-    put_aside(deployment, folder("runs/1"))
+def test_interrupted_reading_releases_its_letters(deployment: Deployment) -> None:
+    send_dead_letter(deployment, folder("runs/1"))
     with pytest.raises(KeyboardInterrupt), read_failures(deployment):
         raise KeyboardInterrupt
     assert len(read(deployment).letters) == 1
@@ -254,7 +256,7 @@ def test_interrupted_reading_lets_go_of_what_it_holds(deployment: Deployment) ->
 
 def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
-    put_aside(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    send_dead_letter(deployment, CRATE_EVENT, ERROR_CODE="NO_PERMISSIONS")
     seen: list[Failure] = []
     with read_failures(deployment) as failures:
         done = retry(deployment, failures.letters, seen.append)
@@ -264,9 +266,9 @@ def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None
     assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
 
 
-def test_event_that_cannot_be_retried_stays(deployment: Deployment) -> None:
+def test_retry_keeps_events_that_cannot_be_retried(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
-    stays = put_aside(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
+    stays = send_dead_letter(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")
     with read_failures(deployment) as failures:
         done = retry(deployment, failures.letters)
     assert [each.id for each in done.kept] == [stays]
@@ -277,15 +279,15 @@ def test_event_that_cannot_be_retried_stays(deployment: Deployment) -> None:
 
 def test_largest_message_is_retried(deployment: Deployment) -> None:
     body = json.dumps({"source_prefix": "s3://raw/", "x": "x" * 1_000_000})
-    put_aside(deployment, body, code="InvalidMessage")
+    send_dead_letter(deployment, body, code="InvalidMessage")
     with read_failures(deployment) as failures:
         retry(deployment, failures.letters)
     assert bodies_in(deployment, deployment.queue_url) == [body]
 
 
-def test_discarded_messages_are_nowhere(deployment: Deployment) -> None:
+def test_discarded_messages_are_in_no_queue(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
-    kept = put_aside(deployment, folder("runs/2"))
+    kept = send_dead_letter(deployment, folder("runs/2"))
     with read_failures(deployment) as failures:
         done = discard(deployment, [each for each in failures.letters if each.id != kept])
     assert len(done.done) == 1
@@ -294,10 +296,10 @@ def test_discarded_messages_are_nowhere(deployment: Deployment) -> None:
 
 
 def expire(failure: Failure) -> Failure:
-    return msgspec.structs.replace(failure, held_until=time.monotonic())
+    return replace(failure, held_until=time.monotonic())
 
 
-def test_hold_that_ends_is_renewed_and_no_other(deployment: Deployment) -> None:
+def test_only_a_visibility_timeout_that_ends_is_extended(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     reject(deployment, EMPTY, body=folder("runs/2"))
     with read_failures(deployment) as failures:
@@ -314,7 +316,7 @@ def test_hold_that_ends_is_renewed_and_no_other(deployment: Deployment) -> None:
     ]
 
 
-def test_letter_that_another_took_is_not_sent_again(deployment: Deployment) -> None:
+def test_letter_that_another_reader_deleted_is_not_sent_again(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     with read_failures(deployment) as failures:
         discard(deployment, failures.letters)
@@ -323,7 +325,7 @@ def test_letter_that_another_took_is_not_sent_again(deployment: Deployment) -> N
     assert bodies_in(deployment, deployment.queue_url) == []
 
 
-def test_letter_that_stays_is_said(deployment: Deployment) -> None:
+def test_letter_that_cannot_be_deleted_is_reported(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     with read_failures(deployment) as failures:
         discard(deployment, failures.letters)
@@ -334,7 +336,7 @@ def test_letter_that_stays_is_said(deployment: Deployment) -> None:
     assert raised.value.remedy == f"{discarding} --stack lab --region us-east-1"
 
 
-def test_retry_tells_what_it_sent_even_if_it_fails_then(deployment: Deployment) -> None:
+def test_failed_retry_reports_the_messages_it_sent(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     sent: list[tuple[str, str]] = []
     with read_failures(deployment) as failures:
@@ -351,7 +353,7 @@ def test_retry_tells_what_it_sent_even_if_it_fails_then(deployment: Deployment) 
 
 
 def kill_at(deployment: Deployment, fatal: int, *, answers: bool, action: Any) -> bool:
-    """Read three letters and act on them, and die at one call; whether that was reached."""
+    """Read the letters, act on them, and die at one call; False if that call was not reached."""
     client = deployment.sqs
     killer = Killer(client, fatal, answers=answers)
     deployment.__dict__["sqs"] = killer
@@ -375,7 +377,7 @@ def test_killed_retry_loses_nothing_and_sends_at_most_one_twice(
     reached = True
     while reached:
         for body in bodies:
-            put_aside(deployment, body, code="EmptySource")
+            send_dead_letter(deployment, body, code="EmptySource")
         reached = kill_at(deployment, fatal, answers=answers, action=retry)
         sent = bodies_in(deployment, deployment.queue_url)
         left = bodies_in(deployment, deployment.dead_letter_queue_url)
@@ -387,8 +389,8 @@ def test_killed_retry_loses_nothing_and_sends_at_most_one_twice(
     assert fatal > 2 * len(bodies)
 
 
-def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deployment) -> None:
-    kept = put_aside(deployment, folder("kept"))
+def test_killed_discard_deletes_only_the_given_letters(deployment: Deployment) -> None:
+    kept = send_dead_letter(deployment, folder("kept"))
 
     def discard_others(deployment: Deployment, letters: tuple[Failure, ...]) -> None:
         discard(deployment, [each for each in letters if each.id != kept])
@@ -396,7 +398,7 @@ def test_killed_discard_deletes_nothing_but_what_it_was_given(deployment: Deploy
     fatal = 0
     reached = True
     while reached:
-        put_aside(deployment, folder("runs/1"))
+        send_dead_letter(deployment, folder("runs/1"))
         reached = kill_at(deployment, fatal, answers=True, action=discard_others)
         assert folder("kept") in bodies_in(deployment, deployment.dead_letter_queue_url)
         fatal += 1
@@ -418,7 +420,7 @@ def make_letter(letter_id: str, receipt_handle: str) -> dict[str, Any]:
     }
 
 
-def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
+def test_letter_received_twice_ends_reading_incomplete(deployment: Deployment) -> None:
     letter = make_letter("51c0", "r")
     with Stubber(deployment.sqs) as sqs:
         sqs.add_response("get_queue_attributes", {"Attributes": ATTRIBUTES})
@@ -430,7 +432,7 @@ def test_what_comes_twice_is_no_end(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("others", [[], [make_letter("b", "b1")]])
-def test_what_comes_twice_is_deleted_by_its_last_receipt(
+def test_letter_received_twice_is_deleted_by_its_last_receipt_handle(
     deployment: Deployment, others: list[dict[str, Any]]
 ) -> None:
     deletion = {"QueueUrl": deployment.dead_letter_queue_url, "ReceiptHandle": "a2"}
@@ -448,7 +450,7 @@ def test_what_comes_twice_is_deleted_by_its_last_receipt(
         sqs.assert_no_pending_responses()
 
 
-def test_hold_of_what_comes_twice_begins_anew(
+def test_visibility_timeout_of_a_letter_received_twice_starts_anew(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(monotonic=iter([0.0, 100.0]).__next__)
@@ -462,7 +464,7 @@ def test_hold_of_what_comes_twice_begins_anew(
     assert failure.held_until == 100 + HOLD_SECONDS
 
 
-def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -> Failure:
+def make_failure(code: str, *, days_left: int = 1, happened: str = "It failed.") -> Failure:
     sent = datetime(2026, 11, 22, tzinfo=UTC)
     return Failure(
         id=f"{code}-{days_left}",
@@ -470,7 +472,7 @@ def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -
         code=code,
         happened=happened,
         why="So.",
-        remedy="Mend it.",
+        remedy="Repair it.",
         package_name=None,
         registry=None,
         source=None,
@@ -483,7 +485,7 @@ def make_failure(code: str, *, days_left: int = 1, happened: str = "It fell.") -
     )
 
 
-def test_group_that_expires_first_stands_first() -> None:
+def test_groups_are_in_the_order_in_which_they_expire() -> None:
     groups = group(
         [
             make_failure("WriteConflict", days_left=3),
@@ -496,24 +498,22 @@ def test_group_that_expires_first_stands_first() -> None:
     assert groups[0].expires == groups[0].failures[0].expires
 
 
-def test_group_says_what_all_its_failures_say() -> None:
+def test_group_shows_sentences_that_all_its_failures_share() -> None:
     (found,) = group([make_failure("EmptySource"), make_failure("EmptySource", days_left=2)])
-    assert (found.happened, found.why, found.remedy) == ("It fell.", "So.", "Mend it.")
-    assert not found.tells_each
+    assert (found.happened, found.why, found.remedy) == ("It failed.", "So.", "Repair it.")
+    assert not found.has_individual_reasons
 
 
-def test_group_of_different_failures_says_what_their_code_means() -> None:
+def test_group_of_different_failures_describes_their_code() -> None:
     (found,) = group(
-        [make_failure("EmptySource"), make_failure("EmptySource", happened="It sank.")]
+        [make_failure("EmptySource"), make_failure("EmptySource", happened="It ended.")]
     )
     assert found.happened == describe_code("EmptySource").happened
-    assert found.tells_each
+    assert found.has_individual_reasons
 
 
-def test_group_counts_what_cannot_be_retried() -> None:
-    stays = msgspec.structs.replace(
-        make_failure("Undelivered"), can_retry=False, remedy=NOT_A_MESSAGE
-    )
+def test_group_counts_events_that_cannot_be_retried() -> None:
+    stays = replace(make_failure("Undelivered"), can_retry=False, remedy=NOT_A_MESSAGE)
     goes = make_failure("Undelivered", days_left=2)
     (mixed,) = group([stays, goes])
     assert mixed.retriable == (goes,)
