@@ -1,4 +1,4 @@
-"""`docs/reference/command.md` knows every command, option and exit code, and no others."""
+"""`docs/reference/command.md` has exactly the existing commands, options and exit codes."""
 
 import re
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ LINK = "[common options](#common-options)"
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
 PACKAGE = Path(quilt_packager.__file__).parent
 SERVICES = "cloudformation cloudwatch events lambda logs omics s3 sqs stepfunctions sts"
-# Operations whose action has another name.
+# Operations whose action has a different name.
 ACTIONS = {"ListObjectsV2": "ListBucket", "ChangeMessageVisibilityBatch": "ChangeMessageVisibility"}
 
 
 def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """All commands, each with what is typed to call it."""
+    """Yield every command with its command line."""
     yield path, command
     for name, each in getattr(command, "commands", {}).items():
         yield from walk(each, f"{path} {name}")
@@ -74,7 +74,7 @@ def test_reference_fails_if_an_option_is_gone(path: str) -> None:
     assert named_in(section) - options_of(path) - {"--help"} == set()
 
 
-def test_reference_fails_if_a_common_option_is_explained_nowhere() -> None:
+def test_reference_fails_if_a_common_option_is_not_explained() -> None:
     for section in SECTIONS.values():
         if LINK in section:
             assert named_in(section.partition(LINK)[2]) <= named_in(COMMON)
@@ -92,7 +92,7 @@ def test_reference_has_the_commands_in_their_order() -> None:
 
 
 def called_operations() -> set[str]:
-    """What the command and the page ask of AWS by boto3; the demo asks its own AWS for more."""
+    """Return the AWS operations that the command and the page call with boto3."""
     session = botocore.session.get_session()
     operations = {
         botocore.xform_name(name): name
@@ -108,10 +108,10 @@ def called_operations() -> set[str]:
     return {operations[name] for name in called & operations.keys()}
 
 
-def test_reference_fails_if_it_does_not_name_the_right_to_something_that_is_called() -> None:
+def test_reference_fails_if_it_lacks_the_permission_for_a_call() -> None:
     called = called_operations()
     assert {"DescribeStacks", "FilterLogEvents", "ReceiveMessage", "ListRuns"} <= called
-    named = set(re.findall(r"`[a-z0-9]+:(\w+)`", SECTIONS["Rights"]))
+    named = set(re.findall(r"`[a-z0-9]+:(\w+)`", SECTIONS["Permissions"]))
     assert {ACTIONS.get(name, name) for name in called} - named == set()
 
 

@@ -60,7 +60,7 @@ def test_the_readme_names_flags_that_the_stack_takes() -> None:
 
 
 def test_the_readme_names_codes_of_errors() -> None:
-    section = (ROOT / "README.md").read_text().partition("## When something is wrong")[2]
+    section = (ROOT / "README.md").read_text().partition("## Troubleshooting")[2]
     codes = CODE_CELL.findall(section)
     assert codes
     assert [each for each in codes if not hasattr(errors, each)] == []
