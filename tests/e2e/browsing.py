@@ -1,4 +1,4 @@
-"""A real Chromium, of this machine: found, started, and listened to."""
+"""The Chromium of this machine, with the errors that it reports."""
 
 import os
 import re
@@ -23,11 +23,11 @@ ARGUMENTS = [
 ]
 
 TIMEOUT_MS = 20_000
-"""How long to wait for anything, on a machine that does much else; the page polls every 15 s."""
+"""Time limit of every wait, for a busy machine. The page polls every 15 s."""
 
 
 def find_chromium() -> str:
-    """The program; without one, the test is skipped where that is allowed."""
+    """Return the program. Without one, skip the test if that is allowed."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         why = f"There is no browser: none of {', '.join(NAMES)}. `make browser` installs one."
@@ -38,7 +38,7 @@ def find_chromium() -> str:
 
 
 def start_chromium() -> Iterator[Browser]:
-    """Start it, and end it."""
+    """Start Chromium, and end it."""
     program = find_chromium()
     # Its sandbox does not work for root.
     arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
@@ -52,15 +52,15 @@ MAX_TABS = 100
 
 
 class Person:
-    """Somebody with a browser of their own, to whom the command has printed the page's address.
+    """A user with a separate browser context and the page's address.
 
     Args:
-        browser: Where their windows are.
+        browser: The browser.
         url: The address, with its token.
-        options: Of the context: the size of their screen, whether scripts run, and so on.
+        options: Options of the context, such as the viewport or `java_script_enabled`.
 
     Attributes:
-        complaints: What the browser complained of: errors of scripts, violations of the policy.
+        complaints: Errors and warnings of the browser: scripts, policy violations.
     """
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
@@ -71,12 +71,12 @@ class Person:
         )
         self.context.set_default_timeout(TIMEOUT_MS)
         self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        self.context.on("console", self._hear)
+        self.context.on("console", self._record_message)
         self._has_scripts = options.get("java_script_enabled", True)
         self.page = self.open(url)
 
     def open(self, url: str) -> Page:
-        """Open a window; a path is one of the page."""
+        """Open a window at a URL or at a path of the page."""
         page = self.context.new_page()
         self._visit(page, self.root + url if url.startswith("/") else url)
         return page
@@ -87,7 +87,7 @@ class Person:
         return self.page
 
     def arrive(self, page: Page) -> None:
-        """Wait until a page is where it stays: without scripts, it goes on to one that is whole."""
+        """Wait for the redirect of a page without scripts."""
         if not self._has_scripts and not page.url.endswith("/new"):
             page.wait_for_url(re.compile("whole=1"))
 
@@ -95,19 +95,19 @@ class Person:
         page.goto(url)
         self.arrive(page)
 
-    def _hear(self, message: Any) -> None:
+    def _record_message(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
 
 def settle(page: Page) -> Page:
-    """Wait until all parts of a page have come."""
+    """Wait until all parts of a page are loaded."""
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
     return page
 
 
 def tab_to(page: Page, wanted: Locator) -> None:
-    """Press Tab until something has the focus; it fails where the keyboard does not lead there."""
+    """Press Tab until an element has the focus. Fail if the keyboard cannot reach it."""
     expect(wanted).to_be_visible()
     for _ in range(MAX_TABS):
         if wanted.evaluate("element => element === document.activeElement"):

@@ -1,4 +1,4 @@
-"""What the tests of the page share: one engine, one browser, and people who look at the page."""
+"""Fixtures of the tests of the page: one engine, one browser, and users of the page."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ expect.set_options(timeout=browsing.TIMEOUT_MS)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failure what the engine and its AWS did meanwhile."""
+    """Add MiniStack's log to the report of a failure."""
     report = yield
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():
@@ -31,7 +31,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    # Without a browser, nobody looks at it.
+    # Without a browser no test needs it.
     browsing.find_chromium()
     with page_stack.deployed(tmp_path_factory.mktemp("aws")) as stack:
         yield stack
@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def failed(stack: Stack) -> Stack:
-    """The engine with a hostile package, and messages more that failed. Each is for one test."""
+    """The engine with a hostile package, and a failed message for each test that needs one."""
     stack.engine.upload(HOSTILE)
     stack.engine.send_message(HOSTILE_MESSAGE)
     for name in (
@@ -54,7 +54,7 @@ def failed(stack: Stack) -> Stack:
     return stack
 
 
-# For each module: while Playwright runs, no test of the same process can run an event loop.
+# One for each module: while Playwright runs, the process cannot run another event loop.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     yield from browsing.start_chromium()
@@ -62,14 +62,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def served(failed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page, as the command serves it."""
+    """The page of the command."""
     with Served(tmp_path_factory.mktemp("page"), failed.environment) as page:
         yield page
 
 
 @pytest.fixture(scope="session")
 def read_only(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The page, as the command serves it with --read-only."""
+    """The page of the command with --read-only."""
     folder = tmp_path_factory.mktemp("read-only")
     with Served(folder, stack.environment, ("--read-only",)) as page:
         yield page
@@ -77,7 +77,7 @@ def read_only(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def meet(chromium: Browser) -> Iterator[Callable[..., Person]]:
-    """Makes people; what their browsers complain of fails the test."""
+    """Creates users. Complaints of their browsers fail the test."""
     people: list[Person] = []
 
     def make(page: Served, **options: Any) -> Person:
@@ -93,5 +93,5 @@ def meet(chromium: Browser) -> Iterator[Callable[..., Person]]:
 
 @pytest.fixture
 def person(meet: Callable[..., Person], served: Served) -> Person:
-    """Somebody who may do everything."""
+    """A user of the page that allows all changes."""
     return meet(served)

@@ -1,4 +1,4 @@
-"""The engine that the tests of the page look at: deployed once, with something in every tab."""
+"""The engine for the tests of the page: deployed once, with content for every tab."""
 
 import contextlib
 import json
@@ -29,11 +29,11 @@ WAIT_SECONDS = 60
 POLL_SECONDS = 0.1
 
 OLD_JOBS = 140
-"""How many jobs the log has of the day before the tests."""
+"""Number of jobs in the log on the day before the tests."""
 
 UPLOADS = {
     **scenario.UPLOADS,
-    # What the tests upload, nobody announces while they look.
+    # Uploads of the tests must not start jobs.
     "ignore_prefixes": [
         *scenario.IGNORED_PREFIXES,
         *(f"{name}/" for name in ("hostile", "late", "live", "new", "typed", "unwanted")),
@@ -57,12 +57,12 @@ HOSTILE_MESSAGE = {
 
 
 class Stack(NamedTuple):
-    """A deployed engine, as those who own it see it.
+    """A deployed engine with its owner's access.
 
     Attributes:
         engine: The engine.
-        deployment: What the operations know of it; it has its own clients.
-        environment: The variables of a shell that knows no other AWS.
+        deployment: The same engine for the operations, with its own clients.
+        environment: The variables of a shell that uses this AWS only.
     """
 
     engine: DeployedEngine
@@ -70,13 +70,13 @@ class Stack(NamedTuple):
     environment: Mapping[str, str]
 
     def rule_state(self, mark: str) -> str:
-        """Whether the rule is `ENABLED` whose pattern has this in it, as EventBridge knows it."""
+        """Return the state of the rule whose pattern contains a text, according to EventBridge."""
         rules = self.deployment.events.list_rules()["Rules"]
         (state,) = [each["State"] for each in rules if mark in each.get("EventPattern", "")]
         return state
 
     def dead_letters(self) -> list[str]:
-        """The folders of the messages in the dead-letter queue, as far as they name one."""
+        """Return the folders of the messages in the dead-letter queue, or empty texts."""
         answer = self.deployment.sqs.receive_message(
             QueueUrl=self.engine.dead_letter_queue_url,
             MaxNumberOfMessages=10,
@@ -86,7 +86,7 @@ class Stack(NamedTuple):
         return [json.loads(each["Body"]).get("source_prefix", "") for each in letters]
 
     def fail(self, folder: str) -> None:
-        """Have a message rejected, since its folder is empty."""
+        """Send a message for an empty folder, and wait until it is rejected."""
         message = {"source_prefix": f"s3://{BUCKET}/{folder}"}
         self.engine.send_message(message)
         self.engine.wait_for_dead_letter(message)
@@ -96,13 +96,13 @@ class Stack(NamedTuple):
         self.engine.upload(SampleFolder(folder, {"a.csv": b"1,2\n"}))
 
     def has_package(self, name: str) -> bool:
-        """Whether there is a package of this name."""
+        """Return True if the package exists."""
         prefix = f".quilt/named_packages/{name}/latest"
         found = self.deployment.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
         return bool(found.get("KeyCount"))
 
     def send(self, message: Mapping[str, object]) -> str:
-        """Put a message into the queue; returns its job's id."""
+        """Send a message to the queue, and return the id of its job."""
         answer = self.deployment.sqs.send_message(
             QueueUrl=self.engine.queue_url, MessageBody=json.dumps(message)
         )
@@ -111,14 +111,14 @@ class Stack(NamedTuple):
 
 @contextlib.contextmanager
 def deployed(directory: Path) -> Iterator[Stack]:
-    """Deploy an engine, and let happen what happens in a demo that is kept.
+    """Deploy an engine with the jobs and failures of a demo that is kept.
 
     Args:
         directory: For the files of the AWS.
     """
     terminal = Terminal()
     with MiniStack(directory) as aws:
-        # The variables of the process change for as long as clients are made: other tests follow.
+        # Change the variables of the process only while clients are created: other tests follow.
         with aws.as_only_aws():
             engine = DeployedEngine(aws, directory)
             cdk = Cdk(aws, directory, os.environ)
@@ -127,9 +127,9 @@ def deployed(directory: Path) -> Iterator[Stack]:
             flags = {"quilt:uploads": json.dumps(UPLOADS), **failure_scenarios.FLAGS}
             engine.deploy(cdk, on_line=lambda _line: None, flags=flags)
             stack = attach(engine)
-            remember_a_day(stack)
+            write_a_day_of_jobs(stack)
             scenario.deliver_data(terminal, engine)
-            # Uploads that come to rest may take their time: nobody here waits for them.
+            # Do not wait for packages of uploads, which may take long.
             announced = [name for name in scenario.PACKAGES if not name.startswith("cytometer/")]
             engine.wait_for_outcomes(announced, Result.CREATED)
             failure_scenarios.cause_failures(terminal, engine)
@@ -141,16 +141,16 @@ def deployed(directory: Path) -> Iterator[Stack]:
 
 
 def attach(engine: DeployedEngine) -> Stack:
-    """Look at an engine as its owner does, while the process knows no other AWS."""
+    """Attach the operations to an engine, while the process uses no other AWS."""
     deployment = find_deployment(connect(), engine.stack_name)
-    # Clients remember which AWS they were made for.
+    # Create the clients now: they keep the current endpoint.
     for name in ("events", "logs", "s3", "sqs"):
         getattr(deployment, name)
     return Stack(engine, deployment, dict(os.environ))
 
 
-def remember_a_day(stack: Stack) -> None:
-    """Write into the log what an engine has done on the day before: nobody waits a day for it."""
+def write_a_day_of_jobs(stack: Stack) -> None:
+    """Write a day of jobs to the log."""
     chance = Random(5)  # noqa: S311 - always the same
     now = datetime.now(UTC)
     lines: list[dict[str, Any]] = []
@@ -190,20 +190,20 @@ def make_old_job(chance: Random, number: int, at: datetime) -> list[dict[str, An
     name = f"{kind}/run-{1000 + number}"
     seconds = round(chance.lognormvariate(1.6, 0.9), 2)
     end = at + timedelta(seconds=seconds)
-    told = {"registry": BUCKET, "trigger": trigger, "source": f"s3://{BUCKET}/{name}/"}
-    begun = job_lines.started(job, at, name, **told)
+    described = {"registry": BUCKET, "trigger": trigger, "source": f"s3://{BUCKET}/{name}/"}
+    begun = job_lines.started(job, at, name, **described)
     share = chance.random()
     if share < 0.05:
         reason = {"happened": f"s3://{BUCKET}/{name}/ holds no objects.", "code": "EmptySource"}
         why = {"why": "The upload has not begun.", "remedy": "Check the folder."}
         ended = job_lines.failed(
-            job, end, "rejected", name, **told, **reason, **why, final=True, seconds=seconds
+            job, end, "rejected", name, **described, **reason, **why, final=True, seconds=seconds
         )
     elif share < 0.07:
         reason = {"happened": "S3 answered 503 for 15 min.", "code": "ServiceUnavailable"}
         why = {"why": "S3 is throttled.", "remedy": "Retry."}
         ended = job_lines.failed(
-            job, end, "failed", name, **told, **reason, **why, final=True, seconds=seconds
+            job, end, "failed", name, **described, **reason, **why, final=True, seconds=seconds
         )
     else:
         objects = round(chance.lognormvariate(4, 1.5)) + 1
@@ -212,7 +212,7 @@ def make_old_job(chance: Random, number: int, at: datetime) -> list[dict[str, An
             end,
             "unchanged" if share < 0.2 else "created",
             name,
-            **told,
+            **described,
             top_hash=f"{chance.getrandbits(256):064x}",
             objects=objects,
             bytes=objects * chance.randrange(10**6, 10**9),
@@ -225,7 +225,7 @@ def make_old_job(chance: Random, number: int, at: datetime) -> list[dict[str, An
 
 
 def wait_until(holds: Any, what: str) -> None:
-    """Wait for what AWS comes to by itself."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not holds():
         assert time.monotonic() < deadline, what

@@ -1,6 +1,6 @@
-"""Makes the pictures and the recordings of the documentation: `make pictures`.
+"""Creates the pictures and recordings of the documentation: `make pictures`.
 
-They show what a demo leaves behind, with a day of jobs before it.
+They show a demo that is kept, with a day of jobs before it.
 """
 
 import json
@@ -35,15 +35,15 @@ SCREEN = {"width": 1440, "height": 1000}
 PHONE = {"width": 375, "height": 1100}
 
 ASSAYS = tuple(samples.plate(f"elisa/2026-11-{day}/") for day in (21, 22, 23))
-"""Folders that nobody has announced: one is sent, one is packaged here, and one is found."""
+"""Folders without an event: one is sent, one is packaged here, and one is found."""
 
 
 class Typed(NamedTuple):
-    """What somebody types.
+    """Input of a user.
 
     Attributes:
-        line: The command; `ID` stands for the job of the Nextflow run.
-        answer: What they answer, when it asks.
+        line: The command; `ID` is replaced by the job of the Nextflow run.
+        answer: The answer to its question, if any.
     """
 
     line: str
@@ -65,11 +65,11 @@ SESSIONS = (
     Typed(f"quilt-packager backfill s3 s3://{BUCKET}/elisa/ --sentinel wells.csv --dry-run"),
     Typed(f"quilt-packager diff {scenario.MESSAGE_NAME} --registry {BUCKET}"),
 )
-"""In the order of the manual's blocks, each of which begins with its command."""
+"""Commands in the order of the manual's blocks, which begin with them."""
 
 
 def main() -> None:
-    """Deploy an engine, and write down what it looks like."""
+    """Deploy an engine, and update the pictures and recordings."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def take_pictures(served: Served) -> None:
-    """Write each picture of the page, in the light and in the dark."""
+    """Write each picture of the page, in light and dark mode."""
     for browser in browsing.start_chromium():
         for scheme in ("light", "dark"):
             person = Person(browser, served.url, color_scheme=scheme, viewport=SCREEN)
@@ -93,7 +93,7 @@ def take_pictures(served: Served) -> None:
 
 
 def show_all(person: Person) -> Iterator[tuple[str, Page]]:
-    """Each page, with the name of its picture."""
+    """Yield each page with the name of its picture."""
     yield "jobs", settle(person.go("/jobs"))
     person.go("/jobs?name=nextflow/*").locator("#rows a.pkg").first.click()
     expect(person.page.locator("#entries tbody tr").first).to_be_visible()
@@ -114,12 +114,12 @@ def plan(person: Person) -> Page:
 
 
 def record(stack: Stack) -> None:
-    """Write what each command says into the manual, in place of what it said before."""
+    """Replace the recordings in the manual by the current output of each command."""
     environment = dict(stack.environment)
     environment["PATH"] = os.pathsep.join([str(Path(PROGRAM).parent), environment["PATH"]])
     for assay in ASSAYS:
         stack.engine.upload(assay)
-    # A package for those who compare: its second revision.
+    # A second revision, for the comparison.
     message = {**scenario.MESSAGE, "exclude": ["metadata.json"]}
     stack.engine.send_message(message)
     page_stack.wait_until(lambda: count_revisions(stack) > 1, "a second revision")
@@ -128,14 +128,14 @@ def record(stack: Stack) -> None:
     blocks = BLOCK.findall(text)
     if len(blocks) != len(recordings):
         raise SystemExit(f"{MANUAL.name} has {len(blocks)} recordings, not {len(recordings)}")
-    told = iter(recordings)
-    MANUAL.write_text(BLOCK.sub(lambda _: f"```console\n{next(told)}\n```", text), "utf-8")
+    outputs = iter(recordings)
+    MANUAL.write_text(BLOCK.sub(lambda _: f"```console\n{next(outputs)}\n```", text), "utf-8")
 
 
 def play(typed: Typed, environment: dict[str, str]) -> str:
     line = typed.line.replace("ID", find_job(environment)) if "ID" in typed.line else typed.line
-    said = type_in(shlex.split(line), environment, typed.answer)
-    return f"$ {line}\n{said}".rstrip()
+    output = type_in(shlex.split(line), environment, typed.answer)
+    return f"$ {line}\n{output}".rstrip()
 
 
 def find_job(environment: dict[str, str]) -> str:

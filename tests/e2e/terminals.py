@@ -1,4 +1,4 @@
-"""A terminal of 80 columns, and what somebody sees on it who types."""
+"""Recordings of a terminal of 80 columns."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ def type_in(command: Sequence[str], environment: Mapping[str, str], answer: str 
     Args:
         command: The program and its arguments.
         environment: Its variables.
-        answer: What is typed, once it asks: the line that a space ends has no end of its own.
+        answer: Input after the first question, which ends in a space.
 
     Returns:
-        All that is then to be read, without colours; long lines go on in the next.
+        The screen's text without colours, with long lines wrapped.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-    # Progress is for those who wait: what stays of it is nothing.
+    # A dumb terminal shows no progress bars.
     plain = {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": str(COLUMNS)}
     process = subprocess.Popen(
         command, env={**environment, **plain}, stdin=theirs, stdout=theirs, stderr=theirs
@@ -34,7 +34,7 @@ def type_in(command: Sequence[str], environment: Mapping[str, str], answer: str 
     while True:
         try:
             some = os.read(ours, 65_536)
-        except OSError:  # nobody has the other end any more
+        except OSError:  # the other end is closed
             break
         if not some:
             break
@@ -49,5 +49,5 @@ def type_in(command: Sequence[str], environment: Mapping[str, str], answer: str 
 
 
 def break_line(line: str) -> list[str]:
-    """A line as a terminal breaks it."""
+    """Wrap a line as a terminal does."""
     return [line[at : at + COLUMNS] for at in range(0, max(len(line), 1), COLUMNS)]

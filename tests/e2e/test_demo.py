@@ -1,7 +1,6 @@
-"""The demo as a newcomer runs it: the app deployed once, and what came of it seen from outside.
+"""The demo from a user's view: deployed once with --keep, used with the printed settings.
 
-It is left running by its own --keep, asked by the settings that it prints, and ended by the command
-that it prints.
+The printed command ends it.
 """
 
 import json
@@ -34,13 +33,13 @@ STACK = "quilt-packager"
 
 @dataclass(frozen=True)
 class Demo:
-    """A demo that was left running.
+    """A demo that was kept.
 
     Attributes:
-        output: What it wrote.
-        settings: The settings that it printed for a shell.
-        temporary: What it took for the folder of temporary files.
-        data: What it took for the user's folder of data.
+        output: Its output.
+        settings: The printed shell settings.
+        temporary: Its folder for temporary files.
+        data: Its folder for the user's data.
     """
 
     output: str
@@ -50,13 +49,13 @@ class Demo:
 
     @property
     def process_ids(self) -> tuple[int, int]:
-        """Who leads the groups of all that was left running: the AWS, and the page."""
+        """Process groups of the AWS and the page."""
         aws, page = found(r"kill -- -(\d+ -\d+);", self.output).split(" -")
         return int(aws), int(page)
 
     @property
     def page(self) -> str:
-        """The address of the page."""
+        """Address of the page."""
         return found(r"^  (http://\S+\?token=\S+)$", self.output)
 
     def client(self, service: str) -> Any:
@@ -70,7 +69,7 @@ class Demo:
         )
 
     def shell(self, commands: str) -> str:
-        """Run commands as the reader of the output would, in a shell with the settings."""
+        """Run commands in a shell with the printed settings."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
             ["/bin/sh", "-c", commands],
@@ -81,7 +80,7 @@ class Demo:
         ).stdout
 
     def jobs(self, package_name: str | None = None) -> list[dict[str, Any]]:
-        """What the function logged of its jobs."""
+        """Return the outcomes that the function logged."""
         logs = self.client("logs")
         events = logs.filter_log_events(logGroupName=f"/quilt/{STACK}/PackagerLambda")["events"]
         lines = [line for event in events for line in event["message"].splitlines()]
@@ -89,7 +88,7 @@ class Demo:
         return [job for job in jobs if package_name in {None, job.get("package_name")}]
 
     def package(self, name: str) -> tuple[str, list[dict[str, Any]]]:
-        """The top hash of a package, and the lines of its manifest."""
+        """Return the top hash of a package and the lines of its manifest."""
         s3 = self.client("s3")
         pointer = s3.get_object(Bucket=BUCKET, Key=f".quilt/named_packages/{name}/latest")
         top_hash = pointer["Body"].read().decode()
@@ -104,7 +103,7 @@ def found(pattern: str, text: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """An environment of a user that the demo must neither obey nor touch."""
+    """Create the environment of a user, whose AWS settings the demo must ignore."""
     (folder / "tmp").mkdir()
     (folder / "data").mkdir()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -161,10 +160,10 @@ def test_a_package_holds_every_file_of_its_folder_under_its_name(demo: Demo) -> 
 
 @pytest.mark.parametrize("name", ["cytometer/run-0041", "cytometer/run-0042"])
 def test_uploads_become_a_package_once_there_are_enough(demo: Demo, name: str) -> None:
-    told = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
+    shown = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
     # It may have been announced before the last of the 25 came.
-    assert 20 <= int(found(r"^(\d+) objects", told)) <= 25
-    assert "opened it and verified the top hash and every byte" in told
+    assert 20 <= int(found(r"^(\d+) objects", shown)) <= 25
+    assert "opened it and verified the top hash and every byte" in shown
     assert [job["outcome"] for job in demo.jobs(name)] == ["created"]
 
 
@@ -174,9 +173,9 @@ def test_the_metadata_of_the_crate_and_of_the_run_are_shown(demo: Demo) -> None:
     assert json.loads(run)["workflow_name"] == "germline variants"
 
 
-def test_the_events_of_all_outcomes_are_heard(demo: Demo) -> None:
-    heard = re.findall(r"^  Package (\w+) +(\S+)$", demo.output, re.MULTILINE)
-    assert sorted(heard) == sorted(
+def test_the_events_of_all_outcomes_are_received(demo: Demo) -> None:
+    events = re.findall(r"^  Package (\w+) +(\S+)$", demo.output, re.MULTILINE)
+    assert sorted(events) == sorted(
         [
             *(("Created", name) for name in PACKAGES),
             ("Unchanged", "assays/elisa-7"),
@@ -193,16 +192,16 @@ def test_the_message_decides_metadata_and_commit_message(demo: Demo) -> None:
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_quilt3_opens_and_verifies_each_package(demo: Demo, name: str) -> None:
-    told = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
-    assert found(r"top hash +(\w{64})\n", told) == demo.package(name)[0]
-    assert "opened it and verified the top hash and every byte" in told
+    shown = demo.output.partition(f"✓ created  {name} in {BUCKET}, ")[2].partition("\n\n")[0]
+    assert found(r"top hash +(\w{64})\n", shown) == demo.package(name)[0]
+    assert "opened it and verified the top hash and every byte" in shown
 
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_the_entries_of_each_package_are_shown_with_their_hashes(demo: Demo, name: str) -> None:
-    told = demo.output.partition(f"✓ created  {name} ")[2].partition("\n\n")[0]
+    shown = demo.output.partition(f"✓ created  {name} ")[2].partition("\n\n")[0]
     _, (_, *entries) = demo.package(name)
-    rows = re.findall(r"^  (\S.*?) +([\d.]+ \w+)  (\S{44})$", told, re.MULTILINE)
+    rows = re.findall(r"^  (\S.*?) +([\d.]+ \w+)  (\S{44})$", shown, re.MULTILINE)
     assert [(key, value) for key, _, value in rows] == [
         (entry["logical_key"], entry["hash"]["value"]) for entry in entries
     ]
@@ -237,12 +236,12 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
     assert attributes["reason"] in demo.output
 
 
-def test_every_job_ended_as_the_story_says(demo: Demo) -> None:
+def test_every_job_has_the_expected_outcome(demo: Demo) -> None:
     outcomes = sorted(job["outcome"] for job in demo.jobs())
     assert outcomes == [*["created"] * 6, "failed", "rejected", "rejected", "unchanged"]
 
 
-def test_what_is_kept_has_failures_of_several_kinds_and_a_source_that_is_off(demo: Demo) -> None:
+def test_a_kept_demo_has_several_failures_and_a_disabled_source(demo: Demo) -> None:
     failures = map(json.loads, demo.shell("quilt-packager failures --json").splitlines())
     assert {each["code"] for each in failures} == {
         "EmptySource",
@@ -261,7 +260,7 @@ def test_the_page_is_served_at_the_printed_address(demo: Demo) -> None:
         assert f"<b>{STACK}</b> · us-east-1 · account 123456789012" in answer.read().decode()
 
 
-def test_the_files_of_what_was_kept_are_there(demo: Demo) -> None:
+def test_the_printed_log_exists(demo: Demo) -> None:
     log = found("  tail -f (.*)", demo.output)
     assert "Lambda worker spawned" in demo.shell(f"cat {log}")
 
@@ -284,17 +283,17 @@ def test_nothing_listens_beyond_the_loopback(demo: Demo) -> None:
     assert {host for host, _ in addresses} == {"127.0.0.1"}
 
 
-def test_the_users_own_quilt_is_not_touched(demo: Demo) -> None:
+def test_the_users_quilt_data_is_unchanged(demo: Demo) -> None:
     assert list(demo.data.iterdir()) == []
 
 
-# The tests from here on change what the others look at, and end it: they are the last.
+# The remaining tests change the demo and end it, so they run last.
 
 
 @pytest.mark.parametrize("line", range(4))
-def test_the_examples_for_what_was_kept_work(demo: Demo, line: int) -> None:
+def test_the_printed_examples_work(demo: Demo, line: int) -> None:
     examples = re.findall(r"^  (quilt-packager (?:.*\\\n)*.*)$", demo.output, re.MULTILINE)
-    # The page that this one serves lasts until Ctrl-C.
+    # It runs until Ctrl-C.
     examples.remove("quilt-packager admin")
     assert len(examples) == 4
     assert re.match(
@@ -303,7 +302,7 @@ def test_the_examples_for_what_was_kept_work(demo: Demo, line: int) -> None:
     )
 
 
-def test_the_printed_command_ends_and_removes_all_that_was_kept(demo: Demo) -> None:
+def test_the_printed_command_ends_and_removes_everything(demo: Demo) -> None:
     demo.shell(found("  (kill .*)", demo.output))
     page = demo.page.partition("/?")[0]
     for url in (demo.settings["AWS_ENDPOINT_URL"], page):
@@ -328,17 +327,17 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     endpoint = found("(http://.*?) ", process.stdout.readline())
     assert is_open(endpoint)
     process.send_signal(number)
-    _, told = process.communicate()
-    assert (process.returncode, told.splitlines()[-1]) == (
+    _, shown = process.communicate()
+    assert (process.returncode, shown.splitlines()[-1]) == (
         code,
-        "Interrupted. What was started is stopped, and its files are removed.",
+        "Interrupted. All processes are stopped, and all files are removed.",
     )
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not is_open(endpoint)
 
 
 def closes(endpoint: str, *, within_seconds: float) -> bool:
-    """Wait for whom `kill` has only told to end."""
+    """Wait until a server that received a signal has ended."""
     deadline = time.monotonic() + within_seconds
     while is_open(endpoint) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,7 +1,7 @@
 """Jobs that are too large for one invocation, under the state machine of a deployed engine.
 
-One worker is killed in the middle. The revision is the very one that a single invocation makes.
-The engine also waits for folders to settle: events of one folder are one revision.
+One worker is killed. The revision is identical to that of a single invocation. The engine also
+waits for folders to settle: the events of one folder lead to one revision.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ SETTLE_SECONDS = 4
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]:
-    """An engine with limits so small that a few thousand objects are a large job."""
+    """An engine with low limits, so that a few thousand objects are a large job."""
     directory = tmp_path_factory.mktemp("aws")
     with MiniStack(directory) as aws, aws.as_only_aws():
         cdk = Cdk(aws, directory, os.environ)
@@ -72,7 +72,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
 
 
 async def fill(folder: str, objects: int) -> None:
-    """Upload small objects, with checksums that S3 stores."""
+    """Upload small objects with stored checksums."""
     s3 = S3.from_environment(os.environ)
 
     async def put(number: int) -> None:
@@ -145,7 +145,7 @@ def stop_the_running_execution() -> None:
 
 
 def worker_errors() -> list[str]:
-    """What the attempts of all workers of the only execution failed with."""
+    """Return the errors of all workers of the only execution."""
     states = boto3.client("stepfunctions")
     (machine,) = states.list_state_machines()["stateMachines"]
     (job,) = states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
@@ -158,7 +158,7 @@ def worker_errors() -> list[str]:
     ]
 
 
-def test_large_job_is_the_same_revision_as_inline_though_a_worker_dies(
+def test_large_job_with_a_killed_worker_has_the_revision_of_an_inline_job(
     engine: DeployedEngine,
 ) -> None:
     asyncio.run(fill("plates/42/", OBJECTS))
@@ -174,15 +174,15 @@ def test_large_job_is_the_same_revision_as_inline_though_a_worker_dies(
     inline = package_inline({**message, "registry": "inline"})
     errors = worker_errors()
     assert errors
-    # How MiniStack tells of a dead worker: by whether it was waiting for its answer, or was about
-    # to hand it the next shard.
+    # MiniStack reports a dead worker in two ways: while it waits for a response, and while it
+    # sends the next shard.
     assert all("died" in error or "Broken pipe" in error for error in errors), errors
     assert outcome.top_hash == inline.top_hash
     assert outcome.objects == OBJECTS + 1
     assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 1)
 
 
-def test_large_job_that_is_rejected_is_put_aside_with_its_reason(engine: DeployedEngine) -> None:
+def test_rejected_large_job_has_a_dead_letter_with_its_reason(engine: DeployedEngine) -> None:
     asyncio.run(fill("plates/43/", MAX_INLINE_OBJECTS))
     put_without_checksum("plates/43/cold.tiff", b"cold", StorageClass="GLACIER")
     message = {"source_prefix": f"s3://{BUCKET}/plates/43/"}
@@ -192,8 +192,8 @@ def test_large_job_that_is_rejected_is_put_aside_with_its_reason(engine: Deploye
     assert '"plates/43/cold.tiff"' in letter.reason
 
 
-def test_large_job_that_somebody_stops_is_put_aside(engine: DeployedEngine) -> None:
-    # So many that it does not end before it is found.
+def test_stopped_large_job_has_a_dead_letter(engine: DeployedEngine) -> None:
+    # Enough objects that the execution is still running when it is stopped.
     asyncio.run(fill("plates/44/", OBJECTS))
     message = {"source_prefix": f"s3://{BUCKET}/plates/44/"}
     engine.send_message(message)
@@ -203,12 +203,12 @@ def test_large_job_that_somebody_stops_is_put_aside(engine: DeployedEngine) -> N
     assert "somebody stopped the execution" in letter.reason
 
 
-class Listener:
-    """Hears an engine's jobs that end in one way, by the pattern of `engine.on_package_…`."""
+class Subscription:
+    """Receives an engine's events of one result, with the pattern of `engine.on_package_…`."""
 
     def __init__(self, engine: str, result: Result) -> None:
         self._sqs = boto3.client("sqs")
-        name = f"hear-{result}-{engine.replace('/', '-')}"
+        name = f"receive-{result}-{engine.replace('/', '-')}"
         self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
         pattern = json.dumps(outcome_pattern(result, engine=engine))
         events = boto3.client("events")
@@ -216,18 +216,18 @@ class Listener:
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
         events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
 
-    def hear(self, seconds: int = WAIT_SECONDS) -> list[dict[str, Any]]:
-        """The details of what is heard, once something is, or the time is over."""
+    def receive(self, seconds: int = WAIT_SECONDS) -> list[dict[str, Any]]:
+        """Return the details of the next events, or nothing after the time limit."""
         deadline = time.monotonic() + seconds
         while True:
             answer = self._sqs.receive_message(QueueUrl=self._url, WaitTimeSeconds=min(seconds, 1))
-            heard = [json.loads(each["Body"])["detail"] for each in answer.get("Messages", [])]
-            if heard or time.monotonic() >= deadline:
-                return heard
+            received = [json.loads(each["Body"])["detail"] for each in answer.get("Messages", [])]
+            if received or time.monotonic() >= deadline:
+                return received
 
 
 def find_engine_name() -> str:
-    """What the engine calls itself in its events."""
+    """Return the engine's name in its events."""
     names = {
         each.get("Environment", {}).get("Variables", {}).get("QUILT_PACKAGER_ENGINE")
         for each in boto3.client("lambda").list_functions()["Functions"]
@@ -236,22 +236,22 @@ def find_engine_name() -> str:
     return str(name)
 
 
-def test_large_job_ends_in_an_event_that_rules_of_its_engine_hear(engine: DeployedEngine) -> None:
+def test_large_job_ends_with_an_event_for_rules_of_its_engine(engine: DeployedEngine) -> None:
     name = find_engine_name()
-    created, rejected = Listener(name, Result.CREATED), Listener(name, Result.REJECTED)
-    other = Listener("other", Result.CREATED)
+    created, rejected = Subscription(name, Result.CREATED), Subscription(name, Result.REJECTED)
+    other = Subscription("other", Result.CREATED)
     asyncio.run(fill("plates/45/", MAX_INLINE_OBJECTS + 1))
     body = json.dumps({"source_prefix": f"s3://{BUCKET}/plates/45/"})
     message = boto3.client("sqs").send_message(QueueUrl=engine.queue_url, MessageBody=body)
-    (heard,) = created.hear()
-    assert heard["message_id"] == message["MessageId"]
-    assert (heard["package_name"], heard["objects"]) == ("plates/45", MAX_INLINE_OBJECTS + 1)
-    assert heard["links"]["quilt"].endswith(heard["top_hash"])
-    assert (rejected.hear(seconds=0), other.hear(seconds=0)) == ([], [])
+    (received,) = created.receive()
+    assert received["message_id"] == message["MessageId"]
+    assert (received["package_name"], received["objects"]) == ("plates/45", MAX_INLINE_OBJECTS + 1)
+    assert received["links"]["quilt"].endswith(received["top_hash"])
+    assert (rejected.receive(seconds=0), other.receive(seconds=0)) == ([], [])
 
 
 def wait_for_jobs(engine: DeployedEngine, name: str, count: int) -> list[LoggedOutcome]:
-    """The outcomes of a package's jobs, once there are so many."""
+    """Wait for a number of outcomes of a package, and return them."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         found = [each for each in engine._outcomes() if each.package_name == name]
@@ -261,7 +261,7 @@ def wait_for_jobs(engine: DeployedEngine, name: str, count: int) -> list[LoggedO
         time.sleep(0.2)
 
 
-def test_events_of_a_folder_that_settles_are_one_revision(engine: DeployedEngine) -> None:
+def test_events_of_a_settling_folder_lead_to_one_revision(engine: DeployedEngine) -> None:
     s3 = boto3.client("s3")
     began = time.time()
     for file in (CRATE_NAME, "first.txt", CRATE_NAME, "last.txt"):
@@ -275,7 +275,7 @@ def test_events_of_a_folder_that_settles_are_one_revision(engine: DeployedEngine
     assert revision["LastModified"].timestamp() >= began + SETTLE_SECONDS
 
 
-def test_event_of_a_folder_that_is_packaged_finds_it_unchanged(engine: DeployedEngine) -> None:
+def test_event_of_a_packaged_folder_finds_it_unchanged(engine: DeployedEngine) -> None:
     s3 = boto3.client("s3")
     s3.put_object(Bucket=BUCKET, Key=f"nf/again/{CRATE_NAME}", Body=b"{}")
     engine.wait_for_outcomes(["nf/again"], Result.CREATED)

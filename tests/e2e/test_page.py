@@ -1,4 +1,4 @@
-"""What people do on the page, in a real browser, and what comes of it in the engine."""
+"""Actions on the page in a real browser, and their effects on the engine."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.e2e.page_stack import HOSTILE_NAME, Stack, wait_until
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployed"), pytest.mark.timeout(300)]
 
 SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
-"""What can be done with scripts can be done without them."""
+"""All actions work with and without scripts."""
 
 EMPTY = "/failures?code=EmptySource"
 
@@ -32,7 +32,7 @@ def open_job(person: Person, name: str) -> Page:
 
 
 def find_button(person: Person, name: str) -> Locator:
-    """A button beside a failure. A list lacks what somebody else reads at that very time."""
+    """Find a button beside a failure. Messages that another process is reading are not listed."""
     button = person.page.get_by_role("button", name=name)
 
     def is_listed() -> bool:
@@ -55,7 +55,7 @@ def test_jobs_of_every_outcome_are_listed_with_their_reasons(person: Person) -> 
     expect(row).to_contain_text("The state machine gave up")
 
 
-def test_filter_stands_in_the_address_and_survives_a_reload(person: Person) -> None:
+def test_filter_is_part_of_the_address(person: Person) -> None:
     page = person.page
     page.get_by_role("searchbox").fill("nextflow/*")
     expect(page).to_have_url(re.compile(r"\?name=nextflow%2F%2A$"))
@@ -67,7 +67,7 @@ def test_filter_stands_in_the_address_and_survives_a_reload(person: Person) -> N
     expect(page.get_by_role("searchbox")).to_have_value("nextflow/*")
 
 
-def test_older_jobs_stand_on_pages_of_their_own(person: Person) -> None:
+def test_older_jobs_are_on_further_pages(person: Person) -> None:
     page = person.page
     expect(page.locator("#rows tbody tr")).to_have_count(50)
     page.get_by_role("link", name="Older jobs").click()
@@ -75,7 +75,7 @@ def test_older_jobs_stand_on_pages_of_their_own(person: Person) -> None:
     expect(page).to_have_url(re.compile("before="))
 
 
-def test_new_job_waits_for_its_reader(person: Person, stack: Stack) -> None:
+def test_new_job_appears_after_a_click(person: Person, stack: Stack) -> None:
     page = person.page
     first = page.locator("#rows tbody tr").first
     before = first.get_attribute("id")
@@ -100,7 +100,7 @@ def test_page_of_a_job_has_its_log_its_entries_and_its_metadata(person: Person) 
     expect(page.locator("#log")).to_contain_text("No lines of this level.")
 
 
-def test_page_of_a_failed_job_begins_with_what_happened_why_and_what_to_do(person: Person) -> None:
+def test_page_of_a_failed_job_begins_with_error_cause_and_remedy(person: Person) -> None:
     page = open_job(person, "not_uploaded/yet")
     why = page.locator(".why")
     expect(why).to_contain_text("s3://quilt-demo/not/uploaded/yet/ holds no objects.")
@@ -108,7 +108,7 @@ def test_page_of_a_failed_job_begins_with_what_happened_why_and_what_to_do(perso
     expect(why).to_contain_text("Check the folder")
 
 
-def test_markup_of_others_is_text(person: Person) -> None:
+def test_untrusted_markup_is_text(person: Person) -> None:
     page = open_job(person, HOSTILE_NAME)
     expect(page.locator("#entries")).to_contain_text("<script>document.title='taken'</script>.txt")
     expect(page.locator("#entries")).to_contain_text("{{ 7*7 }}.json")
@@ -120,17 +120,17 @@ def test_markup_of_others_is_text(person: Person) -> None:
 # Failures.
 
 
-def test_failures_stand_together_by_their_reasons(person: Person) -> None:
+def test_failures_are_grouped_by_reason(person: Person) -> None:
     page = settle(person.go("/failures"))
     for title in ("Source folder is empty", "Large job failed", "Invalid message"):
         card = page.locator("section", has=page.get_by_role("heading", name=title))
         expect(card).to_contain_text("What to do")
-    # The tab tells how many wait.
+    # The tab shows the number of failures.
     expect(page.locator("#count-failures .count")).to_be_visible()
 
 
 @SCRIPTS
-def test_message_that_is_retried_becomes_a_package(
+def test_retried_message_becomes_a_package(
     meet: Callable[..., Person], served: Served, failed: Stack, scripts: bool
 ) -> None:
     name = f"late/folder-{scripts:d}"
@@ -151,7 +151,7 @@ def test_message_that_is_retried_becomes_a_package(
 
 
 @SCRIPTS
-def test_message_is_discarded_only_when_that_is_confirmed(
+def test_message_is_discarded_after_confirmation(
     meet: Callable[..., Person], served: Served, failed: Stack, scripts: bool
 ) -> None:
     name = f"unwanted/folder-{scripts:d}"
@@ -178,7 +178,7 @@ def test_all_of_a_reason_are_retried_at_once(person: Person, stack: Stack) -> No
     wait_until(lambda: stack.has_package("microscope/slide-12"), "the package of the slide")
 
 
-def test_failures_are_dealt_with_by_the_keyboard_alone(person: Person, failed: Stack) -> None:
+def test_failures_are_handled_with_the_keyboard_only(person: Person, failed: Stack) -> None:
     page = person.page
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -192,7 +192,7 @@ def test_failures_are_dealt_with_by_the_keyboard_alone(person: Person, failed: S
         page.keyboard.press("Enter")
     tab_to(page, discard)
     page.keyboard.press("Enter")
-    # The first that a key would press is what loses nothing.
+    # The focus begins at the safe choice.
     expect(page.get_by_role("button", name="Keep it")).to_be_focused()
     page.keyboard.press("Escape")
     expect(discard).to_be_focused()
@@ -208,7 +208,7 @@ def test_failures_are_dealt_with_by_the_keyboard_alone(person: Person, failed: S
 
 
 @SCRIPTS
-def test_source_is_turned_off_when_that_is_confirmed_and_on_at_once(
+def test_source_is_disabled_after_confirmation_and_enabled_at_once(
     meet: Callable[..., Person], served: Served, stack: Stack, scripts: bool
 ) -> None:
     page = meet(served, java_script_enabled=scripts).go("/settings")
@@ -218,7 +218,7 @@ def test_source_is_turned_off_when_that_is_confirmed_and_on_at_once(
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
     expect(question).to_contain_text("Turn off Nextflow runs?")
     expect(question).to_contain_text("Events that arrive while it is off are not kept")
-    # Asked, and not yet done.
+    # Not yet confirmed.
     assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"
     question.get_by_role("button", name="Turn off Nextflow runs").click()
     expect(page.locator(".toast")).to_contain_text("Nextflow runs: turned off.")
@@ -230,7 +230,7 @@ def test_source_is_turned_off_when_that_is_confirmed_and_on_at_once(
     assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"
 
 
-def test_sources_tell_what_they_match_and_what_came_of_them(person: Person) -> None:
+def test_sources_show_their_events_and_their_activity(person: Person) -> None:
     page = settle(person.go("/settings"))
     source = page.locator(".src", has=page.get_by_role("heading", name="HealthOmics runs"))
     expect(source).to_contain_text("A HealthOmics run reaches COMPLETED.")
@@ -243,7 +243,7 @@ def test_sources_tell_what_they_match_and_what_came_of_them(person: Person) -> N
 # New package.
 
 
-def test_form_is_checked_as_one_types(person: Person) -> None:
+def test_form_is_checked_while_the_user_types(person: Person) -> None:
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill("s3://other-bucket/runs/1/")
     expect(page.locator("#say-source_prefix")).to_contain_text("other-bucket")
@@ -260,7 +260,7 @@ def test_form_is_checked_as_one_types(person: Person) -> None:
 
 
 @SCRIPTS
-def test_package_is_planned_asked_for_and_followed_until_it_is_there(
+def test_package_is_planned_requested_and_followed(
     meet: Callable[..., Person], served: Served, stack: Stack, scripts: bool
 ) -> None:
     name = f"new/run-{scripts:d}"
@@ -277,7 +277,7 @@ def test_package_is_planned_asked_for_and_followed_until_it_is_there(
     person.arrive(page)
     badge = page.locator(".head .badge")
     if not scripts:
-        # Nothing moves by itself: people load it again.
+        # Without scripts the user reloads the page.
         wait_until(lambda: page.reload() and badge.inner_text() == "Created", "the package")
     expect(badge).to_have_text("Created")
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
@@ -285,7 +285,7 @@ def test_package_is_planned_asked_for_and_followed_until_it_is_there(
     assert stack.has_package(name)
 
 
-def test_plan_of_what_would_be_rejected_tells_why(person: Person) -> None:
+def test_plan_shows_the_reason_of_a_rejection(person: Person) -> None:
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(source_of("not/there/"))
     page.get_by_role("button", name="Plan").click()
@@ -296,7 +296,7 @@ def test_plan_of_what_would_be_rejected_tells_why(person: Person) -> None:
 # All of them.
 
 
-def test_theme_is_kept_and_comes_with_the_page(person: Person) -> None:
+def test_theme_is_kept_after_a_reload(person: Person) -> None:
     page = person.page
     with page.expect_response("**/theme"):
         page.locator("label[for=theme-dark]").click()

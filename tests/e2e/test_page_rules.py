@@ -1,4 +1,4 @@
-"""What holds for all of the page: who may look, on which screens, and with which eyes and hands."""
+"""Rules for all pages: access, screen sizes and accessibility."""
 
 import http.client
 import re
@@ -30,7 +30,7 @@ def show_job(person: Person, name: str) -> Page:
 
 
 def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
-    """All kinds of pages, each with what leads to it."""
+    """Return all kinds of pages with the actions that open them."""
 
     def ask_to_discard() -> Page:
         page = settle(person.go("/failures"))
@@ -61,7 +61,7 @@ def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
 def test_axe_finds_nothing_serious(
     meet: Callable[..., Person], served: Served, scheme: str, rules: list[str] | None
 ) -> None:
-    # What is not about colours is the same in the dark.
+    # Dark mode differs in colours only.
     options = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
     person = meet(served, color_scheme=scheme)
     found = [
@@ -84,11 +84,11 @@ def test_nothing_scrolls_sideways_on_a_phone(meet: Callable[..., Person], served
     assert widths == dict.fromkeys(widths, PHONE["width"])
 
 
-# Who may look.
+# Access.
 
 
 def ask(page: Served, path: str = "/jobs", method: str = "GET", **headers: str) -> tuple[int, str]:
-    """What a program without the token is answered."""
+    """Send a request without the token, and return status and text."""
     host = urlsplit(page.url).netloc
     connection = http.client.HTTPConnection(host, timeout=10)
     sent: Mapping[str, str] = {name.replace("_", "-"): text for name, text in headers.items()}
@@ -99,7 +99,7 @@ def ask(page: Served, path: str = "/jobs", method: str = "GET", **headers: str) 
     return answer.status, text
 
 
-def test_nobody_without_the_token_sees_anything_of_the_account(served: Served) -> None:
+def test_requests_without_the_token_are_refused(served: Served) -> None:
     for path in (*TABS, "/?token=wrong", "/jobs/list", "/settings/switch"):
         status, text = ask(served, path)
         assert status == 403
@@ -110,7 +110,7 @@ def test_other_names_of_this_machine_are_refused(served: Served) -> None:
     assert ask(served, host="attacker.example")[0] == 421
 
 
-def test_token_goes_from_the_address_at_once_and_scripts_cannot_read_the_cookie(
+def test_token_is_removed_from_the_address_and_hidden_from_scripts(
     person: Person,
 ) -> None:
     expect(person.page).to_have_url(re.compile("/jobs$"))
@@ -132,17 +132,15 @@ def test_form_of_another_site_changes_nothing(
     page.get_by_role("button").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("not signed in")
     assert stack.rule_state("aws.omics") == "ENABLED"
-    # The browser tells of the refusal.
+    # The browser reports the refusal.
     person.complaints.clear()
 
 
-def test_only_this_machine_is_listened_to(served: Served) -> None:
+def test_server_listens_on_the_loopback_only(served: Served) -> None:
     assert {host for host, _ in listening_addresses(served.process_id)} == {"127.0.0.1"}
 
 
-def test_read_only_page_shows_all_and_offers_nothing(
-    meet: Callable[..., Person], read_only: Served
-) -> None:
+def test_read_only_page_has_no_actions(meet: Callable[..., Person], read_only: Served) -> None:
     person = meet(read_only)
     for path in TABS:
         page = settle(person.go(path))
@@ -153,7 +151,7 @@ def test_read_only_page_shows_all_and_offers_nothing(
         expect(offered).to_have_count(0)
 
 
-def test_read_only_page_refuses_what_a_program_asks_for(
+def test_read_only_server_refuses_changes(
     meet: Callable[..., Person], served: Served, read_only: Served, stack: Stack
 ) -> None:
     person = meet(read_only)

@@ -1,4 +1,4 @@
-"""Uploads to a deployed engine: they package themselves, and twenty thousand are all announced."""
+"""Uploads to a deployed engine: packages from uploads, and events for twenty thousand."""
 
 import json
 import os
@@ -24,10 +24,10 @@ pytestmark = [
 ]
 
 FULL_PREFIXES, FULL_OBJECTS = 100, 120
-"""Prefixes that as many objects are uploaded to as are announced at once."""
+"""Prefixes with as many objects as the threshold, and their objects."""
 
 QUIET_PREFIXES, QUIET_OBJECTS = 100, 80
-"""Prefixes that fewer are uploaded to: they come to rest."""
+"""Prefixes with fewer objects, reported once they are quiet."""
 
 BATCH = 500
 DURATION_SECONDS = 20
@@ -48,34 +48,38 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
 
 
 class Announcements:
-    """What is heard on the bus of uploads, in a queue of the test's own."""
+    """Events on the bus of uploads, received in a separate queue."""
 
     def __init__(self, bus: str) -> None:
         self._sqs = boto3.client("sqs")
         self._url = self._sqs.create_queue(QueueName="announcements")["QueueUrl"]
         events = boto3.client("events")
         events.put_rule(
-            Name="hear", EventBusName=bus, EventPattern='{"detail-type": ["package-objects-ready"]}'
+            Name="receive",
+            EventBusName=bus,
+            EventPattern='{"detail-type": ["package-objects-ready"]}',
         )
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:announcements"
-        events.put_targets(Rule="hear", EventBusName=bus, Targets=[{"Id": "hear", "Arn": arn}])
-        self.heard: list[dict[str, Any]] = []
+        events.put_targets(
+            Rule="receive", EventBusName=bus, Targets=[{"Id": "receive", "Arn": arn}]
+        )
+        self.received: list[dict[str, Any]] = []
 
     def wait_for(self, count: int) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
-        while len(self.heard) < count and time.monotonic() < deadline:
-            self.hear()
+        while len(self.received) < count and time.monotonic() < deadline:
+            self.receive()
 
-    def hear(self, seconds: int = 1) -> None:
+    def receive(self, seconds: int = 1) -> None:
         answer = self._sqs.receive_message(
             QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=seconds
         )
         for message in answer.get("Messages", []):
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-            self.heard.append(json.loads(message["Body"]))
+            self.received.append(json.loads(message["Body"]))
 
 
-def test_objects_that_were_uploaded_become_a_package(engine: DeployedEngine) -> None:
+def test_uploaded_objects_become_a_package(engine: DeployedEngine) -> None:
     s3 = boto3.client("s3")
     for number in range(FULL_OBJECTS):
         s3.put_object(Bucket=BUCKET, Key=f"lab/plate 7#/well/{number}.csv", Body=b"1,2\n")
@@ -85,7 +89,7 @@ def test_objects_that_were_uploaded_become_a_package(engine: DeployedEngine) -> 
 
 def test_twenty_thousand_uploads_are_announced_once_a_prefix(engine: DeployedEngine) -> None:
     bus = find_bus()
-    # What is announced here does not exist: nobody is to package it.
+    # These folders do not exist, so the packager must not receive their events.
     for rule in boto3.client("events").list_rules(EventBusName=bus)["Rules"]:
         boto3.client("events").disable_rule(Name=rule["Name"], EventBusName=bus)
     announcements = Announcements(bus)
@@ -93,14 +97,14 @@ def test_twenty_thousand_uploads_are_announced_once_a_prefix(engine: DeployedEng
     assert len(uploads) == 20_000
     deliver(uploads)
     announcements.wait_for(FULL_PREFIXES + QUIET_PREFIXES)
-    announcements.hear(DURATION_SECONDS // 4)
-    counts = Counter(heard["detail"]["prefix"] for heard in announcements.heard)
+    announcements.receive(DURATION_SECONDS // 4)
+    counts = Counter(received["detail"]["prefix"] for received in announcements.received)
     assert counts == dict.fromkeys(prefixes(), 1)
     assert count_recorded() == len(uploads)
-    for heard in announcements.heard:
-        assert heard["source"] == "quilt.packager.uploads"
-        assert heard["resources"] == [f"arn:aws:s3:::{BUCKET}"]
-        assert heard["detail"].keys() == {"version", "bucket", "prefix"}
+    for received in announcements.received:
+        assert received["source"] == "quilt.packager.uploads"
+        assert received["resources"] == [f"arn:aws:s3:::{BUCKET}"]
+        assert received["detail"].keys() == {"version", "bucket", "prefix"}
 
 
 def prefixes() -> list[str]:
@@ -111,7 +115,7 @@ def prefixes() -> list[str]:
 
 
 def make_events() -> list[str]:
-    """The events as EventBridge sends them: some prefixes at once, each in any order."""
+    """Create events as from EventBridge: several prefixes at a time, in random order."""
     chance = random.Random(7)  # noqa: S311 - always the same
     objects = [FULL_OBJECTS] * FULL_PREFIXES + [QUIET_OBJECTS] * QUIET_PREFIXES
     works = list(zip(prefixes(), objects, strict=True))
@@ -145,9 +149,9 @@ def event(key: str, number: int) -> str:
 
 
 def deliver(bodies: list[str]) -> None:
-    """Hand the uploads to the function as Lambda does, several batches at once, some of them twice.
+    """Invoke the function with concurrent batches, some of them twice, as Lambda does.
 
-    The poller of the embedded AWS hands over ten messages at most; AWS's does a thousand.
+    The poller of the embedded AWS has batches of ten messages at most; AWS's has up to a thousand.
     """
     function = find_function()
     client = boto3.client("lambda")
@@ -164,13 +168,13 @@ def deliver(bodies: list[str]) -> None:
 
 
 def count_recorded() -> int:
-    """How many uploads the announcements covered, by the table."""
+    """Return the number of reported uploads in the table."""
     (table,) = boto3.client("dynamodb").list_tables()["TableNames"]
     windows = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table)
     items = [item for page in windows for item in page["Items"]]
     ours = [item for item in items if "run-" in item["window"]["S"]]
     for item in ours:
-        # What was delivered once more is known to be announced.
+        # Repeated deliveries are already recorded as reported.
         assert set(item.get("uploads", {"BS": []})["BS"]) <= set(item["announced"]["BS"])
     return sum(len(item["announced"]["BS"]) for item in ours)
 
