@@ -1,7 +1,6 @@
-"""How much work hashing is, and what that takes: requests, seconds and dollars.
+"""Cost of a job: requests, seconds and dollars.
 
-Requests are counted as the runtime makes them. Seconds are a range, since nobody knows how fast S3
-will be.
+Requests are counted as the runtime sends them. Seconds are a range, because the speed of S3 varies.
 """
 
 from collections import Counter
@@ -24,67 +23,64 @@ from quilt_packager.operations.plans.prices import (
 )
 
 PARTS_A_PAGE = 1000
-"""How many parts of an object GetObjectAttributes tells at a time."""
+"""Maximum number of parts in one response of GetObjectAttributes."""
 
 UPLOAD_PART_BYTES = 8 * 1024 * 1024
-"""How much of a manifest awscrt writes with one request."""
+"""Part size with which awscrt writes a manifest."""
 
 WORKERS = 20
-"""How many workers of a large job there are at a time, unless the construct says otherwise."""
+"""Default number of concurrent workers of a large job."""
 
 TRANSITIONS_A_SHARD = 3
 TRANSITIONS_A_JOB = 10
 
 INVOCATION_SECONDS = 15 * 60 - 70
-"""When an invocation hands over what is left: see the packager's handler."""
+"""Duration after which the packager's handler hands over the rest of a job."""
 
 Range = tuple[float, float]
-"""The least and the most that is likely."""
+"""Lower and upper bound of a likely value."""
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """How fast one function with 2 GiB is.
+    """Speed of one function with 2 GiB.
 
-    The fast rates are what S3 and the CPU allow: 5,500 HEAD or GET a second for a prefix, and what
-    docs/performance.md measured of listing in CPU time. The slow ones are what it measured on the
-    clock, of a million objects on a busy machine. Nothing has been measured in AWS: how fast bytes
-    are read is as docs/how-to/large-packages.md has it, and half of that; how fast they are copied
-    is an estimate.
+    The fast rates are the limits of S3 and of the CPU: 5,500 HEAD or GET a second for a prefix, and
+    the CPU time of listing in docs/performance.md. The slow rates are its durations of a million
+    objects on a busy machine. Nothing has been measured in AWS: docs/how-to/large-packages.md has
+    the fast rate of reading, and the slow one is half of it; the rate of copying is an estimate.
 
     Attributes:
-        objects: Listed, sorted and written into the manifest, a second.
-        requests: HEAD or GET of small objects, a second.
-        read_bytes: Read and hashed, a second.
-        copies: Chunks copied inside S3, a second.
-        copied_bytes: Bytes of them, a second.
-        other_seconds: The start of the function, and the requests that each job makes.
-        hand_over_seconds: The start of the state machine and of its functions.
+        objects: Objects listed, sorted and written into the manifest, a second.
+        requests: HEAD requests, or GET requests of small objects, a second.
+        read_bytes: Bytes read and hashed, a second.
+        copied_bytes: Bytes copied inside S3, a second.
+        other_seconds: Start of the function, and requests of every job.
+        hand_over_seconds: Start of the state machine and of its functions.
     """
 
     objects: float
     requests: float
     read_bytes: float
-    copies: float
     copied_bytes: float
     other_seconds: float
     hand_over_seconds: float
 
 
-FAST = Rates(60_000, 5_500, 80e6, 1_000, 5e9, 1, 10)
-SLOW = Rates(40_000, 2_750, 40e6, 100, 1e9, 4, 60)
+FAST = Rates(60_000, 5_500, 80e6, 5e9, 1, 10)
+SLOW = Rates(40_000, 2_750, 40e6, 0.8e9, 4, 60)
 
 
 class Load(msgspec.Struct):
-    """What there is to do to compute the checksums of objects.
+    """Work of computing checksums.
 
     Attributes:
-        objects: How many there are.
-        size_bytes: How large they are.
-        reads: GETs.
-        read_bytes: What these read.
-        uploads: Multipart uploads that are made to be copied into.
-        copies: The chunks that are.
-        copied_bytes: What these have.
+        objects: Number of objects.
+        size_bytes: Their total size.
+        reads: Number of GET requests.
+        read_bytes: Bytes that these read.
+        uploads: Number of multipart uploads to copy into.
+        copies: Number of copied chunks.
+        copied_bytes: Total size of these chunks.
     """
 
     objects: int = 0
@@ -96,11 +92,7 @@ class Load(msgspec.Struct):
     copied_bytes: int = 0
 
     def add(self, found: SourceObject, *, can_copy: bool) -> None:
-        """Take on an object.
-
-        Args:
-            found: The object, not an empty one.
-            can_copy: There is a scratch bucket.
+        """Add an object that is not empty; `can_copy` if there is a scratch bucket.
 
         Example:
             >>> load = Load()
@@ -121,22 +113,17 @@ class Load(msgspec.Struct):
             self.copies += count_chunks(size_bytes)
             self.copied_bytes += size_bytes
         else:
-            # A chunk is as large as one range, or as two, four, and so on.
+            # A chunk has the size of 1, 2, 4, … ranges.
             self.reads += ceil(size_bytes / RANGE_BYTES)
             self.read_bytes += size_bytes
 
-    def plus(self, other: Self, share: float) -> Self:
-        """This, and a share of another.
-
-        Args:
-            other: The other.
-            share: Between 0 and 1.
-        """
+    def plus_share(self, other: Self, share: float) -> Self:
+        """Add a share, between 0 and 1, of another load."""
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
         return type(self)(*(mine + round(its * share) for mine, its in pairs))
 
     def requests(self) -> Counter[str]:
-        """The requests that it takes, by S3's name of the operation."""
+        """Count the requests by name of the S3 operation."""
         return Counter(
             {
                 "GetObject": self.reads,
@@ -148,12 +135,12 @@ class Load(msgspec.Struct):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a job would take.
+    """Estimated cost of a job.
 
     Attributes:
-        requests: Requests to S3 by what they are billed as: HEAD, LIST, GET, PUT, COPY, DELETE.
-        seconds: The least and the most that it would take on the clock.
-        usd: The price: requests, functions, and states.
+        requests: Requests to S3 by billed kind: HEAD, LIST, GET, PUT, COPY, DELETE.
+        seconds: Likely duration.
+        usd: Price of requests, functions and state transitions.
     """
 
     requests: dict[str, int]
@@ -161,23 +148,16 @@ class Estimate(msgspec.Struct, frozen=True):
     usd: float
 
 
-def ask_parts(found: SourceObject) -> int:
-    """How many requests tell the parts of an object.
-
-    Args:
-        found: An object that was uploaded in parts.
-    """
+def count_part_requests(found: SourceObject) -> int:
+    """Count the requests that list the parts of an object, which was uploaded in parts."""
     return ceil(count_chunks(found.size_bytes) / PARTS_A_PAGE)
 
 
-def put_file(size_bytes: int) -> Counter[str]:
-    """The requests that write a file.
-
-    Args:
-        size_bytes: The file's size.
+def count_upload_requests(size_bytes: int) -> Counter[str]:
+    """Count the requests that write a file.
 
     Example:
-        >>> put_file(10)
+        >>> count_upload_requests(10)
         Counter({'PutObject': 1})
     """
     parts = ceil(size_bytes / UPLOAD_PART_BYTES)
@@ -187,16 +167,16 @@ def put_file(size_bytes: int) -> Counter[str]:
 
 
 def hash_seconds(heads: int, load: Load) -> Range:
-    """How long one function takes to find checksums.
+    """Estimate the time in which one function finds checksums.
 
     Args:
-        heads: How many objects are asked for.
-        load: What has to be computed.
+        heads: Number of objects that are queried with HEAD.
+        load: Checksums to compute.
     """
     least, most = (
         (heads + load.reads) / rates.requests
         + load.read_bytes / rates.read_bytes
-        + max(load.copies / rates.copies, load.copied_bytes / rates.copied_bytes)
+        + load.copied_bytes / rates.copied_bytes
         for rates in (FAST, SLOW)
     )
     return least, most
@@ -205,31 +185,33 @@ def hash_seconds(heads: int, load: Load) -> Range:
 def estimate(
     *, objects: int, requests: Mapping[str, int], hashing: Range, shards: int, memory_mib: int
 ) -> Estimate:
-    """Say what a job would take.
+    """Estimate the cost of a job.
 
     Args:
-        objects: How many there are.
-        requests: All requests of the job, by S3's name of the operation.
-        hashing: How long one function would take to find the checksums.
-        shards: Among how many workers a large job is shared; 0 for a job that is not large.
-        memory_mib: The memory of the functions.
+        objects: Number of objects.
+        requests: Number of requests by name of the S3 operation.
+        hashing: Seconds in which one function would find the checksums.
+        shards: Number of shards of a large job; 0 for an inline job.
+        memory_mib: Memory of the functions.
     """
-    # More memory buys more CPU, and less takes it away; beyond one CPU little is gained.
+    # CPU grows with memory. The job gains little from more than one CPU.
     slowness = max(1.0, MIB_OF_ONE_CPU / memory_mib)
-    ends: list[float] = []
+    seconds: list[float] = []
     billed: list[float] = []
-    for rates, hash_most in zip((FAST, SLOW), hashing, strict=True):
-        around = rates.other_seconds + objects * slowness / rates.objects
-        seconds = around + hash_most * slowness
-        if not shards:
-            ends.append(seconds)
-            billed.append(seconds)
-            continue
+    for rates, hashing_alone in zip((FAST, SLOW), hashing, strict=True):
         listing = objects * slowness / rates.objects
-        fastest = sum(requests.get(name, 0) for name in ("HeadObject", "GetObject")) / FAST.requests
-        shared = max(hash_most * slowness / min(shards, WORKERS), fastest)
-        ends.append(around + listing + shared + rates.hand_over_seconds)
-        billed.append(seconds + listing + shards * rates.other_seconds)
+        alone = rates.other_seconds + listing + hashing_alone * slowness
+        if not shards:
+            seconds.append(alone)
+            billed.append(alone)
+            continue
+        # The request rate of S3 limits all workers together.
+        heads_and_gets = requests.get("HeadObject", 0) + requests.get("GetObject", 0)
+        shared = hashing_alone * slowness / min(shards, WORKERS)
+        shared = max(shared, heads_and_gets / FAST.requests)
+        # A large job lists the folder twice.
+        seconds.append(rates.other_seconds + 2 * listing + shared + rates.hand_over_seconds)
+        billed.append(alone + listing + shards * rates.other_seconds)
     transitions = shards * TRANSITIONS_A_SHARD + TRANSITIONS_A_JOB if shards else 0
     usd = (
         price_requests_usd(requests)
@@ -237,4 +219,4 @@ def estimate(
         + transitions * USD_OF_A_TRANSITION
     )
     kinds = {kind: count for kind, count in count_kinds(requests).items() if count}
-    return Estimate(requests=kinds, seconds=(ends[0], ends[1]), usd=usd)
+    return Estimate(requests=kinds, seconds=(seconds[0], seconds[1]), usd=usd)

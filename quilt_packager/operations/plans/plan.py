@@ -1,4 +1,4 @@
-"""What a plan tells: of the package, its objects, and what packaging them would take."""
+"""The plan of a package: its contents, its checksums, and the cost of packaging."""
 
 import msgspec
 from quilt_packager_runtime.errors import Explanation
@@ -8,13 +8,13 @@ from quilt_packager.operations.plans.sampling import Basis
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What the folder holds.
+    """Contents of the folder.
 
     Attributes:
-        objects: How many objects there are.
-        size_bytes: How large they are.
-        largest_bytes: How large the largest is.
-        archived: How many are archived, and not known to the last revision.
+        objects: Number of objects.
+        size_bytes: Their total size.
+        largest_bytes: Size of the largest object.
+        archived: Number of archived objects whose checksums the last revision does not have.
     """
 
     objects: int
@@ -24,15 +24,15 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Checksums(msgspec.Struct, frozen=True):
-    """Where the checksums would come from.
+    """Origin of the checksums.
 
     Attributes:
-        reusable: How many the last revision knows.
-        stored: How many S3 has stored.
-        computed: How many would have to be computed.
-        computed_bytes: How large these objects are.
-        basis: How it is known what S3 has stored.
-        asked: How many objects were asked for it.
+        reusable: Number of checksums from the last revision.
+        stored: Number of checksums that S3 has stored.
+        computed: Number of checksums to compute.
+        computed_bytes: Total size of these objects.
+        basis: Source of these numbers.
+        asked: Number of objects that were queried.
     """
 
     reusable: int
@@ -44,12 +44,12 @@ class Checksums(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """How the job would be done.
+    """Execution of the job.
 
     Attributes:
-        is_large: By the state machine, and not by one invocation.
-        why: What makes it so, as a clause; empty where it is the usual way.
-        shards: Among how many workers a large job would be shared.
+        is_large: True for a large job, which the state machine runs.
+        why: Reason for a large job, or for running one inline, as a clause; empty for a usual job.
+        shards: Number of shards of a large job.
     """
 
     is_large: bool = False
@@ -58,22 +58,22 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message would come to. What is None was not found out.
+    """Preview of a job. Unknown values are None.
 
     Attributes:
-        source: The folder, as a URI.
-        registry: The bucket that would have the package.
-        package_name: The package.
-        refusals: Why the job would be rejected; none: it would not.
-        revision: The number of the revision that this would be, or, if unchanged, is.
-        workflow: The workflow that it passes.
-        unchanged: The newest revision is just this; None where that is known only after hashing.
-        top_hash: The revision's top hash, where it is known before hashing.
-        contents: What the folder holds.
-        checksums: Where the checksums would come from.
-        route: How the job would be done.
-        estimate: What it would take.
-        notes: What else there is to know, each a sentence without its full stop.
+        source: URI of the folder.
+        registry: Bucket of the package.
+        package_name: Name of the package.
+        refusals: Reasons for which the job would be rejected.
+        revision: Number of the new revision, or of the existing one if the package is unchanged.
+        workflow: Workflow whose rules the package meets.
+        unchanged: True if the latest revision is identical; None if only hashing can decide.
+        top_hash: Top hash of the revision, if it is known before hashing.
+        contents: Contents of the folder.
+        checksums: Origin of the checksums.
+        route: Execution of the job.
+        estimate: Requests, duration and price.
+        notes: Remarks, each a sentence without its full stop.
     """
 
     source: str

@@ -1,7 +1,7 @@
-"""What a message would come to, found out without writing anything.
+"""Plans a package without writing anything.
 
-The steps are those of the runtime's story, up to the first that would hash or write. Where the
-story ends at the first reason to reject, a plan goes on to find the others.
+The steps are those of a job, up to the first that hashes or writes. A job ends at the first reason
+to reject it; a plan continues and collects all reasons.
 """
 
 from collections import Counter
@@ -29,19 +29,19 @@ from quilt_packager.operations.deployment.configurations import MEMORY_MIB
 from quilt_packager.operations.plans.estimates import (
     INVOCATION_SECONDS,
     Estimate,
+    count_upload_requests,
     estimate,
     hash_seconds,
-    put_file,
 )
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
-from quilt_packager.operations.plans.sampling import Survey, sample_checksums
+from quilt_packager.operations.plans.sampling import SampledChecksums, sample_checksums
 
 ENTRY_BYTES = 230
-"""What a line of a manifest has beside its keys."""
+"""Size of a manifest line without its keys."""
 
 
 class _Refusals:
-    """Goes on where a job would end, and keeps the reason: `with refusals: …`."""
+    """Collects the errors that would end a job: `with refusals: …`."""
 
     def __init__(self) -> None:
         self.found: list[Explanation] = []
@@ -61,17 +61,17 @@ class _Refusals:
         return True
 
     def add(self, error: Rejected) -> None:
-        """Keep a reason, but once."""
+        """Collect an error once."""
         if error.explanation not in self.found:
             self.found.append(error.explanation)
 
     def has(self, kind: type[Rejected]) -> bool:
-        """Whether such a reason is among them."""
+        """Return True if an error of that class was collected."""
         return any(each.code == kind.__name__ for each in self.found)
 
 
-class _History(msgspec.Struct, frozen=True):
-    """The revisions that there are: what `latest` says, and how many pointers there are."""
+class _Published(msgspec.Struct, frozen=True):
+    """The published package: its pointer `latest`, and the number of pointers to revisions."""
 
     latest: publish.Pointer
     pointers: int
@@ -86,15 +86,15 @@ async def plan(
     memory_mib: int = MEMORY_MIB,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
 ) -> Plan:
-    """Find out what a request would come to.
+    """Plan the package of a request.
 
     Args:
-        request: What is wanted.
-        settings: What is allowed, and how it is done: those of the engine.
-        s3: S3. It is read with one's own rights; whether the engine's suffice is not found out.
-        exact: Ask each object for its stored checksum, where else some stand for the rest.
-        memory_mib: The memory of the engine's functions.
-        on_progress: Told how far it is.
+        request: Packaging request.
+        settings: Settings of the engine.
+        s3: Client of S3 with the user's permissions, which may differ from those of the engine.
+        exact: Query each object for its stored checksum instead of a sample.
+        memory_mib: Memory of the engine's functions.
+        on_progress: Called with the phase and its progress.
 
     Raises:
         Failed: S3 failed.
@@ -102,7 +102,7 @@ async def plan(
     refusals = _Refusals()
     with refusals:
         check_buckets(request, settings)
-    if refusals.found:  # no request goes to a bucket that the engine does not use
+    if refusals.found:  # send no request to a bucket that the engine does not use
         return _begin(request, refusals)
     planner = _Planner(request, settings, refusals, exact=exact, memory_mib=memory_mib)
     return await planner.plan(s3, on_progress)
@@ -118,7 +118,7 @@ def _begin(request: PackageRequest, refusals: _Refusals) -> Plan:
 
 
 class _Planner:
-    """Takes the steps of a job, and notes what it finds."""
+    """Takes the steps of a job, and records the results."""
 
     def __init__(
         self,
@@ -138,17 +138,16 @@ class _Planner:
         self._notes: list[str] = []
 
     async def plan(self, s3: S3, on_progress: OnProgress) -> Plan:
-        """Plan what is wanted."""
-        # What is asked by this, a job asks as well.
+        # A job sends these requests as well.
         watched = s3.watched(lambda each: self._sent.update([each.operation]))
         refusals = self._refusals
-        history: _History | None = None
+        published: _Published | None = None
         described: PackageMetadata | None = None
         header: Header | None = None
         with refusals:
             self._request = await name_request(watched, self._request)
         with refusals:
-            history = await self._read_history(watched)
+            published = await self._read_published(watched)
         with refusals:
             described = await describe(watched, self._request)
         with Inventory(self._request.source, self._request.exclude) as inventory:
@@ -158,11 +157,11 @@ class _Planner:
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
-            if described is not None and history is not None and is_listed:
+            if described is not None and published is not None and is_listed:
                 header = await self._check(watched, described, inventory)
-            plan = self._begin(history, described, header)
+            plan = self._begin(published, described, header)
             if inventory.totals()[0] > 0:
-                reused = await self._reuse(watched, inventory, history)
+                reused = await self._reuse(watched, inventory, published)
                 route = await self._choose_route(inventory)
                 found = await sample_checksums(
                     s3,
@@ -172,20 +171,20 @@ class _Planner:
                     on_progress=lambda done: on_progress("asking", done, None),
                 )
                 plan = self._describe_objects(plan, inventory, found, reused)
-                if header is not None and history is not None and not plan.refusals:
-                    plan = await self._finish(plan, inventory, history, header)
-                    plan = await self._estimate(plan, inventory, found, history, route)
+                if header is not None and published is not None and not plan.refusals:
+                    plan = await self._finish(plan, inventory, published, header)
+                    plan = await self._estimate(plan, inventory, found, published, route)
         return msgspec.structs.replace(plan, notes=tuple(self._notes))
 
     def _package(self) -> publish.Package:
         return publish.Package(self._request.registry, self._request.package_name)
 
-    async def _read_history(self, s3: S3) -> _History:
+    async def _read_published(self, s3: S3) -> _Published:
         latest = await publish.read_latest(s3, self._package())
-        return _History(latest, len(await publish.list_pointers(s3, self._package())))
+        return _Published(latest, len(await publish.list_pointers(s3, self._package())))
 
     async def _check(self, s3: S3, described: PackageMetadata, inventory: Inventory) -> Header:
-        """Hold the package against the rules, and make its header."""
+        """Check the rules of the workflow, and make the header of the manifest."""
         request = self._request
         header = Header(described.metadata, request.commit_message)
         with self._refusals:
@@ -204,32 +203,30 @@ class _Planner:
         return header
 
     def _begin(
-        self, history: _History | None, described: PackageMetadata | None, header: Header | None
+        self, published: _Published | None, described: PackageMetadata | None, header: Header | None
     ) -> Plan:
-        """What is known without a look at the objects."""
         if described is not None and described.remark is not None:
             self._notes.append(f"Without metadata: {described.remark.rstrip('.')}")
         quarantine = self._settings.quarantine_registry
         if quarantine is not None and self._refusals.has(WorkflowViolations):
-            self._notes.append(f"It would be put into quarantine, in {quarantine}")
+            self._notes.append(f"It would be quarantined in {quarantine}")
         record = header.workflow if header is not None else None
         return msgspec.structs.replace(
             _begin(self._request, self._refusals),
-            revision=history.pointers + 1 if history is not None else None,
+            revision=published.pointers + 1 if published is not None else None,
             workflow=record["id"] if record is not None else None,
         )
 
-    async def _reuse(self, s3: S3, inventory: Inventory, history: _History | None) -> int:
-        """Record what the last revision knows, and say of how many objects."""
-        if history is None or history.latest.top_hash is None:
+    async def _reuse(self, s3: S3, inventory: Inventory, published: _Published | None) -> int:
+        """Reuse the checksums of the last revision; return their number."""
+        if published is None or published.latest.top_hash is None:
             return 0
-        manifest = self._package().manifest(history.latest.top_hash)
+        manifest = self._package().manifest(published.latest.top_hash)
         return await reuse_checksums(s3, manifest, inventory, settings=self._settings)
 
     def _describe_objects(
-        self, plan: Plan, inventory: Inventory, found: Survey, reused: int
+        self, plan: Plan, inventory: Inventory, found: SampledChecksums, reused: int
     ) -> Plan:
-        """What the folder holds, and where its checksums would come from."""
         for error in found.refused:
             self._refusals.add(error)
         if found.archived and not found.refused:
@@ -251,23 +248,23 @@ class _Planner:
         )
 
     async def _finish(
-        self, plan: Plan, inventory: Inventory, history: _History, header: Header
+        self, plan: Plan, inventory: Inventory, published: _Published, header: Header
     ) -> Plan:
-        """Say what the revision would be, if all checksums are known."""
+        """Compute the top hash if all checksums are known."""
         unhashed, _ = await inventory.unhashed_totals()
         if unhashed:
             return plan
         top_hash = write_manifest(header, inventory.entries(), lambda _written: None)
-        unchanged = top_hash == history.latest.top_hash
+        unchanged = top_hash == published.latest.top_hash
         return msgspec.structs.replace(
             plan,
             top_hash=top_hash,
             unchanged=unchanged,
-            revision=max(history.pointers, 1) if unchanged else history.pointers + 1,
+            revision=max(published.pointers, 1) if unchanged else published.pointers + 1,
         )
 
     async def _choose_route(self, inventory: Inventory) -> Route:
-        """Decide as the job would when it begins."""
+        """Choose the route as the job does when it begins."""
         settings = self._settings
         relay = hand_off.HandOff(Job("", ""), deadline=0.0)
         if not await hand_off.is_too_large(inventory, relay, settings):
@@ -281,7 +278,7 @@ class _Planner:
         return await self._enlarge(inventory, why)
 
     async def _enlarge(self, inventory: Inventory, why: str) -> Route:
-        """Hand the job over, if there is somebody to take it."""
+        """Choose a large job if the engine has a state machine."""
         settings = self._settings
         if settings.state_machine_arn is None or settings.scratch_bucket is None:
             return Route(why=f"{why}, and the engine has no state machine")
@@ -301,11 +298,11 @@ class _Planner:
         self,
         plan: Plan,
         inventory: Inventory,
-        found: Survey,
-        history: _History,
+        found: SampledChecksums,
+        published: _Published,
         route: Route,
     ) -> Plan:
-        """Say what the job takes, which may not fit into one invocation."""
+        """Estimate the cost, which may exceed one invocation."""
         objects, _ = inventory.totals()
         hashing = hash_seconds(found.heads, found.load)
         manifest_bytes = 0 if plan.unchanged else self._manifest_bytes(inventory)
@@ -313,7 +310,7 @@ class _Planner:
         def cost(shards: int) -> Estimate:
             return estimate(
                 objects=objects,
-                requests=self._count(found, history, manifest_bytes, shards),
+                requests=self._count(found, published, manifest_bytes, shards),
                 hashing=hashing,
                 shards=shards,
                 memory_mib=self._memory_mib,
@@ -323,10 +320,10 @@ class _Planner:
         if not route.is_large and not route.why:
             least, most = result.seconds
             if least > INVOCATION_SECONDS:
-                route = await self._enlarge(inventory, "it would take more than one invocation")
+                route = await self._enlarge(inventory, "it would exceed one invocation")
                 result = cost(route.shards)
             elif most > INVOCATION_SECONDS:
-                self._notes.append("It may outlast one invocation, and go on as a large job")
+                self._notes.append("It may exceed one invocation, and continue as a large job")
         return msgspec.structs.replace(plan, route=route, estimate=result)
 
     def _manifest_bytes(self, inventory: Inventory) -> int:
@@ -335,23 +332,23 @@ class _Planner:
         return objects * (ENTRY_BYTES + len(str(self._request.source))) + 2 * keys
 
     def _count(
-        self, found: Survey, history: _History, manifest_bytes: int, shards: int
+        self, found: SampledChecksums, published: _Published, manifest_bytes: int, shards: int
     ) -> Counter[str]:
-        """All requests of the job, by S3's name of the operation."""
+        """Count all requests of the job by name of the S3 operation."""
         requests = self._sent + found.load.requests()
         requests["HeadObject"] += found.heads
         requests["GetObjectAttributes"] += found.part_requests
-        requests["GetObject"] += min(history.pointers, 1)
+        requests["GetObject"] += min(published.pointers, 1)
         if manifest_bytes:
-            # The manifest and its two pointers.
-            requests += put_file(manifest_bytes)
+            # The manifest and its two pointers
+            requests += count_upload_requests(manifest_bytes)
             requests["PutObject"] += 2
         else:
-            requests["GetObject"] += 1  # is the manifest still there?
+            requests["GetObject"] += 1  # checks that the manifest exists
         if shards:
-            # It begins once more to publish. Shards and results are written, and each is read.
+            # The job starts again to publish. It writes and reads shards and results.
             again = self._sent.copy()
-            del again["ListObjectsV2"]  # pointers are listed only then
+            del again["ListObjectsV2"]  # only the second start lists pointers
             requests += again
             requests["PutObject"] += 2 * shards + 2
             requests["GetObject"] += 3 * shards + 1
@@ -359,11 +356,11 @@ class _Planner:
         return requests
 
 
-def _note_archived(found: Survey) -> str:
-    """Say why archived objects are no obstacle."""
+def _note_archived(found: SampledChecksums) -> str:
+    """Say why archived objects do not prevent the package."""
     if found.restored:
         are = "object is" if found.restored == 1 else "objects are"
         return f"{found.restored:,} archived {are} restored, and will be read"
     if found.archived == 1:
-        return "1 object is archived; its stored checksum will do"
-    return f"{found.archived:,} objects are archived; their stored checksums will do"
+        return "1 object is archived; its stored checksum is sufficient"
+    return f"{found.archived:,} objects are archived; their stored checksums are sufficient"

@@ -1,7 +1,4 @@
-"""What AWS asks for a job, at the prices of us-east-1 and S3 Standard.
-
-Plans tell it before a job, and benchmarks after one.
-"""
+"""Prices of AWS in us-east-1 with S3 Standard, for plans and benchmarks."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -50,10 +47,10 @@ USD_OF_A_REQUEST = {
 
 
 def count_kinds(requests: Mapping[str, int]) -> Counter[str]:
-    """Count requests by what they are billed as.
+    """Count requests by billed kind.
 
     Args:
-        requests: Requests by S3's name of the operation.
+        requests: Number of requests by name of the S3 operation.
 
     Example:
         >>> count_kinds({"ListObjectVersions": 2, "ListObjectsV2": 1})
@@ -66,10 +63,7 @@ def count_kinds(requests: Mapping[str, int]) -> Counter[str]:
 
 
 def price_requests_usd(requests: Mapping[str, int]) -> float:
-    """The price of requests in US dollars.
-
-    Args:
-        requests: Requests by S3's name of the operation.
+    """Compute the price of requests, which are counted by S3 operation, in US dollars.
 
     Example:
         >>> round(price_requests_usd({"HeadObject": 100_000, "ListObjectVersions": 100}), 4)
@@ -79,13 +73,13 @@ def price_requests_usd(requests: Mapping[str, int]) -> float:
 
 
 def price_lambda_usd(*, cpu_seconds: float, wall_seconds: float) -> float:
-    """The price of a function's time in US dollars.
+    """Compute the price of a function's time in US dollars.
 
-    A function of 2 GiB has 1.16 CPUs, so it takes at least as long as its CPU time needs there.
+    A function of 2 GiB has 1.16 CPUs, which bound its duration from below.
 
     Args:
-        cpu_seconds: What the job took of the CPU.
-        wall_seconds: What it took on the clock, with more CPUs.
+        cpu_seconds: CPU time of the job.
+        wall_seconds: Duration of the job on a machine with more CPUs.
 
     Example:
         >>> round(price_lambda_usd(cpu_seconds=10, wall_seconds=20), 6)

@@ -1,7 +1,6 @@
-"""How many checksums of a folder S3 has stored, found out with few requests, or with one for each.
+"""Counts the checksums that S3 has stored, with few requests or with one for each object.
 
-A listing tells of most objects what S3 has stored. Of the others some are asked, and stand for the
-rest.
+For most objects, the listing shows which checksum S3 has stored. The others are sampled.
 """
 
 import random
@@ -17,40 +16,40 @@ from quilt_packager_runtime.hashing.hash_objects import hash_objects
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.operations.plans.estimates import Load, ask_parts
+from quilt_packager.operations.plans.estimates import Load, count_part_requests
 
 SAMPLE_OBJECTS = 500
-"""How many objects are asked that the listing does not tell enough of, and as many archived ones.
+"""Sample size for objects that the listing leaves unclear, and again for archived objects.
 
-Their share is then off by at most 4.5 points in 95 of 100 folders.
+The error of their share is at most 4.5 percentage points with a confidence of 95 %.
 """
 
 
 class Basis(StrEnum):
-    """How it is known which checksums S3 has stored."""
+    """Source of the numbers of stored checksums."""
 
     LISTING = "listing"
-    """The listing told."""
+    """The listing shows all of them."""
     ASKED = "asked"
-    """Each was asked that the listing told too little of."""
+    """Each object that the listing leaves unclear was queried."""
     SAMPLE = "sample"
-    """Some of those were asked, and stand for the rest."""
+    """A sample of those objects was queried."""
 
 
-class Survey(msgspec.Struct, frozen=True):
-    """Which checksums of a folder there are, beside those of the previous revision.
+class SampledChecksums(msgspec.Struct, frozen=True):
+    """Checksums of a folder that are not in the previous revision.
 
     Attributes:
-        stored: How many S3 has stored.
-        computed: How many would have to be computed.
-        basis: How that is known.
-        asked: How many objects were asked.
-        archived: How many are archived, their checksums not reusable.
-        restored: How many of those would have to be read, which their restore allows.
-        heads: How many objects a job asks.
-        part_requests: How many requests it makes for the parts of objects.
-        load: What it has to compute.
-        refused: Why objects cannot be hashed.
+        stored: Number of checksums that S3 has stored.
+        computed: Number of checksums to compute.
+        basis: Source of these numbers.
+        asked: Number of objects that were queried.
+        archived: Number of archived objects.
+        restored: Number of archived objects that are restored and have to be read.
+        heads: Number of objects that the job queries.
+        part_requests: Number of requests for the parts of objects.
+        load: Checksums to compute.
+        refused: Reasons for which objects cannot be hashed.
     """
 
     stored: int
@@ -65,17 +64,13 @@ class Survey(msgspec.Struct, frozen=True):
     refused: tuple[Rejected, ...]
 
 
-class _Told:
-    """What a listing tells of the objects whose checksums are not known yet.
-
-    Args:
-        settings: Algorithms and scratch buckets.
-    """
+class _Listed:
+    """Objects without a reusable checksum, sorted by the stored checksum in the listing."""
 
     def __init__(self, settings: Settings) -> None:
         self._algorithms = settings.checksum_algorithms
         self.can_copy = bool(settings.scratch_bucket or settings.scratch_buckets)
-        # The same folder is to have the same plan.
+        # The same folder gets the same plan.
         self._random = random.Random(0)  # noqa: S311 - chooses a sample
         self.stored = self.archived = self.heads = self.part_requests = 0
         self.absent = Load()
@@ -84,12 +79,7 @@ class _Told:
         self.sample: list[SourceObject] = []
         self.archived_sample: list[SourceObject] = []
 
-    def take(self, objects: Iterable[SourceObject]) -> None:
-        """Count objects.
-
-        Args:
-            objects: As they were listed.
-        """
+    def add(self, objects: Iterable[SourceObject]) -> None:
         for found in objects:
             if found.archived:
                 self.archived += 1
@@ -101,7 +91,7 @@ class _Told:
                 found.stored is ChecksumAlgorithm.CRC64NVME or found.size_bytes <= MIN_CHUNK_BYTES
             )
             if found.stored in self._algorithms and not is_whole:
-                self.part_requests += ask_parts(found)
+                self.part_requests += count_part_requests(found)
             if found.archived:
                 self.frozen.add(found, can_copy=self.can_copy)
                 if len(self.archived_sample) < SAMPLE_OBJECTS:
@@ -109,12 +99,12 @@ class _Told:
             elif found.stored in self._algorithms and is_whole:
                 self.stored += 1
             elif found.stored is None or found.stored in self._algorithms:
-                self._doubt(found)
+                self._add_unclear(found)
             else:
                 self.absent.add(found, can_copy=self.can_copy)
 
-    def _doubt(self, found: SourceObject) -> None:
-        """Take an object into the sample, each with the same chance."""
+    def _add_unclear(self, found: SourceObject) -> None:
+        """Add an object to the sample: each has the same chance."""
         self.unclear.add(found, can_copy=self.can_copy)
         if len(self.sample) < SAMPLE_OBJECTS:
             self.sample.append(found)
@@ -131,49 +121,52 @@ async def sample_checksums(
     *,
     exact: bool,
     on_progress: Callable[[int], object] = lambda _done: None,
-) -> Survey:
-    """Find out which checksums S3 has stored, of those that are not known yet.
+) -> SampledChecksums:
+    """Count the stored checksums of objects whose checksums are not reusable.
 
-    Reads no object's bytes, and writes nothing.
+    This reads no bytes of objects, and writes nothing.
 
     Args:
-        s3: S3.
-        inventory: The objects, and what is known of them; with `exact` it takes the checksums that
-            S3 has stored.
-        settings: Algorithms and scratch buckets.
-        exact: Ask each object.
-        on_progress: Told how many checksums were found among those asked for.
+        s3: Client of S3.
+        inventory: Objects and their reusable checksums; with `exact`, the stored checksums are
+            added.
+        settings: Checksum algorithms and scratch buckets.
+        exact: Query each object.
+        on_progress: Called with the number of checksums found by queries.
     """
-    told = _Told(settings)
+    listed = _Listed(settings)
     for archived in (True, False):
         async for block in inventory.unhashed(archived=archived):
-            told.take(block)
+            listed.add(block)
     if exact:
-        return await _ask_all(s3, inventory, settings, told, on_progress)
-    archived_stored, archived_refused = await _ask(s3, inventory, settings, told.archived_sample)
-    stored, refused = await _ask(s3, inventory, settings, told.sample)
-    asked = len(told.archived_sample) + len(told.sample)
-    unclear = told.unclear.objects
-    share = _share_left(told.sample, stored)
+        return await _ask_all(s3, inventory, settings, listed, on_progress)
+    archived_stored, archived_refused = await _ask(s3, inventory, settings, listed.archived_sample)
+    stored, refused = await _ask(s3, inventory, settings, listed.sample)
+    asked = len(listed.archived_sample) + len(listed.sample)
+    unclear = listed.unclear.objects
+    share = _share_left(listed.sample, stored)
     left = round(unclear * share)
-    archived_share = _share_left(told.archived_sample, archived_stored)
-    archived_left = round(told.frozen.objects * archived_share)
-    # One that has to be read, and is not refused, is restored.
+    archived_share = _share_left(listed.archived_sample, archived_stored)
+    archived_left = round(listed.frozen.objects * archived_share)
+    # Archived objects that have to be read, and are not refused, are restored.
     restored_share = 0.0 if archived_refused else archived_share
-    restored = round(told.frozen.objects * restored_share)
+    restored = round(listed.frozen.objects * restored_share)
     basis = Basis.LISTING if not asked else Basis.ASKED
-    if len(told.sample) < unclear or told.archived > len(told.archived_sample) > 0:
+    if len(listed.sample) < unclear or listed.archived > len(listed.archived_sample) > 0:
         basis = Basis.SAMPLE
-    return Survey(
-        stored=told.stored + told.frozen.objects - archived_left + unclear - left,
-        computed=told.absent.objects + restored + left,
+    load = listed.absent.plus_share(listed.frozen, restored_share)
+    return SampledChecksums(
+        stored=listed.stored + listed.frozen.objects - archived_left + unclear - left,
+        computed=listed.absent.objects + restored + left,
         basis=basis,
         asked=asked,
-        archived=told.archived,
+        archived=listed.archived,
         restored=restored,
-        heads=told.heads,
-        part_requests=told.part_requests,
-        load=told.absent.plus(told.frozen, restored_share).plus(told.unclear, share),
+        heads=listed.heads,
+        part_requests=listed.part_requests,
+        load=listed.absent.plus_share(listed.frozen, restored_share).plus_share(
+            listed.unclear, share
+        ),
         refused=(*archived_refused, *refused),
     )
 
@@ -182,58 +175,58 @@ async def _ask_all(
     s3: S3,
     inventory: Inventory,
     settings: Settings,
-    told: _Told,
+    listed: _Listed,
     on_progress: Callable[[int], object],
-) -> Survey:
+) -> SampledChecksums:
     refused: list[Rejected] = []
     before, _ = await inventory.unhashed_totals()
     try:
-        await _take_stored(s3, inventory, settings, on_progress)
+        await _read_stored(s3, inventory, settings, on_progress)
     except Rejected as error:
         refused.append(error)
     load = Load()
     restored = 0
-    # An archived object that has to be read, and is not refused, is restored.
+    # Archived objects that have to be read, and are not refused, are restored.
     for archived in (False,) if refused else (True, False):
         async for block in inventory.unhashed(archived=archived):
             restored += len(block) if archived else 0
             for found in block:
-                load.add(found, can_copy=told.can_copy)
+                load.add(found, can_copy=listed.can_copy)
     after, _ = await inventory.unhashed_totals()
-    return Survey(
+    return SampledChecksums(
         stored=before - after,
         computed=load.objects,
         basis=Basis.ASKED,
-        asked=told.heads,
-        archived=told.archived,
+        asked=listed.heads,
+        archived=listed.archived,
         restored=restored,
-        heads=told.heads,
-        part_requests=told.part_requests,
+        heads=listed.heads,
+        part_requests=listed.part_requests,
         load=load,
         refused=tuple(refused),
     )
 
 
 def _share_left(asked: list[SourceObject], stored: list[str]) -> float:
-    """Which share of objects has no stored checksum that serves, by those that were asked."""
+    """Compute the share of queried objects without a usable stored checksum."""
     return 1 - len(stored) / len(asked) if asked else 0.0
 
 
 async def _ask(
     s3: S3, inventory: Inventory, settings: Settings, objects: list[SourceObject]
 ) -> tuple[list[str], list[Rejected]]:
-    """The keys of those that have a stored checksum that serves, and why others cannot be read."""
+    """Return the keys of objects with a usable stored checksum, and the errors of others."""
     refused: list[Rejected] = []
     with Inventory(inventory.folder) as asked:
         asked.add(objects)
         try:
-            await _take_stored(s3, asked, settings, lambda _done: None)
+            await _read_stored(s3, asked, settings, lambda _done: None)
         except Rejected as error:
             refused.append(error)
         return [found.key async for found, _ in asked.hashed()], refused
 
 
-async def _take_stored(
+async def _read_stored(
     s3: S3, inventory: Inventory, settings: Settings, on_progress: Callable[[int], object]
 ) -> None:
     await hash_objects(

@@ -45,7 +45,7 @@ PLAN = Plan(
     checksums=Checksums(5, 12_391, 12, 2**20, Basis.LISTING, 0),
     route=Route(),
     estimate=Estimate({"HEAD": 12_408, "LIST": 13, "PUT": 3}, (110.0, 250.0), 0.0093),
-    notes=("2 objects are archived; their stored checksums will do",),
+    notes=("2 objects are archived; their stored checksums are sufficient",),
 )
 
 

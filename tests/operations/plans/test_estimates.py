@@ -1,4 +1,4 @@
-"""What work takes: the parts of an estimate that no small job shows."""
+"""Estimates of work that no small job shows."""
 
 import pytest
 from quilt_packager_runtime.formats.objects import SourceObject
@@ -6,9 +6,9 @@ from quilt_packager_runtime.formats.objects import SourceObject
 from quilt_packager.operations.plans.estimates import (
     Estimate,
     Load,
+    count_upload_requests,
     estimate,
     hash_seconds,
-    put_file,
 )
 from quilt_packager.operations.plans.prices import USD_OF_A_TRANSITION
 
@@ -61,4 +61,4 @@ def test_object_of_5_tib_is_copied_in_chunks_of_one_gib() -> None:
 
 
 def test_large_manifest_is_written_in_parts() -> None:
-    assert put_file(241 * 1024**2)["UploadPart"] == 31
+    assert count_upload_requests(241 * 1024**2)["UploadPart"] == 31

@@ -224,7 +224,7 @@ class TestChecksums:
         raw.put("runs/42/a", b"hello", stored=["SHA256"], storage_class="DEEP_ARCHIVE")
         made = await make(s3)
         assert made.refusals == ()
-        assert made.notes == ("1 object is archived; its stored checksum will do",)
+        assert made.notes == ("1 object is archived; its stored checksum is sufficient",)
 
     @pytest.mark.parametrize("exact", [False, True])
     async def test_restored_objects_are_to_be_read(
@@ -304,7 +304,7 @@ class TestRefusals:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
         raw.put("runs/42/a", b"hello", stored=["SHA256"])
         made = await make(s3, Settings(quarantine_registry="aside"))
-        assert made.notes == ("It would be put into quarantine, in aside",)
+        assert made.notes == ("It would be quarantined in aside",)
 
     async def test_the_plan_refuses_what_the_job_does(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a", b"hello")
