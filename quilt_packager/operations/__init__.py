@@ -1,1 +1,1 @@
-"""What one can do to a deployed engine, and see of it: the command and the page do it by this."""
+"""Operations on a deployed engine, for the command and the page."""

@@ -1,4 +1,4 @@
-"""Finds what no event came of, as folders and HealthOmics runs without a package, and sends it."""
+"""Finds folders and HealthOmics runs without a package, and sends messages for them."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class Candidate(NamedTuple):
-    """What may lack a package.
+    """A folder or a run that may lack a package.
 
     Attributes:
-        name: What a person knows it by: the run's id, or the folder.
-        ready: When it was complete, as far as AWS tells.
-        body: The message for it.
-        request: What comes of that.
+        name: Id of the run, or URI of the folder.
+        ready: Time of completion, if AWS reports it.
+        body: Message body.
+        request: Packaging request of that message.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Candidate(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """What the engine would reject or ignore.
+    """A folder or a run that the engine would reject or ignore.
 
     Attributes:
-        name: As `Candidate` has it.
-        why: Why, as a sentence.
+        name: Id of the run, or URI of the folder.
+        why: Reason, as a sentence.
     """
 
     name: str
@@ -56,12 +56,12 @@ Found = Iterator[Candidate | Unusable]
 
 
 class Findings(NamedTuple):
-    """What was found.
+    """Candidates by the state of their packages.
 
     Attributes:
-        missing: What has no package, or whose package cannot be looked up.
-        packaged: How many have one.
-        unusable: What the engine would reject or ignore.
+        missing: Candidates without a package, or whose package name is not known yet.
+        packaged: Number of candidates with a package.
+        unusable: Folders and runs that the engine would reject or ignore.
     """
 
     missing: list[Candidate]
@@ -70,21 +70,14 @@ class Findings(NamedTuple):
 
     @property
     def total(self) -> int:
-        """How many there are in all."""
+        """The total number of folders or runs."""
         return len(self.missing) + self.packaged + len(self.unusable)
 
 
 def find_folders(
     client: "S3Client", folder: SourceFolder, sentinel: str, settings: Settings
 ) -> Found:
-    """Find the folders that hold a file of some name.
-
-    Args:
-        client: S3.
-        folder: Where to look.
-        sentinel: The file's name.
-        settings: The engine's settings, by which it would treat them.
-    """
+    """Find the folders below `folder` that contain a file of the name `sentinel`."""
     pages = client.get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=folder.bucket, Prefix=folder.prefix):
         for listed in page.get("Contents", []):
@@ -101,14 +94,7 @@ def find_folders(
 def find_runs(
     client: "OmicsClient", since: datetime, status: "RunStatusType", settings: Settings
 ) -> Found:
-    """Find the runs of a status.
-
-    Args:
-        client: HealthOmics.
-        since: When they were created at the earliest.
-        status: The status.
-        settings: The engine's settings, by which it would treat them.
-    """
+    """Find the runs of a status that were created at `since` or later."""
     for page in client.get_paginator("list_runs").paginate(status=status):
         for listed in page["items"]:
             if listed["creationTime"] >= since:
@@ -125,14 +111,14 @@ def sort_out(
     everything: bool = False,
     on_found: Callable[[int], object] = lambda _: None,
 ) -> Findings:
-    """Tell what has no package from what has one.
+    """Sort candidates by the state of their packages.
 
     Args:
-        client: S3.
-        found: What was found.
-        registry: Where to look for packages. Default: where they would go.
-        everything: Look for none: all of it is missing.
-        on_found: Called with the count of what was looked at, each time.
+        client: Client of S3.
+        found: Candidates, and unusable folders or runs.
+        registry: Registry to search. Default: the registry of each request.
+        everything: Treat all candidates as missing.
+        on_found: Called with the number of folders or runs so far.
     """
     findings = Findings([], 0, [])
     for each in found:
@@ -147,28 +133,15 @@ def sort_out(
 
 
 def send(client: "SQSClient", queue_url: str, candidate: Candidate) -> str:
-    """Send the message for a candidate.
-
-    Args:
-        client: SQS.
-        queue_url: The engine's queue.
-        candidate: The candidate.
-
-    Returns:
-        The message's id.
-    """
+    """Send the message of a candidate, and return its id."""
     return client.send_message(QueueUrl=queue_url, MessageBody=candidate.body)["MessageId"]
 
 
 def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None = None) -> bool:
-    """Whether there is a package of a candidate's name, as far as the name is known.
+    """Return True if the package of a candidate exists; False if its name is not known yet.
 
-    Listing asks for no more rights than looking at the data does, and tells 404 from 403.
-
-    Args:
-        client: S3.
-        candidate: The candidate.
-        registry: Where to look. Default: where the package would go.
+    Unlike HEAD, listing needs no further permission, and distinguishes a missing key from denied
+    access.
     """
     name = candidate.request.known_package_name
     if name is None:
@@ -201,7 +174,7 @@ def _read(
     if isinstance(wanted, PackageRequest):
         return Candidate(name, ready, body, wanted)
     if isinstance(wanted, OmicsRun):
-        return Unusable(name, "HealthOmics does not say where it wrote.")
+        return Unusable(name, "HealthOmics does not report the output location.")
     return Unusable(name, f"{wanted.why[:1].upper()}{wanted.why[1:]}.")
 
 

@@ -1,4 +1,4 @@
-"""How the command and the page read a moment in the past: `2h`, `7d`, or a date."""
+"""Parses a time in the past: `2h`, `7d`, or a date."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,17 +8,14 @@ AGO = re.compile(r"(?P<number>\d{1,9})\s*(?P<unit>[smhdw])")
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Read a moment in the past: a time ago, or a date with or without a time of day.
+    """Parse a time in the past, and return it in UTC.
 
     Args:
-        text: As `90s`, `30m`, `2h`, `7d`, `1w`, or ISO 8601. What names no zone is UTC.
-        now: The moment that a time ago counts from.
-
-    Returns:
-        The moment, in UTC.
+        text: Age, such as `90s`, `30m`, `2h`, `7d` or `1w`, or ISO 8601. The default zone is UTC.
+        now: Time from which an age counts.
 
     Raises:
-        ValueError: It is neither, or it is not in the past; the message is a sentence.
+        ValueError: The text is not valid, or in the future; the message is a sentence.
 
     Example:
         >>> now = datetime(2026, 11, 22, 13, 20, tzinfo=UTC)
@@ -32,10 +29,10 @@ def parse_since(text: str, now: datetime) -> datetime:
     try:
         moment = _parse(text.strip(), now)
     except OverflowError:
-        raise ValueError(f'"{text}" is longer ago than there are dates.') from None
+        raise ValueError(f'"{text}" is before the first date.') from None
     except ValueError:
         raise ValueError(
-            f'"{text}" is neither a time ago, as 90s, 2h or 7d, nor a date, as 2026-11-01.'
+            f'"{text}" is neither an age, such as 90s, 2h or 7d, nor a date, such as 2026-11-01.'
         ) from None
     if moment > now:
         raise ValueError(f'"{text}" is in the future.')

@@ -1,15 +1,14 @@
-"""How the command and the page write sizes, times and counts."""
+"""Formats of sizes, times, counts and prices in the command and on the page."""
 
 KIBI = 1024
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
-
 AGES = (("min", 60, 90), ("h", 3600, 48))
-"""Units of age, with their seconds, and up to how many of them there are."""
+"""Units of age: name, seconds, and number from which the next unit is used."""
 
 
 def size(size_bytes: int) -> str:
-    """A size in binary units.
+    """Format a size in binary units.
 
     Example:
         >>> size(5), size(1130), size(61 * 1024), size(1_539_316_278_886)
@@ -19,7 +18,7 @@ def size(size_bytes: int) -> str:
         return f"{size_bytes} B"
     value, unit = float(size_bytes), "B"
     for larger in UNITS:
-        # What would be written as 1024 belongs to the next unit.
+        # A size that rounds to 1024 belongs to the next unit.
         if round(value) < KIBI:
             break
         value, unit = value / KIBI, larger
@@ -27,13 +26,13 @@ def size(size_bytes: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration, exact below a minute.
+    """Format a duration, with tenths of a second below a minute.
 
     Example:
         >>> duration(0.34), duration(9.04), duration(151), duration(3_725)
         ('0.3 s', '9.0 s', '2:31', '1:02:05')
     """
-    if seconds < 59.95:  # noqa: PLR2004 - what would be written as 60.0 s is a minute
+    if seconds < 59.95:  # noqa: PLR2004 - a value that rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -41,13 +40,13 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """How long ago something was, or how long it will take, as people round it.
+    """Format an age or a waiting time in its largest unit.
 
     Example:
         >>> age(0.3), age(41), age(3 * 60 + 50), age(22 * 3600), age(13 * 86_400)
         ('0 s', '41 s', '4 min', '22 h', '13 d')
     """
-    if seconds < 59.5:  # noqa: PLR2004 - what would be written as 60 s is a minute
+    if seconds < 59.5:  # noqa: PLR2004 - a value that rounds to 60 s is a minute
         return f"{max(seconds, 0):.0f} s"
     for name, length, longest in AGES:
         if round(seconds / length) < longest:
@@ -56,7 +55,7 @@ def age(seconds: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun.
+    """Format a number with its noun.
 
     Example:
         >>> count(1, "object"), count(12408, "object")
@@ -66,7 +65,7 @@ def count(number: int, noun: str) -> str:
 
 
 def span(least_seconds: float, most_seconds: float) -> str:
-    """How long something will take, where that is not quite known.
+    """Format a range of durations.
 
     Example:
         >>> span(110, 250), span(2, 5), span(41, 250), span(3, 3.2)
@@ -80,12 +79,12 @@ def span(least_seconds: float, most_seconds: float) -> str:
 
 
 def usd(dollars: float) -> str:
-    """A price in US dollars.
+    """Format a price in US dollars.
 
     Example:
         >>> usd(0.00931), usd(17.6), usd(0.00000004)
         ('$0.0093', '$17.60', 'less than $0.0001')
     """
-    if dollars < 0.0001:  # noqa: PLR2004 - the least that four digits can tell
+    if dollars < 0.0001:  # noqa: PLR2004 - the smallest price with four digits
         return "less than $0.0001"
     return f"${dollars:.4f}" if dollars < 1 else f"${dollars:,.2f}"

@@ -146,9 +146,9 @@ class _Comparison:
     async def write(self, before_name: str | None, after_name: str | None) -> None:
         """Find the revisions, and compare them."""
         from quilt_packager.operations.revisions.diff import Summary, compare
-        from quilt_packager.operations.revisions.revisions import History
+        from quilt_packager.operations.revisions.revisions import RevisionLookup
 
-        history = History(self._s3, self._package)
+        history = RevisionLookup(self._s3, self._package)
         after = await history.find(after_name or "latest")
         before = await (history.find(before_name) if before_name else history.before(after))
         if not self._as_json:
@@ -163,9 +163,9 @@ class _Comparison:
 
     def _name(self, revision: "Revision") -> str:
         name = self._terminal.shorten(revision.top_hash, HASH_CHARACTERS)
-        if revision.announced is None:
+        if revision.published is None:
             return name
-        return f"{name} ({self._terminal.when(revision.announced)})"
+        return f"{name} ({self._terminal.when(revision.published)})"
 
     def _write_change(self, found: "Added | Removed | Changed") -> None:
         from quilt_packager.operations.revisions.diff import Added, Changed

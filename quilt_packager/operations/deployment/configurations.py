@@ -1,4 +1,4 @@
-"""How a deployed engine does its jobs: what its construct was given."""
+"""The configuration of a deployed engine."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 MEMORY_MIB = 2048
-"""The memory of a function, unless the construct says otherwise."""
+"""Default memory of a function."""
 
 SCRATCH_BUCKET = "scratch-bucket"
 STATE_MACHINE = "large-jobs"
-"""Names for what each engine has, where there is none: nothing is sent there."""
+"""Placeholders for resources of an engine that does not exist: no request goes there."""
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """What an engine does its jobs with.
+    """Configuration of an engine.
 
     Attributes:
-        settings: Its settings.
-        memory_mib: The memory of its functions.
+        settings: Settings of the functions.
+        memory_mib: Memory of the functions.
     """
 
     settings: Settings = Settings()
@@ -30,10 +30,10 @@ class Configuration(msgspec.Struct, frozen=True):
 
     @classmethod
     def usual(cls, environment: Mapping[str, str]) -> Self:
-        """What an engine has that was given no props, for plans without one.
+        """Assume an engine without props, for plans without an engine.
 
         Args:
-            environment: May hold settings, by the names that the packager knows them by.
+            environment: Environment variables, which may override settings.
         """
         given = Settings.from_environment(environment)
         return cls(
@@ -46,7 +46,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     @property
     def registry(self) -> str | None:
-        """The bucket that packages go to, if it can only be one."""
+        """The registry, if there is only one."""
         settings = self.settings
         if settings.default_registry is not None:
             return settings.default_registry
@@ -56,14 +56,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 def read_configuration(deployment: "Deployment") -> Configuration:
-    """Ask a deployed engine how it does its jobs.
-
-    Args:
-        deployment: The engine.
-
-    Returns:
-        Its configuration; that of an engine with no props if its packager is not found.
-    """
+    """Read the configuration of an engine; the default one if its function was not found."""
     if deployment.packager is None:
         return Configuration()
     answer = deployment.functions.get_function_configuration(FunctionName=deployment.packager)

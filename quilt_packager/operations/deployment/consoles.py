@@ -1,16 +1,16 @@
-"""Where AWS's consoles are: each partition has its own."""
+"""Addresses of the AWS console in each partition."""
 
 CONSOLES = {"aws": "aws.amazon.com", "aws-cn": "amazonaws.cn", "aws-us-gov": "amazonaws-us-gov.com"}
 """The domains of the partitions."""
 
 
 def console(partition: str, region: str, service: str) -> str:
-    """The page of a service in the console, for what stands behind its `#`.
+    """Return the address of a service in the console, up to the fragment.
 
     Args:
-        partition: As `aws`.
-        region: As `us-east-1`.
-        service: The service's path, as `sqs/v3`.
+        partition: Partition, such as `aws`.
+        region: Region, such as `us-east-1`.
+        service: Path of the service, such as `sqs/v3`.
 
     Example:
         >>> console("aws", "eu-west-1", "states")
@@ -19,6 +19,6 @@ def console(partition: str, region: str, service: str) -> str:
         'https://console.amazonaws.cn/states/home?region=cn-north-1'
     """
     domain = CONSOLES.get(partition, CONSOLES["aws"])
-    # AWS's own partition has a console in each region; the others have one for all.
+    # Only the partition aws has a console in each region.
     host = f"{region}.console.{domain}" if partition == "aws" else f"console.{domain}"
     return f"https://{host}/{service}/home?region={region}"

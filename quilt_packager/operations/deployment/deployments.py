@@ -1,4 +1,4 @@
-"""A deployed engine, found by the outputs and resources of its stack."""
+"""A deployed engine, found by the outputs and the resources of its stack."""
 
 import shlex
 import threading
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from types_boto3_sts.client import STSClient
 
 LOG_GROUPS = {"packager": PACKAGER_LOG, "checksum": CHECKSUM_LOG}
-"""The functions whose logs are read, and the constructs of these."""
+"""Log group constructs of the functions whose logs are read."""
 
-# A page waits for these: a call that hangs is to end while somebody still looks.
+# A page waits for these calls, so they time out early.
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 20
 ATTEMPTS = 3
@@ -47,14 +47,14 @@ UNKNOWN_STACK = "ValidationError"
 
 
 class Options(NamedTuple):
-    """The options by which a user chose an engine, for the commands that follow.
+    """Options that selected an engine, for suggested commands.
 
-    What the shell's environment says is not among them: it holds for the next command, too.
+    Environment variables are not included: they apply to the next command as well.
 
     Attributes:
-        stack: As `Deployment.name`; None: not given.
-        profile: A profile of AWS's configuration; None: not given.
-        region: As `us-east-1`; None: not given.
+        stack: Engine, such as `Deployment.name`.
+        profile: Profile of the AWS configuration.
+        region: Region, such as `us-east-1`.
     """
 
     stack: str | None = None
@@ -62,10 +62,7 @@ class Options(NamedTuple):
     region: str | None = None
 
     def command(self, *words: str) -> str:
-        """A command for the same engine, as one types it into a shell.
-
-        Args:
-            words: What stands after `quilt-packager`, unquoted.
+        """Write a command for the same engine, quoted for a shell.
 
         Example:
             >>> Options("prod/lab", region="us-east-1").command("jobs", "show", "3f9a61c2")
@@ -79,28 +76,21 @@ class Options(NamedTuple):
 
 
 class Deployment:
-    """A deployed engine, and the clients to operate it by.
+    """A deployed engine, with the clients to operate it.
 
-    Threads may share it. Each client is made when it is first asked for.
-
-    Args:
-        session: The credentials and the region to use.
-        stack: What CloudFormation says of the stack.
-        engine: The engine in it.
-        name: What the engine goes by.
-        stack_resources: The resources of the stack.
+    Threads may share it. Each client is created on first use.
 
     Attributes:
-        session: As given.
-        name: What the option `--stack` takes for it: its stack, and where there are others in it,
-            `/` and its own name.
-        stack_name: The stack.
-        partition: The part of AWS that this is in, as `aws` or `aws-cn`.
-        region: Where it is.
-        account: Whose it is.
-        resources: The engine's resources.
-        stack_resources: The stack's, among them those of others.
-        options: The options by which the user chose it. Default: none.
+        session: Credentials and region.
+        name: Value of the option `--stack`: the name of the stack, and in a stack with several
+            engines also `/` and the name of the engine.
+        stack_name: Name of the stack.
+        partition: Partition, such as `aws` or `aws-cn`.
+        region: Region, such as `us-east-1`.
+        account: Account id.
+        resources: Resources of the engine.
+        stack_resources: Resources of the stack.
+        options: Options that selected the engine. Default: none.
     """
 
     def __init__(
@@ -124,48 +114,41 @@ class Deployment:
 
     @property
     def queue_url(self) -> str:
-        """Where messages go."""
+        """The URL of the queue of jobs."""
         return self._engine.queues.queue_url
 
     @property
     def dead_letter_queue_url(self) -> str:
-        """Where messages are that led to nothing."""
+        """The URL of the dead-letter queue."""
         return self._engine.queues.dead_letter_queue_url
 
     @property
     def state_machine_arn(self) -> str | None:
-        """What goes on with large jobs; None if nothing does."""
+        """The ARN of the state machine of large jobs; None if there is none."""
         return self._engine.find("AWS::StepFunctions::StateMachine", LARGE_JOBS)
 
     @property
     def scratch_bucket(self) -> str | None:
-        """Where the files of large jobs are; None if there is none."""
+        """The bucket for files of large jobs; None if there is none."""
         return self._engine.find("AWS::S3::Bucket", SCRATCH_BUCKET)
 
     @property
     def packager(self) -> str | None:
-        """The function that makes packages; None if it is not there."""
+        """The name of the packager function; None if it was not found."""
         return self._engine.find("AWS::Lambda::Function", PACKAGER_FUNCTION)
 
     def command(self, *words: str, names_stack: bool = False) -> str:
-        """A command about this engine, as one types it into the shell that this one came from.
+        """Write a command for this engine, quoted for the shell of the user.
 
         Args:
-            words: What stands after `quilt-packager`, unquoted.
-            names_stack: Whether to name the stack although the user did not.
+            words: Arguments of `quilt-packager`.
+            names_stack: Name the stack even if the user did not.
         """
         options = self.options._replace(stack=self.name) if names_stack else self.options
         return options.command(*words)
 
     def log_group(self, function: str) -> str | None:
-        """The log group of a function.
-
-        Args:
-            function: One of `LOG_GROUPS`.
-
-        Returns:
-            Its name; None if the engine has no such function.
-        """
+        """Find the log group of a function in `LOG_GROUPS`; None if there is no such function."""
         return self._engine.find("AWS::Logs::LogGroup", LOG_GROUPS[function])
 
     @cached_property
@@ -218,36 +201,25 @@ class Deployment:
 
     @cached_property
     def sts(self) -> "STSClient":
-        """STS, which tells whose credentials these are."""
+        """STS."""
         client: STSClient = self._connect("sts")
         return client
 
     def _connect(self, service: str) -> Any:  # noqa: ANN401 - made at run time
-        # A session must not make two clients at once.
+        # Sessions are not thread-safe.
         with self._lock:
             return make_client(self.session, service, self.region)
 
 
 def connect(profile: str | None = None, region: str | None = None) -> "boto3.Session":
-    """Take credentials and a region, by the default chain where they are not given.
-
-    Args:
-        profile: A profile of AWS's configuration.
-        region: As `us-east-1`.
-    """
+    """Create a session; the default chain finds missing credentials and a missing region."""
     import boto3  # half a second
 
     return boto3.Session(profile_name=profile, region_name=region)
 
 
 def make_client(session: "boto3.Session", service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
-    """A client whose calls end while somebody still waits for them.
-
-    Args:
-        session: The credentials.
-        service: As `sqs`.
-        region: Where. Default: the session's.
-    """
+    """Create a client with short timeouts, in the region of the session by default."""
     from botocore.config import Config
 
     config = Config(
@@ -262,13 +234,13 @@ def find_deployment(session: "boto3.Session", stack_name: str | None = None) -> 
     """Find an engine.
 
     Args:
-        session: The credentials, and the region to look in.
-        stack_name: Its stack; of several engines in one, `STACK/ENGINE`. Default: the only engine
-            that there is.
+        session: Credentials and region.
+        stack_name: Name or ARN of the stack; `STACK/ENGINE` in a stack with several engines.
+            Default: the only engine in the region.
 
     Raises:
-        NoEngine: There is none, or the stack is not one.
-        SeveralEngines: There are several, and none is named.
+        NoEngine: The stack or the engine does not exist.
+        SeveralEngines: Several engines match.
     """
     client: CloudFormationClient = make_client(session, "cloudformation")
     if stack_name is None:
@@ -297,7 +269,7 @@ class _Stack(NamedTuple):
 
     @property
     def names(self) -> dict[str, Engine]:
-        """Its engines by what `--stack` takes for them: their `service`, where that is known."""
+        """The engines by their value of `--stack`: their `service`, where it is known."""
         stack = self.stack["StackName"]
         if len(self.engines) == 1:
             return {stack: self.engines[0]}
@@ -312,7 +284,7 @@ class _Stack(NamedTuple):
 
 
 def _choose(session: "boto3.Session", found: _Stack, wanted: str | None = None) -> Deployment:
-    """Take the engine of a name, or of a construct's id; None: the only one."""
+    """Choose an engine by its name or its construct id; None: the only one."""
     stack = found.stack["StackName"]
     names = found.names
     name = "/".join(filter(None, [stack, wanted]))
@@ -333,7 +305,7 @@ def _choose(session: "boto3.Session", found: _Stack, wanted: str | None = None) 
     if len(chosen) > 1:
         raise SeveralEngines(
             f'The stack "{stack}" has {len(chosen)} engines: {", ".join(names)}.',
-            why="It is not clear which is meant.",
+            why="The engine is ambiguous.",
             remedy=f"--stack {next(iter(names))}",
         )
     ((name, engine),) = chosen
@@ -354,7 +326,7 @@ def _find_only(client: "CloudFormationClient") -> _Stack:
         names = _list_names(client, stacks)
         raise SeveralEngines(
             f"There are {len(names)} engines in {region}: {', '.join(names)}.",
-            why="It is not clear which is meant.",
+            why="The engine is ambiguous.",
             remedy=f"--stack {names[0]}",
         )
     return _read(client, stacks[0])
@@ -378,10 +350,10 @@ def _find_stacks(client: "CloudFormationClient") -> Iterator["StackTypeDef"]:
 
 
 def _list_names(client: "CloudFormationClient", stacks: Iterable["StackTypeDef"]) -> list[str]:
-    """What `--stack` takes for the engines of these stacks."""
+    """List the values of `--stack` for the engines of these stacks."""
     names: list[str] = []
     for stack in stacks:
-        # An engine that is alone is its stack: its resources need not be asked for.
+        # The only engine of a stack goes by the name of the stack.
         alone = len(find_queues(_outputs(stack))) == 1
         names += [stack["StackName"]] if alone else _read(client, stack).names
     return sorted(names)
@@ -393,7 +365,7 @@ def _read(client: "CloudFormationClient", stack: "StackTypeDef") -> _Stack:
         Resource(each["LogicalResourceId"], each["ResourceType"], each["PhysicalResourceId"])
         for page in pages
         for each in page["StackResourceSummaries"]
-        # One that is being made has none yet.
+        # A resource in creation has none yet.
         if "PhysicalResourceId" in each
     )
     engines = read_engines(_outputs(stack), resources)

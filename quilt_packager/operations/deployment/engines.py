@@ -1,7 +1,8 @@
-"""The engines in a stack, told by its outputs and by the logical ids of its resources.
+"""The engines of a stack, identified by its outputs and the logical ids of its resources.
 
-The CDK makes a logical id of the ids on a construct's path and a hash: whatever is in the construct
-`Engine` begins with it. A stack may hold more than engines, and several of them.
+The CDK derives a logical id from the ids on a construct's path and a hash, so the ids of all
+resources of the construct `Engine` begin with `Engine`. A stack may have several engines, and other
+resources.
 """
 
 import re
@@ -19,7 +20,7 @@ LARGE_JOBS = "LargeJobs"
 SCRATCH_BUCKET = "ScratchBucket"
 PACKAGER_FUNCTION = "PackagerFunction"
 PARTS = (PACKAGER_LOG, CHECKSUM_LOG, LARGE_JOBS, SCRATCH_BUCKET, PACKAGER_FUNCTION)
-"""The ids of those constructs of an engine that operations look for."""
+"""Ids of constructs of an engine that operations use."""
 
 _HASH = "[0-9A-F]{8}"
 _OUTPUT = re.compile(
@@ -34,9 +35,9 @@ class Resource(NamedTuple):
     """A resource of a stack.
 
     Attributes:
-        logical_id: Its id in the template.
-        type: As `AWS::SQS::Queue`.
-        physical_id: Its name, URL or ARN, as its type has it.
+        logical_id: Id in the template.
+        type: Type, such as `AWS::SQS::Queue`.
+        physical_id: Name, URL or ARN, depending on the type.
     """
 
     logical_id: str
@@ -45,13 +46,13 @@ class Resource(NamedTuple):
 
 
 class Queues(NamedTuple):
-    """What the outputs of a stack tell of an engine.
+    """Outputs of an engine.
 
     Attributes:
-        prefix: What the logical ids of the engine's resources begin with; empty in the stack that
-            is made of context flags.
-        queue_url: Where messages go.
-        dead_letter_queue_url: Where messages are that led to nothing.
+        prefix: Prefix of the logical ids of the engine's resources; empty in the stack that is
+            made of context flags.
+        queue_url: URL of the queue of jobs.
+        dead_letter_queue_url: URL of the dead-letter queue.
     """
 
     prefix: str
@@ -64,10 +65,10 @@ class Engine:
     """An engine in a stack.
 
     Attributes:
-        name: Its `engine_name`; empty if it has none, as one engine of a stack may.
-        construct: The id of its construct, after those of the scopes that hold it.
-        queues: Its queues.
-        resources: Its resources.
+        name: `engine_name`; empty if it has none, which is possible for one engine of a stack.
+        construct: Id of the construct, after the ids of its scopes.
+        queues: Queues.
+        resources: Resources.
     """
 
     name: str
@@ -76,26 +77,17 @@ class Engine:
     resources: tuple[Resource, ...]
 
     def find(self, resource_type: str, part: str) -> str | None:
-        """The name, URL or ARN of a resource.
+        """Return the physical id of a resource; None if the engine has none.
 
         Args:
-            resource_type: As `AWS::S3::Bucket`.
+            resource_type: Type, such as `AWS::S3::Bucket`.
             part: One of `PARTS`.
-
-        Returns:
-            It; None if the engine has none.
         """
         return _find(self.resources, self.construct, resource_type, part)
 
 
 def find_queues(outputs: Mapping[str, str]) -> list[Queues]:
-    """Find the engines of a stack.
-
-    Args:
-        outputs: The stack's outputs.
-
-    Returns:
-        Their queues, in the order of the outputs.
+    """Find the queues of each engine in the outputs of a stack.
 
     Example:
         >>> outputs = {
@@ -115,11 +107,11 @@ def find_queues(outputs: Mapping[str, str]) -> list[Queues]:
             if found["hash"]:
                 hashed.add(found["prefix"])
     engines: dict[str, Queues] = {}
-    # People may have made outputs of the same queues: those of the engine have a hash, but in the
-    # stack that is made of flags, where they have no prefix.
+    # Users may add outputs for the same queues. The outputs of an engine have a hash, or, in the
+    # stack that is made of context flags, no prefix.
     for prefix in sorted(urls, key=lambda each: (each not in hashed, each != "")):
         queues, dead_letters = (urls[prefix][each] for each in (QUEUE_OUTPUT, DEAD_LETTERS_OUTPUT))
-        # Of two constructs that logical ids cannot tell apart, queues could be mixed up.
+        # Queues of two constructs with the same logical id prefix cannot be assigned.
         if len(queues) == len(dead_letters) == 1:
             (url,) = queues
             engines.setdefault(url, Queues(prefix, url, *dead_letters))
@@ -128,15 +120,7 @@ def find_queues(outputs: Mapping[str, str]) -> list[Queues]:
 
 
 def read_engines(outputs: Mapping[str, str], resources: Collection[Resource]) -> list[Engine]:
-    """Tell which engines a stack has, and which resources are whose.
-
-    Args:
-        outputs: The stack's outputs.
-        resources: The stack's resources.
-
-    Returns:
-        The engines, in the order of the outputs.
-    """
+    """Find the engines of a stack, with their resources, in the order of the outputs."""
     found = find_queues(outputs)
     owned = _divide([each.prefix for each in found], resources)
     return [_read_engine(each, owned[each.prefix]) for each in found]
@@ -153,7 +137,7 @@ def _read_engine(queues: Queues, resources: Collection[Resource]) -> Engine:
 def _find(
     resources: Iterable[Resource], construct: str, resource_type: str, part: str
 ) -> str | None:
-    # The id alone would be that of a construct of somebody else's, which begins alike.
+    # The prefix alone also matches constructs of users with similar ids.
     logical_id = re.compile(f"{construct}{part}{_HASH}")
     return next(
         (
@@ -182,7 +166,7 @@ def _divide(prefixes: Collection[str], resources: Iterable[Resource]) -> dict[st
 
 
 def _choose(prefixes: Collection[str], logical_id: str) -> str:
-    """Of `Engine` and `Engine2`, what begins as both is of the longer one."""
-    # But `LabPackagerLog…` is the log of `Lab`, even beside an engine `LabPackager`.
+    """Choose between `Engine` and `Engine2`: the longer prefix owns the resource."""
+    # But `LabPackagerLog…` is the log of `Lab`, even next to an engine `LabPackager`.
     exact = [each for each in prefixes if _PART.fullmatch(logical_id.removeprefix(each))]
     return max(exact or prefixes, key=len)

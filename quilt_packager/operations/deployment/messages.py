@@ -1,4 +1,4 @@
-"""Asks a deployed engine for packages: messages are checked by the model that it reads them by."""
+"""Messages for a deployed engine, checked with the parser of the engine itself."""
 
 from typing import TYPE_CHECKING
 
@@ -13,19 +13,18 @@ if TYPE_CHECKING:
 
 
 def check(body: str, settings: Settings | None = None) -> PackageRequest | OmicsRun:
-    """Read a message as an engine would, and tell all that is wrong with it.
+    """Parse a message as an engine does.
 
     Args:
-        body: The message's body.
-        settings: The engine's settings: its sources' options and its default registry. Default:
-            those of an engine that was given none.
+        body: Message body.
+        settings: Settings of the engine. Default: those of an engine without props.
 
     Returns:
-        What it asks for; a HealthOmics run where its event does not say where it wrote.
+        The request; a HealthOmics run if its event does not name the output location.
 
     Raises:
-        InvalidMessage: It breaks rules, all of which are named.
-        NothingAsked: It asks for no package.
+        InvalidMessage: The message is not valid; the error names all violations.
+        NoPackageRequested: The message requests no package.
 
     Example:
         >>> check('{"source_prefix": "s3://raw/runs/42/"}').package_name
@@ -36,24 +35,17 @@ def check(body: str, settings: Settings | None = None) -> PackageRequest | Omics
         body, default_registry=settings.default_registry, sources=settings.sources
     )
     if isinstance(wanted, Ignored):
-        raise _nothing_asked(wanted)
+        raise _no_package_requested(wanted)
     return wanted
 
 
 def resolve(body: str, settings: Settings | None = None) -> PackageRequest:
-    """Read a message as `check` does, and look up what the event of a HealthOmics run leaves open.
-
-    Args:
-        body: The message's body.
-        settings: As of `check`.
-
-    Returns:
-        What it asks for.
+    """Parse a message as `check` does, and look up the output location of a HealthOmics run.
 
     Raises:
-        InvalidMessage: It breaks rules, all of which are named.
-        NothingAsked: It asks for no package.
-        PackagerError: HealthOmics does not say where the run wrote.
+        InvalidMessage: The message is not valid; the error names all violations.
+        NoPackageRequested: The message requests no package.
+        PackagerError: The output location could not be determined.
 
     Example:
         >>> resolve('{"source_prefix": "s3://raw/runs/42/"}').package_name
@@ -62,32 +54,24 @@ def resolve(body: str, settings: Settings | None = None) -> PackageRequest:
     settings = settings or Settings()
     wanted = check(body, settings)
     if isinstance(wanted, OmicsRun):
-        # It brings boto3 along, which most messages need not wait for.
+        # This imports boto3, which most messages do not need.
         from quilt_packager_runtime.requests.omics_runs import request_for_run
 
         found = request_for_run(wanted, default_registry=settings.default_registry)
         if isinstance(found, Ignored):
-            raise _nothing_asked(found)
+            raise _no_package_requested(found)
         return found
     return wanted
 
 
 def send(deployment: "Deployment", body: str) -> str:
-    """Put a message into the queue of an engine, as it is: `check` it first.
-
-    Args:
-        deployment: The engine.
-        body: The message's body.
-
-    Returns:
-        The message's id, which is the job's too.
-    """
+    """Send a message, which `check` has accepted, to an engine; return the id of the job."""
     return deployment.sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=body)["MessageId"]
 
 
-def _nothing_asked(ignored: Ignored) -> NoPackageRequested:
+def _no_package_requested(ignored: Ignored) -> NoPackageRequested:
     return NoPackageRequested(
-        "This message asks for no package.",
+        "This message requests no package.",
         why=f"{ignored.why[:1].upper()}{ignored.why[1:]}.",
         remedy="Give a folder, or the JSON of a message.",
     )

@@ -1,6 +1,6 @@
-"""The queue of a deployed engine and its dead letters, counted without receiving a message.
+"""Counts the messages in the queues of a deployed engine without receiving one.
 
-To receive a message would hide it for a while, and count as an attempt.
+Receiving would hide a message for a while, and count as an attempt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,22 +25,22 @@ ATTRIBUTES: Sequence["QueueAttributeNameType"] = (
 )
 
 AGE_WINDOW = timedelta(minutes=15)
-"""How old what CloudWatch knows may be: it hears of an age each minute, and late."""
+"""Period in which to look for a metric: SQS publishes one each minute, with a delay."""
 
 
 class Queues(msgspec.Struct, frozen=True, kw_only=True):
-    """How full the queues are; SQS counts approximately.
+    """Approximate numbers of messages.
 
     Attributes:
-        waiting: How many messages wait for a free function.
-        in_flight: How many are being worked on, or wait for their next attempt.
-        delayed: How many were sent to be delivered later.
-        oldest_seconds: How long the oldest message has been waiting; None if none does, or
-            CloudWatch does not know, or may not be asked.
-        dead_letters: How many messages led to nothing.
-        oldest_dead_letter_seconds: How long the oldest of these has been there; likewise.
-        dead_letter_retention_seconds: After how long SQS deletes one, counted from when its job
-            was first sent.
+        waiting: Number of messages that wait for a function.
+        in_flight: Number of messages that are processed or wait for their next attempt.
+        delayed: Number of messages that were sent with a delay.
+        oldest_seconds: Age of the oldest waiting message; None if there is none, or CloudWatch has
+            no metric, or denies it.
+        dead_letters: Number of messages in the dead-letter queue.
+        oldest_dead_letter_seconds: Age of the oldest of these; None as above.
+        dead_letter_retention_seconds: Retention period of the dead-letter queue, which counts from
+            the time at which the message was first sent.
     """
 
     waiting: int
@@ -53,25 +53,20 @@ class Queues(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds_to_deletion(self) -> float | None:
-        """Within what time SQS deletes the oldest dead letter; None if that is not known."""
+        """The time until SQS deletes the oldest dead letter; None if its age is unknown."""
         if self.oldest_dead_letter_seconds is None:
             return None
         return max(0.0, self.dead_letter_retention_seconds - self.oldest_dead_letter_seconds)
 
 
 def read_queues(deployment: "Deployment", *, now: datetime | None = None) -> Queues:
-    """Count what is in the queues of an engine.
-
-    Args:
-        deployment: The engine.
-        now: The time.
-    """
+    """Count the messages in the queues of an engine."""
     jobs = _read_attributes(deployment, deployment.queue_url)
     letters = _read_attributes(deployment, deployment.dead_letter_queue_url)
     waiting = int(jobs["ApproximateNumberOfMessages"])
-    # Those that somebody looks at right now are there, too.
+    # Messages in flight are being listed by a user, and stay there.
     dead_letters = sum(int(letters[name]) for name in ATTRIBUTES[:2])
-    # What CloudWatch last heard of a queue that is empty now would be wrong.
+    # The last metric of a queue that is empty now would be wrong.
     urls = [
         *([deployment.queue_url] if waiting else []),
         *([deployment.dead_letter_queue_url] if dead_letters else []),
@@ -98,7 +93,7 @@ def _read_attributes(
 
 
 def _read_ages(deployment: "Deployment", urls: Sequence[str], now: datetime) -> dict[str, float]:
-    """How old the oldest message of each queue is, where CloudWatch knows it."""
+    """Read the age of the oldest message of each queue, where CloudWatch has a metric."""
     from botocore.exceptions import ClientError
 
     if not urls:
@@ -110,14 +105,14 @@ def _read_ages(deployment: "Deployment", urls: Sequence[str], now: datetime) -> 
             MetricDataQueries=[_query(number, url) for number, url in enumerate(urls)],
         )
     except ClientError as error:
-        # How many there are is worth knowing without their ages.
+        # Numbers without ages are still useful.
         if is_denied(error):
             return {}
         raise
-    told = {each["Id"]: each for each in answer["MetricDataResults"]}
+    results = {each["Id"]: each for each in answer["MetricDataResults"]}
     ages = {}
     for number, url in enumerate(urls):
-        found = told.get(f"m{number}", {})
+        found = results.get(f"m{number}", {})
         points = list(zip(found.get("Timestamps", []), found.get("Values", []), strict=True))
         if points:
             _, ages[url] = max(points)

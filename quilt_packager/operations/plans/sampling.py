@@ -164,9 +164,7 @@ async def sample_checksums(
         restored=restored,
         heads=listed.heads,
         part_requests=listed.part_requests,
-        load=listed.absent.plus_share(listed.frozen, restored_share).plus_share(
-            listed.unclear, share
-        ),
+        load=load.plus_share(listed.unclear, share),
         refused=(*archived_refused, *refused),
     )
 

@@ -1,7 +1,7 @@
-"""What is different between two revisions of a package.
+"""Differences between two revisions of a package.
 
-Manifests of ours are in order, and are merged as they come. Those of others are sorted first, in a
-private database. Neither is ever whole in memory.
+Manifests of the packager are sorted, and are merged while they are read. Manifests of other
+programs are sorted first, in a private database. Neither is ever in memory as a whole.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -26,11 +26,11 @@ VERSION, NO_VERSION = "?versionId=", "?versionId=null"
 
 
 class Added(msgspec.Struct, frozen=True, tag_field="change", tag="added"):
-    """An entry that only the later revision has.
+    """An entry of the later revision alone.
 
     Attributes:
-        logical_key: Its path in the package.
-        size_bytes: Its size; None if the manifest does not say.
+        logical_key: Path in the package.
+        size_bytes: Size; None if the manifest has none.
     """
 
     logical_key: str
@@ -38,11 +38,11 @@ class Added(msgspec.Struct, frozen=True, tag_field="change", tag="added"):
 
 
 class Removed(msgspec.Struct, frozen=True, tag_field="change", tag="removed"):
-    """An entry that only the earlier revision has.
+    """An entry of the earlier revision alone.
 
     Attributes:
-        logical_key: Its path in the package.
-        size_bytes: Its size; None if the manifest does not say.
+        logical_key: Path in the package.
+        size_bytes: Size; None if the manifest has none.
     """
 
     logical_key: str
@@ -50,13 +50,13 @@ class Removed(msgspec.Struct, frozen=True, tag_field="change", tag="removed"):
 
 
 class Changed(msgspec.Struct, frozen=True, tag_field="change", tag="changed"):
-    """An entry that both have, with other content or other metadata.
+    """An entry with different content or metadata.
 
     Attributes:
-        logical_key: Its path in the package.
-        before_bytes: Its size in the earlier revision.
-        after_bytes: Its size in the later one.
-        only_metadata: The content is the same.
+        logical_key: Path in the package.
+        before_bytes: Size in the earlier revision.
+        after_bytes: Size in the later revision.
+        only_metadata: True if the content is identical.
     """
 
     logical_key: str
@@ -66,14 +66,14 @@ class Changed(msgspec.Struct, frozen=True, tag_field="change", tag="changed"):
 
 
 class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
-    """How much is different between two revisions.
+    """Numbers of different entries.
 
     Attributes:
-        added: How many entries only the later has.
-        removed: How many only the earlier has.
-        changed: How many are different.
-        same: How many are the same.
-        metadata_changed: The metadata of the package is another.
+        added: Number of entries of the later revision alone.
+        removed: Number of entries of the earlier revision alone.
+        changed: Number of different entries.
+        same: Number of identical entries.
+        metadata_changed: True if the metadata of the package differs.
     """
 
     added: int
@@ -83,8 +83,8 @@ class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
     metadata_changed: bool
 
 
-class _Line(msgspec.Struct, gc=False):
-    """A line of a manifest, whoever wrote it; one of a folder's metadata has no physical keys."""
+class _ManifestLine(msgspec.Struct, gc=False):
+    """A manifest line of any program; the metadata of a folder has no physical keys."""
 
     logical_key: str
     physical_keys: list[Any] | None = None
@@ -100,22 +100,15 @@ class _Header(msgspec.Struct):
 async def compare(
     s3: S3, package: publish.Package, before: Revision, after: Revision
 ) -> AsyncIterator[Added | Removed | Changed | Summary]:
-    """Compare two revisions, by their manifests alone.
+    """Compare the manifests of two revisions, with 16 MiB of each in memory.
 
-    Memory: 16 MiB of each manifest, whatever its size. What is different in the same version of the
-    same object is how somebody hashed it: not a difference.
-
-    Args:
-        s3: S3.
-        package: Where their manifests are.
-        before: The earlier revision.
-        after: The later one.
+    Different hashes of the same version of the same object are no difference.
 
     Yields:
-        What is different, in the manifest's order; the summary at last.
+        Differences in the order of the manifests, then the summary.
 
     Raises:
-        BrokenManifest: A manifest is missing, or is none.
+        BrokenManifest: A manifest is missing or malformed.
     """
     left_manifest = _Manifest(s3, package.manifest(before.top_hash))
     right_manifest = _Manifest(s3, package.manifest(after.top_hash))
@@ -152,7 +145,7 @@ class _Manifest:
     """A manifest that is read once.
 
     Attributes:
-        user_meta: The package's metadata, when the first entry was read.
+        user_meta: Metadata of the package, available after the first entry.
     """
 
     def __init__(self, s3: S3, uri: S3Uri) -> None:
@@ -161,23 +154,23 @@ class _Manifest:
         self._is_ours = False
         self.user_meta: dict[str, Any] | None = None
 
-    async def entries(self) -> AsyncIterator[tuple[bytes, _Line]]:
-        """The sort key of each entry, and the entry, in the manifest's order."""
+    async def entries(self) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
+        """Yield the sort key of each entry and the entry, in the order of manifests."""
         try:
             blocks = self._blocks()
-            if await anext(blocks, None) is None:  # the header alone
+            if await anext(blocks, None) is None:  # no header
                 raise self._broken("it is empty")
             async for entry in self._in_order(blocks) if self._is_ours else self._sorted(blocks):
                 yield entry
         except NoSuchKey as error:
-            raise self._broken("it is not there") from error
+            raise self._broken("it does not exist") from error
         except InvalidRange as error:
             raise self._broken("it is empty") from error
         except (ValueError, RecursionError) as error:
-            raise self._broken(f"a line of it makes no sense ({error})") from error
+            raise self._broken(f"a line is malformed ({error})") from error
 
     async def _blocks(self) -> AsyncIterator[list[bytes]]:
-        """Lines, first the header alone, which is read here."""
+        """Read the header, then yield it and the other lines."""
         header_is_read = False
 
         def see(body: ObjectBody) -> bool:
@@ -195,21 +188,21 @@ class _Manifest:
 
     async def _in_order(
         self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, _Line]]:
+    ) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
         last = b""
         async for block in blocks:
             for path, entry, _ in _decode(block):
                 if path <= last:
-                    raise self._broken(f"{quote(entry.logical_key)} is not in order")
+                    raise self._broken(f"{quote(entry.logical_key)} is out of order")
                 last = path
                 yield path, entry
 
     async def _sorted(
         self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, _Line]]:
+    ) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
         with closing(open_database(LINES)) as database:
             async for block in blocks:
-                # As quilt3 sees it: what comes later holds.
+                # As in quilt3, later lines override earlier ones.
                 rows = ((path, line) for path, _, line in _decode(block))
                 database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?)", rows)
             lines = (line for (line,) in database.execute("SELECT line FROM lines ORDER BY path"))
@@ -219,16 +212,16 @@ class _Manifest:
     def _broken(self, how: str) -> BrokenManifest:
         return BrokenManifest(
             f"The manifest {self._uri} cannot be read: {how}.",
-            why="It was deleted or overwritten, or something else than quilt3 wrote it.",
+            why="It was deleted or overwritten, or another program than quilt3 wrote it.",
             remedy="Compare other revisions.",
         )
 
 
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line = msgspec.json.Decoder(_ManifestLine).decode
 
 
-def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _Line, bytes]]:
-    """The sort key of each entry, the entry, and its line; not those of folders."""
+def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _ManifestLine, bytes]]:
+    """Yield the sort key of each entry, the entry, and its line; skip folders."""
     for line in lines:
         if line.strip():
             entry = _decode_line(line)
@@ -236,27 +229,27 @@ def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _Line, bytes]]:
                 yield sort_key(entry.logical_key), entry, line
 
 
-def _difference(before: _Line, after: _Line) -> Changed | None:
+def _difference(before: _ManifestLine, after: _ManifestLine) -> Changed | None:
     same_content = _is_same_content(before, after)
     if same_content and _metadata(before) == _metadata(after):
         return None
     return Changed(before.logical_key, before.size, after.size, same_content)
 
 
-def _is_same_content(before: _Line, after: _Line) -> bool:
+def _is_same_content(before: _ManifestLine, after: _ManifestLine) -> bool:
     if before.size != after.size:
         return False
     if before.size == 0:
         return True
     if before.hash is not None and after.hash is not None and before.hash.type == after.hash.type:
         return before.hash.value == after.hash.value
-    # By other algorithms, or by none: then it has to be the same version of the same object.
+    # Without comparable hashes, only the same version of an object is the same content.
     keys = [key for key in (before.physical_keys or []) if isinstance(key, str)]
     is_version = bool(keys) and VERSION in keys[0] and not keys[0].endswith(NO_VERSION)
     return is_version and before.physical_keys == after.physical_keys
 
 
-def _metadata(line: _Line) -> Any:  # noqa: ANN401 - any JSON
-    """The metadata of an entry; there is none in several ways."""
+def _metadata(line: _ManifestLine) -> Any:  # noqa: ANN401 - any JSON
+    """Decode the metadata of an entry; null and {} mean none."""
     raw = bytes(line.meta)
     return None if raw in {b"", b"null", b"{}"} else msgspec.json.decode(raw)

@@ -1,4 +1,4 @@
-"""The revisions of a package, and what names they go by."""
+"""The revisions of a package, and their names."""
 
 import re
 from datetime import UTC, datetime
@@ -25,24 +25,18 @@ class Revision(msgspec.Struct, frozen=True):
     """A revision of a package.
 
     Attributes:
-        top_hash: Its top hash.
-        announced: When it became a revision; None if it was found by its top hash.
+        top_hash: Top hash.
+        published: Time of its pointer; None if it was found by its top hash.
     """
 
     top_hash: str
-    announced: datetime | None = None
+    published: datetime | None = None
 
 
-class History:
-    """The revisions of a package, as names for them are looked up.
-
-    Args:
-        s3: S3.
-        package: The package.
-    """
+class RevisionLookup:
+    """Looks up the revisions of a package by name."""
 
     def __init__(self, s3: S3, package: publish.Package) -> None:
-        """Ask nothing yet."""
         self._s3 = s3
         self._package = package
         self._seconds: list[int] | None = None
@@ -52,13 +46,13 @@ class History:
 
         Args:
             name: `latest`; `-1` for the newest, `-2` for the one before it; the seconds of its
-                pointer; how its top hash begins; or a moment, as `2d` or `2026-11-01`, for the
-                revision that was the newest then.
+                pointer; the beginning of its top hash; or a time, such as `2d` or `2026-11-01`, for
+                the newest revision at that time.
 
         Raises:
-            UnknownPackage: There is no such package.
-            UnknownRevision: There is no such revision.
-            SeveralRevisions: Several top hashes begin so.
+            UnknownPackage: The package does not exist.
+            UnknownRevision: The revision does not exist.
+            SeveralRevisions: Several top hashes have that beginning.
         """
         seconds = await self._list()
         if name == publish.LATEST:
@@ -82,27 +76,24 @@ class History:
         return await self._read(earlier[-1])
 
     async def before(self, revision: Revision) -> Revision:
-        """The revision that was the newest before one.
-
-        Args:
-            revision: The later revision.
+        """Find the newest revision before another.
 
         Raises:
-            UnknownRevision: There is none before it.
+            UnknownRevision: It is the first revision.
         """
         seconds = await self._list()
         earlier = iter(reversed(seconds))
-        if revision.announced is not None:
-            announced = revision.announced.timestamp()
-            earlier = iter([each for each in reversed(seconds) if each < announced])
+        if revision.published is not None:
+            published = revision.published.timestamp()
+            earlier = iter([each for each in reversed(seconds) if each < published])
         for second in earlier:
             found = await self._read(second)
             if found.top_hash != revision.top_hash:
                 return found
         raise UnknownRevision(
             f"{self._package.name} has no revision before {revision.top_hash}.",
-            why="It is the first one.",
-            remedy="Compare it once there is a second.",
+            why="It is the first revision.",
+            remedy="Compare a later revision.",
         )
 
     async def _list(self) -> list[int]:
@@ -111,8 +102,8 @@ class History:
         if not self._seconds:
             raise UnknownPackage(
                 f"{self._package.registry} has no package {quote(self._package.name)}.",
-                why="No pointer in it has that name.",
-                remedy="Look at the name and at --registry.",
+                why="The registry has no pointer of that name.",
+                remedy="Check the name and --registry.",
             )
         return self._seconds
 
@@ -120,7 +111,7 @@ class History:
         latest = await publish.read_latest(self._s3, self._package)
         if latest.top_hash is None:
             raise self._unknown(publish.LATEST)
-        # Most often the newest: then it is known since when.
+        # Usually it is the newest, whose time is known.
         newest = await self._read((await self._list())[-1])
         return newest if newest.top_hash == latest.top_hash else Revision(latest.top_hash)
 
@@ -129,7 +120,7 @@ class History:
         if pointer.top_hash is None:
             raise BrokenManifest(
                 f"The pointer {second} of {self._package.name} names no revision.",
-                why="It holds something else than a top hash, or was deleted just now.",
+                why="It has no valid top hash, or was deleted meanwhile.",
                 remedy="Name the revision by its top hash.",
             )
         return Revision(pointer.top_hash, datetime.fromtimestamp(second, UTC))
@@ -147,14 +138,14 @@ class History:
             raise SeveralRevisions(
                 f"The top hashes of several revisions begin with {prefix}.",
                 why=f"Two of them are {found[0]} and {found[1]}.",
-                remedy="Name more of it.",
+                remedy="Give more characters.",
             )
         return Revision(found[0])
 
     def _unknown(self, name: str) -> UnknownRevision:
         return UnknownRevision(
             f"{self._package.name} has no revision {quote(name)}.",
-            why="A revision is named by latest, by -1, -2 and so on, by a moment, as 2d or "
-            "2026-11-01, by its pointer, or by 6 characters or more of its top hash.",
-            remedy="Name another.",
+            why="A revision is named by latest, by -1, -2 and so on, by a time, such as 2d or "
+            "2026-11-01, by its pointer, or by at least 6 characters of its top hash.",
+            remedy="Name another revision.",
         )

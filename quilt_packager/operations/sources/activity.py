@@ -1,8 +1,8 @@
-"""What came of each event source in the last day: its jobs, from the log, and its rule's events.
+"""Counts jobs and events of each event source in the last day.
 
-A job tells the kind of its event and, where several send events of a kind, who sent it; not the
-rule that it came by. So the jobs of a source are known only where no other source hears the same
-senders; events are counted for each rule by itself.
+The log of a job names the kind of its event and, for kinds with several senders, the sender; not
+the rule. So the jobs of a source are known only if no other source receives events of the same
+senders. CloudWatch counts the events of each rule.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,21 +25,21 @@ DAY = timedelta(hours=24)
 HOUR_SECONDS = 3600
 
 SEVERAL_SENDERS = "objects_ready"
-"""The kind of events that EDP sends, our own uploads, and whoever else knows that much."""
+"""The kind of event that EDP, coalesced uploads and other programs send."""
 
 FAILURES = frozenset({State.REJECTED, State.FAILED})
 
 MAX_QUERIES = 500
-"""What CloudWatch takes at once."""
+"""Maximum number of queries in one request to CloudWatch."""
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """What came of an event source.
+    """Numbers of jobs and events of an event source.
 
     Attributes:
-        jobs: How many jobs; None if they cannot be told from those of another source.
-        failed: How many of these were rejected or failed; likewise.
-        events: How many events its rule matched; None if CloudWatch knows nothing of it.
+        jobs: Number of jobs; None if jobs of another source may be among them.
+        failed: Number of jobs that were rejected or failed; None as above.
+        events: Number of events that its rule matched; None if CloudWatch has no metric.
     """
 
     jobs: int | None = None
@@ -54,16 +54,13 @@ def count_activity(
     *,
     now: datetime | None = None,
 ) -> dict[str, Activity]:
-    """Say what came of event sources.
+    """Count the jobs and the events of each source, by its name.
 
     Args:
-        deployment: The engine.
-        sources: Its sources.
-        jobs: The jobs of the last day.
-        now: When that ends.
-
-    Returns:
-        What came of each, by its name.
+        deployment: Engine.
+        sources: All sources of the engine.
+        jobs: Jobs of the last day.
+        now: End of that day.
     """
     events = count_events(deployment, sources, now=now)
     return {
@@ -73,15 +70,7 @@ def count_activity(
 
 
 def count_jobs(sources: Sequence[Source], jobs: Iterable[Job]) -> dict[str, Activity]:
-    """Count jobs by their source.
-
-    Args:
-        sources: All sources of an engine.
-        jobs: The jobs.
-
-    Returns:
-        What came of each source, by its name.
-    """
+    """Count jobs by the name of their source; `sources` are all sources of the engine."""
     known = list(jobs)
     return {each.name: _count(each, sources, known) for each in sources}
 
@@ -95,7 +84,7 @@ def _count(source: Source, sources: Sequence[Source], jobs: Iterable[Job]) -> Ac
     ):
         return Activity()
     if rivals:
-        # A line of an older engine does not say who sent the event.
+        # Without a sender, a job may be of any source.
         if any(job.event_source is None for job in of_kind):
             return Activity()
         of_kind = [job for job in of_kind if job.event_source in (senders or ())]
@@ -103,17 +92,17 @@ def _count(source: Source, sources: Sequence[Source], jobs: Iterable[Job]) -> Ac
 
 
 def _senders(source: Source, rivals: Iterable[Source]) -> frozenset[str] | None:
-    """Who sends the events of a source; None: whoever sends its kind."""
+    """Find the senders of a source's events; None: any sender of its kind."""
     if source.kind != SEVERAL_SENDERS:
         return None
     if is_about_objects(source.pattern):
-        # An older template does not say how uploads are announced.
+        # Only rules for uploads name the sender.
         return frozenset({source.sender}) if source.sender else None
     named = source.pattern.get("source")
     is_plain = isinstance(named, list) and all(isinstance(each, str) for each in named)
     if not (named and is_plain):
         return None
-    # EDP's rule hears uploads, too: those of other engines, where this one has its own.
+    # The rule of EDP receives uploads, too; of other engines, if this one has a rule for uploads.
     has_uploads = any(each.sender == UPLOADS_SOURCE for each in rivals)
     return frozenset(named) - {UPLOADS_SOURCE if has_uploads else None}
 
@@ -125,15 +114,9 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
 def count_events(
     deployment: "Deployment", sources: Sequence[Source], *, now: datetime | None = None
 ) -> dict[str, int]:
-    """Count the events that rules matched in the last day, which CloudWatch tells by the hour.
+    """Count the events that rules matched in the last day, by the name of their source.
 
-    Args:
-        deployment: The engine.
-        sources: Its sources.
-        now: When that ends.
-
-    Returns:
-        How many events, by the source's name; without those that CloudWatch knows nothing of.
+    Sources without a metric are left out.
     """
     if not sources:
         return {}

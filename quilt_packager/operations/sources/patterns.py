@@ -1,4 +1,4 @@
-"""Event patterns in words: what of all events makes a package."""
+"""Describes event patterns: the events that start a job."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ S3_SOURCE = "aws.s3"
 
 
 def describe_pattern(kind: str, pattern: Mapping[str, Any], *, bus: str) -> str:
-    """Say what a source's rule matches.
+    """Describe the events that the rule of a source matches.
 
     Args:
-        kind: The kind of the source's events.
-        pattern: The rule's event pattern.
-        bus: The name of the rule's bus.
+        kind: Kind of the source's events.
+        pattern: Event pattern of the rule.
+        bus: Name of the event bus of the rule.
 
     Example:
         >>> pattern = {"source": ["com.example.lims"], "detail-type": ["batch.released"]}
@@ -25,17 +25,13 @@ def describe_pattern(kind: str, pattern: Mapping[str, Any], *, bus: str) -> str:
         case "workflow_run_crate":
             return f"A file ro-crate-metadata.json is written to {_buckets(pattern)}."
         case "objects_ready" if is_about_objects(pattern):
-            return f"Uploads to a folder of {_buckets(pattern)} come to rest."
+            return f"Uploads to a folder of {_buckets(pattern)} have stopped."
         case _:
             return _describe_events(pattern, bus)
 
 
 def is_about_objects(pattern: Mapping[str, Any]) -> bool:
-    """Whether a pattern matches S3's own events.
-
-    Args:
-        pattern: The event pattern.
-    """
+    """Return True if a pattern matches events of S3."""
     return S3_SOURCE in _words(pattern.get("source"))
 
 
@@ -60,7 +56,7 @@ def _field(pattern: Mapping[str, Any], *path: str) -> list[str]:
 
 
 def _words(value: object) -> list[str]:
-    """The values that a field may have, where they are named one by one."""
+    """List the values that a pattern allows for a field, without its other conditions."""
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 

@@ -1,8 +1,8 @@
-"""Event sources of a deployed engine: the EventBridge rules that its template names.
+"""Event sources of a deployed engine: the EventBridge rules with metadata in its template.
 
-Whether a source is on now, EventBridge says; whether it was deployed on, the template. A rule has
-one name for people, in its metadata: `"quilt:source": {"name": …, "kind": …}`. Uploads are
-announced by other events than their rule's; the `sender` in its metadata is the `source` of these.
+EventBridge has the current state of a rule, the template its deployed state. The metadata
+`"quilt:source": {"name": …, "kind": …}` names the source. Uploads start jobs with other events
+than those of their rule; the `sender` in the metadata is the `source` of these events.
 """
 
 import json
@@ -24,24 +24,24 @@ DEFAULT_BUS = "default"
 STATES = {"ENABLED": True, "DISABLED": False}
 
 APP_QUEUE = "PackagerQueue"
-"""The queue's logical id in the stack that is made of context flags, and in no other."""
+"""Logical id of the queue in the stack that is made of context flags, and in no other."""
 
 TITLES = {"health_omics": "HealthOmics runs", "workflow_run_crate": "Nextflow runs"}
 FLAGS = {"omics": "quilt:omics", "wrroc": "quilt:wrroc", "edp": "quilt:edp"}
-"""The flags that turn a source on and off, by its name."""
+"""Context flag that turns a source on and off, by its name."""
 
-GONE = "Nothing: its rule was deleted. Deploy again to have it back."
+GONE = "Nothing: its rule was deleted. Deploy the stack to restore it."
 
 MAX_CALLS = 8
-"""How many rules are asked for at once."""
+"""Maximum number of concurrent requests."""
 
 
 class Rule(NamedTuple):
-    """Where a rule is.
+    """Reference to a rule.
 
     Attributes:
-        name: Its name.
-        bus: The name, or the ARN, of its event bus.
+        name: Name of the rule.
+        bus: Name or ARN of its event bus.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """An event source.
 
     Attributes:
-        name: What people call it, as `omics`.
-        kind: The kind of its events, as a job's `trigger` has it; `custom` if only its rule knows.
-        title: What it is, as a heading.
-        matches: What makes a package, as a sentence.
-        enabled: Whether it is on now.
-        deployed: Whether it was deployed on; None if the template leaves that open.
-        rule: The name of its rule.
-        event_bus: The name of the bus that the rule is on.
-        description: What the rule says of itself.
-        pattern: The rule's event pattern.
-        sender: The `source` of the events that make its jobs, where others than the rule's do and
-            the template names it.
-        keep: How to deploy so that the source stays as it is now; empty if it differs from nothing.
+        name: Name, such as `omics`.
+        kind: Kind of its events, as in the `trigger` of a job; `custom` for a custom rule.
+        title: Headline.
+        matches: Events that start a job, as a sentence.
+        enabled: Current state.
+        deployed: Deployed state; None if the template does not show it.
+        rule: Name of the rule.
+        event_bus: Name of the event bus of the rule.
+        description: Description of the rule.
+        pattern: Event pattern of the rule.
+        sender: `source` of the events that start its jobs, if these are not the rule's events.
+        keep: Change of the code or the flags that makes the current state permanent; empty if it
+            is the deployed state.
     """
 
     name: str
@@ -82,61 +82,42 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether it is not as it was deployed."""
+        """True if the current state is not the deployed one."""
         return self.deployed is not None and self.deployed != self.enabled
 
 
 def list_sources(deployment: "Deployment") -> list[Source]:
-    """Look at all event sources of an engine.
-
-    Args:
-        deployment: The engine.
-
-    Returns:
-        The sources, in the order of the template: the built-in ones first.
-    """
+    """List the event sources of an engine, in the order of the template: built-in ones first."""
     resources = _read_template(deployment).get("Resources", {})
     named = list(_find_rules(deployment, resources))
     with ThreadPoolExecutor(MAX_CALLS) as pool:
-        return list(pool.map(lambda each: _look_at(deployment, *each), named))
+        return list(pool.map(lambda each: _read_source(deployment, *each), named))
 
 
 def find_source(deployment: "Deployment", name: str) -> Source:
-    """Look at one event source.
-
-    Args:
-        deployment: The engine.
-        name: The source's name.
+    """Find an event source by its name.
 
     Raises:
-        UnknownSource: The engine has none of that name.
+        UnknownSource: The engine has no source of that name.
     """
     resources = _read_template(deployment).get("Resources", {})
     named = {each[2]["name"]: each for each in _find_rules(deployment, resources)}
     if name not in named:
         raise UnknownSource(
             f'{deployment.name} has no event source "{name}".',
-            why=f"It has {', '.join(named)}." if named else "It has none that has a name.",
-            remedy=f"{deployment.command('sources')} lists them, with what each matches."
+            why=f"It has {', '.join(named)}." if named else "Its rules have no metadata.",
+            remedy=f"{deployment.command('sources')} lists them."
             if named
-            else "Deploy it with this version, which names its rules.",
+            else "Deploy the stack with this version, which adds the metadata.",
         )
-    return _look_at(deployment, *named[name])
+    return _read_source(deployment, *named[name])
 
 
 def set_enabled(deployment: "Deployment", name: str, *, enabled: bool) -> Source:
-    """Turn an event source on or off.
-
-    Args:
-        deployment: The engine.
-        name: The source's name.
-        enabled: Whether it is to be on.
-
-    Returns:
-        The source as EventBridge has it afterwards.
+    """Turn an event source on or off, and read its new state.
 
     Raises:
-        UnknownSource: The engine has none of that name.
+        UnknownSource: The engine has no source of that name.
     """
     source = find_source(deployment, name)
     change = deployment.events.enable_rule if enabled else deployment.events.disable_rule
@@ -147,7 +128,7 @@ def set_enabled(deployment: "Deployment", name: str, *, enabled: bool) -> Source
 def _read_template(deployment: "Deployment") -> dict[str, Any]:
     answer = deployment.cloudformation.get_template(StackName=deployment.stack_name)
     body: object = answer["TemplateBody"]
-    # boto3 has read JSON, which the CDK deploys, and leaves YAML alone.
+    # boto3 parses JSON, which the CDK deploys, but not YAML.
     return _read_yaml(body) if isinstance(body, str) else dict(body)  # type: ignore[call-overload]
 
 
@@ -155,7 +136,7 @@ def _read_yaml(text: str) -> dict[str, Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Reads those short forms of CloudFormation's functions that stand where we look."""
+        """Reads the short forms of CloudFormation functions that are used here."""
 
     def read_function(_: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any] | None:
         match name, node.value:
@@ -173,9 +154,9 @@ def _read_yaml(text: str) -> dict[str, Any]:
 def _find_rules(
     deployment: "Deployment", resources: Mapping[str, Any]
 ) -> Iterator[tuple[Rule, Mapping[str, Any], Mapping[str, str]]]:
-    """The rules that have a name: where each is, its properties, its name and kind."""
+    """Yield each rule with metadata, its properties, and the metadata."""
     physical_ids = {each.logical_id: each.physical_id for each in deployment.resources}
-    # A bus is not the engine's own.
+    # The event bus may belong to another construct.
     buses = {each.logical_id: each.physical_id for each in deployment.stack_resources}
     for logical_id, resource in resources.items():
         named = resource.get("Metadata", {}).get(METADATA)
@@ -186,11 +167,11 @@ def _find_rules(
 
 
 def read_rule(physical_id: str, bus: str) -> Rule:
-    """Tell where a rule is.
+    """Parse the physical id of a rule.
 
     Args:
-        physical_id: What CloudFormation calls it: `rule`, `bus|rule`, or its ARN.
-        bus: The bus that it is on unless that says otherwise.
+        physical_id: `rule`, `bus|rule`, or an ARN.
+        bus: Event bus of the rule, unless the id names it.
 
     Example:
         >>> read_rule("lab-Runs-1A2B", "default")
@@ -209,7 +190,7 @@ def read_rule(physical_id: str, bus: str) -> Rule:
 
 
 def _resolve(value: object, physical_ids: Mapping[str, str]) -> str | None:
-    """A property as it was deployed, as far as the template and the resources tell it."""
+    """Resolve the value of a property; None if it is not a string or a reference."""
     match value:
         case str():
             return value
@@ -219,7 +200,7 @@ def _resolve(value: object, physical_ids: Mapping[str, str]) -> str | None:
             return None
 
 
-def _look_at(
+def _read_source(
     deployment: "Deployment", rule: Rule, properties: Mapping[str, Any], named: Mapping[str, str]
 ) -> Source:
     name, kind = named["name"], named["kind"]
@@ -241,12 +222,12 @@ def _look_at(
         description=found.get("Description", ""),
         pattern=pattern,
         sender=named.get("sender"),
-        keep=_how_to_keep(deployment, name, kind, enabled=enabled) if differs else "",
+        keep=_permanent_change(deployment, name, kind, enabled=enabled) if differs else "",
     )
 
 
 def _describe(deployment: "Deployment", rule: Rule) -> Mapping[str, Any]:
-    """What EventBridge says of a rule; nothing if somebody deleted it."""
+    """Describe a rule; return nothing if it was deleted."""
     client = deployment.events
     try:
         return client.describe_rule(Name=rule.name, EventBusName=rule.bus)
@@ -266,12 +247,12 @@ def _title(name: str, kind: str, pattern: Mapping[str, Any]) -> str:
     else:
         ready = "Uploads" if is_about_objects(pattern) else "EDP"
         title = TITLES.get(kind, ready)
-        # The second source of a kind goes by the id of its own.
+        # A second source of a kind has an id of its own.
         title += "" if own_name in {*FLAGS, "uploads"} else f": {own_name}"
     return f"{engine}: {title}" if engine else title
 
 
-def _how_to_keep(deployment: "Deployment", name: str, kind: str, *, enabled: bool) -> str:
+def _permanent_change(deployment: "Deployment", name: str, kind: str, *, enabled: bool) -> str:
     state = json.dumps(enabled)
     is_app = any(each.logical_id == APP_QUEUE for each in deployment.resources)
     if is_app and kind == "custom":

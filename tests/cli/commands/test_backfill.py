@@ -205,13 +205,13 @@ def test_run_without_an_output_is_skipped(
     omics.add_run("1", outputUri=None, runOutputUri=None)
     ran = cli("backfill", "omics", "--since", "2026-11-20")
     assert ran.out == "Sent 0 of 1 completed run; 0 have a package.\n"
-    assert ran.err == "Skipped 1: HealthOmics does not say where it wrote.\n"
+    assert ran.err == "Skipped 1: HealthOmics does not report the output location.\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--since", "yesterday"), "neither a time ago"),
+        (("--since", "yesterday"), "neither an age"),
         (("--since", "7d", "--status", "DONE"), "Invalid run status: DONE"),
         (("--since", "7d", "--queue-url", "http://q", "--stack", "lab"), "cannot be combined"),
     ],

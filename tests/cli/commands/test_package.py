@@ -99,7 +99,7 @@ def test_without_credentials_the_exit_code_is_that_of_access(
 def test_a_message_that_asks_for_no_package_is_wrong_usage(cli: Cli) -> None:
     ran = cli("package", '{"Service": "Amazon S3", "Event": "s3:TestEvent"}')
     assert (ran.code, ran.out) == (3, "")
-    assert ran.err.startswith("error: This message asks for no package.\n  why  S3's test")
+    assert ran.err.startswith("error: This message requests no package.\n  why  S3's test")
 
 
 def test_an_unexpected_error_has_an_outcome_in_json(

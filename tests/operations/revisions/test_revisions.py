@@ -12,7 +12,7 @@ from quilt_packager.operations.errors import (
     UnknownPackage,
     UnknownRevision,
 )
-from quilt_packager.operations.revisions.revisions import History, Revision
+from quilt_packager.operations.revisions.revisions import Revision, RevisionLookup
 from tests.s3_stub import Bucket, S3Stub
 
 FIRST, SECOND, THIRD = "aaaaaa1" + "0" * 57, "aaaaaa2" + "0" * 57, "bbbbbb" + "0" * 58
@@ -35,8 +35,8 @@ def bucket(s3_stub: S3Stub) -> Bucket:
 
 
 @pytest.fixture
-def history(s3: S3, bucket: Bucket) -> History:
-    return History(s3, Package("packages", "runs/42"))
+def lookup(s3: S3, bucket: Bucket) -> RevisionLookup:
+    return RevisionLookup(s3, Package("packages", "runs/42"))
 
 
 @pytest.mark.parametrize(
@@ -50,57 +50,61 @@ def history(s3: S3, bucket: Bucket) -> History:
         ("1h", 1_750_000_000),
     ],
 )
-async def test_revision_is_found_by_its_names(history: History, name: str, second: int) -> None:
-    assert await history.find(name) == at(second)
+async def test_revision_is_found_by_its_names(
+    lookup: RevisionLookup, name: str, second: int
+) -> None:
+    assert await lookup.find(name) == at(second)
 
 
 @pytest.mark.parametrize("name", [THIRD, "bbbbbb", "BBBBBB"])
-async def test_revision_is_found_by_its_top_hash(history: History, name: str) -> None:
-    assert await history.find(name) == Revision(THIRD)
+async def test_revision_is_found_by_its_top_hash(lookup: RevisionLookup, name: str) -> None:
+    assert await lookup.find(name) == Revision(THIRD)
 
 
-async def test_beginning_of_several_top_hashes_is_refused(history: History) -> None:
+async def test_beginning_of_several_top_hashes_is_refused(lookup: RevisionLookup) -> None:
     with pytest.raises(SeveralRevisions, match=f"{FIRST} and {SECOND}"):
-        await history.find("aaaaaa")
+        await lookup.find("aaaaaa")
 
 
 @pytest.mark.parametrize("name", ["-4", "cccccc", "2001-01-01", "newest", "--json", "1600000001"])
-async def test_unknown_revision_is_refused(history: History, name: str) -> None:
+async def test_unknown_revision_is_refused(lookup: RevisionLookup, name: str) -> None:
     with pytest.raises(UnknownRevision, match=name):
-        await history.find(name)
+        await lookup.find(name)
 
 
 async def test_unknown_package_is_refused(s3: S3, bucket: Bucket) -> None:
     with pytest.raises(UnknownPackage, match="runs/43"):
-        await History(s3, Package("packages", "runs/43")).find("latest")
+        await RevisionLookup(s3, Package("packages", "runs/43")).find("latest")
 
 
-async def test_pointer_to_nothing_is_told(history: History, bucket: Bucket) -> None:
+async def test_pointer_to_nothing_is_told(lookup: RevisionLookup, bucket: Bucket) -> None:
     bucket.put(f"{POINTERS}1750000000", b"nonsense")
     with pytest.raises(BrokenManifest, match="1750000000"):
-        await history.find("-1")
+        await lookup.find("-1")
 
 
-async def test_before_the_latest_comes_the_last_but_one(history: History) -> None:
-    assert await history.before(at(1_750_000_000)) == at(1_700_000_000)
+async def test_before_the_latest_comes_the_last_but_one(lookup: RevisionLookup) -> None:
+    assert await lookup.before(at(1_750_000_000)) == at(1_700_000_000)
 
 
 async def test_the_same_revision_announced_twice_is_not_before_itself(
-    history: History, bucket: Bucket
+    lookup: RevisionLookup, bucket: Bucket
 ) -> None:
     bucket.put(f"{POINTERS}1760000000", THIRD.encode())
-    latest = await history.find("latest")
-    assert latest.announced == datetime.fromtimestamp(1_760_000_000, UTC)
-    assert await history.before(latest) == at(1_700_000_000)
+    latest = await lookup.find("latest")
+    assert latest.published == datetime.fromtimestamp(1_760_000_000, UTC)
+    assert await lookup.before(latest) == at(1_700_000_000)
 
 
-async def test_after_going_back_the_newest_was_before(history: History, bucket: Bucket) -> None:
+async def test_after_going_back_the_newest_was_before(
+    lookup: RevisionLookup, bucket: Bucket
+) -> None:
     bucket.put(f"{POINTERS}latest", SECOND.encode())
-    latest = await history.find("latest")
+    latest = await lookup.find("latest")
     assert latest == Revision(SECOND)
-    assert await history.before(latest) == at(1_750_000_000)
+    assert await lookup.before(latest) == at(1_750_000_000)
 
 
-async def test_before_the_first_there_is_none(history: History) -> None:
+async def test_before_the_first_there_is_none(lookup: RevisionLookup) -> None:
     with pytest.raises(UnknownRevision, match="first"):
-        await history.before(at(1_600_000_000))
+        await lookup.before(at(1_600_000_000))

@@ -47,7 +47,7 @@ def test_says_in_words_what_each_matches(deployment: Deployment) -> None:
         "A HealthOmics run reaches COMPLETED or FAILED.",
         "A file ro-crate-metadata.json is written to raw or results.",
         "An event package-objects-ready of com.quiltdata.edp is on the edp-bus bus.",
-        "Uploads to a folder of raw come to rest.",
+        "Uploads to a folder of raw have stopped.",
         "An event of com.example.lims that meets more conditions is on the default bus.",
     ]
 
@@ -102,11 +102,11 @@ def test_an_unknown_source_is_said_with_those_that_there_are(deployment: Deploym
         set_enabled(deployment, "emics", enabled=True)
 
 
-def test_an_engine_of_an_older_version_has_no_named_sources(create_stack: CreateStack) -> None:
+def test_rules_without_metadata_are_no_sources(create_stack: CreateStack) -> None:
     create_stack("lab", {"Nameless": SOURCES["Nameless"]})
     deployment = find_deployment(connect())
     assert list_sources(deployment) == []
-    with pytest.raises(UnknownSource, match="Deploy it with this version"):
+    with pytest.raises(UnknownSource, match="Deploy the stack with this version"):
         find_source(deployment, "omics")
 
 
