@@ -1,4 +1,4 @@
-"""Engines as a template has them that is deployed nowhere."""
+"""Engines of a template that is not deployed."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from quilt_packager.operations.deployment.engines import Engine, Resource, read_
 
 
 def read_template(template: dict[str, Any]) -> list[Engine]:
-    """The engines of a template, its own words in place of what they would be once deployed.
+    """Read the engines of a template; ids stand for the values of a deployment.
 
     Args:
         template: The template.

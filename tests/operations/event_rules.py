@@ -1,4 +1,4 @@
-"""Rules of event sources as they stand in a template."""
+"""Rules of event sources in a template."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-"""The time, for who can be told it."""
+"""The time, for tests that can pass it."""
 
 Line = dict[str, Any]
 
@@ -14,7 +14,7 @@ def ago(**time: float) -> datetime:
 
 
 def before_now(**time: float) -> datetime:
-    """For who cannot be told the time, as the command: a suite may take long to come here."""
+    """The time now, for tests of the command: the suite may have started long ago."""
     return datetime.now(UTC) - timedelta(**time)
 
 

@@ -1,14 +1,14 @@
-"""Functions as CloudFormation makes them, with the environment of the packager's."""
+"""Functions as CloudFormation creates them, with the environment of the packager."""
 
 from quilt_packager_runtime.settings import Settings
 
 
 def lambda_function(handler: str, settings: Settings) -> dict[str, object]:
-    """A resource of a template.
+    """Make a resource of a template.
 
     Args:
-        handler: The module of the runtime's handlers.
-        settings: What its environment says.
+        handler: Module of the handlers of the runtime.
+        settings: Settings in its environment.
     """
     return {
         "Type": "AWS::Lambda::Function",

@@ -1,4 +1,4 @@
-"""What is in queues of the embedded AWS, and what CloudWatch says of them."""
+"""Contents and metrics of queues of the embedded AWS."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ def send(queue_url: str, count: int = 1, delay_seconds: int = 0) -> None:
 
 
 def tell_age(queue_url: str, seconds: float, ago: timedelta = timedelta(minutes=1)) -> None:
-    """Say of a queue what SQS itself says on AWS."""
+    """Publish a metric of a queue as SQS does."""
     boto3.client("cloudwatch").put_metric_data(
         Namespace="AWS/SQS",
         MetricData=[

@@ -1,4 +1,4 @@
-"""Of what kind errors of boto3 are."""
+"""Classification of boto3 errors."""
 
 from typing import Any
 
@@ -30,12 +30,12 @@ def answer(code: str, status: int = 400) -> ClientError:
         (answer("ValidationError"), Kind.OTHER, False),
     ],
 )
-def test_an_error_is_of_a_kind(error: Exception, kind: Kind, passes: bool) -> None:
+def test_errors_are_classified(error: Exception, kind: Kind, passes: bool) -> None:
     found = explain_aws_error(error)
     assert found is not None
     assert (found.kind, found.passes) == (kind, passes)
 
 
-def test_what_was_asked_wrongly_is_a_defect() -> None:
+def test_invalid_parameters_are_a_defect() -> None:
     assert explain_aws_error(exceptions.ParamValidationError(report="x")) is None
     assert explain_aws_error(KeyError("x")) is None

@@ -1,4 +1,4 @@
-"""Moments in the past, as people write them."""
+"""Times in the past, as users write them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 22, 13, 20, tzinfo=UTC)
         (" 7 D ", timedelta(days=7)),
     ],
 )
-def test_a_time_ago_counts_from_now(text: str, ago: timedelta) -> None:
+def test_an_age_counts_from_now(text: str, ago: timedelta) -> None:
     assert parse_since(text, NOW) == NOW - ago
 
 
@@ -43,13 +43,13 @@ def test_the_future_is_refused() -> None:
         parse_since("2027-01-01", NOW)
 
 
-def test_more_than_there_are_dates_is_refused() -> None:
+def test_an_age_before_the_first_date_is_refused() -> None:
     with pytest.raises(ValueError, match="before the first date"):
         parse_since("999999999w", NOW)
 
 
 @given(st.text())
-def test_no_text_is_more_than_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         moment = parse_since(text, NOW)
     except ValueError:

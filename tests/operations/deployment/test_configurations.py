@@ -33,5 +33,5 @@ def test_engine_without_a_packager_has_the_defaults(deployment: Deployment) -> N
         (Settings(registry_buckets=("a", "b")), None),
     ],
 )
-def test_registry_is_told_where_there_is_but_one(settings: Settings, registry: str | None) -> None:
+def test_registry_is_known_if_there_is_only_one(settings: Settings, registry: str | None) -> None:
     assert Configuration(settings).registry == registry

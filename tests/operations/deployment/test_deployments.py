@@ -18,7 +18,7 @@ def create_other_stack(name: str) -> None:
 
 
 def engine_resources(construct: str, service: str) -> dict[str, Any]:
-    """The resources of an engine in a stack of somebody's own."""
+    """The resources of an engine in a user's stack."""
     queue = {"Type": "AWS::SQS::Queue"}
     return {
         f"{construct}PackagerQueue0A1B2C3D": queue,
@@ -36,11 +36,11 @@ def engine_resources(construct: str, service: str) -> dict[str, Any]:
 
 
 def create_own_stack(name: str, services: dict[str, str]) -> None:
-    """Create a stack that has engines among other things.
+    """Create a stack with engines and other resources.
 
     Args:
-        name: The stack.
-        services: What the logs of the engines are called, by their constructs.
+        name: Name of the stack.
+        services: Services in the log group names of the engines, by construct id.
     """
     resources: dict[str, Any] = {
         "ScratchBucket9F8E7D6C": {"Type": "AWS::S3::Bucket"},
@@ -73,7 +73,7 @@ def test_finds_an_engine_by_its_stack(create_stack: CreateStack) -> None:
     assert find_deployment(connect(), "prod").stack_name == "prod"
 
 
-def test_commands_repeat_the_options_that_the_engine_was_found_by(
+def test_commands_repeat_the_options_that_selected_the_engine(
     create_stack: CreateStack,
 ) -> None:
     create_stack("lab")
@@ -86,14 +86,14 @@ def test_commands_repeat_the_options_that_the_engine_was_found_by(
     )
 
 
-def test_takes_the_queues_from_the_outputs(create_stack: CreateStack) -> None:
+def test_reads_the_queues_from_the_outputs(create_stack: CreateStack) -> None:
     create_stack("lab")
     found = find_deployment(connect())
     assert "PackagerQueue" in found.queue_url
     assert "PackagerDeadLetterQueue" in found.dead_letter_queue_url
 
 
-def test_takes_the_log_groups_from_the_resources(create_stack: CreateStack) -> None:
+def test_reads_the_log_groups_from_the_resources(create_stack: CreateStack) -> None:
     create_stack("lab")
     found = find_deployment(connect())
     assert found.log_group("packager") == "/quilt/lab/PackagerLambda"
@@ -105,12 +105,12 @@ def test_engine_without_large_jobs_has_no_state_machine(create_stack: CreateStac
     assert find_deployment(connect()).state_machine_arn is None
 
 
-def test_no_engine_is_said_with_the_region(aws: MiniStack) -> None:
+def test_a_missing_engine_is_reported_with_the_region(aws: MiniStack) -> None:
     with pytest.raises(NoEngine, match="no engine in us-east-1"):
         find_deployment(connect())
 
 
-def test_of_several_engines_one_has_to_be_named(create_stack: CreateStack) -> None:
+def test_several_engines_are_ambiguous(create_stack: CreateStack) -> None:
     create_stack("lab")
     create_stack("prod")
     with pytest.raises(SeveralEngines, match="lab, prod") as raised:
@@ -118,13 +118,13 @@ def test_of_several_engines_one_has_to_be_named(create_stack: CreateStack) -> No
     assert raised.value.remedy == "--stack lab"
 
 
-def test_unknown_stack_is_said_with_those_that_there_are(create_stack: CreateStack) -> None:
+def test_unknown_stack_is_reported_with_the_known_ones(create_stack: CreateStack) -> None:
     create_stack("lab")
     with pytest.raises(NoEngine, match=r'"prod".*has lab there'):
         find_deployment(connect(), "prod")
 
 
-def test_stack_of_something_else_is_no_engine(create_stack: CreateStack) -> None:
+def test_stack_without_an_engine_is_refused(create_stack: CreateStack) -> None:
     create_other_stack("other")
     create_stack("lab")
     with pytest.raises(NoEngine):
@@ -132,7 +132,7 @@ def test_stack_of_something_else_is_no_engine(create_stack: CreateStack) -> None
 
 
 @pytest.mark.parametrize("named", [None, "Operators", "Operators/Engine"])
-def test_finds_an_engine_in_a_stack_of_somebody_s_own(aws: MiniStack, named: str | None) -> None:
+def test_finds_an_engine_in_a_user_stack(aws: MiniStack, named: str | None) -> None:
     create_own_stack("Operators", {"Engine": "Operators"})
     found = find_deployment(connect(), named)
     assert (found.name, found.stack_name) == ("Operators", "Operators")
@@ -147,19 +147,19 @@ def two_engines(aws: MiniStack) -> None:
     create_own_stack("Lab", {"Engine": "Lab", "Engine2": "Lab/plates"})
 
 
-def test_of_two_engines_in_a_stack_one_has_to_be_named(two_engines: None) -> None:
+def test_two_engines_in_a_stack_are_ambiguous(two_engines: None) -> None:
     with pytest.raises(SeveralEngines, match=r"2 engines: Lab, Lab/plates\.") as raised:
         find_deployment(connect())
     assert raised.value.remedy == "--stack Lab"
 
 
-def test_of_named_engines_the_stack_is_none(aws: MiniStack) -> None:
+def test_the_stack_of_named_engines_is_ambiguous(aws: MiniStack) -> None:
     create_own_stack("Lab", {"A": "Lab/B", "B": "Lab/C"})
     with pytest.raises(SeveralEngines, match=r"2 engines: Lab/B, Lab/C\."):
         find_deployment(connect(), "Lab")
 
 
-def test_name_of_an_engine_goes_before_the_construct_of_another(aws: MiniStack) -> None:
+def test_name_of_an_engine_precedes_the_construct_of_another(aws: MiniStack) -> None:
     create_own_stack("Lab", {"A": "Lab/B", "B": "Lab/C"})
     found = [find_deployment(connect(), f"Lab/{name}") for name in ("A", "B", "C")]
     assert [each.log_group("packager") for each in found] == [
@@ -169,7 +169,7 @@ def test_name_of_an_engine_goes_before_the_construct_of_another(aws: MiniStack) 
     ]
 
 
-def test_engines_of_all_stacks_are_told_by_what_the_option_takes(
+def test_engines_are_listed_by_their_option_value(
     create_stack: CreateStack, two_engines: None
 ) -> None:
     create_stack("prod")
@@ -186,7 +186,7 @@ def test_engines_of_all_stacks_are_told_by_what_the_option_takes(
         ("Lab/Engine2", "Lab/plates", "Engine2", "Lab/plates"),
     ],
 )
-def test_everything_of_a_named_engine_is_its_own(
+def test_a_named_engine_has_only_its_own_resources(
     two_engines: None, named: str, name: str, construct: str, service: str
 ) -> None:
     found = find_deployment(connect(), named)
@@ -201,7 +201,7 @@ def test_everything_of_a_named_engine_is_its_own(
     ]
 
 
-def test_an_engine_that_a_stack_does_not_have_is_said_with_those_that_it_has(
+def test_an_unknown_engine_is_reported_with_the_known_ones(
     two_engines: None,
 ) -> None:
     expected = r'"Lab" has no engine "runs".*has Lab, Lab/plates\.'

@@ -1,4 +1,4 @@
-"""Engines are told by outputs and logical ids, in stacks that hold more than one engine."""
+"""Engines are identified by outputs and logical ids, in stacks with several engines."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ TYPES = {
 
 
 def outputs_of(prefix: str, queue: str = "", number: int = 1) -> dict[str, str]:
-    """The outputs of an engine in a stack of somebody's own."""
+    """The outputs of an engine in a user's stack."""
     queue = queue or prefix
     return {
         f"{prefix}PackagerQueueUrl1A2B3C4{number}": f"https://sqs/{queue}",
@@ -41,7 +41,7 @@ def outputs_of(prefix: str, queue: str = "", number: int = 1) -> dict[str, str]:
 
 
 def resources_of(construct: str, engine_name: str = "") -> list[Resource]:
-    """Those resources of an engine that operations look for."""
+    """The resources of an engine that operations use."""
     service = "/".join(filter(None, ["Lab", engine_name]))
     names = {PACKAGER_LOG: f"/quilt/{service}/PackagerLambda"}
     return [
@@ -87,11 +87,11 @@ class TestOutputs:
             {"PackagerQueueUrls": "https://sqs/a", "PackagerDeadLetterQueueUrls": "https://sqs/b"},
         ],
     )
-    def test_that_are_not_a_pair_are_of_no_engine(self, outputs: dict[str, str]) -> None:
+    def test_that_are_no_pair_are_ignored(self, outputs: dict[str, str]) -> None:
         assert find_queues(outputs) == []
 
     @pytest.mark.parametrize("made", ["", "Aliased"])
-    def test_that_people_made_of_the_same_queues_are_no_second_engine(self, made: str) -> None:
+    def test_of_a_user_for_the_same_queues_are_ignored(self, made: str) -> None:
         outputs = {
             f"{made}PackagerQueueUrl": "https://sqs/Engine",
             f"{made}PackagerDeadLetterQueueUrl": "https://sqs/Engine-dead",
@@ -99,19 +99,19 @@ class TestOutputs:
         for both in ({**outputs, **outputs_of("Engine")}, {**outputs_of("Engine"), **outputs}):
             assert [each.prefix for each in find_queues(both)] == ["Engine"]
 
-    def test_that_could_be_mixed_up_are_of_no_engine(self) -> None:
+    def test_that_are_ambiguous_are_ignored(self) -> None:
         # Of the constructs Lab/Engine and LabEngine.
         outputs = {**outputs_of("LabEngine"), **outputs_of("LabEngine", "other", number=2)}
         assert find_queues(outputs) == []
 
 
 class TestResources:
-    def test_of_others_are_not_the_engine_s(self) -> None:
+    def test_of_other_constructs_are_ignored(self) -> None:
         others = [
             Resource("Runs1A2B3C4D", "AWS::S3::Bucket", "runs"),
             Resource("LargeJobs1A2B3C4D", "AWS::StepFunctions::StateMachine", "others"),
             Resource("OtherPackagerFunction1A2B3C4D", "AWS::Lambda::Function", "other"),
-            # A construct of somebody's own whose id begins alike.
+            # A user's construct with a similar id.
             Resource("EngineRoomScratchBucket1A2B3C4D", "AWS::S3::Bucket", "room"),
             Resource("EngineRoomLargeJobs1A2B3C4D", "AWS::StepFunctions::StateMachine", "room"),
         ]
@@ -135,14 +135,14 @@ class TestResources:
         assert set(one.resources) == set(resources_of(construct))
         assert set(other.resources) == set(resources_of(second, "second"))
 
-    def test_of_an_engine_that_is_still_being_made_are_not_found(self) -> None:
+    def test_of_an_engine_in_creation_are_missing(self) -> None:
         (engine,) = read_engines(outputs_of(""), [])
         assert (engine.name, engine.construct) == ("", "")
         assert set(find_all(engine).values()) == {None}
 
 
 @pytest.mark.parametrize("name", ["defaults", "existing_buckets", "construct"])
-def test_constructs_have_the_ids_that_are_looked_for(name: str) -> None:
+def test_constructs_have_the_expected_ids(name: str) -> None:
     path = SNAPSHOTS / f"{name}.json"
     template: dict[str, Any] = json.loads(path.read_text("utf-8"))
     (engine,) = read_template(template)

@@ -1,4 +1,4 @@
-"""Messages for a deployed engine: checked by its own model, then sent as they are."""
+"""Messages for a deployed engine: checked with its parser, then sent unchanged."""
 
 import json
 
@@ -35,39 +35,39 @@ def test_the_defaults_are_those_of_the_engine() -> None:
     assert request.registry == "packages"
 
 
-def test_a_run_that_is_to_be_looked_up_is_no_mistake() -> None:
+def test_a_run_without_an_output_location_is_accepted() -> None:
     assert isinstance(check(json.dumps(RUN)), OmicsRun)
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(InvalidMessage, match=r"(?s)source_prefix.*registry"):
         check('{"source_prefix": "raw", "registry": "No"}')
 
 
-def test_a_message_that_asks_for_nothing_is_a_mistake() -> None:
+def test_a_message_that_requests_nothing_is_refused() -> None:
     with pytest.raises(NoPackageRequested, match="no package"):
         check('{"Event": "s3:TestEvent"}')
 
 
 @pytest.fixture
 def run_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HealthOmics says where each run wrote."""
+    """HealthOmics returns the output location of each run."""
     monkeypatch.setattr(clients, "get_run", lambda *_, **__: {"outputUri": "s3://raw/out"})
 
 
-def test_what_a_run_leaves_open_is_looked_up(run_output: None) -> None:
+def test_the_output_location_of_a_run_is_looked_up(run_output: None) -> None:
     request = resolve(json.dumps(RUN), Settings(default_registry="packages"))
     assert str(request.source) == "s3://raw/out/123/"
     assert request.registry == "packages"
 
 
-def test_a_run_that_turns_out_to_be_left_out_asks_for_nothing(run_output: None) -> None:
+def test_a_run_that_is_ignored_after_the_lookup_is_refused(run_output: None) -> None:
     source = SourceOptions(kind="health_omics", ignore_prefixes=("out/**",))
     with pytest.raises(NoPackageRequested, match="no package"):
         resolve(json.dumps(RUN), Settings(sources=(source,)))
 
 
-def test_a_message_is_sent_as_it_is(deployment: Deployment) -> None:
+def test_a_message_is_sent_unchanged(deployment: Deployment) -> None:
     body = '{"source_prefix":  "s3://raw/runs/42/"}'
     message_id = send(deployment, body)
     (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]

@@ -1,4 +1,4 @@
-"""Queues of a stack in the embedded AWS, and what CloudWatch says of them."""
+"""Queues of a stack in the embedded AWS, and their metrics."""
 
 import uuid
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def receive(queue_url: str) -> None:
 
 @pytest.fixture
 def deployment(create_stack: CreateStack) -> Deployment:
-    """An engine whose queues CloudWatch has never heard of."""
+    """An engine whose queues have no metrics."""
     name = f"lab-{uuid.uuid4().hex[:8]}"
     create_stack(name)
     return find_deployment(connect(), name)
@@ -52,7 +52,7 @@ def test_empty_queues_have_no_oldest_message(deployment: Deployment) -> None:
     )
 
 
-def test_counts_what_waits_is_worked_on_and_delayed(deployment: Deployment) -> None:
+def test_counts_waiting_in_flight_and_delayed_messages(deployment: Deployment) -> None:
     send(deployment.queue_url, 3)
     send(deployment.queue_url, delay_seconds=60)
     receive(deployment.queue_url)
@@ -66,14 +66,14 @@ def test_counts_dead_letters_also_while_somebody_looks_at_them(deployment: Deplo
     assert read_queues(deployment).dead_letters == 2
 
 
-def test_takes_the_latest_age_that_cloudwatch_knows(deployment: Deployment) -> None:
+def test_uses_the_latest_age_of_cloudwatch(deployment: Deployment) -> None:
     send(deployment.queue_url)
     tell_age(deployment.queue_url, 300, timedelta(minutes=5))
     tell_age(deployment.queue_url, 41)
     assert read_queues(deployment).oldest_seconds == 41
 
 
-def test_an_age_is_unknown_where_cloudwatch_knows_none(deployment: Deployment) -> None:
+def test_an_age_without_a_metric_is_unknown(deployment: Deployment) -> None:
     send(deployment.queue_url)
     send(deployment.dead_letter_queue_url)
     found = read_queues(deployment)
@@ -81,20 +81,20 @@ def test_an_age_is_unknown_where_cloudwatch_knows_none(deployment: Deployment) -
     assert found.seconds_to_deletion is None
 
 
-def test_an_empty_queue_has_no_age_though_cloudwatch_still_tells_one(
+def test_an_empty_queue_has_no_age_despite_an_old_metric(
     deployment: Deployment,
 ) -> None:
     tell_age(deployment.queue_url, 41)
     assert read_queues(deployment).oldest_seconds is None
 
 
-def test_says_when_the_oldest_dead_letter_goes(deployment: Deployment) -> None:
+def test_reports_the_time_until_the_oldest_dead_letter_is_deleted(deployment: Deployment) -> None:
     send(deployment.dead_letter_queue_url)
     tell_age(deployment.dead_letter_queue_url, 345_600 - 7200)
     assert read_queues(deployment).seconds_to_deletion == 7200
 
 
-def test_who_may_not_ask_cloudwatch_counts_without_ages(deployment: Deployment) -> None:
+def test_without_access_to_cloudwatch_messages_have_no_ages(deployment: Deployment) -> None:
     send(deployment.queue_url)
     with Stubber(deployment.cloudwatch) as cloudwatch:
         cloudwatch.add_client_error("get_metric_data", "AccessDenied")

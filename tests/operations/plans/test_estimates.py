@@ -26,14 +26,14 @@ def estimate_of(*, shards: int = 0, memory_mib: int = 2048, objects: int = 1_000
     )
 
 
-def test_million_stored_checksums_cost_what_the_guide_says() -> None:
+def test_million_stored_checksums_cost_as_documented() -> None:
     # docs/how-to/large-packages.md: LIST $0.005 once, HEAD $0.40, and some cents of Lambda.
     made = estimate_of()
     assert 0.405 < made.usd < 0.43
     assert made.seconds[0] < 362 < made.seconds[1]
 
 
-def test_large_job_is_done_sooner_and_costs_its_states() -> None:
+def test_large_job_is_faster_and_costs_its_transitions() -> None:
     inline, large = estimate_of(), estimate_of(shards=50)
     assert large.seconds[1] < inline.seconds[1]
     assert large.usd - inline.usd > 50 * 3 * USD_OF_A_TRANSITION

@@ -1,4 +1,4 @@
-"""A plan of a large job, held against the job itself."""
+"""A plan of a large job, compared with the job."""
 
 import asyncio
 

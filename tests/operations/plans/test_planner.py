@@ -1,4 +1,4 @@
-"""What a message would come to, against S3's stub."""
+"""Plans of packages, with the S3 stub."""
 
 import json
 from typing import Any
@@ -110,13 +110,13 @@ class TestPackage:
         made = await make(s3)
         assert (made.revision, made.unchanged) == (1, None)
 
-    async def test_what_changed_would_be_the_next_revision(self, s3: S3, raw: Bucket) -> None:
+    async def test_a_change_makes_the_next_revision(self, s3: S3, raw: Bucket) -> None:
         await publish(s3)
         raw.put("runs/42/new", b"x")
         made = await make(s3)
         assert (made.revision, made.unchanged) == (2, None)
 
-    async def test_what_is_the_same_is_unchanged(self, s3: S3) -> None:
+    async def test_an_identical_folder_is_unchanged(self, s3: S3) -> None:
         outcome = await publish(s3)
         made = await make(s3)
         assert (made.revision, made.unchanged, made.top_hash) == (1, True, outcome.top_hash)
@@ -128,15 +128,15 @@ class TestPackage:
         outcome = await publish(s3, commit_message="Other words")
         assert made.top_hash == outcome.top_hash
 
-    async def test_the_workflow_is_told_that_it_passes(self, s3: S3, packages: Bucket) -> None:
+    async def test_the_plan_names_the_workflow(self, s3: S3, packages: Bucket) -> None:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
         made = await make(s3, package_name="strict/a")
         assert (made.workflow, made.refusals) == ("strict", ())
 
-    async def test_without_workflows_there_is_none(self, s3: S3) -> None:
+    async def test_without_workflows_the_plan_names_none(self, s3: S3) -> None:
         assert (await make(s3)).workflow is None
 
-    async def test_what_is_excluded_does_not_count(self, s3: S3) -> None:
+    async def test_excluded_objects_do_not_count(self, s3: S3) -> None:
         made = await make(s3, exclude=["b/*"])
         assert made.contents is not None
         assert made.contents.objects == 1
@@ -147,7 +147,7 @@ class TestChecksums:
     def buckets(self, raw: Bucket, packages: Bucket) -> None:
         pass
 
-    async def test_the_listing_tells_without_a_question(
+    async def test_the_listing_suffices_without_queries(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket
     ) -> None:
         raw.put("runs/42/stored", b"hello", stored=["SHA256"])
@@ -160,13 +160,13 @@ class TestChecksums:
         assert made.checksums.basis is Basis.LISTING
         assert s3_stub.counts["HeadObject"] == 0
 
-    async def test_the_algorithms_of_the_engine_decide(self, s3: S3, raw: Bucket) -> None:
+    async def test_only_algorithms_of_the_engine_count(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a", b"hello", stored=["CRC64NVME"])
         made = await make(s3, Settings(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,)))
         assert made.checksums is not None
         assert (made.checksums.stored, made.checksums.computed) == (1, 0)
 
-    async def test_checksums_of_parts_are_asked_for(self, s3: S3, raw: Bucket) -> None:
+    async def test_checksums_of_parts_are_queried(self, s3: S3, raw: Bucket) -> None:
         parts = Pattern(20 * MIB)
         raw.put("runs/42/chunks", parts, stored=["SHA256"], part_sizes=[8 * MIB, 8 * MIB, 4 * MIB])
         raw.put("runs/42/other", parts, stored=["SHA256"], part_sizes=[10 * MIB, 10 * MIB])
@@ -187,7 +187,7 @@ class TestChecksums:
         assert (made.checksums.basis, made.checksums.asked) == (Basis.SAMPLE, 8)
         assert s3_stub.counts["HeadObject"] == 8
 
-    async def test_exact_asks_each(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+    async def test_exact_queries_each_object(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
         raw.put("runs/42/stored", b"x", stored=["SHA256"])
         raw.put("runs/42/absent", b"x", stored=[])
         raw.put("runs/42/empty", b"")
@@ -197,12 +197,14 @@ class TestChecksums:
         assert (made.checksums.basis, made.checksums.asked) == (Basis.ASKED, 2)
         assert s3_stub.counts["HeadObject"] == 2
 
-    async def test_exact_knows_the_top_hash_where_all_is_stored(self, s3: S3, raw: Bucket) -> None:
+    async def test_exact_computes_the_top_hash_if_all_checksums_are_stored(
+        self, s3: S3, raw: Bucket
+    ) -> None:
         raw.put("runs/42/a", b"x", stored=["SHA256"])
         made = await make(s3, exact=True)
         assert made.top_hash == (await publish(s3)).top_hash
 
-    async def test_what_the_last_revision_knows_is_reusable(self, s3: S3, raw: Bucket) -> None:
+    async def test_checksums_of_the_last_revision_are_reusable(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/old", b"x", stored=[])
         await publish(s3)
         raw.put("runs/42/new", b"hello", stored=["CRC64NVME"])
@@ -227,9 +229,7 @@ class TestChecksums:
         assert made.notes == ("1 object is archived; its stored checksum is sufficient",)
 
     @pytest.mark.parametrize("exact", [False, True])
-    async def test_restored_objects_are_to_be_read(
-        self, s3: S3, raw: Bucket, *, exact: bool
-    ) -> None:
+    async def test_restored_objects_are_read(self, s3: S3, raw: Bucket, *, exact: bool) -> None:
         raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER", restored=True)
         raw.put("runs/42/b", b"hello", stored=["SHA256"], storage_class="GLACIER")
         made = await make(s3, exact=exact)
@@ -245,32 +245,34 @@ class TestRefusals:
     def buckets(self, raw: Bucket, packages: Bucket) -> None:
         pass
 
-    async def test_an_empty_folder(self, s3: S3) -> None:
+    async def test_an_empty_folder_is_refused(self, s3: S3) -> None:
         made = await make(s3)
         assert codes(made) == ["EmptySource"]
         assert made.contents is None
 
-    async def test_keys_that_no_package_can_hold(self, s3: S3, raw: Bucket) -> None:
+    async def test_invalid_keys_are_refused(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a//b", b"x", stored=["SHA256"])
         made = await make(s3)
         assert codes(made) == ["InvalidKeys"]
         assert made.contents is not None
         assert made.estimate is None
 
-    async def test_archived_objects_without_a_checksum(self, s3: S3, raw: Bucket) -> None:
+    async def test_archived_objects_without_a_checksum_are_refused(
+        self, s3: S3, raw: Bucket
+    ) -> None:
         raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER")
         made = await make(s3)
         assert codes(made) == ["ArchivedObjects"]
         assert "runs/42/a" in made.refusals[0].happened
 
-    async def test_a_bucket_that_the_engine_does_not_use_is_not_asked(
+    async def test_a_bucket_that_is_not_allowed_receives_no_request(
         self, s3: S3, s3_stub: S3Stub
     ) -> None:
         made = await make(s3, Settings(source_buckets=("other",)))
         assert codes(made) == ["BucketNotAllowed"]
         assert not s3_stub.counts
 
-    async def test_all_that_is_wrong_is_told_at_once(
+    async def test_all_errors_are_reported_at_once(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
@@ -286,17 +288,19 @@ class TestRefusals:
             "UnreadableObjects",
         ]
 
-    async def test_metadata_that_is_not_there(self, s3: S3, raw: Bucket) -> None:
+    async def test_missing_metadata_is_refused(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a", b"hello", stored=["SHA256"])
         made = await make(s3, metadata_uri="missing.json")
         assert codes(made) == ["InvalidMetadata"]
 
-    async def test_a_registry_that_does_not_exist(self, s3: S3, raw: Bucket) -> None:
+    async def test_a_missing_registry_is_refused(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a", b"hello", stored=["SHA256"])
         made = await make(s3, registry="nowhere")
         assert codes(made) == ["NoSuchBucket"]
 
-    async def test_what_may_not_be_listed(self, s3: S3, s3_stub: S3Stub) -> None:
+    async def test_a_folder_that_may_not_be_listed_is_refused(
+        self, s3: S3, s3_stub: S3Stub
+    ) -> None:
         s3_stub.deny("ListObjectVersions")
         assert codes(await make(s3)) == ["AccessDenied"]
 
@@ -428,7 +432,7 @@ class TestEstimate:
         assert small.seconds[0] < small.seconds[1]
 
     @pytest.mark.parametrize(("seconds", "is_large"), [(0, True), (3, False), (900, False)])
-    async def test_what_outlasts_an_invocation_is_handed_over(
+    async def test_a_job_that_exceeds_an_invocation_is_large(
         self, s3: S3, raw: Bucket, monkeypatch: pytest.MonkeyPatch, seconds: int, is_large: bool
     ) -> None:
         monkeypatch.setattr(planner, "INVOCATION_SECONDS", seconds)

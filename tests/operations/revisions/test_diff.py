@@ -1,4 +1,4 @@
-"""What is different between two revisions, whoever wrote their manifests."""
+"""Differences between two revisions with manifests of any program."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ async def put(
 
 
 def put_lines(bucket: Bucket, revision: Revision, lines: Sequence[dict[str, Any]]) -> None:
-    """Write a manifest as somebody else might."""
+    """Write a manifest as another program may."""
     document = "\n".join(map(json.dumps, [{"version": "v0", "user_meta": None}, *lines]))
     bucket.put(f".quilt/packages/{revision.top_hash}", document.encode())
 
@@ -84,7 +84,7 @@ def summary(*, same: int = 0, **counts: Any) -> Summary:
 
 @pytest.mark.usefixtures("bucket")
 class TestOurs:
-    async def test_what_was_added_removed_and_changed_is_told_in_order(
+    async def test_added_removed_and_changed_entries_are_in_order(
         self, s3: S3, tmp_path: Path
     ) -> None:
         await put(
@@ -100,12 +100,14 @@ class TestOurs:
             summary(added=1, removed=1, changed=1, same=2),
         ]
 
-    async def test_equal_revisions_have_none(self, s3: S3, tmp_path: Path) -> None:
+    async def test_equal_revisions_have_no_differences(self, s3: S3, tmp_path: Path) -> None:
         for revision in (BEFORE, AFTER):
             await put(s3, tmp_path, revision, [entry("a"), entry("b")])
         assert await differences(s3) == [summary(same=2)]
 
-    async def test_other_metadata_of_the_package_is_told(self, s3: S3, tmp_path: Path) -> None:
+    async def test_changed_metadata_of_the_package_is_in_the_summary(
+        self, s3: S3, tmp_path: Path
+    ) -> None:
         await put(s3, tmp_path, BEFORE, [entry("a")], {"run": 1})
         await put(s3, tmp_path, AFTER, [entry("a")], {"run": 2})
         assert await differences(s3) == [summary(same=1, metadata_changed=True)]
@@ -146,12 +148,12 @@ class TestOthers:
             summary(added=1, removed=1, same=2),
         ]
 
-    async def test_metadata_of_folders_is_no_entry(self, s3: S3, bucket: Bucket) -> None:
+    async def test_metadata_of_folders_is_skipped(self, s3: S3, bucket: Bucket) -> None:
         put_lines(bucket, BEFORE, [{"logical_key": "a/", "meta": {"x": 1}}, line_of(entry("a/b"))])
         put_lines(bucket, AFTER, [line_of(entry("a/b"))])
         assert await differences(s3) == [summary(same=1)]
 
-    async def test_other_metadata_of_an_entry_is_told_as_that(self, s3: S3, bucket: Bucket) -> None:
+    async def test_changed_metadata_alone_is_marked(self, s3: S3, bucket: Bucket) -> None:
         put_lines(bucket, BEFORE, [line_of(entry("a")), line_of(entry("b"), meta=None)])
         put_lines(bucket, AFTER, [line_of(entry("a"), meta={"x": 1}), line_of(entry("b"))])
         assert await differences(s3) == [
@@ -159,14 +161,14 @@ class TestOthers:
             summary(changed=1, same=1),
         ]
 
-    async def test_the_same_version_hashed_otherwise_is_the_same(
+    async def test_the_same_version_with_another_hash_is_the_same(
         self, s3: S3, bucket: Bucket
     ) -> None:
         put_lines(bucket, BEFORE, [line_of(entry("a", "x", kind=LEGACY))])
         put_lines(bucket, AFTER, [line_of(entry("a", "y", kind=CHUNKED))])
         assert await differences(s3) == [summary(same=1)]
 
-    async def test_another_version_hashed_otherwise_may_be_different(
+    async def test_another_version_with_another_hash_is_different(
         self, s3: S3, bucket: Bucket
     ) -> None:
         put_lines(bucket, BEFORE, [line_of(entry("a", "x", kind=LEGACY))])
@@ -181,19 +183,23 @@ class TestOthers:
         put_lines(bucket, AFTER, [line_of(entry("a", version="null"), hash=None)])
         assert (await differences(s3))[-1] == summary(changed=1)
 
-    async def test_the_same_content_elsewhere_is_the_same(self, s3: S3, bucket: Bucket) -> None:
+    async def test_the_same_content_in_another_object_is_the_same(
+        self, s3: S3, bucket: Bucket
+    ) -> None:
         put_lines(bucket, BEFORE, [line_of(entry("a"))])
         put_lines(bucket, AFTER, [line_of(entry("a"), physical_keys=["s3://other/a"])])
         assert await differences(s3) == [summary(same=1)]
 
 
 class TestBroken:
-    async def test_a_manifest_that_is_not_there(self, s3: S3, bucket: Bucket) -> None:
+    async def test_a_missing_manifest_is_refused(self, s3: S3, bucket: Bucket) -> None:
         with pytest.raises(BrokenManifest, match="it does not exist"):
             await differences(s3)
 
     @pytest.mark.parametrize("document", [b"", b"\n", b"no JSON", b'{}\n{"logical_key": 1}\n'])
-    async def test_what_is_no_manifest(self, s3: S3, bucket: Bucket, document: bytes) -> None:
+    async def test_a_malformed_manifest_is_refused(
+        self, s3: S3, bucket: Bucket, document: bytes
+    ) -> None:
         for revision in (BEFORE, AFTER):
             bucket.put(f".quilt/packages/{revision.top_hash}", document)
         with pytest.raises(BrokenManifest):
@@ -214,7 +220,7 @@ packages = st.dictionaries(keys, st.sampled_from("xyz"), max_size=8).filter(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(before=packages, after=packages)
-async def test_quilt3_says_the_same_of_what_quilt3_wrote(
+async def test_differences_of_quilt3_manifests_match_quilt3(
     s3: S3, s3_stub: S3Stub, before: dict[str, str], after: dict[str, str]
 ) -> None:
     bucket = s3_stub.create_bucket("packages")

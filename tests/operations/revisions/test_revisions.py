@@ -1,4 +1,4 @@
-"""Which revision of a package is meant."""
+"""Names of revisions."""
 
 from datetime import UTC, datetime
 
@@ -77,7 +77,9 @@ async def test_unknown_package_is_refused(s3: S3, bucket: Bucket) -> None:
         await RevisionLookup(s3, Package("packages", "runs/43")).find("latest")
 
 
-async def test_pointer_to_nothing_is_told(lookup: RevisionLookup, bucket: Bucket) -> None:
+async def test_pointer_without_a_top_hash_is_refused(
+    lookup: RevisionLookup, bucket: Bucket
+) -> None:
     bucket.put(f"{POINTERS}1750000000", b"nonsense")
     with pytest.raises(BrokenManifest, match="1750000000"):
         await lookup.find("-1")
@@ -87,7 +89,7 @@ async def test_before_the_latest_comes_the_last_but_one(lookup: RevisionLookup) 
     assert await lookup.before(at(1_750_000_000)) == at(1_700_000_000)
 
 
-async def test_the_same_revision_announced_twice_is_not_before_itself(
+async def test_a_revision_published_twice_is_not_before_itself(
     lookup: RevisionLookup, bucket: Bucket
 ) -> None:
     bucket.put(f"{POINTERS}1760000000", THIRD.encode())
@@ -105,6 +107,6 @@ async def test_after_going_back_the_newest_was_before(
     assert await lookup.before(latest) == at(1_750_000_000)
 
 
-async def test_before_the_first_there_is_none(lookup: RevisionLookup) -> None:
+async def test_no_revision_is_before_the_first(lookup: RevisionLookup) -> None:
     with pytest.raises(UnknownRevision, match="first"):
         await lookup.before(at(1_600_000_000))

@@ -1,4 +1,4 @@
-"""What came of event sources: of jobs by their kind, of rules by CloudWatch."""
+"""Activity of event sources: jobs by their kind, events of rules from CloudWatch."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,8 +64,8 @@ def uploads(sender: str | None = UPLOADS_SOURCE, name: str = "uploads") -> Sourc
 UPLOADS = uploads()
 
 
-def tell_events(count: int, dimensions: dict[str, str], hours_ago: int = 1) -> None:
-    """Say of a rule what EventBridge itself says on AWS."""
+def publish_events(count: int, dimensions: dict[str, str], hours_ago: int = 1) -> None:
+    """Publish a metric of a rule as EventBridge does."""
     boto3.client("cloudwatch").put_metric_data(
         Namespace="AWS/Events",
         MetricData=[
@@ -91,7 +91,7 @@ def test_counts_jobs_and_failures_by_their_kind() -> None:
     assert count_jobs(sources, jobs) == {"omics": Activity(4, 2), "wrroc": Activity(0, 0)}
 
 
-def test_jobs_of_a_kind_that_several_send_are_told_apart_by_their_sender() -> None:
+def test_jobs_of_a_kind_with_several_senders_are_counted_by_sender() -> None:
     jobs = [
         job("objects_ready", sender=EDP_SOURCE),
         job("objects_ready", State.FAILED, sender=UPLOADS_SOURCE),
@@ -101,7 +101,7 @@ def test_jobs_of_a_kind_that_several_send_are_told_apart_by_their_sender() -> No
     assert found == {"edp": Activity(1, 0), "uploads": Activity(2, 1)}
 
 
-def test_uploads_may_be_announced_by_a_source_of_their_own() -> None:
+def test_uploads_may_have_a_sender_of_their_own() -> None:
     jobs = [
         job("objects_ready", sender=EDP_SOURCE),
         job("objects_ready", State.FAILED, sender="lab.uploads"),
@@ -114,7 +114,7 @@ def test_uploads_may_be_announced_by_a_source_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("sender", [EDP_SOURCE, None])
-def test_uploads_that_may_be_announced_as_edp_does_cannot_be_told_from_its(
+def test_uploads_with_the_sender_of_edp_are_not_counted(
     sender: str | None,
 ) -> None:
     jobs = [job("objects_ready", sender=EDP_SOURCE)]
@@ -123,12 +123,12 @@ def test_uploads_that_may_be_announced_as_edp_does_cannot_be_told_from_its(
     assert count_jobs([uploads(sender)], jobs) == {"uploads": Activity(1, 0)}
 
 
-def test_jobs_of_an_older_engine_do_not_say_who_sent_their_event() -> None:
+def test_jobs_without_a_sender_are_not_counted() -> None:
     jobs = [job("objects_ready", sender=EDP_SOURCE), job("objects_ready")]
     assert set(count_jobs([EDP, UPLOADS], jobs).values()) == {Activity()}
 
 
-def test_jobs_of_two_sources_of_a_kind_cannot_be_told_apart() -> None:
+def test_jobs_of_two_sources_of_a_kind_are_not_counted() -> None:
     sources = [source("edp", "objects_ready"), source("uploads", "objects_ready")]
     assert set(count_jobs(sources, [job("objects_ready")]).values()) == {Activity()}
 
@@ -144,24 +144,24 @@ def test_counts_the_events_of_a_rule(
     deployment: Deployment, bus: str, dimensions: dict[str, str]
 ) -> None:
     dimensions = {"RuleName": f"lab-{bus}-rule", **dimensions}
-    tell_events(3, dimensions)
-    tell_events(4, dimensions, 20)
-    tell_events(5, dimensions, 30)
+    publish_events(3, dimensions)
+    publish_events(4, dimensions, 20)
+    publish_events(5, dimensions, 30)
     found = count_events(deployment, [source(f"{bus}-rule", "custom", bus)])
     assert found == {f"{bus}-rule": 7}
 
 
-def test_events_are_unknown_where_cloudwatch_knows_none(deployment: Deployment) -> None:
+def test_events_without_a_metric_are_unknown(deployment: Deployment) -> None:
     assert count_events(deployment, [source("silent", "custom")]) == {}
 
 
-def test_tells_jobs_and_events(deployment: Deployment) -> None:
-    tell_events(2, {"RuleName": "lab-omics-told"})
+def test_counts_jobs_and_events(deployment: Deployment) -> None:
+    publish_events(2, {"RuleName": "lab-omics-counted"})
     found = count_activity(
-        deployment, [source("omics-told", "health_omics")], [job("health_omics")]
+        deployment, [source("omics-counted", "health_omics")], [job("health_omics")]
     )
-    assert found == {"omics-told": Activity(jobs=1, failed=0, events=2)}
+    assert found == {"omics-counted": Activity(jobs=1, failed=0, events=2)}
 
 
-def test_without_sources_nobody_is_asked(deployment: Deployment) -> None:
+def test_without_sources_there_is_no_request(deployment: Deployment) -> None:
     assert count_activity(deployment, [], []) == {}

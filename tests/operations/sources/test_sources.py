@@ -26,12 +26,12 @@ def deployment(create_stack: CreateStack) -> Deployment:
     return find_deployment(connect(), "lab")
 
 
-def test_reads_how_uploads_are_announced(deployment: Deployment) -> None:
+def test_reads_the_sender_of_uploads(deployment: Deployment) -> None:
     senders = {each.name: each.sender for each in list_sources(deployment) if each.sender}
     assert senders == {"uploads": "quilt.packager.uploads"}
 
 
-def test_lists_the_sources_that_the_template_names(deployment: Deployment) -> None:
+def test_lists_the_sources_of_the_template(deployment: Deployment) -> None:
     found = [(each.name, each.kind, each.title) for each in list_sources(deployment)]
     assert found == [
         ("omics", "health_omics", "HealthOmics runs"),
@@ -42,7 +42,7 @@ def test_lists_the_sources_that_the_template_names(deployment: Deployment) -> No
     ]
 
 
-def test_says_in_words_what_each_matches(deployment: Deployment) -> None:
+def test_describes_the_events_that_each_source_matches(deployment: Deployment) -> None:
     assert [each.matches for each in list_sources(deployment)] == [
         "A HealthOmics run reaches COMPLETED or FAILED.",
         "A file ro-crate-metadata.json is written to raw or results.",
@@ -52,12 +52,12 @@ def test_says_in_words_what_each_matches(deployment: Deployment) -> None:
     ]
 
 
-def test_a_rule_on_a_bus_of_the_stack_is_found_there(deployment: Deployment) -> None:
+def test_finds_a_rule_on_a_bus_of_the_stack(deployment: Deployment) -> None:
     source = find_source(deployment, "edp")
     assert (source.event_bus, source.pattern) == ("edp-bus", READY)
 
 
-def test_a_source_is_as_it_was_deployed_at_first(deployment: Deployment) -> None:
+def test_a_new_source_has_its_deployed_state(deployment: Deployment) -> None:
     sources = list_sources(deployment)
     assert [each.enabled for each in sources] == [True, False, True, True, True]
     assert [each.differs for each in sources] == [False] * 5
@@ -74,7 +74,7 @@ def test_a_source_is_as_it_was_deployed_at_first(deployment: Deployment) -> None
         ("lims", False, '"enabled": false of lims in the file of quilt:custom'),
     ],
 )
-def test_a_source_that_is_switched_differs_and_says_how_to_keep_it(
+def test_a_switched_source_differs_and_has_a_permanent_change(
     deployment: Deployment, name: str, enabled: bool, keep: str
 ) -> None:
     switched = set_enabled(deployment, name, enabled=enabled)
@@ -86,18 +86,18 @@ def test_a_source_that_is_switched_differs_and_says_how_to_keep_it(
     assert found["State"] == ("ENABLED" if enabled else "DISABLED")
 
 
-def test_a_source_that_is_switched_back_differs_no_more(deployment: Deployment) -> None:
+def test_a_source_that_is_switched_back_does_not_differ(deployment: Deployment) -> None:
     set_enabled(deployment, "omics", enabled=False)
     assert not set_enabled(deployment, "omics", enabled=True).differs
 
 
-def test_other_sources_stay_as_they_are(deployment: Deployment) -> None:
+def test_other_sources_keep_their_state(deployment: Deployment) -> None:
     before = list_sources(deployment)
     set_enabled(deployment, "omics", enabled=False)
     assert list_sources(deployment)[1:] == before[1:]
 
 
-def test_an_unknown_source_is_said_with_those_that_there_are(deployment: Deployment) -> None:
+def test_an_unknown_source_is_refused_with_the_known_ones(deployment: Deployment) -> None:
     with pytest.raises(UnknownSource, match=r'"emics".*has omics, wrroc, edp, uploads, lims'):
         set_enabled(deployment, "emics", enabled=True)
 
@@ -118,7 +118,7 @@ def test_a_rule_that_was_deleted_is_off(deployment: Deployment) -> None:
     assert "deleted" in found.matches
 
 
-def test_a_state_that_the_template_leaves_open_differs_from_nothing(
+def test_a_state_without_a_deployed_value_does_not_differ(
     create_stack: CreateStack,
 ) -> None:
     state = {"Fn::If": ["IsOn", "ENABLED", "DISABLED"]}
@@ -127,7 +127,7 @@ def test_a_state_that_the_template_leaves_open_differs_from_nothing(
     assert (source.deployed, source.differs) == (None, False)
 
 
-def test_in_a_stack_of_ones_own_the_code_keeps_a_state(
+def test_in_a_user_stack_the_code_keeps_a_state(
     create_stack: CreateStack,
 ) -> None:
     create_stack("lab", SOURCES, queue_id="EngineQueue1A2B3C")
@@ -180,7 +180,7 @@ def test_a_template_in_yaml_is_read(create_stack: CreateStack) -> None:
         ),
     ],
 )
-def test_physical_ids_tell_the_rule_and_its_bus(
+def test_physical_ids_name_the_rule_and_its_bus(
     physical_id: str, bus: str, expected: tuple[str, str]
 ) -> None:
     assert read_rule(physical_id, bus) == expected
