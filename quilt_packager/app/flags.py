@@ -5,7 +5,7 @@ There every value is text, so each flag is read from text as well as from JSON.
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 import msgspec
@@ -257,46 +257,43 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         return read_upload_rules(self.uploads)
 
     def _find_contradictions(self) -> list[str]:
-        """What single values do not show: names that must exist elsewhere."""
-        violations = self._find_keys_of_nothing()
-        try:
-            health_omics_pattern(self.omics_statuses)
-        except ValueError as error:
-            violations.append(f"{PREFIX}omics_statuses: {error}")
-        try:
-            self.read_rules()
-        except ValueError as error:
-            violations.append(f"{PREFIX}custom, {quote(self.custom)}: {error}")
-        try:
-            sources = self.read_sources()
-        except ValueError as error:
-            violations.append(f"{PREFIX}source_options, {quote(self.source_options)}: {error}")
-        else:
-            if sources.edp != ReadyFlags() and not self.edp:
-                violations.append(
-                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of edp, "
-                    f"but {PREFIX}edp names no event bus"
+        """Find violations that no single value shows: in files, and between flags."""
+        violations = self._find_unused_keys()
+        checks: dict[str, Callable[[], object]] = {
+            "omics_statuses": lambda: health_omics_pattern(self.omics_statuses),
+            "custom": self.read_rules,
+            "source_options": self._check_source_options,
+            "uploads": self._check_uploads,
+        }
+        for name, check in checks.items():
+            try:
+                check()
+            except ValueError as error:
+                value = getattr(self, name)
+                named = (
+                    f"{PREFIX}{name}, {quote(value)}" if isinstance(value, str) else PREFIX + name
                 )
-            if sources.uploads != UploadFlags() and not self.uploads:
-                violations.append(
-                    f"{PREFIX}source_options, {quote(self.source_options)}: it has options of "
-                    f"uploads, but {PREFIX}uploads is not on"
-                )
-        try:
-            uploads = self.read_uploads()
-        except ValueError as error:
-            violations.append(f"{PREFIX}uploads, {quote(self.uploads)}: {error}")
-        else:
-            strangers = set(uploads.buckets if uploads else ()) - {*self.source_buckets}
-            if strangers:
-                violations.append(
-                    f"{PREFIX}uploads, {quote(self.uploads)}: {PREFIX}source_buckets does not "
-                    f"name {name_some(sorted(strangers))}"
-                )
+                violations.append(f"{named}: {error}")
         return violations
 
-    def _find_keys_of_nothing(self) -> list[str]:
-        """Keys of buckets, and of a topic, that no flag names."""
+    def _check_source_options(self) -> None:
+        sources = self.read_sources()
+        unused = []
+        if sources.edp != ReadyFlags() and not self.edp:
+            unused.append(f"it has options of edp, but {PREFIX}edp names no event bus")
+        if sources.uploads != UploadFlags() and not self.uploads:
+            unused.append(f"it has options of uploads, but {PREFIX}uploads is not on")
+        if unused:
+            raise ValueError("; ".join(unused))
+
+    def _check_uploads(self) -> None:
+        uploads = self.read_uploads()
+        unknown = set(uploads.buckets if uploads else ()) - {*self.source_buckets}
+        if unknown:
+            raise ValueError(f"{PREFIX}source_buckets does not name {name_some(sorted(unknown))}")
+
+    def _find_unused_keys(self) -> list[str]:
+        """Find keys of buckets and of a topic that no flag names."""
         violations = []
         unnamed = self.bucket_keys.keys() - {
             *self.source_buckets,
