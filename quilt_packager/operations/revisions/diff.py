@@ -4,20 +4,24 @@ Manifests of the packager are sorted, and are merged while they are read. Manife
 programs are sorted first, in a private database. Neither is ever in memory as a whole.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import InvalidRange, NoSuchKey, quote
-from quilt_packager_runtime.formats.manifest import sort_key
-from quilt_packager_runtime.formats.objects import Checksum, S3Uri
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.hashing.reuse import is_ours, read_lines
 from quilt_packager_runtime.listing.inventory import open_database
 from quilt_packager_runtime.registry import publish
 
 from quilt_packager.operations.errors import BrokenManifest
+from quilt_packager.operations.revisions.manifest_lines import (
+    ManifestLine,
+    decode_entries,
+    decode_header,
+)
 from quilt_packager.operations.revisions.revisions import Revision
 
 LINES = "CREATE TABLE lines (path BLOB PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID"
@@ -83,20 +87,6 @@ class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
     metadata_changed: bool
 
 
-class _ManifestLine(msgspec.Struct, gc=False):
-    """A manifest line of any program; the metadata of a folder has no physical keys."""
-
-    logical_key: str
-    physical_keys: list[Any] | None = None
-    size: int | None = None
-    hash: Checksum | None = None
-    meta: msgspec.Raw = msgspec.Raw()
-
-
-class _Header(msgspec.Struct):
-    user_meta: dict[str, Any] | None = None
-
-
 async def compare(
     s3: S3, package: publish.Package, before: Revision, after: Revision
 ) -> AsyncIterator[Added | Removed | Changed | Summary]:
@@ -154,7 +144,7 @@ class _Manifest:
         self._is_ours = False
         self.user_meta: dict[str, Any] | None = None
 
-    async def entries(self) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
+    async def entries(self) -> AsyncIterator[tuple[bytes, ManifestLine]]:
         """Yield the sort key of each entry and the entry, in the order of manifests."""
         try:
             blocks = self._blocks()
@@ -179,7 +169,7 @@ class _Manifest:
 
         async for lines in read_lines(self._s3, self._uri, is_wanted=see):
             if not header_is_read:
-                self.user_meta = msgspec.json.decode(lines[0], type=_Header).user_meta
+                self.user_meta = decode_header(lines[0]).user_meta
                 header_is_read = True
                 yield lines[:1]
                 yield lines[1:]
@@ -188,10 +178,10 @@ class _Manifest:
 
     async def _in_order(
         self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
+    ) -> AsyncIterator[tuple[bytes, ManifestLine]]:
         last = b""
         async for block in blocks:
-            for path, entry, _ in _decode(block):
+            for path, entry, _ in decode_entries(block):
                 if path <= last:
                     raise self._broken(f"{quote(entry.logical_key)} is out of order")
                 last = path
@@ -199,14 +189,14 @@ class _Manifest:
 
     async def _sorted(
         self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, _ManifestLine]]:
+    ) -> AsyncIterator[tuple[bytes, ManifestLine]]:
         with closing(open_database(LINES)) as database:
             async for block in blocks:
                 # As in quilt3, later lines override earlier ones.
-                rows = ((path, line) for path, _, line in _decode(block))
+                rows = ((path, line) for path, _, line in decode_entries(block))
                 database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?)", rows)
             lines = (line for (line,) in database.execute("SELECT line FROM lines ORDER BY path"))
-            for path, entry, _ in _decode(lines):
+            for path, entry, _ in decode_entries(lines):
                 yield path, entry
 
     def _broken(self, how: str) -> BrokenManifest:
@@ -217,26 +207,14 @@ class _Manifest:
         )
 
 
-_decode_line = msgspec.json.Decoder(_ManifestLine).decode
-
-
-def _decode(lines: Iterable[bytes]) -> Iterator[tuple[bytes, _ManifestLine, bytes]]:
-    """Yield the sort key of each entry, the entry, and its line; skip folders."""
-    for line in lines:
-        if line.strip():
-            entry = _decode_line(line)
-            if entry.physical_keys:
-                yield sort_key(entry.logical_key), entry, line
-
-
-def _difference(before: _ManifestLine, after: _ManifestLine) -> Changed | None:
+def _difference(before: ManifestLine, after: ManifestLine) -> Changed | None:
     same_content = _is_same_content(before, after)
     if same_content and _metadata(before) == _metadata(after):
         return None
     return Changed(before.logical_key, before.size, after.size, same_content)
 
 
-def _is_same_content(before: _ManifestLine, after: _ManifestLine) -> bool:
+def _is_same_content(before: ManifestLine, after: ManifestLine) -> bool:
     if before.size != after.size:
         return False
     if before.size == 0:
@@ -249,7 +227,7 @@ def _is_same_content(before: _ManifestLine, after: _ManifestLine) -> bool:
     return is_version and before.physical_keys == after.physical_keys
 
 
-def _metadata(line: _ManifestLine) -> Any:  # noqa: ANN401 - any JSON
+def _metadata(line: ManifestLine) -> Any:  # noqa: ANN401 - any JSON
     """Decode the metadata of an entry; null and {} mean none."""
     raw = bytes(line.meta)
     return None if raw in {b"", b"null", b"{}"} else msgspec.json.decode(raw)
