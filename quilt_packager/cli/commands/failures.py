@@ -52,7 +52,7 @@ Examples:
 SHOWN_NAMES = 20
 """Number of messages named in a question."""
 
-NOTHING_DONE = ActionResult((), ())
+NOTHING_DONE = ActionResult(())
 
 app = make_group("failures", HELP, is_command=True)
 
@@ -125,10 +125,7 @@ def retry_failures(
     is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
     done = _act(terminal, deployment, wanted, retry, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
-        sent = [
-            {"id": failure.id, "job_id": job_id}
-            for failure, job_id in zip(done.done, done.sent, strict=True)
-        ]
+        sent = [{"id": failure.id, "job_id": job_id} for failure, job_id in done.sent]
         terminal.json(
             {
                 "sent": sent,

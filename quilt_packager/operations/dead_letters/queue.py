@@ -122,14 +122,16 @@ class ActionResult(NamedTuple):
     Attributes:
         done: Failures whose messages were deleted from the dead-letter queue.
         gone: Failures whose messages another reader had deleted or received.
-        sent: Ids of the messages that a retry sent, which are the ids of their jobs.
+        sent: Failures whose messages a retry sent, each with the id of the new job.
         kept: Failures that stay in the dead-letter queue because they cannot be retried.
+        error: Error that ended the action early; None if it is complete.
     """
 
     done: tuple[Failure, ...]
-    gone: tuple[Failure, ...]
-    sent: tuple[str, ...] = ()
+    gone: tuple[Failure, ...] = ()
+    sent: tuple[tuple[Failure, str], ...] = ()
     kept: tuple[Failure, ...] = ()
+    error: Exception | None = None
 
 
 OnDone = Callable[[Failure], object]
@@ -178,12 +180,13 @@ def retry(
     Raises:
         NotDeleted: A message was sent, but could not be deleted from the dead-letter queue.
     """
-    sqs, sent = deployment.sqs, []
+    sqs = deployment.sqs
+    sent: list[tuple[Failure, str]] = []
     letters = tuple(failures)
 
     def send(failure: Failure) -> None:
         answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
-        sent.append(answer["MessageId"])
+        sent.append((failure, answer["MessageId"]))
         on_sent(failure, answer["MessageId"])
         try:
             _delete(deployment, failure)
