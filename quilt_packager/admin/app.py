@@ -1,4 +1,4 @@
-"""The page: its tabs, and the order in which a request meets them.
+"""The page's application: its tabs and its error pages, behind the guard.
 
 A new tab is a module `…_page.py` with a `TAB` and a class that has `routes()`. It is named here, in
 `make_app`, and nowhere else.
@@ -32,21 +32,22 @@ from quilt_packager.admin.web.rendering import (
     THEMES,
     EngineIdentity,
     Renderer,
+    route_of,
 )
 from quilt_packager.admin.web.security import Access, Guard, form_of
 from quilt_packager.operations.errors import LookupFailed, OperationError
 
 ALLOWED_WHEN_READ_ONLY = ("/theme", *new_package_page.ALLOWED_WHEN_READ_ONLY)
-"""Forms that change nothing in AWS: a page that is read only takes them, too."""
+"""Forms that change nothing in AWS: a read-only page accepts them."""
 
 EXPECTED = (OperationError, PackagerError, BotoCoreError, ClientError)
-"""Errors of AWS and of what was asked for: no defects of the page."""
+"""Errors of AWS and of the request, as opposed to defects of the page."""
 
 YEAR_SECONDS = 365 * 24 * 3600
 
 
 class VersionedFiles(StaticFiles):
-    """Files that a browser keeps: pages ask for each version of them under another URL."""
+    """Static files for the browser's cache: the URL of each contains the release."""
 
     def file_response(
         self,
@@ -55,19 +56,19 @@ class VersionedFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Answer with a file, as the class does."""
+        """Answer with a file that the browser may keep for a year."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = f"private, max-age={YEAR_SECONDS}"
         return response
 
 
-def make_app(views: Views, place: EngineIdentity, access: Access) -> ASGIApp:
-    """Put the page together.
+def make_app(views: Views, engine: EngineIdentity, access: Access) -> ASGIApp:
+    """Assemble the page.
 
     Args:
-        views: What is known of the engine.
-        place: Which engine it is.
-        access: Who may do what.
+        views: The engine's data.
+        engine: The engine's stack, region and account.
+        access: The rules for requests.
     """
     tabs = [
         jobs_page.TAB,
@@ -75,7 +76,7 @@ def make_app(views: Views, place: EngineIdentity, access: Access) -> ASGIApp:
         new_package_page.TAB,
         settings_page.TAB,
     ]
-    renderer = Renderer(place, access, tabs, views.identity)
+    renderer = Renderer(engine, access, tabs, views.identity)
     pages = [
         page(views, renderer)
         for page in (JobsPage, JobPage, FailuresPage, NewPackagePage, SettingsPage)
@@ -109,7 +110,7 @@ def make_app(views: Views, place: EngineIdentity, access: Access) -> ASGIApp:
 
 
 def set_theme(request: Request) -> Response:
-    """Keep the theme in a cookie: each page comes with it, and none flashes in another."""
+    """Store the theme in a cookie, so that each page is rendered in it from the start."""
     theme = form_of(request).get("theme", "")
     response = (
         Response(status_code=204)
@@ -123,8 +124,8 @@ def set_theme(request: Request) -> Response:
 
 
 def _page_before(request: Request) -> str:
-    before = urlsplit(request.headers.get("referer", ""))
-    # A path that begins with two slashes would be another host's.
+    before = urlsplit(request.headers.get("referer", f"{request.scope['root_path']}/"))
+    # A path that begins with two slashes would be a URL of another host.
     path = "/" + before.path.lstrip("/")
     return f"{path}?{before.query}" if before.query else path
 
@@ -132,11 +133,11 @@ def _page_before(request: Request) -> str:
 def _missing(request: Request, status: int) -> Problem:
     if status == METHOD_NOT_ALLOWED:
         return Problem(
-            "MethodNotAllowed", "That cannot be done here.", "", "Go back, and try again."
+            "MethodNotAllowed", "This action is not available here.", "", "Go back and try again."
         )
     return Problem(
         "NotFound",
-        "There is no such page.",
-        f"Nothing is at {request.url.path}.",
+        "Page not found.",
+        f"There is no page at {route_of(request.scope)}.",
         "Choose one of the sections above.",
     )

@@ -1,4 +1,4 @@
-"""Serves the page on this machine, to nobody but the browser that is given its address."""
+"""Serves the page on this machine, only to browsers that open its address."""
 
 import socket
 import threading
@@ -15,22 +15,22 @@ from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import LookupFailed
 
 LOOPBACK = "127.0.0.1"
-"""Never another address: who can reach the page can use its user's credentials."""
+"""The only address: a client of the page acts with its user's credentials."""
 
 GRACE_SECONDS = 1
-"""How long requests may last once the command is to end."""
+"""Time that running requests are given when the command ends."""
 
 
 class PortTaken(LookupFailed):
-    """Another program listens at the port."""
+    """Another program listens on the port."""
 
 
 class Address(NamedTuple):
-    """Where the page is.
+    """The addresses of the page.
 
     Attributes:
-        url: For a person, who may open it in as many browsers as they like.
-        url_once: For a browser that is started with it: it works once.
+        url: Address for the user; it works in any number of browsers.
+        url_once: Address that the command starts a browser with; it works once.
     """
 
     url: str
@@ -48,25 +48,25 @@ def serve(
 
     Args:
         deployment: The engine.
-        on_ready: Told where the page is, as soon as it answers.
-        port: The port; 0: any that is free.
-        read_only: Whether to refuse all that changes something.
+        on_ready: Called with the page's addresses as soon as it answers.
+        port: Port to listen on; 0 for any free port.
+        read_only: Refuse all forms that change something in AWS.
 
     Raises:
-        PortTaken: Something else listens there.
+        PortTaken: Another program listens on the port.
     """
     with listen(port) as listener:
         port = listener.getsockname()[1]
-        access = Access(port, read_only=read_only, harmless=ALLOWED_WHEN_READ_ONLY)
-        place = EngineIdentity(deployment.name, deployment.region, deployment.account)
+        access = Access(port, read_only=read_only, allowed_when_read_only=ALLOWED_WHEN_READ_ONLY)
+        engine = EngineIdentity(deployment.name, deployment.region, deployment.account)
         views = Views(deployment)
-        # It is told at the foot of a page: none waits for it.
+        # Only the footer of a page shows it, so no page waits for it.
         threading.Thread(target=views.find_identity, daemon=True).start()
         root = f"http://{LOOPBACK}:{port}/?token="
         address = Address(root + access.start_token, root + access.make_token())
         config = uvicorn.Config(
-            make_app(views, place, access),
-            # Its log would hold the token.
+            make_app(views, engine, access),
+            # The access log would contain the token.
             access_log=False,
             log_level="warning",
             lifespan="off",
@@ -79,31 +79,24 @@ def serve(
 
 
 def listen(port: int) -> socket.socket:
-    """Take a port of this machine.
-
-    Args:
-        port: The port; 0: any that is free.
-
-    Raises:
-        PortTaken: Something else has it.
-    """
+    """Listen on a port of this machine; 0 for any free port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # A page that ended a moment ago still has connections that linger.
+    # Connections of a page that has just ended may linger.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
     except OSError as error:
         listener.close()
         raise PortTaken(
-            f"The page cannot listen at port {port}.",
+            f"The page cannot listen on port {port}.",
             why=f"{error.strerror or error}.",
-            remedy="Leave --port out to take any that is free, or name another.",
+            remedy="Omit --port to use any free port, or choose another port.",
         ) from error
     return listener
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers."""
+    """Calls back as soon as it answers."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)

@@ -1,8 +1,9 @@
-"""A browser as small as the page's tests need it: it speaks ASGI, and keeps cookies."""
+"""A minimal browser for tests of the page: it speaks ASGI, and keeps cookies."""
 
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from http.cookies import SimpleCookie
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -21,17 +22,24 @@ class Answer(NamedTuple):
 
 
 class Browser:
-    """Sends requests as a browser does; `headers` replace what it would send, None leaves out."""
+    """Sends requests as a browser does; `headers` replace its own, and None omits one.
+
+    Attributes:
+        root: Path that all pages are below, once signed in. Paths of requests are relative to it,
+            and answers are shown without it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
+        self.root = ""
         self.cookies: dict[str, str] = {}
+        self.cookie_paths: dict[str, str] = {}
 
     def get(self, url: str, **headers: str | None) -> Answer:
         return self.send("GET", url, b"", headers)
 
     def htmx(self, url: str, **headers: str | None) -> Answer:
-        """As htmx asks for a part."""
+        """Request a part, as htmx does."""
         return self.get(url, hx_request="true", **headers)
 
     def post(
@@ -51,10 +59,16 @@ class Browser:
         answer = asyncio.run(self._send(method, url, body, headers))
         for cookie in SimpleCookie(answer.headers.get("set-cookie", "")).values():
             self.cookies[cookie.key] = cookie.value
-        return answer
+            self.cookie_paths[cookie.key] = cookie["path"]
+        if url.startswith("/?token=") and answer.status == HTTPStatus.SEE_OTHER:
+            self.root = answer.headers["location"].rstrip("/")
+        if not self.root:
+            return answer
+        shown = {name: value.replace(self.root, "") for name, value in answer.headers.items()}
+        return Answer(answer.status, shown, answer.text.replace(self.root, ""))
 
     def csrf(self, url: str) -> str:
-        """The token of the forms of a page."""
+        """Return the token in the forms of a page."""
         found = re.search(r'name="csrf" value="([^"]+)"', self.get(url).text)
         assert found is not None
         return found[1]
@@ -62,7 +76,13 @@ class Browser:
     async def _send(
         self, method: str, url: str, body: bytes, headers: dict[str, str | None]
     ) -> Answer:
-        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if not url.startswith(("/static/", "/?token=")):
+            url = self.root + url
+        cookies = "; ".join(
+            f"{name}={value}"
+            for name, value in self.cookies.items()
+            if url.startswith(self.cookie_paths.get(name, "/"))
+        )
         sent: dict[str, str | None] = {"host": HOST, "cookie": cookies or None, **headers}
         parts = urlsplit(url)
         scope: dict[str, Any] = {
@@ -91,7 +111,7 @@ class Browser:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
         start = next(each for each in messages if each["type"] == "http.response.start")
         content = b"".join(each.get("body", b"") for each in messages[1:])
         return Answer(

@@ -1,4 +1,4 @@
-"""The page of an engine that is told what to say."""
+"""The page of a scripted engine."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +9,15 @@ from quilt_packager.admin.app import make_app
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
 from tests.admin.browser import PORT, Browser
-from tests.admin.engine import PLACE, Engine
+from tests.admin.engine import IDENTITY, Engine
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
-        told = Engine()
-        told.take_place(patch)
-        yield told
+        scripted = Engine()
+        scripted.install(patch)
+        yield scripted
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def access() -> Access:
 
 @pytest.fixture
 def browser(engine: Any, access: Access) -> Browser:
-    """A browser that is signed in."""
+    """Sign a browser in."""
     views = Views(engine)
     engine.views.append(views)
-    browser = Browser(make_app(views, PLACE, access))
+    browser = Browser(make_app(views, IDENTITY, access))
     browser.get(f"/?token={access.start_token}")
     return browser

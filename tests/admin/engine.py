@@ -1,4 +1,4 @@
-"""An engine as the page's tests need it: what the operations would have read of AWS."""
+"""A scripted engine for tests of the page: it replaces the operations that read from AWS."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from quilt_packager.admin.model import views
-from quilt_packager.admin.model.manifests import Revision, RevisionEntry
+from quilt_packager.admin.model import job_history, views
 from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Options
@@ -16,9 +15,11 @@ from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
 from quilt_packager.operations.jobs.listing import JobRecord
 from quilt_packager.operations.jobs.log_lines import LogLine
+from quilt_packager.operations.revisions.contents import RevisionContents
+from quilt_packager.operations.revisions.manifest_lines import ManifestLine
 
-PLACE = EngineIdentity("prod-packager", "us-east-1", "123456789012")
-IDENTITY = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
+IDENTITY = EngineIdentity("prod-packager", "us-east-1", "123456789012")
+ARN = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
 TOP_HASH = "8c2f0e6b91d4a7e35fb0c6b1" + "0" * 36 + "4e9d"
 
 
@@ -27,7 +28,7 @@ def ago(**span: float) -> datetime:
 
 
 def make_job(job_id: str = "3f9a61c2-1", **facts: Any) -> Job:
-    """A job that ended well ten minutes ago, unless told otherwise."""
+    """Make a job that succeeded ten minutes ago, unless `facts` differ."""
     started = facts.pop("started", ago(minutes=10))
     known: dict[str, Any] = {
         "outcome": State.CREATED,
@@ -53,7 +54,7 @@ def make_job(job_id: str = "3f9a61c2-1", **facts: Any) -> Job:
 
 
 def make_running(job_id: str = "b2", **facts: Any) -> Job:
-    """A job that runs."""
+    """Make a running job."""
     nothing = dict.fromkeys(("ended", "seconds", "top_hash", "objects", "bytes", "computed"))
     return make_job(
         job_id,
@@ -69,7 +70,7 @@ def make_running(job_id: str = "b2", **facts: Any) -> Job:
 
 
 def make_failed(job_id: str = "c3", **facts: Any) -> Job:
-    """A job that failed for good."""
+    """Make a rejected job."""
     return make_job(
         job_id,
         **{
@@ -85,9 +86,9 @@ def make_failed(job_id: str = "c3", **facts: Any) -> Job:
 
 
 class Engine:
-    """What AWS would tell; each may be an error instead."""
+    """The scripted answers of AWS; each may be an error instead."""
 
-    name, region, account = PLACE[:3]
+    name, region, account = IDENTITY[:3]
     partition = "aws"
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
     s3 = None
@@ -97,12 +98,12 @@ class Engine:
 
     @property
     def sts(self) -> "Engine":
-        """As the client of STS."""
+        """Stand in for the client of STS."""
         return self
 
     def get_caller_identity(self) -> dict[str, str]:
-        """As that client."""
-        return {"Arn": IDENTITY}
+        """Stand in for that client."""
+        return {"Arn": ARN}
 
     def __init__(self, jobs: Sequence[Job] = ()) -> None:
         self.jobs: Sequence[Job] | Exception = jobs
@@ -115,11 +116,11 @@ class Engine:
             oldest_dead_letter_seconds=13 * 86_400.0,
             dead_letter_retention_seconds=14 * 86_400,
         )
-        self.revision: Revision | Exception = Revision(
+        self.contents: RevisionContents | Exception = RevisionContents(
             {"workflow_name": "germline-wgs", "tools": ["bwa-mem2", "GATK"], "lanes": 4},
             "Packaged from s3://omics-out/3395667/",
             "ngs-v3",
-            tuple(RevisionEntry(f"bam/NA{number}.cram", 1000 * number) for number in range(20)),
+            tuple(ManifestLine(f"bam/NA{number}.cram", size=1000 * number) for number in range(20)),
             True,
         )
         self.configuration: Configuration | Exception = Configuration()
@@ -135,46 +136,46 @@ class Engine:
         assert names_stack
         return Options(self.name).command(*words)
 
-    def take_place(self, patch: pytest.MonkeyPatch) -> None:
-        """Be what the page reads."""
-        patch.setattr(views, "read_jobs", lambda *_, **__: Found(self._tell("jobs")))
-        patch.setattr(views, "read_queues", lambda *_: self._tell("queues"))
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Replace the operations that the page reads from."""
+        patch.setattr(job_history, "read_jobs", lambda *_, **__: Found(self._answer("jobs")))
+        patch.setattr(views, "read_queues", lambda *_: self._answer("queues"))
         patch.setattr(views, "read_job", lambda _, job_id, **__: self._find(job_id))
-        patch.setattr(views, "read_revision", lambda *_, **__: self._tell("revision"))
-        patch.setattr(views, "read_configuration", lambda *_: self._tell("configuration"))
-        patch.setattr(views, "Watch", lambda *_, **__: self)
+        patch.setattr(views, "read_contents", lambda *_, **__: self._answer("contents"))
+        patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
+        patch.setattr(job_history, "Watch", lambda *_, **__: self)
 
     def grow_old(self) -> None:
-        """Let the page forget what it was told."""
+        """Invalidate the page's caches."""
         for each in self.views:
-            each.forget()
+            each.invalidate()
 
     def poll(self, _now: datetime) -> list[Job]:
-        """As the watch."""
-        return list(self._tell("jobs"))
+        """Stand in for the watch."""
+        return list(self._answer("jobs"))
 
     def _find(self, job_id: str) -> JobRecord:
-        found = [job for job in self._tell("jobs") if job.id == job_id]
+        found = [job for job in self._answer("jobs") if job.id == job_id]
         if not found:
             raise UnknownJob(f"No job {job_id}.", why="The log has none.", remedy="See the list.")
         return JobRecord(found[0], tuple(self.lines), tuple(self.attempts))
 
-    def _tell(self, what: str) -> Any:
+    def _answer(self, what: str) -> Any:
         self.asked.append(what)
-        told = getattr(self, what)
-        if isinstance(told, Exception):
-            raise told
-        return told
+        answer = getattr(self, what)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 class Found(list[Job]):
-    """A list of jobs, as the operation returns it."""
+    """A list of jobs with the attribute of the operation's result."""
 
     is_cut_off = False
 
 
 def make_phases(started: datetime) -> tuple[Phase, ...]:
-    """The phases of nine seconds."""
+    """Make the phases of a job of nine seconds."""
     return (
         Phase("listing", started, 0.9),
         Phase("checksums", started + timedelta(seconds=0.9), 5.6),
@@ -183,6 +184,6 @@ def make_phases(started: datetime) -> tuple[Phase, ...]:
 
 
 def make_line(message: str, level: str = "INFO", **fields: Any) -> LogLine:
-    """A line of the log."""
+    """Make a line of the log."""
     known = {"level": level, "message": message, "location": "hash:1", **fields}
     return LogLine(ago(minutes=10), str(known), known)

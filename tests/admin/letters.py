@@ -1,4 +1,4 @@
-"""Dead letters as the page's tests need them: what SQS would hand out, and what is done to it."""
+"""Scripted dead letters for tests of the page, and a record of the actions on them."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -13,7 +13,7 @@ from tests.admin.engine import ago
 
 
 def make_letter(letter_id: str = "m1", code: str = "AccessDenied", **facts: Any) -> Failure:
-    """A letter of an hour ago, unless told otherwise."""
+    """Make a letter of an hour ago, unless `facts` differ."""
     sent = facts.pop("sent", ago(hours=1))
     known: dict[str, Any] = {
         "job_id": f"job-{letter_id}",
@@ -34,9 +34,9 @@ def make_letter(letter_id: str = "m1", code: str = "AccessDenied", **facts: Any)
 
 
 class Letters:
-    """What SQS would tell and do; `letters` may be an error instead.
+    """The scripted answers of SQS; `letters` may be an error instead.
 
-    With `stop`, that is what it says to an action after so many letters.
+    `stop` is the error of an action after `stop_after` letters.
     """
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class Letters:
         self.sent: list[str] = []
         self.discarded: list[str] = []
 
-    def take_place(self, patch: pytest.MonkeyPatch) -> None:
-        """Be what the page reads."""
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Replace the operations that the page uses."""
         patch.setattr(dead_letters, "read_failures", self._read)
         patch.setattr(dead_letters, "retry", self._act(self.sent))
         patch.setattr(dead_letters, "discard", self._act(self.discarded))
@@ -77,7 +77,9 @@ class Letters:
             *,
             on_sent: Callable[[Failure, str], object] = lambda *_: None,
         ) -> ActionResult:
-            kept = []
+            kept: list[Failure] = []
+            acted_on: list[Failure] = []
+            sent: list[tuple[Failure, str]] = []
             for each in failures:
                 if done is self.sent and not each.can_retry:
                     kept.append(each)
@@ -86,9 +88,13 @@ class Letters:
                     raise self.stop
                 assert isinstance(self.letters, list)
                 on_sent(each, f"new-{each.id}")
+                sent.append((each, f"new-{each.id}"))
+                acted_on.append(each)
                 done.append(each.id)
                 self.letters = [letter for letter in self.letters if letter is not each]
                 on_done(each)
-            return ActionResult((), (), kept=tuple(kept))
+            return ActionResult(
+                tuple(acted_on), sent=tuple(sent) if done is self.sent else (), kept=tuple(kept)
+            )
 
         return act

@@ -65,7 +65,8 @@ class Person:
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.complaints: list[str] = []
-        self.root = url.partition("/?")[0]
+        self.origin = url.partition("/?")[0]
+        self.root = self.origin
         self.context: BrowserContext = browser.new_context(
             **{"viewport": {"width": 1440, "height": 900}, **options}
         )
@@ -74,6 +75,7 @@ class Person:
         self.context.on("console", self._record_message)
         self._has_scripts = options.get("java_script_enabled", True)
         self.page = self.open(url)
+        self.root = self.page.url.partition("/jobs")[0]
 
     def open(self, url: str) -> Page:
         """Open a window at a URL or at a path of the page."""

@@ -159,7 +159,7 @@ def test_message_is_discarded_after_confirmation(
     page = person.page
     find_button(person, f"Discard {name}").click()
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
-    expect(question).to_contain_text("The files in S3 stay.")
+    expect(question).to_contain_text("The files in S3 are kept.")
     question.get_by_text("Keep it", exact=True).click()
     expect(question).to_have_count(0)
     person.arrive(page)
@@ -217,7 +217,7 @@ def test_source_is_disabled_after_confirmation_and_enabled_at_once(
     switch.click()
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
     expect(question).to_contain_text("Turn off Nextflow runs?")
-    expect(question).to_contain_text("Events that arrive while it is off are not kept")
+    expect(question).to_contain_text("Events that arrive while it is off are lost")
     # Not yet confirmed.
     assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"
     question.get_by_role("button", name="Turn off Nextflow runs").click()
@@ -289,7 +289,7 @@ def test_plan_shows_the_reason_of_a_rejection(person: Person) -> None:
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(source_of("not/there/"))
     page.get_by_role("button", name="Plan").click()
-    expect(page.locator("#plan")).to_contain_text("This would be rejected.")
+    expect(page.locator("#plan")).to_contain_text("This message would be rejected.")
     expect(page.locator("#plan")).to_contain_text("EmptySource")
 
 

@@ -159,7 +159,7 @@ def test_read_only_server_refuses_changes(
     answer = person.context.request.post(
         f"{person.root}/settings/switch",
         form={"csrf": token, "name": "omics", "to": "off"},
-        headers={"Origin": person.root},
+        headers={"Origin": person.origin},
     )
     assert answer.status == 403
     assert "read only" in answer.text()

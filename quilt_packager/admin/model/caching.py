@@ -1,4 +1,4 @@
-"""Answers of AWS that are kept for a moment: a page that is looked at often asks it seldom."""
+"""Answers of AWS that are cached briefly, so that open pages cause few requests."""
 
 import threading
 import time
@@ -13,20 +13,20 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 SLOW_SECONDS = 1.5
-"""What takes longer is asked for less often."""
+"""Duration above which a request is repeated less often."""
 
-MAX_STRAIN = 4
+MAX_BACKOFF_LEVEL = 4
 MAX_INTERVAL_SECONDS = 60
 
 
 class Answer(NamedTuple, Generic[T]):
-    """What is known of something in AWS.
+    """The last known value of something in AWS.
 
     Attributes:
-        value: The last value that came; None if none did yet.
-        at: When it came; None likewise.
-        error: Why the last question went unanswered; None: it was answered.
-        strain: How many questions in a row were answered slowly or not at all.
+        value: Last value that was received; None if there is none yet.
+        at: Time of the value.
+        error: Error of the last request; None if it succeeded.
+        backoff_level: Number of consecutive requests that were slow or failed.
     """
 
     value: T | None = None
@@ -36,14 +36,14 @@ class Answer(NamedTuple, Generic[T]):
 
 
 class Cached(Generic[T]):
-    """Something in AWS, asked for at most once an interval, by one thread at a time.
+    """A value in AWS that is requested at most once per interval, by one thread at a time.
 
-    A failed question counts as one: AWS is not asked again at once, but soon, however long an
-    answer would have been kept. The value that came before it is kept, and is told with its time.
+    A failed request counts as one: it is repeated soon but not at once, for however long a value
+    would have been cached. The previous value is kept, with its time.
 
     Args:
-        ask: Asks AWS.
-        clock: Seconds that only grow.
+        ask: Requests the value.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -56,11 +56,7 @@ class Cached(Generic[T]):
         self._asked_at: float | None = None
 
     def get(self, max_age_seconds: float) -> Answer[T]:
-        """The answer; asked for if it is older than wanted.
-
-        Args:
-            max_age_seconds: How old it may be.
-        """
+        """Return the answer, requesting a new one if it is older than `max_age_seconds`."""
         with self._lock:
             if self.is_fresh(max_age_seconds):
                 return self._answer
@@ -69,22 +65,22 @@ class Cached(Generic[T]):
             try:
                 value = self._ask()
             except Exception as error:  # noqa: BLE001 - shown where the value would be
-                backoff_level = min(before.backoff_level + 1, MAX_STRAIN)
+                backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL)
                 self._answer = before._replace(error=error, backoff_level=backoff_level)
             else:
                 slow = self._clock() - started > SLOW_SECONDS
-                backoff_level = min(before.backoff_level + 1, MAX_STRAIN) if slow else 0
+                backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL) if slow else 0
                 self._answer = Answer(value, datetime.now(UTC), None, backoff_level)
-            # From its end: a question that takes longer than the interval is not asked twice.
+            # Measured from its end, so that a request longer than the interval is not repeated.
             self._asked_at = self._clock()
             return self._answer
 
     def peek(self) -> Answer[T]:
-        """What is known without asking, however old."""
+        """Return the last answer without a request, whatever its age."""
         return self._answer
 
     def is_fresh(self, max_age_seconds: float) -> bool:
-        """Whether `get` would return at once."""
+        """Return True if `get` would make no request."""
         asked_at, answer = self._asked_at, self._answer
         if asked_at is None:
             return False
@@ -94,18 +90,18 @@ class Cached(Generic[T]):
             )
         return self._clock() - asked_at < max_age_seconds
 
-    def forget(self) -> None:
-        """Ask anew next time: something was changed."""
+    def invalidate(self) -> None:
+        """Request a new value next time."""
         with self._lock:
             self._asked_at = None
 
 
 class CachedEach(Generic[K, T]):
-    """One `Cached` for each of many things; those that were not wanted for long are dropped.
+    """One `Cached` for each key; the least recently used are dropped.
 
     Args:
-        ask: Asks AWS for one.
-        keep: How many are kept.
+        ask: Requests the value of a key.
+        keep: Maximum number of keys.
     """
 
     def __init__(self, ask: Callable[[K], T], *, keep: int = 32) -> None:
@@ -115,11 +111,7 @@ class CachedEach(Generic[K, T]):
         self._each: OrderedDict[K, Cached[T]] = OrderedDict()
 
     def of(self, key: K) -> Cached[T]:
-        """What is kept for a thing.
-
-        Args:
-            key: The thing.
-        """
+        """Return the cached value of a key."""
         with self._lock:
             cached = self._each.setdefault(key, Cached(lambda: self._ask(key)))
             self._each.move_to_end(key)
@@ -129,19 +121,19 @@ class CachedEach(Generic[K, T]):
 
 
 def _retry_seconds(error: Exception, backoff_level: int) -> int:
-    """How long a failed question is not asked again."""
+    """Return the time after which a failed request is repeated."""
     found = explain_aws_error(error)
-    # Who signed in again looks again at once; AWS, or boto3 itself, is quick to refuse the others.
+    # A user who signed in again reloads at once. Refusals of old credentials are fast.
     is_session = found is not None and found.kind is Kind.CREDENTIALS
     return interval_seconds(busy=True, backoff_level=0 if is_session else backoff_level)
 
 
 def interval_seconds(*, busy: bool, backoff_level: int) -> int:
-    """When to ask again.
+    """Return the polling interval, which is shorter while jobs run.
 
     Args:
-        busy: Something is running: the next answer will differ.
-        backoff_level: Failures in a row, as `Answer.backoff_level`.
+        busy: Jobs are running.
+        backoff_level: As `Answer.backoff_level`.
 
     Example:
         >>> [interval_seconds(busy=busy, backoff_level=0) for busy in (True, False)]

@@ -1,99 +1,26 @@
 """Charts as geometry: numbers in, coordinates and labels out. Templates draw them.
 
-The SVG is stretched to its place, so it holds no text: labels are HTML beside it.
+The SVG is stretched to its place, so it contains no text: labels are HTML beside it.
 """
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from quilt_packager.admin.model.periods import OUTCOMES, Bucket, Period
+from quilt_packager.admin.model.scales import percentile, seconds_scale, size_scale, whole_top
 from quilt_packager.operations import formats
 
 WIDTH = 720
 HEIGHT = 120
 GAP = 0.27
-"""How much of a bar's place is left free."""
+"""Share of a bar's place that stays empty."""
 
 MIN_HEIGHT = 2
-"""What is not nothing can be seen."""
+"""Height at which the smallest value is visible."""
 
-STACK = (("created", "f-ok"), ("unchanged", "f-same"), ("rejected", "f-warn"), ("failed", "f-bad"))
-"""The outcomes from the bottom up, with the classes of their colours."""
-
-STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
-"""What the top of a scale begins with: half of it can be read, too."""
-
-HOUR_SECONDS = 3600
-TIME_UNITS = (("h", HOUR_SECONDS), ("min", 60), ("s", 1))
-SECONDS_OF_SCALES = (2, 4, 10, 20, 30, 60, 120, 240, 600, 1200, 1800, 3600, 7200, 14_400, 36_000)
-
-
-class FinishedJob(Protocol):
-    """What a chart needs of a job."""
-
-    @property
-    def outcome(self) -> str:
-        """How it ended."""
-
-    @property
-    def started(self) -> datetime:
-        """When it began."""
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took."""
-
-    @property
-    def bytes(self) -> int | None:
-        """The size of its package."""
-
-
-class Period(NamedTuple):
-    """A span of time that ends now, cut into the bars of a chart.
-
-    Attributes:
-        name: As in a URL.
-        words: As in a sentence.
-        span: How long it is.
-        step: How long one bar is.
-        per: What a bar is.
-        time_format: How the start of a bar is written.
-    """
-
-    name: str
-    words: str
-    span: timedelta
-    step: timedelta
-    per: str
-    time_format: str
-
-
-DAY = Period("24h", "24 hours", timedelta(hours=24), timedelta(hours=1), "hour", "%H:%M")
-WEEK = Period("7d", "7 days", timedelta(days=7), timedelta(hours=6), "6 hours", "%a %d")
-PERIODS = {each.name: each for each in (DAY, WEEK)}
-
-
-class Bucket(NamedTuple):
-    """The finished jobs of one bar.
-
-    Attributes:
-        start: When it begins.
-        counts: How many jobs ended in which way.
-        bytes: The sizes of the packages that were created.
-        seconds: How long the jobs took, in order.
-    """
-
-    start: datetime
-    counts: dict[str, int]
-    bytes: int
-    seconds: tuple[float, ...]
-
-    @property
-    def total(self) -> int:
-        """How many jobs there are."""
-        return sum(self.counts.values())
+STACK = tuple(zip(OUTCOMES, ("f-ok", "f-same", "f-warn", "f-bad"), strict=True))
+"""The outcomes from the bottom up, with the CSS classes of their colours."""
 
 
 class Rect(NamedTuple):
@@ -114,18 +41,18 @@ class Line(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart to be drawn, and the same as a table.
+    """A chart, and its data as a table.
 
     Attributes:
-        title: What it shows.
-        summary: The number that matters most.
+        title: Title.
+        summary: The most important number.
         rects: Bars.
         lines: Lines.
-        y_labels: From the top down.
-        x_labels: From the left.
-        legend: Words, with the classes of their colours.
-        columns: The table's headings.
-        rows: The table: only what is not empty, newest first.
+        y_labels: Labels from the top down.
+        x_labels: Labels from the left.
+        legend: Words, with the CSS classes of their colours.
+        columns: Headings of the table.
+        rows: Rows of the table: only bars with jobs, newest first.
     """
 
     title: str
@@ -139,41 +66,8 @@ class Chart(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def cut(jobs: Iterable[FinishedJob], period: Period, now: datetime) -> list[Bucket]:
-    """Sort finished jobs into the bars of a period.
-
-    Args:
-        jobs: Jobs; those that run, or began before the period, are left out.
-        period: The period, which ends with the step that `now` is in.
-        now: The time, in the time zone in which days begin.
-    """
-    count = period.span // period.step
-    steps_today = (now.hour * 3600 + now.minute * 60 + now.second) // period.step.total_seconds()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = midnight + period.step * (steps_today + 1 - count)
-    sorted_in: list[list[FinishedJob]] = [[] for _ in range(count)]
-    for job in jobs:
-        place = (job.started - first) // period.step
-        if job.outcome != "running" and 0 <= place < count:
-            sorted_in[place].append(job)
-    return [
-        Bucket(
-            first + period.step * place,
-            {name: sum(job.outcome == name for job in inside) for name, _ in STACK},
-            sum(job.bytes or 0 for job in inside if job.outcome == "created"),
-            tuple(sorted(job.seconds for job in inside if job.seconds is not None)),
-        )
-        for place, inside in enumerate(sorted_in)
-    ]
-
-
 def jobs_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
-    """How many jobs ended in which way, stacked.
-
-    Args:
-        buckets: The bars.
-        period: What they are of.
-    """
+    """Draw the number of jobs by outcome, stacked."""
     most = max((each.total for each in buckets), default=0)
     top = whole_top(most)
     finished = sum(each.total for each in buckets)
@@ -200,12 +94,7 @@ def jobs_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
 
 
 def bytes_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
-    """How large the packages were that were created.
-
-    Args:
-        buckets: The bars.
-        period: What they are of.
-    """
+    """Draw the total size of created packages."""
     top, labels = size_scale(max((each.bytes for each in buckets), default=0))
     return Chart(
         title="Data packaged",
@@ -225,12 +114,7 @@ def bytes_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
 
 
 def seconds_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
-    """How long jobs took: the half of them, and nearly all.
-
-    Args:
-        buckets: The bars.
-        period: What they are of.
-    """
+    """Draw the durations of jobs: median and 95th percentile."""
     measured = [
         (place, statistics.median(each.seconds), percentile(each.seconds, 95))
         for place, each in enumerate(buckets)
@@ -260,75 +144,10 @@ def seconds_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
     )
 
 
-def percentile(ordered: Sequence[float], percent: int) -> float:
-    """The nearest-rank percentile; 0 of nothing.
-
-    Args:
-        ordered: Numbers, smallest first.
-        percent: Which.
-
-    Example:
-        >>> percentile([1, 2, 3, 40], 95), percentile([1, 2, 3, 40], 50), percentile([], 95)
-        (40, 2, 0.0)
-    """
-    if not ordered:
-        return 0.0
-    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
-
-
-def whole_top(most: int) -> int:
-    """The top of a scale of whole numbers, of which half is a whole number, too.
-
-    Example:
-        >>> [whole_top(most) for most in (0, 1, 3, 9, 20, 21, 130)]
-        [2, 2, 4, 10, 20, 24, 160]
-    """
-    return 2 * math.ceil(_round_up(max(most, 2) / 2))
-
-
-def size_scale(most_bytes: int) -> tuple[float, tuple[str, str, str]]:
-    """The top of a scale of sizes, and its labels from the top down.
-
-    Example:
-        >>> size_scale(0)[1], size_scale(3 * 2**30)[1], size_scale(700 * 2**30)[1]
-        (('2 B', '1', '0'), ('4 GiB', '2', '0'), ('800 GiB', '400', '0'))
-        >>> size_scale(1010 * 2**20)[1], size_scale(3 * 2**39)[1]
-        (('2 GiB', '1', '0'), ('2 TiB', '1', '0'))
-    """
-    unit, unit_bytes = "B", 1
-    for larger in formats.UNITS:
-        if most_bytes / unit_bytes <= 1000:  # noqa: PLR2004 - 1,000 MiB is 1 GiB on an axis
-            break
-        unit, unit_bytes = larger, unit_bytes * formats.KIBI
-    top = whole_top(math.ceil(most_bytes / unit_bytes))
-    return top * unit_bytes, (f"{top:,} {unit}", f"{top // 2:,}", "0")
-
-
-def seconds_scale(most_seconds: float) -> tuple[float, tuple[str, str, str]]:
-    """The top of a scale of durations, and its labels from the top down.
-
-    Example:
-        >>> seconds_scale(0)[1], seconds_scale(54)[1], seconds_scale(900)[1]
-        (('2 s', '1', '0'), ('60 s', '30', '0'), ('20 min', '10', '0'))
-        >>> seconds_scale(200_000)
-        (216000, ('60 h', '30', '0'))
-    """
-    top = next((each for each in SECONDS_OF_SCALES if most_seconds <= each), None)
-    if top is None:
-        top = HOUR_SECONDS * whole_top(math.ceil(most_seconds / HOUR_SECONDS))
-    unit, length = next(each for each in TIME_UNITS if top >= 2 * each[1] or each[1] == 1)
-    return top, (f"{top // length} {unit}", f"{top / length / 2:g}", "0")
-
-
-def _round_up(number: float) -> float:
-    magnitude: float = 10 ** math.floor(math.log10(number))
-    return next(step * magnitude for step in STEPS if step * magnitude >= number)
-
-
 def _bar(css: str, place: int, count: int, below: float, height: float) -> Rect:
     step = WIDTH / count
     pixels = max(height * HEIGHT, MIN_HEIGHT)
-    # A line of the card shows between what is stacked.
+    # Stacked parts are separated by a line of the background.
     gap = 1 if below else 0
     return Rect(
         css,

@@ -1,4 +1,4 @@
-"""Which jobs a list shows. The URL is the state: it survives reloads, and can be sent to others."""
+"""Filters of the job list. The URL is the state, so a filter survives a reload."""
 
 import fnmatch
 from collections import Counter
@@ -7,28 +7,28 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
-from quilt_packager.admin.model.charts import DAY, PERIODS, Period
+from quilt_packager.admin.model.periods import DAY, PERIODS, Period
 from quilt_packager.operations.jobs.job import Job, State
 
 ROWS = 50
-"""How many jobs a page of the list shows."""
+"""Number of jobs on one page of the list."""
 
 WILDCARDS = frozenset("*?[")
 
 STATES = {str(state): state for state in State}
 
 Key = tuple[int, str]
-"""A job's place in time, which no other job has."""
+"""Unique position of a job in time."""
 
 
 class Filter(NamedTuple):
-    """What is wanted of the list.
+    """A filter of the job list.
 
     Attributes:
-        period: How far back.
-        name: A glob for the package's name; without wildcards, a part of it.
-        outcome: Only such jobs; None: all.
-        before: Only jobs below this place, for the next page.
+        period: Period to show.
+        name: Glob for the package name; without wildcards, a part of it.
+        outcome: Only jobs with this outcome; None for all.
+        before: Only jobs below this key, for the next page.
     """
 
     period: Period = DAY
@@ -38,10 +38,7 @@ class Filter(NamedTuple):
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Self:
-        """Read a filter from a URL; what it does not understand, it leaves out.
-
-        Args:
-            query: The parameters.
+        """Parse the query of a URL, ignoring unknown values.
 
         Example:
             >>> Filter.from_query({"since": "7d", "outcome": "odd"}).query()
@@ -55,11 +52,7 @@ class Filter(NamedTuple):
         )
 
     def query(self, **extra: str) -> str:
-        """The filter as the query of a URL, without what is the default.
-
-        Args:
-            extra: More parameters.
-        """
+        """Format the filter as the query of a URL, without defaults."""
         parameters = {
             "since": self.period.name if self.period != DAY else "",
             "name": self.name,
@@ -70,26 +63,17 @@ class Filter(NamedTuple):
         return urlencode({name: value for name, value in parameters.items() if value})
 
     def url(self, path: str = "/jobs", **extra: str) -> str:
-        """A URL with the filter.
-
-        Args:
-            path: Its path.
-            extra: More parameters.
-        """
+        """Format the filter as a URL."""
         query = self.query(**extra)
         return f"{path}?{query}" if query else path
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it leaves out jobs of the period."""
+        """Return True if the filter excludes jobs of the period."""
         return bool(self.name or self.outcome)
 
     def matches_name(self, job: Job) -> bool:
-        """Whether the name of a job's package is wanted.
-
-        Args:
-            job: The job.
-        """
+        """Return True if the name of a job's package matches."""
         if not self.name:
             return True
         name, wanted = (job.package_name or "").lower(), self.name.lower()
@@ -99,16 +83,16 @@ class Filter(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What a filter leaves of the jobs of a period.
+    """The jobs of a period that match a filter.
 
     Attributes:
-        jobs: All that match, newest first.
-        rows: Those of this page.
-        counts: How many of those with the name have which outcome.
-        named: How many have the name.
-        first: The number of the first row, from 1.
-        older: Where the next page begins; None: there is none.
-        total: How many jobs the period has.
+        jobs: All matching jobs, newest first.
+        rows: Jobs on this page.
+        counts: Jobs with the name, by outcome.
+        named: Number of jobs with the name.
+        first: Number of the first row, from 1.
+        older: Key that the next page begins below; None on the last page.
+        total: Number of jobs in the period.
     """
 
     jobs: Sequence[Job]
@@ -121,12 +105,7 @@ class Chosen(NamedTuple):
 
 
 def choose(jobs: Sequence[Job], wanted: Filter) -> Chosen:
-    """Apply a filter to all jobs of its period.
-
-    Args:
-        jobs: The jobs, newest first.
-        wanted: The filter.
-    """
+    """Apply a filter to the jobs of its period, newest first."""
     named = [job for job in jobs if wanted.matches_name(job)]
     matching = [job for job in named if wanted.outcome in (None, job.outcome)]
     before = wanted.before
@@ -144,29 +123,17 @@ def choose(jobs: Sequence[Job], wanted: Filter) -> Chosen:
 
 
 def count_newer(jobs: Sequence[Job], top: Key | None) -> int:
-    """How many jobs came after the first row was shown.
-
-    Args:
-        jobs: The jobs that match, newest first.
-        top: The first row's place; None: nothing was shown.
-    """
+    """Count the jobs above the first visible row; None if there was no row."""
     return sum(top is None or key_of(job) > top for job in jobs)
 
 
 def key_of(job: Job) -> Key:
-    """A job's place.
-
-    Args:
-        job: The job.
-    """
+    """Return the position of a job."""
     return milliseconds(job.started), job.id
 
 
 def read_moment(text: str) -> datetime | None:
-    """A moment from a URL; None if it is none.
-
-    Args:
-        text: As `milliseconds` made it.
+    """Parse a moment from a URL; None if it is invalid.
 
     Example:
         >>> read_moment("1795356128000"), read_moment("9" * 30), read_moment("²")
@@ -179,28 +146,17 @@ def read_moment(text: str) -> datetime | None:
 
 
 def milliseconds(at: datetime) -> int:
-    """A moment as a number.
-
-    Args:
-        at: The moment.
-    """
+    """Convert a moment to milliseconds since the epoch."""
     return round(at.timestamp() * 1000)
 
 
 def write_key(key: Key) -> str:
-    """A place for a URL.
-
-    Args:
-        key: The place.
-    """
+    """Format a key for a URL."""
     return f"{key[0]}.{key[1]}"
 
 
 def read_key(text: str) -> Key | None:
-    """A place from a URL; None if it is none.
-
-    Args:
-        text: As `write_key` wrote it.
+    """Parse a key from a URL; None if it is invalid.
 
     Example:
         >>> read_key("1795356128000.3f9a"), read_key("odd")

@@ -1,4 +1,4 @@
-"""What the page says of a job, in words."""
+"""Labels of jobs: names, badges and short descriptions."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,7 @@ from quilt_packager.operations.jobs.labels import describe_progress
 
 
 class Badge(NamedTuple):
-    """How an outcome is shown: never by its colour alone.
-
-    Attributes:
-        word: The word.
-        icon: The icon's name.
-        css: The badge's class.
-    """
+    """The badge of an outcome: a word, an icon and a CSS class, never a colour alone."""
 
     word: str
     icon: str
@@ -33,41 +27,26 @@ BADGES = {
 
 
 def label(job: Job) -> str:
-    """What a person knows a job by.
-
-    Args:
-        job: The job.
-    """
+    """Return the name by which users recognize a job."""
     return job.package_name or folder(job) or f"Message {job.id[:8]}"
 
 
 def folder(job: Job) -> str | None:
-    """The end of its source, which is most of its name.
-
-    Args:
-        job: The job.
-    """
+    """Return the bucket and the folder of a job's source."""
     return job.source.removeprefix("s3://").rstrip("/") if job.source else None
 
 
 def second_line(job: Job) -> tuple[str, str]:
-    """What is most worth knowing of a job beside its name: how far it is, or why it failed.
-
-    Args:
-        job: The job.
-
-    Returns:
-        A class, and the words.
-    """
+    """Return the progress of a job, or its reason, with the CSS class of that line."""
     match job.outcome:
         case State.RUNNING:
             return "", describe_progress(job.progress)
         case State.QUEUED:
-            return "", "Put off; it waits in the queue"
+            return "", "Deferred; waiting in the queue"
         case State.REJECTED:
             return "warn", first_sentence(job)
         case State.FAILED:
-            again = "" if job.final else " It is tried again."
+            again = "" if job.final else " It will be retried."
             return "bad", first_sentence(job) + again
         case State.IGNORED:
             return "", job.why or ""
@@ -75,22 +54,15 @@ def second_line(job: Job) -> tuple[str, str]:
 
 
 def first_sentence(job: Job) -> str:
-    """Why a job failed, as short as it is known.
-
-    Args:
-        job: The job.
-    """
-    return job.happened or job.reason or job.code or "No reason was given"
+    """Return the shortest known reason of a failure."""
+    return job.happened or job.reason or job.code or "No reason recorded"
 
 
-def tell_seconds(seconds: float) -> str:
-    """A duration; what is too short for its first decimal, in milliseconds.
-
-    Args:
-        seconds: How long it is.
+def format_seconds(seconds: float) -> str:
+    """Format a duration, in milliseconds where one decimal of a second is too coarse.
 
     Example:
-        >>> tell_seconds(0.0312), tell_seconds(9.04), tell_seconds(0)
+        >>> format_seconds(0.0312), format_seconds(9.04), format_seconds(0)
         ('31 ms', '9.0 s', '0 ms')
     """
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.0995 else formats.duration(seconds)  # noqa: PLR2004 - what would be written as 100 ms is 0.1 s
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.0995 else formats.duration(seconds)  # noqa: PLR2004 - from here on it rounds to 0.1 s

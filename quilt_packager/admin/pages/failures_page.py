@@ -1,4 +1,4 @@
-"""The Failures tab: what failed, by its reason, what to do about it, and doing it."""
+"""The Failures tab: failed messages by reason, with remedies and actions."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,59 +7,61 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from quilt_packager.admin.model.dead_letters import DeadLetters, Did
+from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.views import Views, make_queued
+from quilt_packager.admin.pages.failure_questions import (
+    ALL,
+    PATH,
+    Choice,
+    ask_to_discard,
+    ask_to_retry,
+    not_retried,
+    nothing_left,
+    read_choice,
+    was,
+)
+from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Confirmation, Renderer, Tab
-from quilt_packager.admin.web.security import Form, form_of
+from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
+from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried
 from quilt_packager.operations.dead_letters.queue import (
+    ActionResult,
     Failure,
     Failures,
     Group,
-    NotRetried,
     expiring,
     group,
 )
-from quilt_packager.operations.errors import UnknownFailure
-
-PATH = "/failures"
 
 MAX_ROWS = 50
-"""How many messages of a group are listed, unless the page is of that group alone."""
-
-MAX_NAMES = 20
-"""How many messages a question names before it only counts them."""
+"""Number of messages listed in a group, unless the page shows only that group."""
 
 BODY_CHARS = 2000
-"""How much of a message is shown."""
-
-ALL = "all"
-"""The choice of all messages that a page shows."""
+"""Number of characters of a message that are shown."""
 
 BAD_GATEWAY = 502
 
 POLL_SECONDS = 15
-"""How often the letters are counted while somebody looks; listing them is never a poll."""
+"""Interval for counting the letters of an open page; they are never listed by a poll."""
 
 
 class Listed(NamedTuple):
-    """The failures, as a page shows them.
+    """The failures on a page.
 
     Attributes:
-        read: What was read; None if SQS did not answer.
-        groups: The groups that are shown.
-        soon: Of all messages, those that are about to be deleted.
-        error: Why SQS did not answer; None: it did.
-        at: When they were read; None if they never were.
-        only: What the page is limited to, in words; empty: nothing.
-        code: The code of the only group that is wanted.
-        next: The message that the keyboard goes on at, if others were just dealt with; empty: there
-            is none behind them. None: nothing was done.
+        read: All letters that were read; None without an answer of SQS.
+        groups: Visible groups.
+        soon: Letters, of all, that SQS deletes soon.
+        error: Error of the last request; None if it succeeded.
+        at: Time of the answer; None without one.
+        only: Description of the filter; empty without one.
+        code: Code that the page is limited to; empty for all.
+        next: Message to focus after an action: empty if none is left, None without an action.
     """
 
     read: Failures | None
@@ -73,53 +75,29 @@ class Listed(NamedTuple):
 
     @property
     def shown(self) -> int:
-        """How many messages the groups have."""
+        """Count the messages in the groups."""
         return sum(len(each.failures) for each in self.groups)
 
     @property
     def retriable(self) -> int:
-        """How many of these can be retried."""
+        """Count the messages in the groups that can be retried."""
         return sum(len(each.retriable) for each in self.groups)
 
 
-class Choice(NamedTuple):
-    """What somebody chose from a page, and what stood there after it.
-
-    Attributes:
-        ids: Exactly these messages.
-        next: The id of the message behind the last of them; empty: none was.
-        whole: `1` if the page was one without JavaScript.
-    """
-
-    ids: Sequence[str]
-    next: str
-    whole: str
-
-
 def make_tab(views: Views) -> Tab:
-    """The tab, which tells how many messages wait.
-
-    Args:
-        views: What is known of the engine.
-    """
+    """Create the tab, which shows the number of waiting messages."""
     return Tab("Failures", PATH, views.failures_waiting)
 
 
-class FailuresPage:
-    """The Failures tab.
-
-    Args:
-        views: What is known of the engine.
-        renderer: Makes pages.
-    """
+class FailuresPage(Page):
+    """The Failures tab."""
 
     def __init__(self, views: Views, renderer: Renderer) -> None:
-        self._views = views
-        self._renderer = renderer
+        super().__init__(views, renderer)
         self._letters = DeadLetters(views.deployment)
 
     def routes(self) -> list[Route]:
-        """What this tab answers."""
+        """Return the routes of the tab."""
         return [
             Route(PATH, self.show),
             Route(f"{PATH}/list", self.show_list),
@@ -130,27 +108,22 @@ class FailuresPage:
         ]
 
     def show(self, request: Request) -> Response:
-        """The frame, which needs no AWS; what is known already stands in it."""
-        whole = "whole" in request.query_params
-        listed = self._look(request) if whole or self._letters.knows() else None
+        """Show the frame, with the list if it is cached."""
+        whole = is_whole(request)
+        listed = self._list(request) if whole or self._letters.is_fresh() else None
         return self._renderer.page(
-            request,
-            "failures.html",
-            whole=whole,
-            listed=listed,
-            query=request.url.query,
-            **_values(),
+            request, "failures.html", whole=whole, listed=listed, **_values()
         )
 
     def show_list(self, request: Request) -> Response:
-        """The failures, when SQS has told them."""
-        listed = self._look(request)
+        """Show the list."""
+        listed = self._list(request)
         return self._renderer.part(
             request, "failures_list_part.html", listed=listed, whole=False, **_values()
         )
 
     def show_count(self, request: Request) -> Response:
-        """How many there are now, of which SQS tells without handing one out."""
+        """Show the current number of letters, which SQS returns without receiving any."""
         known = request.query_params.get("known", "")
         queues = self._views.queues().value
         count = queues.dead_letters if queues else None
@@ -163,22 +136,21 @@ class FailuresPage:
         )
 
     def ask(self, request: Request) -> Response:
-        """Ask before anything is done: by the exact ids of what the reader saw."""
+        """Ask for confirmation, with the exact ids of the messages on the page."""
         form = form_of(request)
         is_retry = "retry" in form
         chosen = read_choice(form, form.get("retry" if is_retry else "discard", ""))
         if not chosen.ids:
-            raise _nothing_left(0)
-        known = self._letters.recall(chosen.ids)
+            raise nothing_left(0)
         make = ask_to_retry if is_retry else ask_to_discard
-        return self._renderer.confirm(request, make(chosen, list(known.values())))
+        return self._renderer.confirm(request, make(chosen, self._letters.recall(chosen.ids)))
 
     def retry(self, request: Request) -> Response:
         """Send messages again."""
         chosen = read_choice(form_of(request), ALL)
-        did = self._letters.retry(chosen.ids)
-        for failure, job_id in did.sent:
-            self._views.expect(
+        result = self._letters.retry(chosen.ids)
+        for failure, job_id in result.sent:
+            self._views.add_pending(
                 make_queued(
                     job_id,
                     source=failure.source,
@@ -186,55 +158,41 @@ class FailuresPage:
                     package_name=failure.package_name,
                 )
             )
-        url = _follow([job_id for _, job_id in did.sent])
-        return self._go_on(request, chosen, did, "sent to the queue again", url=url, link="Follow")
+        url = f"/jobs/{result.sent[0][1]}" if len(result.sent) == 1 else "/jobs"
+        action = "sent to the queue again"
+        return self._report(request, chosen, result, action, url=url, link="Follow")
 
     def discard(self, request: Request) -> Response:
-        """Delete messages for good."""
+        """Delete messages permanently."""
         chosen = read_choice(form_of(request), ALL)
-        return self._go_on(request, chosen, self._letters.discard(chosen.ids), "discarded")
+        return self._report(request, chosen, self._letters.discard(chosen.ids), "discarded")
 
-    def _go_on(
+    def _report(
         self,
         request: Request,
         chosen: Choice,
-        did: Did,
-        what: str,
+        result: ActionResult,
+        action: str,
         *,
         url: str = "",
         link: str = "",
     ) -> Response:
-        self._views.forget()
-        if did.error is not None:
-            return self._stop(request, chosen, did, did.error, what)
-        gone = len(chosen.ids) - did.done - did.kept
-        if not did.done:
-            raise _not_retried(did.kept) if did.kept else _nothing_left(gone)
-        words = f"{formats.count(did.done, 'message')} {what}."
-        if gone:
-            words += f" {gone:,} {_was(gone)} no longer there, or in other hands."
-        if did.kept:
-            words += f" {count_not_retried(did.kept)}"
-        self._renderer.toast(words, url=url, link=link)
+        """Return to the list with a toast, or show the reason for which nothing was done."""
+        self._views.invalidate()
+        if result.error is not None:
+            if not result.done:
+                raise result.error
+            problem = describe_partial(
+                result, len(chosen.ids), action, describe_problem(result.error)
+            )
+            return self._renderer.problem(request, problem, status=BAD_GATEWAY)
+        if not result.done:
+            raise not_retried(len(result.kept)) if result.kept else nothing_left(len(chosen.ids))
+        self._renderer.toast(describe(result, len(chosen.ids), action), url=url, link=link)
         query = {"next": chosen.next, **({"whole": "1"} if chosen.whole else {})}
-        return RedirectResponse(f"{PATH}?{urlencode(query)}", status_code=303)
+        return self._renderer.redirect(f"{PATH}?{urlencode(query)}")
 
-    def _stop(
-        self, request: Request, chosen: Choice, did: Did, error: Exception, what: str
-    ) -> Response:
-        if not did.done:
-            raise error
-        problem = describe_problem(error)
-        count, rest = formats.count(len(chosen.ids), "message"), len(chosen.ids) - did.done
-        happened = f"{did.done:,} of {count} {_was(did.done)} {what}."
-        if rest:
-            happened += f" The other {rest:,} may still be there."
-        problem = dataclasses.replace(
-            problem, happened=happened, why=f"{problem.happened} {problem.why}".strip()
-        )
-        return self._renderer.problem(request, problem, status=BAD_GATEWAY)
-
-    def _look(self, request: Request) -> Listed:
+    def _list(self, request: Request) -> Listed:
         query = request.query_params
         answer = self._letters.read()
         error = describe_problem(answer.error) if answer.error else None
@@ -245,91 +203,31 @@ class FailuresPage:
         soon = expiring(letters, datetime.now(UTC))
         only = ""
         if "expiring" in query:
-            letters, only = soon, "what is deleted soon"
+            letters, only = soon, "messages that expire soon"
         if code:
             letters, only = [each for each in letters if each.code == code], f"code {code}"
         return Listed(answer.value, group(letters), soon, error, answer.at, only, code, next_id)
 
 
-def read_choice(form: Form, what: str) -> Choice:
-    """Read what was chosen: the page lists its messages in the form, each as `group/id`.
-
-    Args:
-        form: The form.
-        what: `all`, `group:` with the number of a group, or an id.
-    """
-    listed = [each.partition("/")[::2] for each in form.getlist("letter")]
-    chosen = [
-        place
-        for place, (number, letter_id) in enumerate(listed)
-        if what in (ALL, f"group:{number}", letter_id)
-    ]
-    ids = [listed[place][1] for place in chosen]
-    after = listed[chosen[-1] + 1 :][:1] if chosen else []
-    behind = after[0][1] if after else ""
-    return Choice(ids, form.get("next", behind), form.get("whole", ""))
-
-
-def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
-    """Ask whether to send messages again.
-
-    Args:
-        chosen: Which.
-        known: What is known of them. What cannot be retried is told of, and left out.
-
-    Raises:
-        NotRetried: None of them can be retried.
-    """
-    kept = {each.id for each in known if not each.can_retry}
-    chosen = chosen._replace(ids=[each for each in chosen.ids if each not in kept])
-    if not chosen.ids:
-        raise _not_retried(len(kept))
-    known = [each for each in known if each.can_retry]
-    count = formats.count(len(chosen.ids), "message")
-    hopeless = sum(each.needs_change for each in known)
-    words = ["They go to the queue again, and leave this list."]
-    if len(chosen.ids) == 1:
-        words = ["It goes to the queue again, and leaves this list."]
-    if hopeless:
-        were = "It was" if len(chosen.ids) == 1 else f"{hopeless:,} {_was(hopeless)}"
-        words.append(f"{were} rejected and will fail again unless something changed.")
+def describe(result: ActionResult, chosen: int, action: str) -> str:
+    """Describe an action on some of the chosen messages."""
+    done, kept = len(result.done), len(result.kept)
+    sentences = [f"{formats.count(done, 'message')} {action}."]
+    if gone := chosen - done - kept:
+        sentences.append(f"{gone:,} {was(gone)} deleted or held by another reader.")
     if kept:
-        words.append(count_not_retried(len(kept)))
-    return Confirmation(
-        f"Retry {count}?",
-        f"{PATH}/retry",
-        _fields(chosen),
-        f"Retry {count}",
-        "Not now",
-        PATH,
-        words=words,
-        names=_names(chosen, known),
-    )
+        sentences.append(count_not_retried(kept))
+    return " ".join(sentences)
 
 
-def ask_to_discard(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
-    """Ask whether to delete messages.
-
-    Args:
-        chosen: Which.
-        known: What is known of them.
-    """
-    count = formats.count(len(chosen.ids), "message")
-    one = len(chosen.ids) == 1
-    leave = "It leaves" if one else "They leave"
-    made = "this package will not be made" if one else "these packages will not be made"
-    return Confirmation(
-        f"Discard {count}?",
-        f"{PATH}/discard",
-        _fields(chosen),
-        f"Discard {count}",
-        "Keep it" if one else "Keep them",
-        PATH,
-        words=[f"{leave} the dead-letter queue for good, and {made}:"],
-        names=_names(chosen, known),
-        note="The files in S3 stay. You can package the folders later from New package, or with "
-        "quilt-packager backfill.",
-        is_danger=True,
+def describe_partial(result: ActionResult, chosen: int, action: str, problem: Problem) -> Problem:
+    """Describe an action that an error ended after some messages."""
+    done = len(result.done)
+    happened = f"{done:,} of {formats.count(chosen, 'message')} {was(done)} {action}."
+    if rest := chosen - done:
+        happened += f" The other {rest:,} may still exist."
+    return dataclasses.replace(
+        problem, happened=happened, why=f"{problem.happened} {problem.why}".strip()
     )
 
 
@@ -340,41 +238,3 @@ def _values() -> dict[str, Any]:
         "poll_seconds": POLL_SECONDS,
         "now": datetime.now(UTC),
     }
-
-
-def _fields(chosen: Choice) -> list[tuple[str, str]]:
-    letters = [("letter", f"/{each}") for each in chosen.ids]
-    return [*letters, ("next", chosen.next), *([("whole", "1")] if chosen.whole else [])]
-
-
-def _names(chosen: Choice, known: Sequence[Failure]) -> list[str]:
-    labels = {each.id: each.label for each in known}
-    names = [labels.get(each, each) for each in chosen.ids[:MAX_NAMES]]
-    rest = len(chosen.ids) - len(names)
-    return [*names, f"and {rest:,} more"] if rest else names
-
-
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
-def _follow(sent: Sequence[str]) -> str:
-    return f"/jobs/{sent[0]}" if len(sent) == 1 else "/jobs"
-
-
-def _not_retried(kept: int) -> NotRetried:
-    return NotRetried(
-        "Nothing was changed.",
-        why=count_not_retried(kept),
-        remedy="New package sends a message.",
-    )
-
-
-def _nothing_left(gone: int) -> UnknownFailure:
-    return UnknownFailure(
-        "Nothing was changed: no such message is there."
-        if gone <= 1
-        else f"Nothing was changed: none of the {gone:,} messages is there.",
-        why="It was retried or discarded already, it expired, or somebody else reads it right now.",
-        remedy="Look at the list again; what somebody else reads comes back within two minutes.",
-    )

@@ -1,4 +1,4 @@
-"""A job's own page: how it went, why it failed, and what is in its package."""
+"""The page of a job: its phases, its failure, its log and the contents of its package."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import links
-from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_log_view import ShownLog, show_log
-from quilt_packager.admin.pages.jobs_page import tell_seconds
+from quilt_packager.admin.pages.jobs_page import format_duration
+from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Renderer
+from quilt_packager.admin.web.rendering import is_whole
 from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.jobs.job import Job, Phase, State
 from quilt_packager.operations.jobs.labels import tell_phase
@@ -22,19 +22,19 @@ from quilt_packager.operations.jobs.links import catalog, execution
 from quilt_packager.operations.jobs.listing import JobRecord
 
 MIN_BAR = 0.8
-"""The narrowest bar that can be seen, of 100."""
+"""Minimum width of a bar, of 100."""
 
 NOT_FOUND = 404
 
 
 class Bar(NamedTuple):
-    """A phase as a bar of a width of 100 in all.
+    """A phase as a bar, on a scale from 0 to 100.
 
     Attributes:
-        name: The phase.
-        x: Where it begins.
-        width: How long it is.
-        seconds: How long it took; None while it lasts.
+        name: Name of the phase.
+        x: Start.
+        width: Width.
+        seconds: Duration; None while the phase lasts.
     """
 
     name: str
@@ -43,20 +43,11 @@ class Bar(NamedTuple):
     seconds: float | None
 
 
-class JobPage:
-    """The page of one job.
-
-    Args:
-        views: What is known of the engine.
-        renderer: Makes pages.
-    """
-
-    def __init__(self, views: Views, renderer: Renderer) -> None:
-        self._views = views
-        self._renderer = renderer
+class JobPage(Page):
+    """The page of one job."""
 
     def routes(self) -> list[Route]:
-        """What this page answers."""
+        """Return the routes of the page."""
         return [
             Route("/jobs/{job_id}", self.show),
             Route("/jobs/{job_id}/body", self.show_body),
@@ -64,11 +55,11 @@ class JobPage:
         ]
 
     def show(self, request: Request) -> Response:
-        """The frame, and what is known already."""
+        """Show the frame, with the job if it is cached."""
         job_id = request.path_params["job_id"]
-        whole = "whole" in request.query_params
-        knows_all = whole or self._views.knows_job(job_id)
-        problem, values = self._look(request, job_id) if knows_all else (None, {})
+        whole = is_whole(request)
+        is_cached = whole or self._views.has_fresh_job(job_id)
+        problem, values = self._read(request, job_id) if is_cached else (None, {})
         if problem is not None:
             status = NOT_FOUND if isinstance(self._views.job(job_id).error, LookupFailed) else 502
             return self._renderer.problem(request, problem, status=status)
@@ -79,14 +70,14 @@ class JobPage:
             job_id=job_id,
             known=bool(values),
             listed=self._views.listed_job(job_id),
-            contents=self._look_inside(values["job"]) if whole else None,
+            contents=self._read_contents(values["job"]) if whole else None,
             **values,
         )
 
     def show_body(self, request: Request) -> Response:
-        """All that the log knows; or that nothing changed."""
+        """Show everything in the log, or answer 304 if nothing has changed."""
         job_id = request.path_params["job_id"]
-        problem, values = self._look(request, job_id)
+        problem, values = self._read(request, job_id)
         if problem is not None:
             return self._renderer.part(request, "job_problem.html", problem=problem, job_id=job_id)
         version = values["version"]
@@ -99,18 +90,18 @@ class JobPage:
         return response
 
     def show_contents(self, request: Request) -> Response:
-        """What is in the package, from its manifest."""
+        """Show the contents of the package, from its manifest."""
         answer = self._views.job(request.path_params["job_id"])
         if answer.value is None:
             return self._renderer.problem(request, describe_problem(answer.error or LookupError()))
         return self._renderer.part(
             request,
             "job_contents.html",
-            contents=self._look_inside(answer.value.job),
+            contents=self._read_contents(answer.value.job),
             job=answer.value.job,
         )
 
-    def _look(self, request: Request, job_id: str) -> tuple[Problem | None, dict[str, Any]]:
+    def _read(self, request: Request, job_id: str) -> tuple[Problem | None, dict[str, Any]]:
         answer = self._views.job(job_id)
         record = answer.value
         if record is None:
@@ -129,7 +120,7 @@ class JobPage:
             "interval": interval,
             "error": describe_problem(answer.error) if answer.error else None,
             "version": _version(record, log, interval, answer.error),
-            "seconds": tell_seconds,
+            "duration": format_duration,
             "catalog": catalog(job, catalog_url),
             "log_link": links.log(self._views.deployment, job),
             "execution_link": execution(self._views.deployment, job),
@@ -141,10 +132,10 @@ class JobPage:
             ),
         }
 
-    def _look_inside(self, job: Job) -> dict[str, Any] | None:
+    def _read_contents(self, job: Job) -> dict[str, Any] | None:
         if not (job.registry and job.top_hash):
             return None
-        answer = self._views.revision(job.registry, job.top_hash)
+        answer = self._views.contents(job.registry, job.top_hash)
         return {
             "revision": answer.value,
             "problem": describe_problem(answer.error)
@@ -154,11 +145,7 @@ class JobPage:
 
 
 def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
-    """Lay the phases of a job out on one line of time.
-
-    Args:
-        phases: The phases, in their order.
-    """
+    """Place the phases of a job on one time scale."""
     if not phases:
         return []
     first = phases[0].started
@@ -180,13 +167,9 @@ def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
 
 
 def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
-    """A message for the folder of a job: of what the job was asked for, the log keeps no more.
+    """Build a message for the folder of a job from the fields that the log contains.
 
-    It leaves metadata, workflow and exclusions to the engine's defaults, whatever the job had.
-
-    Args:
-        job: The job.
-        indent: As of `json.dumps`.
+    Metadata, workflow and exclusions are those of the engine's defaults.
     """
     fields = {
         "source_prefix": job.source,
@@ -199,7 +182,7 @@ def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
 
 def _version(record: JobRecord, log: ShownLog, interval: int, error: Exception | None) -> str:
     job = record.job
-    # The seconds of a running job alone are no change.
+    # The elapsed time of a running job is not a change.
     state = (job.outcome, job.updated, job.progress, len(record.lines), log.level, interval, error)
     running = job.outcome is State.RUNNING
     return hashlib.sha256(repr((running, state)).encode()).hexdigest()[:16]

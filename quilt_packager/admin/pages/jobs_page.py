@@ -1,4 +1,4 @@
-"""The Jobs tab: what happened, what happens now, and what needs attention."""
+"""The Jobs tab: past and running jobs, and the number of failures."""
 
 import hashlib
 from collections import Counter
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import charts, labels
 from quilt_packager.admin.model.caching import Answer
-from quilt_packager.admin.model.charts import PERIODS, Chart
+from quilt_packager.admin.model.charts import Chart
 from quilt_packager.admin.model.job_filters import (
     Chosen,
     Filter,
@@ -23,9 +23,11 @@ from quilt_packager.admin.model.job_filters import (
     read_moment,
     write_key,
 )
-from quilt_packager.admin.model.views import Jobs, Views
+from quilt_packager.admin.model.job_history import Jobs
+from quilt_packager.admin.model.periods import PERIODS, sort_into_buckets
+from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Renderer, Tab
+from quilt_packager.admin.web.rendering import Tab, is_whole
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.queues import Queues
 from quilt_packager.operations.jobs.job import Job, State
@@ -47,29 +49,29 @@ CHIPS = (
 )
 
 MAX_CHANGED = 200
-"""How many rows an update brings at most."""
+"""Maximum number of rows in an update."""
 
 MAX_RUNNING = 40
-"""Of how many running jobs a page remembers that they ran, to tell when they end."""
+"""Maximum number of running jobs whose end is announced."""
 
 ID_CHARS = 8
-"""How much of an id tells it from others, among those that run."""
+"""Length of an id prefix that is unique among running jobs."""
 
 
 class Shown(NamedTuple):
-    """The list of jobs, as a page shows it.
+    """The job list of a page.
 
     Attributes:
-        chosen: The jobs; None if they are not known.
-        charts: The charts of all that match.
-        error: Why the last question went unanswered; None: it was answered.
-        at: When the jobs were read; None if they never were.
-        interval: After how many seconds to look again.
-        version: What tells this state from others.
-        top: The place of the first row, as in a URL; empty without one.
-        newer: How many jobs came since.
-        is_cut_off: Older jobs of the period are not known.
-        running: The beginnings of the ids of what runs, as in a URL.
+        chosen: Jobs that match the filter; None if no job has been read.
+        charts: Charts of all matching jobs.
+        error: Error of the last request; None if it succeeded.
+        at: Time of the answer; None without one.
+        interval: Polling interval in seconds.
+        version: Digest of this state.
+        top: Key of the first row, as in a URL; empty without rows.
+        newer: Number of jobs above the first row.
+        is_cut_off: The period has older jobs that are not included.
+        running: Id prefixes of the running jobs, as in a URL.
     """
 
     chosen: Chosen | None
@@ -88,12 +90,12 @@ class Figures(NamedTuple):
     """The four figures above the list.
 
     Attributes:
-        queues: How full the queues are.
-        jobs: The jobs of the period.
-        large: How many large jobs run.
-        created: How many packages were created.
-        unchanged: How many were found unchanged.
-        problem: Why the queues could not be counted.
+        queues: Counts of the queues.
+        jobs: Jobs of the period.
+        large: Number of running large jobs.
+        created: Number of created packages.
+        unchanged: Number of unchanged packages.
+        problem: Error of the queues' counts; None if there is none.
     """
 
     queues: Answer[Queues]
@@ -104,20 +106,11 @@ class Figures(NamedTuple):
     problem: Problem | None
 
 
-class JobsPage:
-    """The Jobs tab.
-
-    Args:
-        views: What is known of the engine.
-        renderer: Makes pages.
-    """
-
-    def __init__(self, views: Views, renderer: Renderer) -> None:
-        self._views = views
-        self._renderer = renderer
+class JobsPage(Page):
+    """The Jobs tab."""
 
     def routes(self) -> list[Route]:
-        """What this tab answers."""
+        """Return the routes of the tab."""
         return [
             Route("/", self.start),
             Route("/jobs", self.show),
@@ -127,60 +120,59 @@ class JobsPage:
         ]
 
     def start(self, _request: Request) -> Response:
-        """What happened is asked more often than what is set."""
-        return RedirectResponse(TAB.path, status_code=303)
+        """Redirect to this tab, the most frequently used one."""
+        return self._renderer.redirect(TAB.path)
 
     def show(self, request: Request) -> Response:
-        """The frame, which needs no AWS; what is known already stands in it."""
+        """Show the frame, with the parts that are cached."""
         wanted = Filter.from_query(request.query_params)
-        # Without JavaScript, nothing would load the parts.
-        whole = "whole" in request.query_params
+        whole = is_whole(request)
         has_fresh_jobs = whole or self._views.has_fresh_jobs(wanted.period)
-        knows_all = has_fresh_jobs and (whole or self._views.knows_queues())
+        has_fresh_figures = has_fresh_jobs and (whole or self._views.has_fresh_queues())
         return self._renderer.page(
             request,
             "jobs.html",
             whole=whole,
-            shown=self._look(wanted) if has_fresh_jobs else None,
-            figures=self._count(wanted) if knows_all else None,
+            shown=self._list(wanted) if has_fresh_jobs else None,
+            figures=self._count(wanted) if has_fresh_figures else None,
             **_values(wanted),
         )
 
     def show_figures(self, request: Request) -> Response:
-        """The figures, when AWS has told them."""
+        """Show the figures."""
         wanted = Filter.from_query(request.query_params)
         return self._renderer.part(
             request, "jobs_figures_part.html", figures=self._count(wanted), **_values(wanted)
         )
 
     def show_list(self, request: Request) -> Response:
-        """The list and the charts, when AWS has told them, or for another filter."""
+        """Show the list and the charts, at first or for another filter."""
         wanted = Filter.from_query(request.query_params)
         source = request.headers.get("hx-source", "")
-        shown = self._look(wanted)
+        shown = self._list(wanted)
         is_asked = source.startswith(("form", "a"))
         response = self._renderer.part(
             request,
             "jobs_list_part.html",
             shown=shown,
-            told=_tell_count(shown.chosen) if is_asked and shown.chosen else "",
+            announced=_describe_count(shown.chosen) if is_asked and shown.chosen else "",
             **_values(wanted),
         )
         if is_asked:
-            # Each letter typed is no step to go back to.
+            # Typed letters add no steps to the history.
             name = "HX-Replace-Url" if source.startswith("form") else "HX-Push-Url"
-            response.headers[name] = wanted.url()
+            response.headers[name] = self._renderer.root + wanted.url()
         return response
 
     def show_live(self, request: Request) -> Response:
-        """What changed since the page was made, or last asked this."""
+        """Show the changes since the last update, or answer 304 if there are none."""
         query = request.query_params
         wanted = Filter.from_query(query)
         top, since = read_key(query.get("top", "")), read_moment(query.get("at", ""))
         ran = frozenset(filter(None, query.get("running", "").split(",")))
         figures = self._count(wanted)
-        # Where no rows were, none can move under a pointer.
-        shown = self._look(wanted, top=top, is_update=top is not None, figures=figures)
+        # In an empty list, no row can move under the pointer: it is filled at once.
+        shown = self._list(wanted, top=top, is_update=top is not None, figures=figures)
         if request.headers.get("if-none-match") == f'"{shown.version}"':
             return Response(status_code=304)
         jobs = figures.jobs.value.jobs if figures.jobs.value else ()
@@ -191,13 +183,13 @@ class JobsPage:
             figures=figures,
             is_first=top is None,
             changed=_find_changed(jobs, since, ran),
-            told=_tell_finished([job for job in jobs if job.id[:ID_CHARS] in ran]),
+            announced=_describe_finished([job for job in jobs if job.id[:ID_CHARS] in ran]),
             **_values(wanted),
         )
         response.headers["ETag"] = f'"{shown.version}"'
         return response
 
-    def _look(
+    def _list(
         self,
         wanted: Filter,
         *,
@@ -216,7 +208,7 @@ class JobsPage:
         if not is_update:
             top = key_of(chosen.jobs[0]) if chosen.jobs else None
         now = datetime.now().astimezone()
-        buckets = charts.cut(chosen.jobs, wanted.period, now)
+        buckets = sort_into_buckets(chosen.jobs, wanted.period, now)
         newer = count_newer(chosen.jobs, top) if wanted.before is None else 0
         running = [job.id[:ID_CHARS] for job in jobs if job.outcome is State.RUNNING]
         return Shown(
@@ -262,19 +254,15 @@ def _values(wanted: Filter) -> dict[str, Any]:
         "wanted": wanted,
         "periods": list(PERIODS.values()),
         "chips": CHIPS,
-        "seconds": tell_seconds,
+        "duration": format_duration,
     }
 
 
-def tell_seconds(job: Job) -> str:
-    """How long a job took, or has been running.
-
-    Args:
-        job: The job.
-    """
+def format_duration(job: Job) -> str:
+    """Format the duration of a job, so far if it is running."""
     if job.outcome is State.RUNNING:
-        return labels.tell_seconds((datetime.now(UTC) - job.started).total_seconds())
-    return "" if job.seconds is None else labels.tell_seconds(job.seconds)
+        return labels.format_seconds((datetime.now(UTC) - job.started).total_seconds())
+    return "" if job.seconds is None else labels.format_seconds(job.seconds)
 
 
 def _is_large(job: Job) -> bool:
@@ -293,7 +281,7 @@ def _find_changed(
     ][:MAX_CHANGED]
 
 
-def _tell_finished(ran: Sequence[Job]) -> str:
+def _describe_finished(ran: Sequence[Job]) -> str:
     ended = Counter(str(job.outcome) for job in ran if job.outcome is not State.RUNNING)
     if not ended:
         return ""
@@ -301,7 +289,7 @@ def _tell_finished(ran: Sequence[Job]) -> str:
     return f"{formats.count(ended.total(), 'job')} finished: {parts}."
 
 
-def _tell_count(chosen: Chosen) -> str:
+def _describe_count(chosen: Chosen) -> str:
     return f"{formats.count(len(chosen.jobs), 'job')} shown."
 
 

@@ -1,4 +1,4 @@
-"""The New package tab: a form that is checked as one types, its plan, and sending it."""
+"""The New package tab: a form that is checked during input, a plan, and sending the message."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, Explanation
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import links
-from quilt_packager.admin.model.views import Views, make_queued
+from quilt_packager.admin.model.views import make_queued
 from quilt_packager.admin.pages.package_form import Checked, Draft, check_draft
+from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Renderer, Tab
+from quilt_packager.admin.web.rendering import Tab
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
@@ -25,67 +26,58 @@ from quilt_packager.operations.plans.planner import plan
 TAB = Tab("New package", "/new")
 
 ALLOWED_WHEN_READ_ONLY = ("/new/check", "/new/plan")
-"""Forms that read only."""
+"""Forms that change nothing in AWS."""
 
 MAX_KINDS = 2
-"""How many kinds of requests are told apart."""
+"""Number of kinds of requests that are named."""
 
 INVALID = 422
 BAD_GATEWAY = 502
 
 
 class Planned(NamedTuple):
-    """What a plan came to.
+    """The result of planning.
 
     Attributes:
-        plan: The plan; None if there is none.
-        problem: Why not; None if that is not known or not so.
-        print: What was planned, as `Checked.print`.
+        plan: The plan; None if planning failed.
+        problem: Error of planning; None if it succeeded.
+        fingerprint: Fingerprint of the planned message, as `Checked.fingerprint`.
     """
 
     plan: Plan | None
     problem: Problem | None
-    print: str
+    fingerprint: str
 
     @property
     def denied(self) -> list[Explanation]:
-        """What AWS refused to whoever looks: a plan is made by their credentials, a job is not."""
+        """Return what AWS denied: planning uses the user's credentials, unlike a job."""
         refusals = self.plan.refusals if self.plan else ()
         return [each for each in refusals if each.code == AccessDenied.__name__]
 
     @property
     def rejected(self) -> list[Explanation]:
-        """Why the engine would reject it."""
+        """Return the reasons for which the engine would reject the message."""
         refusals = self.plan.refusals if self.plan else ()
         return [each for each in refusals if each.code != AccessDenied.__name__]
 
 
-class Known(NamedTuple):
-    """What is known of how the engine does its jobs.
+class KnownConfiguration(NamedTuple):
+    """The configuration of the engine, as far as it is known.
 
     Attributes:
-        configuration: That; of an engine without props where it is not known.
-        problem: Why it is not known; None: it is, or nobody asked yet.
+        configuration: The configuration; that of an engine without props if it is unknown.
+        problem: Error of reading it; None if there is none.
     """
 
     configuration: Configuration
     problem: Problem | None = None
 
 
-class NewPackagePage:
-    """The New package tab.
-
-    Args:
-        views: What is known of the engine.
-        renderer: Makes pages.
-    """
-
-    def __init__(self, views: Views, renderer: Renderer) -> None:
-        self._views = views
-        self._renderer = renderer
+class NewPackagePage(Page):
+    """The New package tab."""
 
     def routes(self) -> list[Route]:
-        """What this tab answers."""
+        """Return the routes of the tab."""
         return [
             Route(TAB.path, self.show),
             Route(TAB.path, self.package, methods=["POST"]),
@@ -94,16 +86,16 @@ class NewPackagePage:
         ]
 
     def show(self, request: Request) -> Response:
-        """The form, empty or as the query fills it in, maybe from a job; it needs no AWS."""
+        """Show the form, filled in from the query. This makes no request to AWS."""
         draft = Draft.read(request.query_params)
-        known = Known(self._views.known_configuration() or Configuration())
+        known = KnownConfiguration(self._views.last_configuration() or Configuration())
         checked = check_draft(draft, known.configuration.settings, is_new=True)
         return self._show(request, checked, known)
 
     def check(self, request: Request) -> Response:
-        """What to say of each field while one types."""
+        """Check the form during input."""
         form = form_of(request)
-        known = self._ask()
+        known = self._configuration()
         checked = check_draft(Draft.read(form), known.configuration.settings, is_new=True)
         planned = form.get("planned", "")
         return self._renderer.part(
@@ -116,8 +108,8 @@ class NewPackagePage:
         )
 
     def plan(self, request: Request) -> Response:
-        """What the message would come to; nothing is written."""
-        known = self._ask()
+        """Plan the job of the message. Nothing is written."""
+        known = self._configuration()
         checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
         planned = self._plan(checked, known.configuration) if checked.is_good else None
         if "hx-request" not in request.headers:
@@ -132,19 +124,19 @@ class NewPackagePage:
         )
 
     def package(self, request: Request) -> Response:
-        """Send the message, and go where its job is followed."""
-        known = self._ask()
+        """Send the message, and redirect to the page of its job."""
+        known = self._configuration()
         checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
         if not checked.is_good or checked.request is None:
             return self._show(request, checked, known, status=INVALID)
         try:
             job_id = send(self._views.deployment, checked.body)
-        except Exception as error:  # noqa: BLE001 - shown above the form, which keeps what it holds
+        except Exception as error:  # noqa: BLE001 - shown above the form, which keeps its input
             return self._show(
                 request, checked, known, status=BAD_GATEWAY, unsent=describe_problem(error)
             )
         wanted = checked.request
-        self._views.expect(
+        self._views.add_pending(
             make_queued(
                 job_id,
                 source=str(wanted.source),
@@ -152,15 +144,15 @@ class NewPackagePage:
                 package_name=wanted.package_name,
             )
         )
-        self._views.forget()
-        return RedirectResponse(f"/jobs/{job_id}", status_code=303)
+        self._views.invalidate()
+        return self._renderer.redirect(f"/jobs/{job_id}")
 
-    def _ask(self) -> Known:
-        # Without it, the engine itself will say what it does not allow.
+    def _configuration(self) -> KnownConfiguration:
+        # The form works without it: the engine itself rejects invalid messages.
         answer = self._views.configuration()
         if answer.value is not None:
-            return Known(answer.value)
-        return Known(Configuration(), describe_problem(answer.error or LookupError()))
+            return KnownConfiguration(answer.value)
+        return KnownConfiguration(Configuration(), describe_problem(answer.error or LookupError()))
 
     def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
         if checked.request is None:
@@ -176,14 +168,14 @@ class NewPackagePage:
                 )
             )
         except Exception as error:  # noqa: BLE001 - shown where the plan would be
-            return Planned(None, describe_problem(error), checked.print)
-        return Planned(made, None, checked.print)
+            return Planned(None, describe_problem(error), checked.fingerprint)
+        return Planned(made, None, checked.fingerprint)
 
     def _show(
         self,
         request: Request,
         checked: Checked,
-        known: Known,
+        known: KnownConfiguration,
         planned: Planned | None = None,
         *,
         status: int = 200,
@@ -199,13 +191,13 @@ class NewPackagePage:
             checked=checked,
             planned=planned,
             changed=[],
-            # Without JavaScript, nothing would enable what is disabled now.
+            # Without JavaScript, disabled buttons would never be enabled.
             is_live=False,
             unsent=unsent,
             **self._values(checked, known),
         )
 
-    def _values(self, checked: Checked, known: Known) -> dict[str, Any]:
+    def _values(self, checked: Checked, known: KnownConfiguration) -> dict[str, Any]:
         deployment = self._views.deployment
         return {
             "draft": checked.draft,
@@ -214,18 +206,15 @@ class NewPackagePage:
             "command": deployment.command("send", checked.body, names_stack=True),
             "span": formats.span,
             "usd": formats.usd,
-            "requests": tell_requests,
+            "requests": describe_requests,
         }
 
 
-def tell_requests(counts: dict[str, int]) -> str:
-    """The most frequent kinds of requests.
-
-    Args:
-        counts: How many there are of each.
+def describe_requests(counts: dict[str, int]) -> str:
+    """Describe the most frequent kinds of requests.
 
     Example:
-        >>> tell_requests({"LIST": 13, "HEAD": 12408, "PUT": 3})
+        >>> describe_requests({"LIST": 13, "HEAD": 12408, "PUT": 3})
         '12,408 HEAD, 13 LIST'
     """
     kinds = sorted(counts.items(), key=lambda each: -each[1])

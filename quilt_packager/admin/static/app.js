@@ -1,10 +1,10 @@
-// What the page does beyond htmx: when it polls, and what only a script can do. Without it, all works.
+// Enhancements beyond htmx: polling, dialogs, copying. The page works without them.
 (() => {
   const root = document.documentElement;
   const IDLE_MS = 30 * 60 * 1000;
   let touchedAt = Date.now();
 
-  // Polls: none while nobody looks, none while paused. A pause outlives the page.
+  // Polls pause while the page is hidden or paused. A pause survives a reload.
   const all = (selector) => document.querySelectorAll(selector);
   const show = () => all("[data-pause]").forEach((button) => {
     button.hidden = false;
@@ -29,7 +29,7 @@
   });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) { touch(); resume(); } });
 
-  // The command that serves the page has ended, or it answers again.
+  // The server has stopped, or answers again.
   const offline = (is) => all("#offline").forEach((element) => { element.hidden = !is; });
   document.addEventListener("htmx:error", (event) => { if (event.detail.ctx) offline(true); });
   document.addEventListener("htmx:before:response", () => offline(false));
@@ -49,7 +49,7 @@
   });
   const say = (words) => { document.getElementById("announce").textContent = words; };
 
-  // A confirmation that came is shown; when it closes, it goes, and focus returns by itself.
+  // Show a confirmation that has arrived, and remove it when it closes. The browser restores the focus.
   const opened = new WeakSet();
   const settle = () => {
     all("#dialog > dialog:not([open])").forEach((dialog) => {
@@ -61,28 +61,28 @@
       const end = () => toast.matches(":hover, :focus-within") ? setTimeout(end, 1000) : toast.remove();
       setTimeout(end, 6000);
     });
-    // A log opens at its first error, once: then it stays where its reader left it.
+    // Scroll a log to its first error, once.
     all(".log[data-first]").forEach((log) => {
       const line = log.querySelector(log.dataset.first);
       if (line && !opened.has(log)) log.scrollTop = line.offsetTop - 40;
       opened.add(log);
     });
     all("form .field").forEach((field) => field.querySelectorAll(".t").forEach((control) => {
-      control.setAttribute("aria-invalid", field.querySelector(".say.bad") !== null);
+      control.setAttribute("aria-invalid", field.querySelector(".note.bad") !== null);
     }));
     show();
   };
   document.addEventListener("htmx:after:swap", (event) => {
     settle();
-    // What was clicked is gone: whoever uses a keyboard goes on where its answer is.
+    // The clicked element is gone: keyboard users continue at its answer.
     const { sourceEvent, target } = event.detail.ctx;
     if (sourceEvent?.type !== "click" || document.activeElement !== document.body) return;
     document.getElementById(target?.id)?.focus({ preventScroll: true });
   });
   addEventListener("DOMContentLoaded", settle);
 
-  // "4 min ago" grows old on a page that did not change.
-  // As formats.age rounds it.
+  // Update ages such as "4 min ago".
+  // Rounds like formats.age.
   const age = (seconds) => {
     if (seconds < 59.5) return `${Math.max(seconds, 0).toFixed()} s ago`;
     for (const [unit, size, longest] of [["min", 60, 90], ["h", 3600, 48]]) {

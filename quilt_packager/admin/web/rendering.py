@@ -1,25 +1,22 @@
-"""Pages and parts of pages, from templates: all text of others is escaped, and none is hidden."""
+"""Pages and parts of pages, rendered from templates that escape all text."""
 
 import importlib.metadata
-import json
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from quilt_packager_runtime.errors import printable
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
 from quilt_packager.admin.model import labels
 from quilt_packager.admin.model.job_filters import key_of, milliseconds, write_key
+from quilt_packager.admin.web import filters
 from quilt_packager.admin.web.problems import Problem
-from quilt_packager.admin.web.security import SAFE_METHODS, Access, Refusal
+from quilt_packager.admin.web.refusals import Refusal
+from quilt_packager.admin.web.security import SAFE_METHODS, Access
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.labels import trigger_label
 
@@ -31,17 +28,14 @@ THEME_COOKIE = "theme"
 
 METHOD_NOT_ALLOWED = 405
 
-KEPT = frozenset("\n\t\u200c\u200d\ufe0f")
-"""Characters without a look of their own that text may have: lines, and what joins emoji."""
-
 
 class Tab(NamedTuple):
     """A section of the page.
 
     Attributes:
-        name: Its name.
-        path: Where it is.
-        waiting: How much waits there; None: nothing, or that is not known.
+        name: Visible name.
+        path: Path of its page.
+        waiting: Returns the number of items that need attention; None if unknown.
     """
 
     name: str
@@ -50,13 +44,7 @@ class Tab(NamedTuple):
 
 
 class EngineIdentity(NamedTuple):
-    """Which engine the page is of.
-
-    Attributes:
-        stack_name: Its stack.
-        region: Where it is.
-        account: Whose it is.
-    """
+    """The stack, region and account of an engine."""
 
     stack_name: str
     region: str
@@ -64,64 +52,68 @@ class EngineIdentity(NamedTuple):
 
 
 class Toast(NamedTuple):
-    """A success, told once on the next page.
+    """A success, shown once on the next page.
 
     Attributes:
-        words: What was done.
-        url: Where to go on; empty: nowhere.
-        link: What that is called.
+        text: The completed action.
+        url: Target of its link; empty for none.
+        link: Text of the link.
     """
 
-    words: str
+    text: str
     url: str = ""
     link: str = ""
 
 
 class Confirmation(NamedTuple):
-    """What is asked before something is done that cannot be undone, or costs something.
+    """A question before an action that cannot be undone, or that costs something.
 
     Attributes:
         title: The question, with its count.
-        action: The path that the form is sent to.
-        fields: What the form says: exact ids, never a filter that may find others later.
-        act: What the button does, as a verb with its object.
-        keep: What the other button does.
-        keep_url: Where that leads, on a page of its own.
-        words: What will happen, a paragraph each.
-        names: What it happens to.
-        note: What does not happen.
-        is_danger: Something is lost.
+        action: Path of the form.
+        fields: Fields of the form: exact ids, never a filter that may match others later.
+        confirm: Label of the button that acts: a verb with its object.
+        cancel: Label of the other button.
+        cancel_url: Target of the other button on a page of its own.
+        effects: Effects of the action, one paragraph each.
+        items: Affected items.
+        note: Parts that the action leaves unchanged.
+        is_danger: The action deletes something.
     """
 
     title: str
     action: str
     fields: Sequence[tuple[str, str]]
-    act: str
-    keep: str
-    keep_url: str
-    words: Sequence[str] = ()
-    names: Sequence[str] = ()
+    confirm: str
+    cancel: str
+    cancel_url: str
+    effects: Sequence[str] = ()
+    items: Sequence[str] = ()
     note: str = ""
     is_danger: bool = False
 
 
 class Renderer:
-    """Makes pages of an engine.
+    """Renders the pages of an engine.
 
     Args:
-        place: Which engine.
-        access: Who may do what.
+        engine: The engine.
+        access: The rules for requests, with the path that all pages are below.
         tabs: The sections, in their order.
-        identity: Tells the ARN that acts, as far as it is known.
+        identity: Returns the ARN whose credentials are used; None while it is unknown.
+
+    Attributes:
+        root: Path that all pages are below.
     """
 
     def __init__(
         self,
-        place: EngineIdentity,
+        engine: EngineIdentity,
         access: Access,
         tabs: Sequence[Tab],
         identity: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self.root = access.root
         self._access = access
         self._tabs = tabs
         self._toasts: deque[Toast] = deque()
@@ -129,28 +121,29 @@ class Renderer:
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=show,
+            finalize=filters.show,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         self._environment.filters |= {
             "size": formats.size,
-            "duration": labels.tell_seconds,
+            "duration": labels.format_seconds,
             "age": formats.age,
             "counted": formats.count,
-            "moment": moment,
-            "clock": clock,
-            "dom_id": dom_id,
-            "as_json": as_json,
-            "look": lambda job: labels.BADGES[job.outcome],
+            "moment": filters.moment,
+            "clock": filters.clock,
+            "dom_id": filters.dom_id,
+            "as_json": filters.as_json,
+            "badge": lambda job: labels.BADGES[job.outcome],
             "label": labels.label,
-            "source_words": trigger_label,
+            "trigger": trigger_label,
             "second_line": labels.second_line,
             "key": lambda job: write_key(key_of(job)),
             "milliseconds": milliseconds,
         }
         self._environment.globals |= {
-            "place": place,
+            "engine": engine,
+            "root": access.root,
             "tabs": tabs,
             "identity": identity,
             "read_only": access.read_only,
@@ -165,77 +158,50 @@ class Renderer:
         status: int = 200,
         **values: Any,  # noqa: ANN401 - what a template takes
     ) -> Response:
-        """A whole page.
-
-        Args:
-            request: What asked for it.
-            template: Its file.
-            status: The status of HTTP.
-            values: What the template shows.
-        """
+        """Render a complete page."""
         toasts = [self._toasts.popleft() for _ in range(len(self._toasts))]
         return self._answer(request.scope, template, status, {"toasts": toasts, **values})
 
     def part(self, request: Request, template: str, **values: Any) -> Response:  # noqa: ANN401 - what a template takes
-        """A part of a page, for htmx.
-
-        Args:
-            request: What asked for it.
-            template: Its file.
-            values: What the template shows.
-        """
+        """Render a part of a page, for htmx."""
         return self._answer(request.scope, template, 200, values)
 
-    def toast(self, words: str, *, url: str = "", link: str = "") -> None:
-        """Tell of a success on the next page.
+    def redirect(self, url: str) -> Response:
+        """Send the browser to another part of the page."""
+        return RedirectResponse(self.root + url, status_code=303)
 
-        Args:
-            words: What was done.
-            url: Where to go on.
-            link: What that is called.
-        """
-        self._toasts.append(Toast(words, url, link))
+    def toast(self, text: str, *, url: str = "", link: str = "") -> None:
+        """Report a success on the next page."""
+        self._toasts.append(Toast(text, url, link))
 
-    def confirm(self, request: Request, asked: Confirmation) -> Response:
-        """Ask: in a dialog, which htmx puts into `#dialog`, or on a page of its own.
-
-        Args:
-            request: What asked for it.
-            asked: The question.
-        """
+    def confirm(self, request: Request, question: Confirmation) -> Response:
+        """Ask for confirmation in a dialog, or without JavaScript on a page of its own."""
         if "hx-request" in request.headers:
-            return self.part(request, "confirm_part.html", asked=asked)
-        return self.page(request, "confirm.html", asked=asked)
+            return self.part(request, "confirm_part.html", question=question)
+        return self.page(request, "confirm.html", question=question)
 
     def problem(self, request: Request, problem: Problem, *, status: int = 500) -> Response:
-        """A page, or a part, that tells of an error and has nothing else.
-
-        Args:
-            request: What led to it.
-            problem: The error.
-            status: The status of HTTP.
-        """
+        """Render an error as a page or as a part of one."""
+        if not self._access.root_of(request.scope["path"]):
+            # A static file: its readers are not signed in, and see nothing of the engine.
+            return Response(status_code=status)
         if "hx-request" in request.headers:
             return self.part(request, "problem_part.html", problem=problem)
-        # A link can repeat only what a link can ask for: what a form did, it would not do again.
+        # A link can only repeat a GET.
         repeats = request.method in SAFE_METHODS and status != METHOD_NOT_ALLOWED
         return self.page(
             request,
             "problem.html",
             status=status,
             problem=problem,
-            back=None if repeats else self._tab_of(request.url.path),
+            back=None if repeats else self._tab_of(route_of(request.scope)),
         )
 
     def refusal(self, scope: Scope, refusal: Refusal) -> Response:
-        """The page that tells why a request is refused. It shows nothing of the engine.
-
-        Args:
-            scope: The request.
-            refusal: Why.
-        """
-        response = self._answer(scope, "refused.html", refusal.status, {"refusal": refusal})
-        # What htmx asked for would go into the middle of a page: show it whole.
+        """Render a refusal. It shows nothing of the engine, and no secret."""
+        values = {"refusal": refusal, "root": scope["root_path"], "csrf": ""}
+        response = self._answer(scope, "refused.html", refusal.status, values)
+        # As the answer to htmx it would replace a part of a page: show it as a page.
         response.headers["HX-Refresh"] = "true"
         return response
 
@@ -247,82 +213,23 @@ class Renderer:
     ) -> HTMLResponse:
         request = Request(scope)
         theme = request.cookies.get(THEME_COOKIE)
-        text = self._environment.get_template(template).render(
-            theme=theme if theme in THEMES else THEMES[0],
-            path=scope["path"],
-            csrf=self._access.csrf_token,
-            **values,
-        )
-        # A lone surrogate, which JSON may bring, has no bytes of its own.
+        known = {
+            "theme": theme if theme in THEMES else THEMES[0],
+            "path": route_of(scope),
+            "query": request.url.query,
+            "csrf": self._access.csrf_token,
+        }
+        text = self._environment.get_template(template).render(known | values)
+        # JSON may contain lone surrogates, which UTF-8 cannot encode.
         return HTMLResponse(text.encode("utf-8", "backslashreplace"), status_code=status)
 
 
-def show(value: object) -> object:
-    r"""Make visible what would be hidden, or would turn the text around it.
-
-    Args:
-        value: What a template shows.
-
-    Example:
-        >>> print(show("a\u202eb"), show("שלום 🧬"))
-        a\u202eb שלום 🧬
-    """
-    if type(value) is not str or value.isprintable():
-        return value
-    return "".join(
-        char if char in KEPT or unicodedata.category(char) == "Zs" else printable(char)
-        for char in value
-    )
+def route_of(scope: Scope) -> str:
+    """Return the path of a request below the page's root."""
+    path: str = scope["path"]
+    return path.removeprefix(scope["root_path"])
 
 
-def moment(at: datetime, words: str | None = None) -> Markup:
-    """A moment as an element of HTML: its time of day, and all of it where one points at it.
-
-    Args:
-        at: The moment.
-        words: What to show instead. Default: how long ago it was, which a script keeps true.
-    """
-    local = at.astimezone()
-    ticks = Markup(" data-age") if words is None else Markup("")
-    if words is None:
-        words = f"{formats.age((datetime.now(local.tzinfo) - local).total_seconds())} ago"
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
-        local.isoformat(timespec="seconds"), local.strftime("%Y-%m-%d %H:%M:%S %Z"), ticks, words
-    )
-
-
-def clock(at: datetime) -> str:
-    """A moment as people say it: the time of day, with the day where that is another.
-
-    Args:
-        at: The moment.
-    """
-    local, today = at.astimezone(), datetime.now().astimezone().date()
-    if local.date() == today:
-        return f"Today {local:%H:%M:%S}"
-    return f"{local:%Y-%m-%d %H:%M:%S}"
-
-
-def dom_id(text: str) -> str:
-    """An id for HTML that no text can break out of a selector.
-
-    Args:
-        text: What it is made of.
-
-    Example:
-        >>> dom_id("3f9a-é b")
-        '3f9a-_e9__20_b'
-    """
-    return "".join(
-        char if (char.isascii() and char.isalnum()) or char == "-" else f"_{ord(char):x}_"
-        for char in text
-    )
-
-
-def as_json(value: object) -> str:
-    """A value as people read JSON.
-
-    Args:
-        value: The value.
-    """
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def is_whole(request: Request) -> bool:
+    """Return True if a page must be complete: without JavaScript, no part is loaded later."""
+    return "whole" in request.query_params

@@ -1,20 +1,31 @@
-"""Who may see and use the page: the browser that the command opened, and no other.
+"""Access to the page: only for browsers that opened the address that the command printed.
 
-The page acts by its user's own AWS credentials, and every site that the user visits can send
+The page acts with its user's AWS credentials, and every site that the user visits can send
 requests to 127.0.0.1. So each request is checked here, before anything else reads it.
 """
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl
 
 from starlette.datastructures import Headers, ImmutableMultiDict, MutableHeaders
 from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quilt_packager.admin.web.refusals import (
+    FORM,
+    LONG_FORM,
+    MAX_FORM_BYTES,
+    NOT_A_FORM,
+    OLD_FORM,
+    OTHER_HOST,
+    OTHER_ORIGIN,
+    READ_ONLY,
+    UNKNOWN_BROWSER,
+    Refusal,
+)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -31,134 +42,72 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Chromium sends forms with `Origin: null` where it is no-referrer: none would be accepted.
+    # With no-referrer, Chromium sends forms with `Origin: null`, which is refused.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
-MAX_FORM_BYTES = 2 * 1024 * 1024
-"""The longest form: a message of SQS has at most half of it, and percent-encoding adds to it."""
-
-FORM = "application/x-www-form-urlencoded"
 Form = ImmutableMultiDict[str, str]
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 START = "/"
 PUBLIC = "/static/"
-"""What is below it is the same for everybody: the pages of refusals need it."""
-
-
-class Refusal(NamedTuple):
-    """Why a request is not answered.
-
-    Attributes:
-        status: The status of HTTP.
-        happened: What was refused, as a sentence.
-        why: The rule, as a sentence.
-        remedy: What the reader can do, as a sentence.
-    """
-
-    status: int
-    happened: str
-    why: str
-    remedy: str
-
-
-UNKNOWN_BROWSER = Refusal(
-    403,
-    "This browser is not signed in to the page.",
-    "The page shows and changes an AWS account, so it answers only the browser that was opened "
-    "with the address that quilt-packager admin printed, while that command runs.",
-    "Open the whole address from the terminal, with its token. If you just did, try again.",
-)
-OTHER_HOST = Refusal(
-    421,
-    "The page is not served under this name.",
-    "It answers only to 127.0.0.1 and localhost: another name may lead here by a trick.",
-    "Open the address that quilt-packager admin printed.",
-)
-OTHER_ORIGIN = Refusal(
-    403,
-    "Nothing was changed: the request did not come from this page.",
-    "Another site, or a program that does not say where it comes from, sent it.",
-    "Use the forms of this page.",
-)
-OLD_FORM = Refusal(
-    403,
-    "Nothing was changed: the form is from another run of the page.",
-    "Its token is missing, or was made before quilt-packager admin was started again.",
-    "Load the page again, and repeat what you did.",
-)
-NOT_A_FORM = Refusal(
-    415,
-    "Nothing was changed: the request is not a form.",
-    f"The page reads {FORM} alone.",
-    "Use the forms of this page.",
-)
-LONG_FORM = Refusal(
-    413,
-    "Nothing was changed: the form is too long.",
-    f"The page reads forms of at most {MAX_FORM_BYTES:,} bytes.",
-    "Send large messages with quilt-packager send.",
-)
-READ_ONLY = Refusal(
-    403,
-    "Nothing was changed: this page is read only.",
-    "It was started with --read-only.",
-    "Start quilt-packager admin without it.",
-)
+"""Files that are the same for all users: pages of refusals need them."""
 
 
 class Access:
-    """The secrets of one run of the page, and what it accepts.
+    """The secrets of one run of the page, and the rules for requests.
+
+    Browsers send a cookie to every port of its host. The cookie is therefore restricted to a path
+    that contains a second secret, `root`: a server on another port receives neither.
 
     Args:
-        port: The port of the page.
-        read_only: Whether to refuse all that changes something.
-        harmless: Paths of forms that change nothing in AWS; a page that is read only takes them.
+        port: Port of the page.
+        read_only: Refuse all forms that change something in AWS.
+        allowed_when_read_only: Paths of forms that change nothing in AWS.
 
     Attributes:
         read_only: As given.
-        start_token: What the command prints; it signs in as many browsers as one likes.
-        hosts: The names that the page is served under.
-        cookie_name: The cookie's name.
+        start_token: Token in the printed address; it signs in any number of browsers.
+        root: Path that all pages are below.
+        csrf_token: Token in each form.
+        hosts: Accepted `Host` headers.
+        cookie_name: Name of the session cookie.
     """
 
     def __init__(
-        self, port: int, *, read_only: bool = False, harmless: Collection[str] = ()
+        self, port: int, *, read_only: bool = False, allowed_when_read_only: Collection[str] = ()
     ) -> None:
         self.read_only = read_only
         self.start_token = secrets.token_urlsafe(32)
+        self.root = f"/{secrets.token_urlsafe(16)}"
+        self.csrf_token = secrets.token_urlsafe(32)
         self.hosts = frozenset(f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]"))
-        # A browser keeps the cookies of all ports of a host together.
         self.cookie_name = f"quilt-packager-{port}"
-        self._harmless = frozenset(harmless)
+        self._allowed_when_read_only = frozenset(allowed_when_read_only)
         self._session = secrets.token_urlsafe(32)
         self._once: set[str] = set()
 
     def make_token(self) -> str:
-        """A start token that works once: other users see the arguments that a browser starts with.
+        """Create a start token that works once.
 
-        Whoever is quicker takes it, and the browser that it was for is refused: that is seen.
+        Other users of the machine can see the arguments that a browser is started with. If one of
+        them uses the token first, the browser is refused, which is noticed.
         """
         token = secrets.token_urlsafe(32)
         self._once.add(token)
         return token
 
     @property
-    def csrf_token(self) -> str:
-        """What each form carries, and no other site can know."""
-        return hmac.new(self._session.encode(), b"form", hashlib.sha256).hexdigest()
-
-    @property
     def cookie(self) -> str:
-        """The header that signs a browser in."""
-        return f"{self.cookie_name}={self._session}; Path=/; HttpOnly; SameSite=Strict"
+        """The `Set-Cookie` header that signs a browser in."""
+        scope = f"Path={self.root}/; HttpOnly; SameSite=Strict"
+        return f"{self.cookie_name}={self._session}; {scope}"
 
-    def has_started(self, scope: Scope) -> bool | None:
-        """Whether a request brings the start token; None: it brings none at all."""
+    def check_start_token(self, scope: Scope) -> bool | None:
+        """Check the start token of a request; None without one."""
         if scope["path"] != START:
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -170,28 +119,29 @@ class Access:
             return True
         return _equal(tokens[-1], self.start_token)
 
-    def knows(self, headers: Mapping[str, str]) -> bool:
-        """Whether a browser is signed in."""
-        # Other programs on this host have cookies here, too, of any form: SimpleCookie gives up all
-        # of them, and ours, at the first that it cannot read.
+    def root_of(self, path: str) -> str:
+        """Return `root` if a path is below it, else an empty string."""
+        first = path[: len(self.root) + 1]
+        return self.root if _equal(first, f"{self.root}/") else ""
+
+    def is_signed_in(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Return True for a request with both secrets: the path and the cookie."""
+        # Other programs on this host set cookies of any form. SimpleCookie discards all cookies,
+        # ours included, at the first that it cannot parse.
         cookie = cookie_parser(headers.get("cookie", "")).get(self.cookie_name)
-        return cookie is not None and _equal(cookie, self._session)
+        return bool(self.root_of(path)) and cookie is not None and _equal(cookie, self._session)
 
     def refuse(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
         """Check all of a request but its form.
 
-        Args:
-            scope: The request.
-            headers: Its headers.
-
         Returns:
-            Why it is not to be answered; None: it is.
+            The reason to refuse it; None to answer it.
         """
         if headers.get("host") not in self.hosts:
             return OTHER_HOST
         if scope["path"].startswith(PUBLIC) and scope["method"] in SAFE_METHODS:
             return None
-        if not self.knows(headers):
+        if not self.is_signed_in(scope["path"], headers):
             return UNKNOWN_BROWSER
         return None if scope["method"] in SAFE_METHODS else self._refuse_write(scope, headers)
 
@@ -203,7 +153,8 @@ class Access:
     def _refuse_write(self, scope: Scope, headers: Mapping[str, str]) -> Refusal | None:
         if headers.get("origin") != f"http://{headers['host']}":
             return OTHER_ORIGIN
-        if self.read_only and scope["path"] not in self._harmless:
+        route = scope["path"].removeprefix(self.root)
+        if self.read_only and route not in self._allowed_when_read_only:
             return READ_ONLY
         if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
             return NOT_A_FORM
@@ -211,22 +162,18 @@ class Access:
 
 
 def form_of(request: Request) -> Form:
-    """The form that a request brought, which the guard has read and checked.
-
-    Args:
-        request: One that is not GET or HEAD.
-    """
+    """Return the form of a request, which the guard has read and checked."""
     form: Form = request.state.form
     return form
 
 
 class Guard:
-    """Lets only requests through that `Access` accepts; `form_of` gives their forms.
+    """Passes requests on only if `Access` accepts them; `form_of` returns their forms.
 
     Args:
         app: The page.
-        access: What is accepted.
-        explain: Makes the answer to a request that is refused.
+        access: The rules.
+        explain: Makes the answer to a refused request.
     """
 
     def __init__(
@@ -242,31 +189,29 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            # A WebSocket, which the page has none of: uvicorn closes it when nobody accepts it.
+            # A WebSocket, which the page does not use. uvicorn closes it if it is not accepted.
             return
         await self._answer(scope, receive, _with_headers(send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
+        scope = {**scope, "root_path": self._access.root_of(scope["path"])}
         refusal = self._access.refuse(scope, headers)
-        if refusal not in (None, UNKNOWN_BROWSER):
-            await self._explain(scope, refusal)(scope, receive, send)
-            return
-        if (started := self._access.has_started(scope)) is not None:
-            await self._start(scope, started=started)(scope, receive, send)
-            return
+        if refusal in (None, UNKNOWN_BROWSER):
+            started = self._access.check_start_token(scope)
+            if started is not None:
+                await self._start(scope, started=started)(scope, receive, send)
+                return
         if refusal is None and scope["method"] not in SAFE_METHODS:
             refusal = await self._read_form(scope, receive)
-        if refusal is not None:
-            await self._explain(scope, refusal)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        answer = self._app if refusal is None else self._explain(scope, refusal)
+        await answer(scope, receive, send)
 
     def _start(self, scope: Scope, *, started: bool) -> Response:
         if not started:
             return self._explain(scope, UNKNOWN_BROWSER)
         # At once: the token stays neither in the address bar nor in a Referer.
-        response = RedirectResponse(START, status_code=303)
+        response = RedirectResponse(f"{self._access.root}/", status_code=303)
         response.headers["Set-Cookie"] = self._access.cookie
         return response
 
@@ -274,8 +219,7 @@ class Guard:
         body = await _read_body(receive)
         if body is None:
             return LONG_FORM
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        form = Form(pairs)
+        form = Form(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         scope.setdefault("state", {})["form"] = form
         return self._access.refuse_form(form)
 
@@ -285,7 +229,7 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.update(HEADERS)
-            # What is in an account is nothing for a cache on a disk.
+            # The contents of an account do not belong into a cache on disk.
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 

@@ -135,7 +135,7 @@ def test_interval_grows_up_to_a_minute() -> None:
 def test_change_is_seen_at_once(aws: Aws, clock: Clock) -> None:
     cached = Cached(aws, clock=clock)
     cached.get(5)
-    cached.forget()
+    cached.invalidate()
     assert cached.get(5).value == 2
 
 

@@ -13,7 +13,7 @@ from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import PLACE, Engine, ago
+from tests.admin.engine import IDENTITY, Engine, ago
 from tests.admin.letters import Letters, make_letter
 
 HOSTILE = [
@@ -28,7 +28,7 @@ HOSTILE = [
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
     told = Letters()
-    told.take_place(monkeypatch)
+    told.install(monkeypatch)
     return told
 
 
@@ -64,7 +64,7 @@ def test_frame_receives_no_message(browser: Browser, letters: Letters) -> None:
 
 def test_page_without_javascript_is_whole(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter()]
-    assert 'content="0; url=/failures?whole=1&amp;code=X"' in browser.get("/failures?code=X").text
+    assert 'content="0; url=?whole=1&amp;code=X"' in browser.get("/failures?code=X").text
     text = browser.get("/failures?whole=1").text
     assert "wgs/m1" in text
     assert 'hx-trigger="load"' not in text
@@ -99,14 +99,14 @@ def test_page_warns_of_messages_that_are_deleted_soon(browser: Browser, letters:
     assert "It has waited 13 d." in text
     shown = browser.htmx("/failures/list?expiring=1")
     assert read_form(shown) == ["1/2"]
-    assert "Only what is deleted soon: 1 message of 2." in shown.text
+    assert "Only messages that expire soon: 1 message of 2." in shown.text
 
 
 def test_page_says_where_a_plain_retry_cannot_succeed(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter("1", "WorkflowViolations"), make_letter("2", "WriteConflict")]
     first, second = browser.htmx("/failures/list").text.split('aria-labelledby="h-2"')
-    assert ("Rejected" in first, "A plain retry fails again." in first) == (True, True)
-    assert ("Failed" in second, "A plain retry fails again." in second) == (True, False)
+    assert ("Rejected" in first, "A retry without a change fails again." in first) == (True, True)
+    assert ("Failed" in second, "A retry without a change fails again." in second) == (True, False)
 
 
 def test_message_with_a_reason_of_its_own_tells_it(browser: Browser, letters: Letters) -> None:
@@ -147,7 +147,7 @@ def test_nothing_has_failed(browser: Browser, letters: Letters) -> None:
 
 def test_messages_in_other_hands_are_told_of(browser: Browser, letters: Letters) -> None:
     letters.in_flight = 3
-    assert "3 messages wait here, in the hands of another" in browser.htmx("/failures/list").text
+    assert "3 messages held by another reader." in browser.htmx("/failures/list").text
 
 
 def test_failure_of_aws_is_told_in_words(browser: Browser, letters: Letters) -> None:
@@ -192,7 +192,7 @@ def test_question_names_exactly_what_was_shown(
     assert "Discard 2 messages?" in asked.text
     assert "wgs/1, wgs/2" in asked.text
     assert read_form(asked) == ["/1", "/2"]
-    assert "The files in S3 stay." in asked.text
+    assert "The files in S3 are kept." in asked.text
 
 
 def test_question_comes_as_a_dialog_with_the_safe_button_first(
@@ -362,7 +362,7 @@ def test_message_that_somebody_else_took_is_told_of(
     letters.letters = letters.letters[:1]
     answer = confirm(browser, access, asked)
     told = browser.get(answer.headers["location"]).text
-    assert "1 message discarded. 1 was no longer there" in told
+    assert "1 message discarded. 1 was deleted or held" in told
 
 
 def test_choice_of_which_nothing_is_left_is_no_success(
@@ -394,7 +394,7 @@ def test_retry_that_fails_on_its_way_tells_what_it_did(
     engine.asked.clear()
     answer = confirm(browser, access, asked)
     assert answer.status == 502
-    told = "2 of 5 messages were sent to the queue again. The other 3 may still be there."
+    told = "2 of 5 messages were sent to the queue again. The other 3 may still exist."
     assert told in answer.text
     assert "SendMessage failed with Throttling. Slow." in answer.text
     assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
@@ -411,7 +411,7 @@ def test_discard_that_fails_on_its_way_tells_what_it_did(
     stop_after(letters, 1, 2)
     answer = confirm(browser, access, choose(browser, access, discard="all"))
     assert answer.status == 502
-    assert "1 of 2 messages was discarded. The other 1 may still be there." in answer.text
+    assert "1 of 2 messages was discarded. The other 1 may still exist." in answer.text
 
 
 def test_action_that_did_nothing_says_why(
@@ -463,8 +463,8 @@ def test_choice_of_nothing_asks_nothing(
 def test_page_that_is_read_only_offers_and_takes_no_writes(
     engine: Engine, letters: Letters
 ) -> None:
-    access = Access(8765, read_only=True, harmless=["/theme"])
-    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    access = Access(8765, read_only=True, allowed_when_read_only=["/theme"])
+    browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     letters.letters = [make_letter("1"), make_letter("2")]
     text = browser.get("/failures?whole=1").text

@@ -9,10 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin.model.manifests import Revision, RevisionEntry
 from quilt_packager.admin.pages.job_page import draw_phases, rebuild_message
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.jobs.job import Attempt, Phase, State
+from quilt_packager.operations.revisions.contents import RevisionContents
+from quilt_packager.operations.revisions.manifest_lines import ManifestLine
 from tests.admin.browser import Browser
 from tests.admin.engine import (
     TOP_HASH,
@@ -41,7 +42,7 @@ def test_frame_asks_nothing_of_aws_and_names_a_job_that_was_listed(
 
 def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
-    assert 'content="0; url=/jobs/a1?whole=1"' in browser.get("/jobs/a1").text
+    assert 'content="0; url=?whole=1&amp;"' in browser.get("/jobs/a1").text
     text = browser.get("/jobs/a1?whole=1").text
     assert "germline-wgs" in text
     assert "bam/NA1.cram" in text
@@ -122,7 +123,7 @@ def test_contents_come_from_the_manifest(browser: Browser, engine: Engine) -> No
 
 def test_manifest_that_is_gone_is_told_in_its_place(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
-    engine.revision = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
+    engine.contents = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
     answer = browser.htmx("/jobs/a1/contents")
     assert answer.status == 200
     assert "GetObject failed with NoSuchKey." in answer.text
@@ -131,7 +132,7 @@ def test_manifest_that_is_gone_is_told_in_its_place(browser: Browser, engine: En
 def test_job_without_a_package_has_no_contents(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_failed("a1")]
     assert "#entries" not in browser.htmx("/jobs/a1/body").text
-    assert "There is no package." in browser.htmx("/jobs/a1/contents").text
+    assert "This job created no package." in browser.htmx("/jobs/a1/contents").text
 
 
 def test_catalog_is_linked_if_the_engine_knows_one(browser: Browser, engine: Engine) -> None:
@@ -155,9 +156,9 @@ def test_what_is_rebuilt_claims_no_more_than_the_log_keeps(
 ) -> None:
     engine.jobs = [make_job("a1")]
     text = browser.htmx("/jobs/a1/body").text
-    assert "Rebuilt from the log, which keeps only the folder, the registry and the name" in text
+    assert "Rebuilt from the log, which contains the folder, the registry and the name" in text
     assert "no metadata, workflow, exclusions or commit message" in text
-    assert "Package this folder from a terminal:" in text
+    assert "To package this folder from a terminal:" in text
     assert "again" not in text
     assert "The same" not in text
 
@@ -192,11 +193,11 @@ def test_text_of_others_is_text(browser: Browser, engine: Engine) -> None:
     ]
     engine.lines = [make_line(HOSTILE, HOSTILE, **{HOSTILE: HOSTILE, "exception": HOSTILE})]
     engine.attempts = [Attempt(started=ago(minutes=1), reason=HOSTILE, code=HOSTILE)] * 2
-    engine.revision = Revision(
+    engine.contents = RevisionContents(
         {HOSTILE: HOSTILE, "deep": {HOSTILE: [HOSTILE]}, "list": [HOSTILE]},
         HOSTILE,
         HOSTILE,
-        (RevisionEntry(HOSTILE, 1),),
+        (ManifestLine(HOSTILE, size=1),),
         has_more=False,
     )
     for url in ("/jobs/a1?whole=1", "/jobs/a2?whole=1", "/jobs/a1/body", "/jobs/a1/contents"):

@@ -12,7 +12,7 @@ from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.jobs.job import State
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import PLACE, Engine, ago, make_failed, make_job, make_running
+from tests.admin.engine import IDENTITY, Engine, ago, make_failed, make_job, make_running
 
 DENIED = ClientError(
     {"Error": {"Code": "AccessDeniedException", "Message": "Not <b>you</b>."}}, "FilterLogEvents"
@@ -75,7 +75,7 @@ def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> N
         r'<noscript><meta http-equiv="refresh" content="0; url=([^"]*)">', frame.text
     )
     assert refresh is not None
-    whole = browser.get(html.unescape(refresh[1]))
+    whole = browser.get("/jobs" + html.unescape(refresh[1]))
     assert rows_of(whole) == ["omics-quilt/3395667"]
     assert "Show as table" in whole.text
     assert "oldest 41 s" in whole.text
@@ -250,7 +250,7 @@ def test_list_that_cannot_be_renewed_is_shown_with_its_time(
     engine.jobs = [make_job()]
     url = live_url(browser.htmx("/jobs/list"))
     answer = update(browser, engine, url, DENIED)
-    assert "Showing what was known at" in answer.text
+    assert "Showing data as of" in answer.text
     assert rows_of(browser.htmx("/jobs/list")) == ["omics-quilt/3395667"]
 
 
@@ -311,7 +311,7 @@ def test_odd_parameters_are_left_out(browser: Browser, engine: Engine, query: st
 def test_page_that_does_not_exist_says_so(browser: Browser) -> None:
     answer = browser.get("/nowhere")
     assert answer.status == 404
-    assert "There is no such page." in answer.text
+    assert "Page not found." in answer.text
 
 
 def test_theme_is_kept_in_a_cookie(browser: Browser, access: Access) -> None:
@@ -336,8 +336,8 @@ def test_theme_leads_to_no_other_site(browser: Browser, access: Access) -> None:
 
 
 def test_page_that_is_read_only_says_so_and_offers_no_writes(engine: Engine) -> None:
-    access = Access(8765, read_only=True, harmless=["/theme"])
-    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    access = Access(8765, read_only=True, allowed_when_read_only=["/theme"])
+    browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     text = browser.get("/jobs?whole=1").text
     assert "Read only" in text
@@ -345,10 +345,10 @@ def test_page_that_is_read_only_says_so_and_offers_no_writes(engine: Engine) -> 
 
 
 def test_refusal_shows_nothing_of_the_engine(engine: Engine, access: Access) -> None:
-    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     answer = browser.htmx("/jobs/list")
     assert answer.status == 403
-    assert PLACE.stack_name not in answer.text
+    assert IDENTITY.stack_name not in answer.text
     assert answer.headers["hx-refresh"] == "true"
 
 

@@ -22,7 +22,7 @@ from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Basis
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import PLACE, Engine, make_job
+from tests.admin.engine import IDENTITY, Engine, make_job
 
 FOLDER = "s3://raw-runs/nf/run-8842/"
 SETTINGS = Settings(
@@ -93,11 +93,11 @@ def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
     return taken
 
 
-def says(line: str, settings: Settings = SETTINGS, **fields: Any) -> tuple[str, str]:
-    """The line below a field: its kind, and its words."""
+def note_of(field: str, settings: Settings = SETTINGS, **fields: Any) -> tuple[str, str]:
+    """Return the kind and the text of the note below a field."""
     given = {"source_prefix": FOLDER, "registry": "quilt-prod", **fields}
-    say = check_draft(Draft.read(given), settings).says[line]
-    return say.kind, f"{say.words} {say.code}".strip() + say.rest
+    note = check_draft(Draft.read(given), settings).notes[field]
+    return note.kind, f"{note.text} {note.code}".strip() + note.rest
 
 
 def form(access: Access, **fields: str) -> dict[str, str]:
@@ -112,23 +112,23 @@ def commands_of(answer: Answer) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("line", "fields", "kind", "words"),
+    ("field", "fields", "kind", "text"),
     [
         ("source_prefix", {}, "ok", f"Packages {FOLDER}"),
         ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "ok", f"Packages {FOLDER}"),
-        ("source_prefix", {"source_prefix": ""}, "bad", "It is missing: name the folder"),
+        ("source_prefix", {"source_prefix": ""}, "bad", "Enter the folder to package"),
         ("source_prefix", {"source_prefix": "http://raw/"}, "bad", "s3://"),
         ("source_prefix", {"source_prefix": "s3://other/a/"}, "bad", "may not read “other”"),
-        ("package_name", {}, "hint", "Left empty: nf/run-8842, from the folder."),
-        ("package_name", {"package_name": "a/b"}, "ok", "A package name."),
+        ("package_name", {}, "hint", "Default: nf/run-8842, from the folder."),
+        ("package_name", {"package_name": "a/b"}, "ok", "Valid package name."),
         ("package_name", {"package_name": "a"}, "bad", "A package name is prefix/suffix"),
-        ("registry", {}, "ok", "The package goes there."),
+        ("registry", {}, "ok", "The package is pushed to this bucket."),
         ("registry", {"registry": "quilt-prd"}, "bad", "It may write to quilt-prod and quilt-imag"),
         ("registry", {"registry": "S3"}, "bad", "A bucket's name has up to 63"),
         ("registry", {"registry": ""}, "bad", "may not write to “raw-runs”"),
         ("workflow", {}, "hint", "default workflow"),
         ("workflow", {"workflow_kind": "named"}, "bad", "It is missing"),
-        ("workflow", {"workflow_kind": "named", "workflow": "ngs"}, "hint", "Plan tells"),
+        ("workflow", {"workflow_kind": "named", "workflow": "ngs"}, "hint", "Plan checks"),
         ("metadata", {}, "hint", "no metadata"),
         ("metadata", {"metadata": '{"a": 1, "b": 2}'}, "ok", "A JSON object with 2 fields."),
         ("metadata", {"metadata": "[1]"}, "bad", "Expected `object | null`, got `array`"),
@@ -138,14 +138,14 @@ def commands_of(answer: Answer) -> list[str]:
         ("metadata", {"metadata_kind": "file"}, "bad", "."),
         ("exclude", {"exclude": "work/**\r\n\r\n*.tmp"}, "ok", "2 patterns."),
         ("exclude", {"exclude": "/x"}, "bad", "."),
-        ("commit_message", {}, "hint", f"Left empty: Packaged from {FOLDER}"),
-        ("commit_message", {"commit_message": "New"}, "ok", "The revision has this message."),
+        ("commit_message", {}, "hint", f"Default: Packaged from {FOLDER}"),
+        ("commit_message", {"commit_message": "New"}, "ok", "The revision gets this message."),
     ],
 )
-def test_line_below_each_field(line: str, fields: dict[str, Any], kind: str, words: str) -> None:
-    told = says(line, **fields)
-    assert told[0] == kind
-    assert words in told[1]
+def test_note_below_each_field(field: str, fields: dict[str, Any], kind: str, text: str) -> None:
+    note = note_of(field, **fields)
+    assert note[0] == kind
+    assert text in note[1]
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -156,19 +156,19 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_what_is_wrong_hides_nothing_of_the_rest() -> None:
-    assert says("source_prefix", package_name="a") == ("ok", f"Packages {FOLDER}")
-    assert says("package_name", registry="B") == (
+    assert note_of("source_prefix", package_name="a") == ("ok", f"Packages {FOLDER}")
+    assert note_of("package_name", registry="B") == (
         "hint",
-        "Left empty: nf/run-8842, from the folder.",
+        "Default: nf/run-8842, from the folder.",
     )
-    assert "may not write to" in says("registry", registry="other", metadata="{")[1]
+    assert "may not write to" in note_of("registry", registry="other", metadata="{")[1]
 
 
 def test_default_registry_is_named() -> None:
     settings = Settings(default_registry="quilt-prod")
-    assert says("registry", settings, registry="") == (
+    assert note_of("registry", settings, registry="") == (
         "hint",
-        "Left empty: quilt-prod, the engine's default.",
+        "Default: quilt-prod, the engine's default.",
     )
 
 
@@ -201,13 +201,13 @@ def test_message_has_what_the_form_shows(given: dict[str, str], fields: dict[str
 def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
     answer = browser.get("/new")
     assert (answer.status, engine.asked) == (200, [])
-    assert 'class="say bad"' not in answer.text
+    assert 'class="note bad"' not in answer.text
 
 
 def test_form_of_a_job_says_what_it_lacks(
     browser: Browser, plans: Plans, sender: Sender, access: Access
 ) -> None:
-    lacks = "Filled in from the log, which keeps only the folder, the registry and the name"
+    lacks = "Filled in from the log, which contains the folder, the registry and the name"
     link = links.again(make_job(source=FOLDER, registry="quilt-prod"))
     assert link is not None
     assert lacks in browser.get(link).text
@@ -227,7 +227,7 @@ def test_query_fills_the_form_in(browser: Browser) -> None:
 
 def test_fields_are_checked_as_one_types(browser: Browser, plans: Plans, access: Access) -> None:
     text = browser.post("/new/check", form(access, registry="x"), hx_request="true").text
-    part = text.split('hx-target="#say-registry">')[1].split("</hx-partial>")[0]
+    part = text.split('hx-target="#note-registry">')[1].split("</hx-partial>")[0]
     assert "It may write to quilt-prod and quilt-imaging." in part
     assert 'aria-disabled="true" aria-describedby="why-not"' in text
     assert "Correct first: registry." in text
@@ -256,7 +256,13 @@ def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access
         ),
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    for words in ("This would be rejected.", "Keys collide.", "And:", "It lacks x.", "Add it."):
+    for words in (
+        "This message would be rejected.",
+        "Keys collide.",
+        "Also:",
+        "It lacks x.",
+        "Add it.",
+    ):
         assert words in text
 
 
@@ -274,9 +280,9 @@ def test_plan_does_not_blame_the_engine_for_its_readers_rights(
     plans.plan = Plan(source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED,))
     text = browser.post("/new/plan", form(access), hx_request="true").text
     for words in (
-        "Your own rights do not suffice",
+        "Your permissions are not sufficient",
         "ListObjectsV2",
-        "the engine has rights of its",
+        "the engine has its own permissions",
     ):
         assert words in text
     for words in ("This would be rejected", "This can be packaged", "its role", "deploy"):
@@ -291,8 +297,8 @@ def test_plan_tells_the_readers_rights_and_refusals_apart(
         source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED, other)
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    denied, rejected = text.split("This would be rejected.</strong>")
-    assert "Your own rights" in denied
+    denied, rejected = text.split("This message would be rejected.</strong>")
+    assert "Your permissions" in denied
     assert "Keys collide." in rejected
 
 
@@ -305,10 +311,10 @@ def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
     )
     for path, words in (
         ("/new/check", "Sign in (aws sso login"),
-        ("/new/plan", "This plan goes by"),
+        ("/new/plan", "This plan assumes"),
     ):
         text = browser.post(path, form(access), hx_request="true").text
-        assert "settings are not known." in text
+        assert "settings are unknown." in text
         assert words in text
     # A bucket that it may not write to is not told of.
     elsewhere = form(access, registry="quilt-prd")
@@ -316,7 +322,7 @@ def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
     engine.configuration = known
     monkeypatch.setattr(caching, "interval_seconds", lambda **_: 0)
     text = browser.post("/new/check", elsewhere, hx_request="true").text
-    assert "settings are not known" not in text
+    assert "settings are unknown" not in text
     assert "It may write to" in text
 
 
@@ -325,7 +331,7 @@ def test_plan_of_what_is_packaged_already(browser: Browser, plans: Plans, access
         source=FOLDER, registry="quilt-prod", package_name="a/b", unchanged=True, revision=3
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    assert "This is packaged already." in text
+    assert "Already packaged." in text
 
 
 def test_plan_that_fails_says_why(browser: Browser, plans: Plans, access: Access) -> None:
@@ -338,7 +344,7 @@ def test_plan_of_an_invalid_form_asks_nothing(
     browser: Browser, plans: Plans, access: Access
 ) -> None:
     text = browser.post("/new/plan", form(access, package_name="a"), hx_request="true").text
-    assert "Nothing was planned" in text
+    assert "No plan:" in text
     assert plans.asked == []
 
 
@@ -415,8 +421,8 @@ def test_command_of_a_form_that_is_wrong_is_not_shown(
 def test_page_that_is_read_only_plans_and_does_not_package(
     engine: Engine, plans: Plans, sender: Sender
 ) -> None:
-    access = Access(8765, read_only=True, harmless=ALLOWED_WHEN_READ_ONLY)
-    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    access = Access(8765, read_only=True, allowed_when_read_only=ALLOWED_WHEN_READ_ONLY)
+    browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     assert ">Package<" not in browser.get("/new").text
     assert "Creates revision 4" in browser.post("/new/plan", form(access)).text

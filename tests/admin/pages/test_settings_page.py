@@ -18,7 +18,7 @@ from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.jobs.job import State
 from quilt_packager.operations.sources.sources import Source
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import PLACE, Engine, ago, make_job
+from tests.admin.engine import IDENTITY, Engine, ago, make_job
 
 DENIED = ClientError(
     {"Error": {"Code": "AccessDenied", "Message": "Not <b>you</b>."}}, "GetMetrics"
@@ -102,7 +102,7 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine, sources: So
 def test_page_without_javascript_is_whole(
     browser: Browser, engine: Engine, sources: Sources
 ) -> None:
-    assert 'content="0; url=/settings?whole=1&amp;at="' in browser.get("/settings").text
+    assert 'content="0; url=?whole=1&amp;"' in browser.get("/settings").text
     answer = browser.get("/settings?whole=1")
     assert "Runs of omics" in answer.text
     assert activity_of(answer) == "42 matched no jobs"
@@ -139,7 +139,7 @@ def test_activity_is_asked_for_by_itself(
         make_job("4", trigger="message"),
     ]
     first = browser.htmx("/settings/sources")
-    assert activity_of(first) == "Being counted"
+    assert activity_of(first) == "Counting"
     assert 'hx-get="/settings/activity" hx-trigger="load"' in first.text
     assert activity_of(browser.htmx("/settings/activity")) == "42 matched 2 jobs, 1 failed"
 
@@ -150,7 +150,7 @@ def test_activity_that_is_not_known_says_so(
     sources.events = DENIED
     sources.sources = [make_source("lims", "custom")]
     answer = browser.htmx("/settings/activity")
-    assert activity_of(answer, "lims").endswith("not known")
+    assert activity_of(answer, "lims").endswith("unknown")
     assert "AWS denied GetMetrics." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
 
@@ -171,7 +171,7 @@ def test_rule_that_is_gone_has_no_switch(browser: Browser, sources: Sources) -> 
 
 def test_engine_without_sources_says_so(browser: Browser, sources: Sources) -> None:
     sources.sources = []
-    assert "No event makes packages" in browser.htmx("/settings/sources").text
+    assert "No event sources" in browser.htmx("/settings/sources").text
 
 
 def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, sources: Sources) -> None:
@@ -185,7 +185,7 @@ def test_off_asks_first(browser: Browser, sources: Sources, access: Access) -> N
     asked = browser.post("/settings/ask", form, hx_request="true").text
     assert asked.startswith("<dialog")
     assert "Turn off Runs of omics?" in asked
-    assert "are not kept; quilt-packager backfill can find them." in asked
+    assert "are lost; quilt-packager backfill can find their folders." in asked
     assert "autofocus>Leave it on<" in asked
     assert sources.switched == []
 
@@ -222,14 +222,14 @@ def test_source_that_is_not_there_cannot_be_turned_off(
 ) -> None:
     answer = browser.post("/settings/ask", {"csrf": access.csrf_token, "name": "odd"})
     assert answer.status == 404
-    assert "There is no such event source." in answer.text
+    assert "The event source does not exist." in answer.text
 
 
 def test_page_that_is_read_only_shows_states_and_no_switches(
     engine: Engine, sources: Sources
 ) -> None:
-    access = Access(8765, read_only=True, harmless=["/theme"])
-    browser = Browser(make_app(Views(engine), PLACE, access))  # type: ignore[arg-type]
+    access = Access(8765, read_only=True, allowed_when_read_only=["/theme"])
+    browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     text = browser.get("/settings?whole=1").text
     assert '<span class="swrow">On</span>' in text
@@ -256,7 +256,7 @@ def test_engine_facts_are_told(browser: Browser, engine: Engine, sources: Source
     text = browser.htmx("/settings/engine").text
     for words in ("raw", "quilt-prod, quilt-imaging", "quarantine", "3,008 MiB", "told", "people"):
         assert words in text
-    assert "PackagerDLQ-4D5E</a>, kept 14 d" in text
+    assert "PackagerDLQ-4D5E</a>, kept for 14 d" in text
     assert "more than 500,000 checksums, or 1.0 TiB to hash" in text
     assert "$252Fquilt$252Fprod-packager$252Fpackager" in text
 

@@ -1,4 +1,4 @@
-"""What templates are given, and what they make of it."""
+"""Templates, their filters and their rules."""
 
 import gzip
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
+from quilt_packager.admin.web.filters import dom_id, moment, show
 from quilt_packager.admin.web.problems import describe_problem
 from quilt_packager.admin.web.rendering import (
     STATIC,
@@ -15,12 +16,10 @@ from quilt_packager.admin.web.rendering import (
     Confirmation,
     Renderer,
     Tab,
-    dom_id,
-    moment,
-    show,
 )
 from quilt_packager.admin.web.security import Access
-from tests.admin.engine import PLACE
+from tests.admin.browser import Browser
+from tests.admin.engine import IDENTITY
 
 ASKED = Confirmation(
     "Discard 2 messages?",
@@ -29,15 +28,18 @@ ASKED = Confirmation(
     "Discard 2 messages",
     "Keep them",
     "/failures",
-    words=["They leave the dead-letter queue for good."],
-    names=["wgs/NA1", "<script>"],
+    effects=["They are deleted from the dead-letter queue."],
+    items=["wgs/NA1", "<script>"],
     is_danger=True,
 )
 
 
 @pytest.fixture
 def renderer(access: Access) -> Renderer:
-    return Renderer(PLACE, access, [Tab("Jobs", "/jobs"), Tab("Failures", "/failures", lambda: 7)])
+    access.root = "/key"
+    return Renderer(
+        IDENTITY, access, [Tab("Jobs", "/jobs"), Tab("Failures", "/failures", lambda: 7)]
+    )
 
 
 def make_request(*headers: tuple[bytes, bytes], path: str = "/failures") -> Request:
@@ -45,7 +47,8 @@ def make_request(*headers: tuple[bytes, bytes], path: str = "/failures") -> Requ
         {
             "type": "http",
             "method": "GET",
-            "path": path,
+            "path": f"/key{path}",
+            "root_path": "/key",
             "headers": list(headers),
             "query_string": b"",
         }
@@ -60,7 +63,7 @@ def test_question_is_a_page_of_its_own_without_htmx(renderer: Renderer, access: 
     text = text_of(renderer.confirm(make_request(), ASKED).body)
     assert "<!doctype html>" in text
     assert "<dialog" not in text
-    assert '<a class="btn" href="/failures">Keep them</a>' in text
+    assert '<a class="btn" href="/key/failures">Keep them</a>' in text
     assert '<input type="hidden" name="id" value="&lt;b2&gt;">' in text
     assert f'name="csrf" value="{access.csrf_token}"' in text
     assert "<script>" not in text.replace('<script src="/static/', "")
@@ -75,14 +78,14 @@ def test_question_is_a_dialog_with_the_safe_button_first(renderer: Renderer) -> 
 
 def test_tab_tells_how_much_waits_there_and_which_is_open(renderer: Renderer) -> None:
     text = text_of(renderer.confirm(make_request(), ASKED).body)
-    assert '<a href="/failures" aria-current="page">Failures<span id="count-failures">' in text
+    assert '<a href="/key/failures" aria-current="page">Failures<span id="count-failures">' in text
     assert '<span class="count bad">7<span class="vh"> waiting</span></span>' in text
-    assert '<a href="/jobs">Jobs<span id="count-jobs"></span></a>' in text
+    assert '<a href="/key/jobs">Jobs<span id="count-jobs"></span></a>' in text
 
 
 def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
     known: list[str] = []
-    renderer = Renderer(PLACE, access, [], lambda: known[0] if known else None)
+    renderer = Renderer(IDENTITY, access, [], lambda: known[0] if known else None)
     assert "Signed in" not in text_of(renderer.confirm(make_request(), ASKED).body)
     known.append("arn:<x>")
     text = text_of(renderer.confirm(make_request(), ASKED).body)
@@ -146,3 +149,14 @@ def test_templates_need_no_exception_of_the_security_policy(path: Path) -> None:
     assert not re.search(r'\sstyle=|\son\w+="|hx-on|js:|javascript:|<style|\|safe', text)
     assert not re.search(r"<script(?! src=)", text)
     assert not re.search(r'hx-trigger="[^"]*\[', text)
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/nowhere", "/static/nowhere", "/?token=wrong"])
+def test_browser_that_is_not_signed_in_sees_nothing_of_the_engine(
+    browser: Browser, access: Access, path: str
+) -> None:
+    stranger = Browser(browser.app)
+    answer = stranger.get(path)
+    assert answer.status in {403, 404}
+    for secret in (*IDENTITY, access.root, access.csrf_token, access.start_token):
+        assert secret not in answer.text

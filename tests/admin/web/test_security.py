@@ -1,21 +1,26 @@
-"""Who may see the page and use it, rule by rule; each rule alone is what refuses."""
+"""Access to the page, rule by rule: each test breaks one rule."""
+
+import hashlib
+import hmac
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
-from quilt_packager.admin.web.security import MAX_FORM_BYTES, Access, Guard, Refusal, form_of
+from quilt_packager.admin.web.refusals import MAX_FORM_BYTES, Refusal
+from quilt_packager.admin.web.rendering import route_of
+from quilt_packager.admin.web.security import Access, Guard, form_of
 from tests.admin.browser import HOST, ORIGIN, PORT, Browser
 
 
 class Page:
-    """An app behind the guard, and what got through to it."""
+    """An app behind the guard, and the requests that reached it."""
 
     def __init__(self, *, read_only: bool = False) -> None:
-        self.access = Access(PORT, read_only=read_only, harmless=["/theme"])
+        self.access = Access(PORT, read_only=read_only, allowed_when_read_only=["/theme"])
         self.got: list[tuple[str, dict[str, str]]] = []
         routes = [
             Route("/", self.answer),
@@ -28,14 +33,14 @@ class Page:
 
     def answer(self, request: Request) -> Response:
         form = form_of(request) if request.method == "POST" else {}
-        self.got.append((request.url.path, dict(form)))
+        self.got.append((route_of(request.scope), dict(form)))
         return PlainTextResponse("answered")
 
     def explain(self, scope: Scope, refusal: Refusal) -> Response:
         return PlainTextResponse(refusal.happened, status_code=refusal.status)
 
     def browser(self) -> Browser:
-        """A browser that has opened the address that the command printed."""
+        """Sign a browser in with the printed address."""
         browser = Browser(self.app)
         assert browser.get(f"/?token={self.access.start_token}").status == 303
         return browser
@@ -50,8 +55,56 @@ def test_start_token_is_exchanged_for_a_cookie_at_once(page: Page) -> None:
     answer = Browser(page.app).get(f"/?token={page.access.start_token}")
     assert (answer.status, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
-    assert cookie.endswith("; Path=/; HttpOnly; SameSite=Strict")
+    assert cookie.endswith("; Path=/; HttpOnly; SameSite=Strict")  # below the root
     assert page.access.start_token not in cookie
+
+
+def test_cookie_is_bound_to_the_port_and_to_a_secret_path(page: Page) -> None:
+    name, _, attributes = page.access.cookie.partition("=")
+    assert name == f"quilt-packager-{PORT}"
+    assert f"; Path={page.access.root}/;" in attributes
+    assert len(page.access.root) > 20
+    assert page.access.root not in attributes.partition(";")[0]
+
+
+def test_server_on_another_port_receives_no_cookie(page: Page) -> None:
+    browser = page.browser()
+    page.got.clear()
+    seen: list[str | None] = []
+
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(Request(scope).headers.get("cookie"))
+        await PlainTextResponse("other")(scope, receive, send)
+
+    neighbour = Browser(other)
+    neighbour.cookies, neighbour.cookie_paths = browser.cookies, browser.cookie_paths
+    for path in ("/", "/jobs", "/static/app.css"):
+        neighbour.get(path)
+    assert seen == [None, None, None]
+
+
+def test_cookie_without_the_secret_path_is_refused(page: Page) -> None:
+    (cookie,) = [f"{name}={value}" for name, value in page.browser().cookies.items()]
+    program = Browser(page.app)
+    for root in ("", "/wrong"):
+        program.root = root
+        assert program.get("/jobs", cookie=cookie).status == 403
+        form = {"csrf": page.access.csrf_token}
+        assert program.post("/send", form, cookie=cookie).status == 403
+    assert not page.got
+
+
+def test_secret_path_without_the_cookie_is_refused(page: Page) -> None:
+    program = Browser(page.app)
+    program.root = page.browser().root
+    assert program.get("/jobs").status == 403
+    assert not page.got
+
+
+def test_form_token_does_not_follow_from_the_cookie(page: Page) -> None:
+    session = page.access.cookie.partition("=")[2].partition(";")[0]
+    derived = hmac.new(session.encode(), b"form", hashlib.sha256).hexdigest()
+    assert page.access.csrf_token not in (session, derived)
 
 
 def test_browser_with_the_cookie_is_answered(page: Page) -> None:
@@ -66,7 +119,7 @@ def test_browser_without_the_cookie_is_refused(page: Page) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "é"])
-def test_wrong_token_is_refused_even_of_a_known_browser(page: Page, token: str) -> None:
+def test_wrong_token_is_refused_from_a_signed_in_browser(page: Page, token: str) -> None:
     answer = page.browser().get(f"/?token={token}")
     assert answer.status == 403
     assert "set-cookie" not in answer.headers
@@ -84,24 +137,25 @@ def test_token_opens_only_the_start(page: Page) -> None:
 
 @pytest.mark.parametrize("cookie", ["", "wrong", "=;;,\x01"])
 def test_wrong_cookie_is_refused(page: Page, cookie: str) -> None:
-    browser = Browser(page.app)
+    browser = page.browser()
     assert browser.get("/jobs", cookie=f"{page.access.cookie_name}={cookie}").status == 403
 
 
 @pytest.mark.parametrize("other", ['prefs={"a":1,"b":2}', "a=b c", "k(1)=v", "flag", "é=1", ";;=,"])
 @pytest.mark.parametrize("order", ["{other}; {ours}", "{ours}; {other}"])
-def test_cookies_of_other_programs_on_this_host_lock_nobody_out(
+def test_cookies_of_other_programs_on_this_host_are_ignored(
     page: Page, other: str, order: str
 ) -> None:
-    (ours,) = [f"{name}={value}" for name, value in page.browser().cookies.items()]
+    browser = page.browser()
+    (ours,) = [f"{name}={value}" for name, value in browser.cookies.items()]
     cookie = order.format(other=other, ours=ours)
-    assert Browser(page.app).get("/jobs", cookie=cookie).status == 200
+    assert browser.get("/jobs", cookie=cookie).status == 200
 
 
 def test_cookie_of_another_run_is_refused(page: Page) -> None:
-    other = Page().browser()
-    browser = Browser(page.app)
-    browser.cookies = other.cookies
+    browser = page.browser()
+    browser.cookies = Page().browser().cookies
+    browser.cookie_paths.clear()
     assert browser.get("/jobs").status == 403
 
 
@@ -114,7 +168,7 @@ def test_names_of_this_machine_are_answered(page: Page, host: str) -> None:
     "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1:1", "127.0.0.1", None]
 )
 @pytest.mark.parametrize("path", ["/jobs", "/static/app.css"])
-def test_other_hosts_are_refused_so_that_no_name_can_be_rebound(
+def test_other_hosts_are_refused_against_dns_rebinding(
     page: Page, host: str | None, path: str
 ) -> None:
     answer = page.browser().get(path, host=host)
@@ -128,7 +182,7 @@ def test_start_token_under_another_host_gives_no_cookie(page: Page) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_static_files_need_no_cookie_since_refusals_use_them(page: Page) -> None:
+def test_static_files_need_no_cookie(page: Page) -> None:
     assert Browser(page.app).get("/static/app.css").status == 200
 
 
@@ -161,7 +215,9 @@ def test_form_without_its_token_is_refused(page: Page, form: dict[str, str]) -> 
 
 
 def test_form_without_the_cookie_is_refused(page: Page) -> None:
-    answer = Browser(page.app).post("/send", {"csrf": page.access.csrf_token})
+    browser = page.browser()
+    browser.cookies.clear()
+    answer = browser.post("/send", {"csrf": page.access.csrf_token})
     assert answer.status == 403
     assert not page.got
 

@@ -1,0 +1,147 @@
+"""The messages that were chosen on the Failures tab, and the questions before acting on them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quilt_packager.admin.web.rendering import Confirmation
+from quilt_packager.admin.web.security import Form
+from quilt_packager.operations import formats
+from quilt_packager.operations.dead_letters.error_codes import count_not_retried
+from quilt_packager.operations.dead_letters.queue import Failure, NotRetried
+from quilt_packager.operations.errors import UnknownFailure
+
+PATH = "/failures"
+
+MAX_NAMES = 20
+"""Number of messages that a question names; others are only counted."""
+
+ALL = "all"
+"""The choice of all messages on a page."""
+
+
+class Choice(NamedTuple):
+    """The messages that were chosen.
+
+    Attributes:
+        ids: Exact ids of the messages.
+        next: Id of the message behind the last of them; empty if there is none.
+        whole: `1` if the page was loaded without JavaScript.
+    """
+
+    ids: Sequence[str]
+    next: str
+    whole: str
+
+
+def read_choice(form: Form, wanted: str) -> Choice:
+    """Parse a form, which lists all messages of its page, each as `group/id`.
+
+    Args:
+        form: The form.
+        wanted: `all`, `group:` with the number of a group, or an id.
+    """
+    listed = [each.partition("/")[::2] for each in form.getlist("letter")]
+    chosen = [
+        place
+        for place, (number, letter_id) in enumerate(listed)
+        if wanted in (ALL, f"group:{number}", letter_id)
+    ]
+    ids = [listed[place][1] for place in chosen]
+    after = listed[chosen[-1] + 1 :][:1] if chosen else []
+    behind = after[0][1] if after else ""
+    return Choice(ids, form.get("next", behind), form.get("whole", ""))
+
+
+def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
+    """Ask whether to send messages again. Those that cannot be retried are left out.
+
+    Raises:
+        NotRetried: None of them can be retried.
+    """
+    kept = {each.id for each in known if not each.can_retry}
+    chosen = chosen._replace(ids=[each for each in chosen.ids if each not in kept])
+    if not chosen.ids:
+        raise not_retried(len(kept))
+    known = [each for each in known if each.can_retry]
+    count = formats.count(len(chosen.ids), "message")
+    is_one = len(chosen.ids) == 1
+    effects = [
+        "It returns to the queue and leaves this list."
+        if is_one
+        else "They return to the queue and leave this list."
+    ]
+    if hopeless := sum(each.needs_change for each in known):
+        subject = "It was" if is_one else f"{hopeless:,} {was(hopeless)}"
+        effects.append(f"{subject} rejected and will fail again unless something changed.")
+    if kept:
+        effects.append(count_not_retried(len(kept)))
+    return Confirmation(
+        f"Retry {count}?",
+        f"{PATH}/retry",
+        _fields(chosen),
+        f"Retry {count}",
+        "Not now",
+        PATH,
+        effects=effects,
+        items=_names(chosen, known),
+    )
+
+
+def ask_to_discard(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
+    """Ask whether to delete messages."""
+    count = formats.count(len(chosen.ids), "message")
+    is_one = len(chosen.ids) == 1
+    return Confirmation(
+        f"Discard {count}?",
+        f"{PATH}/discard",
+        _fields(chosen),
+        f"Discard {count}",
+        "Keep it" if is_one else "Keep them",
+        PATH,
+        effects=[
+            "It is deleted from the dead-letter queue, and this package is not created:"
+            if is_one
+            else "They are deleted from the dead-letter queue, and these packages are not created:"
+        ],
+        items=_names(chosen, known),
+        note="The files in S3 are kept. You can package the folders later with New package or "
+        "quilt-packager backfill.",
+        is_danger=True,
+    )
+
+
+def not_retried(kept: int) -> NotRetried:
+    """Create the error of a choice of messages that cannot be retried."""
+    return NotRetried(
+        "Nothing was changed.",
+        why=count_not_retried(kept),
+        remedy="Send a new message from New package.",
+    )
+
+
+def nothing_left(gone: int) -> UnknownFailure:
+    """Create the error of a choice of messages that no longer exist."""
+    return UnknownFailure(
+        "Nothing was changed: the message does not exist."
+        if gone <= 1
+        else f"Nothing was changed: none of the {gone:,} messages exists.",
+        why="It was retried or discarded, it expired, or another reader holds it at the moment.",
+        remedy="Reload the list. Messages held by another reader return within two minutes.",
+    )
+
+
+def was(number: int) -> str:
+    """Return the verb for a number of messages."""
+    return "was" if number == 1 else "were"
+
+
+def _fields(chosen: Choice) -> list[tuple[str, str]]:
+    letters = [("letter", f"/{each}") for each in chosen.ids]
+    return [*letters, ("next", chosen.next), *([("whole", "1")] if chosen.whole else [])]
+
+
+def _names(chosen: Choice, known: Sequence[Failure]) -> list[str]:
+    labels = {each.id: each.label for each in known}
+    names = [labels.get(each, each) for each in chosen.ids[:MAX_NAMES]]
+    rest = len(chosen.ids) - len(names)
+    return [*names, f"and {rest:,} more"] if rest else names

@@ -1,0 +1,132 @@
+"""The notes below the fields of the New package form: hints, confirmations and errors."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from quilt_packager_runtime.errors import BucketNotAllowed
+from quilt_packager_runtime.packaging import check_buckets
+from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.operations import formats
+
+
+class Note(NamedTuple):
+    """The note below a field.
+
+    Attributes:
+        kind: `hint`, `ok` for a valid value, or `bad` for an invalid one.
+        text: Text of the note.
+        code: Value after the text, as written in a message.
+        rest: Text after the value.
+    """
+
+    kind: Literal["hint", "ok", "bad"]
+    text: str
+    code: str = ""
+    rest: str = ""
+
+
+def describe_fields(
+    fields: Mapping[str, Any],
+    workflow_kind: str,
+    request: PackageRequest | None,
+    settings: Settings,
+) -> dict[str, Note]:
+    """Describe the valid values and the defaults of all fields.
+
+    Args:
+        fields: Fields of the message.
+        workflow_kind: As `Draft.workflow_kind`.
+        request: Request of the valid fields; None if there is none.
+        settings: Settings of the engine.
+    """
+    return {
+        "source_prefix": Note("ok", "Packages", str(request.source)) if request else NO_NOTE,
+        "package_name": _describe_name(fields, request),
+        "registry": _describe_registry(fields, request, settings),
+        "workflow": WORKFLOW_NOTES.get(workflow_kind, NO_NOTE),
+        "metadata": _describe_metadata(fields, request),
+        "exclude": Note("ok", f"{formats.count(len(fields['exclude']), 'pattern')}.")
+        if "exclude" in fields
+        else Note(
+            "hint", "Files to leave out of the package, one pattern per line, such as", "work/**"
+        ),
+        "commit_message": Note("ok", "The revision gets this message.")
+        if "commit_message" in fields
+        else Note("hint", "Default:", request.commit_message if request else "Packaged from …"),
+    }
+
+
+NO_NOTE = Note("hint", "")
+
+WORKFLOW_NOTES = {
+    "default": Note("hint", "The registry's default workflow checks the package, if there is one."),
+    "none": Note("hint", "No workflow checks the package, if the registry allows that."),
+    "named": Note("hint", "Plan checks that the registry has it, and shows its violations."),
+}
+
+
+def _describe_name(fields: Mapping[str, Any], request: PackageRequest | None) -> Note:
+    if "package_name" in fields:
+        return Note("ok", "Valid package name.")
+    if request is None:
+        return Note("hint", "Default: derived from the folder.")
+    return Note("hint", "Default:", request.package_name, ", from the folder.")
+
+
+def _describe_registry(
+    fields: Mapping[str, Any], request: PackageRequest | None, settings: Settings
+) -> Note:
+    if "registry" in fields:
+        return Note("ok", "The package is pushed to this bucket.")
+    if request is None and settings.default_registry is None:
+        return Note("hint", "Default: the bucket of the folder.")
+    registry = request.registry if request else str(settings.default_registry)
+    origin = "the engine's default." if settings.default_registry else "the bucket of the folder."
+    return Note("hint", "Default:", registry, f", {origin}")
+
+
+def _describe_metadata(fields: Mapping[str, Any], request: PackageRequest | None) -> Note:
+    metadata = fields.get("metadata")
+    if isinstance(metadata, dict):
+        return Note("ok", f"A JSON object with {formats.count(len(metadata), 'field')}.")
+    if request is not None and request.metadata_uri is not None:
+        return Note("ok", "Read from", str(request.metadata_uri))
+    return Note("hint", "The package has no metadata.")
+
+
+def find_forbidden_buckets(request: PackageRequest, settings: Settings) -> dict[str, Note]:
+    """Check each bucket separately, by the check that a job applies to all of them."""
+    narrow = msgspec.structs.replace
+    source = narrow(request, metadata_uri=None)
+    readable = narrow(settings, registry_buckets=())
+    cases = (
+        ("source_prefix", source, readable, request.source.bucket, "read", settings.source_buckets),
+        ("metadata", request, readable, "", "read", settings.source_buckets),
+        (
+            "registry",
+            source,
+            narrow(settings, source_buckets=()),
+            request.registry,
+            "write to",
+            settings.registry_buckets,
+        ),
+    )
+    notes: dict[str, Note] = {}
+    for field, checked, allowed, bucket, verb, buckets in cases:
+        try:
+            check_buckets(checked, allowed)
+        except BucketNotAllowed:
+            if field == "metadata" and "source_prefix" in notes:
+                continue
+            name = bucket or (request.metadata_uri.bucket if request.metadata_uri else "")
+            text = f"The engine may not {verb} “{name}”. It may {verb} {_join(buckets)}."
+            notes[field] = Note("bad", text)
+    return notes
+
+
+def _join(names: tuple[str, ...]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,70 @@
+"""Filters of templates: they escape nothing, but make visible what would be hidden."""
+
+import json
+import unicodedata
+from datetime import datetime
+
+from markupsafe import Markup
+from quilt_packager_runtime.errors import printable
+
+from quilt_packager.operations import formats
+
+KEPT = frozenset("\n\t\u200c\u200d\ufe0f")
+"""Characters without a glyph that text may contain: line breaks, and those that join emoji."""
+
+
+def show(value: object) -> object:
+    r"""Escape invisible characters, and those that change the direction of the text around them.
+
+    Example:
+        >>> print(show("a\u202eb"), show("שלום 🧬"))
+        a\u202eb שלום 🧬
+    """
+    if type(value) is not str or value.isprintable():
+        return value
+    return "".join(
+        char if char in KEPT or unicodedata.category(char) == "Zs" else printable(char)
+        for char in value
+    )
+
+
+def moment(at: datetime, text: str | None = None) -> Markup:
+    """Render a moment as an HTML element whose tooltip has the date, the time and the time zone.
+
+    Args:
+        at: The moment.
+        text: Visible text. Default: its age, which a script keeps up to date.
+    """
+    local = at.astimezone()
+    ticks = Markup(" data-age") if text is None else Markup("")
+    if text is None:
+        text = f"{formats.age((datetime.now(local.tzinfo) - local).total_seconds())} ago"
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
+        local.isoformat(timespec="seconds"), local.strftime("%Y-%m-%d %H:%M:%S %Z"), ticks, text
+    )
+
+
+def clock(at: datetime) -> str:
+    """Format a moment as a time of day, with the date unless it is today."""
+    local, today = at.astimezone(), datetime.now().astimezone().date()
+    if local.date() == today:
+        return f"Today {local:%H:%M:%S}"
+    return f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def dom_id(text: str) -> str:
+    """Make an HTML id that is safe in a CSS selector.
+
+    Example:
+        >>> dom_id("3f9a-é b")
+        '3f9a-_e9__20_b'
+    """
+    return "".join(
+        char if (char.isascii() and char.isalnum()) or char == "-" else f"_{ord(char):x}_"
+        for char in text
+    )
+
+
+def as_json(value: object) -> str:
+    """Format a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
