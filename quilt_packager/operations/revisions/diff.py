@@ -29,8 +29,8 @@ LINES = "CREATE TABLE lines (path BLOB PRIMARY KEY, line BLOB NOT NULL) WITHOUT 
 VERSION, NO_VERSION = "?versionId=", "?versionId=null"
 
 
-class Added(msgspec.Struct, frozen=True, tag_field="change", tag="added"):
-    """An entry of the later revision alone.
+class _Entry(msgspec.Struct, frozen=True):
+    """An entry of one revision alone.
 
     Attributes:
         logical_key: Path in the package.
@@ -41,16 +41,12 @@ class Added(msgspec.Struct, frozen=True, tag_field="change", tag="added"):
     size_bytes: int | None
 
 
-class Removed(msgspec.Struct, frozen=True, tag_field="change", tag="removed"):
-    """An entry of the earlier revision alone.
+class Added(_Entry, frozen=True, tag_field="change", tag="added"):
+    """An entry of the later revision alone."""
 
-    Attributes:
-        logical_key: Path in the package.
-        size_bytes: Size; None if the manifest has none.
-    """
 
-    logical_key: str
-    size_bytes: int | None
+class Removed(_Entry, frozen=True, tag_field="change", tag="removed"):
+    """An entry of the earlier revision alone."""
 
 
 class Changed(msgspec.Struct, frozen=True, tag_field="change", tag="changed"):
