@@ -1,7 +1,9 @@
 """Rules for all pages: access, screen sizes and accessibility."""
 
 import http.client
+import http.server
 import re
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,6 +119,40 @@ def test_token_is_removed_from_the_address_and_hidden_from_scripts(
     (cookie,) = person.context.cookies()
     assert (cookie["sameSite"], cookie["httpOnly"]) == ("Strict", True)
     assert person.page.evaluate("document.cookie") == ""
+
+
+def test_server_on_another_port_receives_neither_cookie_nor_address(person: Person) -> None:
+    seen: list[Mapping[str, str]] = []
+
+    class Neighbour(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Neighbour) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            # A link on the page leads there, so the browser could send a Referer.
+            url = f"http://127.0.0.1:{server.server_port}/jobs"
+            person.page.evaluate(
+                "url => document.body.append(Object.assign(document.createElement('a'),"
+                " {href: url, textContent: 'Neighbour'}))",
+                url,
+            )
+            person.page.get_by_role("link", name="Neighbour").click()
+            person.page.wait_for_url(url)
+        finally:
+            server.shutdown()
+    assert seen
+    sent = str(seen)
+    assert person.root.rpartition("/")[2] not in sent
+    assert "quilt-packager-" not in sent
+    # The neighbour has no icon.
+    person.complaints.clear()
 
 
 def test_form_of_another_site_changes_nothing(
