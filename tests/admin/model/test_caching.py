@@ -53,7 +53,7 @@ def test_answer_is_kept_for_the_interval(aws: Aws, clock: Clock) -> None:
     assert cached.get(5).value == 2
 
 
-def test_nothing_is_asked_before_somebody_looks(aws: Aws, clock: Clock) -> None:
+def test_creation_makes_no_request(aws: Aws, clock: Clock) -> None:
     assert Cached(aws, clock=clock).peek().value is None
     assert aws.asked == 0
 
@@ -90,7 +90,7 @@ def test_failure_is_not_kept_as_long_as_an_answer(aws: Aws, clock: Clock) -> Non
     assert cached.get(3600).value == 2
 
 
-def test_failures_in_a_row_are_asked_again_less_and_less_often(aws: Aws, clock: Clock) -> None:
+def test_consecutive_failures_increase_the_interval(aws: Aws, clock: Clock) -> None:
     aws.error = OSError("No network.")
     cached = Cached(aws, clock=clock)
     waits = []
@@ -103,7 +103,7 @@ def test_failures_in_a_row_are_asked_again_less_and_less_often(aws: Aws, clock: 
     assert waits == [10, 20, 40, 60, 60]
 
 
-def test_credentials_are_tried_again_soon_however_often_they_failed(aws: Aws, clock: Clock) -> None:
+def test_rejected_credentials_are_retried_soon(aws: Aws, clock: Clock) -> None:
     aws.error = ClientError({"Error": {"Code": "ExpiredToken", "Message": ""}}, "ListStacks")
     cached = Cached(aws, clock=clock)
     for _ in range(4):
@@ -139,7 +139,7 @@ def test_change_is_seen_at_once(aws: Aws, clock: Clock) -> None:
     assert cached.get(5).value == 2
 
 
-def test_threads_that_come_while_aws_is_asked_wait_for_that_answer() -> None:
+def test_concurrent_threads_share_one_request() -> None:
     asked: list[int] = []
     is_asked, may_answer = threading.Event(), threading.Event()
 
@@ -154,14 +154,14 @@ def test_threads_that_come_while_aws_is_asked_wait_for_that_answer() -> None:
         answers = [pool.submit(cached.get, 60)]
         is_asked.wait()
         answers += [pool.submit(cached.get, 60) for _ in range(2)]
-        # Time for these two to ask as well, if nothing held them.
+        # Time for these two to make a request, if nothing prevents it.
         assert not wait(answers, timeout=0.1).done
         may_answer.set()
         assert [each.result().value for each in answers] == [7, 7, 7]
     assert asked == [1]
 
 
-def test_each_thing_is_asked_for_alone_and_the_oldest_is_dropped() -> None:
+def test_each_key_has_its_own_value_and_the_oldest_is_dropped() -> None:
     asked: list[str] = []
 
     def ask(key: str) -> str:

@@ -91,7 +91,7 @@ def test_nothing_is_a_chart_too() -> None:
     assert seconds_chart(buckets, DAY).lines[0].points == ""
 
 
-def test_table_tells_what_is_not_empty_newest_first() -> None:
+def test_table_has_the_bars_with_jobs_newest_first() -> None:
     chart = jobs_chart(sort_into_buckets([Job(ago(hours=3)), Job(ago(seconds=1))], DAY, NOW), DAY)
     assert chart.rows == (
         ("Sun 22 14:00", "1", "0", "0", "0"),
@@ -134,7 +134,7 @@ def test_all_that_is_drawn_is_within_the_chart(jobs: list[Job]) -> None:
 
 
 @given(st.integers(0, 10**16))
-def test_scales_hold_what_is_largest_and_waste_little(most: int) -> None:
+def test_scales_contain_the_largest_value_and_fit_closely(most: int) -> None:
     assert most <= whole_top(most) <= max(2, 4 * most)
     assert most <= size_scale(most)[0]
     assert most <= seconds_scale(most)[0]

@@ -43,7 +43,7 @@ def test_other_partitions_have_consoles_of_their_own(
         assert link.startswith(f"https://{host}/{service}/home?region={region}#")
 
 
-def test_form_is_filled_in_with_what_is_known() -> None:
+def test_form_link_contains_the_known_fields() -> None:
     assert links.again(make_job(registry=None, package_name=None)) == (
         "/new?source_prefix=s3%3A%2F%2Fomics-out%2F3395667%2F&job=3f9a61c2-1"
     )

@@ -1,4 +1,4 @@
-"""The Failures tab: what is told of each failure, what is asked, and what is done to exact ids."""
+"""The Failures tab: explanations, questions, and actions on exact ids."""
 
 import html
 import re
@@ -27,13 +27,13 @@ HOSTILE = [
 
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> Letters:
-    told = Letters()
-    told.install(monkeypatch)
-    return told
+    scripted = Letters()
+    scripted.install(monkeypatch)
+    return scripted
 
 
 def read_form(answer: Answer) -> list[str]:
-    """The messages that a page has in its form."""
+    """Return the messages in the form of a page."""
     return [
         html.unescape(each) for each in re.findall(r'name="letter" value="([^"]*)"', answer.text)
     ]
@@ -46,7 +46,7 @@ def choose(browser: Browser, access: Access, **choice: str) -> Answer:
 
 
 def confirm(browser: Browser, access: Access, asked: Answer) -> Answer:
-    """Press the button of a question that does it."""
+    """Press the confirming button of a question."""
     action = re.search(r'<form method="post" action="(/failures/\w+)">', asked.text)
     assert action is not None
     behind = re.search(r'name="next" value="([^"]*)"', asked.text)
@@ -62,7 +62,7 @@ def test_frame_receives_no_message(browser: Browser, letters: Letters) -> None:
     assert 'hx-get="/failures/list?" hx-trigger="load"' in answer.text
 
 
-def test_page_without_javascript_is_whole(browser: Browser, letters: Letters) -> None:
+def test_page_is_complete_without_javascript(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter()]
     assert 'content="0; url=?whole=1&amp;code=X"' in browser.get("/failures?code=X").text
     text = browser.get("/failures?whole=1").text
@@ -70,7 +70,7 @@ def test_page_without_javascript_is_whole(browser: Browser, letters: Letters) ->
     assert 'hx-trigger="load"' not in text
 
 
-def test_page_says_what_happened_why_and_what_to_do(browser: Browser, letters: Letters) -> None:
+def test_group_shows_cause_and_remedy(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter()]
     text = browser.htmx("/failures/list").text
     for words in (
@@ -102,14 +102,14 @@ def test_page_warns_of_messages_that_are_deleted_soon(browser: Browser, letters:
     assert "Only messages that expire soon: 1 message of 2." in shown.text
 
 
-def test_page_says_where_a_plain_retry_cannot_succeed(browser: Browser, letters: Letters) -> None:
+def test_rejected_group_warns_of_a_retry_without_change(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter("1", "WorkflowViolations"), make_letter("2", "WriteConflict")]
     first, second = browser.htmx("/failures/list").text.split('aria-labelledby="h-2"')
     assert ("Rejected" in first, "A retry without a change fails again." in first) == (True, True)
     assert ("Failed" in second, "A retry without a change fails again." in second) == (True, False)
 
 
-def test_message_with_a_reason_of_its_own_tells_it(browser: Browser, letters: Letters) -> None:
+def test_message_shows_its_individual_reason(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter("1"), make_letter("2")]
     text = browser.htmx("/failures/list").text
     assert "AWS denied the packager an action." in text
@@ -117,7 +117,7 @@ def test_message_with_a_reason_of_its_own_tells_it(browser: Browser, letters: Le
     assert "may not read s3://raw/2/." in text
 
 
-def test_message_shows_its_body_and_leads_to_its_job(browser: Browser, letters: Letters) -> None:
+def test_message_shows_its_body_and_links_to_its_job(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter(body="x" * 2010)]
     text = browser.htmx("/failures/list").text
     assert "x" * 2000 + "… and 10 more characters" in text
@@ -145,12 +145,12 @@ def test_nothing_has_failed(browser: Browser, letters: Letters) -> None:
     assert letters.reads == 1
 
 
-def test_messages_in_other_hands_are_told_of(browser: Browser, letters: Letters) -> None:
+def test_messages_held_by_another_reader_are_counted(browser: Browser, letters: Letters) -> None:
     letters.in_flight = 3
     assert "3 messages held by another reader." in browser.htmx("/failures/list").text
 
 
-def test_failure_of_aws_is_told_in_words(browser: Browser, letters: Letters) -> None:
+def test_error_of_aws_is_explained(browser: Browser, letters: Letters) -> None:
     letters.letters = ClientError(
         {"Error": {"Code": "AccessDenied", "Message": "Not <b>you</b>."}}, "ReceiveMessage"
     )
@@ -171,13 +171,13 @@ def test_polls_count_and_receive_nothing(
     assert "There are" not in browser.htmx("/failures/count?known=7").text
 
 
-def test_list_tells_the_tab_how_many_there_are(browser: Browser, letters: Letters) -> None:
+def test_list_updates_the_count_of_the_tab(browser: Browser, letters: Letters) -> None:
     letters.letters = [make_letter("1"), make_letter("2")]
     part = browser.htmx("/failures/list").text.split('<hx-partial hx-target="#count-failures">')[1]
     assert "2<span" in part
 
 
-def test_question_names_exactly_what_was_shown(
+def test_question_names_exactly_the_listed_messages(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1"), make_letter("2"), make_letter("3", "EmptySource")]
@@ -205,7 +205,7 @@ def test_question_comes_as_a_dialog_with_the_safe_button_first(
     assert asked.index("autofocus>Keep it<") < asked.index("Discard 1 message</button>")
 
 
-def test_question_says_what_will_fail_again(
+def test_question_warns_of_repeated_failure(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1", "WriteConflict"), make_letter("2", "EmptySource")]
@@ -215,7 +215,7 @@ def test_question_says_what_will_fail_again(
 
 
 def make_event(letter_id: str, *, can_retry: bool) -> Failure:
-    """An event that EventBridge could not deliver."""
+    """Make an event that EventBridge could not deliver."""
     remedy = "Retry." if can_retry else NOT_A_MESSAGE
     return make_letter(letter_id, "Undelivered", remedy=remedy, can_retry=can_retry)
 
@@ -228,7 +228,7 @@ def test_retry_that_would_lose_an_event_is_not_offered(browser: Browser, letters
     assert 'value="1" aria-label="Discard wgs/1" autofocus' in text
 
 
-def test_retry_of_a_group_counts_only_what_it_sends(
+def test_retry_of_a_group_counts_only_sent_messages(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_event(each, can_retry=each != "2") for each in ("1", "2", "3")]
@@ -246,7 +246,7 @@ def test_retry_of_a_group_counts_only_what_it_sends(
     assert letters.sent == ["1", "3"]
 
 
-def test_event_that_cannot_be_retried_is_not_asked_about(
+def test_question_excludes_events_that_cannot_be_retried(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_event("1", can_retry=False)]
@@ -255,15 +255,15 @@ def test_event_that_cannot_be_retried_is_not_asked_about(
     assert "1 event cannot be retried" in asked.text
 
 
-def test_event_that_cannot_be_retried_stays_whatever_the_form_says(
+def test_forged_form_does_not_retry_an_event_that_cannot_be_retried(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_event("1", can_retry=False), make_event("2", can_retry=True)]
     form = [("csrf", access.csrf_token), ("letter", "/1"), ("letter", "/2"), ("next", "")]
     answer = browser.post("/failures/retry", form)
-    told = browser.get(answer.headers["location"]).text
-    assert "1 message sent to the queue again. 1 event cannot be retried" in told
-    assert "no longer there" not in told
+    shown = browser.get(answer.headers["location"]).text
+    assert "1 message sent to the queue again. 1 event cannot be retried" in shown
+    assert "held by another reader" not in shown
     answer = browser.post("/failures/retry", form[:2])
     assert answer.status == 404
     assert "1 event cannot be retried" in answer.text
@@ -274,7 +274,7 @@ def test_event_that_cannot_be_retried_stays_whatever_the_form_says(
     ("choice", "ids"),
     [("group:2", ["3"]), ("group:1", ["1", "2"]), ("2", ["2"]), ("all", ["1", "2", "3"])],
 )
-def test_retry_sends_what_was_confirmed(
+def test_retry_sends_the_confirmed_messages(
     browser: Browser, letters: Letters, access: Access, choice: str, ids: list[str]
 ) -> None:
     letters.letters = [
@@ -296,7 +296,7 @@ def test_single_message_is_discarded_alone(
     assert (letters.discarded, letters.sent) == (["a2"], [])
 
 
-def test_success_is_told_once_with_the_next_step(
+def test_success_is_shown_once_with_the_next_step(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1")]
@@ -307,7 +307,7 @@ def test_success_is_told_once_with_the_next_step(
     assert "sent to the queue" not in browser.get("/failures").text
 
 
-def test_success_is_told_without_javascript_too(
+def test_success_is_shown_without_javascript(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1")]
@@ -330,7 +330,7 @@ def test_job_that_was_sent_again_is_known_before_its_log_is(
     assert "data-poll" in body
 
 
-def test_keyboard_goes_on_at_the_next_message(
+def test_focus_moves_to_the_next_message(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter(f"a{number}", sent=ago(hours=9 - number)) for number in range(3)]
@@ -342,7 +342,7 @@ def test_keyboard_goes_on_at_the_next_message(
     assert text.count("autofocus") == 1
 
 
-def test_keyboard_goes_on_at_the_heading_where_nothing_is_next(
+def test_focus_moves_to_the_heading_after_the_last_message(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1", sent=ago(hours=2)), make_letter("2")]
@@ -354,18 +354,18 @@ def test_keyboard_goes_on_at_the_heading_where_nothing_is_next(
     )
 
 
-def test_message_that_somebody_else_took_is_told_of(
+def test_message_taken_by_another_reader_is_reported(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1"), make_letter("2")]
     asked = choose(browser, access, discard="all")
     letters.letters = letters.letters[:1]
     answer = confirm(browser, access, asked)
-    told = browser.get(answer.headers["location"]).text
-    assert "1 message discarded. 1 was deleted or held" in told
+    shown = browser.get(answer.headers["location"]).text
+    assert "1 message discarded. 1 was deleted or held" in shown
 
 
-def test_choice_of_which_nothing_is_left_is_no_success(
+def test_choice_of_vanished_messages_is_an_error(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     letters.letters = [make_letter("1")]
@@ -380,12 +380,12 @@ THROTTLED = ClientError({"Error": {"Code": "Throttling", "Message": "Slow."}}, "
 
 
 def stop_after(letters: Letters, number: int, count: int) -> None:
-    """Let SQS refuse an action after some of the messages that there are."""
+    """Let an action fail after some of the messages."""
     letters.letters = [make_letter(str(each), sent=ago(hours=9 - each)) for each in range(count)]
     letters.stop, letters.stop_after = THROTTLED, number
 
 
-def test_retry_that_fails_on_its_way_tells_what_it_did(
+def test_interrupted_retry_reports_the_sent_messages(
     browser: Browser, letters: Letters, access: Access, engine: Engine
 ) -> None:
     stop_after(letters, 2, 5)
@@ -394,18 +394,18 @@ def test_retry_that_fails_on_its_way_tells_what_it_did(
     engine.asked.clear()
     answer = confirm(browser, access, asked)
     assert answer.status == 502
-    told = "2 of 5 messages were sent to the queue again. The other 3 may still exist."
-    assert told in answer.text
+    report = "2 of 5 messages were sent to the queue again. The other 3 may still exist."
+    assert report in answer.text
     assert "SendMessage failed with Throttling. Slow." in answer.text
     assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
-    # The jobs of those that were sent are known, and what changed is asked for anew.
+    # The sent jobs are pending, and cached counts are invalidated.
     assert "Waiting" in browser.htmx("/jobs/new-1/body").text
     browser.htmx("/failures/count")
     assert "queues" in engine.asked
     assert read_form(browser.htmx("/failures/list")) == ["1/2", "1/3", "1/4"]
 
 
-def test_discard_that_fails_on_its_way_tells_what_it_did(
+def test_interrupted_discard_reports_the_discarded_messages(
     browser: Browser, letters: Letters, access: Access
 ) -> None:
     stop_after(letters, 1, 2)
@@ -445,7 +445,7 @@ def test_page_that_answers_only_forms_leads_to_its_tab(
     assert 'href=""' not in answer.text
 
 
-def test_page_that_may_be_asked_for_again_offers_that(browser: Browser, engine: Engine) -> None:
+def test_error_of_a_get_offers_a_retry(browser: Browser, engine: Engine) -> None:
     engine.jobs = THROTTLED
     answer = browser.get("/jobs/b2?whole=1")
     assert answer.status == 502

@@ -40,7 +40,7 @@ def test_frame_asks_nothing_of_aws_and_names_a_job_that_was_listed(
     assert engine.asked == []
 
 
-def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> None:
+def test_page_is_complete_without_javascript(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     assert 'content="0; url=?whole=1&amp;"' in browser.get("/jobs/a1").text
     text = browser.get("/jobs/a1?whole=1").text
@@ -90,7 +90,7 @@ def test_nothing_new_is_no_answer_at_all(browser: Browser, engine: Engine) -> No
     assert browser.htmx("/jobs/a1/body", if_none_match=version).status == 304
 
 
-def test_log_tells_levels_and_fields(browser: Browser, engine: Engine) -> None:
+def test_log_shows_levels_and_fields(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     engine.lines = [
         make_line("package started", source="s3://b/c d/", delivery=1),
@@ -121,7 +121,7 @@ def test_contents_come_from_the_manifest(browser: Browser, engine: Engine) -> No
     assert "Packaged from s3://omics-out/3395667/" in text
 
 
-def test_manifest_that_is_gone_is_told_in_its_place(browser: Browser, engine: Engine) -> None:
+def test_missing_manifest_is_explained_in_place(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     engine.contents = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
     answer = browser.htmx("/jobs/a1/contents")
@@ -151,9 +151,7 @@ def test_page_does_without_a_catalog(
     assert "Open in the catalog" not in browser.htmx("/jobs/a1/body").text
 
 
-def test_what_is_rebuilt_claims_no_more_than_the_log_keeps(
-    browser: Browser, engine: Engine
-) -> None:
+def test_rebuilt_message_lists_the_missing_fields(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     text = browser.htmx("/jobs/a1/body").text
     assert "Rebuilt from the log, which contains the folder, the registry and the name" in text
@@ -176,7 +174,7 @@ def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> N
     assert "Log in CloudWatch" in text
 
 
-def test_job_that_nobody_knows_is_told(browser: Browser, engine: Engine) -> None:
+def test_unknown_job_is_an_error(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     assert "No job a2." in browser.htmx("/jobs/a2/body").text
     answer = browser.get("/jobs/a2?whole=1")
@@ -209,7 +207,7 @@ def test_text_of_others_is_text(browser: Browser, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["..", "%3Cscript%3E", "a%2Fb", "a b"])
-def test_odd_ids_are_told(browser: Browser, engine: Engine, job_id: str) -> None:
+def test_unusual_ids_are_errors(browser: Browser, engine: Engine, job_id: str) -> None:
     engine.jobs = [make_job("a1")]
     answer = browser.get(f"/jobs/{job_id}?whole=1")
     assert answer.status == 404
@@ -241,7 +239,7 @@ def test_command_names_the_engine(browser: Browser, engine: Engine) -> None:
     assert re.search(r">quilt-packager send '\{[^<]*\}' --stack prod-packager<", text)
 
 
-def test_message_is_rebuilt_from_what_is_known() -> None:
+def test_message_is_rebuilt_from_the_known_fields() -> None:
     assert json.loads(rebuild_message(make_job(registry=None))) == {
         "source_prefix": "s3://omics-out/3395667/",
         "package_name": "omics-quilt/3395667",

@@ -1,4 +1,4 @@
-"""The Jobs tab: what is asked of AWS and when, filters, pages, and what changes while one looks."""
+"""The Jobs tab: requests to AWS, filters, pages and live updates."""
 
 import html
 import re
@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 def rows_of(answer: Answer) -> list[str]:
-    """The names of the packages that are listed."""
+    """Return the names of the listed packages."""
     return [
         html.unescape(name)
         for name in re.findall(r'class="pkg" href="[^"]*">([^<]*)<', answer.text)
@@ -38,7 +38,7 @@ def rows_of(answer: Answer) -> list[str]:
 
 
 def live_url(answer: Answer) -> str:
-    """Where a page looks for what is new."""
+    """Return the URL that a page polls."""
     found = re.search(r'hx-get="(/jobs/live[^"]*)"', answer.text)
     assert found is not None
     return html.unescape(found[1])
@@ -61,14 +61,14 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
     assert 'hx-trigger="load"' in answer.text
 
 
-def test_frame_holds_what_is_known_already(browser: Browser, engine: Engine) -> None:
+def test_frame_contains_cached_parts(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
     browser.htmx("/jobs/list")
     browser.htmx("/jobs/figures")
     assert rows_of(browser.get("/jobs")) == ["omics-quilt/3395667"]
 
 
-def test_page_without_javascript_is_whole(browser: Browser, engine: Engine) -> None:
+def test_page_is_complete_without_javascript(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
     frame = browser.get("/jobs?outcome=created&name=omics")
     refresh = re.search(
@@ -91,7 +91,7 @@ def test_parts_together_ask_aws_once(browser: Browser, engine: Engine) -> None:
     assert engine.asked == ["queues", "jobs", "jobs"]
 
 
-def test_figures_tell_the_queue_what_runs_and_what_needs_attention(
+def test_figures_count_waiting_running_packaged_and_failed(
     browser: Browser, engine: Engine
 ) -> None:
     engine.jobs = [make_running(execution="b2"), make_job("1"), make_job("2", outcome="unchanged")]
@@ -105,12 +105,12 @@ def test_figures_tell_the_queue_what_runs_and_what_needs_attention(
     ]
 
 
-def test_rows_tell_the_reason_where_the_failure_is_listed(browser: Browser, engine: Engine) -> None:
+def test_rows_show_the_reason_of_a_failure(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_failed()]
     assert "s3://exports/2026/ held no objects." in browser.htmx("/jobs/list").text
 
 
-def test_rows_tell_how_far_a_job_is(browser: Browser, engine: Engine) -> None:
+def test_rows_show_the_progress_of_a_job(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_running()]
     assert "Checking 31,940 of 48,112 objects" in browser.htmx("/jobs/list").text
 
@@ -138,9 +138,7 @@ def test_filter_sees_all_jobs(
     assert rows_of(browser.htmx(f"/jobs/list?{query}")) == names
 
 
-def test_chips_count_what_has_the_name_and_keep_the_rest_of_the_filter(
-    browser: Browser, engine: Engine
-) -> None:
+def test_chips_count_matching_names_and_keep_the_filter(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("1"), make_job("2", package_name="lims/x"), make_failed("3")]
     text = browser.htmx("/jobs/list?name=omics&since=7d").text
     chips = dict(re.findall(r'<a class="chip" id="chip-(\w+)".*?<b>(\d+)</b>', text))
@@ -155,7 +153,7 @@ def test_chips_count_what_has_the_name_and_keep_the_rest_of_the_filter(
     assert 'href="/jobs?since=7d&amp;name=omics&amp;outcome=failed"' in text
 
 
-def test_charts_are_of_what_the_filter_leaves(browser: Browser, engine: Engine) -> None:
+def test_charts_show_the_filtered_jobs(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("1"), make_job("2", package_name="lims/x")]
     assert "1 finished, at most 1 per hour" in browser.htmx("/jobs/list?name=lims").text
 
@@ -188,7 +186,7 @@ def test_pages_follow_each_other_without_a_gap(browser: Browser, engine: Engine)
     assert "51 to 60 of 60" in second.text
 
 
-def test_newer_jobs_wait_to_be_shown(browser: Browser, engine: Engine) -> None:
+def test_newer_jobs_are_announced_by_a_link(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("1", started=ago(minutes=9))]
     url = live_url(browser.htmx("/jobs/list"))
     newer = [make_job(each, started=ago(minutes=1)) for each in ("2", "3")]
@@ -197,7 +195,7 @@ def test_newer_jobs_wait_to_be_shown(browser: Browser, engine: Engine) -> None:
     assert "job-1" not in answer.text
 
 
-def test_row_of_a_job_that_ended_is_brought_and_told(browser: Browser, engine: Engine) -> None:
+def test_row_of_an_ended_job_is_updated_and_announced(browser: Browser, engine: Engine) -> None:
     running = make_running("b2", package_name="rna/x")
     engine.jobs = [running]
     url = live_url(browser.htmx("/jobs/list"))
@@ -222,13 +220,13 @@ def test_page_looks_again_soon_while_something_runs(
     assert f"every {seconds}s, resume" in browser.htmx("/jobs/list").text
 
 
-def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, engine: Engine) -> None:
+def test_error_of_aws_is_explained_in_place(browser: Browser, engine: Engine) -> None:
     engine.jobs = DENIED
     answer = browser.htmx("/jobs/list")
     assert answer.status == 200
     assert "AWS denied FilterLogEvents." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
-    # The queues are told all the same.
+    # The queues are shown regardless.
     assert "oldest 41 s" in browser.htmx("/jobs/figures").text
 
 
@@ -237,16 +235,14 @@ def test_failure_makes_polls_rarer(browser: Browser, engine: Engine) -> None:
     assert "every 30s" in browser.htmx("/jobs/list").text
 
 
-def test_expired_session_says_what_to_do(browser: Browser, engine: Engine) -> None:
+def test_expired_session_shows_the_remedy(browser: Browser, engine: Engine) -> None:
     engine.jobs = EXPIRED
     text = browser.htmx("/jobs/list").text
     assert "AWS rejected the credentials: ExpiredToken." in text
     assert "aws sso login" in text
 
 
-def test_list_that_cannot_be_renewed_is_shown_with_its_time(
-    browser: Browser, engine: Engine
-) -> None:
+def test_outdated_list_is_shown_with_its_time(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
     url = live_url(browser.htmx("/jobs/list"))
     answer = update(browser, engine, url, DENIED)
@@ -254,7 +250,7 @@ def test_list_that_cannot_be_renewed_is_shown_with_its_time(
     assert rows_of(browser.htmx("/jobs/list")) == ["omics-quilt/3395667"]
 
 
-def test_empty_list_of_a_new_engine_says_how_jobs_come(browser: Browser) -> None:
+def test_empty_list_explains_the_origin_of_jobs(browser: Browser) -> None:
     text = browser.htmx("/jobs/list").text
     assert "No jobs in the last 24 hours" in text
     assert "Package a folder" in text
@@ -302,13 +298,13 @@ def test_filter_with_text_of_others_is_text(browser: Browser) -> None:
 @pytest.mark.parametrize(
     "query", ["before=x", "top=1", "at=x", "since=1y", "running=,,", f"at={9:030}", "at=²"]
 )
-def test_odd_parameters_are_left_out(browser: Browser, engine: Engine, query: str) -> None:
+def test_invalid_parameters_are_ignored(browser: Browser, engine: Engine, query: str) -> None:
     engine.jobs = [make_job()]
     for path in ("/jobs", "/jobs/list", "/jobs/live", "/jobs/figures"):
         assert browser.get(f"{path}?{query}").status == 200
 
 
-def test_page_that_does_not_exist_says_so(browser: Browser) -> None:
+def test_missing_page_is_an_error(browser: Browser) -> None:
     answer = browser.get("/nowhere")
     assert answer.status == 404
     assert "Page not found." in answer.text
@@ -358,7 +354,7 @@ def test_page_is_small(browser: Browser, engine: Engine) -> None:
 
 
 def update(browser: Browser, engine: Engine, url: str, jobs: object) -> Answer:
-    """Look again after something changed, once the page's memory is old enough."""
+    """Poll again after the cache has expired."""
     engine.jobs = jobs  # type: ignore[assignment]
     engine.grow_old()
     return browser.htmx(url)

@@ -1,4 +1,4 @@
-"""The New package tab: what is said of each field, what a plan tells, and what is sent."""
+"""The New package tab: notes below fields, plans, and sent messages."""
 
 import html
 import json
@@ -50,7 +50,7 @@ PLAN = Plan(
 
 
 class Plans:
-    """What a plan would come to; may be an error instead."""
+    """A scripted plan; may be an error instead."""
 
     def __init__(self) -> None:
         self.plan: Plan | Exception = PLAN
@@ -64,7 +64,7 @@ class Plans:
 
 
 class Sender:
-    """Takes messages."""
+    """Records sent messages."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ def form(access: Access, **fields: str) -> dict[str, str]:
 
 
 def commands_of(answer: Answer) -> list[str]:
-    """The arguments of the command that a page shows."""
+    """Return the arguments of the command on a page."""
     found = re.search(r'<pre class="box" tabindex="0">(quilt-packager [^<]*)</pre>', answer.text)
     assert found is not None
     return shlex.split(html.unescape(found[1]))
@@ -148,14 +148,14 @@ def test_note_below_each_field(field: str, fields: dict[str, Any], kind: str, te
     assert text in note[1]
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_shown_at_once() -> None:
     given = {"source_prefix": FOLDER, "package_name": "a", "registry": "B", "metadata": "{"}
     checked = check_draft(Draft.read(given), SETTINGS)
     assert checked.wrong == ["package name", "registry", "metadata"]
     assert not checked.is_good
 
 
-def test_what_is_wrong_hides_nothing_of_the_rest() -> None:
+def test_error_in_one_field_leaves_the_notes_of_the_others() -> None:
     assert note_of("source_prefix", package_name="a") == ("ok", f"Packages {FOLDER}")
     assert note_of("package_name", registry="B") == (
         "hint",
@@ -172,7 +172,7 @@ def test_default_registry_is_named() -> None:
     )
 
 
-def test_nothing_is_wrong_with_an_empty_form_that_nobody_has_filled_in() -> None:
+def test_new_empty_form_has_no_errors() -> None:
     checked = check_draft(Draft(), SETTINGS, is_new=True)
     assert (checked.wrong, checked.is_good) == ([], False)
 
@@ -193,7 +193,7 @@ def test_nothing_is_wrong_with_an_empty_form_that_nobody_has_filled_in() -> None
         ({"package_name": " a/b "}, {"package_name": "a/b"}),
     ],
 )
-def test_message_has_what_the_form_shows(given: dict[str, str], fields: dict[str, Any]) -> None:
+def test_message_contains_the_visible_fields(given: dict[str, str], fields: dict[str, Any]) -> None:
     checked = check_draft(Draft.read({"source_prefix": FOLDER, **given}), Settings())
     assert json.loads(checked.body) == {"source_prefix": FOLDER, **fields}
 
@@ -204,7 +204,7 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
     assert 'class="note bad"' not in answer.text
 
 
-def test_form_of_a_job_says_what_it_lacks(
+def test_form_of_a_job_lists_the_missing_fields(
     browser: Browser, plans: Plans, sender: Sender, access: Access
 ) -> None:
     lacks = "Filled in from the log, which contains the folder, the registry and the name"
@@ -234,9 +234,7 @@ def test_fields_are_checked_as_one_types(browser: Browser, plans: Plans, access:
     assert plans.asked == []
 
 
-def test_plan_shows_what_the_message_would_come_to(
-    browser: Browser, plans: Plans, access: Access
-) -> None:
+def test_plan_previews_the_job(browser: Browser, plans: Plans, access: Access) -> None:
     text = browser.post("/new/plan", form(access), hx_request="true").text
     for words in ("Creates revision 4", "ngs-v3 finds no violations", "12,408", "2 to 4 min"):
         assert words in text
@@ -245,7 +243,9 @@ def test_plan_shows_what_the_message_would_come_to(
     assert plans.asked[0]["settings"] == SETTINGS
 
 
-def test_plan_tells_every_refusal(browser: Browser, plans: Plans, access: Access) -> None:
+def test_plan_shows_every_reason_for_rejection(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
     plans.plan = Plan(
         source=FOLDER,
         registry="quilt-prod",
@@ -274,7 +274,7 @@ DENIED = Explanation(
 )
 
 
-def test_plan_does_not_blame_the_engine_for_its_readers_rights(
+def test_plan_attributes_denied_requests_to_the_user(
     browser: Browser, plans: Plans, access: Access
 ) -> None:
     plans.plan = Plan(source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED,))
@@ -285,11 +285,11 @@ def test_plan_does_not_blame_the_engine_for_its_readers_rights(
         "the engine has its own permissions",
     ):
         assert words in text
-    for words in ("This would be rejected", "This can be packaged", "its role", "deploy"):
+    for words in ("This message would be rejected", "This can be packaged", "its role", "deploy"):
         assert words not in text
 
 
-def test_plan_tells_the_readers_rights_and_refusals_apart(
+def test_plan_separates_denied_requests_from_rejections(
     browser: Browser, plans: Plans, access: Access
 ) -> None:
     other = Explanation("InvalidKeys", "Keys collide.", "Twice a.", "Rename one.")
@@ -302,7 +302,7 @@ def test_plan_tells_the_readers_rights_and_refusals_apart(
     assert "Keys collide." in rejected
 
 
-def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
+def test_unreadable_settings_are_reported_and_requested_again(
     browser: Browser, plans: Plans, access: Access, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = engine.configuration
@@ -316,7 +316,7 @@ def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
         text = browser.post(path, form(access), hx_request="true").text
         assert "settings are unknown." in text
         assert words in text
-    # A bucket that it may not write to is not told of.
+    # Forbidden buckets are unknown as well.
     elsewhere = form(access, registry="quilt-prd")
     assert "It may write to" not in browser.post("/new/check", elsewhere, hx_request="true").text
     engine.configuration = known
@@ -326,7 +326,7 @@ def test_settings_that_cannot_be_read_are_told_of_and_asked_for_again(
     assert "It may write to" in text
 
 
-def test_plan_of_what_is_packaged_already(browser: Browser, plans: Plans, access: Access) -> None:
+def test_plan_of_an_unchanged_package(browser: Browser, plans: Plans, access: Access) -> None:
     plans.plan = Plan(
         source=FOLDER, registry="quilt-prod", package_name="a/b", unchanged=True, revision=3
     )
@@ -365,7 +365,7 @@ def test_page_without_javascript_plans_too(browser: Browser, plans: Plans, acces
     assert "Creates revision 4" in text
 
 
-def test_package_sends_and_goes_where_the_job_is_followed(
+def test_package_sends_the_message_and_opens_the_job(
     browser: Browser, plans: Plans, sender: Sender, access: Access
 ) -> None:
     answer = browser.post("/new", form(access, metadata='{"a": 1}'))
@@ -392,7 +392,7 @@ def test_package_that_cannot_be_sent_keeps_the_form(
     sender.error = ClientError({"Error": {"Code": "Throttling", "Message": ""}}, "SendMessage")
     answer = browser.post("/new", form(access, commit_message="Mine"))
     assert answer.status == 502
-    # Outside of what the form's check puts in place of what is there, which it does at once.
+    # Outside the part that the check replaces on load.
     before, _ = answer.text.split('<div id="form-problem">')
     assert "SendMessage failed with Throttling." in before
     assert 'value="Mine"' in answer.text
@@ -410,10 +410,8 @@ def test_command_does_the_same(browser: Browser, plans: Plans, access: Access) -
     }
 
 
-def test_command_of_a_form_that_is_wrong_is_not_shown(
-    browser: Browser, plans: Plans, access: Access
-) -> None:
-    # It would lack what cannot be read.
+def test_invalid_form_shows_no_command(browser: Browser, plans: Plans, access: Access) -> None:
+    # The command would lack the unreadable part.
     text = browser.post("/new/check", form(access, metadata="{"), hx_request="true").text
     assert "quilt-packager send" not in text
 
@@ -459,7 +457,7 @@ def test_text_of_others_is_text(
 
 
 @pytest.mark.parametrize("planned", ["x", ":", "a:b c:d", "registry"])
-def test_odd_fields_are_taken_for_what_they_are(
+def test_unusual_fields_are_shown_literally(
     browser: Browser, plans: Plans, access: Access, planned: str
 ) -> None:
     given = form(access, planned=planned, workflow_kind="odd", metadata_kind="odd")

@@ -1,4 +1,4 @@
-"""The Settings tab: what is told of each event source, its switch, and how it was deployed."""
+"""The Settings tab: event sources, their switches, and the configuration."""
 
 import html
 import re
@@ -33,7 +33,7 @@ HOSTILE = [
 
 
 def make_source(name: str = "omics", kind: str = "health_omics", **facts: Any) -> Source:
-    """A source that is on, as deployed, unless told otherwise."""
+    """Make a source that is on, as deployed, unless `facts` differ."""
     known: dict[str, Any] = {
         "title": f"Runs of {name}",
         "matches": "A HealthOmics run reaches COMPLETED.",
@@ -49,7 +49,7 @@ def make_source(name: str = "omics", kind: str = "health_omics", **facts: Any) -
 
 
 class Sources:
-    """What EventBridge would tell and do; each may be an error instead."""
+    """Scripted answers of EventBridge; each may be an error instead."""
 
     def __init__(self) -> None:
         self.sources: list[Source] | Exception = [make_source()]
@@ -78,15 +78,15 @@ class Sources:
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> Sources:
-    told = Sources()
-    monkeypatch.setattr(settings_page, "list_sources", told.list)
-    monkeypatch.setattr(settings_page, "count_events", told.count)
-    monkeypatch.setattr(settings_page, "set_enabled", told.switch)
-    return told
+    scripted = Sources()
+    monkeypatch.setattr(settings_page, "list_sources", scripted.list)
+    monkeypatch.setattr(settings_page, "count_events", scripted.count)
+    monkeypatch.setattr(settings_page, "set_enabled", scripted.switch)
+    return scripted
 
 
 def activity_of(answer: Answer, name: str = "omics") -> str:
-    """What a page says of a source's last day."""
+    """Return the text about the last day of a source."""
     found = re.search(rf"act-{name}\">(.*?)</(?:dd|hx-partial)>", answer.text, re.DOTALL)
     assert found is not None
     return " ".join(re.sub("<[^>]*>", " ", found[1]).split())
@@ -99,7 +99,7 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine, sources: So
     assert 'hx-get="/settings/sources?at="' in answer.text
 
 
-def test_page_without_javascript_is_whole(
+def test_page_is_complete_without_javascript(
     browser: Browser, engine: Engine, sources: Sources
 ) -> None:
     assert 'content="0; url=?whole=1&amp;"' in browser.get("/settings").text
@@ -110,7 +110,7 @@ def test_page_without_javascript_is_whole(
     assert 'hx-trigger="load"' not in answer.text
 
 
-def test_source_tells_what_it_matches_and_its_rule(browser: Browser, sources: Sources) -> None:
+def test_source_shows_its_rule_and_pattern(browser: Browser, sources: Sources) -> None:
     text = browser.htmx("/settings/sources").text
     for words in ("A HealthOmics run reaches", "lab-omics", "aws.omics", "same as now"):
         assert words in text
@@ -120,7 +120,7 @@ def test_source_tells_what_it_matches_and_its_rule(browser: Browser, sources: So
     ("enabled", "checked", "action"),
     [(True, "true", "/settings/ask"), (False, "false", "/settings/switch")],
 )
-def test_switch_says_how_it_stands(
+def test_switch_shows_its_state(
     browser: Browser, sources: Sources, *, enabled: bool, checked: str, action: str
 ) -> None:
     sources.sources = [make_source(enabled=enabled)]
@@ -129,9 +129,7 @@ def test_switch_says_how_it_stands(
     assert f'action="{action}"' in text
 
 
-def test_activity_is_asked_for_by_itself(
-    browser: Browser, engine: Engine, sources: Sources
-) -> None:
+def test_activity_is_loaded_separately(browser: Browser, engine: Engine, sources: Sources) -> None:
     engine.jobs = [
         make_job("1"),
         make_job("2", outcome=State.FAILED),
@@ -144,7 +142,7 @@ def test_activity_is_asked_for_by_itself(
     assert activity_of(browser.htmx("/settings/activity")) == "42 matched 2 jobs, 1 failed"
 
 
-def test_activity_that_is_not_known_says_so(
+def test_unknown_activity_is_shown_as_unknown(
     browser: Browser, engine: Engine, sources: Sources
 ) -> None:
     sources.events = DENIED
@@ -155,7 +153,9 @@ def test_activity_that_is_not_known_says_so(
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
 
 
-def test_difference_is_told_with_what_keeps_it(browser: Browser, sources: Sources) -> None:
+def test_difference_is_shown_with_the_flag_that_keeps_it(
+    browser: Browser, sources: Sources
+) -> None:
     sources.sources = [make_source(enabled=False, keep="-c quilt:omics=false")]
     text = browser.htmx("/settings/sources").text
     assert "One source differs from what was deployed." in text
@@ -169,12 +169,12 @@ def test_rule_that_is_gone_has_no_switch(browser: Browser, sources: Sources) -> 
     assert 'role="switch"' not in browser.htmx("/settings/sources").text
 
 
-def test_engine_without_sources_says_so(browser: Browser, sources: Sources) -> None:
+def test_engine_without_sources_is_explained(browser: Browser, sources: Sources) -> None:
     sources.sources = []
     assert "No event sources" in browser.htmx("/settings/sources").text
 
 
-def test_failure_of_aws_is_told_in_words_in_its_place(browser: Browser, sources: Sources) -> None:
+def test_error_of_aws_is_explained_in_place(browser: Browser, sources: Sources) -> None:
     sources.sources = DENIED
     text = browser.htmx("/settings/sources").text
     assert "AWS denied GetMetrics." in text
@@ -191,7 +191,7 @@ def test_off_asks_first(browser: Browser, sources: Sources, access: Access) -> N
 
 
 @pytest.mark.parametrize(("to", "enabled"), [("on", True), ("off", False)])
-def test_switch_shows_what_eventbridge_says_then(
+def test_switch_shows_the_new_state_in_eventbridge(
     browser: Browser, sources: Sources, access: Access, to: str, *, enabled: bool
 ) -> None:
     sources.sources = [make_source(enabled=not enabled)]
@@ -204,7 +204,7 @@ def test_switch_shows_what_eventbridge_says_then(
     assert re.search(rf'aria-checked="{str(enabled).lower()}"[^>]* autofocus', text)
 
 
-def test_success_is_told_without_javascript_too(
+def test_success_is_shown_without_javascript(
     browser: Browser, sources: Sources, access: Access
 ) -> None:
     assert '<input type="hidden" name="whole" value="1">' in browser.get("/settings?whole=1").text
@@ -225,9 +225,7 @@ def test_source_that_is_not_there_cannot_be_turned_off(
     assert "The event source does not exist." in answer.text
 
 
-def test_page_that_is_read_only_shows_states_and_no_switches(
-    engine: Engine, sources: Sources
-) -> None:
+def test_read_only_page_shows_states_without_switches(engine: Engine, sources: Sources) -> None:
     access = Access(8765, read_only=True, allowed_when_read_only=["/theme"])
     browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
@@ -239,7 +237,7 @@ def test_page_that_is_read_only_shows_states_and_no_switches(
     assert sources.switched == []
 
 
-def test_engine_facts_are_told(browser: Browser, engine: Engine, sources: Sources) -> None:
+def test_engine_configuration_is_shown(browser: Browser, engine: Engine, sources: Sources) -> None:
     engine.configuration = Configuration(
         Settings(
             source_buckets=("raw",),
@@ -247,14 +245,21 @@ def test_engine_facts_are_told(browser: Browser, engine: Engine, sources: Source
             quarantine_registry="quarantine",
             state_machine_arn="arn",
             catalog_url="https://catalog.example.com",
-            event_bus="arn:aws:events:us-east-1:123456789012:event-bus/told",
+            event_bus="arn:aws:events:us-east-1:123456789012:event-bus/outcomes",
             notifications_topic_arn="arn:aws:sns:us-east-1:123456789012:people",
         ),
         3008,
     )
     browser.htmx("/jobs/figures")
     text = browser.htmx("/settings/engine").text
-    for words in ("raw", "quilt-prod, quilt-imaging", "quarantine", "3,008 MiB", "told", "people"):
+    for words in (
+        "raw",
+        "quilt-prod, quilt-imaging",
+        "quarantine",
+        "3,008 MiB",
+        "outcomes",
+        "people",
+    ):
         assert words in text
     assert "PackagerDLQ-4D5E</a>, kept for 14 d" in text
     assert "more than 500,000 checksums, or 1.0 TiB to hash" in text
@@ -268,7 +273,7 @@ def test_catalog_that_is_no_address_is_no_link(
     assert 'href="javascript' not in browser.htmx("/settings/engine").text
 
 
-def test_engine_that_cannot_be_asked_says_why(
+def test_unreadable_configuration_is_explained(
     browser: Browser, engine: Engine, sources: Sources
 ) -> None:
     engine.configuration = DENIED

@@ -76,14 +76,14 @@ def test_question_is_a_dialog_with_the_safe_button_first(renderer: Renderer) -> 
     assert '<button class="btn danger">Discard 2 messages</button>' in text
 
 
-def test_tab_tells_how_much_waits_there_and_which_is_open(renderer: Renderer) -> None:
+def test_tabs_show_counts_and_the_open_tab(renderer: Renderer) -> None:
     text = text_of(renderer.confirm(make_request(), ASKED).body)
     assert '<a href="/key/failures" aria-current="page">Failures<span id="count-failures">' in text
     assert '<span class="count bad">7<span class="vh"> waiting</span></span>' in text
     assert '<a href="/key/jobs">Jobs<span id="count-jobs"></span></a>' in text
 
 
-def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
+def test_footer_shows_the_identity_once_known(access: Access) -> None:
     known: list[str] = []
     renderer = Renderer(IDENTITY, access, [], lambda: known[0] if known else None)
     assert "Signed in" not in text_of(renderer.confirm(make_request(), ASKED).body)
@@ -92,7 +92,7 @@ def test_foot_tells_who_acts_once_that_is_known(access: Access) -> None:
     assert 'Signed in as <span class="mono">arn:&lt;x&gt;</span>' in text
 
 
-def test_success_is_told_once(renderer: Renderer) -> None:
+def test_toast_is_shown_once(renderer: Renderer) -> None:
     renderer.toast("4 messages sent <again>.", url="/jobs", link="Follow")
     problem = describe_problem(OSError("No."))
     first = text_of(renderer.problem(make_request(), problem).body)
@@ -100,14 +100,14 @@ def test_success_is_told_once(renderer: Renderer) -> None:
     assert "4 messages" not in text_of(renderer.problem(make_request(), problem).body)
 
 
-def test_unexpected_error_is_told_with_its_name(renderer: Renderer) -> None:
+def test_unexpected_error_is_shown_with_its_name(renderer: Renderer) -> None:
     text = text_of(
         renderer.problem(make_request(), describe_problem(ZeroDivisionError("1/0"))).body
     )
     assert "Unexpected error: ZeroDivisionError: 1/0." in text
 
 
-def test_moment_says_all_of_it_where_one_points_at_it() -> None:
+def test_moment_has_a_complete_tooltip() -> None:
     at = datetime(2026, 11, 22, 13, 0, tzinfo=UTC)
     assert re.fullmatch(
         r'<time datetime="2026-11-22T[\d:+-]+" title="2026-11-2[\d :-]+ [\w+-]+" data-age>.* ago'
@@ -128,7 +128,7 @@ def test_moment_says_all_of_it_where_one_points_at_it() -> None:
         ("\ud800", "\\ud800"),
     ],
 )
-def test_characters_that_hide_or_turn_text_are_shown(text: str, shown: str) -> None:
+def test_invisible_and_bidirectional_characters_are_escaped(text: str, shown: str) -> None:
     assert show(text) == shown
 
 
@@ -149,6 +149,15 @@ def test_templates_need_no_exception_of_the_security_policy(path: Path) -> None:
     assert not re.search(r'\sstyle=|\son\w+="|hx-on|js:|javascript:|<style|\|safe', text)
     assert not re.search(r"<script(?! src=)", text)
     assert not re.search(r'hx-trigger="[^"]*\[', text)
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.iterdir()), ids=lambda path: path.name)
+def test_templates_link_below_the_root(path: Path) -> None:
+    attributes = r'(?:href|action|formaction|hx-get|hx-post)="'
+    urls = re.findall(attributes + r"((?:\{\{.*?\}\}|[^\"])*)", path.read_text("utf-8"))
+    external = ("{{ log_link", "{{ execution_link", "{{ catalog", "{{ fact.url")
+    internal = ("{{ root }}", "{{ here }}", "/static/", "#")
+    assert [each for each in urls if each and not each.startswith((*internal, *external))] == []
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/nowhere", "/static/nowhere", "/?token=wrong"])
