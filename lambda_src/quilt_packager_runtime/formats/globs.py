@@ -1,12 +1,13 @@
 """Globs over paths: `*` and `?` stay within a component, `**` is any number of components.
 
-A glob that matches a folder matches all that is below it. Paths are matched whole, from their
-beginning, in time proportional to the length of both: globs come in messages.
+A glob that matches a folder matches everything below it. Globs come in messages, so the time to
+match one is at most proportional to its length times that of the path.
 """
 
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 MAX_GLOBS = 100
 MAX_GLOB_CHARACTERS = 1024
@@ -15,10 +16,7 @@ _ANY = "**"
 
 
 def check_globs(globs: Sequence[str]) -> tuple[str, ...]:
-    """Let globs through that can match something.
-
-    Args:
-        globs: The globs.
+    """Return the globs if each of them can match a path.
 
     Raises:
         ValueError: One is empty, too long or begins or ends with `/`; or there are too many.
@@ -39,10 +37,10 @@ def check_globs(globs: Sequence[str]) -> tuple[str, ...]:
 
 
 def match_any(globs: Sequence[str]) -> Callable[[str], bool]:
-    """Compile globs to one question: does any of them match a path, or a folder above it?
+    """Compile globs to a predicate: one of them matches the path, or a folder above it.
 
     Args:
-        globs: What `check_globs` lets through.
+        globs: Globs that `check_globs` accepts.
 
     Example:
         >>> excluded = match_any(["work/**", "**/*.tmp", ".nextflow*"])
@@ -54,43 +52,34 @@ def match_any(globs: Sequence[str]) -> Callable[[str], bool]:
 
 
 class _Glob:
-    """A glob as an automaton whose states are the places between its components."""
+    """The runs of components between the `**` of a glob.
+
+    Because nothing has to match behind the last run, each run may take its first match: a later
+    one leaves less of the path to the runs that follow. So nothing is tried twice.
+    """
 
     def __init__(self, glob: str) -> None:
         parts = glob.split("/")
         if parts[-1] == _ANY:
-            parts.append("*")  # what is in a folder, and not a file of its name
-        self._parts = [None if part == _ANY else _compile(part) for part in parts]
-        self._end = len(parts)
-        self._start = self._reach({0})
+            parts.append("*")  # the content of a folder, and not a file of its name
+        self._is_anchored = parts[0] != _ANY
+        self._runs = [
+            [re.compile(fnmatch.translate(part)).match for part in run]
+            for is_any, run in groupby(parts, _ANY.__eq__)
+            if not is_any
+        ]
 
     def matches(self, path: str) -> bool:
-        places = self._start
-        for component in path.split("/"):
-            following = set()
-            for place in places:
-                part = self._parts[place]
-                if part is None:
-                    following.add(place)
-                elif part.match(component):
-                    following.add(place + 1)
-            places = self._reach(following)
-            if self._end in places:
-                return True
-            if not places:
+        components = path.split("/")
+        at = 0
+        for number, run in enumerate(self._runs):
+            last = len(components) - len(run)
+            if number == 0 and self._is_anchored:
+                last = min(last, 0)
+            for start in range(at, last + 1):
+                if all(match(components[start + n]) for n, match in enumerate(run)):
+                    at = start + len(run)
+                    break
+            else:
                 return False
-        return False
-
-    def _reach(self, places: set[int]) -> set[int]:
-        """Add where no further component is needed to get to."""
-        reached = set(places)
-        for place in places:
-            at = place
-            while at < self._end and self._parts[at] is None:
-                at += 1
-                reached.add(at)
-        return reached
-
-
-def _compile(part: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(part))
+        return True
