@@ -7,9 +7,9 @@ import msgspec
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
-from quilt_packager_runtime.requests.events import objects_ready_pattern
+from quilt_packager_runtime.requests.events import UPLOADS_SOURCE, objects_ready_pattern
 from quilt_packager_runtime.requests.source_options import SourceOptions
-from quilt_packager_runtime.requests.upload_settings import UPLOADS_SOURCE, UploadSettings
+from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
 from quilt_packager.engine.engine import PackagingEngine

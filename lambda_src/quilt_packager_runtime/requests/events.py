@@ -15,7 +15,6 @@ from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE
 from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions, find_options
-from quilt_packager_runtime.requests.upload_settings import UPLOADS_SOURCE
 
 Kind = Literal["message", SourceKind]
 
@@ -350,6 +349,8 @@ def _translate_record(record: _Record, sources: Sources) -> FolderReady | Ignore
 
 OBJECTS_READY = "package-objects-ready"
 EDP_SOURCE = "com.quiltdata.edp"
+UPLOADS_SOURCE = "quilt.packager.uploads"
+"""Default source of the coalescer's events."""
 
 
 def objects_ready_pattern(

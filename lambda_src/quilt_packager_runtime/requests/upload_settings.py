@@ -5,8 +5,7 @@ from typing import Self
 
 import msgspec
 
-UPLOADS_SOURCE = "quilt.packager.uploads"
-"""Who announces uploads that have come to rest, unless it stands in for another."""
+from quilt_packager_runtime.requests.events import UPLOADS_SOURCE
 
 VARIABLE = "QUILT_PACKAGER_UPLOADS"
 

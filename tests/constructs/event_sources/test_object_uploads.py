@@ -7,10 +7,10 @@ import pytest
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
-from quilt_packager_runtime.requests.events import EDP_SOURCE
+from quilt_packager_runtime.requests.events import EDP_SOURCE, UPLOADS_SOURCE
 from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.requests.source_options import SourceOptions
-from quilt_packager_runtime.requests.upload_settings import UPLOADS_SOURCE, VARIABLE
+from quilt_packager_runtime.requests.upload_settings import VARIABLE
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager import EventSource, LimitExceeded, ObjectsReady, ObjectUploads

@@ -15,6 +15,7 @@ from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.events import (
     EDP_SOURCE,
     OMICS_STATUSES,
+    UPLOADS_SOURCE,
     FolderReady,
     Ignored,
     OmicsRun,
@@ -26,7 +27,6 @@ from quilt_packager_runtime.requests.events import (
     workflow_run_crate_pattern,
 )
 from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
-from quilt_packager_runtime.requests.upload_settings import UPLOADS_SOURCE
 
 SAMPLES = Path(__file__).parents[2] / "data" / "events"
 OMICS_GENERATIONS = ["omics-2023-07", "omics-2024-12", "omics-today"]
