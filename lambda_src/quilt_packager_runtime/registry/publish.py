@@ -26,10 +26,14 @@ from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri
 MANIFESTS = f"{REGISTRY_PREFIX}packages/"
 NAMED_PACKAGES = f"{REGISTRY_PREFIX}named_packages/"
 LATEST = "latest"
-SECOND = re.compile(r"[1-9][0-9]*")
+SECOND = re.compile(r"[1-9][0-9]{9}")
 TOP_HASH = re.compile(rb"[0-9a-f]{64}")
 MAX_POINTER_BYTES = 1024
-"""How much of a pointer is read: anybody may have written it, and 64 bytes are right."""
+"""Maximum number of bytes read of a pointer, which any writer may have written; 64 are valid."""
+
+MAX_SECONDS_AHEAD = 366 * 24 * 60 * 60
+"""A pointer further in the future is a stray. One above the last second of ten digits would have
+eleven, which Quilt stacks do not recognize."""
 
 # Another writer can take each second that we try, or conflict with us, only so often by chance.
 MAX_POINTER_ATTEMPTS = 10
@@ -146,8 +150,10 @@ async def publish(
 
 
 async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
-    """The newest pointer and its second, which is 0 where there is none."""
-    seconds = await list_pointers(s3, package)
+    """Return the second and the content of the newest pointer; without one, 0 and no content."""
+    listed = await list_pointers(s3, package)
+    latest_second = s3.server_time_seconds() + MAX_SECONDS_AHEAD
+    seconds = [second for second in listed if second <= latest_second]
     if not seconds:
         return 0, Pointer()
     return seconds[-1], await read_pointer(s3, package, str(seconds[-1]))

@@ -16,6 +16,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.registry.publish import (
     MAX_POINTER_ATTEMPTS,
+    MAX_SECONDS_AHEAD,
     Package,
     Pointer,
     Publication,
@@ -145,6 +146,15 @@ class TestRevision:
     async def test_passes_over_what_is_no_pointer(self, s3: S3, registry: Bucket) -> None:
         for name in ("17000000000000/x", "x", "٣", "007", "1.5"):
             registry.put(f".quilt/named_packages/runs/42/{name}", "x")
+        assert await run(s3, NEW) is Publication.CREATED
+        assert content(registry, pointer(NOW)) == NEW.hash
+
+    async def test_has_a_pointer_of_ten_digits_whatever_strays_there_are(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        strays = ("1795900000000", "9" * 19, "9e19", "9999999999", f"{NOW + MAX_SECONDS_AHEAD + 1}")
+        for name in strays:
+            registry.put(f".quilt/named_packages/runs/42/{name}", OLD.hash)
         assert await run(s3, NEW) is Publication.CREATED
         assert content(registry, pointer(NOW)) == NEW.hash
 
