@@ -230,6 +230,10 @@ def test_a_rule_and_a_package(rule: dict[str, Any], package: Package) -> None:
         "version: '1'\nworkflows: {w: {name: !!str 1}}\n",
         "version: '1'\nworkflows: {w: {name: !!python/name:os.system W}}\n",
         "version: '1'\nworkflows: {w: {name: &n W}}\n",
+        "version: '1'\nworkflows: {v: &v {name: V}, w: *v}\n",
+        "version: '1'\nworkflows: {v: &v {name: V, handle_pattern: ^x}, w: {<<: *v, name: W}}\n",
+        "version: '1'\nworkflows: {u: &u {name: U}, v: &v {name: V}, w: {<<: [*u, *v]}}\n",
+        "version: '1'\nworkflows: {w: *v}\n",
         "version: '1'\nworkflows: {w: {name: on}}\n",
     ],
 )

@@ -254,11 +254,24 @@ class S3:
             return None
         except InvalidRange:
             return await self.get_object(uri)  # no range of an empty object is valid
-        except AccessDenied:
+        except AccessDenied as denied:
+            if denied.key_state is not None or await self._is_listed(uri, denied):
+                raise
+            return None
+
+    async def _is_listed(self, uri: S3Uri, denied: AccessDenied) -> bool:
+        try:
             async for keys in self.list_keys(uri.bucket, uri.key):
                 if uri.key in keys:
-                    raise
-            return None
+                    return True
+        except AccessDenied as unlisted:
+            raise AccessDenied(
+                denied.happened,
+                why=f"{denied.why} Or the object is missing, which only a role that may list the "
+                f"key can find out. {unlisted.happened}",
+                remedy=denied.remedy,
+            ) from denied
+        return False
 
     async def get_part_sizes_bytes(self, uri: S3Uri, *, if_match: str | None = None) -> list[int]:
         """Ask for the sizes of the parts that an object was uploaded in, in order.

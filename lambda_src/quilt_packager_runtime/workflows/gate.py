@@ -1,7 +1,6 @@
-"""The registry's workflow gate: a package is checked before any of its bytes is hashed.
+"""The registry's workflow gate: checks a package before any of its bytes is hashed.
 
-Most registries have no workflows, so the rules, and quilt3 with them, are imported where there
-are some.
+Most registries have no workflows, so the rules, and quilt3 with them, are imported on demand.
 """
 
 from collections.abc import Iterable
@@ -22,7 +21,7 @@ from quilt_packager_runtime.formats.objects import S3Uri
 CONFIG_KEY = ".quilt/workflows/config.yml"
 
 MAX_DOCUMENT_BYTES = 1_000_000
-"""The most that a configuration or a schema may have."""
+"""Maximum size of a configuration or a schema."""
 
 
 async def check(  # noqa: PLR0913 - each is a part of the package that rules are about
@@ -37,28 +36,28 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
 ) -> dict[str, Any] | None:
     """Check a package by the rules of its registry.
 
-    The configuration and its schemas are read with the packager's own rights: they come from the
-    registry's owner, not from the message's sender. In the main thread checking ends in bounded
-    CPU time, whatever patterns the rules have; see `cpu_limits`.
+    The configuration and its schemas are read with the packager's own permissions: the registry's
+    owner wrote them, not the message's sender. In the main thread, checking takes bounded CPU time
+    whatever patterns the rules have; see `cpu_limits`.
 
     Args:
-        s3: S3.
-        registry: The registry's bucket.
-        workflow: The workflow that was asked for, None for none, UNSET for the registry's default.
-        package_name: The package's name.
-        message: The commit message.
-        metadata: The metadata, as the manifest's header will have it.
+        s3: S3 client.
+        registry: Bucket of the registry.
+        workflow: Requested workflow, None for none, UNSET for the registry's default.
+        package_name: Name of the package.
+        message: Commit message.
+        metadata: Metadata of the manifest's header.
         entries: Logical key and size in bytes of each entry, in the manifest's order. Not consumed
-            where no rule is about entries.
+            if no rule applies to entries.
 
     Returns:
         The record of the workflow for the manifest's header; None without workflows.
 
     Raises:
-        WorkflowViolations: The package breaks the rules, with all violations; or a workflow was
-            chosen, "none" included, in a registry that has no workflows, as in quilt3.
-        InvalidWorkflowConfig: The rules cannot be used.
-        AccessDenied: The packager may not read them.
+        WorkflowViolations: The package breaks the rules, with all violations; or the message
+            chooses a workflow, "none" included, and the registry has no workflows, as in quilt3.
+        InvalidWorkflowConfig: The rules are not valid.
+        AccessDenied: The packager may not read the rules.
     """
     config = await s3.read_if_exists(S3Uri(registry, CONFIG_KEY), max_bytes=MAX_DOCUMENT_BYTES + 1)
     if config is None:
@@ -66,25 +65,25 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
             return None
         raise WorkflowViolations(
             f"The message chooses {'no workflow' if workflow is None else 'a workflow'}.",
-            why=f"The registry {registry} has no workflows to choose from: no {CONFIG_KEY}.",
-            remedy="Leave workflow out of the message, or configure workflows.",
+            why=f"The registry {registry} has no workflows: {CONFIG_KEY} does not exist.",
+            remedy="Remove workflow from the message, or configure workflows.",
         )
     from quilt_packager_runtime.workflows.rules import (  # noqa: PLC0415 - quilt3 takes half a second
         Rules,
         Subject,
-        broken,
+        invalid_config,
     )
 
     uri = S3Uri(registry, CONFIG_KEY, config.version_id)
     if config.size_bytes > MAX_DOCUMENT_BYTES:
-        raise broken(uri, f"it has more than {MAX_DOCUMENT_BYTES:,} bytes")
+        raise invalid_config(uri, f"it has more than {MAX_DOCUMENT_BYTES:,} bytes")
     rules = Rules.read(config.data, uri)
     chosen = rules.choose(workflow)
     for schema_id, schema_uri in rules.schemas_of(chosen).items():
         try:
             schema = await _read_schema(s3, schema_uri)
         except ValueError as error:
-            raise broken(uri, f"the schema {schema_uri} {error}") from error
+            raise invalid_config(uri, f"the schema {schema_uri} {error}") from error
         rules.add_schema(schema_id, schema.data, schema.version_id)
     return await rules.check(chosen, Subject(package_name, message, metadata, entries))
 

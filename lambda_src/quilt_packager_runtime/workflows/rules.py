@@ -1,8 +1,8 @@
-"""The rules of a registry's workflows, once their documents are here; quilt3 decides.
+"""The rules of a registry's workflows, decided by quilt3 once their documents are read.
 
-Ours are the bounds on what the documents' authors may have written, all violations instead of the
-first, and telling broken rules from broken packages. Importing this imports quilt3, which takes
-longer than everything else together.
+Added here are bounds on the documents, which other people wrote, a report of all violations
+instead of the first, and the distinction between invalid rules and invalid packages. Importing
+this module imports quilt3, which takes longer than all other imports together.
 """
 
 import json
@@ -31,26 +31,31 @@ from quilt_packager_runtime.formats.json_documents import MAX_DEPTH
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.workflows.entries import EntryRules
 from quilt_packager_runtime.workflows.violations import (
-    Findings,
+    Violations,
     describe_config_error,
     describe_metadata_error,
 )
 
 MAX_SHOWN = 1000
-"""How many characters of a library's own words are shown."""
+"""Maximum number of characters of a library's error that are shown."""
 
-# What checking may cost in CPU time: ten times what it does cost, while catastrophic backtracking
-# takes hours.
+MAX_EXPANDED_CHARACTERS = 1_000_000
+"""Maximum size of a configuration with each alias replaced by the value that it stands for."""
+
+CONFIG_CPU_SECONDS = 1
+"""CPU time to parse and validate a configuration: enough for more than 1,000 workflows."""
+
+# CPU time to check a package: ten times the usual, while catastrophic backtracking takes hours.
 CPU_SECONDS = 0.5
 CPU_SECONDS_PER_BYTE = 10e-6
 CPU_SECONDS_PER_ENTRY = 1e-3
 MAX_SLICE_SECONDS = 4
-"""Less than what is kept of an invocation's time: its end is heard between slices."""
+"""Below the margin that an invocation keeps, because a deadline takes effect between slices."""
 
 ENTRIES_AT_ONCE = 1000
 
-# What the libraries let through, beside their own errors, where documents surprise them.
-SURPRISES = (
+# Exceptions that the libraries raise, beside their own, on documents that they do not expect.
+UNEXPECTED = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -63,12 +68,12 @@ SURPRISES = (
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What is checked.
+    """A package to check.
 
     Attributes:
-        package_name: The package's name.
-        message: The commit message.
-        metadata: The metadata, as the manifest's header will have it.
+        package_name: Name of the package.
+        message: Commit message.
+        metadata: Metadata of the manifest's header.
         entries: Logical key and size in bytes of each entry, in the manifest's order; read only
             if there are rules for entries.
     """
@@ -83,110 +88,96 @@ class Rules:
     """The rules of a registry.
 
     Args:
-        config: The parsed and valid configuration.
-        uri: The version of it, which manifests record.
+        config: Validated configuration.
+        uri: Version of the configuration, which manifests record.
     """
 
     def __init__(self, config: dict[str, Any], uri: S3Uri) -> None:
-        """Wait for the schemas."""
         self._uri = uri
         self._config = _FetchedConfig(config, PhysicalKey(uri.bucket, uri.key, uri.version_id))
         self._schema_bytes = 0
 
     @classmethod
     def read(cls, data: bytes, uri: S3Uri) -> Self:
-        """Read a configuration.
-
-        Args:
-            data: Its YAML.
-            uri: The version that was read.
+        """Parse and validate a configuration.
 
         Raises:
-            InvalidWorkflowConfig: It is not what quilt3 takes.
+            InvalidWorkflowConfig: quilt3 rejects it, or it exceeds a bound.
         """
-        with _broken_if_surprising(uri, "the configuration", len(data) * CPU_SECONDS_PER_BYTE):
+        with _rejecting_config(uri, "the configuration", CONFIG_CPU_SECONDS):
             config = yaml.load(data.decode(), _BoundedLoader)  # noqa: S506 - it is a SafeLoader
-            findings = Findings()
-            findings.add(_config_validator().iter_errors(config), describe_config_error)
-            if findings.count:
-                raise broken(uri, f"the configuration: {findings}")
+            violations = Violations()
+            violations.add(_config_validator().iter_errors(config), describe_config_error)
+            if violations.count:
+                raise invalid_config(uri, f"the configuration: {violations}")
             version = ConfigDataVersion.parse(WorkflowConfig.get_config_data_version_str(config))
             if not WorkflowConfig.is_supported_config_data_version(version):
-                raise ValueError(f"version {quote(str(version))} is newer than this quilt3 knows")
+                raise ValueError(
+                    f"version {quote(str(version))} is newer than this quilt3 supports"
+                )
         return cls(config, uri)
 
     def choose(self, workflow: str | msgspec.UnsetType | None) -> str | None:
-        """Which workflow a package has to pass.
+        """Return the workflow to apply; None for none.
 
         Args:
-            workflow: The one that was asked for, None for none, UNSET for the default.
-
-        Returns:
-            None for none.
+            workflow: Requested workflow, None for none, UNSET for the registry's default.
 
         Raises:
-            WorkflowViolations: There is no such workflow, or there has to be one.
+            WorkflowViolations: The workflow does not exist, or one is required.
             InvalidWorkflowConfig: The default workflow does not exist.
         """
         config = self._config.config
         name: str | None = config.get("default_workflow") if workflow is msgspec.UNSET else workflow
         known = config["workflows"]
         if name is None and config.get("is_workflow_required", True):
-            happened = "The package needs a workflow, and none is chosen."
+            happened = "The registry requires a workflow, and the message chooses none."
         elif name is not None and name not in known:
             if workflow is msgspec.UNSET:
-                raise broken(self._uri, f"default_workflow {quote(name)} is not in workflows")
+                raise invalid_config(
+                    self._uri, f"default_workflow {quote(name)} is not in workflows"
+                )
             happened = f"There is no workflow {quote(name)}."
         else:
             return name
         raise WorkflowViolations(
             happened,
-            why=f"The registry's workflows are those of {self._uri}.",
+            why=f"{self._uri} defines the workflows.",
             remedy=f"Set workflow in the message to one of {name_some(sorted(map(str, known)))}.",
         )
 
     def schemas_of(self, workflow: str | None) -> dict[str, S3Uri]:
-        """The schemas that a workflow needs: where they are, by their ids.
+        """Return the URI of each schema that a workflow needs, by its id.
 
         Raises:
-            InvalidWorkflowConfig: They are not defined, or are not in S3.
+            InvalidWorkflowConfig: A schema is not defined, or not in S3.
         """
         rules = self._config.config["workflows"][workflow] if workflow is not None else {}
         ids = [rules[kind] for kind in ("metadata_schema", "entries_schema") if rules.get(kind)]
-        with _broken_if_surprising(self._uri, "schemas"):
+        with _rejecting_config(self._uri, "schemas", CPU_SECONDS):
             keys = {each: self._config.get_pk_for_schema_id(each) for each in ids}
         return {each: S3Uri(key.bucket, key.path, key.version_id) for each, key in keys.items()}
 
     def add_schema(self, schema_id: str, data: bytes, version_id: str | None) -> None:
-        """Take a schema that `schemas_of` asked for.
-
-        Args:
-            schema_id: Its id.
-            data: Its JSON.
-            version_id: The version that was read.
-        """
+        """Add the JSON of a schema, as read in some version."""
         key = self._config.get_pk_for_schema_id(schema_id)
         self._config.fetched[str(key)] = data, PhysicalKey(key.bucket, key.path, version_id)
         self._schema_bytes += len(data)
 
     async def check(self, workflow: str | None, subject: Subject) -> dict[str, Any]:
-        """Check a package, when all schemas are there.
-
-        Args:
-            workflow: What `choose` returned.
-            subject: The package.
+        """Check a package, once all schemas are added.
 
         Returns:
-            The record of it for the manifest's header.
+            The record of the workflow for the manifest's header.
 
         Raises:
             WorkflowViolations: The package breaks the rules; with all violations.
-            InvalidWorkflowConfig: The rules are broken.
+            InvalidWorkflowConfig: The rules are not valid.
         """
-        findings = Findings()
+        violations = Violations()
         size_bytes = self._schema_bytes + len(json.dumps(subject.metadata))
-        document_seconds = size_bytes * CPU_SECONDS_PER_BYTE
-        with _broken_if_surprising(self._uri, "the rules", document_seconds):
+        seconds = CPU_SECONDS + size_bytes * CPU_SECONDS_PER_BYTE
+        with _rejecting_config(self._uri, "the rules", seconds):
             validator = self._config.get_workflow_validator(workflow)
             for validate, value in (
                 (validator.validate_message, subject.message),
@@ -195,54 +186,55 @@ class Rules:
                 try:
                     validate(value)
                 except WorkflowValidationError as error:
-                    findings.add([error], str)
+                    violations.add([error], str)
             if validator.metadata_validator is not None:
                 errors = validator.metadata_validator.iter_errors(subject.metadata)
-                findings.add(errors, describe_metadata_error)
+                violations.add(errors, describe_metadata_error)
         if validator.entries_validator is not None:
-            await self._check_entries(validator.entries_validator, subject.entries, findings)
-        if findings.count:
+            await self._check_entries(validator.entries_validator, subject.entries, violations)
+        if violations.count:
             raise WorkflowViolations(
-                f"The package breaks {findings.count} rules of "
+                f"The package breaks {violations.count} rules of "
                 f"{'the registry' if workflow is None else 'workflow ' + quote(workflow)}: "
-                f"{findings}.",
-                why=f"The registry checks its packages by {self._uri}.",
+                f"{violations}.",
+                why=f"{self._uri} defines the rules.",
                 remedy="Correct the package or the message, or choose another workflow.",
             )
         record: dict[str, Any] = validator.data_to_store
         return record
 
     async def _check_entries(
-        self, validator: Draft7Validator, entries: Iterable[tuple[str, int]], findings: Findings
+        self, validator: Draft7Validator, entries: Iterable[tuple[str, int]], violations: Violations
     ) -> None:
-        """Check entries in slices: each has a limit of its own, and others run in between."""
+        """Check entries in slices, each with its own CPU limit, and run other tasks in between."""
         what = "entries_schema"
-        schema_seconds = self._schema_bytes * CPU_SECONDS_PER_BYTE
-        with _broken_if_surprising(self._uri, what, schema_seconds):
+        schema_seconds = CPU_SECONDS + self._schema_bytes * CPU_SECONDS_PER_BYTE
+
+        def seconds(entries: int) -> float:
+            return min(schema_seconds + entries * CPU_SECONDS_PER_ENTRY, MAX_SLICE_SECONDS)
+
+        with _rejecting_config(self._uri, what, schema_seconds):
             rules = EntryRules(validator)
+        count = 0
         async for taken in slices(entries, ENTRIES_AT_ONCE):
-            seconds = schema_seconds + len(taken) * CPU_SECONDS_PER_ENTRY
-            with _broken_if_surprising(self._uri, what, min(seconds, MAX_SLICE_SECONDS)):
-                rules.take(taken, findings)
-        rules.end(findings)
+            with _rejecting_config(self._uri, what, seconds(len(taken))):
+                rules.check(taken, violations)
+            count += len(taken)
+        with _rejecting_config(self._uri, what, seconds(count)):
+            rules.finish(violations)
 
 
-def broken(uri: S3Uri, how: str) -> InvalidWorkflowConfig:
-    """The error for rules that cannot be used.
-
-    Args:
-        uri: The registry's configuration.
-        how: What is wrong with it, as a clause.
-    """
+def invalid_config(uri: S3Uri, how: str) -> InvalidWorkflowConfig:
+    """Return the error for rules that are not valid, with the reason as a clause."""
     return InvalidWorkflowConfig(
-        f"The registry's workflow rules at {uri} cannot be used: {how}.",
-        why="No package is published unchecked.",
+        f"The registry's workflow rules at {uri} are not valid: {how}.",
+        why="Without valid rules no package can be checked, and none is published unchecked.",
         remedy="Ask the registry's owner to correct them.",
     )
 
 
 class _FetchedConfig(WorkflowConfig):  # type: ignore[misc] # quilt3 has no types
-    """quilt3's, with schemas that were fetched before instead of by boto3."""
+    """quilt3's configuration, with schemas that are already fetched instead of read by boto3."""
 
     def __init__(self, config: dict[str, Any], physical_key: PhysicalKey) -> None:
         super().__init__(config, physical_key)
@@ -253,19 +245,42 @@ class _FetchedConfig(WorkflowConfig):  # type: ignore[misc] # quilt3 has no type
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """quilt3's loader (libyaml's differs in small ways), for documents that do not expand."""
+    """quilt3's loader (libyaml's differs in details), with bounds on depth and on aliases.
+
+    An alias counts as the value that it stands for: merge keys copy it, and error messages
+    repeat it.
+    """
 
     depth = 0
+    expanded_characters = 0
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._anchored_characters: dict[str, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
-        """Compose a node, unless it stands for more than is written, or lies too deep."""
-        if self.check_event(yaml.AliasEvent):
-            raise ValueError("it has aliases (*name); write out what they stand for")
+        """Compose a node, or raise ValueError if a bound is exceeded."""
+        is_alias = self.check_event(yaml.AliasEvent)
+        anchor = self.peek_event().anchor
+        before = self.expanded_characters
+        if is_alias and anchor in self.anchors:
+            if anchor not in self._anchored_characters:
+                raise ValueError(f"the alias *{anchor} is part of its own value")
+            self.expanded_characters += self._anchored_characters[anchor]
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
         node = super().compose_node(parent, index)
         self.depth -= 1
+        if not is_alias:
+            is_scalar = isinstance(node, yaml.ScalarNode)
+            self.expanded_characters += 1 + (len(node.value) if is_scalar else 0)
+            if anchor is not None:
+                self._anchored_characters[anchor] = self.expanded_characters - before
+        if self.expanded_characters > MAX_EXPANDED_CHARACTERS:
+            raise ValueError(
+                f"its aliases expand to more than {MAX_EXPANDED_CHARACTERS:,} characters"
+            )
         return node
 
 
@@ -275,13 +290,17 @@ def _config_validator() -> Draft7Validator:
 
 
 @contextmanager
-def _broken_if_surprising(uri: S3Uri, what: str, document_seconds: float = 0) -> Iterator[None]:
+def _rejecting_config(uri: S3Uri, what: str, cpu_seconds: float) -> Iterator[None]:
+    """Limit the CPU time of work on the rules, and reject the rules if it fails."""
     try:
-        with cpu_limit(CPU_SECONDS + document_seconds):
+        with cpu_limit(cpu_seconds):
             yield
     except CpuLimitExceeded:
-        how = f"{what}: checking takes too long, which patterns such as ^(a+)+$ can cause"
-        raise broken(uri, how) from None
-    except (QuiltException, yaml.YAMLError, *SURPRISES) as error:
-        said = printable(" ".join(str(error).split()).rstrip("."))[:MAX_SHOWN]
-        raise broken(uri, f"{what}: {said or type(error).__name__}") from error
+        how = (
+            f"{what}: checking takes more than {cpu_seconds:.1f} s of CPU time, because of its "
+            "size or of patterns such as ^(a+)+$"
+        )
+        raise invalid_config(uri, how) from None
+    except (QuiltException, yaml.YAMLError, *UNEXPECTED) as error:
+        message = printable(" ".join(str(error).split()).rstrip("."))[:MAX_SHOWN]
+        raise invalid_config(uri, f"{what}: {message or type(error).__name__}") from error

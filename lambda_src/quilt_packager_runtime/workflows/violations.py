@@ -1,4 +1,4 @@
-"""What jsonschema finds, in words that a log may hold: names and rules, no values of metadata."""
+"""Errors of jsonschema in words that a log may hold: names and rules, no values of metadata."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -9,42 +9,36 @@ from jsonschema import ValidationError
 from quilt_packager_runtime.errors import MAX_NAMED, printable, quote
 
 MAX_SHOWN = 300
-"""How many characters of one finding are shown."""
+"""Maximum number of characters of one description."""
 
-# Keywords whose messages tell names only; others' quote the value that they are about.
+# Keywords whose messages contain names only; the messages of others quote the value.
 DISCREET_KEYWORDS = frozenset({"additionalProperties", "dependencies", "required"})
 
-Found = TypeVar("Found")
+Error = TypeVar("Error")
 
 
-class Findings:
-    """Counts what is wrong, and describes the first `MAX_NAMED` of it."""
+class Violations:
+    """Counts violations, and describes the first `MAX_NAMED` of them."""
 
     def __init__(self) -> None:
-        """Begin with nothing wrong."""
         self.count = 0
         self._described: list[str] = []
 
-    def add(self, found: Iterable[Found], describe: Callable[[Found], str]) -> None:
-        """Take what was found.
-
-        Args:
-            found: All of it; none is kept.
-            describe: Puts one of them into words.
-        """
-        for each in found:
+    def add(self, errors: Iterable[Error], describe: Callable[[Error], str]) -> None:
+        """Add violations, without keeping the errors."""
+        for error in errors:
             self.count += 1
             if self.count <= MAX_NAMED:
-                text = printable(describe(each).rstrip("."))
+                text = printable(describe(error).rstrip("."))
                 self._described.append(text[:MAX_SHOWN] + "…" if len(text) > MAX_SHOWN else text)
 
     def __str__(self) -> str:
-        """The descriptions, and how many there are beside them.
+        """The descriptions, and the number of other violations.
 
         Example:
-            >>> findings = Findings()
-            >>> findings.add(range(22), str)
-            >>> str(findings)[-22:]
+            >>> violations = Violations()
+            >>> violations.add(range(22), str)
+            >>> str(violations)[-22:]
             '17; 18; 19; and 2 more'
         """
         rest = self.count - MAX_NAMED
@@ -52,22 +46,13 @@ class Findings:
 
 
 def describe_entry_error(error: ValidationError, logical_key: str) -> str:
-    """Put a violation of the rules for each entry into words.
-
-    Args:
-        error: What jsonschema found in the entry.
-        logical_key: The entry's.
-    """
+    """Describe an error in the entry with a logical key."""
     where = "".join(f"{each} of " for each in reversed(error.absolute_path))
     return f"{where}{quote(logical_key)} {_describe(error)}"
 
 
 def describe_rule(keyword: str | None, value: object) -> str:
-    """Put what a rule is into words.
-
-    Args:
-        keyword: Of JSON Schema; None where a schema allows nothing.
-        value: The keyword's.
+    """Describe a rule by its keyword in JSON Schema; without one, the schema allows nothing.
 
     Example:
         >>> describe_rule("minimum", 1)
@@ -77,12 +62,12 @@ def describe_rule(keyword: str | None, value: object) -> str:
 
 
 def describe_config_error(error: ValidationError) -> str:
-    """Put a violation of the schema for configurations into words. No secrets are in those."""
+    """Describe an error in a configuration, which contains no secrets."""
     return f"{error.json_path}: {error.message}"
 
 
 def describe_metadata_error(error: ValidationError) -> str:
-    """Put a violation of the metadata's schema into words."""
+    """Describe an error in the metadata."""
     return f"metadata{error.json_path[1:]} {_describe(error)}"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from quilt_packager_runtime.workflows.entries import EntryRules
-from quilt_packager_runtime.workflows.violations import Findings
+from quilt_packager_runtime.workflows.violations import Violations
 
 SIZES = [1, 2, 3]
 SMALL = {"properties": {"size": {"maximum": 1}}}
@@ -63,13 +63,13 @@ def combine(schemas: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-def check(schema: Any, blocks: list[list[tuple[str, int]]]) -> Findings:
-    findings = Findings()
+def check(schema: Any, blocks: list[list[tuple[str, int]]]) -> Violations:
+    violations = Violations()
     rules = EntryRules(Draft7Validator(schema))
     for block in blocks:
-        rules.take(block, findings)
-    rules.end(findings)
-    return findings
+        rules.check(block, violations)
+    rules.finish(violations)
+    return violations
 
 
 @given(

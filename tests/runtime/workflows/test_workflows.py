@@ -287,7 +287,9 @@ async def test_choosing_no_workflow_is_rejected_where_one_is_required(
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
 
-    with pytest.raises(WorkflowViolations, match="needs a workflow, and none is chosen"):
+    with pytest.raises(
+        WorkflowViolations, match="requires a workflow, and the message chooses none"
+    ):
         await checked(workflow=None)
 
 
@@ -383,39 +385,86 @@ async def test_a_schema_that_is_not_there_is_a_broken_rule(
         await checked(workflow="w")
 
 
-async def test_a_refused_schema_is_not_a_missing_one(
-    checked: Checker, registry: Bucket, s3_stub: S3Stub
+@pytest.mark.parametrize("may_list", [True, False])
+async def test_a_denied_schema_is_named_with_the_denied_action(
+    checked: Checker, registry: Bucket, s3_stub: S3Stub, may_list: bool
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
     s3_stub.deny("GetObject", bucket="rules")
+    if not may_list:
+        s3_stub.deny("ListObjectsV2", bucket="rules")
 
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDenied) as raised:
         await checked()
 
+    assert "GetObject" in raised.value.happened
+    assert "s3://rules/run.json" in raised.value.happened
 
-def bomb() -> str:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+
+def alias_bomb(*, merged: bool) -> str:
+    lines = ["a0: &a0 {k: v}"]
+    for n in range(1, 9):
+        aliases = f"[{', '.join([f'*a{n - 1}'] * 9)}]"
+        lines.append(f"a{n}: &a{n} {{<<: {aliases}}}" if merged else f"a{n}: &a{n} {aliases}")
     return "\n".join(lines)
+
+
+LONG_TEXT_OFTEN = f"a: &a {'x' * 1000}\nb: [{', '.join(['*a'] * 1000)}]"
 
 
 @pytest.mark.parametrize(
     ("config", "how"),
     [
-        (bomb(), "has aliases"),
+        (alias_bomb(merged=False), "aliases expand to more than 1,000,000 characters"),
+        (alias_bomb(merged=True), "aliases expand to more than 1,000,000 characters"),
+        (LONG_TEXT_OFTEN, "aliases expand to more than 1,000,000 characters"),
+        ("a: &a [*a]", r"alias \*a is part of its own value"),
         ("[" * 20_000, "nests deeper than 100 levels"),
         ("- " * 20_000, "nests deeper than 100 levels"),
         ("#" * 1_000_001, "has more than 1,000,000 bytes"),
+        ("a: " + "1:" * 499_990 + "1", "takes more than 1.0 s of CPU time"),
+        ("{" + "a: b, " * 160_000 + "}", "takes more than 1.0 s of CPU time"),
     ],
-    ids=["aliases", "brackets", "dashes", "large"],
+    ids=[
+        "aliases",
+        "merged-aliases",
+        "long-alias",
+        "recursive-alias",
+        "brackets",
+        "dashes",
+        "large",
+        "base-60-integer",
+        "many-keys",
+    ],
 )
-async def test_an_abusive_configuration_is_refused_for_what_it_is_not_for_the_time_it_takes(
+async def test_an_abusive_configuration_is_rejected_with_the_exceeded_bound(
     checked: Checker, registry: Bucket, config: str, how: str
 ) -> None:
     registry.put(CONFIG_KEY, config)
 
     with pytest.raises(InvalidWorkflowConfig, match=how):
         await checked()
+
+
+async def test_aliases_and_merge_keys_stand_for_what_they_name(
+    checked: Checker, registry: Bucket
+) -> None:
+    config = """
+version: "1"
+workflows:
+  alpha: &alpha
+    name: Alpha
+    handle_pattern: ^omics/
+  beta:
+    <<: *alpha
+    name: Beta
+  gamma: *alpha
+"""
+    registry.put(CONFIG_KEY, config)
+    for workflow in ("alpha", "beta", "gamma"):
+        assert (await checked(workflow=workflow))["id"] == workflow
+        with pytest.raises(WorkflowViolations, match="required pattern"):
+            await checked(workflow=workflow, package_name="other/42")
 
 
 @pytest.mark.parametrize(
@@ -433,12 +482,17 @@ async def test_an_abusive_configuration_is_refused_for_what_it_is_not_for_the_ti
             {"entries": [(SLOW_TEXT, 1)]},
         ),
         (
+            one_rule(entries_schema="s"),
+            {"items": [{"properties": {"logical_key": {"pattern": SLOW_PATTERN}}}]},
+            {"entries": [(SLOW_TEXT, 1)]},
+        ),
+        (
             one_rule(metadata_schema="s"),
             {"patternProperties": {SLOW_PATTERN: {}}},
             {"metadata": {SLOW_TEXT: 1}},
         ),
     ],
-    ids=["handle_pattern", "metadata", "entries", "patternProperties"],
+    ids=["handle_pattern", "metadata", "entries", "first-entry", "patternProperties"],
 )
 async def test_catastrophic_backtracking_ends(
     checked: Checker,
@@ -452,5 +506,5 @@ async def test_catastrophic_backtracking_ends(
     registry.put(CONFIG_KEY, config)
     rules.put("s.json", json.dumps(schema))
 
-    with pytest.raises(InvalidWorkflowConfig, match="takes too long"):
+    with pytest.raises(InvalidWorkflowConfig, match="s of CPU time"):
         await checked(workflow="w", **package)
