@@ -261,7 +261,7 @@ class _BoundedLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
         """Compose a node, or raise ValueError if a bound is exceeded."""
         is_alias = self.check_event(yaml.AliasEvent)
-        anchor = self.peek_event().anchor
+        anchor = self.peek_event().anchor  # type: ignore[no-untyped-call]
         before = self.expanded_characters
         if is_alias and anchor in self.anchors:
             if anchor not in self._anchored_characters:
@@ -273,8 +273,9 @@ class _BoundedLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         if not is_alias:
-            is_scalar = isinstance(node, yaml.ScalarNode)
-            self.expanded_characters += 1 + (len(node.value) if is_scalar else 0)
+            self.expanded_characters += 1
+            if isinstance(node, yaml.ScalarNode):
+                self.expanded_characters += len(node.value)
             if anchor is not None:
                 self._anchored_characters[anchor] = self.expanded_characters - before
         if self.expanded_characters > MAX_EXPANDED_CHARACTERS:
