@@ -1,4 +1,4 @@
-"""Tell people: failures by mail, and new packages of one registry in a chat.
+"""Notify people: failures by mail, and new packages of one registry in a chat.
 
 cdk deploy --app "python examples/notices.py"
 

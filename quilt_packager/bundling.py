@@ -43,7 +43,7 @@ class BundlingError(Exception):
     """The Lambda asset could not be built; the message says why, and what to do."""
 
 
-class Target(msgspec.Struct, frozen=True):
+class Platform(msgspec.Struct, frozen=True):
     """The machine that will run an asset.
 
     Attributes:
@@ -63,7 +63,7 @@ class Target(msgspec.Struct, frozen=True):
         """Lambda's Python on one of its architectures.
 
         Example:
-            >>> Target.aws_lambda("arm64").platforms[0]
+            >>> Platform.aws_lambda("arm64").platforms[0]
             'manylinux_2_34_aarch64'
         """
         machine = "aarch64" if architecture == "arm64" else architecture
@@ -89,7 +89,7 @@ class Target(msgspec.Struct, frozen=True):
 
     @classmethod
     def host(cls) -> Self:
-        """This machine and this Python: an embedded AWS runs functions on its own interpreter."""
+        """Return this machine and this Python, on which an embedded AWS runs functions."""
         return cls(
             name=f"{sysconfig.get_platform()}, {sysconfig.get_config_var('SOABI')}",
             python_version=None,
@@ -110,7 +110,7 @@ class Asset(msgspec.Struct, frozen=True):
     asset_hash: str
 
 
-def select_requirements(lock: str, target: Target) -> str:
+def select_requirements(lock: str, target: Platform) -> str:
     r"""Keep the locked requirements that a target needs, without their markers.
 
     pip judges markers by the interpreter that runs it, whatever `--python-version` says
@@ -125,7 +125,7 @@ def select_requirements(lock: str, target: Target) -> str:
 
     Example:
         >>> lock = 'a==1 ; sys_platform == "win32" --hash=sha256:00\nb==2 --hash=sha256:11'
-        >>> select_requirements(lock, Target.aws_lambda("arm64"))
+        >>> select_requirements(lock, Platform.aws_lambda("arm64"))
         'b==2 --hash=sha256:11\n'
     """
     selected = []
@@ -141,7 +141,7 @@ def select_requirements(lock: str, target: Target) -> str:
 
 
 def build_asset(
-    target: Target, *, lock: Path = LOCK, runtime: Path = RUNTIME, cache: Path | None = None
+    target: Platform, *, lock: Path = LOCK, runtime: Path = RUNTIME, cache: Path | None = None
 ) -> Asset:
     """Build the asset, or take it from the cache.
 
@@ -149,7 +149,7 @@ def build_asset(
         target: The machine that will run it.
         lock: The hash-pinned requirements.
         runtime: The folder of the runtime's package.
-        cache: Where built files are kept; None: `quilt-packager` in the user's cache.
+        cache: Folder for built files. None: `quilt-packager` in the user's cache folder.
 
     Raises:
         BundlingError: pip failed, or the cache cannot be written.
@@ -165,8 +165,8 @@ def build_asset(
     dependencies = cache / f"dependencies-{dependencies_hash}.zip"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        if not _take(asset):
-            if not _take(dependencies):
+        if not _touch_cached(asset):
+            if not _touch_cached(dependencies):
                 with _atomic_write(dependencies) as partial:
                     _install(requirements, target, partial)
                 _evict_unused(cache)
@@ -195,7 +195,7 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _read_sources(folder: Path) -> list[tuple[str, bytes]]:
-    """The files of a source tree by relative POSIX path, in order, without what Python caches."""
+    """Read the files of a source tree by relative POSIX path, in order, without bytecode."""
     return [
         (path.relative_to(folder).as_posix(), path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -203,8 +203,8 @@ def _read_sources(folder: Path) -> list[tuple[str, bytes]]:
     ]
 
 
-def _take(path: Path) -> bool:
-    """Whether the cache holds a file; if so, mark it as used."""
+def _touch_cached(path: Path) -> bool:
+    """Mark a cached file as used, and return whether it exists."""
     if not path.exists():
         return False
     with contextlib.suppress(PermissionError):  # a shared cache may be read-only
@@ -214,7 +214,7 @@ def _take(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _atomic_write(path: Path) -> Iterator[Path]:
-    """A file that appears under its name complete or not at all, also beside another synth."""
+    """Write a file that appears complete or not at all, also beside a concurrent synthesis."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     os.close(handle)
     partial = Path(name)
@@ -233,7 +233,7 @@ def _evict_unused(cache: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _install(requirements: str, target: Target, archive: Path) -> None:
+def _install(requirements: str, target: Platform, archive: Path) -> None:
     """Install wheels into a folder and pack it."""
     sys.stderr.write(f"Building the Lambda asset ({target.name}) with pip, once ...\n")
     started = time.monotonic()
@@ -246,7 +246,7 @@ def _install(requirements: str, target: Target, archive: Path) -> None:
     sys.stderr.write(f"Built the Lambda asset in {time.monotonic() - started:.0f} s.\n")
 
 
-def _run_pip(requirements_file: Path, folder: Path, target: Target) -> None:
+def _run_pip(requirements_file: Path, folder: Path, target: Platform) -> None:
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
         *("--no-deps", "--require-hashes", "--only-binary=:all:"),
@@ -274,7 +274,7 @@ def _run_pip(requirements_file: Path, folder: Path, target: Target) -> None:
 
 
 def _is_needed(path: str) -> bool:
-    """Whether Lambda needs an installed file: scripts and the installer's notes stay behind."""
+    """Return whether Lambda needs an installed file: no scripts, no files of the installer."""
     folder, _, name = path.rpartition("/")
     is_note = folder.endswith(".dist-info") and name in _INSTALLER_FILES
     return not is_note and not path.startswith("bin/")

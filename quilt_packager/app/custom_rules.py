@@ -14,12 +14,12 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule of the file.
 
     Attributes:
-        id: What people call the source: the rule's name.
+        id: Name of the source, and of its rule.
         pattern: The event pattern, in EventBridge's own JSON.
         message: The message to make of an event, with `<$.detail.…>` where a value of the event
             goes. None: the whole event.
         event_bus: The name of the bus that the events are on. None: the account's default bus.
-        enabled: Whether events are sent.
+        enabled: Send events to the queue.
     """
 
     id: Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9]{0,63}$")]

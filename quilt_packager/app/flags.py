@@ -59,20 +59,20 @@ _TopicArn = Annotated[
 
 
 class ContextError(ValueError):
-    """The context has flags that no stack can be made of; the message lists them, and the valid."""
+    """The context has invalid flags. The message lists them, and the valid flags."""
 
     @classmethod
     def of(cls, violations: Sequence[str]) -> Self:
-        """The error of some flags.
+        """Create the error for some flags.
 
         Args:
-            violations: What is wrong with each of them.
+            violations: One sentence for each invalid flag.
         """
         return cls(_explain(violations))
 
 
 class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
-    """What the context flags say.
+    """The context flags of the stack.
 
     Attributes:
         stack_name: The stack's name.
@@ -80,35 +80,35 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             registry too.
         registry_buckets: Buckets to write packages to. None: the source buckets.
         bucket_keys: The KMS keys that existing buckets are encrypted with.
-        omics: Whether HealthOmics runs are packaged.
+        omics: Package HealthOmics runs.
         omics_statuses: The statuses that a run is packaged on.
-        wrroc: Whether folders that a Workflow Run RO-Crate is written to are packaged.
+        wrroc: Package folders to which a Workflow Run RO-Crate is written.
         edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
-        source_options: What the packages of these sources are like; empty: as they always are.
-        uploads: How uploads are packaged that have come to rest; empty: they are not.
+        source_options: Options of these sources' packages, as JSON or a file. Empty: the defaults.
+        uploads: Settings for packaging quiet uploads. Empty: uploads are not packaged.
         custom: A JSON file of rules for other events; empty: none.
         checksum_algorithms: Acceptable algorithms, the most wanted first.
-        architecture: Where the function runs; `host` is for an embedded AWS on this machine.
+        architecture: CPU architecture of the functions; `host` for an embedded AWS on this machine.
         memory_size: MiB of memory of the function.
-        timeout: How long one job may take, in seconds.
+        timeout: Maximum duration of one invocation, in seconds.
         ephemeral_storage_size: MiB of the function's `/tmp`.
-        max_concurrency: How many jobs run at once.
-        max_inline_objects: How many checksums one invocation finds at most.
+        max_concurrency: Maximum number of concurrent jobs.
+        max_inline_objects: Maximum number of objects that one invocation hashes.
         max_inline_size: MiB that the objects have at most that one invocation hashes.
-        max_shard_objects: How many objects of a large job one worker is given at most.
+        max_shard_objects: Maximum number of objects in a shard of a large job.
         max_shard_size: MiB that these have at most.
-        checksum_concurrency: How many workers a large job has at once.
-        scratch_buckets: Where S3 copies objects of other regions, to hash them.
-        event_bus: The bus that outcomes are told on; empty: the account's default bus.
+        checksum_concurrency: Maximum number of concurrent workers of a large job.
+        scratch_buckets: Buckets, by region, in which S3 copies objects of that region to hash them.
+        event_bus: Event bus for outcomes. Empty: the account's default bus.
         notifications_topic: The ARN of the topic where people read of failures; empty: nowhere.
         notifications_topic_key: The ARN of the KMS key that the topic is encrypted with; empty: it
             has no key of yours.
-        quarantine_registry: Where packages are written that break the rules of their registry;
+        quarantine_registry: Bucket for packages that violate the workflow of their registry;
             empty: nowhere.
         catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
-        alarms_topic: The ARN of the topic that alarms tell; empty: there are no alarms.
-        dashboard: Whether there is a dashboard in CloudWatch.
-        publish_schema: Whether the schema of the outcomes' events is published.
+        alarms_topic: ARN of the topic that alarms notify. Empty: no alarms.
+        dashboard: Create a CloudWatch dashboard.
+        publish_schema: Publish the schema of outcome events.
     """
 
     stack_name: Annotated[
@@ -200,13 +200,13 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:
-        """Read the flags among all context values; those of others, CDK's own too, are not ours.
+        """Read the flags among all context values, and ignore those of CDK and of other libraries.
 
         Args:
-            context: What `node.get_all_context()` gives.
+            context: All context values, from `node.get_all_context()`.
 
         Raises:
-            ContextError: Flags are unknown, or have values that they cannot have.
+            ContextError: Flags are unknown or have invalid values.
 
         Example:
             >>> ContextFlags.from_context({"quilt:omics": "false", "other:flag": 1}).omics
@@ -233,7 +233,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         return flags
 
     def read_rules(self) -> list[CustomRule]:
-        """The rules of the `custom` file.
+        """Return the rules of the `custom` file.
 
         Raises:
             ValueError: It cannot be read, or is no list of rules with ids of their own.
@@ -241,15 +241,15 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         return read_custom_rules(self.custom, reserved=SourceFlags.__struct_fields__)
 
     def read_sources(self) -> SourceFlags:
-        """What `source_options` says of each source.
+        """Return the options of each source, from `source_options`.
 
         Raises:
-            ValueError: It cannot be read, or has options that no event could be treated by.
+            ValueError: It cannot be read, or has invalid options.
         """
         return read_source_flags(self.source_options)
 
     def read_uploads(self) -> UploadRules | None:
-        """What `uploads` says, or None: uploads are not packaged.
+        """Return the settings of uploads, or None if uploads are not packaged.
 
         Raises:
             ValueError: It cannot be read, or has values that it cannot have.
@@ -257,7 +257,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         return read_upload_rules(self.uploads)
 
     def _find_contradictions(self) -> list[str]:
-        """Find violations that no single value shows: in files, and between flags."""
+        """Find violations in files and between flags."""
         violations = self._find_unused_keys()
         checks: dict[str, Callable[[], object]] = {
             "omics_statuses": lambda: health_omics_pattern(self.omics_statuses),
@@ -323,7 +323,7 @@ DEFAULTS = ContextFlags()
 
 
 def describe_flags() -> dict[str, tuple[str, object]]:
-    """Every flag with what it may be, and its default as `cdk.json` has it.
+    """Return each flag's valid values and its default, as in `cdk.json`.
 
     Example:
         >>> describe_flags()["quilt:omics"]
@@ -378,6 +378,6 @@ def _explain(violations: Sequence[str]) -> str:
         f"{name}: {description} (default {json.dumps(default)})"
         for name, (description, default) in describe_flags().items()
     ]
-    return "\n  ".join(
-        ["The context has flags that no stack can be made of:", *violations]
-    ) + "\n  ".join(["\nThe flags of this stack:", *valid])
+    return "\n  ".join(["Invalid context flags:", *violations]) + "\n  ".join(
+        ["\nThe flags of this stack:", *valid]
+    )

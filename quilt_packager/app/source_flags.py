@@ -13,13 +13,13 @@ from quilt_packager_runtime.requests.source_options import SourceKind, SourceOpt
 class CommonFlags(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What every source takes.
+    """The options of every source.
 
     Attributes:
         package_name: The template of the packages' names.
         include_prefixes: Globs of the folders that are packaged; none: all.
         exclude: Globs of files that do not become part of a package.
-        settle_seconds: How long to wait for late files.
+        settle_seconds: Seconds to wait for late files.
     """
 
     package_name: str | None = None
@@ -28,17 +28,17 @@ class CommonFlags(
     settle_seconds: int = 0
 
     def to_props(self) -> dict[str, Any]:
-        """What is given, as the construct takes it."""
+        """Return the given options as props of the construct."""
         props: dict[str, Any] = msgspec.to_builtins(self)
         return props
 
 
 class UploadFlags(CommonFlags, frozen=True, kw_only=True):
-    """What `ObjectUploads` takes of its packages; what it gathers is said by its own flag."""
+    """The options of the packages of `ObjectUploads`; the `uploads` flag has its other props."""
 
 
 class PackageFlags(CommonFlags, frozen=True, kw_only=True):
-    """What every other source takes.
+    """The options of every other source.
 
     Attributes:
         ignore_prefixes: Globs of folders that are not packaged after all.
@@ -48,11 +48,11 @@ class PackageFlags(CommonFlags, frozen=True, kw_only=True):
 
 
 class OmicsFlags(PackageFlags, frozen=True, kw_only=True):
-    """What `HealthOmicsRuns` takes.
+    """The options of `HealthOmicsRuns`.
 
     Attributes:
         metadata: `run` or `none`.
-        parameters: Whether the metadata has the run's parameters.
+        parameters: Include the run's parameters in the metadata.
     """
 
     metadata: Literal["run", "none"] = "run"
@@ -60,11 +60,11 @@ class OmicsFlags(PackageFlags, frozen=True, kw_only=True):
 
 
 class CrateFlags(PackageFlags, frozen=True, kw_only=True):
-    """What `WorkflowRunCrates` takes.
+    """The options of `WorkflowRunCrates`.
 
     Attributes:
         metadata: `crate` or `none`.
-        allow_bucket_root: Whether a crate at a bucket's root packages the whole bucket.
+        allow_bucket_root: Package the whole bucket for a crate at its root.
     """
 
     metadata: Literal["crate", "none"] = "crate"
@@ -72,10 +72,10 @@ class CrateFlags(PackageFlags, frozen=True, kw_only=True):
 
 
 class ReadyFlags(PackageFlags, frozen=True, kw_only=True):
-    """What `ObjectsReady` takes.
+    """The options of `ObjectsReady`.
 
     Attributes:
-        allow_bucket_root: Whether an event for the empty prefix packages the whole bucket.
+        allow_bucket_root: Package the whole bucket for an event with an empty prefix.
     """
 
     allow_bucket_root: bool = False
@@ -112,7 +112,7 @@ def read_source_flags(text: str) -> SourceFlags:
         text: A JSON object, the path of a file that holds one, or nothing.
 
     Raises:
-        ValueError: It is none of these, or has options that no event could be treated by; one of
+        ValueError: It is none of these, or has invalid options; one of
             each source is named.
 
     Example:

@@ -47,7 +47,7 @@ class PackagingEngineStack(Stack):
     Args:
         scope: The app, or a stage of it.
         construct_id: The stack's id.
-        flags: What to build. Default: what the context's `quilt:…` flags say.
+        flags: The flags to synthesize. Default: the `quilt:…` flags of the context.
         code: The asset of the function. Default: built for the `quilt:architecture`.
         **options: Props of `aws_cdk.Stack`.
 
@@ -56,8 +56,8 @@ class PackagingEngineStack(Stack):
         bucket: The bucket that the stack made, or None where it was given source buckets.
 
     Raises:
-        ContextError: Flags are unknown, or have values that they cannot have; all are listed.
-        LimitExceeded: Something would be deployed that AWS takes only shorter.
+        ContextError: Flags are unknown or have invalid values. All of them are listed.
+        LimitExceeded: A text exceeds a quota of AWS.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class PackagingEngineStack(Stack):
         )
 
     def _find_keys(self, flags: ContextFlags) -> dict[str, kms.IKey]:
-        """The keys of existing buckets, by the buckets' names."""
+        """Import the keys of existing buckets, by the buckets' names."""
         keys = {
             arn: kms.Key.from_key_arn(self, f"BucketKey{number}", arn)
             for number, arn in enumerate(dict.fromkeys(flags.bucket_keys.values()), start=1)
@@ -151,7 +151,7 @@ class PackagingEngineStack(Stack):
         return {name: keys[arn] for name, arn in flags.bucket_keys.items()}
 
     def _find_bucket(self, construct_id: str, name: str, region: str | None = None) -> s3.IBucket:
-        """An existing bucket, with the key that it is encrypted with."""
+        """Import an existing bucket, with its encryption key."""
         return s3.Bucket.from_bucket_attributes(
             self,
             construct_id,
@@ -161,7 +161,7 @@ class PackagingEngineStack(Stack):
         )
 
     def _find_buckets(self, flags: ContextFlags) -> tuple[list[s3.IBucket], list[s3.IBucket]]:
-        """The source and registry buckets: those named, or one of the stack's own."""
+        """Return the source and registry buckets: the named ones, or a new bucket."""
         existing = {
             name: self._find_bucket(f"Bucket-{name}", name)
             for name in dict.fromkeys([*flags.source_buckets, *flags.registry_buckets])

@@ -18,16 +18,16 @@ _DEFAULTS = UploadSettings()
 
 
 class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an `ObjectUploads` is made of.
+    """The props of an `ObjectUploads`.
 
     Attributes:
         buckets: The buckets to watch, which are source buckets too; none: all of these.
-        threshold_event_count: How many uploads are packaged without waiting for more.
-        threshold_duration: How many seconds without an upload fewer are packaged after.
-        prefix_depth: How many components the folders have that become packages.
+        threshold_event_count: Number of uploads after which a folder is packaged at once.
+        threshold_duration: Seconds without an upload after which a folder is packaged.
+        prefix_depth: Number of path components of the folders that become packages.
         ignore_prefixes: Prefixes of keys that are left alone.
         source: The source of the announcements.
-        enabled: Whether uploads are sent to the coalescer.
+        enabled: Send uploads to the coalescer.
     """
 
     buckets: tuple[BucketName, ...] = ()

@@ -48,8 +48,8 @@ def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
     acknowledge(
         bucket,
         {
-            "AwsSolutions-S1": "Where access logs go is the account's choice, and the data events "
-            "of CloudTrail tell more than they do."
+            "AwsSolutions-S1": "The account chooses the target of access logs, and the data events "
+            "of CloudTrail are more detailed."
         },
     )
     return bucket

@@ -1,4 +1,4 @@
-"""The engine: a queue of jobs, the function that makes packages of them, and what both need."""
+"""The engine: a queue of jobs, the functions that process them, and their resources."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, Unpack
@@ -35,34 +35,34 @@ from quilt_packager.monitoring.watched import Watched, WatchedFunction, WatchedP
 
 
 class EventSource(Protocol):
-    """Something that makes jobs of events."""
+    """A source of events that become jobs."""
 
     def bind(self, engine: "PackagingEngine") -> None:
-        """Add what it needs to an engine: rules by `add_rule`, permissions to its function."""
+        """Add the source's rules and permissions to an engine."""
 
 
 class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
-    """Packages folders of S3 as Quilt packages: a message in its queue is a job.
+    """An engine that packages folders of S3 as Quilt packages. Each message in its queue is a job.
 
     Args:
         scope: The construct that holds the engine.
         construct_id: The engine's id.
-        event_sources: What makes jobs of events. Default: nothing; messages are sent by hand, or
-            by whoever is granted to.
-        **props: `source_buckets` and `registry_buckets`, which are required, and whatever is not
-            to be as usual: `quilt_packager.engine.props.EngineProps` documents each.
+        event_sources: Sources of events that become jobs. Default: none; messages come from
+            principals that are granted to send them.
+        **props: `source_buckets` and `registry_buckets`, which are required, and optional
+            props; `quilt_packager.engine.props.EngineProps` documents each.
 
     Attributes:
         queue: The queue that takes jobs.
-        dead_letter_queue: Where rejected jobs, jobs that kept failing, and events that EventBridge
-            could not deliver end up.
-        event_bus: The bus that the outcomes of jobs are told on.
-        packager_function: The function that makes packages.
+        dead_letter_queue: The queue of rejected jobs, of jobs that failed on every attempt, and of
+            events that EventBridge could not deliver.
+        event_bus: The bus to which outcomes of jobs are published.
+        packager_function: The function that packages folders.
         checksum_function: The function that hashes a shard of a large job.
-        large_job_function: The function that publishes a large job, or gives it up.
-        state_machine: What runs large jobs.
-        scratch_bucket: Where S3 copies objects to hash them, of which nothing stays, and where the
-            files of large jobs are, which stay for two weeks.
+        large_job_function: The function that publishes large jobs or reports their failure.
+        state_machine: The state machine of large jobs.
+        scratch_bucket: The bucket in which S3 copies objects to hash them, without keeping them,
+            and which keeps the files of large jobs for two weeks.
         log_group: The log of the jobs: of the packager and of the large-job function.
         checksum_log_group: The log of the checksum function.
         source_buckets: As given.
@@ -71,7 +71,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
     Raises:
         TypeError: A prop is unknown, or missing.
-        ValueError: A prop has a value that no engine could work with; all such are listed.
+        ValueError: A prop has an invalid value. All of them are listed.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         for function in (self.packager_function, self.large_job_function):
             self._outcomes.grant_publish_outcomes(function)
         self._queues.grant_send_dead_letters(self.large_job_function)
-        self._queues.feed(self.packager_function, max_concurrency=resolved.max_concurrency)
+        self._queues.add_consumer(self.packager_function, max_concurrency=resolved.max_concurrency)
         self._watched = WatchedParts()
         self.watch(self._watched_queues(), *self._functions.watched)
         self._source_options: list[SourceOptions] = []
@@ -121,15 +121,15 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         self._create_outputs()
 
     def add_event_source(self, event_source: EventSource) -> None:
-        """Make jobs of one more kind of events.
+        """Add an event source.
 
         Args:
-            event_source: One of this library's, or anything else that has `bind`.
+            event_source: An event source of this library, or any object with a `bind` method.
         """
         event_source.bind(self)
 
     def add_source_options(self, options: SourceOptions) -> None:
-        """Say how the events of a source are treated: what event sources are made with.
+        """Set the options for the events of a source. Event sources call this.
 
         Args:
             options: The options; the function finds them by the kind of event, and by its bucket,
@@ -155,18 +155,18 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         name: str | None = None,
         kind: RuleKind | None = "custom",
     ) -> events.CfnRule:
-        """Send the events that match a pattern to the queue: what event sources are made with.
+        """Send the events that match a pattern to the queue. Event sources call this.
 
         Args:
             construct_id: The rule's id, unique in the engine.
             pattern: The event pattern, in EventBridge's own JSON (`detail-type`, not
                 `detailType`).
-            description: What the rule is for.
-            message: The message to make of an event. Default: the whole event, which the function
-                must then understand.
+            description: The rule's description.
+            message: The message to send for an event. Default: the whole event, which the function
+                must be able to translate.
             event_bus: The bus that the events are on. Default: the account's default bus.
-            enabled: Whether events are sent. A disabled rule stays in place.
-            name: What people call the source. Default: the rule's id.
+            enabled: Send events to the queue. A disabled rule stays in place.
+            name: Name of the source, by which it is switched on and off. Default: the rule's id.
             kind: The kind of the events. Default: `custom`. None: the rule does not decide whether
                 a source is on, and has no name.
 
@@ -191,7 +191,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             event_bus_name=event_bus.event_bus_name if event_bus else None,
             state="ENABLED" if enabled else "DISABLED",
         )
-        self._queues.receive(rule, message)
+        self._queues.add_as_target(rule, message)
         if kind is not None:
             self.name_source(rule, name or construct_id, kind)
         return rule
@@ -199,18 +199,18 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     def name_source(
         self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
     ) -> None:
-        """Give a rule the name that people turn its source on and off by.
+        """Name a rule's source, so that the source can be switched on and off by this name.
 
         Args:
-            rule: The rule that decides whether the source is on.
+            rule: The rule that switches the source on and off.
             name: The name, unique in the engine.
             kind: The kind of its events.
             sender: The `source` of the events that make jobs, where others than the rule's do.
 
         Raises:
-            ValueError: The engine has a source of that name already.
+            ValueError: The engine already has a source of that name.
         """
-        self._source_names.give(rule, name, kind, sender=sender)
+        self._source_names.register(rule, name, kind, sender=sender)
 
     def add_function(
         self,
@@ -227,13 +227,13 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         """Create one more function of the runtime, with the engine's code, CPU, logs and tracing.
 
         Args:
-            scope: Where the function, its role and its log group go.
+            scope: Scope of the function, its role and its log group.
             construct_id: The function's id.
             handler: The module in `quilt_packager_runtime.handlers`.
-            description: What the function does.
+            description: The function's description.
             log_name: Its log group is `/quilt/<service>/<log_name>`.
             memory_size: MiB of its memory, which also buys CPU.
-            timeout: How long one invocation may take.
+            timeout: Maximum duration of an invocation.
             environment: Its settings.
         """
         function = self._factory.create(
@@ -249,29 +249,29 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         return function
 
     def watch(self, *parts: Watched) -> None:
-        """Add parts to the engine's alarms and dashboard, made already or later.
+        """Add parts to the engine's alarms and dashboard, whether these exist yet or not.
 
         Args:
-            parts: Functions and queues; those that `add_function` creates are watched already.
+            parts: Functions and queues. `add_function` adds those that it creates.
         """
         self._watched.add(*parts)
 
     def add_alarms(
         self, topic: sns.ITopic | None = None, **thresholds: Unpack[AlarmThresholds]
     ) -> EngineAlarms:
-        """Let people know of dead letters, long waits, errors, throttles and failed large jobs.
+        """Add alarms for dead letters, long waits, errors, throttles and failed large jobs.
 
         Args:
-            topic: Whom to tell. Default: nobody; the alarms are seen in CloudWatch alone.
+            topic: Topic that alarms notify. Default: none; the alarms are visible in CloudWatch.
             **thresholds: `dead_letters`, `oldest_message_age`, `function_errors`, `throttles`,
                 `large_jobs_failed`.
 
         Returns:
-            The holder of the alarms, those of event sources that are added later too.
+            The alarms. Event sources that are added later add theirs.
 
         Raises:
-            TypeError: There is no such threshold.
-            ValueError: A threshold would never be reached, or always is.
+            TypeError: A threshold is unknown.
+            ValueError: A threshold can never be reached, or always is.
         """
         alarms = EngineAlarms(
             self,
@@ -287,11 +287,11 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     def add_dashboard(
         self, *, dashboard_name: str | None = None, default_interval: Duration | None = None
     ) -> cloudwatch.Dashboard:
-        """Show on one page what the engine did, what waits, what failed, and what it costs.
+        """Add a dashboard of outcomes, waiting jobs, failures and cost drivers.
 
         Args:
             dashboard_name: The dashboard's name. Default: the engine's `service`, with `-` for `/`.
-            default_interval: The time that it shows when it is opened. Default: one day.
+            default_interval: The period that it shows initially. Default: one day.
 
         Returns:
             The dashboard, to which widgets can be added.
@@ -309,10 +309,10 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         return page.dashboard
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let someone send jobs, and use the queue's key for it.
+        """Allow a principal to send messages to the queue, and to use the queue's key.
 
-        Whoever may send has the source buckets packaged into the registries by the engine's
-        rights, not by their own.
+        A sender has the source buckets packaged into the registries with the engine's
+        permissions, not with its own.
         """
         return self.queue.grant_send_messages(grantee)
 
@@ -321,7 +321,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self,
             visibility_timeout=props.visibility_timeout,
             max_receive_count=props.max_receive_count,
-            spare_deliveries=EXTRA_RECEIVES,
+            extra_receives=EXTRA_RECEIVES,
             retention_period=props.retention_period,
             dead_letter_retention_period=props.dead_letter_retention_period,
             key=props.queue_encryption_key,
@@ -364,7 +364,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         )
 
     def _create_outputs(self) -> None:
-        """Tell where the queues are: so the command finds the engine, in whatever stack it is."""
+        """Output the queues, by which the command finds the engine in any stack."""
         CfnOutput(
             self, "PackagerQueueUrl", description="Where messages go", value=self.queue.queue_url
         )

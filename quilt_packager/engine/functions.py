@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Target, build_asset
+from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Platform, build_asset
 from quilt_packager.guardrails.nag import acknowledge
 from quilt_packager.guardrails.quotas import check_environment
 
@@ -43,13 +43,13 @@ def bundle_code(
     """
     if not Stack.of(scope).bundling_required:  # `cdk list` and `cdk destroy` upload no assets
         return lambda_.Code.from_asset(str(RUNTIME))
-    target = Target.host() if architecture == "host" else Target.aws_lambda(architecture)
+    target = Platform.host() if architecture == "host" else Platform.aws_lambda(architecture)
     asset = build_asset(target)
     return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
 
 
 def bundling_platform(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
-    """The CPU of a function, as `bundle_code` calls it.
+    """Return the platform that `bundle_code` builds for an architecture.
 
     Args:
         architecture: The function's.
@@ -59,11 +59,11 @@ def bundling_platform(architecture: lambda_.Architecture) -> Literal["arm64", "x
 
 @dataclass(frozen=True)
 class FunctionSize:
-    """What an invocation of a function has, and pays for.
+    """The resources of a function's invocation.
 
     Attributes:
         memory_mebibytes: MiB of memory, which also buys CPU.
-        timeout: How long it may take.
+        timeout: Maximum duration of an invocation.
         ephemeral_storage: The size of `/tmp`.
     """
 
@@ -80,8 +80,8 @@ class FunctionFactory:
         service: The `service` field of logs, and dimension of metrics.
         code: The asset.
         architecture: The CPU that the asset is for.
-        tracing: Whether X-Ray traces the functions.
-        log_retention: How long logs are kept.
+        tracing: Tracing of the functions by X-Ray.
+        log_retention: Retention period of logs.
     """
 
     service: str
@@ -104,16 +104,16 @@ class FunctionFactory:
         """Create a function, whose role may write its log and nothing else.
 
         Args:
-            scope: Where the function and its role go.
+            scope: Scope of the function and its role.
             construct_id: The function's id; its role's is this and `Role`.
             handler: The module in `quilt_packager_runtime.handlers`.
-            description: What the function does.
-            size: What an invocation has.
-            log_group: Where its log goes.
+            description: The function's description.
+            size: Memory, timeout and ephemeral storage.
+            log_group: The function's log group.
             environment: The engine's settings.
 
         Raises:
-            LimitExceeded: Lambda takes less of an environment.
+            LimitExceeded: The environment exceeds Lambda's quota.
         """
         variables = self.add_service(environment)
         check_environment(scope, construct_id, variables)
@@ -152,9 +152,9 @@ class FunctionFactory:
         """Create a log group, which is removed with the stack.
 
         Args:
-            scope: Where it goes.
+            scope: Scope of the log group.
             construct_id: Its id.
-            name: What it is called below `/quilt/<service>/`.
+            name: Name below `/quilt/<service>/`.
         """
         return logs.LogGroup(
             scope,
@@ -166,7 +166,7 @@ class FunctionFactory:
         )
 
     def add_service(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """All variables of a function: its settings, and what tells its logs and metrics apart.
+        """Return a function's environment: its settings and the service of its logs and metrics.
 
         Args:
             environment: The settings.

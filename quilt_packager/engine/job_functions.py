@@ -11,7 +11,7 @@ from quilt_packager_runtime.settings import PREFIX, Settings
 
 from quilt_packager.engine.functions import FunctionFactory, FunctionSize
 from quilt_packager.engine.props import ResolvedProps
-from quilt_packager.engine.state_machine import create_state_machine, give_up_ended_jobs
+from quilt_packager.engine.state_machine import create_state_machine, fail_stopped_jobs
 from quilt_packager.guardrails import permissions
 from quilt_packager.guardrails.quotas import check_environment
 from quilt_packager.monitoring.watched import WatchedFunction
@@ -27,8 +27,8 @@ class JobFunctions:
         scope: The engine, whose children they are.
         props: The engine's props.
         factory: Creates the functions.
-        settings: What the functions are told. The packager is told of the state machine, too.
-        scratch_bucket: Where S3 copies objects to hash them, and where the files of large jobs are.
+        settings: Settings of the functions. The packager's include the state machine.
+        scratch_bucket: Bucket for copies that S3 hashes, and for the files of large jobs.
 
     Attributes:
         packager: Makes packages.
@@ -76,7 +76,7 @@ class JobFunctions:
             checksum_concurrency=props.checksum_concurrency,
             tracing=props.tracing,
         )
-        give_up_ended_jobs(scope, self.state_machine, self.large_job)
+        fail_stopped_jobs(scope, self.state_machine, self.large_job)
         self._settings = msgspec.structs.replace(
             settings, state_machine_arn=self.state_machine.state_machine_arn
         )
@@ -87,7 +87,7 @@ class JobFunctions:
             log_group=self.log_group,
             environment=self._settings.to_environment(),
         )
-        self._permit(props, scratch_bucket)
+        self._grant_permissions(props, scratch_bucket)
 
     @property
     def watched(self) -> list[WatchedFunction]:
@@ -100,13 +100,13 @@ class JobFunctions:
         ]
 
     def set_sources(self, sources: Sequence[SourceOptions]) -> None:
-        """Tell the packager how the events of sources are treated.
+        """Set the options of sources in the packager's environment.
 
         Args:
             sources: The options of all sources.
 
         Raises:
-            LimitExceeded: Its environment has no room for them.
+            LimitExceeded: The environment exceeds Lambda's quota.
         """
         # The environment of a function has 4 KiB: what is as it always is takes none of it.
         if any(each.is_special for each in sources):
@@ -116,15 +116,15 @@ class JobFunctions:
             name = f"{PREFIX}SOURCES"
             self.packager.add_environment(name, variables[name])
 
-    def _permit(self, props: ResolvedProps, scratch_bucket: s3.Bucket) -> None:
+    def _grant_permissions(self, props: ResolvedProps, scratch_bucket: s3.Bucket) -> None:
         hashing = [
             *permissions.read_sources(props.source_buckets),
             *permissions.hash_in_scratch([scratch_bucket, *props.scratch_buckets.values()]),
             *permissions.access_job_files(scratch_bucket),
-            *permissions.never(props.source_buckets, props.written_buckets),
+            *permissions.deny_destructive_actions(props.source_buckets, props.written_buckets),
         ]
         publishing = permissions.write_registries(props.written_buckets)
         starting = permissions.start_large_jobs(self.state_machine)
-        permissions.permit(self.checksum, hashing)
-        permissions.permit(self.large_job, [*hashing, *publishing])
-        permissions.permit(self.packager, [*hashing, *publishing, starting])
+        permissions.add_statements(self.checksum, hashing)
+        permissions.add_statements(self.large_job, [*hashing, *publishing])
+        permissions.add_statements(self.packager, [*hashing, *publishing, starting])

@@ -1,4 +1,4 @@
-"""What others hear of an engine's jobs: the bus, the topic, the rules, and the events' schema."""
+"""Outcomes of an engine's jobs: the bus, the topic, the rules, and the events' schema."""
 
 from typing import TypedDict, Unpack
 
@@ -17,7 +17,7 @@ SCHEMA_TYPE = "JSONSchemaDraft4"
 
 
 class RuleOptions(TypedDict, total=False):
-    """How to make a rule: the props of `aws_events.Rule` that are left open."""
+    """The props of `aws_events.Rule` that callers choose."""
 
     description: str
     enabled: bool
@@ -25,14 +25,14 @@ class RuleOptions(TypedDict, total=False):
 
 
 class Outcomes(Construct):
-    """Where the outcomes of an engine's jobs are told.
+    """The destinations of the outcomes of an engine's jobs.
 
     Args:
         scope: The engine.
         engine: The engine's name in the events.
         event_bus: The bus that they are put on, or None for the account's default bus.
-        notifications_topic: Where people read of failures, or None.
-        publish_schema: Whether the events' schema is published.
+        notifications_topic: Topic for notifications of failures, or None.
+        publish_schema: Publish the events' schema.
 
     Attributes:
         event_bus: The bus.
@@ -56,15 +56,15 @@ class Outcomes(Construct):
         self._topic = notifications_topic
         self.topic_arn = notifications_topic.topic_arn if notifications_topic else None
         if notifications_topic:
-            self._say_if_key_is_unknown(notifications_topic)
+            self._inform_of_unknown_key(notifications_topic)
         if publish_schema:
             self._publish_schema()
 
     def grant_publish_outcomes(self, function: lambda_.Function) -> None:
         """Let a function put events on the bus, and write to the topic."""
-        permissions.permit(function, [permissions.put_outcomes(self.event_bus)])
+        permissions.add_statements(function, [permissions.put_outcomes(self.event_bus)])
         if self._topic:
-            permissions.permit(function, [permissions.publish_notices(self._topic)])
+            permissions.add_statements(function, [permissions.publish_notices(self._topic)])
             if self._topic.master_key:
                 self._topic.master_key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
 
@@ -75,12 +75,12 @@ class Outcomes(Construct):
         target: events.IRuleTarget | None,
         options: RuleOptions,
     ) -> events.Rule:
-        """Let something happen whenever a job of the engine ends in one way.
+        """Create a rule for one outcome of the engine's jobs.
 
         Args:
             construct_id: The rule's id.
-            result: How the job ends.
-            target: What happens; None: nothing yet.
+            result: The outcome to react to.
+            target: The rule's target. None: none yet.
             options: More of the rule.
         """
         pattern = outcome_pattern(result, engine=self._engine)
@@ -97,7 +97,7 @@ class Outcomes(Construct):
             **options,
         )
 
-    def _say_if_key_is_unknown(self, topic: sns.ITopic) -> None:
+    def _inform_of_unknown_key(self, topic: sns.ITopic) -> None:
         if Resource.is_owned_resource(topic) or topic.master_key:
             return
         # No warning: most likely the topic has no key, and `cdk --strict` fails on warnings.
@@ -124,7 +124,7 @@ class Outcomes(Construct):
 
 
 class OutcomeRules:
-    """What can happen when jobs of an engine end."""
+    """Rules that react to the outcomes of an engine's jobs."""
 
     _outcomes: Outcomes
 
@@ -135,18 +135,18 @@ class OutcomeRules:
         target: events.IRuleTarget | None = None,
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
-        """Let something happen whenever a revision was published.
+        """Create a rule for published revisions.
 
-        A job that died after publishing is done again, and ends unchanged: to miss no revision,
-        listen to both, and compare top hashes.
+        A job that is killed after publishing is retried and ends unchanged: to miss no revision,
+        subscribe to both, and compare top hashes.
 
         Args:
             construct_id: The rule's id, unique among these rules of the engine.
-            target: What happens. Default: nothing, until the rule is given a target.
+            target: The rule's target. Default: none; add it to the rule.
             **options: `description`, `enabled`, `rule_name`.
 
         Returns:
-            The rule, whose pattern and targets can be added to.
+            The rule, to which targets can be added.
         """
         return self._outcomes.add_rule(construct_id, Result.CREATED, target, options)
 
@@ -157,7 +157,7 @@ class OutcomeRules:
         target: events.IRuleTarget | None = None,
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
-        """Let something happen whenever a package was found up to date."""
+        """Create a rule for packages that are up to date."""
         return self._outcomes.add_rule(construct_id, Result.UNCHANGED, target, options)
 
     def on_package_rejected(
@@ -167,7 +167,7 @@ class OutcomeRules:
         target: events.IRuleTarget | None = None,
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
-        """Let something happen whenever a job can never succeed as it is."""
+        """Create a rule for rejected jobs."""
         return self._outcomes.add_rule(construct_id, Result.REJECTED, target, options)
 
     def on_package_failed(
@@ -177,5 +177,5 @@ class OutcomeRules:
         target: events.IRuleTarget | None = None,
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
-        """Let something happen whenever a job failed for the last time."""
+        """Create a rule for jobs that failed on their last attempt."""
         return self._outcomes.add_rule(construct_id, Result.FAILED, target, options)

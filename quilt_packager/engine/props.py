@@ -1,4 +1,4 @@
-"""The props of an engine: what each is, its default, and what is refused, all of it at once."""
+"""The props of an engine: their meaning, defaults and validation, all violations at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,56 +49,56 @@ class EngineProps(TypedDict, total=False):
             encrypted with a key of yours, `encryption_key` must be known: an imported one is best
             made by `Bucket.from_bucket_attributes`.
         registry_buckets: Buckets that packages may be written to, below `.quilt/`.
-        default_registry: Where packages go whose message names no registry; one of
+        default_registry: Registry for messages that name none; one of
             `registry_buckets`. Default: the bucket of the source where every source bucket is a
             registry too, and otherwise the first of `registry_buckets`.
         checksum_algorithms: Acceptable algorithms, the most wanted first. Default:
             `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
         memory_size: MiB of memory of the function, which also buys CPU. Default: 2048, about one
             CPU.
-        timeout: How long one job may take. Default: 15 minutes, the most that Lambda allows.
+        timeout: Maximum duration of an invocation. Default: 15 minutes, Lambda's maximum.
         ephemeral_storage_size: The size of the function's `/tmp`, where manifests are made.
             Default: 10 GiB, which hold ten million objects.
         architecture: The CPU of the function. Default: arm64.
-        tracing: Whether X-Ray traces the function. Default: disabled.
-        max_concurrency: How many jobs run at once, from 2 to 1000; more wait in the queue. Default:
+        tracing: Tracing of the functions by X-Ray. Default: disabled.
+        max_concurrency: Maximum number of concurrent jobs, from 2 to 1000. Default:
             10.
-        max_receive_count: How often a job that failed is tried before it is a dead letter.
+        max_receive_count: Number of attempts before a failing job becomes a dead letter.
             Rejected jobs are dead letters at once. Default: 5.
-        visibility_timeout: When a job that failed is tried again. Default: twice the timeout: one
-            to wait for a free function in, one to run in.
-        retention_period: How long jobs wait in the queue at most. Default: 4 days.
-        dead_letter_retention_period: How long dead letters are kept: from the failure of their
-            job, or from when they were sent, if SQS moved them itself. Default: 14 days, the most
-            that SQS allows.
+        visibility_timeout: Delay before a failed job is retried. Default: twice the timeout: one
+            to wait for a free function, one to run.
+        retention_period: Retention period of waiting jobs. Default: 4 days.
+        dead_letter_retention_period: Retention period of dead letters, from the failure of their
+            job, or from the time they were sent if SQS moved them. Default: 14 days, SQS's
+            maximum.
         queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
             cost nothing and need no permission.
-        log_retention: How long logs are kept. Default: one year.
-        max_inline_objects: How many checksums one invocation finds at most. Jobs with more go on
+        log_retention: Retention period of logs. Default: one year.
+        max_inline_objects: Maximum number of objects that one invocation hashes. Larger jobs run
             under Step Functions. Default: 500,000.
-        max_inline_size: How many bytes one invocation is to hash at most; what S3 has hashed does
-            not count, as far as its listing tells. Default: 1 TiB.
-        max_shard_objects: How many objects of a large job one worker is given at most. Default:
+        max_inline_size: Maximum number of bytes that one invocation hashes. Objects whose checksum
+            is stored, according to the listing, do not count. Default: 1 TiB.
+        max_shard_objects: Maximum number of objects in a shard of a large job. Default:
             20,000.
-        max_shard_size: How large these are at most; larger objects are shared by workers. Default:
+        max_shard_size: Maximum size of a shard; several workers share a larger object. Default:
             32 GiB.
-        checksum_concurrency: How many workers one large job has at once, from 1 to 1000. Default:
-            20.
+        checksum_concurrency: Maximum number of concurrent workers of a large job, from 1 to 1000.
+            Default: 20.
         scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
             They need a lifecycle rule that aborts uploads, and their keys must be known as those
             of source buckets. Default: objects of other regions are read.
-        event_bus: The bus that the outcomes of jobs are told on. Default: the account's default
+        event_bus: The bus to which outcomes of jobs are published. Default: the account's default
             bus.
-        notifications_topic: Where people read of jobs that were rejected, or failed for good. An
+        notifications_topic: Topic for notifications of jobs that were rejected or failed. An
             encrypted one is best imported by `Topic.from_topic_attributes`, with its key. Default:
             nowhere.
-        quarantine_registry: Where packages are written that break the rules of their registry,
+        quarantine_registry: Bucket for packages that violate the workflow of their registry,
             with the violations in their metadata; none of `registry_buckets`. Default: nowhere.
-        catalog_url: The Quilt catalog that the registries are seen in, for links in events.
+        catalog_url: The Quilt catalog of the registries, for links in events.
             Default: none.
-        publish_schema: Whether the schema of the outcomes' events is published in a registry of
-            EventBridge. Default: it is not.
-        engine_name: Tells the logs and metrics of several engines in one stack apart: the log group
+        publish_schema: Publish the schema of outcome events in a schema registry of
+            EventBridge. Default: false.
+        engine_name: Name that distinguishes several engines in one stack: the log group
             is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
             Default: none; both without `<name>`.
         code: The asset of the function. Default: the runtime of this library and its pinned
@@ -185,7 +185,7 @@ class ResolvedProps:
         return [*self.registry_buckets, *filter(None, [self.quarantine_registry])]
 
     def to_settings(self) -> Settings:
-        """What the functions are told of the props: nothing yet of what the engine creates."""
+        """Return the functions' settings, without those of resources that the engine creates."""
         quarantine = self.quarantine_registry
         return Settings(
             source_buckets=_names(self.source_buckets),
@@ -209,7 +209,7 @@ class ResolvedProps:
         return [*self._find_missing(), *self._find_unsuitable_registries(), *self._find_excesses()]
 
     def _find_default_registry(self) -> str | None:
-        """Where packages go whose message names none; None: to the bucket of their source."""
+        """Return the registry for messages that name none. None: the bucket of their source."""
         if self.default_registry is not None:
             return self.default_registry.bucket_name
         all_are_registries = {*_names(self.source_buckets)} <= {*_names(self.registry_buckets)}
@@ -269,30 +269,30 @@ class ResolvedProps:
 
 
 def resolve_props(props: EngineProps) -> ResolvedProps:
-    """Fill in the defaults of the props that are not given, and check all of them.
+    """Apply the defaults of props that are not given, and validate all of them.
 
     Args:
         props: The props that are given.
 
     Raises:
         TypeError: A name is that of no prop, or a required prop is missing.
-        ValueError: Props have values that no engine could work with; all such are listed.
+        ValueError: Props have invalid values. All of them are listed.
     """
     given: dict[str, Any] = {name: value for name, value in props.items() if value is not None}
     known = [*EngineProps.__annotations__, "event_sources"]
     if problems := [*find_unknown(props, known, "prop"), *_find_absent(given)]:
-        raise TypeError("A PackagingEngine cannot be made so: " + "; ".join(problems))
+        raise TypeError("PackagingEngine " + "; ".join(problems))
     timeout = given.setdefault("timeout", Duration.seconds(DEFAULT_TIMEOUT_SECONDS))
     given.setdefault("visibility_timeout", Duration.seconds(2 * timeout.to_seconds()))
     resolved = ResolvedProps(**given)
     if violations := resolved.find_violations():
-        raise ValueError("A PackagingEngine cannot have these props: " + "; ".join(violations))
+        raise ValueError("Invalid props of PackagingEngine: " + "; ".join(violations))
     return resolved
 
 
 def _find_absent(given: Mapping[str, object]) -> Iterator[str]:
     for name in sorted(EngineProps.__required_keys__ - given.keys()):
-        yield f"{name} is required"
+        yield f"requires the prop {name!r}"
 
 
 def _names(buckets: Sequence[s3.IBucket]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A queue and its dead-letter queue: how they are kept, and who may send to them."""
+"""A queue and its dead-letter queue, with their policies."""
 
 from aws_cdk import Annotations, Duration
 from aws_cdk import aws_events as events
@@ -17,17 +17,17 @@ class JobQueues:
 
     Args:
         scope: The engine, or a part of it.
-        name: What the queues' ids begin with.
-        visibility_timeout: When a job that failed is tried again.
-        max_receive_count: How often it is tried.
-        spare_deliveries: How many deliveries there are beside these.
-        retention_period: How long jobs wait at most.
-        dead_letter_retention_period: How long dead letters are kept.
+        name: Prefix of the queues' ids.
+        visibility_timeout: Delay before a failed message is retried.
+        max_receive_count: Number of attempts.
+        extra_receives: Number of deliveries beyond the attempts.
+        retention_period: Retention period of waiting messages.
+        dead_letter_retention_period: Retention period of dead letters.
         key: The key that encrypts both, or None for SQS's own.
 
     Attributes:
         queue: The queue that takes jobs.
-        dead_letter_queue: Where jobs and events end up that led to nothing.
+        dead_letter_queue: The queue of messages and events that could not be processed.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class JobQueues:
         name: str = "Packager",
         visibility_timeout: Duration,
         max_receive_count: int,
-        spare_deliveries: int = 1,
+        extra_receives: int = 1,
         retention_period: Duration,
         dead_letter_retention_period: Duration,
         key: kms.IKey | None,
@@ -65,8 +65,8 @@ class JobQueues:
             visibility_timeout=visibility_timeout,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letter_queue,
-                # At least one: for the function to tell of a last attempt that died silently.
-                max_receive_count=max_receive_count + spare_deliveries,
+                # At least one, by which the function reports a last attempt that gave no reason.
+                max_receive_count=max_receive_count + extra_receives,
             ),
         )
         acknowledge(
@@ -74,9 +74,9 @@ class JobQueues:
             {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."},
         )
         self._rule_arns: list[str] = []
-        self._accepting: list[iam.PolicyStatement] = []
+        self._statements: list[iam.PolicyStatement] = []
 
-    def feed(
+    def add_consumer(
         self,
         function: lambda_.Function,
         *,
@@ -84,15 +84,15 @@ class JobQueues:
         batch_size: int = 1,
         max_batching_window: Duration | None = None,
     ) -> None:
-        """Hand messages to a function, which may send them on to the dead letters.
+        """Add a function as the queue's consumer, and allow it to send dead letters.
 
         Args:
             function: The function.
-            max_concurrency: How many batches it is handed at once.
-            batch_size: How many messages a batch has at most. Default: each job is a batch.
-            max_batching_window: How long to wait for a full batch. Default: not at all.
+            max_concurrency: Maximum number of concurrent batches.
+            batch_size: Maximum number of messages in a batch. Default: 1.
+            max_batching_window: Time to wait for a full batch. Default: none.
         """
-        permissions.permit(function, [permissions.consume_queue(self.queue)])
+        permissions.add_statements(function, [permissions.consume_queue(self.queue)])
         self.grant_send_dead_letters(function)
         function.add_event_source_mapping(
             f"{self._name}Queue",
@@ -104,16 +104,18 @@ class JobQueues:
         )
 
     def grant_send_dead_letters(self, function: lambda_.Function) -> None:
-        """Let a function send jobs to the dead letters."""
-        permissions.permit(function, [permissions.send_dead_letters(self.dead_letter_queue)])
+        """Allow a function to send messages to the dead-letter queue."""
+        permissions.add_statements(
+            function, [permissions.send_dead_letters(self.dead_letter_queue)]
+        )
         if self._key:
             self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
 
-    def receive(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
-        """Make the queue the target of a rule.
+    def add_as_target(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
+        """Add the queue as the target of a rule.
 
-        An L2 target would write the queues' policies itself, and on queues with a key would let
-        the rules of every account send.
+        An L2 target would write the queues' policies, and on queues with a key would allow
+        the rules of every account to send.
         """
         made = message.bind(rule) if message else events.RuleTargetInputProperties()
         transformer = None
@@ -134,20 +136,20 @@ class JobQueues:
                 ),
             )
         ]
-        self._accept(rule)
+        self._allow_rule(rule)
 
-    def _accept(self, rule: events.CfnRule) -> None:
-        """Let one more rule send. All share a statement: a queue's policy may have 20."""
+    def _allow_rule(self, rule: events.CfnRule) -> None:
+        """Allow one more rule to send. All share a statement: a queue's policy has at most 20."""
         self._rule_arns.append(rule.attr_arn)
-        if not self._accepting:
-            self._begin_to_accept()
-        for statement in self._accepting:
+        if not self._statements:
+            self._create_queue_policies()
+        for statement in self._statements:
             statement.add_conditions({"ArnEquals": {"aws:SourceArn": self._rule_arns}})
 
-    def _begin_to_accept(self) -> None:
+    def _create_queue_policies(self) -> None:
         for queue in (self.queue, self.dead_letter_queue):
             statement = permissions.allow_eventbridge_send(queue)
-            self._accepting.append(statement)
+            self._statements.append(statement)
             queue.add_to_resource_policy(statement)
         key = self._key
         if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:

@@ -1,6 +1,6 @@
-"""The names that an engine's event sources go by: people type them, templates carry them.
+"""The names of an engine's event sources, for the command and the page.
 
-A rule that decides whether a source is on has them in its CloudFormation metadata.
+The rule that switches a source on and off has the name in its CloudFormation metadata.
 """
 
 from typing import Literal
@@ -15,20 +15,20 @@ RuleKind = SourceKind | Literal["custom"]
 
 
 class SourceNames:
-    """The names that are taken in an engine.
+    """The registered names of an engine's sources.
 
     Args:
-        engine_name: What tells the engine from others in its stack, or None.
+        engine_name: The engine's name in its stack, or None.
     """
 
     def __init__(self, engine_name: str | None) -> None:
         self._engine_name = engine_name
         self._taken: set[str] = set()
 
-    def give(
+    def register(
         self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
     ) -> None:
-        """Give a rule the name of the source that it turns on and off.
+        """Register the name of the source that a rule switches on and off.
 
         Args:
             rule: The rule.
@@ -50,12 +50,12 @@ class SourceNames:
 
 
 def find_name(construct_id: str, usual_id: str, usual_name: str) -> str:
-    """The name of a source: the flag's that turns it on, or, of a second one of a kind, its id.
+    """Return the name of a source: its flag's, or for a second one of its kind its id.
 
     Args:
         construct_id: The id of the source.
-        usual_id: The id that the first one of its kind has unless told otherwise.
-        usual_name: The name that goes with this.
+        usual_id: The default id of the source's class.
+        usual_name: The name of the source with the default id: the name of its flag.
 
     Example:
         >>> find_name("HealthOmicsRuns", "HealthOmicsRuns", "omics")

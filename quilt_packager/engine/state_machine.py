@@ -1,7 +1,7 @@
-"""The state machine that goes on with jobs that are too large for one invocation.
+"""The state machine of jobs that are too large for one invocation.
 
 A Distributed Map runs the checksum function over the shards that the packager has written; then
-the large-job function publishes, or finds more to hash, or puts the message aside.
+the large-job function publishes, starts another round, or reports the failure.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ MAX_RETRIES = 5
 MAX_TRANSIENT_RETRIES = 20
 MAX_THROTTLED_RETRIES = 50
 # Three hours on average, six at most.
-MAX_GIVE_UP_RETRIES = 75
+MAX_FAIL_JOB_RETRIES = 75
 
 THROTTLED = "Lambda.TooManyRequestsException"
 TRANSIENT = [
@@ -45,7 +45,7 @@ TRANSIENT = [
 ]
 """Others are down, busy or slow for longer than a few quick retries take."""
 
-ENDED_CAUSE = "somebody stopped the execution, or Step Functions could not go on with it"
+ENDED_CAUSE = "a user stopped the execution, or Step Functions could not continue it"
 
 _ERROR = "$.error"
 _JOB = {
@@ -68,10 +68,10 @@ def create_state_machine(
     Args:
         scope: The engine.
         checksum_function: Hashes a shard.
-        large_job_function: Publishes a job, or gives it up.
-        scratch_bucket: Where the items are.
-        checksum_concurrency: How many shards of a job are hashed at once.
-        tracing: Whether X-Ray traces it.
+        large_job_function: Publishes a job, or reports its failure.
+        scratch_bucket: The bucket of the items.
+        checksum_concurrency: Maximum number of concurrent workers.
+        tracing: Tracing by X-Ray.
     """
     role = iam.Role(
         scope,
@@ -119,20 +119,20 @@ def create_state_machine(
     return machine
 
 
-def give_up_ended_jobs(
+def fail_stopped_jobs(
     scope: Construct, machine: sfn.StateMachine, large_job_function: lambda_.IFunction
 ) -> events.Rule:
-    """Put aside the messages of jobs whose execution ended without doing so itself.
+    """Move the messages of jobs whose execution was stopped to the dead-letter queue.
 
-    Somebody stopped it, or Step Functions could not go on: what it calls `States.Runtime` no state
-    can catch. EventBridge is done with an event once Lambda has queued it, and Lambda invokes a
-    function that fails but twice more, within minutes: so each invocation tries for all its time.
-    What it could not give up then, a redrive of the execution takes up again.
+    A user stopped it, or Step Functions could not continue: no state can catch `States.Runtime`.
+    EventBridge delivers an event once to Lambda's own queue, and Lambda invokes a
+    failing function only twice more, within minutes: so each invocation retries until its deadline.
+    A redrive of the execution handles what fails even then.
 
     Args:
         scope: The engine.
         machine: The state machine.
-        large_job_function: Gives jobs up.
+        large_job_function: The function that reports failed jobs.
     """
     field = events.EventField.from_path
     rule = events.Rule(
@@ -156,7 +156,7 @@ def give_up_ended_jobs(
                 event=events.RuleTargetInput.from_object(
                     {
                         "job_id": field("$.detail.name"),
-                        # What of the later rounds failed, the history of the execution tells.
+                        # The history of the execution has the failures of later rounds.
                         "round": 0,
                         "error": {"Error": field("$.detail.status"), "Cause": ENDED_CAUSE},
                         "keep_trying": True,
@@ -226,16 +226,16 @@ def _define(
                 **_JOB,
                 "error": sfn.JsonPath.object_at(_ERROR),
                 "retry": sfn.JsonPath.number_at("$$.State.RetryCount"),
-                "max_retries": MAX_GIVE_UP_RETRIES,
+                "max_retries": MAX_FAIL_JOB_RETRIES,
             }
         ),
         payload_response_only=True,
         retry_on_service_exceptions=False,
     )
-    # The message is put aside by then, and is again with each retry.
+    # The message is in the dead-letter queue by then, and again with each retry.
     _add_retry(give_up, [NotificationFailed.__name__], MAX_RETRIES)
-    # Until then it is nowhere else: even what is refused, someone may allow in time.
-    _add_retry(give_up, [sfn.Errors.ALL], MAX_GIVE_UP_RETRIES)
+    # Until then the message is nowhere else: a denied action may be allowed in time.
+    _add_retry(give_up, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
     hash_shards.add_catch(give_up, result_path=_ERROR)
     publish.add_catch(give_up, result_path=_ERROR)

@@ -1,4 +1,4 @@
-"""The coalescer: a queue of uploads, the function that gathers them, and the table it keeps."""
+"""The coalescer: a queue of uploads, the function that records them, and its table."""
 
 from collections.abc import Mapping
 
@@ -23,26 +23,26 @@ MAX_RECEIVE_COUNT = 5
 
 BATCH_SIZE = 1000
 MAX_BATCHING_SECONDS = 5
-"""What comes within these seconds is one invocation, and one write for each prefix."""
+"""Uploads within these seconds share an invocation, and a write for each prefix."""
 
 VISIBILITY_SECONDS = 6 * TIMEOUT_SECONDS
-"""What AWS recommends; it is longer than a claim of a window, which ends with its invocation."""
+"""AWS's recommendation. A claim of a window is shorter: it ends with its invocation."""
 
 
 class Coalescer(Construct):
-    """Makes of many uploads below a prefix one event that says that they are all there.
+    """Coalesces the uploads below a prefix into one event when they have stopped.
 
     Args:
         engine: The engine, which holds it.
         construct_id: Its id.
-        name: What the source of uploads is called.
-        settings: The thresholds, and under what name it announces.
+        name: Name of the source.
+        settings: The thresholds, and the `source` of its events.
         log_name: Its log group is `/quilt/<service>/<log_name>`.
-        event_bus: Where it announces.
+        event_bus: The bus for the events of ready prefixes.
 
     Attributes:
         queue: The queue of uploads.
-        dead_letter_queue: Where uploads end up that could not be read or recorded.
+        dead_letter_queue: The queue of uploads that could not be parsed or recorded.
         table: The table of windows.
         function: The function that gathers uploads.
     """
@@ -102,11 +102,11 @@ class Coalescer(Construct):
                 dead_letter_queue_url=self.dead_letter_queue.queue_url,
             ).to_environment(),
         )
-        permissions.permit(
+        permissions.add_statements(
             self.function,
             permissions.coalescer_permissions(self.queue, self.table, event_bus, settings.source),
         )
-        self._queues.feed(
+        self._queues.add_consumer(
             self.function,
             max_concurrency=MAX_CONCURRENCY,
             batch_size=BATCH_SIZE,
@@ -118,18 +118,18 @@ class Coalescer(Construct):
                 self.queue,
                 self.dead_letter_queue,
                 log_name=log_name,
-                advice=f"Look in the log /quilt/{engine.service}/{log_name} for the reason, mend "
-                "it, and send them again: aws sqs start-message-move-task --source-arn "
+                advice=f"Find the reason in the log /quilt/{engine.service}/{log_name}, correct "
+                "it, and redrive the messages: aws sqs start-message-move-task --source-arn "
                 f"{self.dead_letter_queue.queue_arn}.",
             )
         )
 
     def add_rule(self, pattern: Mapping[str, object], *, enabled: bool) -> events.CfnRule:
-        """Gather the uploads that match a pattern.
+        """Send the uploads that match a pattern to the coalescer.
 
         Args:
             pattern: The event pattern, in EventBridge's own JSON.
-            enabled: Whether they are sent. A disabled rule stays in place.
+            enabled: Send the uploads to the coalescer. A disabled rule stays in place.
 
         Raises:
             LimitExceeded: The pattern is too long.
@@ -142,5 +142,5 @@ class Coalescer(Construct):
             event_pattern=pattern,
             state="ENABLED" if enabled else "DISABLED",
         )
-        self._queues.receive(rule, None)
+        self._queues.add_as_target(rule, None)
         return rule

@@ -1,4 +1,4 @@
-"""Uploads that package themselves: Event-Driven Packaging, without a VPC and without a database."""
+"""Packaging of uploads: Event-Driven Packaging without a VPC and a relational database."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -31,33 +31,33 @@ _DEFAULT_ID = "ObjectUploads"
 
 
 class ObjectUploads:
-    """Packages folders when uploads to them have come to rest.
+    """Packages folders when uploads to them have stopped.
 
-    A folder is at rest when enough objects were uploaded to it, or none was for long enough. It is
+    A folder is ready after enough uploads, or after a long enough time without one. It is
     announced by one `package-objects-ready` event, in the shape of Event-Driven Packaging (EDP), on
     a bus of the engine's own, and packaged. The buckets must send their events to EventBridge.
 
     Args:
         buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
             the engine's source buckets.
-        threshold_event_count: How many uploads are packaged without waiting for more, from 1 to
+        threshold_event_count: Number of uploads after which a folder is packaged at once, from 1 to
             1000. Default: 20.
-        threshold_duration: How long no upload must have come for fewer to be packaged, from 1
+        threshold_duration: Time without an upload after which a folder is packaged, from 1
             second to 12 hours. Default: 5 minutes.
-        prefix_depth: How many components the folders have that become packages, from 1 to 100. An
+        prefix_depth: Number of path components of folders that become packages, from 1 to 100. An
             object higher up has its own folder packaged, but never the whole bucket. Default: 2.
-        ignore_prefixes: Prefixes of keys, no globs, that are left alone. Default: only `.quilt/`
+        ignore_prefixes: Prefixes of keys, no globs, that are ignored. Default: only `.quilt/`
             is.
         source: The source of the announcements. Default: `quilt.packager.uploads`;
             `com.quiltdata.edp` stands in for EDP.
-        event_bus: Where they are announced. Default: a bus of its own.
-        enabled: Whether uploads are gathered. Default: they are; disabled rules stay in place.
-        construct_id: The id of what it makes. Default: the class's name.
-        **options: What its packages are like: `package_name`, `include_prefixes`, `exclude`,
+        event_bus: The bus for the announcements. Default: a new bus.
+        enabled: Process uploads. Default: true. Disabled rules stay in place.
+        construct_id: The id of its construct. Default: the class's name.
+        **options: Options of its packages: `package_name`, `include_prefixes`, `exclude`,
             `settle_seconds`.
 
     Raises:
-        ValueError: Props have values that cannot work; all such are listed.
+        ValueError: Props have invalid values. All of them are listed.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ObjectUploads:
         except msgspec.ValidationError as error:
             violations.append(str(error))
         if violations:
-            raise ValueError("ObjectUploads cannot have these props: " + "; ".join(violations))
+            raise ValueError("Invalid props of ObjectUploads: " + "; ".join(violations))
         self._buckets = buckets
         self._settings = UploadSettings(
             threshold_event_count=threshold_event_count,
@@ -145,7 +145,7 @@ class ObjectUploads:
         engine.add_rule(
             f"{self._construct_id}Ready",
             pattern=objects_ready_pattern([self._settings.source]),
-            description="Prefixes that uploads have come to rest below",
+            description="Prefixes below which uploads have stopped",
             event_bus=bus,
             kind=None,
         )
@@ -153,8 +153,8 @@ class ObjectUploads:
     def _find_buckets(self, engine: PackagingEngine) -> Sequence[s3.IBucket]:
         sources = {bucket.bucket_name for bucket in engine.source_buckets}
         buckets = engine.source_buckets if self._buckets is None else self._buckets
-        strangers = [bucket for bucket in buckets if bucket.bucket_name not in sources]
-        if strangers:
-            paths = ", ".join(bucket.node.path for bucket in strangers)
+        foreign_buckets = [bucket for bucket in buckets if bucket.bucket_name not in sources]
+        if foreign_buckets:
+            paths = ", ".join(bucket.node.path for bucket in foreign_buckets)
             raise ValueError(f"buckets of ObjectUploads that are no source_buckets: {paths}")
         return buckets

@@ -1,4 +1,4 @@
-"""What built-in event sources can be told of their packages, and how that is checked."""
+"""The package options of the built-in event sources, and their validation."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -8,15 +8,15 @@ from quilt_packager_runtime.requests.source_options import SourceKind, SourceOpt
 
 
 class CommonOptions(TypedDict, total=False):
-    """What every built-in event source can be told of its packages.
+    """The package options of every built-in event source.
 
     Attributes:
         package_name: The template of the packages' names, such as `{workflow_name}/{run_id}`.
-            Default: they are named after their folder, as are those that lack a field.
+            Default: the folder's name, also for packages that lack a field.
         include_prefixes: Globs of the folders that are packaged. Default: all.
         exclude: Globs of files, from the folder on, that do not become part of the package.
             Default: none.
-        settle_seconds: How long to wait for late files, 0 to 900. Default: 0.
+        settle_seconds: Seconds to wait for late files, 0 to 900. Default: 0.
     """
 
     package_name: str
@@ -26,7 +26,7 @@ class CommonOptions(TypedDict, total=False):
 
 
 class PackageOptions(CommonOptions, total=False):
-    """What event sources can be told of their packages, except `ObjectUploads`.
+    """The package options of event sources other than `ObjectUploads`.
 
     That takes `CommonOptions`: its own `ignore_prefixes` are of keys, and keep uploads from being
     gathered at all.
@@ -39,14 +39,14 @@ class PackageOptions(CommonOptions, total=False):
 
 
 def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
-    """Check options early: at the event source that has them.
+    """Validate options when the event source is created.
 
     Args:
         kind: The kind of the source's events.
         **options: Its options.
 
     Raises:
-        ValueError: No event could be treated by them.
+        ValueError: An option is invalid.
 
     Example:
         >>> read_options("objects_ready", settle_seconds=60).settle_seconds
@@ -55,4 +55,4 @@ def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: AN
     try:
         return msgspec.convert({"kind": kind, **options}, SourceOptions)
     except msgspec.ValidationError as error:
-        raise ValueError(f"An event source cannot have these options: {error}") from error
+        raise ValueError(f"Invalid options of an event source: {error}") from error

@@ -1,6 +1,6 @@
-"""Events that become jobs: each source binds a pattern of the runtime's `events.py` to an engine.
+"""Event sources: each binds a pattern of the runtime's `events.py` to an engine.
 
-Built-in sources send the whole event: its meaning stands in `events.py`, beside its pattern.
+Built-in sources send the whole event; `events.py` has its translation beside its pattern.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,16 @@ class HealthOmicsRuns:
 
     Args:
         statuses: The statuses that a run is packaged on. Default: `COMPLETED`.
-        metadata: `run` for what the event and HealthOmics say of the run, or `none`. Default:
+        metadata: `run` for the run's metadata from the event and HealthOmics, or `none`. Default:
             `run`.
-        parameters: Whether the metadata has the run's parameters, too; what is named like a secret
-            is redacted. Default: it does not.
-        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        parameters: Include the run's parameters in the metadata; names that suggest a secret
+            are redacted. Default: false.
+        enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
 
     Raises:
-        ValueError: A status that HealthOmics does not have, or none, or an option that no event
-            could be treated by.
+        ValueError: A status that HealthOmics does not have, no status, or an invalid
+            option.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class HealthOmicsRuns:
         self._construct_id = construct_id
 
     def bind(self, engine: PackagingEngine) -> None:
-        """Add the rule, and let the function ask where a run put its output."""
+        """Add the rule, and allow the function to describe runs."""
         engine.add_rule(
             self._construct_id,
             pattern=self._pattern,
@@ -75,25 +75,25 @@ class HealthOmicsRuns:
             kind="health_omics",
         )
         engine.add_source_options(self._options)
-        permissions.permit(engine.packager_function, [permissions.get_omics_runs(engine)])
+        permissions.add_statements(engine.packager_function, [permissions.get_omics_runs(engine)])
 
 
 class WorkflowRunCrates:
-    """Packages folders that a Workflow Run RO-Crate is written to.
+    """Packages folders to which a Workflow Run RO-Crate is written.
 
     The buckets must send their events to EventBridge.
 
     Args:
         buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
             the engine's source buckets.
-        metadata: `crate` for what the crate says of the run, or `none`. Default: `crate`.
-        allow_bucket_root: Whether a crate at a bucket's root packages the whole bucket. Default: it
-            packages nothing.
-        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        metadata: `crate` for the metadata in the crate, or `none`. Default: `crate`.
+        allow_bucket_root: Package the whole bucket for a crate at its root. Default:
+            false.
+        enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
 
     Raises:
-        ValueError: No bucket is given, or an option that no event could be treated by.
+        ValueError: `buckets` is empty, or an option is invalid.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class WorkflowRunCrates:
         """
         sources = {bucket.bucket_name: bucket for bucket in engine.source_buckets}
         buckets = engine.source_buckets if self._buckets is None else self._buckets
-        strangers = [bucket for bucket in buckets if bucket.bucket_name not in sources]
-        if strangers:
-            paths = ", ".join(bucket.node.path for bucket in strangers)
+        foreign_buckets = [bucket for bucket in buckets if bucket.bucket_name not in sources]
+        if foreign_buckets:
+            paths = ", ".join(bucket.node.path for bucket in foreign_buckets)
             raise ValueError(f"buckets of WorkflowRunCrates that are no source_buckets: {paths}")
         names = tuple(bucket.bucket_name for bucket in buckets)
         engine.add_source_options(msgspec.structs.replace(self._options, only=names))
@@ -145,15 +145,15 @@ class WorkflowRunCrates:
 
 
 class ObjectsReady:
-    """Packages prefixes that Event-Driven Packaging (EDP) found to be at rest.
+    """Packages prefixes that Event-Driven Packaging (EDP) announces as ready.
 
     Uploads of the engine's own have their options from `ObjectUploads`.
 
     Args:
         event_bus: EDP's event bus.
-        allow_bucket_root: Whether an event for the empty prefix packages the whole bucket. Default:
-            it packages nothing.
-        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        allow_bucket_root: Package the whole bucket for an event with an empty prefix. Default:
+            false.
+        enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
     """
 
@@ -179,7 +179,7 @@ class ObjectsReady:
         engine.add_rule(
             self._construct_id,
             pattern=objects_ready_pattern(),
-            description="Prefixes that EDP found to be at rest",
+            description="Prefixes that EDP announces as ready",
             event_bus=self._event_bus,
             enabled=self._enabled,
             name=find_name(self._construct_id, _READY_ID, "edp"),
@@ -188,19 +188,19 @@ class ObjectsReady:
 
 
 class CustomEvents:
-    r"""Makes jobs of any events.
+    r"""Sends events of any kind to the queue.
 
     EventBridge does not escape what it inserts inside a quoted string. Where keys may hold `"` or
     `\`, take them in value position, or leave the message out and send the whole event.
 
     Args:
         pattern: The event pattern: `aws_events.EventPattern`, or EventBridge's own JSON.
-        message: The message to make of an event. Default: the whole event, which must then be one
-            that the runtime understands.
+        message: The message to send for an event. Default: the whole event, which must be one
+            that the runtime can translate.
         event_bus: The bus that the events are on. Default: the account's default bus.
-        enabled: Whether events are sent. Default: they are; a disabled rule stays in place.
+        enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: The rule's id. Default: the class's name.
-        name: What people call the source. Default: the rule's id.
+        name: Name of the source, by which it is switched on and off. Default: the rule's id.
 
     Raises:
         ValueError: The pattern is empty: it would match nothing that EventBridge accepts.

@@ -1,6 +1,6 @@
-"""What AWS allows, as types that the constructs' props and the context flags are checked against.
+"""Limits of AWS, as types against which props and context flags are validated.
 
-CDK lets most of these pass, and the deployment fails minutes later, or every job does.
+CDK accepts most of these values, and the deployment or every job fails later.
 """
 
 import difflib
@@ -56,7 +56,7 @@ DEFAULT_TIMEOUT_SECONDS = 900
 
 
 def find_violations(values: Mapping[str, tuple[object, Any]]) -> list[str]:
-    """Say of each value that does not fit its type how it does not.
+    """Return a sentence for each value that does not match its type.
 
     Args:
         values: Values with their types, by the names that the reader knows them by.
@@ -75,22 +75,22 @@ def find_violations(values: Mapping[str, tuple[object, Any]]) -> list[str]:
 
 
 def find_unknown(given: Iterable[str], known: Iterable[str], kind: str) -> list[str]:
-    """Say of each name that is not known so, and which one may be meant.
+    """Return a sentence for each unknown name, with a suggestion.
 
     Args:
         given: The names that were given.
         known: Those that there are.
-        kind: What they name.
+        kind: The kind of the names.
 
     Example:
         >>> find_unknown(["memory", "timeout"], ["memory_size", "timeout"], "prop")
-        ['there is no prop memory (did you mean memory_size?)']
+        ["has no prop 'memory'. Did you mean 'memory_size'?"]
     """
     known = list(known)
     unknown = []
     for name in given:
         if name not in known:
             similar = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {similar[0]}?)" if similar else ""
-            unknown.append(f"there is no {kind} {name}{hint}")
+            hint = f". Did you mean {similar[0]!r}?" if similar else ""
+            unknown.append(f"has no {kind} {name!r}{hint}")
     return unknown

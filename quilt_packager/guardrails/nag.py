@@ -1,6 +1,6 @@
-"""Findings of cdk-nag that are meant to be as they are, each with its reason.
+"""Accepted findings of cdk-nag, each with its reason.
 
-They are recorded where they arise, so that an app which runs cdk-nag is shown its own findings.
+They are recorded where they arise, so that an app that runs cdk-nag sees only its own findings.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
 
     Args:
         construct: The construct, or one above it.
-        reasons: Why each finding is right, by the finding's id.
+        reasons: The reason to accept each finding, by the finding's id.
     """
     Validations.of(construct).acknowledge(
         *(Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items())
@@ -28,7 +28,7 @@ def acknowledge_wildcards(holder: IConstruct, statement: iam.PolicyStatement, re
     Args:
         holder: The role or policy that has the statement.
         statement: The statement.
-        reason: Why they are.
+        reason: The reason to accept them.
     """
     stack = Stack.of(holder)
     flat = (_flatten(stack.resolve(arn)) for arn in statement.resources)

@@ -1,4 +1,4 @@
-"""What the packager may do: one named statement a capability, explicit actions and resources.
+"""The permissions of the functions: one named statement a capability, with explicit actions.
 
 The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion), so none is used.
 """
@@ -36,7 +36,7 @@ _WILDCARD_REASONS = {
 }
 
 
-def permit(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
+def add_statements(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
     """Add statements to the role of a function."""
     for statement in statements:
         function.add_to_role_policy(statement)
@@ -208,7 +208,7 @@ def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
 
 
 def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
-    """Tell of outcomes on a bus, and of nothing else in anybody else's name."""
+    """Publish outcomes on a bus, under the engine's own event source only."""
     return iam.PolicyStatement(
         sid="PutOutcomes",
         actions=["events:PutEvents"],
@@ -218,7 +218,7 @@ def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
 
 
 def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
-    """Tell people of failures."""
+    """Publish notifications of failures."""
     return iam.PolicyStatement(
         sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
     )
@@ -271,7 +271,7 @@ def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
     return iam.PolicyStatement(sid="GetOmicsRuns", actions=["omics:GetRun"], resources=[runs])
 
 
-def never(
+def deny_destructive_actions(
     sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket]
 ) -> list[iam.PolicyStatement]:
     """Refuse what no packager does, whatever else its role is ever granted."""
@@ -324,8 +324,8 @@ def allow_eventbridge_send(queue: sqs.IQueue) -> iam.PolicyStatement:
 def encrypt_events() -> iam.PolicyStatement:
     """For a key's own policy: EventBridge may encrypt what it sends to a queue.
 
-    EventBridge tells KMS neither the rule nor the account, so no condition can name them: which
-    rules may send is for the queue's policy to say.
+    EventBridge passes KMS neither the rule nor the account, so no condition can name them: the
+    queue's policy restricts the rules.
     """
     return iam.PolicyStatement(
         sid="EncryptEvents",
@@ -340,7 +340,7 @@ def _event_bridge() -> iam.ServicePrincipal:
 
 
 def _in_accounts(buckets: Iterable[s3.IBucket]) -> dict[str, dict[str, str | list[str]]]:
-    """A bucket's name is free for anyone to take once the stack is gone."""
+    """Restrict a statement to the buckets' accounts: a deleted bucket's name can be reused."""
     accounts = list(dict.fromkeys(bucket.env.account for bucket in buckets))
     account = accounts[0] if len(accounts) == 1 else accounts
     return {"StringEquals": {"aws:ResourceAccount": account}}

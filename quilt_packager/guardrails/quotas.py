@@ -1,6 +1,6 @@
-"""What AWS takes of texts that grow with the number of buckets and options: patterns, environments.
+"""Quotas of AWS for texts that grow with the number of buckets and options.
 
-A name that AWS gives is not known before it is deployed; each counts as it usually has at least.
+Names that AWS generates are unknown before deployment; each counts with a typical length.
 """
 
 import json
@@ -25,14 +25,14 @@ _PSEUDO_PARAMETERS = {
 
 
 class LimitExceeded(ValueError):
-    """Something would be deployed that AWS takes only shorter."""
+    """A text exceeds a quota of AWS."""
 
 
 def check_pattern(scope: Construct, rule_id: str, pattern: Mapping[str, object]) -> None:
-    """Refuse an event pattern that EventBridge would refuse.
+    """Check the length of an event pattern against EventBridge's quota.
 
     Args:
-        scope: Where the rule goes.
+        scope: Scope of the rule.
         rule_id: The rule's id.
         pattern: The pattern.
 
@@ -51,10 +51,10 @@ def check_pattern(scope: Construct, rule_id: str, pattern: Mapping[str, object])
 def check_environment(
     scope: Construct, function_id: str, environment: Mapping[str, object]
 ) -> None:
-    """Refuse an environment that Lambda would refuse.
+    """Check the size of a function's environment against Lambda's quota.
 
     Args:
-        scope: Where the function goes.
+        scope: Scope of the function.
         function_id: The function's id.
         environment: The function's variables.
 

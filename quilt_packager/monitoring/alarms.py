@@ -1,4 +1,4 @@
-"""Alarms that tell people what to do: their names say it, their descriptions say why and how."""
+"""Alarms whose names are instructions, and whose descriptions have the reasons and commands."""
 
 from typing import TypedDict, Unpack
 
@@ -38,22 +38,22 @@ FAILURES = " || ".join(
         ("record.status", "timeout"),
     )
 )
-"""What functions log of failures, and what Lambda does of those that cannot."""
+"""Log lines of failures, written by functions or by Lambda for functions that cannot."""
 
 
 class AlarmThresholds(TypedDict, total=False):
-    """When alarms go off.
+    """The thresholds of alarms.
 
     Attributes:
-        dead_letters: How many dead letters there are. Default: 1.
-        oldest_message_age: How long a message has been waiting or tried. Default: 1 hour.
-        function_errors: How often a function failed within 15 minutes. What is tried again, and
-            succeeds, is no reason to wake anybody; what fails for good is a dead letter. Default:
-            5.
-        throttles: How often a function was refused its start within 5 minutes, three times in a
+        dead_letters: Number of dead letters. Default: 1.
+        oldest_message_age: Age of the oldest message. Default: 1 hour.
+        function_errors: Number of errors of a function within 15 minutes. A message that succeeds
+            on a retry needs no attention; one that fails on every attempt is a dead letter.
+            Default: 5.
+        throttles: Number of throttled invocations within 5 minutes, three times in a
             row. Default: 1.
-        large_jobs_failed: How many large jobs failed, timed out or were stopped, each by itself,
-            within 5 minutes. Default: 1.
+        large_jobs_failed: Number of large jobs that failed, timed out or were stopped in 5 minutes,
+            each with its own alarm. Default: 1.
     """
 
     dead_letters: int
@@ -64,22 +64,22 @@ class AlarmThresholds(TypedDict, total=False):
 
 
 class EngineAlarms(Construct):
-    """The alarms of an engine. What is added to the engine later gets its alarms then.
+    """The alarms of an engine, including those of parts that are added later.
 
     Args:
         scope: The engine.
         construct_id: Their id.
-        service: What the names of alarms begin with.
-        state_machine: What runs large jobs.
-        topic: Whom to tell; None: alarms are seen in CloudWatch alone.
-        **thresholds: When they go off.
+        service: Prefix of the alarms' names.
+        state_machine: The state machine of large jobs.
+        topic: Topic that alarms notify. None: alarms are visible in CloudWatch only.
+        **thresholds: The thresholds, as `AlarmThresholds`.
 
     Attributes:
         alarms: The alarms.
 
     Raises:
-        TypeError: There are no such thresholds; all of them are listed.
-        ValueError: A threshold would never be reached, or always is; all such are listed.
+        TypeError: Thresholds are unknown. All of them are listed.
+        ValueError: A threshold can never be reached, or always is. All of them are listed.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class EngineAlarms(Construct):
         **thresholds: Unpack[AlarmThresholds],
     ) -> None:
         if unknown := find_unknown(thresholds, AlarmThresholds.__annotations__, "threshold"):
-            raise TypeError("Alarms cannot be made so: " + "; ".join(unknown))
+            raise TypeError("EngineAlarms " + "; ".join(unknown))
         super().__init__(scope, construct_id)
         self._service = service
         self._dead_letters = thresholds.get("dead_letters", 1)
@@ -116,12 +116,12 @@ class EngineAlarms(Construct):
             }
         )
         if violations:
-            raise ValueError("Alarms cannot have these thresholds: " + "; ".join(violations))
+            raise ValueError("Invalid alarm thresholds: " + "; ".join(violations))
         self.alarms: list[cloudwatch.Alarm] = []
         self._action = actions.SnsAction(topic) if topic else None
         if topic:
-            _let_alarms_tell(topic)
-            self._say_if_topic_is_imported(topic)
+            _allow_alarms_to_publish(topic)
+            self._inform_of_imported_topic(topic)
         self._add_large_jobs(state_machine, large_jobs_failed)
 
     def watch(self, part: Watched) -> None:
@@ -135,14 +135,15 @@ class EngineAlarms(Construct):
                 self._add_throttles(part)
 
     def _add_dead_letters(self, queues: WatchedQueues) -> None:
+        plural = "s" if self._dead_letters > 1 else ""
         self._add(
             f"DeadLetters-{queues.name}",
             queues.dead_letter_queue.metric_approximate_number_of_messages_visible(
                 period=FIVE_MINUTES, statistic=cloudwatch.Stats.MAXIMUM
             ),
             name=f"retry or discard the dead letters of {queues.name}",
-            description=f"There are dead letters of {queues.name}, {self._dead_letters} or more: "
-            f"messages that led to nothing, and that nobody tries again. {queues.advice}",
+            description=f"The dead-letter queue of {queues.name} holds at least "
+            f"{self._dead_letters} message{plural}, which SQS does not retry. {queues.advice}",
             threshold=self._dead_letters,
         )
 
@@ -160,7 +161,7 @@ class EngineAlarms(Construct):
             f"{self._command('status')}. If they are just many, raise max_concurrency; if one "
             f"fails, its reason is in the log {self._log(queues.log_name)}.",
             threshold=seconds,
-            tells_when_over=True,
+            notifies_when_ok=True,
         )
 
     def _add_errors(self, part: WatchedFunction) -> None:
@@ -191,7 +192,7 @@ class EngineAlarms(Construct):
             "lower max_concurrency and checksum_concurrency.",
             threshold=self._throttles,
             evaluation_periods=THROTTLED_PERIODS,
-            tells_when_over=True,
+            notifies_when_ok=True,
         )
 
     def _add_large_jobs(self, machine: sfn.StateMachine, threshold: int) -> None:
@@ -199,18 +200,18 @@ class EngineAlarms(Construct):
         for construct_id, metric, ended, status in (
             ("Failed", machine.metric_failed, "failed", "FAILED"),
             ("TimedOut", machine.metric_timed_out, "timed out", "TIMED_OUT"),
-            ("Stopped", machine.metric_aborted, "were stopped by somebody", "ABORTED"),
+            ("Stopped", machine.metric_aborted, "were stopped", "ABORTED"),
         ):
             self._add(
                 f"LargeJobs{construct_id}",
                 metric(period=FIVE_MINUTES, statistic=cloudwatch.Stats.SUM),
                 name=f"see why large jobs {ended}",
-                description=f"Large jobs {ended}, {threshold} or more within 5 minutes. Step "
+                description=f"At least {threshold} large jobs {ended} within 5 minutes. Step "
                 "Functions keeps the history of each for 90 days, and can redrive it for 14. See "
                 f"the reason, and retry or discard the job: {self._command('failures')}. A job "
-                "that is not there could not be put aside: find its execution by aws "
+                "that is missing there is not in the dead-letter queue: find its execution by aws "
                 f"stepfunctions list-executions --state-machine-arn {machine.state_machine_arn} "
-                f"--status-filter {status}, and let it go on by aws stepfunctions "
+                f"--status-filter {status}, and redrive it by aws stepfunctions "
                 "redrive-execution --execution-arn ARN.",
                 threshold=threshold,
             )
@@ -224,7 +225,7 @@ class EngineAlarms(Construct):
         description: str,
         threshold: float,
         evaluation_periods: int = 1,
-        tells_when_over: bool = False,
+        notifies_when_ok: bool = False,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
@@ -240,31 +241,31 @@ class EngineAlarms(Construct):
         )
         if self._action:
             alarm.add_alarm_action(self._action)
-            if tells_when_over:
+            if notifies_when_ok:
                 alarm.add_ok_action(self._action)
         self.alarms.append(alarm)
 
     def _command(self, name: str, options: str = "") -> str:
-        # What tells an engine from others in its stack is in its service, too.
+        # The service includes the engine's name in its stack.
         parts = ["quilt-packager", name, options, f"--stack {self._service}"]
         return " ".join(filter(None, parts))
 
-    def _say_if_topic_is_imported(self, topic: sns.ITopic) -> None:
+    def _inform_of_imported_topic(self, topic: sns.ITopic) -> None:
         if not Resource.is_owned_resource(topic):
             # No warning: the topic may allow it already, and `cdk --strict` fails on warnings.
             Annotations.of(self).add_info_v2(
                 "quilt-packager:alarmsTopicPolicy",
                 "The topic of the alarms is imported. Its policy must let cloudwatch.amazonaws.com "
                 "do sns:Publish, and if a key of yours encrypts it, that key's policy kms:Decrypt "
-                "and kms:GenerateDataKey*: otherwise the alarms tell nobody.",
+                "and kms:GenerateDataKey*: otherwise no notification is sent.",
             )
 
     def _log(self, name: str) -> str:
         return f"/quilt/{self._service}/{name}"
 
 
-def _let_alarms_tell(topic: sns.ITopic) -> None:
-    """Let the account's alarms publish: a topic with a policy or a key refuses them otherwise."""
+def _allow_alarms_to_publish(topic: sns.ITopic) -> None:
+    """Allow the account's alarms to publish: a topic with a policy or a key denies it otherwise."""
     topic.grant_publish(
         iam.ServicePrincipal(
             "cloudwatch.amazonaws.com",

@@ -25,12 +25,12 @@ MILLISECONDS = 1000
 
 
 class EngineDashboard(Construct):
-    """The dashboard of an engine. What is added to the engine later is shown on it, too.
+    """The dashboard of an engine, including parts that are added later.
 
     Args:
         scope: The engine.
         construct_id: Its id.
-        service: What the engine is called.
+        service: The engine's name.
         metrics: The engine's metrics.
         log_group: The log of its jobs.
         dashboard_name: The dashboard's name.
@@ -129,8 +129,8 @@ def _graph(title: str, *, stacked: bool = False) -> cloudwatch.GraphWidget:
 
 def _heading(service: str) -> cloudwatch.TextWidget:
     return cloudwatch.TextWidget(
-        markdown=f"# {service}\n`quilt-packager status`, `jobs` and `failures` tell more of "
-        "single jobs; `quilt-packager admin` is the page for all of it.",
+        markdown=f"# {service}\n`quilt-packager status`, `jobs` and `failures` show "
+        "single jobs; `quilt-packager admin` opens the page.",
         width=FULL_WIDTH,
         height=2,
     )
@@ -186,7 +186,7 @@ def _large_jobs(machine: sfn.StateMachine) -> cloudwatch.GraphWidget:
 
 
 def _transitions(metrics: EngineMetrics) -> cloudwatch.GraphWidget:
-    """Step Functions counts transitions by account alone; shards tell the engine's part."""
+    """Show transitions, which Step Functions counts by account only, beside the large jobs."""
     graph = _graph("Step Functions: transitions of the account (left), large jobs (right)")
     graph.add_left_metric(
         sfn.StateTransitionMetric.metric_consumed_capacity(

@@ -1,4 +1,4 @@
-"""The parts of an engine that alarms and dashboards look at; some are added after these are."""
+"""The parts of an engine that alarms and the dashboard watch, including those added later."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +12,7 @@ class WatchedFunction:
     """A function of the runtime.
 
     Attributes:
-        name: What people call it.
+        name: The function's name for people.
         function: The function.
         memory_mebibytes: MiB of its memory, which are paid for.
         log_name: The name of the log that it writes, which others may write, too.
@@ -29,11 +29,11 @@ class WatchedQueues:
     """A queue and its dead letters.
 
     Attributes:
-        name: What the messages are, as `jobs`.
+        name: The kind of the messages, such as `jobs`.
         queue: The queue.
-        dead_letter_queue: Where messages end up that led to nothing.
-        log_name: The name of the log that tells about them.
-        advice: What to do about dead letters, in sentences.
+        dead_letter_queue: The queue of messages that could not be processed.
+        log_name: The name of the log that mentions them.
+        advice: The remedy for dead letters, in sentences.
     """
 
     name: str
@@ -47,21 +47,21 @@ Watched = WatchedFunction | WatchedQueues
 
 
 class Monitor(Protocol):
-    """Something that looks at parts of an engine."""
+    """A watcher of an engine's parts: its alarms or its dashboard."""
 
     def watch(self, part: Watched) -> None:
-        """Look at one more part."""
+        """Watch one more part."""
 
 
 class WatchedParts:
-    """The parts of an engine, and who looks at them: at those that come later, too."""
+    """The parts of an engine and their monitors. A monitor also sees parts that come later."""
 
     def __init__(self) -> None:
         self._parts: list[Watched] = []
         self._monitors: list[Monitor] = []
 
     def add(self, *parts: Watched) -> None:
-        """Show parts to those who look.
+        """Add parts, and show them to all monitors.
 
         Args:
             parts: Functions and queues.
@@ -72,7 +72,7 @@ class WatchedParts:
                 monitor.watch(part)
 
     def show(self, monitor: Monitor) -> None:
-        """Let one more look.
+        """Add a monitor, and show it all parts.
 
         Args:
             monitor: Alarms, or a dashboard.

@@ -16,15 +16,15 @@ from quilt_packager.bundling import (
     LOCK,
     RUNTIME,
     BundlingError,
-    Target,
+    Platform,
     build_asset,
     select_requirements,
 )
 from quilt_packager.engine.functions import bundle_code
 from tests.constructs.wheels import write_wheel
 
-ARM64 = Target.aws_lambda("arm64")
-X86_64 = Target.aws_lambda("x86_64")
+ARM64 = Platform.aws_lambda("arm64")
+X86_64 = Platform.aws_lambda("x86_64")
 
 
 class Inputs:
@@ -39,7 +39,7 @@ class Inputs:
         self.module.write_text('"""The runtime."""\n', "utf-8")
         self.lock.write_text(write_wheel(self.wheels, "pure"), "utf-8")
 
-    def build(self, target: Target = ARM64) -> Path:
+    def build(self, target: Platform = ARM64) -> Path:
         asset = build_asset(target, lock=self.lock, runtime=self.runtime, cache=self.cache)
         assert asset.path == self.cache / f"asset-{asset.asset_hash}.zip"
         return asset.path
@@ -112,7 +112,7 @@ def test_other_requirements_fail_if_they_give_the_same_asset(inputs: Inputs) -> 
 
 
 def test_other_targets_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
-    assert len({inputs.build(ARM64), inputs.build(X86_64), inputs.build(Target.host())}) == 3
+    assert len({inputs.build(ARM64), inputs.build(X86_64), inputs.build(Platform.host())}) == 3
 
 
 def test_second_build_fails_if_it_runs_pip(inputs: Inputs) -> None:
@@ -147,11 +147,11 @@ def test_first_build_fails_if_nobody_knows_what_takes_so_long(
         (ARM64, "cp311-abi3-manylinux_2_34_aarch64"),
         (ARM64, "cp313-cp313-manylinux2014_aarch64"),
         (X86_64, "cp313-cp313-manylinux_2_17_x86_64"),
-        (Target.host(), str(next(sys_tags()))),
+        (Platform.host(), str(next(sys_tags()))),
     ],
 )
 def test_target_fails_if_it_does_not_get_its_own_wheels(
-    inputs: Inputs, target: Target, tag: str
+    inputs: Inputs, target: Platform, tag: str
 ) -> None:
     inputs.lock.write_text(write_wheel(inputs.wheels, "native", tag), "utf-8")
     with zipfile.ZipFile(inputs.build(target)) as asset:
@@ -260,11 +260,11 @@ def test_markers_fail_if_judged_for_the_host() -> None:
 def test_markers_fail_if_the_hosts_are_not_the_hosts() -> None:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     lock = f"here==1 ; python_version == '{here}'\nelsewhere==1 ; python_version != '{here}'\n"
-    assert select_requirements(lock, Target.host()) == "here==1\n"
+    assert select_requirements(lock, Platform.host()) == "here==1\n"
 
 
-@pytest.mark.parametrize("target", [ARM64, X86_64, Target.host()])
-def test_lock_fails_if_a_requirement_has_no_hash(target: Target) -> None:
+@pytest.mark.parametrize("target", [ARM64, X86_64, Platform.host()])
+def test_lock_fails_if_a_requirement_has_no_hash(target: Platform) -> None:
     requirements = select_requirements(LOCK.read_text("utf-8"), target).splitlines()
     assert any(line.startswith("boto3==") for line in requirements)
     assert all(" --hash=sha256:" in line for line in requirements)

@@ -200,7 +200,7 @@ def test_stopped_large_job_has_a_dead_letter(engine: DeployedEngine) -> None:
     stop_the_running_execution()
     letter = engine.wait_for_dead_letter(message)
     assert letter.code == "LargeJobFailed"
-    assert "somebody stopped the execution" in letter.reason
+    assert "a user stopped the execution" in letter.reason
 
 
 class Subscription:

@@ -211,7 +211,7 @@ def test_props_fail_if_they_are_not_refused_with_their_values(
     if "quarantine_registry" in props:
         registry = existing_bucket(stack, "reg")
         props = {"quarantine_registry": registry, "registry_buckets": [registry]}
-    with pytest.raises(ValueError, match="cannot have these props: ") as refused:
+    with pytest.raises(ValueError, match="Invalid props of PackagingEngine: ") as refused:
         add_engine(stack, **props)
     assert told in str(refused.value)
 

@@ -264,7 +264,7 @@ def test_disabled_uploads_fail_if_their_rule_is_gone_or_sends() -> None:
 
 
 def test_props_fail_if_the_impossible_is_not_reported_all_at_once() -> None:
-    with pytest.raises(ValueError, match="ObjectUploads cannot have") as refused:
+    with pytest.raises(ValueError, match="Invalid props of ObjectUploads") as refused:
         ObjectUploads(
             [],
             threshold_event_count=0,

@@ -69,7 +69,7 @@ def test_alarms_fail_if_something_is_not_watched(template: JsonObject) -> None:
         "Stack: see in the log why PackagerLambda fails",
         "Stack: see why large jobs failed",
         "Stack: see why large jobs timed out",
-        "Stack: see why large jobs were stopped by somebody",
+        "Stack: see why large jobs were stopped",
     ]
 
 
@@ -230,7 +230,7 @@ def test_alarms_fail_if_a_misspelt_threshold_is_ignored() -> None:
     misspelt: Any = {"function_error": 50, "oldest_message_seconds": 60}
     with pytest.raises(
         TypeError,
-        match=r"function_error \(did you mean function_errors\?\).*oldest_message_s",
+        match=r"'function_error'\. Did you mean 'function_errors'\?.*oldest_message_s",
     ):
         add_engine(make_stack()).add_alarms(**misspelt)
 
