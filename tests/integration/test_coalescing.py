@@ -1,6 +1,6 @@
-"""Uploads are coalesced on a real table, while invocations die and race at every point there is.
+"""Coalescing on a real table, while invocations die and race at every point.
 
-The table is that of an embedded AWS; the queue and the bus are lists, so that time can be told.
+The table is in an embedded AWS. The queue and the bus are lists, so that tests control the time.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.coalescer import Coalescer
-from quilt_packager_runtime.uploads.wake_ups import Look
+from quilt_packager_runtime.uploads.wake_ups import WindowCheck
 from quilt_packager_runtime.uploads.window_table import WindowTable
 
 from quilt_packager.local.ministack import MiniStack
@@ -31,21 +31,21 @@ LIFETIME_MS = 60_000
 VISIBILITY_MS = 360_000
 DURATION_SECONDS = 300
 POINTS = range(14)
-"""More than any history below has: in the last ones nobody dies."""
+"""More points than any history below has: at the last ones, no invocation dies."""
 
 
 class Killed(BaseException):
-    """Lambda is gone: nothing catches it."""
+    """The end of an invocation, which no code catches."""
 
 
 class World:
-    """An account with a coalescer in it, a clock, and a hand on every request.
+    """An account with a coalescer, a clock, and a hook in every request.
 
     Attributes:
         now_ms: The time.
-        history: What took effect, in its order: the digest of each upload, or `announced`.
-        looks: The looks in the queue, with the time when they are visible.
-        announced_ms: When the announcements were made.
+        history: Effects in their order: the digest of each upload, or `announced`.
+        checks: The checks in the queue, with the time when they are visible.
+        announced_ms: Times of the announcements.
         resources: The ARNs in the announcements.
         hand: Called before and after each request.
     """
@@ -53,7 +53,7 @@ class World:
     def __init__(self, table: str, **thresholds: Any) -> None:
         self.now_ms = 1_000_000
         self.history: list[object] = []
-        self.looks: list[tuple[int, Look]] = []
+        self.checks: list[tuple[int, WindowCheck]] = []
         self.announced_ms: list[int] = []
         self.resources: list[str] = []
         self.hand: Callable[[], None] = lambda: None
@@ -72,13 +72,15 @@ class World:
     def coalescer(self, *, ahead_ms: int = 0) -> Coalescer:
         return Coalescer(self.settings, clock=lambda: self.now_ms + ahead_ms)
 
-    # What it is to the runtime: the clients of SQS, EventBridge and DynamoDB.
+    # The clients of SQS, EventBridge and DynamoDB.
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:  # noqa: N803
         self.hand()
         for entry in Entries:
             visible_ms = self.now_ms + entry["DelaySeconds"] * 1000
-            self.looks.append((visible_ms, msgspec.json.decode(entry["MessageBody"], type=Look)))
+            self.checks.append(
+                (visible_ms, msgspec.json.decode(entry["MessageBody"], type=WindowCheck))
+            )
         self.hand()
         return {}
 
@@ -104,7 +106,7 @@ class World:
         self.hand()
         return answer
 
-    # What happens to it.
+    # Steps of a test.
 
     def upload(self, *uploads: bytes, ahead_ms: int = 0) -> None:
         """One invocation, for a batch of uploads."""
@@ -113,7 +115,7 @@ class World:
         coalescer.record(FOLDER, uploads, quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
 
     def until_done(self, act: Callable[[], object]) -> None:
-        """Deliver again, as SQS does, what an invocation died of."""
+        """Redeliver the messages of an invocation that died, as SQS does."""
         while True:
             try:
                 act()
@@ -123,16 +125,16 @@ class World:
                 return
 
     def drain(self) -> None:
-        """Let time pass until no look is left."""
+        """Let time pass until no check is left."""
         for _ in range(100):
-            if not self.looks:
+            if not self.checks:
                 return
-            self.looks.sort(key=lambda entry: entry[0])
-            visible_ms, look = self.looks[0]
+            self.checks.sort(key=lambda entry: entry[0])
+            visible_ms, check = self.checks[0]
             self.now_ms = max(self.now_ms, visible_ms)
-            self.until_done(partial(self.coalescer().look, look, lifetime_ms=LIFETIME_MS))
-            self.looks.remove((visible_ms, look))
-        raise AssertionError("looks make looks for ever")
+            self.until_done(partial(self.coalescer().check, check, lifetime_ms=LIFETIME_MS))
+            self.checks.remove((visible_ms, check))
+        raise AssertionError("checks schedule checks forever")
 
     def count_announcements(self) -> int:
         return self.history.count("announced")
@@ -151,7 +153,7 @@ def on_aws(ministack: MiniStack) -> Iterator[None]:
 
 
 def make_world(monkeypatch: pytest.MonkeyPatch, **thresholds: int | str) -> World:
-    """A world with a table of its own, which the runtime talks to."""
+    """Create a world with its own table, and connect the runtime to it."""
     name = f"windows-{uuid.uuid4()}"
     boto3.client("dynamodb").create_table(
         TableName=name,
@@ -170,7 +172,7 @@ def world(on_aws: None, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def kill_at(world: World, point: int) -> list[int]:
-    """Have the invocation that gets there die, once; in the list: how many points were passed."""
+    """Kill the invocation at a point, once, and count the points that are passed."""
     passed = [0]
 
     def hand() -> None:
@@ -235,9 +237,9 @@ class TestDuplicates:
         world.drain()
         assert world.count_announcements() == 1
 
-    def test_of_looks_announce_nothing_twice(self, world: World) -> None:
+    def test_of_checks_announce_only_once(self, world: World) -> None:
         world.upload(b"1")
-        world.looks *= 2
+        world.checks *= 2
         world.drain()
         assert world.count_announcements() == 1
 
@@ -253,7 +255,7 @@ class TestDeath:
         assert 1 <= world.count_announcements() <= 1 + died
 
     @pytest.mark.parametrize("point", POINTS)
-    def test_anywhere_of_a_window_at_rest_loses_nothing(self, world: World, point: int) -> None:
+    def test_anywhere_of_a_quiet_window_loses_nothing(self, world: World, point: int) -> None:
         passed = kill_at(world, point)
         world.until_done(lambda: world.upload(b"1"))
         world.drain()
@@ -278,7 +280,7 @@ class TestDeath:
         world.drain()
         assert passed[0] < len(POINTS)
 
-    def test_of_another_leaves_the_look_to_do_its_work(self, world: World) -> None:
+    def test_of_another_invocation_leaves_the_window_to_the_check(self, world: World) -> None:
         world.upload(b"1")
 
         world.now_ms += DURATION_SECONDS * 1000
@@ -287,7 +289,7 @@ class TestDeath:
             world.table.read(FOLDER),
             now_ms=world.now_ms,
             until_ms=world.now_ms + LIFETIME_MS,
-            at_rest=True,
+            because_quiet=True,
         )
         assert claimed
         world.drain()
@@ -296,7 +298,7 @@ class TestDeath:
 
 
 class TestFailure:
-    def test_to_look_later_keeps_uploads_from_being_recorded(
+    def test_to_schedule_checks_stops_recording(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
@@ -319,7 +321,7 @@ class TestFailure:
         world.upload(b"1", b"2", b"3")
         assert world.count_announcements() == 1
 
-    def test_of_a_slow_write_does_not_miss_its_own_look(
+    def test_of_a_slow_write_schedules_another_check(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         coalescer = world.coalescer()
@@ -347,17 +349,15 @@ class TestSlowBatch:
         assert world.announced_ms == [rest_ms]
         world.assert_nothing_is_lost(b"1", b"2")
 
-    def test_has_a_look_though_theirs_was_taken_by_a_clock_that_is_ahead(
-        self, world: World
-    ) -> None:
+    def test_has_a_check_after_a_clock_that_is_ahead_took_the_first(self, world: World) -> None:
         world.upload(b"2", ahead_ms=5000)
-        [(visible_ms, look)] = world.looks
+        [(visible_ms, check)] = world.checks
         world.now_ms += 1000
         slow = world.coalescer()
         quiet_at_ms = slow.schedule_quiet_checks([FOLDER])
         world.now_ms = visible_ms
-        world.looks.remove((visible_ms, look))
-        world.coalescer(ahead_ms=5000).look(look, lifetime_ms=LIFETIME_MS)
+        world.checks.remove((visible_ms, check))
+        world.coalescer(ahead_ms=5000).check(check, lifetime_ms=LIFETIME_MS)
         assert world.count_announcements() == 1
         world.now_ms = quiet_at_ms - 1
         slow.record(FOLDER, [b"1"], quiet_at_ms=quiet_at_ms, lifetime_ms=LIFETIME_MS)
@@ -383,11 +383,11 @@ class TestSlowBatch:
         monkeypatch.setattr(world, "update_item", expire)
         window = world.table.add(FOLDER, [b"1"], quiet_at_ms=1)
         assert refused
-        assert (window.uploads, window.quiet_at_ms, window.turn) == (frozenset({b"1"}), 1, 0)
+        assert (window.uploads, window.quiet_at_ms, window.generation) == (frozenset({b"1"}), 1, 0)
 
 
 class Race:
-    """Invocations that take turns at every request, in an order that is given."""
+    """Invocations that take turns at every request, in a given order."""
 
     def __init__(self, world: World, order: Iterator[int], acts: list[Callable[[], None]]) -> None:
         self._world = world
@@ -423,7 +423,7 @@ class Race:
                 self._next()
 
     def _wait(self) -> None:
-        """Give the turn away, and wait for it: between two calls nobody else does anything."""
+        """Yield the turn and wait for it: between two requests, only one invocation runs."""
         number = self._numbers[threading.get_ident()]
         with self._turn:
             self._next()
@@ -442,7 +442,7 @@ class TestRaces:
         order=st.lists(st.integers(0, 2), max_size=60),
         ahead_ms=st.tuples(*[st.sampled_from([0, 1, 5000])] * 3),
     )
-    def test_lose_nothing_and_announce_no_turn_twice(
+    def test_lose_nothing_and_announce_no_generation_twice(
         self, on_aws: None, count: int, order: list[int], ahead_ms: tuple[int, int, int]
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -455,5 +455,5 @@ class TestRaces:
             Race(world, itertools.chain(order, itertools.cycle([0, 1, 2])), acts).run()  # type: ignore[arg-type]
             world.drain()
             world.assert_nothing_is_lost(*uploads)
-            assert world.count_announcements() == world.table.read(FOLDER).turn
+            assert world.count_announcements() == world.table.read(FOLDER).generation
             assert world.count_announcements() <= len(uploads)

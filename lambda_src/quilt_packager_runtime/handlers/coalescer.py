@@ -1,4 +1,4 @@
-"""SQS batches of uploads, and of looks at their windows, in; announcements out."""
+"""SQS batches of uploads and of checks of their windows in; announcements out."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from quilt_packager_runtime.reporting.telemetry import log, record_ready_prefix,
 from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.coalescer import Coalescer
 from quilt_packager_runtime.uploads.upload_events import Upload
-from quilt_packager_runtime.uploads.wake_ups import Look, parse_arrival
+from quilt_packager_runtime.uploads.wake_ups import WindowCheck, parse_arrival
 from quilt_packager_runtime.uploads.windows import find_folder, identify
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class Batch:
         self._uploads: dict[SourceFolder, dict[str, bytes]] = {}
 
     def take(self, message_id: str, body: str) -> None:
-        """Look at a window at once; keep an upload until all of its folder's are there."""
+        """Check a window at once; collect uploads by folder for `record_uploads`."""
         with self._delivered_again([message_id]):
             match read_arrival(body):
-                case Look() as look:
-                    announced = self._coalescer.look(look, lifetime_ms=self._lifetime_ms())
-                    _record(look.folder, announced)
+                case WindowCheck() as check:
+                    announced = self._coalescer.check(check, lifetime_ms=self._lifetime_ms())
+                    _record(check.folder, announced)
                 case Upload() as upload:
                     folder = find_folder(upload, load_settings())
                     if folder is not None:
@@ -64,7 +64,7 @@ class Batch:
     def record_uploads(self) -> None:
         """Record the uploads, folder by folder."""
         with self._delivered_again([each for ids in self._uploads.values() for each in ids]):
-            # Looks are on their way before there is anything to look at.
+            # Checks are on their way before there is anything to check.
             quiet_at_ms = self._coalescer.schedule_quiet_checks(self._uploads)
             for folder, uploads in self._uploads.items():
                 with self._delivered_again(uploads):
@@ -102,7 +102,7 @@ class Batch:
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Record uploads and look at windows; SQS delivers again what is named in the answer."""
+    """Record uploads and check windows; SQS redelivers the messages named in the response."""
     batch = Batch(context)
     for message in event["Records"]:
         batch.take(message["messageId"], message["body"])
@@ -111,7 +111,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": each} for each in sorted(batch.failed)]}
 
 
-def read_arrival(body: str) -> Upload | Look | None:
+def read_arrival(body: str) -> Upload | WindowCheck | None:
     """Read a message, or put it where its owner will look for it.
 
     Raises:

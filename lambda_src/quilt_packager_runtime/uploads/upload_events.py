@@ -1,7 +1,4 @@
-"""Objects written anywhere in some buckets: the rule's pattern, and its events' translation.
-
-An upload says nothing of its folder: the coalescer finds out when all of a folder's are there.
-"""
+"""Events of objects that are written to buckets: the pattern of the rule, and their parsing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
@@ -18,10 +15,10 @@ class Upload(msgspec.Struct, frozen=True):
     """An object that was written.
 
     Attributes:
-        bucket: The bucket's name.
-        key: The whole key, as S3 has it.
-        sequencer: Tells uploads to one key apart; equal in every delivery of one event.
-        size_bytes: The object's size; None where the event does not tell.
+        bucket: Name of the bucket.
+        key: Key, not percent-encoded.
+        sequencer: Distinguishes uploads to one key; equal in every delivery of one event.
+        size_bytes: Size of the object, if the event contains it.
     """
 
     bucket: str
@@ -33,17 +30,17 @@ class Upload(msgspec.Struct, frozen=True):
 def uploads_pattern(
     buckets: Sequence[str], ignore_prefixes: Sequence[str] = ()
 ) -> dict[str, object]:
-    """Match objects that are written to some buckets, except packages and what is ignored.
+    """Match objects that are written to buckets, except packages and ignored prefixes.
 
     Args:
         buckets: Names of buckets that send their events to EventBridge.
-        ignore_prefixes: Prefixes of keys that are of no interest.
+        ignore_prefixes: Prefixes of keys to ignore.
 
     Raises:
-        ValueError: No bucket is given.
+        ValueError: There is no bucket.
     """
     if not buckets:
-        raise ValueError("buckets is empty; name those that are uploaded to")
+        raise ValueError("buckets is empty (minimum 1 bucket)")
     ignored = [REGISTRY_PREFIX, *ignore_prefixes]
     return {
         "source": ["aws.s3"],
@@ -78,10 +75,7 @@ class _Event(msgspec.Struct):
 
 
 def read_upload(event: Mapping[str, object]) -> Upload:
-    """Read S3's event of an object that was written.
-
-    Args:
-        event: An EventBridge event.
+    """Parse an EventBridge event of an object that was written.
 
     Raises:
         InvalidMessage: It is another event.
@@ -92,14 +86,14 @@ def read_upload(event: Mapping[str, object]) -> Upload:
     except msgspec.ValidationError as error:
         raise _malformed(str(error)) from error
     except UnicodeEncodeError as error:
-        raise _malformed(f"{quote(str(error.object))} is no key of S3") from error
+        raise _malformed(f"{quote(str(error.object))} is not a valid key") from error
     written = read.detail.object
     return Upload(read.detail.bucket.name, written.key, written.sequencer or read.id, written.size)
 
 
 def _malformed(what: str) -> InvalidMessage:
     return InvalidMessage(
-        f"The event is no upload: {what}.",
+        f"The event is not an upload: {what}.",
         why="The coalescer's queue takes S3's \"Object Created\" events.",
         remedy="Send other events to the packager's queue.",
     )

@@ -1,9 +1,10 @@
-"""The windows in DynamoDB: one item each, and one conditional write a step.
+"""The windows in DynamoDB: one item each, and one conditional write for each step.
 
-Each write says what it presumes, so that whoever comes second finds out.
+Each write states what it assumes of the item, so that of concurrent writers only one succeeds.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from quilt_packager_runtime.aws import clients
@@ -15,138 +16,128 @@ KEY = "window"
 EXPIRY = "expires_at"
 
 KEPT_SECONDS = 30 * 24 * 60 * 60
-"""For how long an item is kept after its last upload: longer than messages live in the queue and
-in its dead-letter queue together."""
+"""Lifetime of an item after its last upload: longer than messages live in the queue and in its
+dead-letter queue together."""
 
 Values = dict[str, dict[str, Any]]
 
 
 class WindowTable:
-    """The table of windows.
-
-    Args:
-        name: The table's name.
-    """
+    """The table with a name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def read(self, folder: SourceFolder) -> Window:
-        """Read a window as it is now; one that is not there is empty.
+        """Read the current state of a window, which is empty if it does not exist.
 
         Raises:
-            AwsError: DynamoDB did not answer.
+            AwsError: DynamoDB did not respond.
         """
         answer = self._call("get_item", TableName=self._name, Key=_key(folder), ConsistentRead=True)
         return _window(answer.get("Item", {}))
 
     def add(self, folder: SourceFolder, uploads: Collection[bytes], quiet_at_ms: int) -> Window:
-        """Add uploads to a window, or open it with them; to add them again changes nothing.
+        """Add uploads to a window, and move the time at which it is quiet forward, never back.
+
+        The uploads are a set, so that adding them again changes nothing.
 
         Args:
-            folder: The window's folder.
-            uploads: The uploads' digests.
-            quiet_at_ms: When it is at rest, unless others have set it to a later time.
+            folder: Folder of the window.
+            uploads: Digests of the uploads.
+            quiet_at_ms: Time at which the window is quiet, unless it has a later one.
 
         Returns:
-            The window with them.
+            The window with the uploads.
 
         Raises:
-            AwsError: They may not be in it.
+            AwsError: The uploads may not have been added.
         """
+        add = "ADD uploads :uploads SET generation = if_not_exists(generation, :first)"
+        times = {"quiet_at": quiet_at_ms, EXPIRY: quiet_at_ms // 1000 + KEPT_SECONDS}
         values: Values = {
             ":uploads": {"BS": sorted(uploads)},
-            ":quiet_at": _number(quiet_at_ms),
-            ":expiry": _number(quiet_at_ms // 1000 + KEPT_SECONDS),
             ":first": _number(0),
+            **{f":{name}": _number(time) for name, time in times.items()},
         }
-        window = self._update(
-            folder,
-            "ADD uploads :uploads "
-            f"SET quiet_at = :quiet_at, {EXPIRY} = :expiry, turn = if_not_exists(turn, :first)",
-            values,
-            "attribute_not_exists(quiet_at) OR quiet_at <= :quiet_at",
-        )
-        if window is None:
-            # What has expired between the two is opened anew.
-            window = self._update(
-                folder,
-                "ADD uploads :uploads SET quiet_at = if_not_exists(quiet_at, :quiet_at), "
-                f"{EXPIRY} = if_not_exists({EXPIRY}, :expiry), turn = if_not_exists(turn, :first)",
-                values,
-            )
-        if window is None:
-            raise RuntimeError("an update without a condition was refused by one")
-        return window
+        replaced = [f"{name} = :{name}" for name in times]
+        kept = [f"{name} = if_not_exists({name}, :{name})" for name in times]
+        is_later = "attribute_not_exists(quiet_at) OR quiet_at <= :quiet_at"
+        try:
+            return self._update(folder, ", ".join([add, *replaced]), values, is_later)
+        except _ConditionFailed:
+            # The window has later times, which stay; or it expired just now, and is opened again.
+            return self._update(folder, ", ".join([add, *kept]), values)
 
     def claim(
-        self, folder: SourceFolder, seen: Window, *, now_ms: int, until_ms: int, at_rest: bool
+        self, folder: SourceFolder, seen: Window, *, now_ms: int, until_ms: int, because_quiet: bool
     ) -> Window | None:
-        """Take the right to announce a window, which ends by itself if we do.
+        """Take the exclusive right to announce a window, until some time.
 
         Args:
-            folder: The window's folder.
-            seen: The window as it was found due.
-            now_ms: The time: claims that ended before it are void.
-            until_ms: When the claim ends.
-            at_rest: Whether the window is due for its rest alone, which an upload ends.
+            folder: Folder of the window.
+            seen: State in which the window was found due.
+            now_ms: Current time; claims that ended before it are void.
+            until_ms: End of the claim.
+            because_quiet: The window is due only because it is quiet, which an upload changes.
 
         Returns:
-            The window as it is now, all of whose uploads the announcement will cover, or None:
-            somebody else has it, has announced it, or it is not at rest any more.
+            The current state of the window, all of whose uploads the announcement covers; None if
+            another invocation has claimed or announced it, or it is not quiet any more.
 
         Raises:
-            AwsError: DynamoDB did not answer.
+            AwsError: DynamoDB did not respond.
         """
         condition = (
-            "turn = :turn AND attribute_exists(uploads) "
+            "generation = :generation AND attribute_exists(uploads) "
             "AND (attribute_not_exists(claimed_until) OR claimed_until <= :now)"
         )
         values: Values = {
-            ":turn": _number(seen.turn),
+            ":generation": _number(seen.generation),
             ":now": _number(now_ms),
             ":until": _number(until_ms),
         }
-        if at_rest:
+        if because_quiet:
             condition += " AND quiet_at = :quiet_at"
             values[":quiet_at"] = _number(seen.quiet_at_ms)
-        return self._update(folder, "SET claimed_until = :until", values, condition)
+        try:
+            return self._update(folder, "SET claimed_until = :until", values, condition)
+        except _ConditionFailed:
+            return None
 
     def close(self, folder: SourceFolder, claimed: Window) -> None:
-        """Take out what an announcement has covered; what came meanwhile stays.
+        """Remove the uploads that an announcement covers; uploads added since the claim stay.
 
-        If the claim has ended, and somebody else's has begun, nothing is done: theirs covers all.
+        If the claim has ended and another invocation has the window, that one covers all uploads.
 
         Raises:
-            AwsError: DynamoDB did not answer.
+            AwsError: DynamoDB did not respond.
         """
-        self._update(
-            folder,
-            "SET announced = :covered REMOVE claimed_until ADD turn :one DELETE uploads :covered",
-            {
-                ":covered": {"BS": sorted(claimed.uploads)},
-                ":one": _number(1),
-                ":until": _number(claimed.claimed_until_ms or 0),
-            },
-            "claimed_until = :until",
-        )
+        with suppress(_ConditionFailed):
+            self._update(
+                folder,
+                "SET announced = :covered REMOVE claimed_until "
+                "ADD generation :one DELETE uploads :covered",
+                {
+                    ":covered": {"BS": sorted(claimed.uploads)},
+                    ":one": _number(1),
+                    ":until": _number(claimed.claimed_until_ms or 0),
+                },
+                "claimed_until = :until",
+            )
 
     def _update(
         self, folder: SourceFolder, update: str, values: Values, condition: str | None = None
-    ) -> Window | None:
-        """Change an item, and give it as it is then, or None where the condition did not hold."""
-        try:
-            answer = self._call(
-                "update_item",
-                TableName=self._name,
-                Key=_key(folder),
-                UpdateExpression=update,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-                **({"ConditionExpression": condition} if condition else {}),
-            )
-        except _Refused:
-            return None
+    ) -> Window:
+        answer = self._call(
+            "update_item",
+            TableName=self._name,
+            Key=_key(folder),
+            UpdateExpression=update,
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+            **({"ConditionExpression": condition} if condition else {}),
+        )
         return _window(answer["Attributes"])
 
     def _call(self, operation: str, **parameters: object) -> Mapping[str, Any]:
@@ -157,19 +148,18 @@ class WindowTable:
                 )
         except clients.CallFailed as failure:
             if failure.code == "ConditionalCheckFailedException":
-                raise _Refused from failure
+                raise _ConditionFailed from failure
             raise AwsError(
-                f"The window of an upload could not be reached in the table {self._name}: "
-                f"{failure}.",
-                why="Windows remember which uploads wait to be announced.",
-                remedy="The events are delivered again by themselves; look into it if this "
-                "returns.",
+                f"The window of an upload in the table {self._name} is not available: {failure}.",
+                why="The table stores the uploads that are not announced yet.",
+                remedy="The events are delivered again automatically; investigate if the error "
+                "recurs.",
             ) from failure
         return answer
 
 
-class _Refused(Exception):
-    """A condition did not hold."""
+class _ConditionFailed(Exception):
+    """The item is not in the state that a write assumes."""
 
 
 def _window(item: Mapping[str, Mapping[str, Any]]) -> Window:
@@ -178,7 +168,7 @@ def _window(item: Mapping[str, Mapping[str, Any]]) -> Window:
         uploads=_digests(item, "uploads"),
         announced=_digests(item, "announced"),
         quiet_at_ms=int(item.get("quiet_at", {}).get("N", 0)),
-        turn=int(item.get("turn", {}).get("N", 0)),
+        generation=int(item.get("generation", {}).get("N", 0)),
         claimed_until_ms=int(claimed["N"]) if claimed else None,
     )
 
@@ -188,7 +178,7 @@ def _digests(item: Mapping[str, Mapping[str, Any]], name: str) -> frozenset[byte
 
 
 def _key(folder: SourceFolder) -> Values:
-    # Buckets' names have no `/`, and the prefix is as S3 has it.
+    # Unambiguous, because bucket names contain no `/`.
     return {KEY: {"S": f"{folder.bucket}/{folder.prefix}"}}
 
 

@@ -1,4 +1,4 @@
-"""When uploads below a prefix have come to rest: the policy, without a clock or a table of its own.
+"""The policy of windows, without a clock or a table: the folder of an upload, and when it is due.
 
 A window holds the uploads below one prefix that no announcement is known to cover.
 """
@@ -15,36 +15,32 @@ DIGEST_BYTES = 16
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the uploads below one prefix.
+    """The state of a window.
 
     Attributes:
-        uploads: The digests of those that no announcement is known to cover.
-        announced: The digests of those that the last announcement covered: what is delivered once
-            more is known again.
-        quiet_at_ms: When it is at rest if nothing else comes, in milliseconds since 1970.
-        turn: How many announcements there were.
-        claimed_until_ms: Until when somebody may be announcing it; None: nobody is.
+        uploads: Digests of the uploads that no announcement is known to cover.
+        announced: Digests of the uploads that the last announcement covered, to recognize
+            duplicate deliveries.
+        quiet_at_ms: Time at which the window is quiet without further uploads, in milliseconds
+            since 1970.
+        generation: Number of announcements so far.
+        claimed_until_ms: End of the claim of an invocation that may be announcing the window.
     """
 
     uploads: frozenset[bytes] = frozenset()
     announced: frozenset[bytes] = frozenset()
     quiet_at_ms: int = 0
-    turn: int = 0
+    generation: int = 0
     claimed_until_ms: int | None = None
 
     @property
     def new(self) -> frozenset[bytes]:
-        """The uploads that an announcement is wanted for."""
+        """The uploads that need an announcement."""
         return self.uploads - self.announced
 
 
 def is_due(window: Window, settings: UploadSettings, now_ms: int) -> bool:
-    """Tell whether a window is to be announced: enough uploads have come, or none for long enough.
-
-    Args:
-        window: The window.
-        settings: The thresholds.
-        now_ms: The time, in milliseconds since 1970.
+    """Return whether to announce a window: it has enough new uploads, or any and is quiet.
 
     Example:
         >>> window = Window(uploads=frozenset({b"one"}), quiet_at_ms=1000)
@@ -58,14 +54,10 @@ def is_due(window: Window, settings: UploadSettings, now_ms: int) -> bool:
 
 
 def find_folder(upload: Upload, settings: UploadSettings) -> SourceFolder | None:
-    """Find the folder whose window an upload goes into; None: it opens none.
+    """Return the folder whose window an upload belongs to.
 
-    That are packages, what is ignored, what lies at a bucket's root, which would package the whole
-    bucket, and the empty objects that stand for folders.
-
-    Args:
-        upload: The upload.
-        settings: The depth of folders, and what is ignored.
+    None for packages, ignored prefixes, objects at the root of a bucket, which would package the
+    whole bucket, and the empty objects that represent folders.
 
     Example:
         >>> find_folder(Upload("b", "lab/plate/raw/1.csv", "0a", 5), UploadSettings())
@@ -75,21 +67,17 @@ def find_folder(upload: Upload, settings: UploadSettings) -> SourceFolder | None
     """
     *components, name = upload.key.split("/")
     is_marker = not name and upload.size_bytes == 0
-    if not components or is_marker or upload.key.startswith(ignored_prefixes(settings)):
+    is_ignored = upload.key.startswith((REGISTRY_PREFIX, *settings.ignore_prefixes))
+    if not components or is_marker or is_ignored:
         return None
     return SourceFolder(upload.bucket, "/".join(components[: settings.prefix_depth]) + "/")
 
 
-def ignored_prefixes(settings: UploadSettings) -> tuple[str, ...]:
-    """The prefixes below which nothing opens a window; packages are always among them."""
-    return (REGISTRY_PREFIX, *settings.ignore_prefixes)
-
-
 def identify(upload: Upload) -> bytes:
-    """A digest that is equal for two deliveries of one event, and for nothing else.
+    """Return a digest that only deliveries of the same event share.
 
-    S3's sequencers tell two uploads to one key apart, in whatever order they come.
+    S3's sequencers distinguish uploads to one key, in any order of delivery.
     """
-    # A sequencer has no `/`, so no two pairs make one text.
+    # A sequencer has no `/`, so two pairs never make the same text.
     text = f"{upload.sequencer}/{upload.key}"
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()

@@ -12,7 +12,7 @@ from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.handlers import coalescer
 from quilt_packager_runtime.handlers.coalescer import handler
 from quilt_packager_runtime.requests.upload_settings import UploadSettings
-from quilt_packager_runtime.uploads.wake_ups import Look
+from quilt_packager_runtime.uploads.wake_ups import WindowCheck
 
 BROKEN = AwsError("It broke.", why="So it is.", remedy="Wait.")
 
@@ -21,7 +21,7 @@ class StubCoalescer:
     """Takes what it is given; folders in `broken` fail."""
 
     recorded: dict[str, int]
-    looked: list[str]
+    checked: list[str]
     broken: set[str]
 
     def __init__(self, settings: UploadSettings) -> None:
@@ -38,14 +38,14 @@ class StubCoalescer:
         self.recorded[folder.prefix] = len(uploads)
         return 0
 
-    def look(self, look: Look, **_: object) -> int:
-        self.looked.append(look.folder.prefix)
+    def check(self, check: WindowCheck, **_: object) -> int:
+        self.checked.append(check.folder.prefix)
         return 1
 
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> type[StubCoalescer]:
-    StubCoalescer.recorded, StubCoalescer.looked, StubCoalescer.broken = {}, [], set()
+    StubCoalescer.recorded, StubCoalescer.checked, StubCoalescer.broken = {}, [], set()
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
     monkeypatch.setattr(coalescer, "Coalescer", StubCoalescer)
     settings = UploadSettings(ignore_prefixes=("tmp/",), dead_letter_queue_url="dead")
@@ -85,10 +85,10 @@ def test_packages_and_what_is_ignored_are_passed_over(stub: type[StubCoalescer])
     assert stub.recorded == {}
 
 
-def test_looks_are_taken_beside_uploads(stub: type[StubCoalescer]) -> None:
-    look = '{"look":"at-window","folder":{"bucket":"raw","prefix":"a/b/"},"quiet_at_ms":5}'
-    assert run(look, upload("a/b/1")) == []
-    assert (stub.looked, stub.recorded) == (["a/b/"], {"a/b/": 1})
+def test_a_batch_has_checks_and_uploads(stub: type[StubCoalescer]) -> None:
+    check = '{"check":"window","folder":{"bucket":"raw","prefix":"a/b/"},"quiet_at_ms":5}'
+    assert run(check, upload("a/b/1")) == []
+    assert (stub.checked, stub.recorded) == (["a/b/"], {"a/b/": 1})
 
 
 def test_a_folder_that_fails_leaves_the_others_alone(stub: type[StubCoalescer]) -> None:
@@ -97,7 +97,7 @@ def test_a_folder_that_fails_leaves_the_others_alone(stub: type[StubCoalescer]) 
     assert stub.recorded == {"c/d/": 1}
 
 
-def test_without_looks_nothing_is_recorded(stub: type[StubCoalescer]) -> None:
+def test_uploads_are_recorded_only_after_scheduling_checks(stub: type[StubCoalescer]) -> None:
     stub.broken = {"*"}
     assert run(upload("a/b/1"), upload("c/d/1")) == [0, 1]
     assert stub.recorded == {}

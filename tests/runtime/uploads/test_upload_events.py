@@ -1,4 +1,4 @@
-"""Uploads: which events are, and what they say."""
+"""Parsing of the messages of the coalescer's queue."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.uploads.upload_events import Upload, read_upload, uploads_pattern
-from quilt_packager_runtime.uploads.wake_ups import Look, parse_arrival
+from quilt_packager_runtime.uploads.wake_ups import WindowCheck, parse_arrival
 
 SAMPLE = Path(__file__).parents[2] / "data" / "events" / "s3-object-created.json"
 
@@ -27,14 +27,14 @@ def test_an_upload_is_read_from_the_event_of_s3() -> None:
     )
 
 
-def test_without_a_sequencer_the_events_id_tells_uploads_apart() -> None:
+def test_without_a_sequencer_the_events_id_distinguishes_uploads() -> None:
     sample = event()
     del sample["detail"]["object"]["sequencer"]
     assert read_upload(sample).sequencer == sample["id"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_keys_are_raw(key: str) -> None:
+def test_keys_are_not_decoded(key: str) -> None:
     assert parse_arrival(json.dumps(event(key=key))).key == key  # type: ignore[union-attr]
 
 
@@ -51,8 +51,8 @@ def test_keys_are_raw(key: str) -> None:
         json.dumps(event(size="many")),
         json.dumps(event() | {"source": "lab"}),
         json.dumps(event() | {"detail-type": "Object Deleted"}),
-        '{"look": "at-window"}',
-        '{"look": "elsewhere", "folder": {"bucket": "b", "prefix": "a/"}, "quiet_at_ms": 1}',
+        '{"check": "window"}',
+        '{"check": "other", "folder": {"bucket": "b", "prefix": "a/"}, "quiet_at_ms": 1}',
     ],
 )
 def test_other_messages_are_rejected(body: str) -> None:
@@ -60,16 +60,16 @@ def test_other_messages_are_rejected(body: str) -> None:
         parse_arrival(body)
 
 
-def test_a_look_is_read_as_it_was_written() -> None:
-    body = '{"look":"at-window","folder":{"bucket":"b","prefix":"a\\u0001/"},"quiet_at_ms":5}'
-    assert parse_arrival(body) == Look(SourceFolder("b", "a\x01/"), 5)
+def test_a_check_is_read_as_it_was_written() -> None:
+    body = '{"check":"window","folder":{"bucket":"b","prefix":"a\\u0001/"},"quiet_at_ms":5}'
+    assert parse_arrival(body) == WindowCheck(SourceFolder("b", "a\x01/"), 5)
 
 
-def test_packages_and_what_is_ignored_are_not_matched() -> None:
+def test_the_pattern_excludes_packages_and_ignored_prefixes() -> None:
     pattern: Any = uploads_pattern(["raw"], ["tmp/"])
     assert pattern["detail"]["object"]["key"] == [{"anything-but": {"prefix": [".quilt/", "tmp/"]}}]
 
 
-def test_a_pattern_names_a_bucket() -> None:
+def test_a_pattern_needs_a_bucket() -> None:
     with pytest.raises(ValueError, match="buckets is empty"):
         uploads_pattern([])

@@ -1,4 +1,4 @@
-"""The policy of windows: which folder an upload belongs to, and when it is at rest."""
+"""The policy of windows: the folder of an upload, and the time of its announcement."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,26 +26,26 @@ def prefix_of(key: str, *, size_bytes: int = 1, **settings: object) -> str | Non
 
 
 class TestFolder:
-    def test_has_the_depth_that_is_asked_for(self) -> None:
+    def test_has_the_configured_depth(self) -> None:
         assert prefix_of("a/b/c/d.txt") == "a/b/"
         assert prefix_of("a/b/c/d.txt", prefix_depth=1) == "a/"
         assert prefix_of("a/b/c/d.txt", prefix_depth=9) == "a/b/c/"
 
-    def test_of_an_object_higher_up_is_its_own(self) -> None:
+    def test_of_a_shallower_object_is_its_parent(self) -> None:
         assert prefix_of("a/b.txt") == "a/"
 
     def test_is_never_the_whole_bucket(self) -> None:
         assert prefix_of("b.txt") is None
 
-    def test_is_never_of_packages(self) -> None:
+    def test_never_contains_packages(self) -> None:
         assert prefix_of(".quilt/named_packages/a/b/latest") is None
         assert prefix_of(".quilted/a/b") == ".quilted/a/"
 
-    def test_is_not_of_what_is_ignored(self) -> None:
+    def test_never_contains_ignored_prefixes(self) -> None:
         assert prefix_of("tmp/a/b", ignore_prefixes=("x/", "tmp/")) is None
         assert prefix_of("tmpfs/a/b", ignore_prefixes=("x/", "tmp/")) == "tmpfs/a/"
 
-    def test_is_not_opened_by_the_empty_object_that_stands_for_it(self) -> None:
+    def test_is_not_opened_by_its_own_marker(self) -> None:
         assert prefix_of("a/b/", size_bytes=0) is None
         assert prefix_of("a/b/", size_bytes=1) == "a/b/"
 
@@ -68,18 +68,18 @@ class TestFolder:
 
 
 class TestIdentity:
-    def test_of_two_deliveries_is_one(self) -> None:
+    def test_is_equal_for_two_deliveries(self) -> None:
         assert identify(upload("a")) == identify(upload("a", size_bytes=7))
 
     @given(keys, keys, st.text("0123456789AF"), st.text("0123456789AF"))
-    def test_of_two_uploads_is_two(self, key: str, other: str, first: str, second: str) -> None:
+    def test_differs_for_two_uploads(self, key: str, other: str, first: str, second: str) -> None:
         same = (key, first) == (other, second)
         assert (identify(upload(key, first)) == identify(upload(other, second))) is same
 
 
-class TestRest:
+class TestDue:
     @given(digests, digests, times, times, st.integers(1, 10))
-    def test_comes_by_count_or_by_time_and_only_with_something_new(
+    def test_is_a_window_with_enough_new_uploads_or_any_when_quiet(
         self, uploads: frozenset[bytes], announced: frozenset[bytes], quiet: int, now: int, n: int
     ) -> None:
         window = Window(uploads=uploads, announced=announced, quiet_at_ms=quiet)
@@ -88,7 +88,7 @@ class TestRest:
         assert due == (new >= n or (new > 0 and now >= quiet))
 
     @given(digests, times, times)
-    def test_once_come_does_not_go_by_waiting(
+    def test_is_a_due_window_at_any_later_time(
         self, uploads: frozenset[bytes], now: int, later: int
     ) -> None:
         window, settings = Window(uploads=uploads, quiet_at_ms=50), UploadSettings()
