@@ -1,5 +1,6 @@
 """A scripted engine for tests of the page: it replaces the operations that read from AWS."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +14,8 @@ from quilt_packager.operations.deployment.deployments import Options
 from quilt_packager.operations.deployment.queues import Queues
 from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
-from quilt_packager.operations.jobs.listing import JobRecord
-from quilt_packager.operations.jobs.log_lines import LogLine
+from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
+from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
 from quilt_packager.operations.revisions.manifest_lines import ManifestLine
 
@@ -185,5 +186,6 @@ def make_phases(started: datetime) -> tuple[Phase, ...]:
 
 def make_line(message: str, level: str = "INFO", **fields: Any) -> LogLine:
     """Make a line of the log."""
-    known = {"level": level, "message": message, "location": "hash:1", **fields}
-    return LogLine(ago(minutes=10), str(known), known)
+    known = {"level": level, "message": message, "message_id": "a1", "location": "hash:1", **fields}
+    (line,) = read_lines(json.dumps(known), ago(minutes=10))
+    return line

@@ -4,9 +4,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-"""The time, for tests that can pass it."""
+"""The current time, for functions that accept it."""
 
 Line = dict[str, Any]
+
+ERROR = {
+    "code": "EmptySource",
+    "reason": "It is empty. Nothing came. Look there.",
+    "happened": "It is empty.",
+    "why": "Nothing came.",
+    "remedy": "Look there.",
+}
 
 
 def ago(**time: float) -> datetime:
@@ -14,7 +22,7 @@ def ago(**time: float) -> datetime:
 
 
 def before_now(**time: float) -> datetime:
-    """The time now, for tests of the command: the suite may have started long ago."""
+    """Return a time before the present, for the command, which reads the clock itself."""
     return datetime.now(UTC) - timedelta(**time)
 
 
@@ -45,8 +53,16 @@ def progress(job: str, at: datetime, phase: str, done: int = 0, total: int | Non
     return line("package progress", job, at, phase=phase, done=done, **known)
 
 
-def handed_over(job: str, at: datetime) -> Line:
+def large_job_started(job: str, at: datetime) -> Line:
     return line("large job started", job, at, shards=2, left=20, execution=job)
+
+
+def shard_hashed(job: str, at: datetime) -> Line:
+    return line("shard hashed", job, at, round=0, shard=1, objects=10, bytes=10, seconds=1.5)
+
+
+def step_failed(job: str, at: datetime) -> Line:
+    return line("step failed", job, at, step="publish", round=0, **ERROR)
 
 
 def succeeded(
@@ -83,11 +99,7 @@ def failed(
             "outcome": result,
             "package_name": name,
             "registry": "packages",
-            "code": "EmptySource",
-            "reason": "It is empty. Nothing came. Look there.",
-            "happened": "It is empty.",
-            "why": "Nothing came.",
-            "remedy": "Look there.",
+            **ERROR,
             "seconds": 1.0,
             "final": result == "rejected",
             **fields,

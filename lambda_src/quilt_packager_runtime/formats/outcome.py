@@ -69,6 +69,8 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         """Return the revision's page in a Quilt catalog; None without a revision or a catalog."""
         if self.top_hash is None or catalog_url is None:
             return None
+        if not catalog_url.startswith(("https://", "http://")):
+            return None  # a link with another scheme could run code in a browser
         package = f"/b/{self.registry}/packages/{self.package_name}/tree/{self.top_hash}"
         return catalog_url.rstrip("/") + quote(package)
 

@@ -11,7 +11,9 @@ from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import SILENCE_SECONDS
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.listing import OVERLAP, Watch, read_job, read_jobs
+from quilt_packager.operations.jobs.listing import read_jobs
+from quilt_packager.operations.jobs.record import read_job
+from quilt_packager.operations.jobs.watch import OVERLAP, Watch
 
 
 class Jobs(NamedTuple):

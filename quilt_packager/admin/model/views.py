@@ -11,7 +11,8 @@ from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.queues import Queues, read_queues
 from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.listing import OVERLAP, JobRecord, read_job
+from quilt_packager.operations.jobs.record import JobRecord, read_job
+from quilt_packager.operations.jobs.watch import OVERLAP
 from quilt_packager.operations.revisions.contents import RevisionContents, read_contents
 
 CONTENTS_SECONDS = 3600

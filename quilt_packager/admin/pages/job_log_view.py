@@ -1,53 +1,37 @@
-"""A job's log as the page shows it: a level, a time, the line's kind, and its fields."""
+"""A job's log as the page shows it: time, level, kind of event, and fields."""
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from quilt_packager.operations.jobs.log_lines import LogLine
 
 LEVELS = {"error": ("ERROR", "CRITICAL"), "warning": ("WARNING", "WARN", "ERROR", "CRITICAL")}
-"""What the levels of the page hold."""
+"""The levels of lines that each filter of the page includes."""
 
 CSS = {"ERROR": "ERROR", "CRITICAL": "ERROR", "WARNING": "WARN", "WARN": "WARN"}
 
-HIDDEN = frozenset(
-    {
-        "cold_start",
-        "function_arn",
-        "function_memory_size",
-        "function_name",
-        "function_request_id",
-        "level",
-        "location",
-        "message",
-        "message_id",
-        "service",
-        "timestamp",
-        "xray_trace_id",
-    }
-)
-"""Fields that are the same in every line, or stand elsewhere."""
+HIDDEN = ("message", "message_id")
+"""Fields that are shown elsewhere on the page."""
 
 ORIGIN = ("source", "trigger", "event_id", "registry", "package_name")
-"""Fields that say of each line whose it is: they stand behind those that say what it is about."""
-
-LAST = ("exception", "stack_trace")
-"""Fields of many lines, which stand below."""
+"""Fields that repeat the origin of the job: they come last."""
 
 MAX_LINES = 500
-MESSAGE_COLUMNS = 20
+MESSAGE_COLUMNS = 21
 
 
 class ShownLine(NamedTuple):
     """A line of the log.
 
     Attributes:
-        at: When it was written.
-        level: As it is known.
-        css: The class of its level.
-        text: Its kind and its fields.
+        at: Time at which it was written.
+        level: Its level.
+        css: CSS class of the level.
+        text: The event with its fields, or the line as it was written.
     """
 
     at: datetime
@@ -60,10 +44,10 @@ class ShownLog(NamedTuple):
     """The log of a job.
 
     Attributes:
-        lines: The lines of the level.
-        level: `error`, `warning`, or empty for all.
-        counts: How many lines each of these has.
-        left_out: How many lines before these are not shown.
+        lines: Lines that match the filter.
+        level: The filter: `error`, `warning`, or empty for all lines.
+        counts: Number of lines for each filter.
+        left_out: Number of earlier lines that are not shown.
     """
 
     lines: Sequence[ShownLine]
@@ -73,12 +57,7 @@ class ShownLog(NamedTuple):
 
 
 def show_log(lines: Sequence[LogLine], level: str) -> ShownLog:
-    """Make a log readable.
-
-    Args:
-        lines: The lines.
-        level: As `ShownLog.level`; anything else is as empty.
-    """
+    """Format a log, filtered by level. An unknown level means all lines."""
     wanted = level if level in LEVELS else ""
     chosen = list(_of_level(lines, wanted))
     counts = {"": len(lines), **{name: len(list(_of_level(lines, name))) for name in LEVELS}}
@@ -87,26 +66,26 @@ def show_log(lines: Sequence[LogLine], level: str) -> ShownLog:
 
 
 def show_line(line: LogLine) -> ShownLine:
-    """Make a line readable.
+    """Format a line; one that is no known event is shown as it was written."""
+    text = line.text if line.event is None else _show_event(line)
+    return ShownLine(line.at, line.level or "INFO", CSS.get(line.level, "INFO"), text)
 
-    Args:
-        line: The line.
-    """
-    fields = {name: value for name, value in line.fields.items() if name not in HIDDEN}
-    last = [str(fields.pop(name)) for name in LAST if fields.get(name)]
+
+def _show_event(line: LogLine) -> str:
+    fields: dict[str, Any] = msgspec.to_builtins(line.event)
+    for name in HIDDEN:
+        fields.pop(name, None)
     fields |= {name: fields.pop(name) for name in ORIGIN if name in fields}
-    told = " ".join(f"{name}={_tell(value)}" for name, value in fields.items())
-    first = f"{line.message:<{MESSAGE_COLUMNS}} {told}".rstrip()
-    return ShownLine(
-        line.at, line.level or "INFO", CSS.get(line.level, "INFO"), "\n".join([first, *last])
-    )
+    shown = " ".join(f"{name}={_show_value(value)}" for name, value in fields.items())
+    first = f"{line.message:<{MESSAGE_COLUMNS}} {shown}".rstrip()
+    return "\n".join([first, *([line.exception] if line.exception else [])])
 
 
 def _of_level(lines: Iterable[LogLine], level: str) -> Iterable[LogLine]:
     return (line for line in lines if not level or line.level in LEVELS[level])
 
 
-def _tell(value: object) -> str:
+def _show_value(value: object) -> str:
     if isinstance(value, str):
         return value if value and not set(' "=\n') & set(value) else json.dumps(value)
     return json.dumps(value)

@@ -17,9 +17,9 @@ from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import is_whole
 from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.jobs.job import Job, Phase, State
-from quilt_packager.operations.jobs.labels import tell_phase
-from quilt_packager.operations.jobs.links import catalog, execution
-from quilt_packager.operations.jobs.listing import JobRecord
+from quilt_packager.operations.jobs.labels import phase_label
+from quilt_packager.operations.jobs.links import execution_link
+from quilt_packager.operations.jobs.record import JobRecord
 
 MIN_BAR = 0.8
 """Minimum width of a bar, of 100."""
@@ -121,9 +121,9 @@ class JobPage(Page):
             "error": describe_problem(answer.error) if answer.error else None,
             "version": _version(record, log, interval, answer.error),
             "duration": format_duration,
-            "catalog": catalog(job, catalog_url),
+            "catalog": job.catalog_link(catalog_url),
             "log_link": links.log(self._views.deployment, job),
-            "execution_link": execution(self._views.deployment, job),
+            "execution_link": execution_link(self._views.deployment, job),
             "again": links.again(job),
             "rebuilt": links.REBUILT,
             "message": rebuild_message(job),
@@ -157,7 +157,7 @@ def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
         width = max((phase.seconds or 0) / total * 100, MIN_BAR)
         bars.append(
             Bar(
-                tell_phase(phase.name),
+                phase_label(phase.name),
                 round(min(x, 100 - width), 1),
                 round(width, 1),
                 phase.seconds,

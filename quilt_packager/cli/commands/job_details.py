@@ -1,4 +1,4 @@
-"""How everything that is known of one job is written."""
+"""Writes the details of one job."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,16 +21,10 @@ HASH_CHARACTERS = 32
 
 SHOWN_ELSEWHERE = frozenset(
     {
-        # In the line itself.
+        # In the line itself, or equal in all lines of a job.
         "message",
-        "level",
-        "timestamp",
-        # Equal in all lines of a job, or of no interest to its owner.
         "message_id",
-        "service",
-        "location",
-        "xray_trace_id",
-        # Above the log, in words.
+        # Above the log.
         "outcome",
         "package_name",
         "registry",
@@ -42,50 +36,36 @@ SHOWN_ELSEWHERE = frozenset(
         "reason",
         "why",
         "remedy",
-        # Many lines each.
-        "exception",
-        "stack_trace",
     }
 )
-"""Fields that a line of the log is shown without; `--json` has them all."""
+"""Fields of an event that its line omits; `--json` has them all."""
 
 
 def write_record(terminal: Terminal, record: "JobRecord", links: "Links") -> None:
-    """Write a job, its attempts and its log, for a reader.
-
-    Args:
-        terminal: Where to.
-        record: What is known of the job.
-        links: Where else to see it.
-    """
+    """Write a job, its attempts and its log."""
     job = record.job
     name = job.package_name or job.source or job.id
     seconds = "" if job.seconds is None else f", {formats.duration(job.seconds)}"
     terminal.outcome(job.outcome, f"{name}  {terminal.when(job.started)}{seconds}")
     if job.code is not None:
         sentences = [("code", job.code), ("happened", job.happened), ("why", job.why)]
-        sentences += [("do", job.remedy), ("", None if job.final else "It is tried again.")]
+        sentences += [("do", job.remedy), ("", None if job.final else "It will be retried.")]
         terminal.fields((label, text) for label, text in sentences if text)
     terminal.facts([*_facts(terminal, job, record.attempts), *_links(job, links)])
     terminal.write()
     for line in record.lines:
         terminal.log_line(line.at, line.level, line.message, _details(line))
     if record.is_cut_off:
-        terminal.hint("It has more lines than these; the first are left out.")
+        terminal.hint("The job has more lines; the first ones are left out.")
 
 
 def record_to_json(record: "JobRecord", links: "Links") -> dict[str, Any]:
-    """Everything known of a job, for a program.
-
-    Args:
-        record: What is known of the job.
-        links: Where else to see it.
-    """
+    """Convert a job, its attempts and its lines, with all of their fields, to JSON."""
     parts = {
         "job": record.job,
         "links": links._asdict(),
         "attempts": record.attempts,
-        "lines": [{"at": line.at, **line.fields} for line in record.lines],
+        "lines": [{"at": line.at, **msgspec.json.decode(line.text)} for line in record.lines],
     }
     written: dict[str, Any] = msgspec.to_builtins(parts, builtin_types=(datetime,))
     return written
@@ -122,14 +102,13 @@ def _revision(terminal: Terminal, job: Job) -> Iterator[tuple[str, str]]:
 
 
 def _links(job: Job, links: "Links") -> Iterator[tuple[str, str]]:
-    if job.link is not None:
-        yield "Package", job.link
-    if job.quarantine is not None:
-        yield "Quarantine", job.quarantine
-    if links.catalog is not None:
-        yield "Catalog", links.catalog
-    if links.execution is not None:
-        yield "Execution", links.execution
+    found = {
+        "Package": job.link,
+        "Quarantine": job.quarantine,
+        "Catalog": links.catalog,
+        "Execution": links.execution,
+    }
+    yield from ((label, link) for label, link in found.items() if link is not None)
 
 
 def _describe_phase(phase: Phase) -> str:
@@ -138,20 +117,23 @@ def _describe_phase(phase: Phase) -> str:
 
 
 def _describe_attempt(terminal: Terminal, attempt: Attempt) -> str:
-    words = [terminal.clock(attempt.started)]
-    words.append("nobody heard of its end" if attempt.outcome is None else attempt.outcome.value)
+    parts = [terminal.clock(attempt.started)]
+    parts.append("no outcome logged" if attempt.outcome is None else attempt.outcome.value)
     if attempt.seconds is not None:
-        words.append(formats.duration(attempt.seconds))
+        parts.append(formats.duration(attempt.seconds))
     if attempt.code is not None:
-        words.append(attempt.code)
-    return "  ".join(words)
+        parts.append(attempt.code)
+    return "  ".join(parts)
 
 
 def _details(line: "LogLine") -> str:
-    shown = {name: value for name, value in line.fields.items() if name not in SHOWN_ELSEWHERE}
-    return "  ".join(f"{name}={_write(value)}" for name, value in shown.items())
+    if line.event is None:
+        return line.text
+    fields = msgspec.to_builtins(line.event).items()
+    shown = ((name, value) for name, value in fields if name not in SHOWN_ELSEWHERE)
+    return "  ".join(f"{name}={_show_value(value)}" for name, value in shown)
 
 
-def _write(value: object) -> str:
+def _show_value(value: object) -> str:
     is_word = isinstance(value, str) and value and " " not in value
     return str(value) if is_word else json.dumps(value)

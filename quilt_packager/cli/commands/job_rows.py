@@ -1,4 +1,4 @@
-"""How a job is told in a line of a table."""
+"""Rows of jobs in a table."""
 
 from quilt_packager.cli.console.tables import Column, Row
 from quilt_packager.cli.console.terminal import Terminal
@@ -21,12 +21,7 @@ ID_CHARACTERS = 8
 
 
 def job_row(terminal: Terminal, job: Job) -> Row:
-    """Tell a job: how it ended, or how far it is, and why it failed.
-
-    Args:
-        terminal: Where it is told.
-        job: The job.
-    """
+    """Return the row of a job: its state, its facts, and its error or progress."""
     return Row(
         [
             terminal.state(job.outcome),

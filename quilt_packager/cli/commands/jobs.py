@@ -1,4 +1,4 @@
-"""`quilt-packager jobs`: what became of messages, from the log of an engine."""
+"""`quilt-packager jobs`: the jobs of an engine, from its log."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
     from quilt_packager.operations.jobs.listing import JobList
 
-HELP = """Show what became of messages: jobs, their outcomes and reasons.
+HELP = """List jobs, their outcomes and errors.
 
-They are read from the engine's log. Those that still wait in the queue have left no line there.
+Jobs are read from the engine's log. Messages that wait in the queue are not logged.
 
 Examples:
   quilt-packager jobs --since 2h --outcome failed
@@ -50,19 +50,21 @@ def jobs(
     context: typer.Context,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on, and write what changes, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Write changes as they happen, until Ctrl-C.")
     ] = False,
     since: Annotated[
         str,
-        typer.Option(metavar="WHEN", help="Jobs since then: 90s, 2h, 7d ago, or a date."),
+        typer.Option(metavar="WHEN", help="Start of the list: 90s, 2h or 7d ago, or a date."),
     ] = "24h",
     name: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Packages of such a name, as 'wgs/*'."),
+        typer.Option(metavar="GLOB", help="Only packages with a matching name, such as 'wgs/*'."),
     ] = None,
     outcome: Annotated[
         list[State] | None,
-        typer.Option(metavar="OUTCOME", help=f"Jobs that are so: {', '.join(State)}. Repeatable."),
+        typer.Option(
+            metavar="OUTCOME", help=f"Only jobs with this outcome: {', '.join(State)}. Repeatable."
+        ),
     ] = None,
     limit: Annotated[
         int,
@@ -70,7 +72,7 @@ def jobs(
             metavar="N",
             min=1,
             max=MOST_LISTED,
-            help="How many jobs at most. Not with --follow.",
+            help="Maximum number of jobs. Not with --follow.",
         ),
     ] = LISTED,
     stack: StackOption = None,
@@ -78,15 +80,15 @@ def jobs(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List jobs, the last one first; with --json, one JSON object a line."""
+    """List jobs, newest first; with --json, one JSON object per line."""
     if context.invoked_subcommand is not None:
         refuse_options(context)
         return Exit.OK
     if follow and was_given(context, "limit"):
         raise Misuse(
-            "--limit does not go with --follow.",
-            why="--follow writes all that changes, until Ctrl-C.",
-            remedy="Leave out one of them.",
+            "--limit and --follow cannot be combined.",
+            why="--follow writes every change until Ctrl-C.",
+            remedy="Omit one of them.",
         )
     terminal = Terminal()
     moment = read_since(since)
@@ -103,8 +105,7 @@ def jobs(
         _write_list(terminal, deployment, found, is_filtered=bool(name or outcome))
     if found.is_cut_off:
         terminal.hint(
-            "There may be more jobs than these: "
-            f"--limit {min(10 * limit, MOST_LISTED)}, or a later --since."
+            f"More jobs may match: use --limit {min(10 * limit, MOST_LISTED)}, or a later --since."
         )
     return Exit.OK
 
@@ -112,7 +113,7 @@ def jobs(
 @app.command("show")
 def show_job(
     job_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of its message, or how that begins.")
+        str, typer.Argument(metavar="ID", help="Id of the job's message, or its beginning.")
     ],
     *,
     stack: StackOption = None,
@@ -120,7 +121,7 @@ def show_job(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show everything that is known of a job, with its attempts and log.
+    """Show a job with its attempts and log.
 
     Examples:
       quilt-packager jobs show 3f9a61c2
@@ -128,7 +129,7 @@ def show_job(
     """
     from quilt_packager.cli.commands.job_details import record_to_json, write_record
     from quilt_packager.operations.jobs.links import find_links
-    from quilt_packager.operations.jobs.listing import read_job
+    from quilt_packager.operations.jobs.record import read_job
 
     terminal = Terminal()
     deployment = find(stack, profile, region)
@@ -143,40 +144,29 @@ def show_job(
 
 
 def read_since(text: str) -> datetime:
-    """Read the moment that a list begins at.
-
-    Args:
-        text: What the user typed.
+    """Parse the value of `--since`.
 
     Raises:
-        Misuse: It is none.
+        Misuse: It is not a time in the past.
     """
     try:
         return parse_since(text, datetime.now(UTC))
     except ValueError as error:
         raise Misuse(
-            f"--since {text} is no time in the past.",
+            f"Invalid --since {text}: not a time in the past.",
             why=str(error),
             remedy="--since 2h, or --since 2026-11-01",
         ) from error
 
 
 def to_json(job: Job) -> dict[str, Any]:
-    """A job for a program: always all of its fields, null where they are not known.
-
-    Args:
-        job: The job.
-    """
+    """Convert a job to JSON, with all fields; unknown ones are null."""
     fields: dict[str, Any] = msgspec.to_builtins(job, builtin_types=(datetime,))
-    return fields
+    return {"id": job.id, "outcome": job.outcome.value, **fields}
 
 
 def sum_up(jobs: Sequence[Job]) -> str:
-    """How many jobs there are of each outcome.
-
-    Args:
-        jobs: The jobs.
-    """
+    """Count jobs by outcome."""
     counts = Counter(job.outcome for job in jobs)
     parts = [f"{counts[state]:,} {state}" for state in State if counts[state]]
     return f"{formats.count(len(jobs), 'job')}: {', '.join(parts)}"
@@ -187,16 +177,16 @@ def _write_list(
 ) -> None:
     if not found:
         if is_filtered:
-            terminal.write("No job matches. Try an earlier --since, or other filters.")
+            terminal.write("No job matches. Try an earlier --since or other filters.")
         else:
             terminal.write(f"No jobs since {terminal.when(found.since)}.")
         return
     terminal.table(COLUMNS, [job_row(terminal, job) for job in found])
     terminal.write(sum_up(found))
-    # Most often somebody wants to know of what failed.
+    # A failed job is the one to look at.
     chosen = next((job for job in found if job.code is not None), found[0])
     show = deployment.command("jobs", "show", chosen.id[:ID_CHARACTERS])
-    terminal.suggest("All of one:", show)
+    terminal.suggest("Details of a job:", show)
 
 
 def _follow(
@@ -208,16 +198,16 @@ def _follow(
     *,
     as_json: bool,
 ) -> None:
-    """Write each change of an outcome, until somebody interrupts."""
-    from quilt_packager.operations.jobs.listing import follow
+    """Write each change of an outcome until Ctrl-C."""
+    from quilt_packager.operations.jobs.watch import follow
 
     wanted = set(outcomes or State)
-    told: dict[str, tuple[State, int]] = {}
+    written: dict[str, tuple[State, int]] = {}
     for job in follow(deployment, since):
-        stands = (job.outcome, job.attempts)
-        if told.get(job.id) == stands:
+        state = (job.outcome, job.attempts)
+        if written.get(job.id) == state:
             continue
-        told[job.id] = stands
+        written[job.id] = state
         if job.outcome not in wanted or not fnmatchcase(job.package_name or "", name or "*"):
             continue
         if as_json:
@@ -227,17 +217,13 @@ def _follow(
 
 
 def describe(job: Job) -> str:
-    """A job in one line, without its outcome.
-
-    Args:
-        job: The job.
-    """
+    """Describe a job in one line, without its outcome."""
     facts = [job.package_name or job.source or job.id]
     if job.objects is not None and job.bytes is not None:
         facts += [formats.count(job.objects, "object"), formats.size(job.bytes)]
     if job.ended is not None and job.seconds is not None:
         facts.append(formats.duration(job.seconds))
-    words = ", ".join(facts)
+    text = ", ".join(facts)
     if job.code is None:
-        return words
-    return f"{words}: {job.code}: {job.happened or job.reason or ''}".rstrip(": ")
+        return text
+    return f"{text}: {job.code}: {job.happened or job.reason or ''}".rstrip(": ")

@@ -1,11 +1,11 @@
-"""Waits for what becomes of a message, and tells it as `package` does of its own job."""
+"""Waits for the job of a message, and writes its outcome as `package` does."""
 
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.exits import OF_RESULT, Exit
 from quilt_packager.cli.console.outcomes import JSON_FIELDS, write_success
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 FIRST_POLLS = (0.5, 1.0, 1.0, 2.0, 2.0)
-"""How long it takes to the first polls: most jobs are done in seconds."""
+"""Delays before the first polls: most jobs end within seconds."""
 
 POLL_SECONDS = 5.0
 
-WORDS = {
+LABELS = {
     State.QUEUED: "deferred until its folder has settled",
     State.RUNNING: "started",
     State.FAILED: "failed, waiting for a retry",
@@ -36,17 +36,17 @@ def wait_for(
     *,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Job:
-    """Show how far a job is until it is over.
+    """Show the progress of a job until it ends.
 
     Args:
-        terminal: Where to show it.
+        terminal: The terminal.
         deployment: The engine.
-        message_id: The job.
-        sent: When its message was sent.
-        sleep: Waits.
+        message_id: Id of the message.
+        sent: Time at which the message was sent.
+        sleep: Function that waits for some seconds.
 
     Returns:
-        The job, over.
+        The job after its end.
     """
     from quilt_packager.operations.jobs.executions import count_shards
     from quilt_packager.operations.jobs.watch import OVERLAP_OF_ONE, Watch
@@ -62,55 +62,38 @@ def wait_for(
                     return job
                 show(progress, job)
             for job in watch.jobs:
-                # The log is silent while workers hash.
+                # Workers log no progress.
                 is_hashed = job.outcome is State.RUNNING and job.progress is None
                 if is_hashed and (shards := count_shards(deployment, job)):
-                    progress("shards hashed under the state machine", *shards)
+                    progress("shards hashed in the state machine", *shards)
 
 
 def show(progress: JobProgress, job: Job) -> None:
-    """Show how far a job is.
-
-    Args:
-        progress: Where to show it.
-        job: The job, not over.
-    """
+    """Show the progress of a job that has not ended."""
     if job.outcome is State.RUNNING and job.progress is not None:
         progress(job.progress.phase, job.progress.done, job.progress.total)
     elif job.outcome is State.RUNNING and job.execution is not None:
-        progress.doing("hashing under the state machine")
+        progress.doing("hashing in the state machine")
     else:
-        words = WORDS.get(job.outcome, job.outcome.value)
-        progress.doing(f"{words}: {job.code}" if job.code else words)
+        label = LABELS.get(job.outcome, job.outcome.value)
+        progress.doing(f"{label}: {job.code}" if job.code else label)
 
 
 def exit_code(job: Job) -> Exit:
-    """How a command ends that waited for a job.
-
-    Args:
-        job: The job, over.
-    """
+    """Return the exit code for a job that has ended."""
     if job.outcome is State.IGNORED:
         return Exit.REJECTED
     return OF_RESULT[Result(job.outcome.value)]
 
 
 def write_end(terminal: Terminal, job: Job, *, as_json: bool) -> None:
-    """Write how a job ended.
-
-    Args:
-        terminal: Where to.
-        job: The job, over.
-        as_json: Write it for a program.
-    """
+    """Write the outcome of a job that has ended."""
     if as_json:
         terminal.json({"message_id": job.id, **{name: getattr(job, name) for name in JSON_FIELDS}})
     elif job.outcome is State.IGNORED:
-        terminal.outcome(job.outcome, f"the message asks for no package: {job.why}")
+        terminal.outcome(job.outcome, f"the message requests no package: {job.why}")
     elif job.code is None:
-        fields = {name: getattr(job, name) for name in JSON_FIELDS if name != "outcome"}
-        outcome = Outcome(outcome=Result(job.outcome.value), **fields)
-        write_success(terminal, outcome, seconds=job.seconds or 0.0)
+        write_success(terminal, job, seconds=job.seconds or 0.0)
     else:
         terminal.outcome(job.outcome, job.code)
         sentences = [("happened", job.happened or job.reason), ("why", job.why), ("do", job.remedy)]

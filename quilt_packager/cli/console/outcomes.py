@@ -5,6 +5,7 @@ from quilt_packager_runtime.formats.outcome import Outcome
 
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
+from quilt_packager.operations.jobs.job import Job
 
 JSON_FIELDS = (
     "outcome",
@@ -24,7 +25,7 @@ def write_json(terminal: Terminal, outcome: Outcome) -> None:
     terminal.json({field: getattr(outcome, field) for field in JSON_FIELDS})
 
 
-def write_success(terminal: Terminal, outcome: Outcome, *, seconds: float) -> None:
+def write_success(terminal: Terminal, outcome: Outcome | Job, *, seconds: float) -> None:
     """Write an outcome that is `created` or `unchanged`, with the duration of its job."""
     facts = [
         f"{outcome.package_name} in {outcome.registry}",

@@ -100,7 +100,7 @@ class Terminal:
             (self.clock(moment, timespec="milliseconds"), "dim"),
             "  ",
             (f"{printable(level):7}  ", LEVEL_STYLES.get(level, "dim")),
-            f"{printable(message):20}  ",
+            f"{printable(message):21}  ",
             (printable(details), "dim"),
         )
         line.rstrip()

@@ -1,7 +1,7 @@
-"""Large jobs that run: executions of the engine's state machine, how far each is, and which ended.
+"""Running large jobs: executions of the engine's state machine, and their progress.
 
-A Distributed Map hashes the shards of a job, in as many rounds as it takes; Step Functions counts
-the shards that are done. What a job is about, its message in the scratch bucket tells.
+A Distributed Map hashes the shards of a job in one or more rounds, and Step Functions counts the
+finished shards. The job's message in the scratch bucket has its request.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,30 +24,29 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 MAX_JOBS = 100
-"""How many running jobs are looked at: more would keep people waiting."""
+"""Maximum number of running jobs to read."""
 
 MAX_SILENT = 20
-"""How many silent large jobs a list asks the state machine about."""
+"""Maximum number of silent large jobs to look up in the state machine."""
 
 MAX_CALLS = 8
-"""How many of them are asked for at once."""
+"""Number of concurrent requests."""
 
 
 class LargeJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A large job that runs.
+    """A running large job.
 
     Attributes:
-        id: The job's id: that of its message, and the name of its execution.
-        execution_arn: The execution.
-        started: When it was handed over to the state machine.
+        id: Id of the message, and name of the execution.
+        execution_arn: ARN of the execution.
+        started: Start of the execution.
         phase: `checksums`, or `publishing` once all shards are hashed.
-        shards_done: How many shards are hashed in this round; None before the first one begins.
-        shards: How many there are in this round; likewise.
-        seconds_left: How long the shards that are left will take, at the pace so far; None while
-            none is done.
-        package_name: What is packaged; None if that is not known.
-        registry: The bucket that will hold it; likewise.
-        console_url: Where to see the execution.
+        shards_done: Number of hashed shards in this round; None before the first round.
+        shards: Number of shards in this round; None before the first round.
+        seconds_left: Estimated time for the remaining shards; None until one is hashed.
+        package_name: Name of the package; None if unknown.
+        registry: The bucket that will hold the package; None if unknown.
+        console_url: The execution's page in the console.
     """
 
     id: str
@@ -63,12 +62,12 @@ class LargeJob(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> float:
-        """How much of this round is done, from 0 to 1."""
+        """The finished share of this round, from 0 to 1."""
         return (self.shards_done or 0) / self.shards if self.shards else 0.0
 
 
 class _Round(NamedTuple):
-    """What the map says of its newest round."""
+    """The newest round of the map."""
 
     done: int
     total: int
@@ -83,21 +82,13 @@ class _Request(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """The part of a `large_jobs.JobMessage` that people ask for."""
+    """The part of a stored message that identifies the package."""
 
     request: _Request = msgspec.field(default_factory=_Request)
 
 
 def list_large_jobs(deployment: "Deployment", *, now: datetime | None = None) -> list[LargeJob]:
-    """Look at the large jobs that run.
-
-    Args:
-        deployment: The engine.
-        now: The time.
-
-    Returns:
-        The first `MAX_JOBS` of them; those that started last come first.
-    """
+    """List the running large jobs, at most `MAX_JOBS`, those that started last first."""
     state_machine_arn = deployment.state_machine_arn
     if state_machine_arn is None:
         return []
@@ -106,19 +97,11 @@ def list_large_jobs(deployment: "Deployment", *, now: datetime | None = None) ->
         return []
     moment = now or datetime.now(UTC)
     with ThreadPoolExecutor(MAX_CALLS) as pool:
-        return list(pool.map(lambda each: _look_at(deployment, each, moment), running))
+        return list(pool.map(lambda each: _describe(deployment, each, moment), running))
 
 
 def count_shards(deployment: "Deployment", job: Job) -> tuple[int, int] | None:
-    """How many shards of a large job are hashed in this round, and how many there are.
-
-    Args:
-        deployment: The engine.
-        job: The job.
-
-    Returns:
-        These; None if they are not known: who waits for the job goes on without.
-    """
+    """Count the hashed shards and all shards of a large job's round; None if unknown."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     machine = deployment.state_machine_arn
@@ -134,12 +117,9 @@ def count_shards(deployment: "Deployment", job: Job) -> tuple[int, int] | None:
 def find_ended(
     deployment: "Deployment", jobs: Iterable[Job], now: datetime
 ) -> Mapping[str, datetime]:
-    """Of the executions of large jobs that are silent, those that ended, and when.
+    """Find the ended executions of silent large jobs, with their end times.
 
-    Args:
-        deployment: The engine.
-        jobs: The jobs. Those that said something of late are asked nothing of.
-        now: The time.
+    Jobs with recent lines in the log are not looked up.
     """
     from botocore.exceptions import ClientError
 
@@ -164,7 +144,7 @@ def find_ended(
         except client.exceptions.ExecutionDoesNotExist:
             stopped = datetime.fromtimestamp(0, UTC)
         except ClientError as error:
-            # What the log tells is worth knowing without it.
+            # The log alone is enough to show the jobs.
             if is_denied(error):
                 break
             raise
@@ -174,11 +154,7 @@ def find_ended(
 
 
 def execution_arn(state_machine_arn: str, name: str) -> str:
-    """The ARN of an execution.
-
-    Args:
-        state_machine_arn: Its state machine's.
-        name: The execution's name: the job's id.
+    """Return the ARN of an execution. Its name is the job's id.
 
     Example:
         >>> execution_arn("arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs", "51c0")
@@ -188,10 +164,7 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
 
 
 def console_url(execution_arn: str) -> str:
-    """Where to see an execution in a browser.
-
-    Args:
-        execution_arn: The execution.
+    """Return the console's page of an execution.
 
     Example:
         >>> console_url("arn:aws:states:us-east-1:123456789012:execution:LargeJobs:5f1a")[:70]
@@ -211,7 +184,7 @@ def _list_running(
         yield from page["executions"]
 
 
-def _look_at(
+def _describe(
     deployment: "Deployment", execution: "ExecutionListItemTypeDef", now: datetime
 ) -> LargeJob:
     arn, job_id = execution["executionArn"], execution["name"]
@@ -226,7 +199,7 @@ def _look_at(
         shards_done=newest.done if newest else None,
         shards=newest.total if newest else None,
         seconds_left=newest.seconds / newest.done * left if newest and newest.done else None,
-        # Before its crate is read, the name is a guess.
+        # The name is provisional until the crate is read.
         package_name=None if request.name_template else request.package_name,
         registry=request.registry,
         console_url=console_url(arn),
@@ -234,7 +207,7 @@ def _look_at(
 
 
 def _find_round(deployment: "Deployment", execution_arn: str, now: datetime) -> _Round | None:
-    """The newest round of the map; None before the first."""
+    """Return the newest round of the map; None before the first round."""
     pages = deployment.states.get_paginator("list_map_runs").paginate(executionArn=execution_arn)
     runs = [run for page in pages for run in page["mapRuns"]]
     if not runs:
@@ -251,7 +224,7 @@ def _find_round(deployment: "Deployment", execution_arn: str, now: datetime) -> 
 
 
 def _read_request(deployment: "Deployment", job_id: str) -> _Request:
-    """What a job is about; nothing if its message cannot be read: that stops nobody."""
+    """Read the request of a job; an empty one if its message cannot be read."""
     from botocore.exceptions import ClientError
 
     if deployment.scratch_bucket is None:

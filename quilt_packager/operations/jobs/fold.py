@@ -1,54 +1,72 @@
-"""Jobs, told from the lines of the engine's log. Nothing is read here: `jobs` does that.
+"""Folds the lines of the engine's log into jobs. `listing` and `record` read the lines.
 
-Lines may come in any order, twice, from several functions and from older versions of them. A job
-is what becomes of one message, in as many attempts as it takes.
+Lines may come in any order, twice, and from several functions. A job is all that the engine did for
+one message, in one or more attempts.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from quilt_packager_runtime.formats.outcome import Result
-
-from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
-from quilt_packager.operations.jobs.log_lines import (
-    HANDED_OVER,
-    JOB_MESSAGES,
-    OUTCOME_BY_MESSAGE,
-    PROGRESS,
-    PUT_OFF,
-    STARTED,
-    LogLine,
-    count_of,
-    number_of,
-    text_of,
+from msgspec.structs import replace
+from quilt_packager_runtime.reporting.log_events import (
+    AttemptEnded,
+    JobStep,
+    MessageDeferred,
+    MessageIgnored,
+    PackageCreated,
+    PackageProgress,
+    PackageStarted,
+    PackageUnchanged,
 )
 
+from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, State
+from quilt_packager.operations.jobs.log_lines import LogLine
+
 ATTEMPT_SECONDS = 960
-"""Nothing is heard any more of an attempt that began so long ago: Lambda's limit, and a minute."""
+"""Age at which a silent attempt is considered lost: Lambda's limit, and a minute."""
 
 SILENCE_SECONDS = 300
-"""How long after its execution ended nothing is heard any more of a large job."""
+"""Time after the end of its execution at which a silent large job is considered lost."""
 
 EXECUTION_DAYS = 7
-"""How long a large job may be silent whose execution is not known to have ended.
+"""Time after which a silent large job is considered lost if its execution's end is unknown.
 
-It says nothing until the shards of a round are hashed: of a folder of petabytes, that takes days.
-All that comes after, the last resort included, takes hours.
+A large job logs nothing until the shards of a round are hashed, which takes days for a folder of
+petabytes. All later steps, including the last resort, take hours.
 """
 
 HASHING = "checksums"
-"""The phase of a job that its workers go on with."""
+"""The phase in which workers continue a large job."""
 
 LOST = "Lost"
-"""The code of a job whose end nobody heard of."""
-
+"""Error code of a job whose outcome was never logged."""
 
 ORIGIN = ("package_name", "registry", "source", "trigger", "event_id", "event_source")
-TEXTS = ("top_hash", "previous_top_hash", "remark", "quarantine", "code", "reason")
-CREATED, UNCHANGED = (f"package {result}" for result in (Result.CREATED, Result.UNCHANGED))
-SENTENCES = ("happened", "why", "remedy")
-COUNTS = ("objects", "bytes", "reused", "stored", "computed")
+"""Fields of a job that any of its lines may have; the newest known value applies."""
+
+
+class _Step(NamedTuple):
+    at: datetime
+    event: JobStep
+
+
+class _End(NamedTuple):
+    at: datetime
+    event: AttemptEnded
+
+    @property
+    def seconds(self) -> float:
+        # The clock that started a large job may be ahead of the clock that ended it.
+        return max(0.0, self.event.seconds)
+
+    @property
+    def started(self) -> datetime:
+        return _shift(self.at, -self.seconds)
+
+    @property
+    def is_final(self) -> bool:
+        return isinstance(self.event, PackageCreated | PackageUnchanged) or self.event.final
 
 
 def fold(
@@ -57,20 +75,17 @@ def fold(
     now: datetime,
     ended_executions: Mapping[str, datetime] | None = None,
 ) -> list[Job]:
-    """Tell the jobs that lines are about.
+    """Fold lines into jobs, those that started last first.
 
     Args:
-        lines: The lines, in any order, even twice.
-        now: What makes silence an end.
-        ended_executions: The executions of large jobs that are known to have ended, and when.
-
-    Returns:
-        The jobs; those that started last come first.
+        lines: The lines, in any order and possibly repeated.
+        now: Current time, to find lost jobs.
+        ended_executions: End times of the executions of large jobs that are known to have ended.
     """
     by_job: dict[str, list[LogLine]] = {}
     for line in lines:
-        if line.message_id and line.message in JOB_MESSAGES:
-            by_job.setdefault(line.message_id, []).append(line)
+        if isinstance(line.event, JobStep):
+            by_job.setdefault(line.event.message_id, []).append(line)
     jobs = [fold_job(each, now=now, ended_executions=ended_executions) for each in by_job.values()]
     return sorted(jobs, key=lambda job: (job.started, job.id), reverse=True)
 
@@ -81,239 +96,210 @@ def fold_job(
     now: datetime,
     ended_executions: Mapping[str, datetime] | None = None,
 ) -> Job:
-    """Tell the job that lines are about.
-
-    Args:
-        lines: Lines of one job, one of `JOB_MESSAGES` at least.
-        now: As of `fold`.
-        ended_executions: As of `fold`.
-    """
-    told = _in_order(lines)
-    drafts = _split(told)
-    last = told[-1]
-    facts: dict[str, Any] = {"id": last.message_id, "updated": last.at, **_origin(told)}
-    if not drafts:
-        return Job(**facts, started=told[0].at, **_unstarted(last))
-    executions = [draft for draft in drafts if draft.execution]
-    execution = executions[-1].execution if executions else None
-    facts |= {"attempts": len(drafts), "execution": execution}
-    ended = _find_ended(drafts)
-    if ended is not None and ended.end is not None:
-        return Job(**{**facts, **_describe(ended, ended.end)})
-    # A message that comes once more, of a job that goes on elsewhere, does not begin it anew.
-    draft = next((each for each in executions if each.end is None), drafts[-1])
-    facts |= {"started": draft.started, "phases": drafts[-1].finish().phases}
-    lost_at = _lost_at(draft, execution, last.at, ended_executions or {})
-    if now >= lost_at:
-        return Job(**facts, **_lost(execution))
-    return Job(
-        **facts,
+    """Fold the lines of one job, at least one of which is a step, into the job."""
+    steps = _steps_in(lines)
+    last = steps[-1]
+    attempts = _split(steps)
+    large = [attempt for attempt in attempts if attempt.execution is not None]
+    execution = large[-1].execution if large else None
+    job = Job(
+        id=last.event.message_id,
+        outcome=State.QUEUED,
+        started=steps[0].at,
+        updated=last.at,
+        attempts=len(attempts),
+        execution=execution,
+        **_origin(steps),
+    )
+    if not attempts:
+        return _before_first_attempt(job, last)
+    if ended := _find_end(attempts):
+        return _ended(job, *ended)
+    # A redelivered message does not restart a job that continues in the state machine.
+    current = next((attempt for attempt in large if attempt.end is None), attempts[-1])
+    job = replace(job, started=current.started, phases=attempts[-1].phases())
+    if now >= _lost_at(job, ended_executions or {}):
+        return _lost(job)
+    return replace(
+        job,
         outcome=State.RUNNING,
-        seconds=max(0.0, (now - draft.started).total_seconds()),
-        progress=drafts[-1].progress,
+        seconds=max(0.0, (now - current.started).total_seconds()),
+        progress=attempts[-1].progress,
     )
 
 
 def list_attempts(lines: Iterable[LogLine]) -> list[Attempt]:
-    """Tell the attempts at a job, in their order.
-
-    Args:
-        lines: Lines of one job.
-    """
-    return [draft.finish() for draft in _split(_in_order(lines))]
+    """List the attempts at one job, in order."""
+    return [attempt.build() for attempt in _split(_steps_in(lines))]
 
 
 class _AttemptBuilder:
-    """An attempt, as far as it was read."""
+    """An attempt while its steps are read."""
 
-    def __init__(self, line: LogLine) -> None:
-        # What has no start of its own began when it says, or when it is first heard of.
-        seconds = number_of(line.fields, "seconds") if line.message in OUTCOME_BY_MESSAGE else None
-        self.started = _earlier(line.at, seconds or 0.0)
-        self.delivery = count_of(line.fields, "delivery")
+    def __init__(self, started: datetime, delivery: int | None = None) -> None:
+        self.started = started
+        self.delivery = delivery
         self.execution: str | None = None
-        self.end: LogLine | None = None
+        self.end: _End | None = None
         self.progress: Progress | None = None
         self._phases: list[tuple[str, datetime]] = []
 
-    def take_progress(self, line: LogLine) -> None:
-        phase, done = text_of(line.fields, "phase"), count_of(line.fields, "done")
-        if phase is None:
-            return
-        self.progress = Progress(phase, done or 0, count_of(line.fields, "total"))
-        self._begin(phase, line.at)
-
-    def take_hand_over(self, line: LogLine) -> None:
-        self.execution = text_of(line.fields, "execution") or line.message_id
-        # The workers count what they have done elsewhere.
-        self.progress = None
-        self._begin(HASHING, line.at)
-
-    def _begin(self, phase: str, at: datetime) -> None:
+    def add(self, at: datetime, event: JobStep) -> None:
+        if isinstance(event, PackageProgress):
+            self.progress = Progress(event.phase, event.done, event.total)
+            phase = event.phase
+        else:
+            # An execution has the name of its message. Its workers log no progress.
+            self.execution, self.progress = event.message_id, None
+            phase = HASHING
         if not self._phases or self._phases[-1][0] != phase:
             self._phases.append((phase, at))
 
-    @property
-    def message(self) -> str:
-        return self.end.message if self.end else ""
-
-    @property
-    def top_hash(self) -> object:
-        return self.end.fields.get("top_hash") if self.end else None
-
-    def finish(self) -> Attempt:
-        ended = self.end.at if self.end else None
-        bounds = [*(at for _, at in self._phases[1:]), ended]
-        phases = tuple(
-            Phase(name, at, max(0.0, (until - at).total_seconds()) if until else None)
-            for (name, at), until in zip(self._phases, bounds, strict=False)
+    def phases(self) -> tuple[Phase, ...]:
+        ends = [*(at for _, at in self._phases[1:]), self.end.at if self.end else None]
+        return tuple(
+            Phase(name, at, max(0.0, (end - at).total_seconds()) if end else None)
+            for (name, at), end in zip(self._phases, ends, strict=False)
         )
-        facts: dict[str, Any] = {}
-        if self.end:
-            facts = {name: text_of(self.end.fields, name) for name in ("code", "reason")}
-            facts["outcome"] = _state(self.end)
-            facts["seconds"] = number_of(self.end.fields, "seconds")
-        return Attempt(
+
+    def build(self) -> Attempt:
+        attempt = Attempt(
             started=self.started,
-            ended=ended,
             delivery=self.delivery,
             execution=self.execution,
-            phases=phases,
-            **facts,
+            phases=self.phases(),
+        )
+        if self.end is None:
+            return attempt
+        event = self.end.event
+        return replace(
+            attempt,
+            ended=self.end.at,
+            outcome=State(event.outcome),
+            seconds=self.end.seconds,
+            code=getattr(event, "code", None),
+            reason=getattr(event, "reason", None),
         )
 
 
-def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
-    """The lines that make the job, each once; of the same millisecond, as they came."""
-    told = {(line.at, line.text): line for line in lines if line.message in JOB_MESSAGES}
-    return sorted(told.values(), key=lambda line: line.at)
+def _steps_in(lines: Iterable[LogLine]) -> list[_Step]:
+    """Return the steps of a job, each once, by time; steps of one millisecond keep their order."""
+    steps = {
+        (line.at, line.text): _Step(line.at, line.event)
+        for line in lines
+        if isinstance(line.event, JobStep)
+    }
+    return sorted(steps.values(), key=lambda step: step.at)
 
 
-def _split(lines: list[LogLine]) -> list[_AttemptBuilder]:
-    drafts: list[_AttemptBuilder] = []
-    for line in lines:
-        if line.message == STARTED:
-            drafts.append(_AttemptBuilder(line))
-        elif line.message in OUTCOME_BY_MESSAGE:
-            # Where a message was delivered twice, two attempts are open: each end closes one.
-            draft = next((each for each in reversed(drafts) if each.end is None), None)
-            if draft is None:
-                draft = _AttemptBuilder(line)
-                drafts.append(draft)
-            draft.end = line
-        elif line.message == PROGRESS or line.message in HANDED_OVER:
-            if not drafts or drafts[-1].end is not None:
-                if drafts and _is_final(drafts[-1].end):
-                    continue  # a function's clock was behind
-                drafts.append(_AttemptBuilder(line))
-            if line.message == PROGRESS:
-                drafts[-1].take_progress(line)
-            else:
-                drafts[-1].take_hand_over(line)
-    return drafts
+def _split(steps: Iterable[_Step]) -> list[_AttemptBuilder]:
+    attempts: list[_AttemptBuilder] = []
+    for at, event in steps:
+        if isinstance(event, MessageDeferred | MessageIgnored):
+            continue
+        if isinstance(event, PackageStarted):
+            attempts.append(_AttemptBuilder(at, event.delivery))
+        elif isinstance(event, AttemptEnded):
+            end = _End(at, event)
+            # After a duplicate delivery two attempts are open; each end closes one of them.
+            attempt = next((each for each in reversed(attempts) if each.end is None), None)
+            if attempt is None:
+                attempt = _AttemptBuilder(end.started)
+                attempts.append(attempt)
+            attempt.end = end
+        else:
+            last_end = attempts[-1].end if attempts else None
+            if last_end is not None and last_end.is_final:
+                continue  # the clock of another function was behind
+            if not attempts or last_end is not None:
+                attempts.append(_AttemptBuilder(at))
+            attempts[-1].add(at, event)
+    return attempts
 
 
-def _find_ended(drafts: list[_AttemptBuilder]) -> _AttemptBuilder | None:
-    """The attempt that the job ended with; None if it goes on."""
-    ended = sorted(
-        ((draft.end.at, number, draft) for number, draft in enumerate(drafts) if draft.end),
-        key=lambda each: each[:2],
-    )
+def _find_end(attempts: list[_AttemptBuilder]) -> tuple[_AttemptBuilder, _End] | None:
+    """Return the attempt that ended the job, with its end; None if the job goes on."""
+    ended = [(attempt, attempt.end) for attempt in attempts if attempt.end is not None]
     if not ended:
         return None
-    ended_at, _, last = ended[-1]
-    if drafts[-1].end is None and drafts[-1].started >= ended_at:
+    ended.sort(key=lambda each: each[1].at)
+    last, end = ended[-1]
+    newest = attempts[-1]
+    if newest.end is None and newest.started >= end.at:
         return None
-    if last.message == UNCHANGED:
-        # A message that came twice: its second delivery found what the first one made.
-        for _, _, draft in ended:
-            if draft.message == CREATED and draft.top_hash == last.top_hash:
-                return draft
-    return last
+    if isinstance(end.event, PackageUnchanged):
+        # After a duplicate delivery, the second attempt finds the revision of the first one.
+        for attempt, earlier in ended:
+            created = earlier.event
+            if isinstance(created, PackageCreated) and created.top_hash == end.event.top_hash:
+                return attempt, earlier
+    return last, end
 
 
-def _describe(draft: _AttemptBuilder, end: LogLine) -> dict[str, Any]:
-    fields = end.fields
-    seconds = number_of(fields, "seconds")
-    return {
-        "outcome": _state(end),
-        # What went on under the state machine may have begun with an earlier delivery.
-        "started": min(draft.started, _earlier(end.at, seconds or 0.0)),
+def _ended(job: Job, attempt: _AttemptBuilder, end: _End) -> Job:
+    facts = _facts(end.event) | {
+        "outcome": State(end.event.outcome),
+        # A job that ended in the state machine may have started with an earlier delivery.
+        "started": min(attempt.started, end.started),
         "ended": end.at,
-        "seconds": seconds,
-        "final": _is_final(end),
-        "phases": draft.finish().phases,
-        **{name: text_of(fields, name) for name in (*TEXTS, *SENTENCES)},
-        **{name: count_of(fields, name) for name in COUNTS},
+        "seconds": end.seconds,
+        "final": end.is_final,
+        "phases": attempt.phases(),
     }
+    return replace(job, **facts)
 
 
-def _unstarted(line: LogLine) -> dict[str, Any]:
-    if line.message == PUT_OFF:
-        return {"outcome": State.QUEUED}
-    why = text_of(line.fields, "why")
-    return {"outcome": State.IGNORED, "ended": line.at, "why": why, "reason": why}
+def _before_first_attempt(job: Job, last: _Step) -> Job:
+    if not isinstance(last.event, MessageIgnored):
+        return job
+    why = last.event.why
+    return replace(job, outcome=State.IGNORED, ended=last.at, why=why, reason=why)
 
 
-def _lost_at(
-    draft: _AttemptBuilder, execution: str | None, heard_at: datetime, ended: Mapping[str, datetime]
-) -> datetime:
-    """When silence is the end of a job."""
-    if execution is None:
-        return _later(draft.started, ATTEMPT_SECONDS)
-    if execution in ended:
-        return _later(max(ended[execution], heard_at), SILENCE_SECONDS)
-    return _later(heard_at, EXECUTION_DAYS * 86_400)
+def _lost_at(job: Job, ended: Mapping[str, datetime]) -> datetime:
+    """Return the time at which a job is considered lost if it logs nothing else."""
+    if job.execution is None:
+        return _shift(job.started, ATTEMPT_SECONDS)
+    if job.execution in ended:
+        return _shift(max(ended[job.execution], job.updated), SILENCE_SECONDS)
+    return _shift(job.updated, EXECUTION_DAYS * 86_400)
 
 
-def _lost(execution: str | None) -> dict[str, Any]:
-    happened = "The job did not say how it ended."
-    if execution is None:
+def _lost(job: Job) -> Job:
+    happened = "The job ended without logging an outcome."
+    if job.execution is None:
         why = "The function ran out of memory or was stopped."
-        remedy = "SQS delivers its message again; if it ends so again, raise the function's memory."
+        remedy = "SQS redelivers the message. If it happens again, raise the function's memory."
     else:
-        why = "The state machine's execution has ended without a word: somebody stopped it."
-        remedy = f"Look at the execution {execution}, and send the message again."
-    return {
-        "outcome": State.FAILED,
-        "code": LOST,
-        "happened": happened,
-        "why": why,
-        "remedy": remedy,
-        "reason": f"{happened} {why} {remedy}",
-        # SQS has the message of a job that was not handed over.
-        "final": execution is not None,
-    }
+        why = "The state machine's execution ended without an outcome, or was stopped."
+        remedy = f"Inspect the execution {job.execution}, and send the message again."
+    return replace(
+        job,
+        outcome=State.FAILED,
+        code=LOST,
+        happened=happened,
+        why=why,
+        remedy=remedy,
+        reason=f"{happened} {why} {remedy}",
+        # SQS redelivers the message unless its job continued in the state machine.
+        final=job.execution is not None,
+    )
 
 
-def _origin(lines: list[LogLine]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for line in lines:
-        for name in ORIGIN:
-            found[name] = text_of(line.fields, name) or found.get(name)
-    return found
+def _origin(steps: Iterable[_Step]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for step in steps:
+        known |= _facts(step.event)
+    return {name: known[name] for name in ORIGIN if name in known}
 
 
-def _state(end: LogLine) -> State:
-    return State(OUTCOME_BY_MESSAGE[end.message].value)
+def _facts(event: JobStep) -> dict[str, Any]:
+    """Return the known fields that an event shares with a job."""
+    fields = ((name, getattr(event, name, None)) for name in Job.__struct_fields__)
+    return {name: value for name, value in fields if value is not None}
 
 
-def _is_final(end: LogLine | None) -> bool:
-    """Whether nobody tries again; older versions do not say it."""
-    if end is None:
-        return False
-    told = end.fields.get("final")
-    return told if isinstance(told, bool) else OUTCOME_BY_MESSAGE[end.message] is not Result.FAILED
-
-
-def _earlier(at: datetime, seconds: float) -> datetime:
-    try:
-        return at - timedelta(seconds=seconds)
-    except OverflowError:
-        return at
-
-
-def _later(at: datetime, seconds: float) -> datetime:
+def _shift(at: datetime, seconds: float) -> datetime:
     try:
         return at + timedelta(seconds=seconds)
     except OverflowError:

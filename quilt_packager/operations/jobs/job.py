@@ -1,13 +1,14 @@
-"""A job, as it is told to people and programs."""
+"""A job as the command and the page show it."""
 
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+from quilt_packager_runtime.formats.outcome import OutcomeFields
 
 
 class State(StrEnum):
-    """Where a job stands: the four ways in which it ends, and what comes before and instead."""
+    """The state of a job: one of its results, or a state before or instead of them."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -19,12 +20,12 @@ class State(StrEnum):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a job is.
+    """Progress of a job in its phase.
 
     Attributes:
         phase: `listing`, `checksums` or `publishing`.
-        done: How many objects are done.
-        total: Of how many; None while that is not known.
+        done: Number of objects done.
+        total: Number of objects in all; None if unknown.
     """
 
     phase: str
@@ -33,12 +34,12 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """What a job did for some time.
+    """A phase of a job.
 
     Attributes:
         name: `listing`, `checksums` or `publishing`.
-        started: When it began.
-        seconds: How long it took; None while it lasts, or if its end is not known.
+        started: Start of the phase.
+        seconds: Duration of the phase; None while it lasts or if its end is unknown.
     """
 
     name: str
@@ -47,18 +48,18 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a job.
+    """One attempt at a job. Fields of its end are None until the end is logged.
 
     Attributes:
-        started: When it began.
-        ended: When it ended; None if nobody heard of that, or not yet.
-        outcome: How it ended, likewise.
-        seconds: How long it took, likewise.
-        delivery: Which delivery of the message it was, from 1.
+        started: Start of the attempt.
+        ended: End of the attempt.
+        outcome: State of the job after the attempt.
+        seconds: Duration of the attempt.
+        delivery: Number of the message's delivery, from 1.
         code: The error's code.
         reason: The error in words.
-        execution: The state machine's execution that it went on in.
-        phases: What it did.
+        execution: Name of the state machine's execution that continued the attempt.
+        phases: Phases of the attempt.
     """
 
     started: datetime
@@ -72,41 +73,28 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[Phase, ...] = ()
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a message so far. What is not known has None.
+class Job(OutcomeFields, frozen=True, kw_only=True):
+    """The job of a message. Unknown fields are None.
 
     Attributes:
-        id: The message's id.
-        outcome: Where it stands.
-        started: When its last attempt began, or the one that it ended with.
-        ended: When it ended.
-        updated: When it was last heard of.
-        seconds: How long it took; of a running job, how long it has been running.
-        package_name: `prefix/suffix`.
-        registry: The bucket that holds the package, or would have.
+        id: Id of the message.
+        outcome: State of the job.
+        started: Start of the current attempt, or of the one that ended the job.
+        ended: End of the job.
+        updated: Time of the newest line in the log.
+        seconds: Duration of the job so far.
         source: The folder, as a URI.
-        trigger: What asked for it, as `health_omics`.
-        event_id: The event's id.
-        event_source: Who sent the event, where several send events of its kind.
-        objects: How many entries the revision has.
-        bytes: The sum of their sizes.
-        reused: How many checksums the previous revision had.
-        stored: How many checksums S3 had stored.
-        computed: How many checksums had to be computed.
-        top_hash: The revision's top hash.
-        previous_top_hash: That of the revision before.
-        remark: What is missing in the revision that could have been there.
-        quarantine: Where the package is instead, as a `quilt+s3` URI.
-        code: The error's code.
-        reason: The error in words.
-        happened: Its first sentence.
-        why: Its cause.
-        remedy: What to do about it.
-        final: Nobody tries again.
-        progress: How far it is, while it runs.
-        attempts: How many attempts there were, as far back as the log was read.
-        execution: The state machine's execution that it went on in.
-        phases: What its last attempt did.
+        trigger: The kind of event that triggered the job, such as `health_omics`.
+        event_id: Id of the event.
+        event_source: Sender of the event, for kinds of events that several senders use.
+        happened: First sentence of the error.
+        why: Cause of the error.
+        remedy: Remedy of the error.
+        final: No further attempt follows.
+        progress: Progress of a running job.
+        attempts: Number of attempts in the part of the log that was read.
+        execution: Name of the state machine's execution of a large job.
+        phases: Phases of the last attempt.
     """
 
     id: str
@@ -115,23 +103,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime | None = None
     updated: datetime
     seconds: float | None = None
-    package_name: str | None = None
-    registry: str | None = None
     source: str | None = None
     trigger: str | None = None
     event_id: str | None = None
     event_source: str | None = None
-    objects: int | None = None
-    bytes: int | None = None
-    reused: int | None = None
-    stored: int | None = None
-    computed: int | None = None
-    top_hash: str | None = None
-    previous_top_hash: str | None = None
-    remark: str | None = None
-    quarantine: str | None = None
-    code: str | None = None
-    reason: str | None = None
     happened: str | None = None
     why: str | None = None
     remedy: str | None = None
@@ -143,12 +118,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_over(self) -> bool:
-        """Nothing more is to be heard of it."""
+        """The job has ended and will not be retried."""
         return self.final or self.outcome is State.IGNORED
-
-    @property
-    def link(self) -> str | None:
-        """The revision as quilt3 and the catalog take it; None if there is none."""
-        if not (self.registry and self.package_name and self.top_hash):
-            return None
-        return f"quilt+s3://{self.registry}#package={self.package_name}@{self.top_hash}"

@@ -1,4 +1,4 @@
-"""What is said of a job in words, by the command and by the page."""
+"""Labels of jobs, for the command and the page."""
 
 from quilt_packager.operations.jobs.job import Job, Progress
 
@@ -13,28 +13,17 @@ PHASES = {"listing": "Listing", "checksums": "Checksums", "publishing": "Publish
 
 
 def trigger_label(job: Job) -> str:
-    """What asked for a job; empty if that is not known.
-
-    Args:
-        job: The job.
-    """
+    """Return the label of a job's trigger; empty if the trigger is unknown."""
     return TRIGGERS.get(job.trigger or "", job.trigger or "")
 
 
-def tell_phase(name: str) -> str:
-    """What a job does for some time.
-
-    Args:
-        name: As of `Phase`.
-    """
+def phase_label(name: str) -> str:
+    """Return the label of a phase."""
     return PHASES.get(name, name.capitalize())
 
 
 def describe_progress(progress: Progress | None) -> str:
-    """How far a job is.
-
-    Args:
-        progress: What is known of it.
+    """Describe the progress of a job.
 
     Example:
         >>> describe_progress(Progress("checksums", 31940, 48112))
@@ -48,4 +37,4 @@ def describe_progress(progress: Progress | None) -> str:
         return f"Listing, {progress.done:,} objects so far" if progress.done else "Listing"
     if progress.phase == "checksums" and progress.total is not None:
         return f"Checking {progress.done:,} of {progress.total:,} objects"
-    return tell_phase(progress.phase)
+    return phase_label(progress.phase)

@@ -1,4 +1,4 @@
-"""Where else to see a job: Quilt's catalog, and the console of Step Functions."""
+"""Links to a job in Quilt's catalog and in the console of Step Functions."""
 
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -11,16 +11,13 @@ from quilt_packager.operations.jobs.job import Job
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
-WEB = ("https://", "http://")
-"""How what a browser may be sent to begins: anything else could run in it."""
-
 
 class Links(NamedTuple):
-    """Where to see a job in a browser; None where there is nothing of it.
+    """Links to a job, None for those that do not exist.
 
     Attributes:
-        catalog: Its package.
-        execution: Its execution, of a large job.
+        catalog: The package.
+        execution: The execution of a large job.
     """
 
     catalog: str | None
@@ -28,12 +25,7 @@ class Links(NamedTuple):
 
 
 def find_links(deployment: "Deployment", job: Job) -> Links:
-    """Look up where to see a job; the engine knows its catalog.
-
-    Args:
-        deployment: The engine.
-        job: The job.
-    """
+    """Find the links to a job, with the catalog of the engine's configuration."""
     catalog_url = None
     if job.top_hash is not None:
         from botocore.exceptions import ClientError
@@ -41,34 +33,14 @@ def find_links(deployment: "Deployment", job: Job) -> Links:
         try:
             catalog_url = read_configuration(deployment).settings.catalog_url
         except ClientError as error:
-            # The job can be told without it.
+            # The link is optional.
             if not is_denied(error):
                 raise
-    return Links(catalog(job, catalog_url), execution(deployment, job))
+    return Links(job.catalog_link(catalog_url), execution_link(deployment, job))
 
 
-def catalog(job: Job, catalog_url: str | None) -> str | None:
-    """A job's package in Quilt's catalog; None if there is no package, or no catalog is known.
-
-    Args:
-        job: The job.
-        catalog_url: The catalog, as the engine was told of it.
-    """
-    if not (catalog_url and job.registry and job.package_name and job.top_hash):
-        return None
-    if not catalog_url.startswith(WEB):
-        return None
-    package = f"/b/{job.registry}/packages/{quote(job.package_name)}/tree/{job.top_hash}"
-    return catalog_url.rstrip("/") + package
-
-
-def execution(deployment: "Deployment", job: Job) -> str | None:
-    """The state machine's execution of a large job in the console; None of others.
-
-    Args:
-        deployment: The engine.
-        job: The job.
-    """
+def execution_link(deployment: "Deployment", job: Job) -> str | None:
+    """Return the console's page of a large job's execution; None for other jobs."""
     machine = deployment.state_machine_arn
     if machine is None or job.execution is None:
         return None

@@ -1,8 +1,8 @@
-"""The jobs of a deployed engine, read from its log in CloudWatch Logs: there is no other store.
+"""Lists the jobs of a deployed engine from its log in CloudWatch Logs, their only store.
 
-A list takes one request for each window of time that it looks at (the last hour, the eight before
-it, and so on, until there are enough jobs), one more for each further MiB of lines found there, and
-one for each fifteen jobs that run. A poll of what is new takes one.
+A list takes one request for each window of time (the last hour, the eight before it, and so on,
+until there are enough jobs), one for each further MiB of matching lines, and one for every fifteen
+running jobs.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, overload
 
+from quilt_packager_runtime.reporting.log_events import MessageIgnored, PackageProgress
+
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.log_lines import IGNORED, JOB_MESSAGES, PROGRESS, LogLine
+from quilt_packager.operations.jobs.log_lines import JOB_MESSAGES, LogLine, message_of
 from quilt_packager.operations.jobs.log_reader import (
     JOB_ID,
     LogReader,
@@ -22,36 +24,27 @@ from quilt_packager.operations.jobs.log_reader import (
     any_message,
     windows,
 )
-from quilt_packager.operations.jobs.record import JobRecord, read_job
-from quilt_packager.operations.jobs.watch import OVERLAP, Watch, follow
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
-__all__ = ["OVERLAP", "JobList", "JobRecord", "Watch", "follow", "read_job", "read_jobs"]
-
 MAX_JOBS = 10_000
-"""How many jobs a list holds at most."""
+"""Maximum length of a list."""
 
 MAX_WATCHED = 150
-"""Of how many running jobs a list tells how far they are."""
+"""Maximum number of running jobs that a list shows the progress of."""
 
-LISTED = sorted(JOB_MESSAGES - {PROGRESS, IGNORED})
+IGNORED = message_of(MessageIgnored)
+LISTED = sorted(JOB_MESSAGES - {message_of(PackageProgress), IGNORED})
 
 
 class JobList(Sequence[Job]):
     """Jobs, those that started last first.
 
-    Args:
-        jobs: The jobs.
-        since: See below.
-        is_cut_off: See below.
-        requests: See below.
-
     Attributes:
-        since: The list knows all jobs that started since then.
-        is_cut_off: There may be more jobs than these.
-        requests: How many requests to CloudWatch Logs it took.
+        since: Time since when the list is complete.
+        is_cut_off: More jobs may match.
+        requests: Number of requests to CloudWatch Logs.
     """
 
     def __init__(
@@ -67,24 +60,22 @@ class JobList(Sequence[Job]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Job, ...]: ...
     def __getitem__(self, index: int | slice) -> Job | tuple[Job, ...]:
-        """The job at some place, or those at some places."""
+        """Return the job at an index, or the jobs of a slice."""
         return self._jobs[index]
 
     def __len__(self) -> int:
-        """How many jobs are listed."""
+        """Return the number of jobs."""
         return len(self._jobs)
 
 
-class _Wanted(NamedTuple):
-    """Which jobs somebody wants to see."""
-
+class _Filter(NamedTuple):
     name_glob: str | None
     outcomes: frozenset[str] | None
 
-    def choose(self, jobs: Iterable[Job]) -> list[Job]:
-        return [job for job in jobs if self._holds(job)]
+    def apply(self, jobs: Iterable[Job]) -> list[Job]:
+        return [job for job in jobs if self._matches(job)]
 
-    def _holds(self, job: Job) -> bool:
+    def _matches(self, job: Job) -> bool:
         if self.name_glob is not None and not fnmatchcase(job.package_name or "", self.name_glob):
             return False
         return self.outcomes is None or job.outcome in self.outcomes
@@ -99,36 +90,33 @@ def read_jobs(
     limit: int | None = None,
     now: datetime | None = None,
 ) -> JobList:
-    """List the jobs that started or ended in some time.
+    """List the jobs that started or ended since some time, those that started last first.
 
     Args:
         deployment: The engine.
-        since: Where the time begins.
-        name_glob: Only packages with such a name, as `wgs/*`.
-        outcomes: Only jobs with one of these, of `State`. Messages that asked for nothing are
-            listed only if `ignored` is among them.
-        limit: How many jobs at most; a few more if they started in the same millisecond.
-        now: The time.
-
-    Returns:
-        The jobs; those that started last come first.
+        since: Start of the time to list.
+        name_glob: Pattern of package names, such as `wgs/*`.
+        outcomes: Values of `State` to list. Ignored messages are listed only if `ignored` is among
+            them.
+        limit: Maximum number of jobs, exceeded only by jobs that started in the same millisecond.
+        now: Current time.
     """
     now = now or datetime.now(UTC)
-    wanted = _Wanted(name_glob, frozenset(outcomes) if outcomes is not None else None)
-    hears_ignored = outcomes is not None and State.IGNORED in outcomes
-    pattern = any_message([*LISTED, IGNORED] if hears_ignored else LISTED)
+    wanted = _Filter(name_glob, frozenset(outcomes) if outcomes is not None else None)
+    wants_ignored = outcomes is not None and State.IGNORED in outcomes
+    pattern = any_message([*LISTED, IGNORED] if wants_ignored else LISTED)
     reader = LogReader(deployment)
     lines: list[LogLine] = []
     known_since = now
     try:
         for start, end in windows(since, now):
             found = list(reader.read(pattern, start, None if end == now else end))
-            if not hears_ignored:
-                found = [line for line in found if line.message != IGNORED]
+            if not wants_ignored:
+                found = [line for line in found if not isinstance(line.event, MessageIgnored)]
             lines += found
             jobs = fold(lines, now=now)
             known_since = start
-            listed = wanted.choose(jobs)
+            listed = wanted.apply(jobs)
             if len(jobs) >= MAX_JOBS or _is_enough(listed, start, limit):
                 break
         running = [job for job in fold(lines, now=now) if job.outcome is State.RUNNING]
@@ -138,7 +126,7 @@ def read_jobs(
     jobs = fold(lines, now=now)
     if ended := find_ended(deployment, jobs, now):
         jobs = fold(lines, now=now, ended_executions=ended)
-    listed = wanted.choose(jobs)
+    listed = wanted.apply(jobs)
     shown = _cut(listed, min(limit or MAX_JOBS, MAX_JOBS))
     return JobList(
         shown,
@@ -149,12 +137,12 @@ def read_jobs(
 
 
 def _is_enough(listed: list[Job], start: datetime, limit: int | None) -> bool:
-    """Whether no job that is still to be read comes before the last one wanted."""
+    """Return true if no job in an earlier window can precede the last job to list."""
     return limit is not None and sum(job.started >= start for job in listed) >= limit
 
 
 def _cut(jobs: list[Job], limit: int) -> list[Job]:
-    """The first ones; what started at the same time as the last of them stays with it."""
+    """Return the first jobs, and any that started at the same time as the last of them."""
     end = limit
     while 0 < end < len(jobs) and jobs[end].started == jobs[limit - 1].started:
         end += 1
@@ -162,7 +150,7 @@ def _cut(jobs: list[Job], limit: int) -> list[Job]:
 
 
 def _complete(reader: LogReader, jobs: list[Job]) -> list[LogLine]:
-    """Read all lines of some jobs."""
+    """Read all lines of jobs."""
     some = [job for job in jobs if JOB_ID.fullmatch(job.id)][:MAX_WATCHED]
     if not some:
         return []

@@ -1,95 +1,98 @@
-"""Lines of the engine's log: which there are, and what can be read of one, whoever wrote it."""
+"""Lines of the engine's log, decoded into the types that wrote them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import get_args
 
 import msgspec
-from quilt_packager_runtime.formats.outcome import Result
-
-STARTED = "package started"
-PROGRESS = "package progress"
-HANDED_OVER = ("large job started", "large job redelivered", "another round started")
-PUT_OFF = "message deferred"
-IGNORED = "message ignored"
-OUTCOME_BY_MESSAGE = {f"package {result}": result for result in Result}
-JOB_MESSAGES = frozenset({STARTED, PROGRESS, *HANDED_OVER, PUT_OFF, IGNORED, *OUTCOME_BY_MESSAGE})
-"""The lines that make a job what it is. Others of its lines are only there to be read."""
+from quilt_packager_runtime.reporting.log_events import AnyLogEvent, JobStep, LogEvent
 
 
-class LogLine(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the log that is a JSON object.
 
     Attributes:
-        at: When it was written.
-        text: As it was written.
-        fields: What it says.
-        stream: The log stream that holds it; empty if that is not known.
+        at: Time at which it was written.
+        text: The line as it was written.
+        level: `INFO`, `WARNING` or `ERROR`; empty if the line has none.
+        message_id: Id of the job's message; None for a line that belongs to no job.
+        event: The decoded event; None if the line has none of the known types.
+        exception: Traceback of an unforeseen exception.
+        stream: The log stream; empty if unknown.
     """
 
     at: datetime
     text: str
-    fields: dict[str, Any]
+    level: str = ""
+    message_id: str | None = None
+    event: AnyLogEvent | None = None
+    exception: str | None = None
     stream: str = ""
 
     @property
     def message(self) -> str:
-        """What the line is about, as `package started`."""
-        return text_of(self.fields, "message") or ""
+        """The event's `message`, such as `package started`; empty without an event."""
+        return message_of(type(self.event)) if self.event is not None else ""
 
-    @property
-    def level(self) -> str:
-        """As `INFO`; empty if it has none."""
-        return text_of(self.fields, "level") or ""
 
-    @property
-    def message_id(self) -> str | None:
-        """The job that it is about."""
-        return text_of(self.fields, "message_id")
+class _Header(msgspec.Struct):
+    """The fields of every line that a reader needs besides the event."""
+
+    level: str = ""
+    timestamp: str = ""
+    message_id: str | None = None
+    exception: str | None = None
+
+
+_read_header = msgspec.json.Decoder(_Header).decode
+_read_event: Callable[[str], AnyLogEvent] = msgspec.json.Decoder(AnyLogEvent).decode
+
+
+def message_of(kind: type[LogEvent]) -> str:
+    """Return the `message` of a type of event."""
+    return str(kind.__struct_config__.tag)
+
+
+JOB_MESSAGES = frozenset(map(message_of, get_args(JobStep)))
+"""The messages of the events that determine the state of a job."""
 
 
 def read_lines(text: str, at: datetime, stream: str = "") -> Iterator[LogLine]:
-    """Take the JSON objects among the lines of a log event.
+    """Read the JSON objects among the lines of a CloudWatch log event.
 
     Args:
-        text: The event's text. Lambda's own lines, and what is broken, are left out.
-        at: When the event was written. A line that tells its own time is believed.
+        text: Message of the log event. Lines of Lambda itself and malformed lines are skipped.
+        at: Time of the log event, for lines without a timestamp of their own.
         stream: The log stream.
     """
     for line in text.split("\n"):
         if not line.startswith("{"):
             continue
         try:
-            fields = msgspec.json.decode(line)
+            header = _read_header(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
-        yield LogLine(_read_time(fields) or at, line, fields, stream)
+        yield LogLine(
+            at=_parse_time(header.timestamp) or at,
+            text=line,
+            level=header.level,
+            message_id=header.message_id,
+            event=_find_event(line),
+            exception=header.exception,
+            stream=stream,
+        )
 
 
-def text_of(fields: dict[str, Any], name: str) -> str | None:
-    """The text of a field; None if it has none."""
-    value = fields.get(name)
-    return value if isinstance(value, str) else None
-
-
-def number_of(fields: dict[str, Any], name: str) -> float | None:
-    """The number of a field; None if it has none that makes sense."""
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return float(value)
-
-
-def count_of(fields: dict[str, Any], name: str) -> int | None:
-    """The count of a field; None if it has none that makes sense."""
-    value = fields.get(name)
-    return value if type(value) is int and value >= 0 else None
-
-
-def _read_time(fields: dict[str, Any]) -> datetime | None:
-    text = text_of(fields, "timestamp")
+def _find_event(line: str) -> AnyLogEvent | None:
     try:
-        at = datetime.fromisoformat(text) if text else None
-        return at.astimezone(UTC) if at and at.tzinfo else None
+        return _read_event(line)
+    except msgspec.ValidationError:
+        return None
+
+
+def _parse_time(timestamp: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(timestamp)
+        return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Reads lines of a deployed engine's log, by FilterLogEvents and its patterns."""
+"""Reads lines of a deployed engine's log with FilterLogEvents."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""What may be an id, or its beginning; nothing that could change a pattern."""
+"""An id or its beginning, without characters that could alter a filter pattern."""
 
 FIRST_WINDOW = timedelta(hours=1)
 WINDOW_GROWTH = 8
-"""Who looks at jobs mostly wants the last ones: the windows are small there, and grow behind."""
+"""Growth of each earlier window: most readers want the newest jobs."""
 
 MAX_REQUESTS = 100
-"""How often AWS is asked for one view. Each request brings a MiB at most."""
+"""Maximum number of requests for one view. Each returns at most 1 MiB."""
 
 IDS_IN_PATTERN = 15
-"""A pattern has 1,024 characters at most, and a message's id 36."""
+"""A pattern has at most 1,024 characters, and the id of a message 36."""
 
 
 class TooManyRequests(Exception):
-    """Not an error: what is left to read is more than a view is worth."""
+    """Reading the rest would exceed the limit of requests for one view."""
 
 
 class LogReader:
@@ -33,10 +33,10 @@ class LogReader:
 
     Args:
         deployment: The engine.
-        max_requests: How many requests it may take; None: as many as there are to make.
+        max_requests: Maximum number of requests; None for no limit.
 
     Attributes:
-        requests: How many requests it took so far.
+        requests: Number of requests made.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class LogReader:
         *,
         function: str = "packager",
     ) -> Iterator[LogLine]:
-        """Read the lines that a pattern matches, and maybe more: not every AWS knows patterns.
+        """Read the lines that match a pattern. An emulated AWS may return others as well.
 
         Args:
-            pattern: A filter pattern of CloudWatch Logs.
-            start: The time of the first of them.
-            end: The time before which the last of them is; None: no matter how late.
-            function: Whose log.
+            pattern: Filter pattern of CloudWatch Logs.
+            start: Start of the time to read.
+            end: End of the time to read, exclusive; None for no end.
+            function: Name of the function in the log group.
 
         Raises:
-            TooManyRequests: There would be more than there may be.
+            TooManyRequests: The limit of requests is reached.
         """
         group = self._deployment.log_group(function)
         if group is None:
@@ -89,16 +89,12 @@ class LogReader:
                     return
                 query["nextToken"] = page["nextToken"]
         except client.exceptions.ResourceNotFoundException:
-            # A group that somebody deleted: the next line makes it anew.
+            # The group was deleted; Lambda creates it again with the next line.
             return
 
 
 def windows(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Cut a time into windows, the last and smallest first.
-
-    Args:
-        since: Where the time begins.
-        until: Where it ends.
+    """Divide a time into windows, the last and smallest first.
 
     Example:
         >>> day = datetime(2026, 11, 22, tzinfo=UTC)
@@ -116,10 +112,7 @@ def windows(since: datetime, until: datetime) -> Iterator[tuple[datetime, dateti
 
 
 def any_message(messages: Collection[str]) -> str:
-    """The pattern of lines that are about one of these.
-
-    Args:
-        messages: As `package started`; with `*` for what may follow.
+    """Return the pattern of lines with one of several messages, in which `*` is a wildcard.
 
     Example:
         >>> any_message(["package started", "message *"])
@@ -129,10 +122,7 @@ def any_message(messages: Collection[str]) -> str:
 
 
 def any_job(ids: Sequence[str]) -> Iterator[str]:
-    """The patterns of all lines of some jobs.
-
-    Args:
-        ids: The jobs' ids; with `*` for what may follow.
+    """Return the patterns of all lines of several jobs. In an id, `*` is a wildcard.
 
     Example:
         >>> list(any_job(["51c0*"]))

@@ -1,4 +1,4 @@
-"""Everything that the log of a deployed engine knows of one job."""
+"""Reads all lines of one job from the log of a deployed engine."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from quilt_packager_runtime.errors import name_some, quote
+from quilt_packager_runtime.reporting.log_events import JobStep, PackageStarted
 
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold_job, list_attempts
 from quilt_packager.operations.jobs.job import Attempt, Job
-from quilt_packager.operations.jobs.log_lines import JOB_MESSAGES, STARTED, LogLine
+from quilt_packager.operations.jobs.log_lines import LogLine
 from quilt_packager.operations.jobs.log_reader import (
     JOB_ID,
     LogReader,
@@ -24,20 +25,20 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 MAX_LINES = 10_000
-"""How many lines of a job are shown at most."""
+"""Maximum number of lines of a record."""
 
 LOOK_BACK = timedelta(days=30)
-"""How far back a job is looked for."""
+"""Default time to search for a job."""
 
 
 class JobRecord(msgspec.Struct, frozen=True):
-    """Everything that the log knows of a job.
+    """A job with its lines in the log.
 
     Attributes:
         job: The job.
-        lines: Its lines, the first one first.
-        attempts: The attempts at it, likewise.
-        is_cut_off: It may have more lines than these.
+        lines: Lines of the job, in order.
+        attempts: Attempts at the job, in order.
+        is_cut_off: The job may have more lines.
     """
 
     job: Job
@@ -53,17 +54,17 @@ def read_job(
     since: datetime | None = None,
     now: datetime | None = None,
 ) -> JobRecord:
-    """Read everything of one job.
+    """Read the record of one job.
 
     Args:
         deployment: The engine.
-        job_id: Its id, or how that begins.
-        since: How far back it is looked for. Default: 30 days.
-        now: The time.
+        job_id: Id of the job, or its beginning.
+        since: Start of the time to search. Default: the last 30 days.
+        now: Current time.
 
     Raises:
-        UnknownJob: The log knows none.
-        SeveralJobs: The ids of several begin so.
+        UnknownJob: The log has no such job.
+        SeveralJobs: The ids of several jobs begin with `job_id`.
     """
     now = now or datetime.now(UTC)
     since = since or now - LOOK_BACK
@@ -80,8 +81,8 @@ def read_job(
             known_since = start
             if has_more or _has_start(lines):
                 break
-            # Its first attempt may have been before.
-            has_more = any(line.message in JOB_MESSAGES for line in lines)
+            # The first attempt may be in an earlier window.
+            has_more = any(isinstance(line.event, JobStep) for line in lines)
     except TooManyRequests:
         is_cut_off = True
     job_id = _choose_id(deployment, job_id, lines, known_since)
@@ -107,13 +108,15 @@ def read_job(
 
 
 def _has_start(lines: Iterable[LogLine]) -> bool:
-    return any(line.message == STARTED and line.fields.get("delivery") == 1 for line in lines)
+    return any(
+        isinstance(line.event, PackageStarted) and line.event.delivery == 1 for line in lines
+    )
 
 
 def _choose_id(
     deployment: "Deployment", job_id: str, lines: Iterable[LogLine], since: datetime
 ) -> str:
-    ids = {line.message_id for line in lines if line.message_id and line.message in JOB_MESSAGES}
+    ids = {line.event.message_id for line in lines if isinstance(line.event, JobStep)}
     if job_id in ids:
         return job_id
     if not ids:
@@ -121,8 +124,8 @@ def _choose_id(
     if len(ids) > 1:
         raise SeveralJobs(
             f"The ids of {len(ids)} jobs begin with {job_id}: {name_some(sorted(ids))}.",
-            why="It is not clear which is meant.",
-            remedy="Give more of the id.",
+            why="The id is ambiguous.",
+            remedy="Add more characters of the id.",
         )
     return ids.pop()
 
@@ -130,7 +133,7 @@ def _choose_id(
 def _unknown(deployment: "Deployment", job_id: str, since: datetime) -> UnknownJob:
     return UnknownJob(
         f"There is no job {quote(job_id)}.",
-        why=f"The engine's log knows none since {since:%Y-%m-%d}; a message that still waits has "
-        "left no line there.",
+        why=f"The engine's log has no such job since {since:%Y-%m-%d}. Messages that wait in the "
+        "queue are not logged.",
         remedy=deployment.command("jobs", "--since", "7d"),
     )

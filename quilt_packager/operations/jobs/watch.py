@@ -1,4 +1,4 @@
-"""Tells what changes of the jobs of a deployed engine, by one request a poll."""
+"""Reports changes of the jobs of a deployed engine, with one request per poll."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,41 +6,42 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+from quilt_packager_runtime.reporting.log_events import JobStep, MessageIgnored
 
 from quilt_packager.operations.aws_errors import explain_aws_error
 from quilt_packager.operations.jobs.executions import find_ended
 from quilt_packager.operations.jobs.fold import fold_job
 from quilt_packager.operations.jobs.job import Job, State
-from quilt_packager.operations.jobs.log_lines import IGNORED, JOB_MESSAGES, LogLine
+from quilt_packager.operations.jobs.log_lines import JOB_MESSAGES, LogLine, message_of
 from quilt_packager.operations.jobs.log_reader import LogReader, any_job, any_message
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 OVERLAP = timedelta(seconds=60)
-"""How late a line may come to the log. A poll reads so much of the last one's time again."""
+"""Maximum delay of a line in the log. Each poll reads this much time again."""
 
 OVERLAP_OF_ONE = timedelta(minutes=15)
-"""The same for the lines of one job: they are few, and this machine's clock may be ahead."""
+"""The overlap for one job, whose lines are few: this machine's clock may be ahead."""
 
 KEEP = timedelta(hours=12)
-"""How long a watch remembers a job that does not run: SQS hides a message no longer."""
+"""Time for which a watch keeps a job that does not run: the longest visibility timeout."""
 
 MAX_UNANSWERED = 10
-"""How many polls in a row may fail of who waits for a job, which goes on all the same."""
+"""Maximum number of consecutive polls that may fail. The job continues regardless."""
 
 BUSY_SECONDS = 5.0
 IDLE_SECONDS = 15.0
-"""How long it takes from a poll to the next while something runs, and while nothing does."""
+"""Time between two polls while a job runs, and while none does."""
 
 
 class Watch:
-    """Tells what changes of the jobs of an engine.
+    """Watches the jobs of an engine.
 
     Args:
         deployment: The engine.
-        since: Since when it looks.
-        job_id: The only job to watch; None: all.
+        since: Start of the time to watch.
+        job_id: The only job to watch; None for all jobs.
     """
 
     def __init__(
@@ -51,28 +52,25 @@ class Watch:
         self._job_id = job_id
         self._lines: dict[str, dict[tuple[datetime, str], LogLine]] = {}
         self._jobs: dict[str, Job] = {}
-        # Of which jobs there is something new; kept where a poll fails on its way.
-        self._heard: set[str] = set()
+        # Ids of jobs with new lines, kept if a poll fails halfway.
+        self._changed: set[str] = set()
         self._unanswered = 0
 
     @property
     def jobs(self) -> list[Job]:
-        """All jobs that were heard of; those that started last come first."""
+        """All known jobs, those that started last first."""
         return sorted(self._jobs.values(), key=lambda job: (job.started, job.id), reverse=True)
 
     @property
     def is_busy(self) -> bool:
-        """Something runs."""
+        """At least one job runs."""
         return any(job.outcome is State.RUNNING for job in self._jobs.values())
 
     def poll(self, now: datetime | None = None) -> list[Job]:
-        """Read what is new. If that fails, the next poll tells it.
-
-        Args:
-            now: The time.
+        """Read new lines. After a failure, the next poll returns their changes.
 
         Returns:
-            The jobs that changed; those that started first come first.
+            The jobs that changed, those that started first first.
         """
         now = now or datetime.now(UTC)
         self._read()
@@ -81,20 +79,20 @@ class Watch:
         running = {job.id for job in self._jobs.values() if job.outcome is State.RUNNING}
         before = dict(self._jobs)
         ended = find_ended(self._deployment, self._jobs.values(), now)
-        for job_id in self._heard | running:
+        for job_id in self._changed | running:
             lines = self._lines[job_id].values()
             self._jobs[job_id] = fold_job(lines, now=now, ended_executions=ended)
-        self._heard.clear()
+        self._changed.clear()
         changed = [
             job
             for job in reversed(self.jobs)
             if _without_clock(job) != _without_clock(before.get(job.id))
         ]
-        self._forget(now)
+        self._evict(now)
         return changed
 
     def poll_tolerating_outages(self) -> list[Job]:
-        """As `poll`; nothing is new where AWS may answer later, but not for ever."""
+        """Poll, and return no changes during an outage of AWS, up to `MAX_UNANSWERED` times."""
         try:
             changed = self.poll()
         except Exception as error:
@@ -107,29 +105,26 @@ class Watch:
         return changed
 
     def _read(self) -> None:
-        """Read on."""
-        # Whoever follows wants all of it, and what is left out now would be missing for good.
+        # No limit of requests: lines that one poll leaves out would be missing permanently.
         reader = LogReader(self._deployment, max_requests=None)
         if self._job_id is None:
-            pattern = any_message(sorted(JOB_MESSAGES - {IGNORED}))
+            pattern = any_message(sorted(JOB_MESSAGES - {message_of(MessageIgnored)}))
         else:
             (pattern,) = any_job([self._job_id])
         for line in reader.read(pattern, self._since):
-            job_id = line.message_id
-            if (
-                job_id is None
-                or line.message not in JOB_MESSAGES
-                or self._job_id not in (None, job_id)
-            ):
+            if not isinstance(line.event, JobStep):
                 continue
-            if self._job_id is None and line.message == IGNORED:
+            job_id = line.event.message_id
+            if self._job_id is None and isinstance(line.event, MessageIgnored):
+                continue
+            if self._job_id not in (None, job_id):
                 continue
             lines = self._lines.setdefault(job_id, {})
             if (line.at, line.text) not in lines:
                 lines[line.at, line.text] = line
-                self._heard.add(job_id)
+                self._changed.add(job_id)
 
-    def _forget(self, now: datetime) -> None:
+    def _evict(self, now: datetime) -> None:
         for job in list(self._jobs.values()):
             if job.outcome is not State.RUNNING and now - job.updated > KEEP:
                 del self._jobs[job.id], self._lines[job.id]
@@ -144,15 +139,15 @@ def follow(
     idle_seconds: float = IDLE_SECONDS,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Job]:
-    """Tell each change of the jobs of an engine, for ever.
+    """Yield each change of the jobs of an engine, without end.
 
     Args:
         deployment: The engine.
-        since: Since when.
-        job_id: The only job to follow; None: all.
-        busy_seconds: How long it takes from a poll to the next while something runs.
-        idle_seconds: The same while nothing runs.
-        sleep: Waits.
+        since: Start of the time to follow.
+        job_id: The only job to follow; None for all jobs.
+        busy_seconds: Time between two polls while a job runs.
+        idle_seconds: Time between two polls while none does.
+        sleep: Function that waits for some seconds.
     """
     watch = Watch(deployment, since=since, job_id=job_id)
     while True:
@@ -161,7 +156,7 @@ def follow(
 
 
 def _without_clock(job: Job | None) -> Job | None:
-    """What changes of a job by more than the time."""
+    """Return a job without the field that changes with time alone."""
     if job is None or job.outcome is not State.RUNNING:
         return job
     return msgspec.structs.replace(job, seconds=None)

@@ -13,7 +13,7 @@ from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     before_now,
     failed,
-    handed_over,
+    large_job_started,
     progress,
     started,
     succeeded,
@@ -76,7 +76,7 @@ def executions(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Execu
 def test_history_sees_the_end_of_a_job_that_began_long_before(
     deployment: Deployment, executions: Executions, write_log: WriteLog
 ) -> None:
-    write_log(started("a", before_now(hours=3)), handed_over("a", before_now(hours=2.9)))
+    write_log(started("a", before_now(hours=3)), large_job_started("a", before_now(hours=2.9)))
     history = JobHistory(deployment, DAY)
     assert outcomes(history) == [("a", State.RUNNING)]
     write_log(progress("a", before_now(seconds=3), "publishing"))
@@ -89,7 +89,7 @@ def test_history_sees_the_end_of_a_job_that_began_long_before(
 def test_history_finds_a_lost_job_that_began_long_before(
     deployment: Deployment, executions: Executions, write_log: WriteLog
 ) -> None:
-    write_log(started("a", before_now(hours=3)), handed_over("a", before_now(hours=2.9)))
+    write_log(started("a", before_now(hours=3)), large_job_started("a", before_now(hours=2.9)))
     history = JobHistory(deployment, DAY)
     assert outcomes(history) == [("a", State.RUNNING)]
     executions.stopped = before_now(minutes=4)

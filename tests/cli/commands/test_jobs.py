@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from quilt_packager.operations.deployment.deployments import Deployment
-from quilt_packager.operations.jobs import links
-from quilt_packager.operations.jobs import listing as operations
+from quilt_packager.operations.jobs import links, watch
 from quilt_packager.operations.jobs.job import Job, State
 from tests.cli.conftest import Cli
 from tests.cli.terminals import on_terminal
@@ -20,7 +19,6 @@ from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     before_now,
     failed,
-    line,
     progress,
     started,
     succeeded,
@@ -99,17 +97,17 @@ class TestList:
     def test_that_is_cut_off_says_so(self, cli: Cli) -> None:
         ran = cli("jobs", "--limit", "2")
         assert ran.out.splitlines()[-1] == "2 jobs: 1 running, 1 created"
-        assert "There may be more jobs than these: --limit 20" in ran.err
+        assert "More jobs may match: use --limit 20" in ran.err
 
     def test_tells_how_to_see_more_of_what_failed(self, cli: Cli) -> None:
         ran = cli("jobs")
-        assert ran.err == "All of one: quilt-packager jobs show c\n"
+        assert ran.err == "Details of a job: quilt-packager jobs show c\n"
         assert cli("jobs", "show", "c…").code == 0
 
     def test_goes_on_with_the_same_engine(self, cli: Cli, profile: str) -> None:
         ran = cli("jobs", "--stack", "lab", "--profile", profile)
         options = f"--stack lab --profile {profile}"
-        assert ran.err == f"All of one: quilt-packager jobs show c {options}\n"
+        assert ran.err == f"Details of a job: quilt-packager jobs show c {options}\n"
         arguments = ["jobs", "--stack", "lab", "--profile", profile, "--region", "us-east-1"]
         assert f"show c {options} --region us-east-1" in on_terminal(
             RUN.format(arguments=arguments)
@@ -149,7 +147,7 @@ class TestMisuse:
     def test_of_a_limit_for_what_goes_on_is_told(self, cli: Cli) -> None:
         ran = cli("jobs", "--follow", "--limit", "50")
         assert (ran.code, ran.out) == (3, "")
-        assert "--limit does not go with --follow." in ran.err
+        assert "--limit and --follow cannot be combined." in ran.err
 
     def test_of_options_before_show_is_told(self, cli: Cli) -> None:
         assert cli("jobs", "--json", "show", "a").code == 3
@@ -182,7 +180,7 @@ class TestFollow:
             yield job("a", State.CREATED)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(operations, "follow", follow)
+        monkeypatch.setattr(watch, "follow", follow)
         ran = cli("jobs", "--follow", "--name", "a/*")
         assert ran.code == 130
         assert [line.split()[1:] for line in ran.out.splitlines()] == [
@@ -225,7 +223,7 @@ class TestShow:
             "  happened   It is empty.",
             "  why        Nothing came.",
             "  do         Look there.",
-            "             It is tried again.",
+            "             It will be retried.",
         ]
 
     def test_tells_every_attempt(
@@ -260,9 +258,7 @@ class TestShow:
     def test_text_of_others_cannot_steer_the_terminal(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
-        write_log(
-            line("package started", ID, before_now(), package_name="[red]\x1b[31m", delivery=1)
-        )
+        write_log(started(ID, before_now(), "[red]\x1b[31m"))
         out = cli("jobs", "show", ID).out
         assert "[red]\\x1b[31m" in out
         assert "\x1b" not in out

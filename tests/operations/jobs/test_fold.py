@@ -17,7 +17,7 @@ from tests.operations.job_lines import (
     Line,
     ago,
     failed,
-    handed_over,
+    large_job_started,
     line,
     progress,
     started,
@@ -103,14 +103,14 @@ class TestJob:
         assert (job.outcome, job.attempts, job.ended) == (State.CREATED, 2, ago(seconds=10))
 
     def test_goes_on_under_the_state_machine(self) -> None:
-        job = job_of(started("a", ago(hours=5)), handed_over("a", ago(hours=5)))
+        job = job_of(started("a", ago(hours=5)), large_job_started("a", ago(hours=5)))
         assert (job.outcome, job.execution) == (State.RUNNING, "a")
 
     def test_is_hashed_while_it_goes_on_there(self) -> None:
         job = job_of(
             started("a", ago(hours=5)),
             progress("a", ago(hours=5), "listing"),
-            handed_over("a", ago(hours=4)),
+            large_job_started("a", ago(hours=4)),
             progress("a", ago(hours=1), "publishing"),
         )
         assert [(phase.name, phase.seconds) for phase in job.phases] == [
@@ -122,7 +122,7 @@ class TestJob:
     def test_ends_under_the_state_machine(self) -> None:
         job = job_of(
             started("a", ago(hours=5)),
-            handed_over("a", ago(hours=5, seconds=-9)),
+            large_job_started("a", ago(hours=5, seconds=-9)),
             progress("a", ago(hours=1), "publishing"),
             succeeded("a", ago(hours=1, seconds=-9), seconds=14_400.0),
         )
@@ -132,7 +132,7 @@ class TestJob:
     def test_is_told_again_by_the_state_machine_where_nobody_could_be_told(self) -> None:
         job = job_of(
             started("a", ago(hours=5)),
-            handed_over("a", ago(hours=5)),
+            large_job_started("a", ago(hours=5)),
             failed("a", ago(hours=2), code="AwsError"),
             progress("a", ago(hours=1), "publishing"),
         )
@@ -167,16 +167,16 @@ class TestSilence:
         assert job_of(started("a", ago(minutes=15))).outcome is State.RUNNING
 
     def test_of_an_execution_that_goes_on_is_none(self) -> None:
-        lines = [started("a", ago(days=2)), handed_over("a", ago(days=2))]
+        lines = [started("a", ago(days=2)), large_job_started("a", ago(days=2))]
         assert job_of(*lines).outcome is State.RUNNING
 
     def test_of_an_execution_that_ended_is_a_failure_for_good(self) -> None:
-        lines = [started("a", ago(hours=2)), handed_over("a", ago(hours=2))]
+        lines = [started("a", ago(hours=2)), large_job_started("a", ago(hours=2))]
         job = job_of(*lines, ended_executions={"a": ago(minutes=10)})
         assert (job.outcome, job.code, job.final) == (State.FAILED, "Lost", True)
 
     def test_of_an_execution_that_just_ended_is_none(self) -> None:
-        lines = [started("a", ago(hours=2)), handed_over("a", ago(hours=2))]
+        lines = [started("a", ago(hours=2)), large_job_started("a", ago(hours=2))]
         job = job_of(*lines, ended_executions={"a": ago(minutes=1)})
         assert job.outcome is State.RUNNING
 
@@ -184,13 +184,13 @@ class TestSilence:
     def test_of_an_execution_nobody_knows_ends_after_a_week(
         self, days: float, code: str | None
     ) -> None:
-        lines = [started("a", ago(days=days)), handed_over("a", ago(days=days))]
+        lines = [started("a", ago(days=days)), large_job_started("a", ago(days=days))]
         assert job_of(*lines).code == code
 
     def test_of_a_delivery_of_what_goes_on_elsewhere_is_none(self) -> None:
         job = job_of(
             started("a", ago(hours=3)),
-            handed_over("a", ago(hours=3)),
+            large_job_started("a", ago(hours=3)),
             started("a", ago(hours=2), delivery=2),
         )
         assert (job.outcome, job.started) == (State.RUNNING, ago(hours=3))
@@ -253,7 +253,7 @@ def any_line(draw: st.DrawFn) -> Line:
         st.one_of(
             st.integers(1, 4).map(lambda delivery: started(job, at, delivery=delivery)),
             st.tuples(phases, st.integers(0, 10)).map(lambda each: progress(job, at, *each)),
-            st.just(handed_over(job, at)),
+            st.just(large_job_started(job, at)),
             st.sampled_from(["created", "unchanged"]).map(lambda each: succeeded(job, at, each)),
             st.tuples(st.sampled_from(["rejected", "failed"]), st.booleans()).map(
                 lambda each: failed(job, at, each[0], final=each[1])

@@ -29,23 +29,23 @@ def job(execution: str | None = None, top_hash: str | None = "ab" * 32) -> Job:
 
 
 def test_catalog_shows_the_revision() -> None:
-    assert links.catalog(job(), CATALOG) == PACKAGE
+    assert job().catalog_link(CATALOG) == PACKAGE
 
 
-def test_catalog_shows_no_package_that_was_not_made() -> None:
-    assert links.catalog(job(top_hash=None), CATALOG) is None
-    assert links.catalog(job(), None) is None
+def test_without_a_revision_or_a_catalog_there_is_no_catalog_link() -> None:
+    assert job(top_hash=None).catalog_link(CATALOG) is None
+    assert job().catalog_link(None) is None
 
 
-def test_what_runs_in_a_browser_is_no_catalog() -> None:
-    assert links.catalog(job(), "javascript:alert(1)//") is None
+def test_a_url_that_runs_code_in_a_browser_is_no_catalog() -> None:
+    assert job().catalog_link("javascript:alert(1)//") is None
 
 
 def test_execution_is_that_of_a_large_job(create_stack: CreateStack) -> None:
     create_stack("lab", LARGE_JOBS)
     deployment = find_deployment(connect(), "lab")
-    assert links.execution(deployment, job()) is None
-    link = links.execution(deployment, job("51c0"))
+    assert links.execution_link(deployment, job()) is None
+    link = links.execution_link(deployment, job("51c0"))
     assert link is not None
     machine = (deployment.state_machine_arn or "").rpartition(":")[2]
     assert link.endswith(f"arn:aws:states:us-east-1:123456789012:execution:{machine}:51c0")

@@ -12,19 +12,22 @@ from botocore.stub import ANY, Stubber
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
 from quilt_packager.operations.jobs.job import State
-from quilt_packager.operations.jobs.listing import Watch, follow, read_job, read_jobs
+from quilt_packager.operations.jobs.listing import read_jobs
 from quilt_packager.operations.jobs.log_reader import MAX_REQUESTS
-from quilt_packager.operations.jobs.watch import MAX_UNANSWERED
+from quilt_packager.operations.jobs.record import read_job
+from quilt_packager.operations.jobs.watch import MAX_UNANSWERED, Watch, follow
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import (
     NOW,
     ago,
     before_now,
     failed,
-    handed_over,
+    large_job_started,
     line,
     progress,
+    shard_hashed,
     started,
+    step_failed,
     succeeded,
 )
 
@@ -229,7 +232,7 @@ class TestRecord:
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(succeeded(self.ID, ago(minutes=4)), started(self.ID, ago(minutes=5)))
-        write_log(line("step failed", self.ID, ago(minutes=4, seconds=9)), started("b", NOW))
+        write_log(step_failed(self.ID, ago(minutes=4, seconds=9)), started("b", NOW))
         record = read_job(deployment, self.ID, now=NOW)
         messages = [line.message for line in record.lines]
         assert messages == ["package started", "step failed", "package created"]
@@ -266,8 +269,8 @@ class TestRecord:
     def test_of_a_large_job_has_the_lines_of_its_workers(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
-        write_log(started(self.ID, ago(minutes=9)), handed_over(self.ID, ago(minutes=8)))
-        write_log(line("shard hashed", self.ID, ago(minutes=7)), function="checksum")
+        write_log(started(self.ID, ago(minutes=9)), large_job_started(self.ID, ago(minutes=8)))
+        write_log(shard_hashed(self.ID, ago(minutes=7)), function="checksum")
         messages = [line.message for line in read_job(deployment, self.ID, now=NOW).lines]
         assert messages == ["package started", "large job started", "shard hashed"]
 
