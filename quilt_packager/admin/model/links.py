@@ -5,7 +5,9 @@ from urllib.parse import quote, urlencode
 from quilt_packager.operations.deployment.consoles import console
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.jobs.job import Job
-from quilt_packager.operations.jobs.links import WEB
+
+WEB = ("https://", "http://")
+"""The schemes of links: a URL with another scheme could run in the page."""
 
 REBUILT = (
     "from the log, which contains the folder, the registry and the name, but no metadata, "

@@ -179,7 +179,7 @@ class TestStack:
         answer([lambda job: line("message ignored", job, before_now(), why="it is left out")])
         ran = cli("send", self.FOLDER, "--wait")
         assert ran.code == 2
-        assert ran.out.splitlines()[1].endswith("the message asks for no package: it is left out")
+        assert ran.out.splitlines()[1].endswith("the message requests no package: it is left out")
 
     def test_has_its_outcome_in_json(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer([lambda job: succeeded(job, before_now())])
