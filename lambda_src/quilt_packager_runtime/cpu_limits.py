@@ -1,4 +1,4 @@
-"""A bound on the CPU time of work that outsiders' rules decide about, such as their patterns."""
+"""A limit on the CPU time of work that other people's input decides, such as their patterns."""
 
 import signal
 import threading
@@ -8,22 +8,21 @@ from types import FrameType
 
 
 class CpuLimitExceeded(Exception):
-    """The work has had all the CPU time that it may have."""
+    """The work exceeded its CPU time."""
 
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """Interrupt the work inside after so much CPU time, even in the middle of a regular expression.
+    """Interrupt the body after some CPU time, even in the middle of a regular expression.
 
-    It is a signal that interrupts, and Python receives signals in the main thread only: that is
-    where handlers and commands run. In other threads, and where the system has no such timer
-    (Windows), there is no limit.
+    A signal interrupts it, and Python receives signals in the main thread only, where handlers and
+    commands run. In other threads, and on systems without the timer (Windows), there is no limit.
 
     Args:
-        seconds: Of CPU time, which a busy machine does not use up; all threads' together.
+        seconds: Maximum CPU time, of all threads. Waiting does not count.
 
     Raises:
-        CpuLimitExceeded: The time was over.
+        CpuLimitExceeded: The body exceeded the limit.
 
     Example:
         >>> with cpu_limit(0.5):

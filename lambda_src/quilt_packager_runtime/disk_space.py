@@ -1,4 +1,4 @@
-"""A full disk, told as what it is: SQLite and the system each have words of their own for it."""
+"""Translation of the errors of SQLite and of the system for a full disk."""
 
 import errno
 import shutil
@@ -15,11 +15,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @contextmanager
 def translate_disk_full() -> Iterator[None]:
-    """Tell of work inside that filled the disk.
-
-    Raises:
-        DiskFull: It did.
-    """
+    """Raise DiskFull if the body fills the disk."""
     try:
         yield
     except sqlite3.Error as error:
@@ -36,9 +32,9 @@ def _disk_full() -> DiskFull:
     folder = tempfile.gettempdir()
     size_bytes = shutil.disk_usage(folder).total
     return DiskFull(
-        f"There is no room left in {folder}, which has {size_bytes // MIB:,} MiB.",
-        why="A job keeps its objects and its manifest there: 430 bytes for each object, and 3.2 "
-        "times the bytes of its key.",
-        remedy="Raise ephemeral_storage_size, up to 10,240 MiB, and deploy; or make several "
-        "packages of the folder.",
+        f"The temporary folder {folder} is full: {size_bytes // MIB:,} MiB.",
+        why="It holds the list of a job's objects and its manifest: 430 bytes for each object, and "
+        "3.2 times the size of its key.",
+        remedy="Increase ephemeral_storage_size, up to 10,240 MiB, and deploy; or split the folder "
+        "into several packages.",
     )

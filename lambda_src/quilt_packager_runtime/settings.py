@@ -1,6 +1,6 @@
-"""What an engine may do and how: set by the construct, read by the handlers, one class for both.
+"""The settings of an engine: written by the construct, read by the handlers, one class for both.
 
-The environment carries it as `QUILT_PACKAGER_<FIELD>`, so no name is written twice.
+The environment has them as `QUILT_PACKAGER_<FIELD>`, so that no name is written twice.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,17 @@ __all__ = [
 PREFIX = "QUILT_PACKAGER_"
 
 METRICS_NAMESPACE = "QuiltPackager"
-"""The CloudWatch namespace of the runtime's metrics; their one dimension is `service`."""
+"""CloudWatch namespace of the runtime's metrics, whose only dimension is `service`."""
 
 EXTRA_RECEIVES = 2
-"""How often SQS delivers a message beside the attempts at it.
+"""Number of deliveries of a message in addition to its attempts.
 
-Once to tell of a last attempt that died silently, and once for its folder to settle.
+One reports a last attempt that died without an outcome, and one waits for the folder to settle.
 """
 
 
 class Metric(StrEnum):
-    """The metrics that the runtime emits and the construct offers for alarms, one value a job."""
+    """The metrics that the runtime emits and the construct has alarms for, one value per job."""
 
     PACKAGES_CREATED = "PackagesCreated"
     PACKAGES_UNCHANGED = "PackagesUnchanged"
@@ -55,32 +55,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one engine.
 
     Attributes:
-        source_buckets: Buckets to read data and metadata from; empty: any that IAM allows.
-        registry_buckets: Buckets to write packages to; empty: any that IAM allows.
-        default_registry: Where packages go whose message names no registry; None: to the bucket of
+        source_buckets: Buckets to read data and metadata from. Default: any that IAM allows.
+        registry_buckets: Buckets to write packages to. Default: any that IAM allows.
+        default_registry: Registry of packages whose message names none. Default: the bucket of
             their source.
-        scratch_bucket: Where multipart copies are hashed by S3, and large jobs keep their files;
-            None: read the bytes instead.
-        scratch_buckets: Buckets for the copies of objects of other regions: `region=bucket`.
-        checksum_algorithms: Acceptable algorithms, the most wanted first. A stored checksum of
-            any of them serves; what must be computed is computed in the first.
-        dead_letter_queue_url: Where messages go that nothing more is done about.
-        max_attempts: How often a message is tried before it is one of those; None: SQS knows.
-        engine: The engine's name in the events of its outcomes.
-        event_bus: The bus that outcomes are announced on; None: they are not.
-        notifications_topic_arn: Where people read of packages that will not be; None: nowhere.
-        catalog_url: The Quilt catalog that the registries are seen in; None: there is none.
-        quarantine_registry: Where packages go that break the rules of their registry; None:
-            nowhere.
-        max_requests_in_flight: How many S3 requests a job keeps in flight at most.
-        state_machine_arn: What goes on with jobs that are too large for one invocation; None: they
-            fail.
-        max_inline_objects: How many checksums one invocation is to find at most.
-        max_inline_bytes: How many bytes it is to hash for them at most; what S3 has hashed does not
-            count, as far as its listing tells.
-        max_shard_objects: How many objects of a large job one worker is given at most.
-        max_shard_bytes: How many bytes these have at most. Larger objects are shared by workers.
-        sources: The options of the event sources, which their events are treated by.
+        scratch_bucket: Bucket for the copies that S3 hashes, and for the files of large jobs.
+            Default: bytes are read instead of copied.
+        scratch_buckets: Buckets for copies of objects in other regions, as `region=bucket`.
+        checksum_algorithms: Accepted algorithms of stored checksums. Missing checksums are computed
+            with the first.
+        dead_letter_queue_url: Queue for messages that are not retried.
+        max_attempts: Maximum number of attempts at a message. Default: the queue's policy decides.
+        engine: Name of the engine in its outcome events.
+        event_bus: Bus of the outcome events. Default: there are none.
+        notifications_topic_arn: Topic of the notifications of failures. Default: there are none.
+        catalog_url: Quilt catalog that shows the registries, for links.
+        quarantine_registry: Registry for packages that break the rules of their own. Default: they
+            are not published.
+        max_requests_in_flight: Maximum number of concurrent S3 requests of a job.
+        state_machine_arn: State machine that continues jobs that are too large for one invocation.
+            Default: they fail.
+        max_inline_objects: Maximum number of checksums that one invocation determines.
+        max_inline_bytes: Maximum number of bytes that it hashes. Objects do not count if the
+            listing shows a usable checksum in S3.
+        max_shard_objects: Maximum number of objects of a shard of a large job.
+        max_shard_bytes: Maximum size of these objects. Larger objects are split between shards.
+        sources: Options of the event sources.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -112,15 +112,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceOptions, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse values that no job could run with."""
+        """Reject values that no job could run with."""
         if not self.checksum_algorithms:
-            raise ValueError("checksum_algorithms is empty; name at least SHA256_CHUNKED")
+            raise ValueError("checksum_algorithms is empty (minimum 1 algorithm)")
         for field in ("max_requests_in_flight", "max_shard_objects", "max_shard_bytes"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} is {getattr(self, field)}; at least 1")
+                raise ValueError(f"Invalid {field}: {getattr(self, field)} (minimum 1)")
 
     def to_environment(self) -> dict[str, str]:
-        """The environment variables that carry these settings; None and empty are left out."""
+        """Return the settings as environment variables, without None and empty values."""
         variables = {}
         for field in self.__struct_fields__:
             value = getattr(self, field)
@@ -131,10 +131,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read what `to_environment` wrote; what is absent has its default.
+        """Read the settings that `to_environment` wrote.
 
         Raises:
-            ValueError: A variable has a value of the wrong form.
+            ValueError: The value of a variable is not valid.
         """
         values: dict[str, object] = {}
         for field in msgspec.structs.fields(cls):
@@ -145,12 +145,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
-            message = f"The environment variables {PREFIX}* do not fit: {error}"
+            message = f"Invalid environment variables {PREFIX}*: {error}"
             raise ValueError(message) from error
 
 
 def _write_tuple(values: tuple[str | SourceOptions, ...]) -> str:
-    """Words between commas, or the JSON of what is more than a word."""
+    """Join words by commas; write other values as JSON."""
     if all(isinstance(value, str) for value in values):
         return ",".join(map(str, values))
     return msgspec.json.encode(values).decode()

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 from quilt3.checksums import calculate_multipart_checksum_bytes, get_checksum_chunksize
 from quilt_packager_runtime.formats.checksums import (
     MANIFEST_TYPES,
-    StoredChecksums,
     chunk_hasher,
     chunk_ranges,
     chunk_size_bytes,
     from_chunk_digests,
     from_stored,
 )
-from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, StoredChecksums
 
 SHA256 = ChecksumAlgorithm.SHA256_CHUNKED
 MIB = 1024 * 1024

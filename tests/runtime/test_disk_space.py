@@ -21,13 +21,16 @@ def fill(database: sqlite3.Connection) -> None:
 
 
 def test_a_full_database_is_a_full_disk(small_database: sqlite3.Connection) -> None:
-    with pytest.raises(DiskFull, match=r"Raise ephemeral_storage_size"), translate_disk_full():
+    with pytest.raises(DiskFull, match=r"Increase ephemeral_storage_size"), translate_disk_full():
         fill(small_database)
 
 
-@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="there is no /dev/full")
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="/dev/full does not exist")
 def test_a_file_that_cannot_grow_is_a_full_disk() -> None:
-    with pytest.raises(DiskFull, match=r"no room left in .* MiB"), translate_disk_full():
+    with (
+        pytest.raises(DiskFull, match=r"temporary folder .* is full: .* MiB"),
+        translate_disk_full(),
+    ):
         write_to_full_device()
 
 

@@ -521,7 +521,7 @@ class TestQuarantine:
 
     async def test_that_is_not_there_is_told_beside_the_violations(self, s3: S3) -> None:
         settings = Settings(quarantine_registry="nowhere")
-        with pytest.raises(WorkflowViolations, match="could not be put into quarantine") as raised:
+        with pytest.raises(WorkflowViolations, match="could not be quarantined") as raised:
             await run(s3, settings)
         assert raised.value.quarantine is None
 

@@ -47,10 +47,10 @@ from quilt_packager_runtime.errors import (
     S3Error,
     ServiceUnavailable,
 )
-from quilt_packager_runtime.formats.checksums import StoredChecksums
 from quilt_packager_runtime.formats.objects import (
     S3Uri,
     SourceObject,
+    StoredChecksums,
 )
 
 METADATA_PREFIX = "x-amz-meta-"

@@ -1,7 +1,6 @@
-"""Metadata that the catalog can index: flat, short, and without a value that says nothing.
+"""Metadata that the catalog can index: flat, short, and without empty values.
 
-A facet is a string of at most 256 characters, or a list of such strings that is not empty. What
-gives no facet is left out, so that every key that is there can be searched for.
+A facet is a string of 1 to 256 characters, or a list of such strings that is not empty.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,19 +8,16 @@ from datetime import UTC, date, datetime
 from itertools import islice
 
 MAX_CHARACTERS = 256
-"""What the catalog indexes of a string."""
+"""Maximum length of a string that the catalog indexes."""
 
 MAX_ITEMS = 100
-"""How many values a list keeps."""
+"""Maximum number of values in a list."""
 
 Facet = str | list[str]
 
 
 def make_facets(values: Mapping[str, str | Iterable[str] | None]) -> dict[str, Facet]:
-    r"""Bring values into the form of facets, and leave out those that are empty.
-
-    Args:
-        values: Texts, or several texts, by their names. Of equal texts the first stays.
+    r"""Convert texts, or lists of texts, to facets without empty and repeated values.
 
     Example:
         >>> make_facets({"name": " a\n b ", "tools": ["x", "", "x"], "author": []})
@@ -36,13 +32,9 @@ def make_facets(values: Mapping[str, str | Iterable[str] | None]) -> dict[str, F
 
 
 def iso_time(text: str) -> str | None:
-    """Read a date or time as ISO 8601 writes it; None if it is neither.
+    """Normalize a date or time in ISO 8601; None for other text.
 
-    Args:
-        text: The text.
-
-    Returns:
-        The day, or the time to the second, in UTC if its zone is known.
+    A time has a precision of seconds, and is in UTC if its zone is known.
 
     Example:
         >>> iso_time("2024-12-10T09:07:42.073671473+01:00"), iso_time("2024-12-10")
@@ -59,7 +51,7 @@ def iso_time(text: str) -> str | None:
 
 
 def format_time(time: datetime) -> str:
-    """Write a time to the second, in UTC if its zone is known.
+    """Format a time with a precision of seconds, in UTC if its zone is known.
 
     Example:
         >>> format_time(datetime(2024, 12, 10, 8, 7, 42, 73671, tzinfo=UTC))
@@ -76,8 +68,8 @@ def _texts(values: Iterable[str]) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """One line of printable characters, with an ellipsis where the rest is missing."""
-    # Four times as much as is kept: an abstract of megabytes need not be walked through.
+    """Return one line of printable characters, with an ellipsis if it is cut."""
+    # Cut first, with room for whitespace: an abstract may have megabytes.
     words = value[: 4 * MAX_CHARACTERS].split()
     text = "".join(character for character in " ".join(words) if character.isprintable())
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""The checksums of Quilt's manifests: from bytes, from hashed chunks, or from what S3 has stored.
+"""The checksums of Quilt's manifests: from bytes, from hashed chunks, or from S3's checksums.
 
 An object is hashed in chunks, whose ordered digests give its checksum. So every route to it,
 streamed, in parallel ranges, or copied by S3 part by part, ends in `from_chunk_digests`.
@@ -11,9 +11,7 @@ from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
-import msgspec
-
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, StoredChecksums
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -28,28 +26,14 @@ MANIFEST_TYPES = {
 _STORED = re.compile(r"(?P<digest>[^-]+)(?:-(?P<parts>[1-9][0-9]{0,4}))?")
 
 
-class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
-    """What S3 keeps of an object, as HeadObject with checksum mode tells it.
-
-    Attributes:
-        sha256: `x-amz-checksum-sha256`: base64, and `-N` after it if it is a hash over N parts.
-        crc64nvme: `x-amz-checksum-crc64nvme`: base64.
-        type: `x-amz-checksum-type`: FULL_OBJECT or COMPOSITE; None where S3 does not say.
-    """
-
-    sha256: str | None = None
-    crc64nvme: str | None = None
-    type: str | None = None
-
-
 class ChunkHasher(Protocol):
     """Hashes the bytes of one chunk, in order."""
 
     def update(self, data: BytesLike, /) -> None:
-        """Take the next bytes."""
+        """Hash the next bytes."""
 
     def digest(self) -> bytes:
-        """The digest of all bytes so far."""
+        """Return the digest of all bytes so far."""
 
 
 class _Crc64Nvme:
@@ -67,21 +51,14 @@ class _Crc64Nvme:
 
 
 def chunk_hasher(algorithm: ChecksumAlgorithm) -> ChunkHasher:
-    """Begin to hash one chunk of an object, apart from the others.
-
-    Args:
-        algorithm: What to compute.
-    """
+    """Return a hasher for one chunk of an object."""
     if algorithm is ChecksumAlgorithm.CRC64NVME:
         return _Crc64Nvme()
     return hashlib.sha256()
 
 
 def chunk_size_bytes(size_bytes: int) -> int:
-    """How large Quilt's chunks of an object are: 8 MiB, doubled until 10,000 are enough.
-
-    Args:
-        size_bytes: The object's size.
+    """Return the size of Quilt's chunks of an object: 8 MiB, doubled until 10,000 are enough.
 
     Example:
         >>> chunk_size_bytes(1)
@@ -96,15 +73,9 @@ def chunk_size_bytes(size_bytes: int) -> int:
 
 
 def chunk_ranges(size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Where Quilt's chunks of an object lie, as HTTP ranges. An empty object has none.
+    """Yield the first and the last byte of each of Quilt's chunks of an object, in order.
 
     Above 39.06 TiB a chunk is larger than the 5 GiB that S3 copies in one part.
-
-    Args:
-        size_bytes: The object's size.
-
-    Yields:
-        The first and the last byte of each chunk, in order.
 
     Example:
         >>> list(chunk_ranges(8388608 + 1))
@@ -121,13 +92,12 @@ def from_chunk_digests(
     """Combine the digests of an object's chunks.
 
     Args:
-        algorithm: What the digests were computed with.
-        size_bytes: The object's size.
-        digests: One for each of `chunk_ranges(size_bytes)`, in that order; none for an empty
-            object.
+        algorithm: Algorithm of the digests.
+        size_bytes: Size of the object.
+        digests: Digest of each of `chunk_ranges(size_bytes)`, in order; none for an empty object.
 
     Raises:
-        ValueError: There are more or fewer digests than the object has chunks.
+        ValueError: The number of digests is not the number of chunks.
 
     Example:
         >>> from_chunk_digests(ChecksumAlgorithm.SHA256_CHUNKED, 0, []).value
@@ -142,14 +112,7 @@ def from_chunk_digests(
 
 
 def decode_digest(algorithm: ChecksumAlgorithm, text: str) -> bytes | None:
-    r"""Read a digest as S3 writes it: of a whole object, or of a part.
-
-    Args:
-        algorithm: What the digest was computed with.
-        text: Canonical base64.
-
-    Returns:
-        The digest; None if this is no base64 of a digest of that length.
+    r"""Decode canonical base64; None if it is not a digest of the algorithm.
 
     Example:
         >>> decode_digest(ChecksumAlgorithm.CRC64NVME, "AAAAAAAAAAE=")
@@ -168,15 +131,9 @@ def decode_digest(algorithm: ChecksumAlgorithm, text: str) -> bytes | None:
 def needs_part_sizes(
     algorithm: ChecksumAlgorithm, size_bytes: int, stored: StoredChecksums
 ) -> bool:
-    """Whether the sizes of an object's parts decide if its stored checksum serves.
+    """Return whether only the sizes of the parts can show that a stored checksum is usable.
 
-    Args:
-        algorithm: The checksum that is wanted.
-        size_bytes: The object's size.
-        stored: What HEAD told.
-
-    Returns:
-        True if it is worth a GetObjectAttributes: the number of parts is right.
+    GetObjectAttributes returns them. They matter if the number of parts is the number of chunks.
 
     Example:
         >>> composite = StoredChecksums(sha256=f"{'A' * 43}=-2", type="COMPOSITE")
@@ -193,17 +150,13 @@ def from_stored(
     stored: StoredChecksums,
     part_sizes_bytes: list[int] | None = None,
 ) -> Checksum | None:
-    """Make the manifest's checksum of what S3 has stored, where that is enough for it.
+    """Derive the manifest's checksum from S3's; None if the object has to be hashed.
 
     Args:
-        algorithm: The checksum that is wanted.
-        size_bytes: The object's size.
-        stored: What HEAD told.
-        part_sizes_bytes: The sizes of the object's parts, in order; of use only where
-            `needs_part_sizes`.
-
-    Returns:
-        None if the object has to be hashed. For an empty object never None.
+        algorithm: Algorithm of the manifest's checksum.
+        size_bytes: Size of the object; an empty one is never hashed.
+        stored: Checksums in the response to HeadObject.
+        part_sizes_bytes: Size of each part, in order; required if `needs_part_sizes`.
 
     Example:
         >>> sha256_of_hello = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
@@ -221,7 +174,7 @@ def from_stored(
         if algorithm is ChecksumAlgorithm.CRC64NVME:
             return _checksum(algorithm, digest)
         return from_chunk_digests(algorithm, size_bytes, [digest]) if chunks == 1 else None
-    # A single part can only be the whole object; more may be cut anywhere.
+    # A single part is the whole object; several parts may have any sizes.
     parts_are_chunks = parts == chunks and (
         parts == 1 or part_sizes_bytes == _chunk_sizes_bytes(size_bytes)
     )
@@ -235,23 +188,20 @@ def _chunk_sizes_bytes(size_bytes: int) -> list[int]:
 def _parse_stored(
     algorithm: ChecksumAlgorithm, stored: StoredChecksums
 ) -> tuple[bytes | None, int]:
-    """The digest, and the number of parts that it is a hash over: 0 if it is over the bytes."""
+    """Return the digest, and the number of parts that it is a hash of: 0 for a hash of bytes."""
     is_crc = algorithm is ChecksumAlgorithm.CRC64NVME
     match = _STORED.fullmatch((stored.crc64nvme if is_crc else stored.sha256) or "")
     if match is None:
         return None, 0
     parts = int(match["parts"] or 0)
-    # S3 has no composite CRC64NVME, and a composite value tells its parts.
+    # S3 has no composite CRC64NVME, and a composite value has its number of parts.
     is_plausible = stored.type in {None, "COMPOSITE" if parts else "FULL_OBJECT"}
     usable = is_plausible and not (is_crc and parts)
     return decode_digest(algorithm, match["digest"]) if usable else None, parts
 
 
 def count_chunks(size_bytes: int) -> int:
-    """How many chunks Quilt cuts an object into: none of an empty one.
-
-    Args:
-        size_bytes: The object's size.
+    """Return the number of Quilt's chunks of an object: 0 for an empty one.
 
     Example:
         >>> count_chunks(8388608 + 1)

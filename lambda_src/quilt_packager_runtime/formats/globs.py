@@ -52,7 +52,7 @@ def match_any(globs: Sequence[str]) -> Callable[[str], bool]:
 
 
 class _Glob:
-    """The runs of components between the `**` of a glob.
+    """A glob, as the runs of components between its `**`.
 
     Because nothing has to match behind the last run, each run may take its first match: a later
     one leaves less of the path to the runs that follow. So nothing is tried twice.

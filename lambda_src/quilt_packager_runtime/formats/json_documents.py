@@ -1,7 +1,7 @@
-"""JSON from outside, read within bounds, so that nothing later can fail on it in a new way.
+"""JSON from other people, parsed within bounds, so that no later step fails on it.
 
-What is let through is exactly what the standard library's `json` reads: the top hash of a package
-is made from its metadata by that library.
+A document is parsed as the standard library's `json` parses it, because the top hash of a package
+is computed from its metadata by that library.
 """
 
 import json
@@ -12,30 +12,25 @@ from quilt_packager_runtime.errors import InvalidMetadata
 from quilt_packager_runtime.formats.objects import S3Uri
 
 MAX_METADATA_BYTES = 1_000_000
-"""The most that metadata may have, as JSON in UTF-8: it must fit into one line of a manifest."""
+"""Maximum size of metadata, as JSON in UTF-8: it must fit into one line of a manifest."""
 
 MAX_DEPTH = 100
-"""How deep arrays and objects may nest. Readers recurse; Python stops them near 1,000 frames."""
+"""Maximum nesting of arrays and objects. Readers recurse, and Python allows about 1,000 frames."""
 
 MAX_INTEGER_DIGITS = 4300
-"""How long an integer may be: Python's own limit, whatever the interpreter is set to."""
+"""Maximum number of digits of an integer: Python's default, for any setting of the interpreter."""
 
 
 def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 JSON is any value
-    r"""Read a JSON document from outside.
-
-    Of a key that an object repeats, the last value counts, as everywhere in Python.
+    r"""Parse a JSON document as `json.loads` does. The last value of a repeated key counts.
 
     Args:
-        document: The text; as bytes in UTF-8, -16 or -32, with or without a byte order mark.
-        max_bytes: How large it may be, as bytes or in UTF-8.
-
-    Returns:
-        What `json.loads` returns.
+        document: Text; or bytes in UTF-8, -16 or -32, with or without a byte order mark.
+        max_bytes: Maximum size of the bytes, or of the text in UTF-8.
 
     Raises:
-        ValueError: It is too large or too deep, is not JSON, or holds what JSON cannot carry
-            through: NaN, infinite numbers, half a surrogate pair.
+        ValueError: It is too large or too deep, is not JSON, or contains values that JSON cannot
+            represent: NaN, infinite numbers, half a surrogate pair.
 
     Example:
         >>> read_json('{"a": [1e-07, 12345678901234567890]}', max_bytes=100)
@@ -53,7 +48,7 @@ def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 
             parse_int=_read_integer,
         )
         _check_depth(value)
-        _measure(value)  # encodes every string
+        _measure(value)  # raises UnicodeEncodeError for half a surrogate pair
     except RecursionError:
         raise _too_deep() from None
     except UnicodeEncodeError:
@@ -66,10 +61,7 @@ def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 
 
 
 def check_metadata(metadata: object) -> dict[str, Any]:
-    """Let metadata through that a manifest may be able to hold.
-
-    Args:
-        metadata: What `read_json` read.
+    """Return metadata from `read_json` if it fits into a manifest.
 
     Raises:
         ValueError: It is not an object, or too large.
@@ -89,14 +81,10 @@ def check_metadata(metadata: object) -> dict[str, Any]:
 
 
 def read_metadata(document: bytes, uri: S3Uri) -> dict[str, Any]:
-    """Read the object that a `metadata_uri` leads to.
-
-    Args:
-        document: Its bytes.
-        uri: Where it is, for the error.
+    """Parse the object that a `metadata_uri` refers to.
 
     Raises:
-        InvalidMetadata: It is no JSON object, or none that a manifest can hold.
+        InvalidMetadata: It is not a JSON object, or does not fit into a manifest.
 
     Example:
         >>> read_metadata(b'{"run": 42}', S3Uri("raw", "entry.json"))
@@ -106,14 +94,14 @@ def read_metadata(document: bytes, uri: S3Uri) -> dict[str, Any]:
         return check_metadata(read_json(document, max_bytes=MAX_METADATA_BYTES))
     except ValueError as error:
         raise InvalidMetadata(
-            f"The metadata at {uri} cannot be used: {error}.",
+            f"Invalid metadata in {uri}: {error}.",
             why=f"Metadata is a JSON object of at most {MAX_METADATA_BYTES:,} bytes.",
-            remedy="Correct that object, or send the metadata in the message.",
+            remedy="Correct the object, or send the metadata in the message.",
         ) from error
 
 
 def _measure(value: object) -> int:
-    """Count a value's bytes in a manifest: JSON in UTF-8, not ASCII-escaped."""
+    """Return the size of a value in a manifest: JSON in UTF-8, without ASCII escapes."""
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 

@@ -1,7 +1,7 @@
-"""Quilt's manifest: a header and one line an entry, JSON Lines, and the top hash over them.
+"""Quilt's manifest: JSON Lines of a header and an entry each, and the top hash over them.
 
-Both are written in one pass, byte for byte as quilt3 writes them. The manifest's JSON is UTF-8,
-that of the top hash is escaped to ASCII; for most keys the two are the same text.
+Both are made in one pass, byte for byte as in quilt3. The manifest's JSON is UTF-8, that of the
+top hash is escaped to ASCII; for most keys the two are the same text.
 """
 
 import json
@@ -17,14 +17,14 @@ from quilt_packager_runtime.errors import InvalidMetadata, ManifestLineTooLong, 
 from quilt_packager_runtime.formats.objects import Checksum, Entry
 
 MAX_LINE_BYTES = 1_000_000
-"""What the catalog's indexers and Athena read of a line, its newline not counted."""
+"""Maximum size of a line for the catalog's indexers and Athena, without its newline."""
 
 WRITTEN_BY_US = {"quilt-packager": "1"}
-"""The user metadata of manifests whose checksums a later revision may trust."""
+"""S3 user metadata of manifests whose checksums a later revision may reuse."""
 
 MAX_CHARACTER_BYTES = 4
 ENTRIES_AT_ONCE = 1000
-"""How many entries are encoded before they are written and hashed: at most some 6 MB."""
+"""Number of entries that are encoded before they are written and hashed: at most 6 MB."""
 
 SEPARATOR = b"\0\0"
 """Between the components of a sort key."""
@@ -37,9 +37,9 @@ class Header(msgspec.Struct, frozen=True):
     """The first line of a manifest.
 
     Attributes:
-        user_meta: The package's metadata.
-        message: The commit message.
-        workflow: The record of the workflow that the package passed; None without workflows.
+        user_meta: Metadata of the package.
+        message: Commit message.
+        workflow: Record of the workflow that the package passed; None without workflows.
     """
 
     user_meta: dict[str, Any] | None
@@ -48,12 +48,9 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def sort_key(logical_key: str) -> bytes:
-    r"""The order of a manifest's entries: that of `logical_key.split("/")`.
+    r"""Return a key that sorts entries as in a manifest: by `logical_key.split("/")`.
 
-    `SEPARATOR` sorts before every character, U+0000 among them, and is nowhere else.
-
-    Args:
-        logical_key: The path inside the package.
+    `SEPARATOR` sorts before every character, U+0000 included, and occurs only between components.
 
     Example:
         >>> sorted(["a-b", "a/b", "a"], key=sort_key)
@@ -63,10 +60,7 @@ def sort_key(logical_key: str) -> bytes:
 
 
 def key_of(sort_key: bytes) -> str:
-    r"""The logical key that a sort key was made of.
-
-    Args:
-        sort_key: What `sort_key` returned.
+    r"""Return the logical key of a sort key.
 
     Example:
         >>> key_of(sort_key("a/b"))
@@ -78,22 +72,19 @@ def key_of(sort_key: bytes) -> str:
 def write_manifest(
     header: Header, entries: Iterable[Entry], write: Callable[[bytes], object]
 ) -> str:
-    """Write a manifest, and hash it, in one pass and without keeping it.
+    """Write a manifest in one pass, without keeping it, and return its top hash in hex.
 
-    A million entries take some 3 s of CPU.
+    A million entries take about 3 s of CPU time.
 
     Args:
-        header: The first line.
-        entries: In the order of `sort_key`, each once.
-        write: Takes the next bytes of the manifest, some hundred KB at a time.
-
-    Returns:
-        The top hash, 64 hex characters.
+        header: First line.
+        entries: Entries in the order of `sort_key`, without duplicates.
+        write: Writes the next bytes of the manifest, a few hundred KB at a time.
 
     Raises:
-        InvalidMetadata: The header holds what JSON in UTF-8 cannot carry.
-        ManifestLineTooLong: The header or an entry would not fit into a line.
-        ValueError: The entries are not in order: a fault of the caller's.
+        InvalidMetadata: JSON in UTF-8 cannot represent the header.
+        ManifestLineTooLong: The header or an entry does not fit into a line.
+        ValueError: The entries are not in order.
 
     Example:
         >>> import io
@@ -113,19 +104,12 @@ def write_manifest(
 
 
 class ManifestWriter:
-    """Writes a manifest as its entries come, `ENTRIES_AT_ONCE` or fewer at a time.
+    """Writes a manifest incrementally, at most `ENTRIES_AT_ONCE` entries at a time.
 
-    Args:
-        header: The first line.
-        write: Takes the next bytes of the manifest, some hundred KB at a time.
-
-    Raises:
-        InvalidMetadata: The header holds what JSON in UTF-8 cannot carry.
-        ManifestLineTooLong: The header would not fit into a line.
+    The arguments and errors are those of `write_manifest`.
     """
 
     def __init__(self, header: Header, write: Callable[[bytes], object]) -> None:
-        """Write the header."""
         line, hashed = _header_lines(header)
         write(line)
         self._write = write
@@ -134,22 +118,14 @@ class ManifestWriter:
         self._last_sort_key: bytes | None = None
 
     def add(self, entries: list[Entry]) -> None:
-        """Write the next entries.
-
-        Args:
-            entries: In the order of `sort_key`, each once.
-
-        Raises:
-            ManifestLineTooLong: An entry would not fit into a line.
-            ValueError: The entries are not in order: a fault of the caller's.
-        """
+        """Write the next entries."""
         self._check_order(entries)
         lines, parts = _entry_lines(entries)
         self._write(lines)
         self._hash.update(parts)
 
     def top_hash(self) -> str:
-        """The top hash, 64 hex characters, after the last entry."""
+        """Return the top hash, after the last entry."""
         return self._hash.hexdigest()
 
     def _check_order(self, entries: list[Entry]) -> None:
@@ -162,13 +138,13 @@ class ManifestWriter:
 
 
 def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
-    """Read the entries of a manifest that `write_manifest` wrote.
+    """Parse the entries of a manifest that `write_manifest` wrote.
 
     Args:
-        lines: All of it but the header, each with or without its newline.
+        lines: Lines behind the header, with or without their newlines.
 
     Raises:
-        ValueError: A line is no entry with one physical key and a checksum.
+        ValueError: A line is not an entry with one physical key and a checksum.
 
     Example:
         >>> line = b'{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 0, '
@@ -191,15 +167,7 @@ class _EntryLine(msgspec.Struct, gc=False):
 
 
 def check_header(header: Header) -> None:
-    """Tell, before any work is done, whether a header can be written.
-
-    Args:
-        header: The first line.
-
-    Raises:
-        InvalidMetadata: It holds what JSON in UTF-8 cannot carry.
-        ManifestLineTooLong: It would not fit into a line.
-    """
+    """Check that `write_manifest` can write a header, before other work is done."""
     _header_lines(header)
 
 
@@ -213,9 +181,9 @@ def _header_lines(header: Header) -> tuple[bytes, bytes]:
         hashed = _encode_hashed(record).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidMetadata(
-            f"The package's metadata or message cannot be written as JSON ({error}).",
-            why="NaN, half a surrogate pair, or very deep nesting has no place in a manifest.",
-            remedy="Correct the metadata and the message, and send again.",
+            f"The package's metadata or message cannot be written as JSON: {error}.",
+            why="A manifest cannot contain NaN, half a surrogate pair, or very deep nesting.",
+            remedy="Correct the metadata or the message, and send it again.",
         ) from error
     _check_length(line, "the package's metadata and message")
     return line + b"\n", hashed
@@ -250,6 +218,6 @@ def _check_length(line: bytes, what: str) -> None:
     if len(line) > MAX_LINE_BYTES:
         raise ManifestLineTooLong(
             f"The manifest's line for {what} has {len(line):,} bytes.",
-            why=f"Quilt's readers take at most {MAX_LINE_BYTES:,} bytes in a line.",
-            remedy="Send less metadata, or shorter keys.",
+            why=f"Quilt's readers accept at most {MAX_LINE_BYTES:,} bytes in a line.",
+            remedy="Shorten the metadata or the key.",
         )

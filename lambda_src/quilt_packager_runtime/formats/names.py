@@ -1,7 +1,7 @@
-"""What senders call things, and what those names mean: packages, buckets, folders, references.
+"""Names in messages, and their meaning: packages, buckets, folders, references.
 
-A name that breaks its rule raises ValueError with the rule, so that a caller can put it behind the
-name and report all of them at once.
+A name that breaks its rule raises ValueError with the rule, so that a caller can report all
+invalid names at once, each with its rule.
 """
 
 import re
@@ -15,10 +15,10 @@ from quilt_packager_runtime.formats.objects import (
 )
 
 MAX_PACKAGE_NAME = MAX_KEY_BYTES - len(".quilt/named_packages//1234567890")
-"""How many characters a package name may have, so that its pointers' keys fit into S3."""
+"""Maximum length of a package name, so that the keys of its pointers are valid in S3."""
 
 PACKAGE_NAME = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
-"""What a package name matches as a whole."""
+"""Full match of a package name."""
 
 NOT_IN_PACKAGE_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
@@ -28,13 +28,7 @@ _VERSION_QUERY = "?versionId="
 
 
 def infer_package_name(prefix: str) -> str:
-    """Name a package after its folder.
-
-    Args:
-        prefix: The folder's key prefix, as S3 has it.
-
-    Returns:
-        A legal name, unless it is longer than `MAX_PACKAGE_NAME`.
+    """Derive a package name from the key prefix of a folder. It may exceed `MAX_PACKAGE_NAME`.
 
     Example:
         >>> infer_package_name("my/s3/folder/")
@@ -50,12 +44,12 @@ def infer_package_name(prefix: str) -> str:
 
 
 def check_package_name(name: str) -> str:
-    """Let a legal package name through.
+    """Return a package name if it is valid.
 
-    Only ASCII: quilt3 takes other letters, but a Quilt stack does not announce such a package.
+    Only ASCII is: quilt3 accepts other letters, but a Quilt stack ignores such a package.
 
     Raises:
-        ValueError: The name is not legal.
+        ValueError: It is not valid.
 
     Example:
         >>> check_package_name("omics/run-42")
@@ -69,13 +63,12 @@ def check_package_name(name: str) -> str:
 
 
 def check_bucket(name: str) -> str:
-    """Let the name of a general purpose bucket through.
+    """Return the name of a general purpose bucket if it is valid; the bucket may not exist.
 
-    The alphabet and shape keep ARNs, addresses and URLs out of the host names that requests go to.
-    Whether the bucket exists is for S3 to say.
+    The pattern keeps ARNs, addresses and URLs out of the host names of requests.
 
     Raises:
-        ValueError: No bucket can have this name.
+        ValueError: It is not valid.
 
     Example:
         >>> check_bucket("run-data")
@@ -90,7 +83,7 @@ def check_bucket(name: str) -> str:
 
 
 def parse_registry(text: str) -> str:
-    """Read a registry: a bare bucket name or `s3://bucket`.
+    """Return the bucket of a registry, given by its name or as `s3://bucket`.
 
     Raises:
         ValueError: It is neither.
@@ -109,13 +102,13 @@ def parse_registry(text: str) -> str:
 
 
 def parse_source_prefix(text: str) -> SourceFolder:
-    """Read the folder that a percent-encoded `s3://bucket/…` stands for.
+    """Return the folder of a percent-encoded `s3://bucket/…`.
 
-    Without a trailing `/` the last component is dropped, and a `?versionId=…` with it. Components
-    such as `.`, `..` and the empty one are ordinary: S3 does not resolve them either.
+    Without a trailing `/`, the last component and its `?versionId=…` are dropped. Components such
+    as `.`, `..` and the empty one are ordinary: S3 does not resolve them either.
 
     Raises:
-        ValueError: It is not the URI of a folder that may become a package.
+        ValueError: It is not the URI of a folder that can be packaged.
 
     Example:
         >>> parse_source_prefix("s3://b/run%231/metadata.json?versionId=v1")
@@ -129,14 +122,14 @@ def parse_source_prefix(text: str) -> SourceFolder:
 
 
 def resolve_metadata_uri(reference: str, source_prefix: str) -> S3Uri:
-    """Find the object that a `metadata_uri` means, as RFC 3986 resolves references.
+    """Resolve a `metadata_uri` to an object, as RFC 3986 resolves references.
 
     Dot components that are *written* in the reference are resolved; those of the source prefix are
-    ordinary parts of its keys, and `%2E%2E` is an ordinary part of the reference's.
+    ordinary parts of its keys, as is `%2E%2E` in the reference.
 
     Args:
         reference: Absolute, or relative to the source prefix; percent-encoded.
-        source_prefix: A source prefix that `parse_source_prefix` accepts.
+        source_prefix: Source prefix that `parse_source_prefix` accepts.
 
     Raises:
         ValueError: It does not lead to an object in S3.
@@ -177,7 +170,7 @@ def resolve_metadata_uri(reference: str, source_prefix: str) -> S3Uri:
 
 
 def _resolve_dots(folder: list[str], path: str) -> list[str]:
-    """Walk a written path from a folder's components."""
+    """Follow a path with dots from the components of a folder."""
     components = folder.copy()
     for component in path.split("/"):
         if component == "..":
@@ -189,7 +182,7 @@ def _resolve_dots(folder: list[str], path: str) -> list[str]:
 
 
 def _parse_uri(text: str) -> S3Uri:
-    """Parse an S3 URI and hold it to the limits that S3 has for names."""
+    """Parse an S3 URI whose names are valid in S3."""
     try:
         uri = S3Uri.parse(text)
     except UnicodeDecodeError:

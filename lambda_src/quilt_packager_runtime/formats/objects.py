@@ -1,6 +1,6 @@
-"""The nouns of S3 and of Quilt that every room shares: where an object is, which, and its hash.
+"""The types of S3 and Quilt that all rooms share: URIs, objects, checksums, entries.
 
-All are immutable, and small: a job holds one or two of them for each of a million objects.
+All are immutable and small: a job holds one or two of them for each of a million objects.
 """
 
 import re
@@ -11,19 +11,19 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 import msgspec
 
 REGISTRY_PREFIX = ".quilt/"
-"""Where a bucket keeps its packages. Never a package's content."""
+"""Prefix of a registry's own files, which are never packaged."""
 
 SCRATCH_PREFIX = "hash/"
-"""Where the scratch bucket takes the uploads that are only made to be hashed."""
+"""Prefix of the multipart uploads that exist only to be hashed, in the scratch bucket."""
 
 JOBS_PREFIX = "jobs/"
-"""Where the scratch bucket keeps the files of large jobs."""
+"""Prefix of the files of large jobs, in the scratch bucket."""
 
 MAX_KEY_BYTES = 1024
-"""S3's limit for a key, in UTF-8."""
+"""Maximum size of a key in S3, in UTF-8."""
 
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""The most that SQS takes, a message's attributes included."""
+"""Maximum size of a message in SQS, its attributes included."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
@@ -32,9 +32,9 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
     """An object in S3, or one version of it.
 
     Attributes:
-        bucket: The bucket's name.
-        key: The object's key, as S3 has it: never percent-encoded. Empty for the bucket itself.
-        version_id: The version, or None for the newest or in an unversioned bucket.
+        bucket: Name of the bucket.
+        key: Key of the object, never percent-encoded; empty for the bucket itself.
+        version_id: Version; None for the newest or in an unversioned bucket.
     """
 
     bucket: str
@@ -42,7 +42,7 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
     version_id: str | None = None
 
     def __str__(self) -> str:
-        """Percent-encoded as quilt3 writes a physical key.
+        """Return the URI, percent-encoded as in quilt3's physical keys.
 
         Example:
             >>> print(S3Uri("b", "run#1/ä b.txt", "v1"))
@@ -53,13 +53,9 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a percent-encoded `s3://bucket/key[?versionId=…]`.
+        """Parse a percent-encoded `s3://bucket/key[?versionId=…]`.
 
-        `#` is an ordinary character of keys. `?` begins a query only when what follows is
-        `versionId=`.
-
-        Args:
-            text: The URI.
+        `#` is an ordinary character of keys. `?` begins a query only before `versionId=`.
 
         Raises:
             ValueError: It is not an S3 URI, or its escapes are not UTF-8.
@@ -85,7 +81,7 @@ class S3Uri(msgspec.Struct, frozen=True, gc=False, order=True):
 def percent_encode(key: str) -> str:
     """Percent-encode a key for the path of a URI, as quilt3, S3 and its signatures do.
 
-    Most keys need nothing, and asking that first is five times as fast.
+    Most keys need no encoding, and checking that first is five times as fast.
 
     Example:
         >>> percent_encode("run#1/a b.txt")
@@ -99,38 +95,38 @@ def _encode_value(text: str) -> str:
 
 
 class SourceFolder(msgspec.Struct, frozen=True):
-    """The folder that becomes a package.
+    """The folder to package.
 
     Attributes:
-        bucket: The bucket's name.
-        prefix: Empty for the whole bucket, otherwise a key prefix that ends in `/`.
+        bucket: Name of the bucket.
+        prefix: Key prefix that ends in `/`; empty for the whole bucket.
     """
 
     bucket: str
     prefix: str
 
     def __str__(self) -> str:
-        """The folder as a percent-encoded URI that ends in `/`."""
+        """Return the percent-encoded URI."""
         return str(S3Uri(self.bucket, self.prefix))
 
 
 class ChecksumAlgorithm(StrEnum):
-    """The checksums that a manifest may be written with."""
+    """The algorithms of checksums in manifests."""
 
     SHA256_CHUNKED = "SHA256_CHUNKED"
     CRC64NVME = "CRC64NVME"
 
 
 class SourceObject(msgspec.Struct, frozen=True, gc=False):
-    """The newest version of an object, as the listing gave it.
+    """The newest version of an object, as listed.
 
     Attributes:
-        key: The whole key.
-        size_bytes: The object's size.
-        etag: The ETag with its quotes, as S3 sends and expects it.
-        version_id: None in an unversioned bucket, and where versioning was suspended (S3's "null").
-        archived: The storage class needs a restore before the bytes can be read.
-        stored: The checksum that S3 should have in store, as far as a listing tells.
+        key: Key of the object.
+        size_bytes: Size of the object.
+        etag: ETag with its quotes, as S3 sends and expects it.
+        version_id: Version; None in an unversioned bucket, and for S3's "null" version.
+        archived: The storage class requires a restore before the bytes can be read.
+        stored: Algorithm of the usable checksum that S3 has, according to the listing.
     """
 
     key: str
@@ -141,12 +137,26 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
     stored: ChecksumAlgorithm | None = None
 
 
-class Checksum(msgspec.Struct, frozen=True, gc=False):
-    """A hash as a manifest records it.
+class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
+    """The checksums that HeadObject returns in checksum mode.
 
     Attributes:
-        type: `sha2-256-chunked`, `CRC64NVME`, or, only ever read, `SHA256`.
-        value: Base64 of the digest (hex for the legacy `SHA256`).
+        sha256: `x-amz-checksum-sha256`: base64, followed by `-N` for a hash of N parts.
+        crc64nvme: `x-amz-checksum-crc64nvme`: base64.
+        type: `x-amz-checksum-type`: FULL_OBJECT or COMPOSITE, if S3 returns it.
+    """
+
+    sha256: str | None = None
+    crc64nvme: str | None = None
+    type: str | None = None
+
+
+class Checksum(msgspec.Struct, frozen=True, gc=False):
+    """A checksum in a manifest.
+
+    Attributes:
+        type: `sha2-256-chunked`, `CRC64NVME`, or the legacy `SHA256`, which is only read.
+        value: Base64 of the digest; hex for `SHA256`.
     """
 
     type: str
@@ -157,10 +167,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """One file of a package.
 
     Attributes:
-        logical_key: The path inside the package.
-        physical_key: The percent-encoded URI of the object's version.
-        size_bytes: The object's size.
-        checksum: The object's hash.
+        logical_key: Path inside the package.
+        physical_key: Percent-encoded URI of the object's version.
+        size_bytes: Size of the object.
+        checksum: Checksum of the object.
     """
 
     logical_key: str

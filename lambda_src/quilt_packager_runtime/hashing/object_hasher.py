@@ -22,12 +22,17 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
-    StoredChecksums,
     from_chunk_digests,
     from_stored,
     needs_part_sizes,
 )
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+    StoredChecksums,
+)
 from quilt_packager_runtime.hashing.range_reader import RangeReader
 from quilt_packager_runtime.hashing.server_side_copy import PartCopier
 from quilt_packager_runtime.hashing.unhashable import Unreadable

@@ -1,8 +1,8 @@
-"""Revisions in a registry: `.quilt/` of a bucket, and the protocol by which one appears in it.
+"""Revisions in a registry, `.quilt/` of a bucket, and the protocol that publishes them.
 
 A revision is a manifest, a pointer named by the second of its publication, and `latest`. They are
-written in this order, and with conditions, so that no writer, crash or lost reply can leave a
-pointer to nothing or overwrite another's, and whoever lost the race for `latest` starts over.
+written in this order with conditional writes: no writer, crash or lost reply can leave a dangling
+pointer or overwrite another one, and a job that loses the race for `latest` starts over.
 docs/adr/0020-publish-protocol.md has the reasons.
 """
 
@@ -35,18 +35,19 @@ MAX_SECONDS_AHEAD = 366 * 24 * 60 * 60
 """A pointer further in the future is a stray. One above the last second of ten digits would have
 eleven, which Quilt stacks do not recognize."""
 
-# Another writer can take each second that we try, or conflict with us, only so often by chance.
 MAX_POINTER_ATTEMPTS = 10
+"""Maximum number of attempts to write a pointer. Other writers take a second, or conflict with a
+write, only a few times by chance."""
 
 logger = logging.getLogger(__name__)
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """What a pointer said when it was read.
+    """The content of a pointer when it was read.
 
     Attributes:
-        etag: Its ETag; None where there was none.
-        top_hash: The revision it names; None where there was none, or nothing that makes sense.
+        etag: ETag; None if the pointer did not exist.
+        top_hash: Top hash of the revision; None if the pointer did not exist, or was not valid.
     """
 
     etag: str | None = None
@@ -54,19 +55,19 @@ class Pointer(msgspec.Struct, frozen=True):
 
 
 class Publication(Enum):
-    """What became of an attempt to publish."""
+    """The result of an attempt to publish."""
 
     CREATED = auto()
     UNCHANGED = auto()
     LOST_RACE = auto()
-    """Another writer moved `latest`: start over from reading it. Nothing is to be sent again."""
+    """Another writer moved `latest`: start over by reading it, without repeating a write."""
 
 
 class Package(msgspec.Struct, frozen=True):
     """A package's name in a registry.
 
     Attributes:
-        registry: The bucket.
+        registry: Bucket of the registry.
         name: `prefix/suffix`.
     """
 
@@ -74,33 +75,28 @@ class Package(msgspec.Struct, frozen=True):
     name: str
 
     def pointer(self, revision: str) -> S3Uri:
-        """Where the pointer of a revision is: `latest`, or seconds since 1970."""
+        """Return the URI of a pointer: `latest`, or seconds since 1970."""
         return S3Uri(self.registry, f"{NAMED_PACKAGES}{self.name}/{revision}")
 
     def manifest(self, top_hash: str) -> S3Uri:
-        """Where the manifest of a top hash is."""
+        """Return the URI of the manifest of a top hash."""
         return S3Uri(self.registry, MANIFESTS + top_hash)
 
 
 async def read_latest(s3: S3, package: Package) -> Pointer:
-    """Read `latest`. To be done before the source is listed, or a race could go unseen.
+    """Read `latest`. Call this before listing the source, or a race could go undetected.
 
     Raises:
-        AccessDenied: It is there, and may not be read.
+        AccessDenied: It may exist, and may not be read.
     """
     return await read_pointer(s3, package, LATEST)
 
 
 async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
-    """Read a pointer.
-
-    Args:
-        s3: S3.
-        package: The package.
-        revision: `latest`, or seconds since 1970.
+    """Read a pointer: `latest`, or seconds since 1970.
 
     Raises:
-        AccessDenied: It is there, and may not be read.
+        AccessDenied: It may exist, and may not be read.
     """
     uri = package.pointer(revision)
     body = await s3.read_if_exists(uri, max_bytes=MAX_POINTER_BYTES)
@@ -113,7 +109,7 @@ async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
 
 
 async def list_pointers(s3: S3, package: Package) -> list[int]:
-    """The seconds of a package's pointers, one for each revision, the oldest first."""
+    """List the seconds of a package's pointers, one for each revision, the oldest first."""
     folder = package.pointer("").key
     seconds: list[int] = []
     async for keys in s3.list_keys(package.registry, folder):
@@ -125,17 +121,17 @@ async def list_pointers(s3: S3, package: Package) -> list[int]:
 async def publish(
     s3: S3, package: Package, *, latest: Pointer, top_hash: str, manifest: Path
 ) -> Publication:
-    """Make a revision the newest of its package, unless it is that already.
+    """Make a revision the newest of its package, unless it already is.
 
     Args:
-        s3: S3.
-        package: The package.
-        latest: What `read_latest` said before the source was listed.
-        top_hash: The revision.
-        manifest: The file that holds its manifest.
+        s3: S3 client.
+        package: Package of the revision.
+        latest: Result of `read_latest` before the source was listed.
+        top_hash: Top hash of the revision.
+        manifest: File with the manifest.
 
     Raises:
-        WriteConflict: Others kept taking the name that the pointer was to have.
+        WriteConflict: Other writers took every name that was tried for the pointer.
     """
     newest_second, newest = await _newest_pointer(s3, package)
     announced = newest.top_hash == top_hash
@@ -160,7 +156,7 @@ async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
 
 
 async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
-    """Whether a revision can be read; if not, somebody deleted what a pointer names."""
+    """Return whether the manifest that a pointer names exists. It is missing only if deleted."""
     found = await s3.read_if_exists(package.manifest(top_hash), max_bytes=1) is not None
     if not found:
         logger.warning("manifest not found", extra={"top_hash": top_hash})
@@ -168,7 +164,7 @@ async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
 
 
 async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
-    """Write a pointer above the newest, overwriting nobody's."""
+    """Write a pointer above the newest, without overwriting any."""
     second = max(s3.server_time_seconds(), after_second + 1)
     for _ in range(MAX_POINTER_ATTEMPTS):
         try:
@@ -176,7 +172,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
         except ConditionalRequestConflict:
             continue
         except PreconditionFailed:
-            # Ours after a lost reply, or that of another run of the same revision: it serves.
+            # Written by this job, whose reply was lost, or by another job for the same revision.
             present = await read_pointer(s3, package, str(second))
             if present.top_hash == top_hash:
                 return
@@ -184,21 +180,22 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
         else:
             return
     raise WriteConflict(
-        f"{MAX_POINTER_ATTEMPTS} attempts to announce a revision of {package.name} were overtaken.",
-        why="Many writers publish this package at once.",
-        remedy="The job is retried by itself; look for a loop of messages if this returns.",
+        f"Could not write the pointer of a revision of {package.name} in {MAX_POINTER_ATTEMPTS} "
+        "attempts.",
+        why="Other writers publish this package at the same time.",
+        remedy="The job is retried automatically; look for a loop of messages if the error recurs.",
     )
 
 
 async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Pointer) -> Publication:
-    """Let `latest` name the revision, if it still says what it said when the job began."""
+    """Point `latest` to the revision, if it has not changed since the job began."""
     pointer = package.pointer(LATEST)
     try:
         await s3.put_object(
             pointer, top_hash.encode(), if_match=latest.etag, if_none_match=latest.etag is None
         )
     except PreconditionFailed:
-        # Either another's write came first, or the reply to our own was lost and it was sent again.
+        # Another writer was first, or the reply to this write was lost and it was sent again.
         present = await read_latest(s3, package)
         return Publication.CREATED if present.top_hash == top_hash else Publication.LOST_RACE
     except (ConditionalRequestConflict, NoSuchKey):

@@ -1,4 +1,4 @@
-"""Where packages go that break the rules of their registry: published elsewhere, and refused."""
+"""Quarantine of packages that break their registry's rules: published elsewhere, and rejected."""
 
 from typing import Any
 
@@ -12,24 +12,14 @@ VIOLATIONS_FIELD = "quarantine_violations"
 
 
 def redirect(request: PackageRequest, registry: str) -> PackageRequest:
-    """Ask for the same package in another registry.
-
-    Args:
-        request: What was refused.
-        registry: The quarantine.
-    """
+    """Return the same request for the quarantine registry."""
     return msgspec.structs.replace(request, registry=registry)
 
 
 def note_violations(
     metadata: dict[str, Any] | None, registry: str, violations: WorkflowViolations
 ) -> dict[str, Any]:
-    """Add to a package's metadata where it was meant to go, and why it may not.
-
-    Args:
-        metadata: The package's own.
-        registry: Where it was meant to go.
-        violations: Why it may not.
+    """Add the intended registry and the violations of its rules to the metadata of a package.
 
     Example:
         >>> error = WorkflowViolations("It breaks a rule.", why="Rules.", remedy="Obey.")
@@ -41,25 +31,15 @@ def note_violations(
 
 
 def with_quarantine_link(violations: WorkflowViolations, link: str | None) -> WorkflowViolations:
-    """The same refusal, which says where the package is instead.
-
-    Args:
-        violations: Why it was refused.
-        link: The `quilt+s3` URI of the revision in quarantine.
-    """
-    told = _add(violations, f"The package is in quarantine: {link}.")
-    told.quarantine = link
-    return told
+    """Return the same rejection with the `quilt+s3` URI of the package in quarantine."""
+    linked = _add(violations, f"The package is in quarantine: {link}.")
+    linked.quarantine = link
+    return linked
 
 
 def with_quarantine_error(violations: WorkflowViolations, error: Rejected) -> WorkflowViolations:
-    """The same refusal, which says why the package is not in quarantine either.
-
-    Args:
-        violations: Why it was refused.
-        error: Why it could not be written there.
-    """
-    return _add(violations, f"It could not be put into quarantine: {error.reason}")
+    """Return the same rejection with the reason why the package is not in quarantine."""
+    return _add(violations, f"The package could not be quarantined: {error.reason}")
 
 
 def _add(violations: WorkflowViolations, sentence: str) -> WorkflowViolations:

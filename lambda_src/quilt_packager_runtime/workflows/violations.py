@@ -33,7 +33,7 @@ class Violations:
                 self._described.append(text[:MAX_SHOWN] + "…" if len(text) > MAX_SHOWN else text)
 
     def __str__(self) -> str:
-        """The descriptions, and the number of other violations.
+        """Return the descriptions, and the number of other violations.
 
         Example:
             >>> violations = Violations()

@@ -12,8 +12,12 @@ from quilt_packager_runtime.errors import (
     PreconditionFailed,
     S3Error,
 )
-from quilt_packager_runtime.formats.checksums import StoredChecksums
-from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.formats.objects import (
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+    StoredChecksums,
+)
 from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning

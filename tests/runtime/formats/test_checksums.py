@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.checksums import (
-    StoredChecksums,
     chunk_hasher,
     chunk_ranges,
     chunk_size_bytes,
@@ -14,7 +13,7 @@ from quilt_packager_runtime.formats.checksums import (
     from_stored,
     needs_part_sizes,
 )
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm
+from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, StoredChecksums
 
 SHA256 = ChecksumAlgorithm.SHA256_CHUNKED
 CRC = ChecksumAlgorithm.CRC64NVME

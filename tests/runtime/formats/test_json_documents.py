@@ -160,5 +160,5 @@ class TestMetadata:
         ],
     )
     def test_of_a_file_is_refused_with_the_files_name(self, document: bytes, rule: str) -> None:
-        with pytest.raises(InvalidMetadata, match=f"s3://raw/a%20b.json .*{rule}"):
+        with pytest.raises(InvalidMetadata, match=f"s3://raw/a%20b.json: .*{rule}"):
             read_metadata(document, S3Uri("raw", "a b.json"))
