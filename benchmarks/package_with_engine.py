@@ -9,8 +9,11 @@ import sys
 
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.requests.resolve import resolve
 from quilt_packager_runtime.settings import Settings
 
 
@@ -24,11 +27,16 @@ def main() -> None:
         "commit_message": "Benchmark",
     }
     request = parse_message(msgspec.json.encode(message).decode())
-    if not isinstance(request, PackageRequest):
+    if not isinstance(request, UnresolvedRequest):
         raise TypeError(f"{message} asks for no package")
     settings = Settings.from_environment(os.environ)
     s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
-    sys.stdout.write(asyncio.run(package(request, settings=settings, s3=s3)).top_hash or "")
+    sys.stdout.write(asyncio.run(_package(request, settings, s3)).top_hash or "")
+
+
+async def _package(request: UnresolvedRequest, settings: Settings, s3: S3) -> Outcome:
+    complete = await resolve(request, settings=settings, s3=s3)
+    return await package(complete, settings=settings, s3=s3)
 
 
 if __name__ == "__main__":

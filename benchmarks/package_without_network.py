@@ -20,7 +20,7 @@ from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
-    Job,
+    JobFiles,
     ObjectChecksum,
     encode_lines,
 )
@@ -102,7 +102,9 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
         check.end()
         listed_at = time.process_time()
         if route is Route.LARGE:
-            await hand_off.load_results(cast("S3", results), Job("scratch", "job", 1), inventory)
+            await hand_off.load_results(
+                cast("S3", results), JobFiles("scratch", "job", 1), inventory
+            )
         async for block in inventory.unhashed(archived=False):
             inventory.record((found.key, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()

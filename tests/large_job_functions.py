@@ -64,9 +64,9 @@ class LargeJobs:
         """The keys of the objects that a shard or a result is about."""
         return [line["found"]["key"] for line in self.lines(key)]
 
-    def kept_keys(self) -> list[str]:
-        """The objects, in order, that publishing has hashed and kept for the next round."""
-        files = [key for key in self.results() if key.startswith("jobs/id/results/01-kept-")]
+    def inline_keys(self) -> list[str]:
+        """The keys, in order, of the objects that publishing hashed for the next round."""
+        files = [key for key in self.results() if key.startswith("jobs/id/results/01-inline-")]
         lines = [line for key in files for line in self.lines(key)]
         return sorted(line["found"]["key"] for line in lines if "found" in line)
 

@@ -9,8 +9,8 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.handlers import packager as function
-from quilt_packager_runtime.requests.source_options import SourceOptions
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from tests.boto_stub import Service
 from tests.job_log import JobLog

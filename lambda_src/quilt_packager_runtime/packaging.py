@@ -1,4 +1,4 @@
-"""The story of a job: a folder becomes a revision of a package, or it is told why it does not."""
+"""The story of a job: a folder becomes a revision of a package, or the job is refused."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +12,9 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
-    BucketNotAllowed,
     Rejected,
     WorkflowViolations,
     WriteConflict,
-    name_some,
 )
 from quilt_packager_runtime.formats.manifest import (
     ENTRIES_AT_ONCE,
@@ -27,10 +25,15 @@ from quilt_packager_runtime.formats.manifest import (
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
-from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.hand_off import (
+    NOTHING,
+    HandOff,
+    is_too_large,
+    load_results,
+    write_plan,
+)
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
-from quilt_packager_runtime.metadata.package_metadata import describe, name_request
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.registry.publish import Publication
 from quilt_packager_runtime.registry.quarantine import (
@@ -39,38 +42,38 @@ from quilt_packager_runtime.registry.quarantine import (
     with_quarantine_error,
     with_quarantine_link,
 )
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import PackageRequest
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
 
 MAX_PASSES = 5
-"""How often a job that loses the race for `latest` begins again."""
+"""Maximum number of passes of a job that keeps losing the race for `latest`."""
 
 OnProgress = Callable[[str, int, int | None], object]
-"""Told the phase, how many objects are done, and of how many, if that is known."""
+"""Called with the phase, the number of objects that are done, and the total if it is known."""
 
-Refused = Callable[[dict[str, Any] | None], dict[str, Any]]
-"""Notes in a package's metadata why its own registry does not take it."""
+AddViolations = Callable[[dict[str, Any] | None], dict[str, Any]]
+"""Adds to a package's metadata the reasons why its own registry refuses it."""
 
 
 class _Context(msgspec.Struct, frozen=True):
-    """What the passes of a job share.
+    """The state that all passes of a job share.
 
     Attributes:
-        request: What is wanted, by its own name.
-        settings: What is allowed, and how.
+        request: The request.
+        settings: The engine's settings.
         s3: S3.
-        on_progress: Told how far the job is.
-        relay: As what to hand the job over; None: never.
-        refused: Notes in the metadata why another registry does not take it; None: none has.
+        on_progress: Called with the progress of the job.
+        hand_off: The permission to hand the job off; None if it has to finish here.
+        add_violations: Set for a package in quarantine, which no workflow checks.
     """
 
     request: PackageRequest
     settings: Settings
     s3: S3
     on_progress: OnProgress
-    relay: hand_off.HandOff | None
-    refused: Refused | None = None
+    hand_off: HandOff | None
+    add_violations: AddViolations | None = None
 
 
 async def package(
@@ -79,28 +82,26 @@ async def package(
     settings: Settings,
     s3: S3,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
-    relay: hand_off.HandOff | None = None,
+    hand_off: HandOff | None = None,
 ) -> Outcome:
-    """Make a folder a revision of a package, unless its newest revision is just that.
+    """Publish a folder as a revision of a package, unless the newest revision equals it.
 
     Args:
-        request: What is wanted.
-        settings: What is allowed, and how.
+        request: The complete request: see `requests.resolve`.
+        settings: The engine's settings.
         s3: S3.
-        on_progress: Told how far the job is.
-        relay: As what to hand the job over when it is too large; None: never.
+        on_progress: Called with the progress of the job.
+        hand_off: The permission to hand off a job that is too large; None if it has to finish here.
 
     Returns:
         The outcome, `created` or `unchanged`.
 
     Raises:
-        HandedOver: The job was too large, and its plan is written.
+        HandedOff: The job is too large, and its plan is written.
         Rejected: The job can never succeed as it is.
         Failed: The job may succeed later.
     """
-    check_buckets(request, settings)
-    request = await name_request(s3, request)
-    context = _Context(request, settings, s3, on_progress, relay)
+    context = _Context(request, settings, s3, on_progress, hand_off)
     try:
         return await _run_passes(context)
     except WorkflowViolations as violations:
@@ -109,17 +110,19 @@ async def package(
         context = msgspec.structs.replace(
             context,
             request=redirect(request, settings.quarantine_registry),
-            refused=partial(note_violations, registry=request.registry, violations=violations),
+            add_violations=partial(
+                note_violations, registry=request.registry, violations=violations
+            ),
         )
         try:
-            kept = await _run_passes(context)
+            quarantined = await _run_passes(context)
         except Rejected as error:
             raise with_quarantine_error(violations, error) from error
-        raise with_quarantine_link(violations, kept.link) from None
+        raise with_quarantine_link(violations, quarantined.link) from None
 
 
 async def _run_passes(context: _Context) -> Outcome:
-    """Pass after pass, until no other writer publishes meanwhile."""
+    """Run passes until one ends without another writer publishing at the same time."""
     for _ in range(MAX_PASSES):
         with translate_disk_full():
             outcome = await _run_pass(context)
@@ -128,72 +131,29 @@ async def _run_passes(context: _Context) -> Outcome:
     raise WriteConflict(
         f"Other writers won the race for {context.request.package_name} {MAX_PASSES} times.",
         why="Several jobs or people publish this package at once.",
-        remedy="The job is retried by itself; look for a loop of messages if this returns.",
+        remedy="The job is retried automatically; look for a loop of messages if this returns.",
     )
 
 
-def check_buckets(request: PackageRequest, settings: Settings) -> None:
-    """Refuse buckets that the engine may not use, before any request goes to one.
-
-    Raises:
-        BucketNotAllowed: All of them named.
-    """
-    sources = {request.source.bucket}
-    if request.metadata_uri is not None:
-        sources.add(request.metadata_uri.bucket)
-    refused = [
-        f"{what}: {name_some(sorted(names - set(allowed)))}"
-        for what, names, allowed in (
-            ("source", sources, settings.source_buckets),
-            ("registry", {request.registry}, settings.registry_buckets),
-        )
-        if allowed and not names <= set(allowed)
-    ]
-    if refused:
-        raise BucketNotAllowed(
-            f"The engine does not use these buckets ({'; '.join(refused)}).",
-            why="Only its source and registry buckets are open to messages.",
-            remedy="Correct the message, or add them to source_buckets or registry_buckets.",
-        )
-
-
 async def _run_pass(context: _Context) -> Outcome | None:
-    """One pass; None if another writer published meanwhile, so that all must be read again."""
+    """Run one pass; return None if another writer published meanwhile.
+
+    The next pass reads S3 again, except for the metadata, which the request has.
+    """
     request, settings, s3 = context.request, context.settings, context.s3
     on_progress = context.on_progress
     package = publish.Package(request.registry, request.package_name)
     latest = await publish.read_latest(s3, package)
-    described = await describe(s3, request)
-    metadata = described.metadata
     with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
         await list_source(s3, inventory, lambda found: on_progress("listing", found, None))
         objects, size_bytes = inventory.totals()
-        if context.refused is not None:
-            metadata, workflow = context.refused(metadata), None
-        else:
-            workflow = await gate.check(
-                s3,
-                request.registry,
-                workflow=request.workflow,
-                package_name=request.package_name,
-                message=request.commit_message,
-                metadata=metadata,
-                entries=inventory.sizes(),
-            )
-        header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
-        check_header(header)
+        header = await _check(context, inventory)
         reused = 0
         if latest.top_hash is not None:
             previous = package.manifest(latest.top_hash)
             reused = await reuse_checksums(s3, previous, inventory, settings=settings)
-        hashed = await _hash(
-            s3,
-            inventory,
-            settings,
-            lambda done: on_progress("checksums", reused + done, objects),
-            context.relay,
-        )
+        hashed = await _hash(context, inventory, reused)
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
             manifest = Path(folder, "manifest.jsonl")
@@ -214,41 +174,56 @@ async def _run_pass(context: _Context) -> Outcome | None:
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
-        remark=described.remark,
+        remark=request.metadata_warning,
     )
 
 
-async def _hash(
-    s3: S3,
-    inventory: Inventory,
-    settings: Settings,
-    on_progress: Callable[[int], object],
-    relay: hand_off.HandOff | None,
-) -> Hashed:
-    """Find every checksum that is missing, or hand over."""
-    if relay is None:
-        on_progress(0)  # the first object may take long
-        return await hash_objects(s3, inventory, settings=settings, on_progress=on_progress)
-    taken = hashed = hand_off.NOTHING
-    if relay.job.round > 0:
-        taken = await hand_off.load_results(s3, relay.job, inventory)
-    if not await hand_off.is_too_large(inventory, relay, settings):
-        on_progress(taken.stored + taken.computed)
-        hashed = await hash_objects(
-            s3,
-            inventory,
-            settings=settings,
-            on_progress=lambda done: on_progress(taken.stored + taken.computed + done),
-            deadline=relay.deadline,
+async def _check(context: _Context, inventory: Inventory) -> Header:
+    """Check the package against the rules of its registry, and return the manifest's header."""
+    request = context.request
+    metadata, workflow = request.metadata, None
+    if context.add_violations is not None:
+        metadata = context.add_violations(metadata)
+    else:
+        workflow = await gate.check(
+            context.s3,
+            request.registry,
+            workflow=request.workflow,
+            package_name=request.package_name,
+            message=request.commit_message,
+            metadata=metadata,
+            entries=inventory.sizes(),
         )
-    unhashed, _ = await inventory.unhashed_totals()
-    if unhashed:
-        await hand_off.hand_over(s3, relay.job, inventory, hashed=hashed, settings=settings)
-    return Hashed(taken.stored + hashed.stored, taken.computed + hashed.computed)
+    header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
+    check_header(header)
+    return header
+
+
+async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
+    """Find the checksums that are missing, or hand the job off."""
+    settings, s3, hand_off = context.settings, context.s3, context.hand_off
+    objects, _ = inventory.totals()
+    deadline = hand_off.deadline if hand_off else None
+    loaded = hashed = NOTHING
+    if hand_off and hand_off.files.round > 0:
+        loaded = await load_results(s3, hand_off.files, inventory)
+    known = reused + loaded.stored + loaded.computed
+
+    def on_progress(done: int) -> None:
+        context.on_progress("checksums", known + done, objects)
+
+    if deadline is None or not await is_too_large(inventory, settings):
+        on_progress(0)  # the first object may take long
+        hashed = await hash_objects(
+            s3, inventory, settings=settings, on_progress=on_progress, deadline=deadline
+        )
+    if hand_off and (await inventory.unhashed_totals())[0]:
+        raise await write_plan(s3, hand_off.files, inventory, hashed=hashed, settings=settings)
+    return Hashed(loaded.stored + hashed.stored, loaded.computed + hashed.computed)
 
 
 async def _spool(path: Path, header: Header, inventory: Inventory) -> str:
-    """Write the manifest to a file: its key in the registry is the hash of it."""
+    """Write the manifest to a file, and return its top hash, which is its key in the registry."""
     with path.open("wb") as file:
         manifest = ManifestWriter(header, file.write)
         async for entries in slices(inventory.entries(), ENTRIES_AT_ONCE):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 
 class CommonFlags(

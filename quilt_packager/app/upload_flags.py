@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import msgspec
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
 from quilt_packager.guardrails.limits import (
     BucketName,

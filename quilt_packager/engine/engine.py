@@ -11,8 +11,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
-from quilt_packager_runtime.requests.source_options import SourceOptions, check_sources
 from quilt_packager_runtime.settings import EXTRA_RECEIVES
+from quilt_packager_runtime.settings.source_options import SourceOptions, check_sources
 
 from quilt_packager.engine.buckets import create_scratch_bucket
 from quilt_packager.engine.functions import (

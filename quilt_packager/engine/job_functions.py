@@ -6,8 +6,8 @@ from functools import partial
 import msgspec
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
-from quilt_packager_runtime.requests.source_options import SourceOptions
 from quilt_packager_runtime.settings import PREFIX, Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from quilt_packager.engine.functions import FunctionFactory, FunctionSize
 from quilt_packager.engine.props import ResolvedProps

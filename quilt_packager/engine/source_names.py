@@ -6,7 +6,7 @@ The rule that switches a source on and off has the name in its CloudFormation me
 from typing import Literal
 
 from aws_cdk import aws_events as events
-from quilt_packager_runtime.requests.source_options import SourceKind
+from quilt_packager_runtime.settings.source_options import SourceKind
 
 METADATA = "quilt:source"
 

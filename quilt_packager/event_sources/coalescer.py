@@ -7,7 +7,7 @@ from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from constructs import Construct
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.queues import JobQueues

@@ -7,9 +7,10 @@ import msgspec
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
-from quilt_packager_runtime.requests.events import UPLOADS_SOURCE, objects_ready_pattern
-from quilt_packager_runtime.requests.source_options import SourceOptions
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
+from quilt_packager_runtime.requests.events import objects_ready_pattern
+from quilt_packager_runtime.settings.source_options import SourceOptions
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
 from quilt_packager.engine.engine import PackagingEngine

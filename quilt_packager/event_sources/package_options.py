@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import msgspec
-from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 
 class CommonOptions(TypedDict, total=False):

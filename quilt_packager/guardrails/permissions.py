@@ -15,8 +15,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.objects import JOBS_PREFIX, SCRATCH_PREFIX
-from quilt_packager_runtime.formats.outcome import EVENT_SOURCE
 
 from quilt_packager.guardrails.nag import acknowledge_wildcards
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import boto3
 import msgspec
-from quilt_packager_runtime.formats.outcome import EVENT_SOURCE, Outcome, Result
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
+from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
 import quilt_packager

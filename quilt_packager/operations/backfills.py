@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, OmicsRun
-from quilt_packager_runtime.requests.messages import (
-    PackageRequest,
-    parse_message,
-    request_for_folder,
-)
+from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.omics_metadata import describe_run
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ class Candidate(NamedTuple):
     name: str
     ready: datetime | None
     body: str
-    request: PackageRequest
+    request: UnresolvedRequest
 
 
 class Unusable(NamedTuple):
@@ -143,7 +140,7 @@ def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None =
     Unlike HEAD, listing needs no further permission, and distinguishes a missing key from denied
     access.
     """
-    name = candidate.request.known_package_name
+    name = candidate.request.package_name
     if name is None:
         return False
     pointer = f"{REGISTRY_PREFIX}named_packages/{name}/latest"
@@ -171,7 +168,7 @@ def _read(
             )
     except InvalidMessage as error:
         return Unusable(name, error.happened)
-    if isinstance(wanted, PackageRequest):
+    if isinstance(wanted, UnresolvedRequest):
         return Candidate(name, ready, body, wanted)
     if isinstance(wanted, OmicsRun):
         return Unusable(name, "HealthOmics does not report the output location.")

@@ -1,17 +1,15 @@
 """What the packager writes is what quilt3 opens, downloads and verifies."""
 
-import json
 from pathlib import Path
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.formats.outcome import Outcome
-from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.reading import ReadPackage, read_packages
+from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
 
 FOLDER = "runs/42/"
@@ -34,9 +32,8 @@ def packages(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 async def publish(s3: S3, algorithm: ChecksumAlgorithm) -> Outcome:
     message = {"source_prefix": f"s3://raw/{FOLDER}", "registry": "packages", "metadata": METADATA}
-    request = parse_message(json.dumps(message))
-    assert isinstance(request, PackageRequest)
-    return await package(request, settings=Settings(checksum_algorithms=(algorithm,)), s3=s3)
+    settings = Settings(checksum_algorithms=(algorithm,))
+    return await package_request(s3, request_of(message), settings)
 
 
 def read(home: Path) -> ReadPackage:

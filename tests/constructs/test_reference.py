@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from quilt_packager_runtime.requests.name_templates import FOLDER_FIELDS
-from quilt_packager_runtime.requests.source_options import TEMPLATE_FIELDS
 from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
+from quilt_packager_runtime.settings.name_templates import FOLDER_FIELDS
+from quilt_packager_runtime.settings.source_options import TEMPLATE_FIELDS
 
 import quilt_packager
 from quilt_packager import (

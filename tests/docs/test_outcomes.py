@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Result
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Result
 from quilt_packager_runtime.reporting.outcome_events import Links, OutcomeDetail, TriggerDetail
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "outcomes.md").read_text("utf-8")

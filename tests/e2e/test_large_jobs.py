@@ -21,15 +21,13 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.formats.outcome import Outcome, Result
-from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.reporting.outcome_events import outcome_pattern
 from quilt_packager_runtime.requests.events import CRATE_NAME
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.cdk import Cdk
 from quilt_packager.local.engine import BUCKET, DeployedEngine, LoggedOutcome
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+from tests.package_requests import package_request, request_of
 from tests.running import group_members
 
 pytestmark = [
@@ -88,11 +86,9 @@ def put_without_checksum(key: str, body: bytes, **options: Any) -> None:
 
 
 def package_inline(message: dict[str, str]) -> Outcome:
-    request = parse_message(json.dumps(message))
-    assert isinstance(request, PackageRequest)
 
     async def run() -> Outcome:
-        return await package(request, settings=Settings(), s3=S3.from_environment(os.environ))
+        return await package_request(S3.from_environment(os.environ), request_of(message))
 
     return asyncio.run(run())
 

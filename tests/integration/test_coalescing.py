@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.coalescer import Coalescer
 from quilt_packager_runtime.uploads.wake_ups import WindowCheck
 from quilt_packager_runtime.uploads.window_table import WindowTable

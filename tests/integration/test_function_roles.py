@@ -13,8 +13,8 @@ from quilt_packager_runtime.aws import clients as runtime_aws
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, AwsError, PackagerError
 from quilt_packager_runtime.handlers import checksum, coalescer, invocations, large_job, packager
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
 from quilt_packager import ObjectUploads
 from quilt_packager.local.ministack import ACCOUNT, REGION

@@ -11,15 +11,15 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, NoRunOutput
 from quilt_packager_runtime.formats.outcome import Result
-from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import OmicsRun
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.omics_runs import request_for_run
-from quilt_packager_runtime.requests.source_options import SourceOptions
-from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from quilt_packager.local.ministack import MiniStack
 from tests.omics_stub import OmicsStub
+from tests.package_requests import package_request
 
 RUN = "3395667"
 
@@ -54,9 +54,9 @@ def read_event(detail: dict[str, Any], options: SourceOptions | None = None) -> 
     return run
 
 
-def ask_for(run: OmicsRun) -> PackageRequest:
+def ask_for(run: OmicsRun) -> UnresolvedRequest:
     request = request_for_run(run)
-    assert isinstance(request, PackageRequest)
+    assert isinstance(request, UnresolvedRequest)
     return request
 
 
@@ -113,7 +113,7 @@ def test_package_of_a_run_has_the_runs_metadata(omics: OmicsStub, ministack: Min
     boto.create_bucket(Bucket="raw")
     boto.put_object(Bucket="raw", Key=f"out/{RUN}/out/calls.vcf", Body=b"##fileformat=VCFv4.2\n")
     s3 = S3.from_environment(ministack.client_settings())
-    outcome = asyncio.run(package(ask_for(read_event({})), settings=Settings(), s3=s3))
+    outcome = asyncio.run(package_request(s3, ask_for(read_event({}))))
     assert (outcome.outcome, outcome.package_name) == (Result.CREATED, f"out/{RUN}")
     manifest = boto.get_object(Bucket="raw", Key=f".quilt/packages/{outcome.top_hash}")["Body"]
     header = json.loads(manifest.read().splitlines()[0])

@@ -1,6 +1,5 @@
 """The packager's role, as the template writes it, enforced by an embedded AWS while it packages."""
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -11,13 +10,12 @@ from botocore.exceptions import ClientError
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied
 from quilt_packager_runtime.formats.outcome import Outcome
-from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.ministack import REGION
 from tests.constructs.templates import add_engine, make_stack, permissions_of, template_of
 from tests.integration.enforcement import Credentials, EnforcingMiniStack, resolve
+from tests.package_requests import package_request, request_of
 
 WORKFLOWS = ".quilt/workflows/config.yml"
 WORKFLOW_CONFIG = b"version: '1'\nis_workflow_required: false\nworkflows: {plain: {name: Plain}}\n"
@@ -62,13 +60,12 @@ def assume(aws: EnforcingMiniStack) -> Callable[[list[dict[str, Any]]], Credenti
 
 
 async def run(aws: EnforcingMiniStack, credentials: Credentials, name: str) -> Outcome:
-    request = parse_message(json.dumps(MESSAGE | {"package_name": f"test/{name}"}))
-    assert isinstance(request, PackageRequest)
+    request = request_of(MESSAGE | {"package_name": f"test/{name}"})
     environment = {name.upper(): value for name, value in credentials.items()}
     s3 = S3.from_environment(
         environment | {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": REGION}
     )
-    return await package(request, settings=SETTINGS, s3=s3)
+    return await package_request(s3, request, SETTINGS)
 
 
 async def test_role_fails_if_it_does_not_suffice(

@@ -30,11 +30,12 @@ from quilt_packager_runtime.formats.manifest import ManifestWriter
 from quilt_packager_runtime.formats.objects import Checksum, Entry
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.listing.inventory import Inventory
-from quilt_packager_runtime.packaging import MAX_PASSES, package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.packaging import MAX_PASSES
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
 from tests.cancelling import ManyItems, check_is_cancelled_within
+from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, S3Stub, Versioning
 
 FULL_DEVICE = Path("/dev/full")
@@ -63,15 +64,13 @@ def packages(s3_stub: S3Stub) -> Bucket:
     return s3_stub.create_bucket("packages")
 
 
-def request(**fields: Any) -> PackageRequest:
+def request(**fields: Any) -> UnresolvedRequest:
     message = {"source_prefix": "s3://raw/runs/42/", "registry": "packages", **fields}
-    wanted = parse_message(json.dumps(message))
-    assert isinstance(wanted, PackageRequest)
-    return wanted
+    return request_of(message)
 
 
 async def run(s3: S3, settings: Settings | None = None, **fields: Any) -> Outcome:
-    return await package(request(**fields), settings=settings or Settings(), s3=s3)
+    return await package_request(s3, request(**fields), settings)
 
 
 def latest_manifest(bucket: Bucket) -> list[Any]:
@@ -208,9 +207,7 @@ class TestFolder:
 
     async def test_tells_how_far_it_is(self, s3: S3) -> None:
         told: list[tuple[str, int, int | None]] = []
-        await package(
-            request(), settings=Settings(), s3=s3, on_progress=lambda *step: told.append(step)
-        )
+        await package_request(s3, request(), on_progress=lambda *step: told.append(step))
         phases = list(dict.fromkeys(phase for phase, _, _ in told))
         assert phases == ["listing", "checksums", "publishing"]
         assert told[:2] == [("listing", 0, None), ("listing", 2, None)]

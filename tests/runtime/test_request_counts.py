@@ -2,10 +2,8 @@
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.settings import Settings
 
+from tests.package_requests import package_request, request_of
 from tests.s3_stub import S3Stub, SyntheticBucket
 
 OBJECTS = 1_900
@@ -29,9 +27,7 @@ REVISION = 3  # PutObject: manifest, pointer, latest
 async def run(s3: S3, stub: S3Stub) -> dict[str, int]:
     """Do one job, and count its requests alone, without the few that awscrt repeats by itself."""
     stub.forget_requests()
-    request = parse_message(MESSAGE)
-    assert isinstance(request, PackageRequest)
-    await package(request, settings=Settings(), s3=s3)
+    await package_request(s3, request_of(MESSAGE))
     distinct = stub.distinct_counts
     assert (stub.counts - distinct).total() <= MAX_REPEATED
     return dict(distinct)

@@ -18,9 +18,6 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
-EVENT_SOURCE = "quilt.packager"
-"""The `source` of the engine's events; Quilt's own stack has another."""
-
 DETAIL_TYPES = {result: f"Package {result.capitalize()}" for result in Result}
 """The `detail-type` of the event for each result."""
 

@@ -1,4 +1,4 @@
-"""The map's worker: one item in, the checksums of one shard in the scratch bucket."""
+"""The worker of the state machine's map: an item in, the checksums of its shard to S3."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import msgspec
 
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off, worker
-from quilt_packager_runtime.large_jobs.shards import Item, Job
+from quilt_packager_runtime.large_jobs.shards import Item, JobFiles
 from quilt_packager_runtime.large_jobs.worker import Work
 from quilt_packager_runtime.reporting.log_events import ShardHashed
 from quilt_packager_runtime.reporting.telemetry import log, record_step_failure
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> None:
-    """Hash a shard. The answer is empty: the state machine keeps it for each of many shards."""
+    """Hash a shard. The answer is empty, because the state machine keeps each answer."""
     item = msgspec.convert(event, Item)
-    remaining_seconds = invocations.seconds_left(context)
     started = time.monotonic()
-    work = asyncio.run(hash_shard(item, remaining_seconds))
+    work = asyncio.run(hash_shard(item, invocations.deadline_of(context)))
     hashed = ShardHashed(
         message_id=item.job_id,
         round=item.round,
@@ -34,32 +33,20 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     log(hashed)
 
 
-async def hash_shard(item: Item, remaining_seconds: float) -> Work:
-    """Hash a shard, and leave the reason of a failure where others find it.
-
-    Args:
-        item: Which shard.
-        remaining_seconds: How long it may take.
-
-    Returns:
-        What was done of it.
+async def hash_shard(item: Item, deadline: float) -> Work:
+    """Hash a shard, and store the reason of a failure.
 
     Raises:
-        PackagerError: The state machine is to try again, unless it was rejected.
+        PackagerError: The state machine retries the item, unless it was rejected.
     """
-    settings = invocations.load_settings()
-    job = Job(settings.scratch_bucket or "", item.job_id, item.round)
-    deadline = asyncio.get_running_loop().time() + remaining_seconds
+    settings, s3 = invocations.load_settings(), invocations.connect()
+    files = JobFiles(settings.scratch_bucket or "", item.job_id, item.round)
     try:
-        return await worker.hash_shard(
-            invocations.connect(), job, item, settings=settings, deadline=deadline
-        )
-    except Exception as error:
+        return await worker.hash_shard(s3, files, item, settings=settings, deadline=deadline)
+    except Exception as error:  # noqa: BLE001 - raised again
         failure = invocations.as_failure(error)
         record_step_failure(
             failure, message_id=item.job_id, step="hash", round=item.round, shard=item.shard
         )
-        await hand_off.record_failure(invocations.connect(), job, item.shard, failure)
-        if failure is error:
-            raise
-        raise failure from error
+        await hand_off.write_failure(s3, files, item.shard, failure)
+        raise failure from failure.__cause__

@@ -11,7 +11,7 @@ from quilt_packager_runtime.errors import DeadlineExceeded, PackagerError, Rejec
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.reporting.log_events import MessageRejected, UploadsNotRecorded
 from quilt_packager_runtime.reporting.telemetry import log, record_ready_prefix, record_uploads
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.coalescer import Coalescer
 from quilt_packager_runtime.uploads.upload_events import Upload
 from quilt_packager_runtime.uploads.wake_ups import WindowCheck, parse_arrival

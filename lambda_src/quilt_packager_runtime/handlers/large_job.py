@@ -1,8 +1,8 @@
-"""What the state machine does when all shards are hashed, or when it gives up."""
+"""The steps of a large job beside hashing: publish the package, or fail the job."""
 
 import asyncio
 from asyncio import sleep
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,19 +13,14 @@ from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
     FAIL_JOB,
     MAX_ROUNDS,
-    PUBLISHING,
+    PUBLISH,
     HandedOff,
     HandOff,
-    JobMessage,
 )
-from quilt_packager_runtime.large_jobs.shards import Job
+from quilt_packager_runtime.large_jobs.shards import JobFiles
+from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.reporting.log_events import AnotherRoundStarted
-from quilt_packager_runtime.reporting.reporting import (
-    Attempt,
-    prepare,
-    report_failure,
-    report_success,
-)
+from quilt_packager_runtime.reporting.reporting import prepare, report_failure, report_success
 from quilt_packager_runtime.reporting.telemetry import log, progress_logger, record_step_failure
 
 if TYPE_CHECKING:
@@ -34,32 +29,27 @@ if TYPE_CHECKING:
 FIRST_WAIT_SECONDS = 5
 MAX_WAIT_SECONDS = 60
 TRY_SECONDS = 30
-"""What is left at least of an invocation when it tries to give a job up once more."""
+"""Minimum time that is left of an invocation when it retries to fail a job."""
 
 
 class StateError(msgspec.Struct, frozen=True):
-    """What a state machine says of a failure.
-
-    Attributes:
-        error: Its name.
-        cause: Its cause.
-    """
+    """An error as the state machine reports it."""
 
     error: str = msgspec.field(name="Error")
     cause: str = msgspec.field(name="Cause", default="")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What the state machine wants.
+    """The input of the function.
 
     Attributes:
         job_id: The job.
-        round: The round of it that the map has just gone.
-        error: Why to give up; None to publish.
-        retry: How often the state machine has tried this step again.
-        max_retries: How often it does so at most.
-        keep_trying: Nobody invokes the function again if the job cannot be given up, or but twice,
-            as Lambda does with events.
+        round: The round that the map has finished.
+        error: The reason to fail the job; None to publish it.
+        retry: Number of retries of this step so far.
+        max_retries: Maximum number of retries of this step.
+        keep_trying: Retry within the invocation to fail the job: the execution has ended, and
+            Lambda invokes the function of an event only twice more.
     """
 
     job_id: str
@@ -71,129 +61,113 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, object]:
-    """Publish a job, or give it up."""
+    """Publish the package of a large job, or fail the job."""
     step = msgspec.convert(event, Step)
-    prepare(invocations.load_settings())
-    deadline = monotonic() + invocations.seconds_left(context)
+    deadline = invocations.deadline_of(context)
+    settings = invocations.load_settings()
+    prepare(settings)
+    files = JobFiles(settings.scratch_bucket or "", step.job_id, step.round)
     if step.error is None:
-        return asyncio.run(publish(step, deadline))
+        return asyncio.run(publish(files, deadline))
     if step.keep_trying:
-        return asyncio.run(fail_job_with_retries(step, step.error, deadline))
+        return asyncio.run(fail_job_with_retries(files, step.error, deadline))
     return asyncio.run(
-        fail_job(step, step.error, will_be_redelivered=step.retry < step.max_retries)
+        fail_job(files, step.error, will_be_redelivered=step.retry < step.max_retries)
     )
 
 
-async def publish(step: Step, deadline: float) -> dict[str, object]:
-    """Run the job once more, with what the map found.
+async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
+    """Run the job again, with the results of the map.
 
     Args:
-        step: The job.
-        deadline: When to give up, in seconds of the monotonic clock.
+        files: The files of the job.
+        deadline: The time to stop, in seconds of `time.monotonic()`.
 
     Returns:
-        What the state machine goes on with; `goes_on` tells whether the map has more to do.
+        The input of the next step; `goes_on` is true if the map has more to do.
 
     Raises:
-        PackagerError: The state machine is to try again, unless it was rejected.
+        PackagerError: The state machine retries the step, unless the job was rejected.
     """
-    job = _job(step)
-    next_round = msgspec.structs.replace(job, round=job.round + 1)
-    is_last = next_round.round >= MAX_ROUNDS
-    relay = HandOff(next_round, None if is_last else invocations.hand_over_time(deadline))
+    settings, s3 = invocations.load_settings(), invocations.connect()
+    following = files.next_round()
+    is_last = following.round >= MAX_ROUNDS
+    permission = HandOff(following, None if is_last else invocations.hand_off_time(deadline))
     try:
-        message = await hand_off.read_message(invocations.connect(), job)
-        outcome = await invocations.package_until(
-            deadline, message.request, progress_logger(job.id), relay
+        delivery = await hand_off.read_message(s3, files)
+        request = delivery.complete_request
+        async with invocations.until(deadline, request.source):
+            outcome = await package(
+                request,
+                settings=settings,
+                s3=s3,
+                on_progress=progress_logger(files.job_id),
+                hand_off=permission,
+            )
+        report_success(delivery, outcome, settings)
+    except HandedOff as handed_off:
+        another = AnotherRoundStarted(
+            message_id=files.job_id,
+            round=following.round,
+            shards=handed_off.shards,
+            left=handed_off.objects,
         )
-        report_success(_attempt(message), outcome, invocations.load_settings())
-    except HandedOff as handed:
-        more = AnotherRoundStarted(
-            message_id=job.id,
-            round=next_round.round,
-            shards=handed.shards,
-            left=handed.objects,
-        )
-        log(more)
-        return {**next_round.to_input(), "goes_on": True}
-    except Exception as error:
+        log(another)
+        return {**following.to_input(), "goes_on": True}
+    except Exception as error:  # noqa: BLE001 - raised again
         failure = invocations.as_failure(error)
-        record_step_failure(failure, message_id=job.id, step=PUBLISHING, round=job.round)
-        await hand_off.record_failure(invocations.connect(), job, PUBLISHING, failure)
-        if failure is error:
-            raise
-        raise failure from error
-    return {**job.to_input(), "goes_on": False}
+        record_step_failure(failure, message_id=files.job_id, step=PUBLISH, round=files.round)
+        await hand_off.write_failure(s3, files, PUBLISH, failure)
+        raise failure from failure.__cause__
+    return {**files.to_input(), "goes_on": False}
 
 
-async def fail_job(step: Step, why: StateError, *, will_be_redelivered: bool) -> dict[str, object]:
-    """Put the message of a job aside, with the reason.
+async def fail_job(
+    files: JobFiles, reason: StateError, *, will_be_redelivered: bool
+) -> dict[str, object]:
+    """Move the message of a job to the dead-letter queue, and report the failure.
 
     Args:
-        step: The job.
-        why: What the state machine says.
-        will_be_redelivered: This is tried again if it fails; else it is told all the same.
+        files: The files of the job.
+        reason: The error that the state machine reports.
+        will_be_redelivered: The step is retried if it fails. If not, the outcome is published
+            although the message could not be moved.
 
     Returns:
-        The error's code, and its reason.
+        The error's code and reason.
 
     Raises:
-        AwsError: Nobody could be told, or the message not be put aside; the state machine is to
-            try again.
+        AwsError: The message could not be moved, or the outcome not be published.
     """
-    job = _job(step)
-    message = await hand_off.read_message(invocations.connect(), job)
-    failure = await hand_off.find_failure(
-        invocations.connect(), job, code=why.error, cause=why.cause
-    )
-    attempt = _attempt(message, will_be_redelivered=will_be_redelivered)
-    report_failure(attempt, failure, invocations.load_settings())
+    s3 = invocations.connect()
+    delivery = await hand_off.read_message(s3, files)
+    failure = await hand_off.find_failure(s3, files, code=reason.error, cause=reason.cause)
+    delivery.is_last_attempt = True  # the state machine has retried its steps
+    delivery.will_be_redelivered = will_be_redelivered
+    report_failure(delivery, failure, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 
-async def fail_job_with_retries(step: Step, why: StateError, deadline: float) -> dict[str, object]:
-    """Put the message of a job aside, however often it takes, while there is time.
-
-    Args:
-        step: The job.
-        why: Why nobody goes on with it.
-        deadline: When the invocation should be over, in seconds of the monotonic clock.
-
-    Returns:
-        The error's code, and its reason.
+async def fail_job_with_retries(
+    files: JobFiles, reason: StateError, deadline: float
+) -> dict[str, object]:
+    """Fail a job as `fail_job` does, and retry while there is time.
 
     Raises:
-        PackagerError: It could not be put aside, or nobody told of it, and more of the same would
-            not help, or there is no more time.
+        PackagerError: A retry cannot help, or there is no more time.
     """
     wait_seconds: float = FIRST_WAIT_SECONDS
     while True:
         will_be_redelivered = monotonic() + wait_seconds + TRY_SECONDS <= deadline
         try:
-            return await fail_job(step, why, will_be_redelivered=will_be_redelivered)
+            return await fail_job(files, reason, will_be_redelivered=will_be_redelivered)
         except (NotificationFailed, NoSuchKey):
-            # It is put aside, and would be again; or its message is not there, and never will be.
+            # The message is in the dead-letter queue, or it does not exist.
             raise
         except Exception as error:
             failure = invocations.as_failure(error)
-            record_step_failure(failure, message_id=step.job_id, step=FAIL_JOB, round=step.round)
+            record_step_failure(failure, message_id=files.job_id, step=FAIL_JOB, round=files.round)
             if not will_be_redelivered:
                 raise
         await sleep(wait_seconds)
         wait_seconds = min(2 * wait_seconds, MAX_WAIT_SECONDS)
-
-
-def _job(step: Step) -> Job:
-    return Job(invocations.load_settings().scratch_bucket or "", step.job_id, step.round)
-
-
-def _attempt(message: JobMessage, *, will_be_redelivered: bool = True) -> Attempt:
-    return Attempt(
-        body=message.body,
-        message_id=message.message_id,
-        request=message.request,
-        seconds=time() - message.started_seconds,
-        # The state machine has tried its steps as often as it does.
-        is_last=True,
-        will_be_redelivered=will_be_redelivered,
-    )

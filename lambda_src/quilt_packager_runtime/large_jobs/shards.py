@@ -1,7 +1,7 @@
-"""The files of a large job: its shards, their results, and where in the scratch bucket they are.
+"""The files of a large job in the scratch bucket: its shards and their results.
 
-All are JSON Lines, so that a worker can be looked over the shoulder. Each line says which version
-of which object it is about, so a result is right wherever it is found, and whoever wrote it.
+All are JSON Lines, which people can read too. Each line names the version of its object, so a
+result is right independent of the worker that wrote it.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -20,22 +20,22 @@ from quilt_packager_runtime.formats.objects import (
 )
 
 
-class Job(msgspec.Struct, frozen=True):
-    """A job that may go on beyond one invocation, and where its files are.
+class JobFiles(msgspec.Struct, frozen=True):
+    """The files of a large job in one round.
 
     Attributes:
         bucket: The scratch bucket.
-        id: The job's id: the name of its execution, and of its folder.
-        round: How often the map has been, or will have been, over what was left.
+        job_id: The job's id: the name of its execution and of its folder.
+        round: The number of rounds that the map has finished.
     """
 
     bucket: str
-    id: str
+    job_id: str
     round: int = 0
 
     @property
     def message(self) -> S3Uri:
-        """The message that asked for it. What is written last of a plan: where it is, all is."""
+        """The delivered message. It is written last: if it exists, the plan is complete."""
         return self._file("message.json")
 
     @property
@@ -44,7 +44,7 @@ class Job(msgspec.Struct, frozen=True):
         return self._file(f"{self.round:02}/items.jsonl")
 
     def shard(self, number: int) -> S3Uri:
-        """The work of one worker."""
+        """Return the location of a worker's tasks."""
         return self._file(f"{self.round:02}/shards/{number:06}.jsonl")
 
     @property
@@ -53,7 +53,7 @@ class Job(msgspec.Struct, frozen=True):
         return self._file("results/")
 
     def result(self, name: int | str) -> S3Uri:
-        """What a worker, or whoever handed the job over, found."""
+        """Return the location of the result of a shard, or of a hand-off."""
         return self._file(f"results/{self.round:02}-{_file_name(name)}.jsonl")
 
     @property
@@ -62,25 +62,29 @@ class Job(msgspec.Struct, frozen=True):
         return self._file(f"{self.round:02}/failures/")
 
     def failure(self, name: int | str) -> S3Uri:
-        """Why a worker, or the publishing, failed last."""
+        """Return the location of the last failure of a shard, or of a step."""
         return S3Uri(self.bucket, f"{self.failures.key}{_file_name(name)}.json")
 
+    def next_round(self) -> "JobFiles":
+        """Return the files of the next round."""
+        return JobFiles(self.bucket, self.job_id, self.round + 1)
+
     def to_input(self) -> dict[str, object]:
-        """What the state machine goes on with: equal for equal jobs, so that it starts but once."""
-        return {"job_id": self.id, "round": self.round, "items_key": self.items.key}
+        """Return the input of the execution. Equal jobs have equal input, and start once."""
+        return {"job_id": self.job_id, "round": self.round, "items_key": self.items.key}
 
     def _file(self, path: str) -> S3Uri:
-        return S3Uri(self.bucket, f"{JOBS_PREFIX}{self.id}/{path}")
+        return S3Uri(self.bucket, f"{JOBS_PREFIX}{self.job_id}/{path}")
 
 
 class Item(msgspec.Struct, frozen=True):
-    """An item of the map: which shard a worker is to take.
+    """An item of the map: the shard of one worker.
 
     Attributes:
         job_id: The job.
-        round: The round of it.
-        shard: The shard's number.
-        folder: Where its objects are.
+        round: The round of the job.
+        shard: The number of the shard.
+        folder: The folder of the shard's objects.
     """
 
     job_id: str
@@ -94,7 +98,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     Attributes:
         found: The object.
-        chunks: The first of its chunks to hash, and the one to stop before; None for all.
+        chunks: The first chunk to hash, and the chunk to stop before; None for all.
     """
 
     found: SourceObject
@@ -102,7 +106,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes there are to hash at most."""
+        """Maximum number of bytes to hash."""
         if self.chunks is None:
             return self.found.size_bytes
         chunk_bytes = chunk_size_bytes(self.found.size_bytes)
@@ -110,12 +114,12 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return min(end * chunk_bytes, self.found.size_bytes) - first * chunk_bytes
 
 
-class ChecksumCounts(msgspec.Struct, frozen=True, tag="tally"):
-    """A line of a result: where its checksums came from.
+class ChecksumCounts(msgspec.Struct, frozen=True, tag="counts"):
+    """A line of a result: the origin of its checksums.
 
     Attributes:
-        stored: How many of them S3 had stored.
-        computed: How many were computed.
+        stored: Number of checksums that S3 had stored.
+        computed: Number of checksums that were computed.
     """
 
     stored: int
@@ -123,12 +127,7 @@ class ChecksumCounts(msgspec.Struct, frozen=True, tag="tally"):
 
 
 class ObjectChecksum(msgspec.Struct, frozen=True, tag="checksum", gc=False):
-    """A line of a result: an object's checksum.
-
-    Attributes:
-        found: The object.
-        checksum: Its checksum.
-    """
+    """A line of a result: the checksum of an object."""
 
     found: SourceObject
     checksum: Checksum
@@ -139,9 +138,9 @@ class ChunkDigests(msgspec.Struct, frozen=True, tag="chunks", gc=False):
 
     Attributes:
         found: The object.
-        algorithm: What they were computed with.
-        first_chunk: Which chunk the first of them is of.
-        digests: One for each chunk, in order.
+        algorithm: The algorithm of the digests.
+        first_chunk: The number of the first chunk.
+        digests: One digest for each chunk, in order.
     """
 
     found: SourceObject
@@ -153,35 +152,23 @@ class ChunkDigests(msgspec.Struct, frozen=True, tag="chunks", gc=False):
 ResultRecord: TypeAlias = ChecksumCounts | ObjectChecksum | ChunkDigests
 
 _task_decoder = msgspec.json.Decoder(Task)
-_finding_decoder = msgspec.json.Decoder(ResultRecord)
+_result_decoder = msgspec.json.Decoder(ResultRecord)
 _encoder = msgspec.json.Encoder()
 
 
 def encode_lines(lines: Iterable[msgspec.Struct]) -> bytes:
-    """Write JSON Lines.
-
-    Args:
-        lines: Any of this module's lines.
-    """
+    """Write lines of this module as JSON Lines."""
     return _encoder.encode_lines(lines)
 
 
 def decode_tasks(data: bytes) -> list[Task]:
-    """Read a shard.
-
-    Args:
-        data: What `encode_lines` wrote.
-    """
+    """Read a shard."""
     return _task_decoder.decode_lines(data)
 
 
-def decode_findings(data: bytes) -> list[ResultRecord]:
-    """Read a result.
-
-    Args:
-        data: What `encode_lines` wrote.
-    """
-    return _finding_decoder.decode_lines(data)
+def decode_result(data: bytes) -> list[ResultRecord]:
+    """Read a result."""
+    return _result_decoder.decode_lines(data)
 
 
 def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
@@ -189,7 +176,7 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
 
     Args:
         found: The object.
-        max_bytes: How much one worker should hash; a chunk is never cut, though.
+        max_bytes: Maximum number of bytes of a task, unless one chunk is larger.
 
     Example:
         >>> GIBIBYTE = 1024**3
@@ -209,12 +196,12 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
 async def plan_shards(
     blocks: AsyncIterable[Iterable[SourceObject]], *, max_objects: int, max_bytes: int
 ) -> AsyncIterator[list[Task]]:
-    """Share objects out among workers, in order.
+    """Divide objects into shards, in order.
 
     Args:
-        blocks: What is to be hashed, many at a time.
-        max_objects: How many lines a shard has at most.
-        max_bytes: How many bytes it has at most, unless one chunk is larger.
+        blocks: The objects to hash, many at a time.
+        max_objects: Maximum number of tasks of a shard.
+        max_bytes: Maximum number of bytes of a shard, unless one chunk is larger.
     """
     tasks: list[Task] = []
     size_bytes = 0

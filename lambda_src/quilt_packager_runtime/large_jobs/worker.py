@@ -1,6 +1,7 @@
-"""What a worker of a large job does with its shard."""
+"""The worker of a large job, which hashes a shard."""
 
 import asyncio
+import time
 
 import msgspec
 
@@ -14,7 +15,7 @@ from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
     ChunkDigests,
     Item,
-    Job,
+    JobFiles,
     ObjectChecksum,
     ResultRecord,
     Task,
@@ -26,49 +27,48 @@ from quilt_packager_runtime.settings import Settings
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What was done of a shard.
+    """The amount of work that was done of a shard.
 
     Attributes:
-        objects: How many objects, and shares of very large ones.
-        size_bytes: How large they are.
+        objects: Number of objects, and of shares of very large objects.
+        size_bytes: Number of their bytes.
     """
 
     objects: int = 0
     size_bytes: int = 0
 
 
-async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadline: float) -> Work:
-    """Hash what a shard names, and write what was found; nothing, if that is there already.
+async def hash_shard(
+    s3: S3, files: JobFiles, item: Item, *, settings: Settings, deadline: float
+) -> Work:
+    """Hash the objects of a shard and write the result, unless the result exists.
 
-    What changed since the shard was written is left out, and so is what there was no time for:
-    whoever takes the job up again sees that it is missing.
+    Objects that have changed since the shard was written are left out, and so are those that are
+    not finished at the deadline: the job finds them missing when it continues.
 
     Args:
         s3: S3.
-        job: The job.
-        item: Which shard.
+        files: The files of the job.
+        item: The shard.
         settings: Algorithms, scratch buckets, concurrency.
-        deadline: When to stop, in seconds of the event loop's clock.
-
-    Returns:
-        What was done.
+        deadline: The time to stop, in seconds of `time.monotonic()`.
 
     Raises:
-        DeadlineExceeded: There was time for nothing at all.
-        Rejected: Objects cannot be hashed, whoever tries how often.
+        DeadlineExceeded: Nothing was finished.
+        Rejected: Objects can never be hashed.
     """
-    result = job.result(item.shard)
+    result = files.result(item.shard)
     if await s3.read_if_exists(result, max_bytes=1) is not None:
         return Work()
-    tasks = decode_tasks((await s3.get_object(job.shard(item.shard))).data)
-    findings: list[ResultRecord] = []
+    tasks = decode_tasks((await s3.get_object(files.shard(item.shard))).data)
+    records: list[ResultRecord] = []
     size_bytes = 0
     hasher = ObjectHasher(s3, item.folder.bucket, settings)
-    # First what is lost as a whole when its time is over; of objects, each that is done is kept.
+    # Shares of large objects come first: at the deadline they are lost as a whole.
     for task in tasks:
-        finding = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
-        if finding is not None:
-            findings.append(finding)
+        record = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
+        if record is not None:
+            records.append(record)
             size_bytes += task.size_bytes
     with translate_disk_full(), Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
@@ -81,17 +81,17 @@ async def hash_shard(s3: S3, job: Job, item: Item, *, settings: Settings, deadli
             skip_changed=True,
         )
         async for found, checksum in inventory.hashed():
-            findings.append(ObjectChecksum(found, checksum))
+            records.append(ObjectChecksum(found, checksum))
             size_bytes += found.size_bytes
-    if tasks and not findings and asyncio.get_running_loop().time() >= deadline:
+    if tasks and not records and time.monotonic() >= deadline:
         raise DeadlineExceeded(
             f"Of {len(tasks)} lines of a shard, none was hashed in the time of one invocation.",
             why="Reading objects takes longer than the function may run.",
             remedy="Raise the function's memory or timeout, or make shards smaller.",
         )
-    tally = ChecksumCounts(hashed.stored, hashed.computed)
-    await s3.put_object(result, encode_lines([tally, *findings]))
-    return Work(len(findings), size_bytes)
+    counts = ChecksumCounts(hashed.stored, hashed.computed)
+    await s3.put_object(result, encode_lines([counts, *records]))
+    return Work(len(records), size_bytes)
 
 
 async def _hash_chunks(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from quilt_packager_runtime.errors import Rejected, WorkflowViolations
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import PackageRequest
 
 REGISTRY_FIELD = "quarantine_registry"
 VIOLATIONS_FIELD = "quarantine_violations"

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome, Result
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome, Result
 from quilt_packager_runtime.requests.events import Kind, Trigger
 
 MAX_REASON_CHARACTERS = 8192

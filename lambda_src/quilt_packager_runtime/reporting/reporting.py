@@ -13,33 +13,15 @@ import msgspec
 
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, NotificationFailed, PackagerError, Rejected
-from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome
 from quilt_packager_runtime.reporting.log_events import Origin
 from quilt_packager_runtime.reporting.notifications import format_notification
 from quilt_packager_runtime.reporting.outcome_events import outcome_detail
 from quilt_packager_runtime.reporting.telemetry import record_outcome
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.delivery import Delivery
+from quilt_packager_runtime.requests.package_request import PackageRequest, UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at the job of a message.
-
-    Attributes:
-        body: The message's body.
-        message_id: The message's id.
-        request: The request in the message; None if it could not be read.
-        seconds: Duration of the job.
-        is_last: No further attempt follows, whatever the error.
-        will_be_redelivered: If reporting fails, the message is delivered again to report it.
-    """
-
-    body: str
-    message_id: str
-    request: PackageRequest | None
-    seconds: float
-    is_last: bool = False
-    will_be_redelivered: bool = True
 
 
 def prepare(settings: Settings) -> None:
@@ -48,18 +30,18 @@ def prepare(settings: Settings) -> None:
         clients.prepare("events")
 
 
-def report_success(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
+def report_success(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
     """Report a package that was created or found unchanged.
 
     Raises:
         AwsError: The outcome could not be published; retry the job.
     """
-    with _failure_recorded(attempt):
-        _publish(attempt, outcome, settings)
-    _record(attempt, outcome)
+    with _failure_recorded(delivery):
+        _publish(delivery, outcome, settings)
+    _record(delivery, outcome)
 
 
-def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -> bool:
+def report_failure(delivery: Delivery, error: PackagerError, settings: Settings) -> bool:
     """Report a failed attempt, and move its message to the dead-letter queue if it was the last.
 
     Returns:
@@ -70,15 +52,15 @@ def report_failure(attempt: Attempt, error: PackagerError, settings: Settings) -
         AwsError: The message could not be moved.
     """
     can_be_moved = settings.dead_letter_queue_url is not None
-    is_end = attempt.is_last or (isinstance(error, Rejected) and can_be_moved)
+    is_end = delivery.is_last_attempt or (isinstance(error, Rejected) and can_be_moved)
     if is_end:
-        with _failure_recorded(attempt):
-            _fail_job(attempt, error, settings)
-    _record(attempt, _outcome_of(attempt, error), error=error, final=is_end)
+        with _failure_recorded(delivery):
+            _fail_job(delivery, error, settings)
+    _record(delivery, _outcome_of(delivery, error), error=error, final=is_end)
     return is_end
 
 
-def origin_of(request: PackageRequest | None) -> Origin:
+def origin_of(request: UnresolvedRequest | PackageRequest | None) -> Origin:
     """Return the origin of a job, for the log."""
     if request is None:
         return {}
@@ -91,39 +73,39 @@ def origin_of(request: PackageRequest | None) -> Origin:
     }
 
 
-def _fail_job(attempt: Attempt, error: PackagerError, settings: Settings) -> None:
-    outcome = _outcome_of(attempt, error)
+def _fail_job(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
+    outcome = _outcome_of(delivery, error)
     try:
         if settings.dead_letter_queue_url is not None:
             clients.send_to_dead_letters(
                 settings.dead_letter_queue_url,
-                attempt.body,
+                delivery.body,
                 error,
-                job_id=attempt.message_id,
+                job_id=delivery.message_id,
                 package_name=outcome.package_name,
                 registry=outcome.registry,
             )
     except AwsError:
         # Otherwise the delivery that moves the message publishes the outcome.
-        if not attempt.will_be_redelivered:
+        if not delivery.will_be_redelivered:
             with contextlib.suppress(AwsError):
-                _publish(attempt, outcome, settings)
+                _publish(delivery, outcome, settings)
         raise
     try:
-        _publish(attempt, outcome, settings)
+        _publish(delivery, outcome, settings)
     except AwsError as failure:
         raise NotificationFailed(
             failure.happened, why=failure.why, remedy=failure.remedy
         ) from failure
 
 
-def _publish(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
-    request = attempt.request
+def _publish(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
+    request = delivery.request
     detail = outcome_detail(
         outcome,
         engine=settings.engine or "",
-        message_id=attempt.message_id,
-        seconds=attempt.seconds,
+        message_id=delivery.message_id,
+        seconds=delivery.seconds,
         source=request.source if request else None,
         trigger=request.trigger if request else None,
         catalog_url=settings.catalog_url,
@@ -143,32 +125,32 @@ def _publish(attempt: Attempt, outcome: Outcome, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _failure_recorded(attempt: Attempt) -> Iterator[None]:
+def _failure_recorded(delivery: Delivery) -> Iterator[None]:
     try:
         yield
     except AwsError as failure:
-        outcome = _outcome_of(attempt, failure)
-        _record(attempt, outcome, error=failure, final=not attempt.will_be_redelivered)
+        outcome = _outcome_of(delivery, failure)
+        _record(delivery, outcome, error=failure, final=not delivery.will_be_redelivered)
         raise
 
 
-def _outcome_of(attempt: Attempt, error: PackagerError) -> Outcome:
-    request = attempt.request
+def _outcome_of(delivery: Delivery, error: PackagerError) -> Outcome:
+    request = delivery.request
     return Outcome.from_error(
         error,
-        package_name=request.known_package_name if request else None,
+        package_name=request.package_name if request else None,
         registry=request.registry if request else None,
     )
 
 
 def _record(
-    attempt: Attempt, outcome: Outcome, *, error: PackagerError | None = None, final: bool = True
+    delivery: Delivery, outcome: Outcome, *, error: PackagerError | None = None, final: bool = True
 ) -> None:
     record_outcome(
         outcome,
-        message_id=attempt.message_id,
-        seconds=attempt.seconds,
+        message_id=delivery.message_id,
+        seconds=delivery.seconds,
         error=error,
         final=final,
-        **origin_of(attempt.request),
+        **origin_of(delivery.request),
     )

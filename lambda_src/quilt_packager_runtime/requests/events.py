@@ -12,9 +12,10 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE, UPLOADS_SOURCE
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
-from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE
-from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions, find_options
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES
+from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions, find_options
 
 Kind = Literal["message", SourceKind]
 
@@ -349,8 +350,6 @@ def _translate_record(record: _Record, sources: Sources) -> FolderReady | Ignore
 
 OBJECTS_READY = "package-objects-ready"
 EDP_SOURCE = "com.quiltdata.edp"
-UPLOADS_SOURCE = "quilt.packager.uploads"
-"""Default source of the coalescer's events."""
 
 
 def objects_ready_pattern(

@@ -1,4 +1,4 @@
-"""Runs of HealthOmics: an event names one, and `omics:GetRun` knows the rest."""
+"""HealthOmics runs: an event names a run, and `omics:GetRun` has its output and its details."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AccessDenied, NoRunOutput
 from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRun, omics_folder
-from quilt_packager_runtime.requests.messages import PackageRequest, request_for_folder
 from quilt_packager_runtime.requests.omics_metadata import describe_run
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 
 
 def request_for_run(
     run: OmicsRun, *, default_registry: str | None = None
-) -> PackageRequest | Ignored:
-    """Ask for the package of a run, described by what may be known of it.
+) -> UnresolvedRequest | Ignored:
+    """Request the package of a run, with metadata of the event and of `omics:GetRun`.
 
     Args:
         run: The run.
-        default_registry: Where the package goes; None: to the source bucket.
+        default_registry: The registry of the package; None for the source bucket.
 
     Raises:
-        AccessDenied: The event does not tell where the run's output is, and we may not ask.
-        NoRunOutput: Nobody knows where it is.
+        AccessDenied: The event does not have the location of the output, and the lookup is denied.
+        NoRunOutput: The location of the output is unknown.
         AwsError: HealthOmics did not answer.
     """
-    answer = _ask(run)
+    answer = _get_run(run)
     source = run.source
     if source is None:
         if not answer.get("outputUri"):
@@ -40,8 +40,8 @@ def request_for_run(
     )
 
 
-def _ask(run: OmicsRun) -> Mapping[str, Any]:
-    """What HealthOmics says; where that is refused or gone, what the event says must do."""
+def _get_run(run: OmicsRun) -> Mapping[str, Any]:
+    """Look up a run. If that is refused or the run is gone, the event has to be enough."""
     has_enough = run.source is not None
     if has_enough and not run.options.metadata and run.options.package_name is None:
         return {}

@@ -12,7 +12,7 @@ import msgspec
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.events import OBJECTS_READY
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.wake_ups import WindowCheck, send_checks
 from quilt_packager_runtime.uploads.window_table import WindowTable
 from quilt_packager_runtime.uploads.windows import Window, is_due

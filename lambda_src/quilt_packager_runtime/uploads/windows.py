@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import Upload
 
 DIGEST_BYTES = 16

@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.errors import BucketNotAllowed
-from quilt_packager_runtime.packaging import check_buckets
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.requests.resolve import check_buckets
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations import formats
@@ -31,7 +31,7 @@ class Note(NamedTuple):
 def describe_fields(
     fields: Mapping[str, Any],
     workflow_kind: str,
-    request: PackageRequest | None,
+    request: UnresolvedRequest | None,
     settings: Settings,
 ) -> dict[str, Note]:
     """Describe the valid values and the defaults of all fields.
@@ -68,16 +68,16 @@ WORKFLOW_NOTES = {
 }
 
 
-def _describe_name(fields: Mapping[str, Any], request: PackageRequest | None) -> Note:
+def _describe_name(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:
     if "package_name" in fields:
         return Note("ok", "Valid package name.")
     if request is None:
         return Note("hint", "Default: derived from the folder.")
-    return Note("hint", "Default:", request.package_name, ", from the folder.")
+    return Note("hint", "Default:", request.package_name or "", ", from the folder.")
 
 
 def _describe_registry(
-    fields: Mapping[str, Any], request: PackageRequest | None, settings: Settings
+    fields: Mapping[str, Any], request: UnresolvedRequest | None, settings: Settings
 ) -> Note:
     if "registry" in fields:
         return Note("ok", "The package is pushed to this bucket.")
@@ -88,19 +88,19 @@ def _describe_registry(
     return Note("hint", "Default:", registry, f", {origin}")
 
 
-def _describe_metadata(fields: Mapping[str, Any], request: PackageRequest | None) -> Note:
+def _describe_metadata(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:
     metadata = fields.get("metadata")
     if isinstance(metadata, dict):
         return Note("ok", f"A JSON object with {formats.count(len(metadata), 'field')}.")
-    if request is not None and request.metadata_uri is not None:
-        return Note("ok", "Read from", str(request.metadata_uri))
+    if request is not None and request.metadata_file is not None:
+        return Note("ok", "Read from", str(request.metadata_file.uri))
     return Note("hint", "The package has no metadata.")
 
 
-def find_forbidden_buckets(request: PackageRequest, settings: Settings) -> dict[str, Note]:
+def find_forbidden_buckets(request: UnresolvedRequest, settings: Settings) -> dict[str, Note]:
     """Check each bucket separately, by the check that a job applies to all of them."""
     narrow = msgspec.structs.replace
-    source = narrow(request, metadata_uri=None)
+    source = narrow(request, metadata_file=None)
     readable = narrow(settings, registry_buckets=())
     cases = (
         ("source_prefix", source, readable, request.source.bucket, "read", settings.source_buckets),
@@ -121,7 +121,8 @@ def find_forbidden_buckets(request: PackageRequest, settings: Settings) -> dict[
         except BucketNotAllowed:
             if field == "metadata" and "source_prefix" in notes:
                 continue
-            name = bucket or (request.metadata_uri.bucket if request.metadata_uri else "")
+            file = request.metadata_file
+            name = bucket or (file.uri.bucket if file else "")
             text = f"The engine may not {verb} “{name}”. It may {verb} {_join(buckets)}."
             notes[field] = Note("bad", text)
     return notes

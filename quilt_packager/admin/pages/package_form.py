@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_json
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.pages.field_notes import Note, describe_fields, find_forbidden_buckets
@@ -83,7 +83,7 @@ class Checked(NamedTuple):
 
     draft: Draft
     fields: dict[str, Any]
-    request: PackageRequest | None
+    request: UnresolvedRequest | None
     notes: dict[str, Note]
     problem: str = ""
 
@@ -127,7 +127,7 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
         is_new: The form is still being filled in: an empty folder is not an error yet.
     """
     fields, rules = _build(draft)
-    request: PackageRequest | None = None
+    request: UnresolvedRequest | None = None
     problem = ""
     try:
         parsed = check(json.dumps(fields), settings)
@@ -135,7 +135,7 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
         rules = {**error.rules, **rules}
         problem = "" if rules else error.happened
     else:
-        request = parsed if isinstance(parsed, PackageRequest) and not rules else None
+        request = parsed if isinstance(parsed, UnresolvedRequest) and not rules else None
     outline = request or _outline(fields, rules, settings)
     notes = describe_fields(fields, draft.workflow_kind, outline, settings)
     for name, rule in rules.items():
@@ -155,14 +155,14 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
 
 def _outline(
     fields: Mapping[str, Any], rules: Mapping[str, str], settings: Settings
-) -> PackageRequest | None:
+) -> UnresolvedRequest | None:
     """Return the request of the valid fields, from which defaults of the others follow."""
     good = {name: value for name, value in fields.items() if name not in rules}
     try:
         wanted = check(json.dumps(good), settings)
     except InvalidMessage:
         return None
-    return wanted if isinstance(wanted, PackageRequest) else None
+    return wanted if isinstance(wanted, UnresolvedRequest) else None
 
 
 def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:

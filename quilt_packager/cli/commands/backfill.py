@@ -284,7 +284,7 @@ def _to_json(findings: Findings, sent: Sequence[str], *, dry_run: bool) -> dict[
                 "name": each.name,
                 "source": str(each.request.source),
                 "registry": each.request.registry,
-                "package_name": each.request.known_package_name,
+                "package_name": each.request.package_name,
                 "ready": each.ready,
                 "message_id": message_id,
             }
@@ -314,7 +314,7 @@ def _write(
             [
                 (
                     each.name,
-                    each.request.known_package_name or "named by its crate",
+                    each.request.package_name or "named by its crate",
                     each.request.registry,
                     terminal.when(each.ready) if each.ready else "",
                 )

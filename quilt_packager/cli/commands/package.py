@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
 from quilt_packager_runtime.formats.outcome import Outcome, Result
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.console.errors import ErrorReport, report_error
@@ -35,7 +35,7 @@ def package(
         "registry": "packages", "package_name": "runs/42"}'
     """
     terminal = Terminal()
-    request: PackageRequest | None = None
+    request: UnresolvedRequest | None = None
     started = time.monotonic()
     try:
         request = messages.resolve(to_body(message))
@@ -64,7 +64,7 @@ def package(
     return OF_RESULT[outcome.outcome]
 
 
-def crash(report: ErrorReport, request: PackageRequest | None) -> Outcome:
+def crash(report: ErrorReport, request: UnresolvedRequest | None) -> Outcome:
     """Create the outcome for an unexpected error, of a request if the message was valid."""
     return Outcome(
         outcome=Result.FAILED,
@@ -75,13 +75,15 @@ def crash(report: ErrorReport, request: PackageRequest | None) -> Outcome:
     )
 
 
-async def _package(request: PackageRequest, terminal: Terminal) -> Outcome:
+async def _package(request: UnresolvedRequest, terminal: Terminal) -> Outcome:
     from quilt_packager_runtime.aws.s3 import S3
     from quilt_packager_runtime.packaging import package as run_job
+    from quilt_packager_runtime.requests.resolve import resolve
 
     from quilt_packager.cli.console.progress import JobProgress
 
     settings = Settings.from_environment(os.environ)
     s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
     with JobProgress(terminal) as progress:
-        return await run_job(request, settings=settings, s3=s3, on_progress=progress)
+        complete = await resolve(request, settings=settings, s3=s3)
+        return await run_job(complete, settings=settings, s3=s3, on_progress=progress)

@@ -28,7 +28,7 @@ from quilt_packager.operations.deployment import messages
 if TYPE_CHECKING:
     from quilt_packager_runtime.aws.s3 import S3
     from quilt_packager_runtime.errors import Explanation
-    from quilt_packager_runtime.requests.messages import PackageRequest
+    from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 
     from quilt_packager.operations.deployment.configurations import Configuration
     from quilt_packager.operations.plans.estimates import Estimate
@@ -120,7 +120,7 @@ def _find_engine(
 
 
 async def _plan(
-    terminal: Terminal, request: "PackageRequest", engine: _Engine, s3: "S3", *, exact: bool
+    terminal: Terminal, request: "UnresolvedRequest", engine: _Engine, s3: "S3", *, exact: bool
 ) -> "Plan":
     from quilt_packager.cli.console.progress import JobProgress
     from quilt_packager.operations.plans import planner

@@ -10,8 +10,9 @@ from quilt_packager_runtime.errors import MAX_QUOTED, Explanation, InvalidMessag
 from quilt_packager_runtime.formats.json_documents import read_json
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.requests.events import Ignored
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 from quilt_packager.operations.dead_letters.error_codes import (
     NOT_A_MESSAGE,
@@ -286,7 +287,7 @@ def _read_body(body: str) -> _Body:
         return _Body(is_job=False)
     source = None if wanted.source is None else str(wanted.source)
     # Only the event source knows the package name of an event.
-    if isinstance(wanted, PackageRequest) and wanted.trigger.kind == "message":
+    if isinstance(wanted, UnresolvedRequest) and wanted.trigger.kind == "message":
         return _Body(is_job=True, package_name=wanted.package_name, source=source)
     return _Body(is_job=True, source=source)
 

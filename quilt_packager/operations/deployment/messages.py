@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations.errors import NoPackageRequested
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 
-def check(body: str, settings: Settings | None = None) -> PackageRequest | OmicsRun:
+def check(body: str, settings: Settings | None = None) -> UnresolvedRequest | OmicsRun:
     """Parse a message as an engine does.
 
     Args:
@@ -39,7 +40,7 @@ def check(body: str, settings: Settings | None = None) -> PackageRequest | Omics
     return wanted
 
 
-def resolve(body: str, settings: Settings | None = None) -> PackageRequest:
+def resolve(body: str, settings: Settings | None = None) -> UnresolvedRequest:
     """Parse a message as `check` does, and look up the output location of a HealthOmics run.
 
     Raises:

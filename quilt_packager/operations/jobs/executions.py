@@ -77,7 +77,6 @@ class _Round(NamedTuple):
 
 class _Request(msgspec.Struct):
     package_name: str | None = None
-    name_template: str | None = None
     registry: str | None = None
 
 
@@ -199,8 +198,7 @@ def _describe(
         shards_done=newest.done if newest else None,
         shards=newest.total if newest else None,
         seconds_left=newest.seconds / newest.done * left if newest and newest.done else None,
-        # The name is provisional until the crate is read.
-        package_name=None if request.name_template else request.package_name,
+        package_name=request.package_name,
         registry=request.registry,
         console_url=console_url(arn),
     )
@@ -229,7 +227,7 @@ def _read_request(deployment: "Deployment", job_id: str) -> _Request:
 
     if deployment.scratch_bucket is None:
         return _Request()
-    uri = shards.Job(deployment.scratch_bucket, job_id).message
+    uri = shards.JobFiles(deployment.scratch_bucket, job_id).message
     try:
         body = deployment.s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
         return msgspec.json.decode(body, type=_Message).request

@@ -14,13 +14,17 @@ from quilt_packager_runtime.errors import EmptySource, Explanation, Rejected, Wo
 from quilt_packager_runtime.formats.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
 from quilt_packager_runtime.large_jobs import hand_off
-from quilt_packager_runtime.large_jobs.shards import Job, plan_shards
+from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
-from quilt_packager_runtime.metadata.package_metadata import PackageMetadata, describe, name_request
-from quilt_packager_runtime.packaging import OnProgress, check_buckets
+from quilt_packager_runtime.packaging import OnProgress
 from quilt_packager_runtime.registry import publish
-from quilt_packager_runtime.requests.messages import PackageRequest
+from quilt_packager_runtime.requests.package_request import (
+    PackageRequest,
+    UnresolvedRequest,
+    complete,
+)
+from quilt_packager_runtime.requests.resolve import check_buckets, resolve
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
 
@@ -78,7 +82,7 @@ class _Published(msgspec.Struct, frozen=True):
 
 
 async def plan(
-    request: PackageRequest,
+    request: UnresolvedRequest,
     *,
     settings: Settings,
     s3: S3,
@@ -103,7 +107,7 @@ async def plan(
     with refusals:
         check_buckets(request, settings)
     if refusals.found:  # send no request to a bucket that the engine does not use
-        return _begin(request, refusals)
+        return _begin(complete(request, None), refusals)
     planner = _Planner(request, settings, refusals, exact=exact, memory_mib=memory_mib)
     return await planner.plan(s3, on_progress)
 
@@ -122,19 +126,22 @@ class _Planner:
 
     def __init__(
         self,
-        request: PackageRequest,
+        request: UnresolvedRequest,
         settings: Settings,
         refusals: _Refusals,
         *,
         exact: bool,
         memory_mib: int,
     ) -> None:
-        self._request = request
+        # As far as it is known without its metadata file.
+        self._request = complete(request, None)
+        self._unresolved = request
         self._settings = settings
         self._refusals = refusals
         self._exact = exact
         self._memory_mib = memory_mib
         self._sent: Counter[str] = Counter()
+        self._sent_once: Counter[str] = Counter()
         self._notes: list[str] = []
 
     async def plan(self, s3: S3, on_progress: OnProgress) -> Plan:
@@ -142,14 +149,14 @@ class _Planner:
         watched = s3.watched(lambda each: self._sent.update([each.operation]))
         refusals = self._refusals
         published: _Published | None = None
-        described: PackageMetadata | None = None
+        resolved: PackageRequest | None = None
         header: Header | None = None
         with refusals:
-            self._request = await name_request(watched, self._request)
+            resolved = await resolve(self._unresolved, settings=self._settings, s3=watched)
+            self._request = resolved
+        self._sent_once = self._sent.copy()
         with refusals:
             published = await self._read_published(watched)
-        with refusals:
-            described = await describe(watched, self._request)
         with Inventory(self._request.source, self._request.exclude) as inventory:
             on_progress("listing", 0, None)
             with refusals:
@@ -157,9 +164,9 @@ class _Planner:
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
-            if described is not None and published is not None and is_listed:
-                header = await self._check(watched, described, inventory)
-            plan = self._begin(published, described, header)
+            if resolved is not None and published is not None and is_listed:
+                header = await self._check(watched, inventory)
+            plan = self._begin(published, header)
             if inventory.totals()[0] > 0:
                 reused = await self._reuse(watched, inventory, published)
                 route = await self._choose_route(inventory)
@@ -183,10 +190,10 @@ class _Planner:
         latest = await publish.read_latest(s3, self._package())
         return _Published(latest, len(await publish.list_pointers(s3, self._package())))
 
-    async def _check(self, s3: S3, described: PackageMetadata, inventory: Inventory) -> Header:
+    async def _check(self, s3: S3, inventory: Inventory) -> Header:
         """Check the rules of the workflow, and make the header of the manifest."""
         request = self._request
-        header = Header(described.metadata, request.commit_message)
+        header = Header(request.metadata, request.commit_message)
         with self._refusals:
             check_header(header)
         with self._refusals:
@@ -196,17 +203,16 @@ class _Planner:
                 workflow=request.workflow,
                 package_name=request.package_name,
                 message=request.commit_message,
-                metadata=described.metadata,
+                metadata=request.metadata,
                 entries=inventory.sizes(),
             )
             return msgspec.structs.replace(header, workflow=workflow)
         return header
 
-    def _begin(
-        self, published: _Published | None, described: PackageMetadata | None, header: Header | None
-    ) -> Plan:
-        if described is not None and described.remark is not None:
-            self._notes.append(f"Without metadata: {described.remark.rstrip('.')}")
+    def _begin(self, published: _Published | None, header: Header | None) -> Plan:
+        warning = self._request.metadata_warning
+        if warning is not None:
+            self._notes.append(f"Without metadata: {warning.rstrip('.')}")
         quarantine = self._settings.quarantine_registry
         if quarantine is not None and self._refusals.has(WorkflowViolations):
             self._notes.append(f"It would be quarantined in {quarantine}")
@@ -266,8 +272,7 @@ class _Planner:
     async def _choose_route(self, inventory: Inventory) -> Route:
         """Choose the route as the job does when it begins."""
         settings = self._settings
-        relay = hand_off.HandOff(Job("", ""), deadline=0.0)
-        if not await hand_off.is_too_large(inventory, relay, settings):
+        if not await hand_off.is_too_large(inventory, settings):
             return Route()
         objects, size_bytes = await inventory.unhashed_totals(settings.checksum_algorithms)
         if objects > settings.max_inline_objects:
@@ -347,7 +352,7 @@ class _Planner:
             requests["GetObject"] += 1  # checks that the manifest exists
         if shards:
             # The job starts again to publish. It writes and reads shards and results.
-            again = self._sent.copy()
+            again = self._sent - self._sent_once
             del again["ListObjectsV2"]  # only the second start lists pointers
             requests += again
             requests["PutObject"] += 2 * shards + 2

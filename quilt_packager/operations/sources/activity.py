@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
-from quilt_packager_runtime.requests.events import UPLOADS_SOURCE
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 
 from quilt_packager.operations.jobs.job import Job, State
 from quilt_packager.operations.sources.patterns import is_about_objects

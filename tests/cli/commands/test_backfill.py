@@ -8,9 +8,10 @@ from typing import Any
 import boto3
 import pytest
 from quilt_packager_runtime.requests.events import OmicsRun
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from quilt_packager.operations.deployment import configurations
 from quilt_packager.operations.deployment.configurations import Configuration
@@ -80,8 +81,10 @@ def test_folders_without_a_package_are_sent_as_their_crates_events(
     assert out.startswith("Sent 1 of 2 folders; 1 has a package.\n")
     (body,) = sent_by(deployment)
     request = parse_message(body)
-    assert isinstance(request, PackageRequest)
-    assert (request.source.prefix, request.metadata_format) == ("runs/2 #/", "ro-crate")
+    assert isinstance(request, UnresolvedRequest)
+    assert request.source.prefix == "runs/2 #/"
+    assert request.metadata_file is not None
+    assert request.metadata_file.format == "ro-crate"
 
 
 def test_other_sentinels_are_sent_as_messages(

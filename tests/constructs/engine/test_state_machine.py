@@ -11,7 +11,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime import errors
 from quilt_packager_runtime.handlers import checksum, large_job
-from quilt_packager_runtime.large_jobs.shards import Job
+from quilt_packager_runtime.large_jobs.shards import JobFiles
 from quilt_packager_runtime.settings import Settings
 
 from tests.constructs.templates import (
@@ -119,7 +119,7 @@ def test_map_fails_if_it_does_not_read_the_items_of_the_job(states: JsonObject) 
     assert reader["ReaderConfig"] == {"InputType": "JSONL"}
     assert "Scratch" in reader["Parameters"]["Bucket"]
     path = reader["Parameters"]["Key.$"].removeprefix("$.")
-    assert path in Job("scratch", "id").to_input()
+    assert path in JobFiles("scratch", "id").to_input()
 
 
 def test_map_fails_if_it_needs_what_emulators_ignore(states: JsonObject) -> None:

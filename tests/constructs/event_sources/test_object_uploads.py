@@ -7,11 +7,13 @@ import pytest
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
-from quilt_packager_runtime.requests.events import EDP_SOURCE, UPLOADS_SOURCE
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.requests.source_options import SourceOptions
-from quilt_packager_runtime.requests.upload_settings import VARIABLE
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
+from quilt_packager_runtime.requests.events import EDP_SOURCE
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
+from quilt_packager_runtime.settings.upload_settings import VARIABLE
 
 from quilt_packager import EventSource, LimitExceeded, ObjectsReady, ObjectUploads
 from tests.constructs.templates import (
@@ -189,7 +191,7 @@ def test_options_fail_if_announcements_of_uploads_and_of_edp_are_mixed_up(
         told = packager_settings(template_with(*ordered)).sources
         for sender, seconds in expected.items():
             wanted = parse_message(announced_by(sender), sources=told)
-            assert isinstance(wanted, PackageRequest)
+            assert isinstance(wanted, UnresolvedRequest)
             assert wanted.settle_seconds == seconds
 
 

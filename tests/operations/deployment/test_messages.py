@@ -6,9 +6,9 @@ import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.requests.events import OmicsRun
-from quilt_packager_runtime.requests.messages import PackageRequest
-from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.messages import check, resolve, send
@@ -24,14 +24,14 @@ RUN = {
 
 def test_a_message_is_read_with_its_defaults() -> None:
     request = check('{"source_prefix": "s3://raw/runs/42/"}')
-    assert isinstance(request, PackageRequest)
+    assert isinstance(request, UnresolvedRequest)
     assert (request.package_name, request.registry) == ("runs/42", "raw")
 
 
 def test_the_defaults_are_those_of_the_engine() -> None:
     settings = Settings(default_registry="packages")
     request = check('{"source_prefix": "s3://raw/runs/42/"}', settings)
-    assert isinstance(request, PackageRequest)
+    assert isinstance(request, UnresolvedRequest)
     assert request.registry == "packages"
 
 

@@ -83,24 +83,13 @@ def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
 
 
 def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> None:
-    uri = shards.Job(deployment.scratch_bucket or "", "job-4").message
+    uri = shards.JobFiles(deployment.scratch_bucket or "", "job-4").message
     message = {"body": "{}", "request": {"package_name": "runs/42", "registry": "packages"}}
     boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
     arn = start(deployment, "job-4", SLOW)
     (job,) = list_large_jobs(deployment)
     stop(arn)
     assert (job.package_name, job.registry) == ("runs/42", "packages")
-
-
-def test_names_no_package_that_a_crate_is_yet_to_name(deployment: Deployment) -> None:
-    uri = shards.Job(deployment.scratch_bucket or "", "job-6").message
-    request = {"package_name": "runs/42", "name_template": "{run_id}", "registry": "packages"}
-    message = {"body": "{}", "request": request}
-    boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
-    arn = start(deployment, "job-6", SLOW)
-    (job,) = list_large_jobs(deployment)
-    stop(arn)
-    assert (job.package_name, job.registry) == (None, "packages")
 
 
 def test_a_message_that_cannot_be_read_stops_nobody(deployment: Deployment) -> None:

@@ -9,8 +9,7 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import Rejected
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.formats.outcome import Outcome
-from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations.plans import planner, sampling
@@ -18,6 +17,7 @@ from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planner import plan
 from quilt_packager.operations.plans.prices import count_kinds
 from quilt_packager.operations.plans.sampling import Basis
+from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
 
 MIB = 2**20
@@ -43,11 +43,9 @@ def packages(s3_stub: S3Stub) -> Bucket:
     return s3_stub.create_bucket("packages")
 
 
-def request(**fields: Any) -> PackageRequest:
+def request(**fields: Any) -> UnresolvedRequest:
     message = {"source_prefix": "s3://raw/runs/42/", "registry": "packages", **fields}
-    wanted = parse_message(json.dumps(message))
-    assert isinstance(wanted, PackageRequest)
-    return wanted
+    return request_of(message)
 
 
 async def make(
@@ -57,7 +55,7 @@ async def make(
 
 
 async def publish(s3: S3, settings: Settings | None = None, **fields: Any) -> Outcome:
-    return await package(request(**fields), settings=settings or Settings(), s3=s3)
+    return await package_request(s3, request(**fields), settings)
 
 
 def codes(made: Plan) -> list[str]:
@@ -103,7 +101,7 @@ class TestPackage:
         }
         raw.put("runs/42/ro-crate-metadata.json", json.dumps(crate).encode())
         made = await plan(wanted, settings=Settings(), s3=s3)
-        outcome = await package(wanted, settings=Settings(), s3=s3)
+        outcome = await package_request(s3, wanted)
         assert made.package_name == outcome.package_name
 
     async def test_the_first_revision_is_number_one(self, s3: S3) -> None:

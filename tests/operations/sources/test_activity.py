@@ -5,7 +5,8 @@ from typing import Any
 
 import boto3
 import pytest
-from quilt_packager_runtime.requests.events import EDP_SOURCE, UPLOADS_SOURCE
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
+from quilt_packager_runtime.requests.events import EDP_SOURCE
 
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.jobs.job import Job, State

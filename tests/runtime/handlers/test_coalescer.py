@@ -11,7 +11,7 @@ from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.handlers import coalescer
 from quilt_packager_runtime.handlers.coalescer import handler
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.wake_ups import WindowCheck
 
 BROKEN = AwsError("It broke.", why="So it is.", remedy="Wait.")

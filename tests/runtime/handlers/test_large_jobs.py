@@ -15,7 +15,7 @@ from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.handlers import checksum, invocations
 from quilt_packager_runtime.hashing import server_side_copy
 from quilt_packager_runtime.large_jobs import worker
-from quilt_packager_runtime.large_jobs.hand_off import MAX_ROUNDS, Failure
+from quilt_packager_runtime.large_jobs.hand_off import MAX_ROUNDS, StoredFailure
 
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
@@ -165,7 +165,7 @@ class TestHandOver:
         s3_stub.faults.clear()
         shards = engine.items(state)
         assert 1 <= len(shards) < 7
-        assert any("kept" in key for key in engine.results())
+        assert any("inline" in key for key in engine.results())
         engine.hash_shards(state)
         assert engine.publish(state)["goes_on"] is False
         made = engine.top_hash()
@@ -402,7 +402,7 @@ class TestGivingUp:
     def test_keeps_the_link_to_what_was_quarantined(self) -> None:
         error = WorkflowViolations("It.", why="So.", remedy="Do.")
         error.quarantine = "quilt+s3://quarantine#package=runs/42@f"
-        told = Failure.from_error(error).to_error()
+        told = StoredFailure.from_error(error).to_error()
         assert isinstance(told, WorkflowViolations)
         assert (told.quarantine, told.reason) == (error.quarantine, error.reason)
 
@@ -530,7 +530,7 @@ class TestRounds:
         state = engine.publish(state, remaining_seconds=seconds)
         assert state["goes_on"] is True
         s3_stub.faults.clear()
-        assert engine.kept_keys() == changed[:2]
+        assert engine.inline_keys() == changed[:2]
         assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
         engine.hash_shards(state)
         assert engine.publish(state)["goes_on"] is False
@@ -552,7 +552,7 @@ class TestRounds:
         s3_stub.faults.clear()
         s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
         assert engine.publish(state, remaining_seconds=seconds)["goes_on"] is True
-        assert engine.kept_keys() == changed[:2]
+        assert engine.inline_keys() == changed[:2]
         assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
 
     def test_go_on_while_too_much_is_left(

@@ -8,8 +8,8 @@ import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations
-from quilt_packager_runtime.requests.source_options import SourceOptions
 from quilt_packager_runtime.settings import Metric, Settings
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from tests.packager_function import (
     DEAD_LETTERS,

@@ -10,12 +10,12 @@ from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, 
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
     ChunkDigests,
-    Job,
+    JobFiles,
     ObjectChecksum,
     ResultRecord,
     Task,
     cut,
-    decode_findings,
+    decode_result,
     decode_tasks,
     encode_lines,
     plan_shards,
@@ -84,7 +84,7 @@ def test_findings_survive_their_file(found: list[SourceObject], digest: bytes) -
     for each in found:
         findings.append(ObjectChecksum(each, Checksum("sha2-256-chunked", "AAAA=")))
         findings.append(ChunkDigests(each, ChecksumAlgorithm.SHA256_CHUNKED, 7, [digest]))
-    assert decode_findings(encode_lines(findings)) == findings
+    assert decode_result(encode_lines(findings)) == findings
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_chunk_larger_than_a_shard_is_not_cut() -> None:
 
 
 def test_no_two_files_of_a_job_are_one() -> None:
-    rounds = [Job("scratch", "id", number) for number in range(2)]
+    rounds = [JobFiles("scratch", "id", number) for number in range(2)]
     files = [
         uri
         for job in rounds
@@ -127,4 +127,4 @@ def test_no_two_files_of_a_job_are_one() -> None:
 
 
 def test_input_is_equal_for_equal_jobs() -> None:
-    assert Job("scratch", "id").to_input() == Job("scratch", "id").to_input()
+    assert JobFiles("scratch", "id").to_input() == JobFiles("scratch", "id").to_input()

@@ -6,11 +6,9 @@ from itertools import pairwise
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PACKAGES
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
-from quilt_packager_runtime.settings import Settings
 
+from tests.package_requests import package_request, request_of
 from tests.schedules import REGISTRY, SOURCE, Jobs, Scenario, State, explore
 
 AtRest = Callable[[State], Awaitable[None]]
@@ -53,14 +51,12 @@ SERIAL = {
 
 async def job(s3: S3, begin_pass: Callable[[], None]) -> object:
     body = f'{{"source_prefix": "s3://{SOURCE}/{FOLDER}", "registry": "{REGISTRY}"}}'
-    request = parse_message(body)
-    assert isinstance(request, PackageRequest)
 
     def on_progress(phase: str, done: int, _total: int | None) -> None:
         if (phase, done) == ("listing", 0):
             begin_pass()
 
-    return await package(request, settings=Settings(), s3=s3, on_progress=on_progress)
+    return await package_request(s3, request_of(body), on_progress=on_progress)
 
 
 JOBS = Jobs(job)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from jsonschema import Draft4Validator
+from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, EVENT_SOURCE, Outcome, Result
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome, Result
 from quilt_packager_runtime.reporting.outcome_events import (
     MAX_REASON_CHARACTERS,
     event_schema,

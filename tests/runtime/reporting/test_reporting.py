@@ -1,17 +1,19 @@
 """The end of a job: told, put aside, recorded, in an order in which nothing is lost."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, EmptySource, NotificationFailed, SourceChanged
 from quilt_packager_runtime.formats.outcome import Outcome, Result
-from quilt_packager_runtime.reporting.reporting import Attempt, report_failure, report_success
-from quilt_packager_runtime.requests.messages import PackageRequest, parse_message
+from quilt_packager_runtime.reporting.reporting import report_failure, report_success
+from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.settings import Settings
 
 from tests.job_log import JobLog
+from tests.package_requests import request_of
 
 BODY = '{"source_prefix": "s3://raw/runs/42/"}'
 SETTINGS = Settings(
@@ -80,15 +82,13 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def attempt(
     *, is_last: bool = False, parsed: bool = True, will_be_redelivered: bool = True
-) -> Attempt:
-    request = parse_message(BODY) if parsed else None
-    assert request is None or isinstance(request, PackageRequest)
-    return Attempt(
+) -> Delivery:
+    return Delivery(
         body=BODY,
         message_id="m",
-        request=request,
-        seconds=1,
-        is_last=is_last,
+        request=request_of(BODY) if parsed else None,
+        started_seconds=time.time(),
+        is_last_attempt=is_last,
         will_be_redelivered=will_be_redelivered,
     )
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.events import (
     EDP_SOURCE,
     OMICS_STATUSES,
-    UPLOADS_SOURCE,
     FolderReady,
     Ignored,
     OmicsRun,
@@ -26,7 +26,7 @@ from quilt_packager_runtime.requests.events import (
     translate,
     workflow_run_crate_pattern,
 )
-from quilt_packager_runtime.requests.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 SAMPLES = Path(__file__).parents[2] / "data" / "events"
 OMICS_GENERATIONS = ["omics-2023-07", "omics-2024-12", "omics-today"]

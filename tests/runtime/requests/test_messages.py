@@ -27,13 +27,16 @@ from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRu
 from quilt_packager_runtime.requests.messages import (
     MAX_COMMIT_MESSAGE_BYTES,
     Message,
-    PackageRequest,
-    default_commit_message,
     message_schema,
     parse_message,
+)
+from quilt_packager_runtime.requests.package_request import (
+    MetadataFile,
+    UnresolvedRequest,
+    default_commit_message,
     request_for_folder,
 )
-from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "tests" / "data" / "events"
@@ -45,9 +48,9 @@ def body(source_prefix: object = "s3://raw/runs/42/", **fields: object) -> str:
     return json.dumps({"source_prefix": source_prefix, **fields})
 
 
-def request(text: str) -> PackageRequest:
+def request(text: str) -> UnresolvedRequest:
     parsed = parse_message(text)
-    assert isinstance(parsed, PackageRequest)
+    assert isinstance(parsed, UnresolvedRequest)
     return parsed
 
 
@@ -68,12 +71,12 @@ def sns(message: str) -> str:
 
 class TestFields:
     def test_all_but_the_source_have_defaults(self) -> None:
-        assert request(body()) == PackageRequest(
+        assert request(body()) == UnresolvedRequest(
             source=SourceFolder("raw", "runs/42/"),
             registry="raw",
             package_name="runs/42",
             metadata=None,
-            metadata_uri=None,
+            metadata_file=None,
             commit_message="Packaged from s3://raw/runs/42/",
             workflow=UNSET,
             trigger=Trigger("message", None),
@@ -88,11 +91,11 @@ class TestFields:
             commit_message="Entry EXP-1",
             workflow="alpha",
         )
-        assert request(text) == PackageRequest(
+        assert request(text) == UnresolvedRequest(
             source=SourceFolder("raw", "runs/42/"),
             registry="packages",
             package_name="bench/EXP-1",
-            metadata_uri=S3Uri("raw", "runs/42/entry.json", "v1"),
+            metadata_file=MetadataFile(uri=S3Uri("raw", "runs/42/entry.json", "v1")),
             commit_message="Entry EXP-1",
             workflow="alpha",
             trigger=Trigger("message"),
@@ -151,7 +154,9 @@ class TestFields:
         ],
     )
     def test_the_metadata_uri_is_relative_to_the_source(self, prefix: str, uri: str) -> None:
-        assert str(request(body(prefix, metadata_uri="entry.json")).metadata_uri) == uri
+        file = request(body(prefix, metadata_uri="entry.json")).metadata_file
+        assert file
+        assert str(file.uri) == uri
 
     def test_an_inferred_name_that_is_too_long_asks_for_a_package_name(self) -> None:
         prefix = f"s3://b/{'x' * 1000}/y/"
@@ -278,6 +283,7 @@ class TestForms:
         assert parsed.trigger.kind == kind
         assert parsed.registry == parsed.source.bucket
         assert parsed.commit_message == f"Packaged from {source}"
+        assert parsed.package_name is not None
         assert check_package_name(parsed.package_name)
 
     @pytest.mark.parametrize("name", ["omics-2023-07", "omics-2024-12", "omics-today"])
@@ -308,19 +314,21 @@ class TestCrates:
     """When a package is described by a crate."""
 
     def of_crate(self, text: str) -> bool:
-        wanted = request(text)
-        return wanted.metadata_format == "ro-crate"
+        file = request(text).metadata_file
+        return file is not None and file.format == "ro-crate"
+
+    def crate_at(self, bucket: str, folder: str, *, optional: bool) -> MetadataFile:
+        uri = S3Uri(bucket, folder + CRATE)
+        return MetadataFile(uri=uri, format="ro-crate", optional=optional)
 
     def test_a_crate_named_as_metadata_must_be_usable(self) -> None:
         wanted = request(body(metadata_uri=CRATE, metadata_format="ro-crate"))
-        assert wanted.metadata_uri == S3Uri("raw", f"runs/42/{CRATE}")
-        assert (wanted.metadata_format, wanted.metadata_optional) == ("ro-crate", False)
+        assert wanted.metadata_file == self.crate_at("raw", "runs/42/", optional=False)
 
     def test_a_crate_named_as_the_source_is_taken_if_it_is_usable(self) -> None:
         wanted = request(body(f"s3://raw/runs/42/{CRATE}?versionId=v1"))
         assert wanted.source == SourceFolder("raw", "runs/42/")
-        assert wanted.metadata_uri == S3Uri("raw", f"runs/42/{CRATE}")
-        assert (wanted.metadata_format, wanted.metadata_optional) == ("ro-crate", True)
+        assert wanted.metadata_file == self.crate_at("raw", "runs/42/", optional=True)
 
     @pytest.mark.parametrize(
         "fields",
@@ -337,8 +345,8 @@ class TestCrates:
 
     def test_a_crates_event_takes_its_crate(self) -> None:
         wanted = request((SAMPLES / "s3-object-created.json").read_text())
-        assert wanted.metadata_uri == S3Uri("amzn-s3-demo-bucket1", f"my/s3/folder/{CRATE}")
-        assert wanted.metadata_optional
+        crate = self.crate_at("amzn-s3-demo-bucket1", "my/s3/folder/", optional=True)
+        assert wanted.metadata_file == crate
 
     def test_a_format_of_nothing_is_rejected(self) -> None:
         assert "metadata_format: there is no" in rejection(body(metadata_format="ro-crate"))
@@ -350,16 +358,20 @@ class TestCrates:
 class TestSourceOptions:
     """What an event's source wants of the package."""
 
-    def of_crate(self, **options: Any) -> PackageRequest:
+    def of_crate(self, **options: Any) -> UnresolvedRequest:
         text = (SAMPLES / "s3-object-created.json").read_text()
         wanted = SourceOptions(kind="workflow_run_crate", **options)
         parsed = parse_message(text, sources=[wanted])
-        assert isinstance(parsed, PackageRequest)
+        assert isinstance(parsed, UnresolvedRequest)
         return parsed
 
     def test_the_crate_may_be_left_alone(self) -> None:
-        wanted = self.of_crate(metadata=False)
-        assert (wanted.metadata_uri, wanted.metadata_format) == (None, "json")
+        assert self.of_crate(metadata=False).metadata_file is None
+
+    def test_the_crate_may_only_name_the_package(self) -> None:
+        file = self.of_crate(metadata=False, package_name="runs/{run_id}").metadata_file
+        assert file
+        assert file.only_name
 
     def test_files_and_time_are_the_sources(self) -> None:
         wanted = self.of_crate(exclude=("work/**",), settle_seconds=60)
@@ -372,7 +384,7 @@ class TestSourceOptions:
 
     def test_a_name_that_needs_the_crate_waits_for_it(self) -> None:
         wanted = self.of_crate(package_name="{workflow_name}/{run_id}")
-        assert wanted.package_name == "my_s3/folder"
+        assert wanted.package_name is None
         assert wanted.name_template == "{workflow_name}/{run_id}"
 
     def test_what_is_known_of_a_run_describes_and_names_it(self) -> None:
@@ -469,7 +481,7 @@ class TestAbuse:
         except InvalidMessage as error:
             assert error.code == "InvalidMessage"  # noqa: PT017 reading is fine too
             return
-        assert isinstance(parsed, PackageRequest | OmicsRun | Ignored)
+        assert isinstance(parsed, UnresolvedRequest | OmicsRun | Ignored)
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
     @example("run#1/what?/%2F/a\nb")
@@ -554,13 +566,13 @@ class TestReference:
 class TestDefaultRegistry:
     def test_takes_what_names_no_registry(self) -> None:
         request = parse_message('{"source_prefix": "s3://raw/f/"}', default_registry="packages")
-        assert isinstance(request, PackageRequest)
+        assert isinstance(request, UnresolvedRequest)
         assert request.registry == "packages"
 
     def test_yields_to_the_message(self) -> None:
         body = '{"source_prefix": "s3://raw/f/", "registry": "mine"}'
         request = parse_message(body, default_registry="packages")
-        assert isinstance(request, PackageRequest)
+        assert isinstance(request, UnresolvedRequest)
         assert request.registry == "mine"
 
     def test_takes_events_too(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.events import OmicsRun, Trigger
 from quilt_packager_runtime.requests.omics_metadata import REDACTED, describe_run, redact
-from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 ANSWER = {
     "id": "42",

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.requests.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import Upload
 from quilt_packager_runtime.uploads.windows import Window, find_folder, identify, is_due
 

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
-from quilt_packager_runtime.requests.source_options import SourceOptions
+from quilt_packager_runtime.settings.source_options import SourceOptions
 
 __all__ = [
     "EXTRA_RECEIVES",

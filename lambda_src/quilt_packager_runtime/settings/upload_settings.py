@@ -5,7 +5,7 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.requests.events import UPLOADS_SOURCE
+from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 
 VARIABLE = "QUILT_PACKAGER_UPLOADS"
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from quilt_packager_runtime.formats.globs import check_globs, match_any
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.requests.name_templates import check_template
+from quilt_packager_runtime.settings.name_templates import check_template
 
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.names import PACKAGE_NAME
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.requests.name_templates import check_template, name_package
+from quilt_packager_runtime.settings.name_templates import check_template, name_package
 
 SOURCE = SourceFolder("raw", "out/run#42/")
 FIELDS = ("workflow_name", "run_id")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quilt_packager_runtime.metadata.ro_crates import CRATE_FIELDS, MAX_CRATE_BYTES, read_crate
+from quilt_packager_runtime.requests.ro_crates import CRATE_FIELDS, MAX_CRATE_BYTES, read_crate
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate

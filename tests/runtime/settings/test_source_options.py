@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from quilt_packager_runtime.requests.source_options import (
+from quilt_packager_runtime.settings.source_options import (
     SourceOptions,
     check_sources,
     find_options,

@@ -1,1 +1,0 @@
-"""Package metadata, from messages, files and RO-Crates."""

@@ -1,0 +1,178 @@
+"""The request for a package: as a message describes it, and complete.
+
+A message is validated without I/O and gives an `UnresolvedRequest`. `resolve` reads the metadata
+file, if there is one, and gives the `PackageRequest` that a job runs on.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from quilt_packager_runtime.formats import names
+from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
+from quilt_packager_runtime.requests.violations import Violations
+from quilt_packager_runtime.settings.name_templates import name_package
+
+MetadataFormat = Literal["json", "ro-crate"]
+
+
+class MetadataFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in S3 that describes a package.
+
+    Attributes:
+        uri: The location of the file.
+        format: The format of the file.
+        optional: Publish without metadata if the file is missing or unusable.
+        only_name: Use the file for the package's name, not for its metadata.
+    """
+
+    uri: S3Uri
+    format: MetadataFormat = "json"
+    optional: bool = False
+    only_name: bool = False
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields that a message settles by itself.
+
+    Attributes:
+        source: The folder to package.
+        registry: The bucket that receives the package.
+        metadata: The package's metadata, except for that of a `MetadataFile`.
+        commit_message: The revision's message; constant for an equal source by default.
+        workflow: A workflow's name, None for none, UNSET for the registry's default.
+        exclude: Globs of files that do not become part of the package.
+        settle_seconds: Minimum age of the message when the folder is read.
+        trigger: The message or event that made the request.
+        ignored_fields: Names of unknown fields of the message: at most `MAX_NAMED`, shortened.
+    """
+
+    source: SourceFolder
+    registry: str
+    metadata: dict[str, Any] | None = None
+    commit_message: str
+    workflow: str | UnsetType | None = UNSET
+    exclude: tuple[str, ...] = ()
+    settle_seconds: int = 0
+    trigger: Trigger
+    ignored_fields: tuple[str, ...] = ()
+
+
+class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
+    """A validated request whose name or metadata may still depend on a file.
+
+    Attributes:
+        package_name: `prefix/suffix`; None if `name_template` and the file make it.
+        name_template: The template of the name, if it needs values of the file.
+        metadata_file: The file to read; None if the request is complete without one.
+    """
+
+    package_name: str | None
+    name_template: str | None = None
+    metadata_file: MetadataFile | None = None
+
+
+class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
+    """A validated packaging request with all defaults applied, and with its name and metadata.
+
+    Attributes:
+        package_name: `prefix/suffix`.
+        metadata_warning: The reason why optional metadata is missing.
+    """
+
+    package_name: str
+    metadata_warning: str | None = None
+
+
+def request_for_folder(
+    ready: FolderReady,
+    *,
+    described: Mapping[str, Any] | None = None,
+    default_registry: str | None = None,
+) -> UnresolvedRequest:
+    """Request the package of a folder, by the options of its event source.
+
+    Args:
+        ready: The folder.
+        described: Metadata of the run that made it; None if there is none, or only a crate has it.
+        default_registry: The registry of the package; None for the source bucket.
+
+    Raises:
+        InvalidMessage: The bucket's name is not legal, or the folder gives no legal package name.
+    """
+    source, options = ready.source, ready.options
+    violations = Violations()
+    violations.check("bucket", source.bucket, names.check_bucket)
+    name, missing = name_package(options.package_name, source, described or {})
+    violations.check_inferred_name(name)
+    if violations:
+        raise violations.as_error()
+    has_crate = ready.trigger.kind == "workflow_run_crate"
+    is_named_by_crate = has_crate and bool(missing)
+    crate: MetadataFile | None = None
+    if has_crate and (options.metadata or is_named_by_crate):
+        crate = MetadataFile(
+            uri=crate_in(source), format="ro-crate", optional=True, only_name=not options.metadata
+        )
+    return UnresolvedRequest(
+        source=source,
+        registry=default_registry or source.bucket,
+        package_name=None if is_named_by_crate else name,
+        name_template=options.package_name if is_named_by_crate else None,
+        metadata=dict(described) if described and options.metadata else None,
+        metadata_file=crate,
+        commit_message=default_commit_message(source),
+        exclude=options.exclude,
+        settle_seconds=options.settle_seconds,
+        trigger=ready.trigger,
+    )
+
+
+def complete(
+    request: UnresolvedRequest, file: dict[str, Any] | None, warning: str | None = None
+) -> PackageRequest:
+    """Settle the name and the metadata of a request, both by the same content of its file.
+
+    Args:
+        request: The request.
+        file: The content of its metadata file; None if there is none, or none that is usable.
+        warning: The reason why the file is unusable.
+
+    Raises:
+        InvalidMessage: The name is too long for a package.
+    """
+    name = request.package_name
+    if name is None:
+        name, _ = name_package(request.name_template, request.source, file or {})
+        violations = Violations()
+        violations.check_inferred_name(name)
+        if violations:
+            raise violations.as_error()
+    describes = request.metadata_file is not None and not request.metadata_file.only_name
+    shared = {field: getattr(request, field) for field in _Request.__struct_fields__}
+    return PackageRequest(
+        **{**shared, "metadata": file} if describes else shared,
+        package_name=name,
+        metadata_warning=warning if describes else None,
+    )
+
+
+def crate_in(source: SourceFolder) -> S3Uri:
+    """Return the location of a folder's crate."""
+    return S3Uri(source.bucket, source.prefix + CRATE_NAME)
+
+
+def default_commit_message(source: SourceFolder) -> str:
+    """Return the message of a revision whose request has none.
+
+    It is part of the top hash. Equal sources have equal messages, so that they are found unchanged;
+    two sources never share a manifest.
+
+    Example:
+        >>> default_commit_message(SourceFolder("raw", "runs/42/"))
+        'Packaged from s3://raw/runs/42/'
+    """
+    return f"Packaged from {source}"

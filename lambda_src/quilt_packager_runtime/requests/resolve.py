@@ -1,0 +1,134 @@
+"""From the body of a message to a complete request, before the job begins.
+
+Metadata that a message names has to be usable. A crate beside which an event points is optional:
+if it is unusable, the package is published without metadata, and the outcome has a remark.
+"""
+
+from typing import Any
+
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    BadRequest,
+    BucketNotAllowed,
+    InvalidMetadata,
+    InvalidObjectState,
+    name_some,
+    quote,
+)
+from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_metadata
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.requests.events import Ignored, OmicsRun
+from quilt_packager_runtime.requests.messages import parse_message
+from quilt_packager_runtime.requests.omics_runs import request_for_run
+from quilt_packager_runtime.requests.package_request import (
+    MetadataFile,
+    PackageRequest,
+    UnresolvedRequest,
+    complete,
+)
+from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES, read_crate
+from quilt_packager_runtime.settings import Settings
+
+
+def read_request(body: str, settings: Settings) -> UnresolvedRequest | Ignored:
+    """Validate a message, and look up the HealthOmics run that an event names.
+
+    Args:
+        body: The body of the message, as SQS delivers it.
+        settings: The engine's default registry and the options of its event sources.
+
+    Raises:
+        InvalidMessage: The message breaks rules.
+        AccessDenied: The location of the run's output is unknown, and the lookup is denied.
+        NoRunOutput: HealthOmics does not know the location of the run's output.
+        AwsError: HealthOmics did not answer.
+    """
+    registry = settings.default_registry
+    request = parse_message(body, default_registry=registry, sources=settings.sources)
+    if isinstance(request, OmicsRun):
+        return request_for_run(request, default_registry=registry)
+    return request
+
+
+async def resolve(request: UnresolvedRequest, *, settings: Settings, s3: S3) -> PackageRequest:
+    """Complete a request by its metadata file, which is read once.
+
+    The name and the metadata come from the same bytes, and stay as they are: passes that are
+    repeated and later invocations of a large job do not read the file again.
+
+    Args:
+        request: The validated request.
+        settings: The buckets that the engine may use.
+        s3: The client for the metadata file.
+
+    Raises:
+        BucketNotAllowed: The engine may not use a bucket of the request.
+        InvalidMessage: The name that the file gives is too long.
+        InvalidMetadata: The file is missing or unusable, and not optional.
+        AccessDenied: The file must not be read.
+    """
+    check_buckets(request, settings)
+    if request.metadata_file is None:
+        return complete(request, None)
+    try:
+        return complete(request, await _read(s3, request.metadata_file))
+    except InvalidMetadata as error:
+        if not request.metadata_file.optional:
+            raise
+        return complete(request, None, warning=error.happened)
+
+
+def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:
+    """Refuse buckets that the engine must not use, before any request goes to one.
+
+    Raises:
+        BucketNotAllowed: Names all of them.
+    """
+    sources = {request.source.bucket}
+    if request.metadata_file is not None:
+        sources.add(request.metadata_file.uri.bucket)
+    refused = [
+        f"{role}: {name_some(sorted(names - set(allowed)))}"
+        for role, names, allowed in (
+            ("source", sources, settings.source_buckets),
+            ("registry", {request.registry}, settings.registry_buckets),
+        )
+        if allowed and not names <= set(allowed)
+    ]
+    if refused:
+        raise BucketNotAllowed(
+            f"The engine does not use these buckets ({'; '.join(refused)}).",
+            why="Only its source and registry buckets are open to messages.",
+            remedy="Correct the message, or add them to source_buckets or registry_buckets.",
+        )
+
+
+async def _read(s3: S3, file: MetadataFile) -> dict[str, Any]:
+    is_crate = file.format == "ro-crate"
+    max_bytes = MAX_CRATE_BYTES if is_crate else MAX_METADATA_BYTES
+    try:
+        body = await s3.read_if_exists(file.uri, max_bytes=max_bytes + 1)
+    except (BadRequest, InvalidObjectState) as error:
+        raise _no_metadata(error.happened) from error
+    if body is None:
+        raise _no_metadata(f"There is no object {quote(str(file.uri))}.")
+    return (_read_crate if is_crate else read_metadata)(body.data, file.uri)
+
+
+def _read_crate(document: bytes, uri: S3Uri) -> dict[str, Any]:
+    try:
+        return dict(read_crate(document))
+    except ValueError as error:
+        raise InvalidMetadata(
+            f"The crate {quote(str(uri))} cannot be used: {error}.",
+            why=f"A crate is JSON with a @graph, of at most {MAX_CRATE_BYTES:,} bytes.",
+            remedy="Correct it, or send the metadata in the message.",
+        ) from error
+
+
+def _no_metadata(happened: str) -> InvalidMetadata:
+    return InvalidMetadata(
+        happened,
+        why="The message's metadata_uri names it as the package's metadata.",
+        remedy="Upload it, or correct metadata_uri, and send the message again.",
+    )

@@ -1,0 +1,156 @@
+"""Complete requests: names and metadata by messages, files and crates."""
+
+import json
+from typing import Any
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import InvalidMessage, InvalidMetadata
+from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.requests.events import Trigger
+from quilt_packager_runtime.requests.package_request import (
+    MetadataFile,
+    PackageRequest,
+    UnresolvedRequest,
+)
+from quilt_packager_runtime.requests.resolve import resolve
+from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES
+from quilt_packager_runtime.settings import Settings
+
+from tests.s3_stub import S3Stub
+
+URI = S3Uri("raw", "run/ro-crate-metadata.json")
+CRATE = json.dumps(
+    {
+        "@graph": [
+            {"@id": "./", "name": "Run", "mainEntity": {"@id": "w"}},
+            {"@id": "w", "@type": "ComputationalWorkflow", "name": "nf-core/demo"},
+            {"@id": "#42", "@type": "CreateAction", "instrument": {"@id": "w"}},
+        ]
+    }
+)
+FACETS = {"name": "Run", "workflow_name": "nf-core/demo", "run_id": "42"}
+
+
+def wanted(package_name: str | None = "package/run", **fields: Any) -> UnresolvedRequest:
+    return UnresolvedRequest(
+        source=SourceFolder("raw", "run/"),
+        registry="raw",
+        package_name=package_name,
+        commit_message="x",
+        trigger=Trigger("message"),
+        **fields,
+    )
+
+
+def crate(*, template: str | None = None, **options: bool) -> UnresolvedRequest:
+    file = MetadataFile(uri=URI, format="ro-crate", **options)
+    if template is None:
+        return wanted(metadata_file=file)
+    return wanted(None, name_template=template, metadata_file=file)
+
+
+async def complete(s3: S3, request: UnresolvedRequest) -> PackageRequest:
+    return await resolve(request, settings=Settings(), s3=s3)
+
+
+@pytest.fixture
+def upload(s3_stub: S3Stub) -> Any:
+    bucket = s3_stub.create_bucket("raw")
+    return lambda data: bucket.put(URI.key, data)
+
+
+async def test_metadata_of_the_message_is_taken_as_it_is(s3: S3, s3_stub: S3Stub) -> None:
+    assert (await complete(s3, wanted(metadata={"a": None}))).metadata == {"a": None}
+    assert not s3_stub.requests
+
+
+async def test_the_fields_of_the_message_are_taken_over(s3: S3) -> None:
+    request = wanted(workflow=None, exclude=("a",), settle_seconds=3, ignored_fields=("b",))
+    assert await complete(s3, request) == PackageRequest(
+        source=request.source,
+        registry="raw",
+        package_name="package/run",
+        commit_message="x",
+        workflow=None,
+        exclude=("a",),
+        settle_seconds=3,
+        trigger=request.trigger,
+        ignored_fields=("b",),
+    )
+
+
+async def test_a_crate_gives_its_facets(s3: S3, upload: Any) -> None:
+    upload(CRATE)
+    request = await complete(s3, crate())
+    assert (request.metadata, request.metadata_warning) == (FACETS, None)
+
+
+async def test_a_crate_may_be_read_as_the_json_that_it_is(s3: S3, upload: Any) -> None:
+    upload(CRATE)
+    request = await complete(s3, wanted(metadata_file=MetadataFile(uri=URI)))
+    assert request.metadata == json.loads(CRATE)
+
+
+@pytest.mark.parametrize("data", [None, "{", "{}", " " * (MAX_CRATE_BYTES + 1)])
+async def test_a_crate_that_is_asked_for_must_be_usable(
+    s3: S3, upload: Any, data: str | None
+) -> None:
+    if data is not None:
+        upload(data)
+    with pytest.raises(InvalidMetadata, match="ro-crate-metadata"):
+        await complete(s3, crate())
+
+
+@pytest.mark.parametrize("data", [None, "{", "{}"])
+async def test_an_optional_crate_may_be_missing_or_broken(
+    s3: S3, upload: Any, data: str | None
+) -> None:
+    if data is not None:
+        upload(data)
+    request = await complete(s3, crate(optional=True))
+    assert request.metadata is None
+    assert request.metadata_warning
+    assert "ro-crate-metadata.json" in request.metadata_warning
+
+
+async def test_a_crate_names_its_package(s3: S3, upload: Any) -> None:
+    upload(CRATE)
+    request = await complete(s3, crate(template="{workflow_name}/{run_id}", optional=True))
+    assert (request.package_name, request.metadata) == ("nf-core-demo/42", FACETS)
+
+
+async def test_a_crate_may_name_its_package_without_describing_it(s3: S3, upload: Any) -> None:
+    upload(CRATE)
+    request = await complete(s3, crate(template="runs/{run_id}", optional=True, only_name=True))
+    assert (request.package_name, request.metadata) == ("runs/42", None)
+
+
+async def test_a_crate_that_only_names_its_package_leaves_no_warning(s3: S3, upload: Any) -> None:
+    request = await complete(s3, crate(template="runs/{run_id}", optional=True, only_name=True))
+    assert (request.package_name, request.metadata_warning) == ("package/run", None)
+
+
+async def test_a_name_of_a_crate_that_is_too_long_is_rejected(s3: S3, upload: Any) -> None:
+    upload(CRATE.replace("nf-core/demo", "n" * 256))
+    template = "{workflow_name}/" + "{workflow_name}" * 3
+    with pytest.raises(InvalidMessage, match=r'package_name \(inferred\) "n+.*at most 991 char'):
+        await complete(s3, crate(template=template, optional=True))
+
+
+@pytest.mark.parametrize("data", [None, "{", '{"@graph": []}'])
+async def test_the_folder_names_a_package_whose_crate_does_not(
+    s3: S3, upload: Any, data: str | None
+) -> None:
+    if data is not None:
+        upload(data)
+    request = await complete(s3, crate(template="runs/{run_id}", optional=True))
+    assert request.package_name == "package/run"
+
+
+async def test_a_crate_that_names_and_describes_its_package_is_read_once(
+    s3: S3, s3_stub: S3Stub, upload: Any
+) -> None:
+    upload(CRATE)
+    await complete(s3, crate(template="{workflow_name}/{run_id}", optional=True))
+    assert [each.key for each in s3_stub.requests] == [URI.key]
