@@ -283,7 +283,7 @@ class TestCrash:
         async def crash(*_: object, **__: object) -> None:
             raise LookupError("a\x01b")
 
-        monkeypatch.setattr(invocations, "package", crash)
+        monkeypatch.setattr(packager, "package", crash)
 
     def test_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1")) == [0]

@@ -2,7 +2,7 @@
 
 import pytest
 from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotificationFailed
-from quilt_packager_runtime.handlers import large_job
+from quilt_packager_runtime.handlers import invocations, large_job
 
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
@@ -30,7 +30,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [0.0]
     # The module's own names: S3's client waits and measures by the real ones.
     monkeypatch.setattr(large_job, "sleep", sleep)
-    monkeypatch.setattr(large_job, "monotonic", lambda: clock[0])
+    for module in (invocations, large_job):
+        monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     return waited
 
 
