@@ -177,6 +177,12 @@ class Functions:
         for line in items["Body"].read().splitlines():
             checksum.handler(json.loads(line), invocation())
 
+    def change_an_object(self) -> None:
+        """Overwrite an object, which the large job then hashes itself."""
+        self._aws.client("s3").put_object(
+            Bucket="raw", Key="run/changing.txt", Body=uuid.uuid4().bytes
+        )
+
     def finish(self, state: dict[str, Any], **more: Any) -> dict[str, Any]:
         step = {name: state[name] for name in ("job_id", "round")} | more
         return dict(large_job.handler(step, invocation()))
@@ -260,6 +266,7 @@ def test_statement_of_the_large_job_function_fails_if_it_is_not_needed(
     state = functions.hand_over()
     functions.become("Checksum")
     functions.hash_shards(state)
+    functions.change_an_object()
     functions.become("LargeJob", without=sid)
     with pytest.raises(PackagerError, match=r"may not|AccessDenied"):
         functions.finish(state)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
-from quilt_packager_runtime.handlers import invocations
+from quilt_packager_runtime.handlers import invocations, packager
 from quilt_packager_runtime.settings import Metric, Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 

@@ -19,8 +19,14 @@ EVENT = {
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What was waited for, which takes no time here."""
+def engine(large_jobs: LargeJobs) -> LargeJobs:
+    large_jobs.hand_over()
+    return large_jobs
+
+
+@pytest.fixture(autouse=True)
+def waits(engine: LargeJobs, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record the pauses of the handler, and let its clock jump over them."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -28,17 +34,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         clock[0] += seconds
 
     clock = [0.0]
-    # The module's own names: S3's client waits and measures by the real ones.
+    # The names in these modules only: S3's client waits and measures by the real ones.
     monkeypatch.setattr(large_job, "sleep", sleep)
     for module in (invocations, large_job):
         monkeypatch.setattr(module, "monotonic", lambda: clock[0])
     return waited
-
-
-@pytest.fixture
-def engine(large_jobs: LargeJobs, waits: list[float]) -> LargeJobs:
-    large_jobs.hand_over()
-    return large_jobs
 
 
 def refuse(engine: LargeJobs, times: int) -> None:
