@@ -1,4 +1,4 @@
-"""JSON from outside: what is let through, and that all else is refused in one way."""
+"""JSON from other people: values that are accepted, and the one error for all others."""
 
 import json
 
@@ -38,12 +38,18 @@ class TestReadJson:
             read = read_json(text, max_bytes=10**6)
             assert json.dumps(read) == json.dumps(json.loads(text))
 
-    @pytest.mark.parametrize(
-        "text",
-        ["1.0", "-0.0", "-0", "1e-07", "1E5", "1e-999", "12345678901234567890123", '"\\u0000\x7f"'],
-    )
-    def test_keeps_odd_values_as_the_standard_library_does(self, text: str) -> None:
-        assert repr(read_json(text, max_bytes=100)) == repr(json.loads(text))
+    def test_keeps_odd_values_as_the_standard_library_does(self) -> None:
+        for text in [
+            "1.0",
+            "-0.0",
+            "-0",
+            "1e-07",
+            "1E5",
+            "1e-999",
+            "12345678901234567890123",
+            '"\\u0000\x7f"',
+        ]:
+            assert repr(read_json(text, max_bytes=100)) == repr(json.loads(text))
 
     def test_the_last_of_a_repeated_key_counts(self) -> None:
         assert read_json('{"a": 1, "a": 2}', max_bytes=100) == {"a": 2}
@@ -51,9 +57,8 @@ class TestReadJson:
     def test_two_halves_of_a_surrogate_pair_are_one_character(self) -> None:
         assert read_json('"\\ud83d\\ude00"', max_bytes=100) == "😀"
 
-    @pytest.mark.parametrize(
-        "text",
-        [
+    def test_other_text_is_rejected(self) -> None:
+        for text in [
             "",
             "x",
             "{",
@@ -64,30 +69,25 @@ class TestReadJson:
             "\ufeff{}",
             "01",
             "'a'",
-        ],
-    )
-    def test_what_is_not_json_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match="it is not JSON"):
-            read_json(text, max_bytes=100)
+        ]:
+            with pytest.raises(ValueError, match="it is not JSON"):
+                read_json(text, max_bytes=100)
 
-    @pytest.mark.parametrize(
-        ("text", "rule"),
-        [
+    def test_values_that_json_cannot_represent_are_rejected(self) -> None:
+        for text, rule in [
             ("NaN", "NaN"),
             ("[-Infinity]", "-Infinity"),
             ("1e999", "too large for a float"),
             ("-1e999", "too large for a float"),
-            pytest.param("1" * 400 + ".5", "too large for a float", id="400-digits"),
-            pytest.param("1" * 5000, "4,300 digits", id="5000-digits"),
-            pytest.param("-" + "1" * 5000, "4,300 digits", id="minus-5000-digits"),
+            ("1" * 400 + ".5", "too large for a float"),
+            ("1" * 5000, "4,300 digits"),
+            ("-" + "1" * 5000, "4,300 digits"),
             ('"\\ud800"', "surrogate"),
             ('{"\\udfff": 1}', "surrogate"),
             ('"\ud800"', "surrogate"),
-        ],
-    )
-    def test_what_json_cannot_carry_through_is_refused(self, text: str, rule: str) -> None:
-        with pytest.raises(ValueError, match=rule):
-            read_json(text, max_bytes=10_000)
+        ]:
+            with pytest.raises(ValueError, match=rule):
+                read_json(text, max_bytes=10_000)
 
     def test_integers_up_to_the_limit_are_read(self) -> None:
         digits = "9" * MAX_INTEGER_DIGITS
@@ -96,25 +96,25 @@ class TestReadJson:
     def test_nesting_up_to_the_limit_is_read(self) -> None:
         assert json.dumps(read_json(nested(MAX_DEPTH), max_bytes=10_000))
 
-    @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 1_000, 100_000])
-    def test_deeper_nesting_is_refused(self, depth: int) -> None:
-        with pytest.raises(ValueError, match="deeper than 100"):
-            read_json(nested(depth), max_bytes=10**6)
+    def test_deeper_nesting_is_rejected(self) -> None:
+        for depth in [MAX_DEPTH + 1, 1_000, 100_000]:
+            with pytest.raises(ValueError, match="deeper than 100"):
+                read_json(nested(depth), max_bytes=10**6)
 
-    @pytest.mark.parametrize("document", ['"ä"', '"ä"'.encode()])
-    def test_the_size_counts_bytes(self, document: str | bytes) -> None:
-        assert read_json(document, max_bytes=4) == "ä"
-        with pytest.raises(ValueError, match="more than 3 bytes"):
-            read_json(document, max_bytes=3)
+    def test_the_size_is_in_bytes(self) -> None:
+        for document in ['"ä"', '"ä"'.encode()]:
+            assert read_json(document, max_bytes=4) == "ä"
+            with pytest.raises(ValueError, match="more than 3 bytes"):
+                read_json(document, max_bytes=3)
 
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
-    def test_bytes_are_read_in_the_encodings_of_the_standard_library(self, encoding: str) -> None:
-        assert read_json('{"é": "😀"}'.encode(encoding), max_bytes=100) == {"é": "😀"}
+    def test_bytes_are_read_in_the_encodings_of_the_standard_library(self) -> None:
+        for encoding in ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"]:
+            assert read_json('{"é": "😀"}'.encode(encoding), max_bytes=100) == {"é": "😀"}
 
-    @pytest.mark.parametrize("document", [b'"\xff"', b'"\xed\xa0\x80"', b"\xff\xfe\x00"])
-    def test_bytes_that_are_no_text_are_refused(self, document: bytes) -> None:
-        with pytest.raises(ValueError, match=r"not JSON|surrogate"):
-            read_json(document, max_bytes=100)
+    def test_bytes_that_are_not_text_are_rejected(self) -> None:
+        for document in [b'"\xff"', b'"\xed\xa0\x80"', b"\xff\xfe\x00"]:
+            with pytest.raises(ValueError, match=r"not JSON|surrogate"):
+                read_json(document, max_bytes=100)
 
     @given(st.text() | st.binary() | st.text(st.sampled_from('[]{}",:\\ud8001e9NaI-. ')))
     def test_raises_nothing_but_plain_value_errors(self, document: str | bytes) -> None:
@@ -125,10 +125,10 @@ class TestReadJson:
 
 
 class TestMetadata:
-    @pytest.mark.parametrize("value", [None, [], "text", 5, True])
-    def test_is_an_object(self, value: object) -> None:
-        with pytest.raises(ValueError, match="not a JSON object"):
-            check_metadata(value)
+    def test_is_an_object(self) -> None:
+        for value in [None, [], "text", 5, True]:
+            with pytest.raises(ValueError, match="not a JSON object"):
+                check_metadata(value)
 
     @pytest.mark.parametrize("character", ["x", "ä", "\x01"])
     def test_is_measured_as_a_manifest_holds_it(self, character: str) -> None:
@@ -144,21 +144,16 @@ class TestMetadata:
         document = b'\xef\xbb\xbf{"run": 42}\r\n'
         assert read_metadata(document, S3Uri("raw", "m.json")) == {"run": 42}
 
-    @pytest.mark.parametrize(
-        ("document", "rule"),
-        [
+    def test_of_a_file_is_rejected_with_the_files_name(self) -> None:
+        for document, rule in [
             (b"", "not JSON"),
             (b"[]", "not a JSON object"),
             (b"null", "not a JSON object"),
             (b'{"a": NaN}', "NaN"),
             (b'{"a": "\xff"}', "not JSON"),
             (b'{"a": "\\ud800"}', "surrogate"),
-            pytest.param(b"[" * 100_000, "deeper", id="deep"),
-            pytest.param(
-                b" " * MAX_METADATA_BYTES + b"{}", "more than 1,000,000 bytes", id="large"
-            ),
-        ],
-    )
-    def test_of_a_file_is_refused_with_the_files_name(self, document: bytes, rule: str) -> None:
-        with pytest.raises(InvalidMetadata, match=f"s3://raw/a%20b.json: .*{rule}"):
-            read_metadata(document, S3Uri("raw", "a b.json"))
+            (b"[" * 100_000, "deeper"),
+            (b" " * MAX_METADATA_BYTES + b"{}", "more than 1,000,000 bytes"),
+        ]:
+            with pytest.raises(InvalidMetadata, match=f"s3://raw/a%20b.json: .*{rule}"):
+                read_metadata(document, S3Uri("raw", "a b.json"))

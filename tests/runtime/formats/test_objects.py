@@ -25,13 +25,13 @@ def test_a_uri_is_written_as_quilt3_writes_it(key: str, version_id: str | None) 
     assert str(S3Uri("b", key, version_id)) == str(PhysicalKey("b", key, version_id))
 
 
-@pytest.mark.parametrize("text", ["", "s3:", "s3:/b/k", "s3://", "s3:///k", "b/k", "http://b/k"])
-def test_what_is_no_s3_uri_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="an S3 URI"):
-        S3Uri.parse(text)
+def test_other_text_is_rejected() -> None:
+    for text in ["", "s3:", "s3:/b/k", "s3://", "s3:///k", "b/k", "http://b/k"]:
+        with pytest.raises(ValueError, match="an S3 URI"):
+            S3Uri.parse(text)
 
 
-@pytest.mark.parametrize("escape", ["%FF", "%ED%A0%80", "a?versionId=%FF"])
-def test_escapes_that_are_not_utf8_are_refused(escape: str) -> None:
-    with pytest.raises(UnicodeDecodeError):
-        S3Uri.parse(f"s3://b/{escape}")
+def test_escapes_that_are_not_utf8_are_rejected() -> None:
+    for escape in ["%FF", "%ED%A0%80", "a?versionId=%FF"]:
+        with pytest.raises(UnicodeDecodeError):
+            S3Uri.parse(f"s3://b/{escape}")
