@@ -1,4 +1,4 @@
-"""What the runtime takes for granted of awscrt's client, and its documentation does not promise."""
+"""Undocumented behaviour of awscrt's client that the runtime depends on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ FAULTS: dict[str, Callable[[Rule], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_body_comes_in_one_piece_after_however_many_attempts(
+async def test_a_body_is_complete_after_any_number_of_attempts(
     s3: S3, s3_stub: S3Stub, delivered: list[int], fault: Callable[[Rule], object]
 ) -> None:
     fault(s3_stub.on("GetObject", times=3))
@@ -53,7 +53,7 @@ async def test_a_body_comes_in_one_piece_after_however_many_attempts(
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_nothing_of_a_body_comes_that_is_never_complete(
+async def test_an_incomplete_body_is_never_delivered(
     s3: S3, s3_stub: S3Stub, delivered: list[int], fault: Callable[[Rule], object]
 ) -> None:
     fault(s3_stub.on("GetObject", times=None))
@@ -63,13 +63,13 @@ async def test_nothing_of_a_body_comes_that_is_never_complete(
     assert not delivered
 
 
-async def test_nothing_of_an_error_comes_as_a_body(s3: S3, delivered: list[int]) -> None:
+async def test_an_error_is_never_delivered_as_a_body(s3: S3, delivered: list[int]) -> None:
     with pytest.raises(PreconditionFailed):
         await s3.get_object(URI, if_match='"another"')
     assert not delivered
 
 
-async def test_a_read_is_one_request_however_large(
+async def test_a_read_of_any_size_is_one_request(
     s3: S3, s3_stub: S3Stub, delivered: list[int]
 ) -> None:
     s3_stub.store.buckets["raw"].put("k", Pattern(100 * MIB), etag="e")

@@ -32,7 +32,7 @@ def we_take(name: str) -> bool:
 @example("a/b\n")
 @example("a/ä")
 @example("a/b/c")
-def test_ascii_names_are_legal_where_they_are_in_quilt3(name: str) -> None:
+def test_ascii_names_are_valid_if_they_are_in_quilt3(name: str) -> None:
     # quilt3's pattern ends in $, which lets a newline through.
     expected = quilt3_takes(name) and name.isascii() and not name.endswith("\n")
 
@@ -45,7 +45,7 @@ def test_quilt3_takes_every_inferred_name(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("length", [MAX_PACKAGE_NAME, MAX_PACKAGE_NAME + 1])
-def test_only_names_whose_pointers_fit_into_s3_are_legal(length: int) -> None:
+def test_names_are_valid_if_their_pointers_fit_into_s3(length: int) -> None:
     name = "a/" + "b" * (length - 2)
 
     assert we_take(name) == (len(f".quilt/named_packages/{name}/1234567890") <= 1024)

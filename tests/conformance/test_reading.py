@@ -1,4 +1,4 @@
-"""What the packager writes is what quilt3 opens, downloads and verifies."""
+"""quilt3 opens, downloads and verifies the packages that the packager writes."""
 
 from pathlib import Path
 
@@ -58,9 +58,7 @@ async def test_quilt3_verifies_every_byte_of_a_package(
 
 
 @pytest.mark.usefixtures("packages")
-async def test_quilt3_finds_a_byte_that_changed_since(
-    s3: S3, s3_stub: S3Stub, tmp_path: Path
-) -> None:
+async def test_quilt3_detects_a_changed_byte(s3: S3, s3_stub: S3Stub, tmp_path: Path) -> None:
     raw = s3_stub.create_bucket("raw", versioning=Versioning.OFF)
     raw.put(FOLDER + "a.txt", b"hello")
     await publish(s3, ChecksumAlgorithm.SHA256_CHUNKED)

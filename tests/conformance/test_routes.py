@@ -18,7 +18,7 @@ ALGORITHMS = [SHA256, CRC64NVME]
 
 
 class Requests(msgspec.Struct):
-    """What a route may ask of S3 for one object."""
+    """The requests of a route for one object."""
 
     heads: int = 1
     attributes: int = 0
@@ -131,7 +131,7 @@ async def test_copies_inside_s3(
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("size_bytes", [1, CHUNK_BYTES - 1])
-async def test_small_objects_are_read_though_they_could_be_copied(
+async def test_small_objects_are_read_instead_of_copied(
     s3: S3, s3_stub: S3Stub, algorithm: ChecksumAlgorithm, size_bytes: int
 ) -> None:
     await check(s3, s3_stub, algorithm, size_bytes, Requests(reads=1), scratch_bucket="scratch")
@@ -166,7 +166,7 @@ async def test_copies_without_a_checksum_are_followed_by_reads(
         pytest.param(["SHA1"], [8 * MIB, 3 * MIB], id="sha1"),
     ],
 )
-async def test_stored_checksums_of_another_kind_do_not_serve(
+async def test_stored_checksums_of_another_kind_are_not_used(
     s3: S3, s3_stub: S3Stub, stored: list[str], part_sizes: list[int]
 ) -> None:
     right_number = stored == ["SHA256"] and len(part_sizes) == 2  # S3 is asked for their sizes
@@ -182,7 +182,5 @@ async def test_stored_checksums_of_another_kind_do_not_serve(
 
 
 @pytest.mark.parametrize("stored", [["SHA256"], ["CRC32"], []])
-async def test_a_crc64nvme_is_computed_where_it_is_not_stored(
-    s3: S3, s3_stub: S3Stub, stored: list[str]
-) -> None:
+async def test_a_missing_crc64nvme_is_computed(s3: S3, s3_stub: S3Stub, stored: list[str]) -> None:
     await check(s3, s3_stub, CRC64NVME, 11 * MIB, Requests(reads=2), stored=stored)

@@ -20,7 +20,7 @@ class EnforcingMiniStack(MiniStack):
         return super()._own_environment(port) | {"AUTH": "true"}
 
     def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        """A client of the account's root, or of whoever has the credentials."""
+        """Return a client with the credentials, or those of the account's root user."""
         root = {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "test"}
         make: Any = boto3.client
         return make(
@@ -51,8 +51,8 @@ def policy(statements: Iterable[Statement]) -> str:
 def adapt(statement: Statement) -> Statement:
     """Write a statement for an embedded AWS that knows less of conditions, and more actions.
 
-    It does not tell policies the source of an event, and it has SQS's batches for actions of their
-    own. The tests of the constructs see to the conditions.
+    It does not evaluate conditions on the source of an event, and has separate actions for batches
+    of SQS. The tests of the constructs check the conditions.
     """
     adapted = {name: value for name, value in statement.items() if name != "Condition"}
     conditions = {
@@ -68,7 +68,7 @@ def adapt(statement: Statement) -> Statement:
 
 
 def resolve(value: Any, resources: Mapping[str, str]) -> Any:
-    """What CloudFormation would make of a value of the template.
+    """Resolve a value of the template as CloudFormation does.
 
     Args:
         value: The value.

@@ -191,7 +191,7 @@ class TestThresholds:
         world.upload(b"3")
         assert world.count_announcements() == 1
 
-    def test_fewer_are_announced_when_none_came_for_long_enough(self, world: World) -> None:
+    def test_fewer_are_announced_when_the_window_is_quiet(self, world: World) -> None:
         world.upload(b"1")
         world.now_ms += DURATION_SECONDS * 1000 - 1
         world.upload(b"2")
@@ -205,7 +205,7 @@ class TestThresholds:
         world.drain()
         assert world.count_announcements() == 1
 
-    def test_longer_than_sqs_can_wait_is_waited_for(
+    def test_a_duration_longer_than_the_maximum_delay_of_sqs_is_kept(
         self, on_aws: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         world = make_world(monkeypatch, threshold_duration_seconds=2000)
@@ -231,7 +231,7 @@ class TestDuplicates:
         world.upload(b"2", b"1")
         assert world.count_announcements() == 0
 
-    def test_of_what_was_announced_are_known_again(self, world: World) -> None:
+    def test_of_announced_uploads_are_recognized(self, world: World) -> None:
         world.upload(b"1", b"2", b"3")
         world.upload(b"3", b"1")
         world.drain()
@@ -263,7 +263,7 @@ class TestDeath:
         died = point < passed[0]
         assert 1 <= world.count_announcements() <= 1 + died
 
-    def test_between_emitting_and_closing_announces_once_more(self, world: World) -> None:
+    def test_between_publishing_and_closing_announces_once_more(self, world: World) -> None:
         def hand() -> None:
             if "announced" in world.history:
                 world.hand = lambda: None
@@ -308,7 +308,7 @@ class TestFailure:
             world.upload(b"1")
         assert world.history == []
 
-    def test_to_emit_leaves_the_window_to_the_next_delivery(
+    def test_to_publish_leaves_the_window_to_the_next_delivery(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(clients, "REFUSED_ENTRY_PAUSE_SECONDS", 0)
@@ -336,7 +336,7 @@ class TestFailure:
 class TestSlowBatch:
     """One that records what it has when later uploads are recorded already."""
 
-    def test_does_not_end_the_rest_that_they_began(self, world: World) -> None:
+    def test_keeps_the_later_time_of_a_faster_batch(self, world: World) -> None:
         slow = world.coalescer()
         quiet_at_ms = slow.schedule_quiet_checks([FOLDER])
         world.now_ms += 100_000

@@ -53,11 +53,11 @@ MESSAGE = {
 QUEUES = ("dead-letters", "unread", "uploads")
 OBJECTS = 3
 NOT_FOR_THE_CODE = ("logs:", "ConsumeQueue", "Never", "AbortManifests")
-"""What Lambda itself needs, what denies, and what only a job that is cut needs."""
+"""Statements for Lambda itself, denials, and those that only an interrupted job needs."""
 
 TO_MISS_KEYS = {"ListJobs", "ListSources"}
-"""What the checksum function tells a missing key from a refused one by. The embedded AWS tells so
-itself; AWS does not tell those who may not list.
+"""Statements with which the checksum function distinguishes a missing key from a denied one. The
+embedded AWS always does; AWS does only for roles that may list.
 """
 
 Roles = dict[str, dict[str, Statement]]
@@ -102,7 +102,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcingMiniStack
 
 @pytest.fixture(scope="module")
 def roles() -> Roles:
-    """What each function may do, by Sid."""
+    """Return the statements of each function, by Sid."""
     stack = make_stack()
     add_engine(stack, event_sources=[ObjectUploads()])
     template = template_of(stack)

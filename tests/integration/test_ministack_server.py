@@ -1,4 +1,4 @@
-"""What the embedded AWS does beyond MiniStack: it reads all that functions log, and shares code."""
+"""Extensions of MiniStack in the embedded AWS: complete logs of functions, and shared code."""
 
 import queue
 import shutil
@@ -28,7 +28,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    """A function that has logged its lines and answered, and that nobody has read yet."""
+    """A function that has logged its lines and responded, and whose log is still unread."""
     worker = Worker("function", {}, b"")
     with subprocess.Popen(
         [sys.executable, "-X", "utf8", "-c", FUNCTION],
@@ -48,7 +48,7 @@ def worker() -> Iterator[Worker]:
             worker._stderr_thread.join()
 
 
-def test_log_is_complete_though_nobody_has_read_it(worker: Worker) -> None:
+def test_an_unread_log_is_complete(worker: Worker) -> None:
     assert drain_log(worker).splitlines() == LINES
 
 

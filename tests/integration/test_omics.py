@@ -36,7 +36,7 @@ def omics(ministack: MiniStack) -> Iterator[OmicsStub]:
 
 
 def connect(service: str, region: str) -> Any:
-    """A client that nobody else's tests get to see."""
+    """Return a client that other tests do not share."""
     make: Any = boto3.client
     return make(service, region_name=region)
 
@@ -60,7 +60,7 @@ def ask_for(run: OmicsRun) -> UnresolvedRequest:
     return request
 
 
-def test_run_whose_event_says_little_is_looked_up(omics: OmicsStub) -> None:
+def test_run_with_a_short_event_is_looked_up(omics: OmicsStub) -> None:
     request = ask_for(read_event({}))
     assert (str(request.source), request.package_name) == (f"s3://raw/out/{RUN}/", f"out/{RUN}")
     assert request.metadata == {
@@ -77,18 +77,18 @@ def test_run_whose_event_says_little_is_looked_up(omics: OmicsStub) -> None:
     assert omics.asked == [f"/run/{RUN}"]
 
 
-def test_parameters_are_told_by_choice_and_without_secrets(omics: OmicsStub) -> None:
+def test_parameters_are_recorded_by_choice_and_without_secrets(omics: OmicsStub) -> None:
     request = ask_for(read_event({}, SourceOptions(kind="health_omics", parameters=True)))
     assert request.metadata is not None
     assert request.metadata["parameters"] == ["license_key=[redacted]", "sample=NA12878"]
 
 
-def test_package_is_named_by_what_the_run_says(omics: OmicsStub) -> None:
+def test_package_is_named_by_a_template_with_fields_of_the_run(omics: OmicsStub) -> None:
     options = SourceOptions(kind="health_omics", package_name="omics/{name}-{run_id}")
     assert ask_for(read_event({}, options)).package_name == f"omics/NA12878-{RUN}"
 
 
-def test_run_that_may_not_be_asked_for_is_described_by_its_event(omics: OmicsStub) -> None:
+def test_run_that_is_denied_is_described_by_its_event(omics: OmicsStub) -> None:
     omics.denied = True
     request = ask_for(read_event({"runOutputUri": f"s3://raw/out/{RUN}", "runName": "from event"}))
     assert request.metadata is not None
@@ -96,7 +96,7 @@ def test_run_that_may_not_be_asked_for_is_described_by_its_event(omics: OmicsStu
     assert "duration" not in request.metadata
 
 
-def test_run_that_may_not_be_asked_for_has_no_folder_without_its_event(omics: OmicsStub) -> None:
+def test_run_that_is_denied_has_no_folder_unless_its_event_has_it(omics: OmicsStub) -> None:
     omics.denied = True
     with pytest.raises(AccessDenied, match="omics:GetRun"):
         request_for_run(read_event({}))

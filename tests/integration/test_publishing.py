@@ -25,7 +25,7 @@ POINTERS = f".quilt/named_packages/{NAME}/"
 
 
 class Aws(NamedTuple):
-    """What a test needs of an AWS with an engine in it."""
+    """An AWS account with an engine, as tests need it."""
 
     s3: "S3Client"
     bucket: str
@@ -87,7 +87,7 @@ def test_a_folder_is_packaged_once(engine: Aws) -> None:
     assert set(pointers.values()) == {created["top_hash"]}
 
 
-async def test_whoever_read_latest_before_another_wrote_it_loses(
+async def test_a_job_that_read_latest_before_another_wrote_it_loses(
     engine: Aws, tmp_path: Path
 ) -> None:
     manifest = tmp_path / "manifest"

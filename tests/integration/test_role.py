@@ -43,7 +43,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcingMiniStack
 
 @pytest.fixture(scope="module")
 def statements() -> dict[str, dict[str, Any]]:
-    """What the role may do in S3, by Sid."""
+    """Return the statements of the role for S3, by Sid."""
     stack = make_stack()
     add_engine(stack)
     return {

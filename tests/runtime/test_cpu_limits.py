@@ -23,7 +23,7 @@ def test_sleeping_costs_no_cpu_time() -> None:
         threading.Event().wait(0.05)
 
 
-def test_what_was_there_before_is_there_again() -> None:
+def test_the_previous_handler_and_timer_are_restored() -> None:
     before = signal.getsignal(signal.SIGPROF)
     with pytest.raises(CpuLimitExceeded), cpu_limit(0.01):
         spin()
@@ -32,7 +32,7 @@ def test_what_was_there_before_is_there_again() -> None:
     assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
 
 
-def test_an_error_of_the_work_passes() -> None:
+def test_an_error_of_the_body_propagates() -> None:
     with pytest.raises(KeyError), cpu_limit(1):
         raise KeyError
 

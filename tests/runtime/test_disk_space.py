@@ -40,6 +40,6 @@ def write_to_full_device() -> None:
 
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("locked"), PermissionError(13, "no")])
-def test_other_errors_pass(error: Exception) -> None:
+def test_other_errors_propagate(error: Exception) -> None:
     with pytest.raises(type(error)), translate_disk_full():
         raise error

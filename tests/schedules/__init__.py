@@ -1,8 +1,8 @@
 """Every schedule of several jobs on one S3: the real code, stopped before each of its requests.
 
-Which job goes on, crashes or loses a reply, and when the source changes, is for the explorer to
-choose. It visits each state that can be told apart once. A job is a function of what it remembers,
-so what it does next is run once for each memory, and looked up whenever that comes again.
+The explorer chooses which job proceeds, crashes or loses a reply, and when the source changes. It
+visits each distinguishable state once. A job is a function of its memory, so its next step is run
+once for each memory, and looked up afterwards.
 """
 
 from tests.schedules.explorer import Scenario, explore

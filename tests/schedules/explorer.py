@@ -1,4 +1,4 @@
-"""All that can happen, one thing after the other."""
+"""Exploration of all states that a scenario leads to."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -12,16 +12,16 @@ CONDITIONS = frozenset({"if-match", "if-none-match"})
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """What happens around the jobs.
+    """The events around the jobs.
 
     Attributes:
         changes: The keys that the source holds after each change, in order.
-        messages: One a job: how many changes there are when it is sent.
-        crashes: How many jobs crash, each of them to be delivered again.
-        lost_replies: How many conditional writes are applied but not answered, so that the client
-            sends them again.
-        ticks: How often the clock goes on by a second.
-        serial: Never two jobs at a time.
+        messages: Number of changes of the source before the message of each job.
+        crashes: Number of jobs that crash, whose messages are delivered again.
+        lost_replies: Number of conditional writes whose reply is lost, so that the client repeats
+            them.
+        ticks: Number of seconds that pass.
+        serial: Run one job at a time.
     """
 
     changes: tuple[frozenset[str], ...]
@@ -33,11 +33,11 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """Something that happens.
+    """An event.
 
     Attributes:
         kind: `go`, `crash` or `lose reply` of a job; `change` of the source; `tick` of the clock.
-        index: Which job, change or second.
+        index: Number of the job, change or second.
     """
 
     kind: str
@@ -50,19 +50,19 @@ async def explore(
     start: State,
     *,
     always: Callable[[Mapping[str, bytes], Mapping[str, bytes]], None],
-    at_rest: Callable[[State], Awaitable[None]],
+    at_end: Callable[[State], Awaitable[None]],
 ) -> int:
     """Visit every state that a scenario can lead to.
 
     Args:
-        jobs: What jobs do.
-        scenario: What happens around them.
-        start: How it begins.
-        always: Checks the registry after each action, against what it held before.
-        at_rest: Checks a state in which nothing happens any more.
+        jobs: Code of the jobs.
+        scenario: Events around them.
+        start: First state.
+        always: Checks the registry after each action, against the one before.
+        at_end: Checks a state in which no further event is possible.
 
     Returns:
-        How many states there are.
+        The number of states.
     """
     came_from: dict[object, tuple[object, Action | None]] = {start.key(): (None, None)}
     waiting = deque([start])
@@ -72,7 +72,7 @@ async def explore(
         action = None
         try:
             if not actions:
-                await at_rest(state)
+                await at_end(state)
             for action in actions:
                 after = await _do(jobs, scenario, state, action)
                 always(state.registry, after.registry)
@@ -87,12 +87,12 @@ async def explore(
 
 
 def _actions(scenario: Scenario, state: State) -> Iterator[Action]:
-    """What can happen next; nothing at rest."""
-    is_at_rest = state.changed == len(scenario.changes)
+    """Yield the possible next events; none at the end."""
+    is_at_end = state.changed == len(scenario.changes)
     for index, sent_at in enumerate(scenario.messages):
         if index in state.acknowledged:
             continue
-        is_at_rest = False
+        is_at_end = False
         is_blocked = scenario.serial and not state.jobs.keys() <= {index}
         if sent_at > state.changed or is_blocked:
             continue
@@ -105,7 +105,7 @@ def _actions(scenario: Scenario, state: State) -> Iterator[Action]:
                 yield Action("lose reply", index)
     if state.changed < len(scenario.changes):
         yield Action("change", state.changed)
-    if state.ticked < scenario.ticks and not is_at_rest:
+    if state.ticked < scenario.ticks and not is_at_end:
         yield Action("tick", state.ticked)
 
 
@@ -124,7 +124,7 @@ async def _do(jobs: Jobs, scenario: Scenario, state: State, action: Action) -> S
 def _trace(
     came_from: Mapping[object, tuple[object, Action | None]], key: object
 ) -> list[Action | None]:
-    """What led to a state."""
+    """Return the events that led to a state."""
     actions: list[Action | None] = []
     while (step := came_from[key])[1]:
         key, action = step

@@ -1,4 +1,4 @@
-"""The real code of a job, run as far as a script of answers goes."""
+"""The real code of a job, run up to the end of a script of responses."""
 
 import asyncio
 from collections import deque
@@ -13,23 +13,19 @@ from tests.s3_stub.operations import name_operation
 from tests.schedules.states import Asked, Memory, Moment, State
 
 Story = Callable[[S3, Callable[[], None]], Awaitable[object]]
-"""What a job does with its S3. It calls the second argument when all that it remembers is the last
-answer, and how often it came to that point."""
+"""The code of a job. It calls the second argument when its memory is reduced to the last response
+and the number of these calls."""
 
 
 class Jobs:
-    """What jobs of one story do.
-
-    Args:
-        story: The story.
-    """
+    """Jobs that run the same code."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
         self._known: dict[tuple[Memory, bytes], Moment] = {}
 
     async def go(self, state: State, index: int) -> State:
-        """Let a job send its next request, or be acknowledged at its end."""
+        """Advance a job by one request, or acknowledge it at its end."""
         moment = state.jobs.get(index) or await self._begin()
         if moment.asked is None:
             return state.acknowledge(index)
@@ -41,7 +37,7 @@ class Jobs:
         return state.move(index, moment)
 
     async def run_another(self, state: State) -> State:
-        """Deliver one more message, and let nothing disturb its job."""
+        """Run the job of one more message without interruption."""
         index = max(state.acknowledged, default=-1) + 1
         while index not in state.acknowledged:
             state = await self.go(state, index)
@@ -61,17 +57,17 @@ class Jobs:
 
 
 class _Run(S3Transport):
-    """One run of a story, answered from a script as far as that goes."""
+    """One run of a job with scripted responses."""
 
     def __init__(self, story: Story) -> None:
         self._asked: deque[tuple[Asked, asyncio.Future[Response]]] = deque()
         self._memory: Memory = ()
         self._beginnings = 0
         self._stopped = asyncio.Event()
-        self._task = asyncio.create_task(self._tell(story))
+        self._task = asyncio.create_task(self._run(story))
 
     async def answer(self, answers: tuple[Response, ...]) -> Moment:
-        """Answer its first requests, and say where it stops then."""
+        """Answer the first requests, and return the point where the job stops."""
         try:
             await self._stop()
             for response in answers:
@@ -102,18 +98,18 @@ class _Run(S3Transport):
         return "us-east-1"
 
     async def _stop(self) -> None:
-        """Wait until it waits for an answer, or has ended."""
+        """Wait until the job waits for a response, or has ended."""
         if not self._asked:
             await self._stopped.wait()
         self._stopped.clear()
         if self._task.done():
             self._task.result()
 
-    async def _tell(self, story: Story) -> object:
+    async def _run(self, story: Story) -> object:
         try:
             return await story(S3(self), self._begin)
         finally:
-            # Whoever waits for the stop looks at the result of the task, which ends right after.
+            # `_stop` reads the result of the task, which ends right after this.
             asyncio.get_running_loop().call_soon(self._stopped.set)
 
     def _begin(self) -> None:
@@ -122,7 +118,7 @@ class _Run(S3Transport):
 
 
 def _reads_what_stays(asked: Asked) -> bool:
-    """Whether a request's answer is the same whenever it is sent, so that it is no event.
+    """Return whether the response is the same at any time, so that the request is not an event.
 
     Of all objects, only `latest` is ever rewritten.
     """

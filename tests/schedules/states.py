@@ -1,4 +1,4 @@
-"""What there is at one point of a schedule, and how S3 answers there."""
+"""The state at one point of a schedule, and the responses of S3 there."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -17,7 +17,7 @@ Memory = tuple[bytes, ...]
 
 
 class Asked(NamedTuple):
-    """A request that a job stops before, and its body."""
+    """The next request of a job, and its body."""
 
     request: protocol.Request
     body: bytes
@@ -27,9 +27,9 @@ class Moment(NamedTuple):
     """A job between two requests.
 
     Attributes:
-        memory: What it remembers.
-        asked: The request that it stops before; None at its end.
-        answers: Some answers that lead here.
+        memory: Memory of the job.
+        asked: Next request; None at the end.
+        answers: One sequence of responses that leads here.
     """
 
     memory: Memory
@@ -41,14 +41,14 @@ class State(msgspec.Struct, frozen=True):
     """S3, the source and the jobs, at one point of one schedule.
 
     Attributes:
-        source: The keys that the source holds.
-        registry: What the registry holds, by key.
-        jobs: Those that are at work, by index.
-        acknowledged: The jobs that are done.
-        changed: How many changes of the source there were.
-        ticked: How many seconds went by.
-        crashed: How many jobs crashed.
-        lost: How many replies were lost.
+        source: Keys of the source.
+        registry: Content of the registry, by key.
+        jobs: Running jobs, by index.
+        acknowledged: Jobs that have ended.
+        changed: Number of changes of the source.
+        ticked: Number of seconds that passed.
+        crashed: Number of jobs that crashed.
+        lost: Number of lost replies.
     """
 
     source: frozenset[str]
@@ -61,7 +61,7 @@ class State(msgspec.Struct, frozen=True):
     lost: int = 0
 
     def key(self) -> tuple[object, ...]:
-        """What can be told apart."""
+        """Return a key that distinguishes states."""
         return (
             frozenset(self.registry.items()),
             frozenset((index, moment.memory) for index, moment in self.jobs.items()),
@@ -70,7 +70,7 @@ class State(msgspec.Struct, frozen=True):
         )
 
     def apply(self, asked: Asked) -> tuple[Self, Response]:
-        """Let S3 answer a request."""
+        """Return the next state, and the response of S3 to a request."""
         service = Service()
         service.store.clock = lambda: START_SECONDS + self.ticked
         raw = service.store.create_bucket(SOURCE, versioning=Versioning.OFF)

@@ -1,4 +1,4 @@
-"""How a revision appears in a registry, and what becomes of crashes, races and faults meanwhile."""
+"""Publishing of revisions, with crashes, races and faults at each step."""
 
 import asyncio
 from hashlib import sha256
@@ -61,7 +61,7 @@ def given(
     latest: Revision | str | None = None,
     newest_second: int = NOW - 1,
 ) -> None:
-    """Put what earlier jobs left: revisions of consecutive seconds, and `latest`."""
+    """Put the results of earlier jobs: revisions of consecutive seconds, and `latest`."""
     for second, revision in enumerate(pointers, start=newest_second - len(pointers) + 1):
         registry.put(revision.key, revision.data)
         registry.put(pointer(second), revision.hash)
@@ -86,7 +86,7 @@ def content(registry: Bucket, key: str) -> str | None:
 
 
 def written(s3_stub: S3Stub) -> list[str]:
-    """The keys that were written, in order, however often each was tried."""
+    """Return the keys of successful writes, in order."""
     return [r.key for r in s3_stub.requests_of("PutObject") if r.status == 200]
 
 
@@ -105,14 +105,14 @@ class TestRevision:
         assert content(registry, pointer(NOW)) == NEW.hash
         assert content(registry, LATEST) == NEW.hash
 
-    async def test_of_a_new_package_is_written_under_the_condition_that_there_is_none(
+    async def test_of_a_new_package_is_written_if_none_exists(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         await run(s3, NEW)
         conditions = [r.headers.get("if-none-match") for r in s3_stub.requests_of("PutObject")]
         assert conditions == [None, "*", "*"]
 
-    async def test_moves_latest_under_the_condition_that_it_is_what_was_read(
+    async def test_moves_latest_if_it_is_unchanged(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         given(registry, OLD, latest=OLD)
@@ -129,27 +129,27 @@ class TestRevision:
         assert content(registry, pointer(NOW)) == NEW.hash
 
     @pytest.mark.parametrize("newest_second", [NOW, NOW + 1000])
-    async def test_stands_above_the_newest_pointer_whatever_the_clock_says(
+    async def test_is_above_the_newest_pointer_even_if_that_is_ahead_of_the_clock(
         self, s3: S3, registry: Bucket, newest_second: int
     ) -> None:
         given(registry, OLD, latest=OLD, newest_second=newest_second)
         await run(s3, NEW)
         assert content(registry, pointer(newest_second + 1)) == NEW.hash
 
-    async def test_finds_the_newest_pointer_behind_the_first_page(
+    async def test_finds_the_newest_pointer_on_the_second_page(
         self, s3: S3, registry: Bucket
     ) -> None:
         given(registry, *[OLD] * 1001, latest=OLD, newest_second=NOW + 1000)
         await run(s3, NEW)
         assert content(registry, pointer(NOW + 1001)) == NEW.hash
 
-    async def test_passes_over_what_is_no_pointer(self, s3: S3, registry: Bucket) -> None:
+    async def test_ignores_keys_that_are_not_pointers(self, s3: S3, registry: Bucket) -> None:
         for name in ("17000000000000/x", "x", "٣", "007", "1.5"):
             registry.put(f".quilt/named_packages/runs/42/{name}", "x")
         assert await run(s3, NEW) is Publication.CREATED
         assert content(registry, pointer(NOW)) == NEW.hash
 
-    async def test_has_a_pointer_of_ten_digits_whatever_strays_there_are(
+    async def test_has_a_pointer_of_ten_digits_despite_strays(
         self, s3: S3, registry: Bucket
     ) -> None:
         strays = ("1795900000000", "9" * 19, "9e19", "9999999999", f"{NOW + MAX_SECONDS_AHEAD + 1}")
@@ -158,7 +158,7 @@ class TestRevision:
         assert await run(s3, NEW) is Publication.CREATED
         assert content(registry, pointer(NOW)) == NEW.hash
 
-    async def test_of_another_package_with_a_longer_name_does_not_count(
+    async def test_ignores_pointers_of_a_package_with_a_longer_name(
         self, s3: S3, registry: Bucket
     ) -> None:
         registry.put(".quilt/named_packages/runs/422/1800000000", NEW.hash)
@@ -172,7 +172,7 @@ class TestUnchanged:
         assert await run(s3, OLD) is Publication.UNCHANGED
         assert s3_stub.counts == {"GetObject": 3, "ListObjectsV2": 1}
 
-    async def test_is_what_a_run_finds_that_crashed_before_it_was_acknowledged(
+    async def test_is_the_result_of_a_retry_after_the_last_write(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         await run(s3, NEW)
@@ -180,7 +180,7 @@ class TestUnchanged:
         assert await run(s3, NEW) is Publication.UNCHANGED
         assert not written(s3_stub)
 
-    async def test_is_not_what_latest_alone_says(
+    async def test_needs_the_newest_pointer_as_well_as_latest(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         # A job announced the new revision and crashed; then the source went back to the old one.
@@ -191,14 +191,14 @@ class TestUnchanged:
 
 
 class TestAfterACrash:
-    async def test_behind_the_manifest_all_is_written(self, s3: S3, registry: Bucket) -> None:
+    async def test_after_the_manifest_everything_is_written(self, s3: S3, registry: Bucket) -> None:
         given(registry, OLD, latest=OLD)
         registry.put(NEW.key, NEW.data)
         assert await run(s3, NEW) is Publication.CREATED
         assert pointers(registry) == [OLD.hash, NEW.hash]
         assert content(registry, LATEST) == NEW.hash
 
-    async def test_behind_the_pointer_it_is_adopted_and_only_latest_written(
+    async def test_after_the_pointer_only_latest_is_written(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         given(registry, OLD, NEW, latest=OLD)
@@ -208,7 +208,7 @@ class TestAfterACrash:
 
     @pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize("nth", range(1, 7))
-    async def test_at_any_request_the_next_run_ends_as_a_clean_one(
+    async def test_at_any_request_the_next_run_ends_like_a_clean_one(
         self,
         s3: S3,
         s3_stub: S3Stub,
@@ -237,7 +237,7 @@ class TestAfterACrash:
 
 
 class TestRace:
-    async def test_for_latest_is_lost_to_whoever_moved_it(
+    async def test_for_latest_is_lost_if_another_job_moved_it(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         latest = await read_latest(s3, PACKAGE)
@@ -247,7 +247,7 @@ class TestRace:
         assert content(registry, LATEST) == OLD.hash
         assert [r.key for r in s3_stub.requests_of("PutObject")].count(LATEST) == 1
 
-    async def test_for_latest_is_lost_to_whoever_deleted_it(self, s3: S3, registry: Bucket) -> None:
+    async def test_for_latest_is_lost_if_it_was_deleted(self, s3: S3, registry: Bucket) -> None:
         given(registry, OLD, latest=OLD)
         latest = await read_latest(s3, PACKAGE)
         registry.delete(LATEST)
@@ -286,7 +286,7 @@ class TestRace:
         assert await running is Publication.CREATED
         assert pointers(registry) == [NEW.hash]
 
-    async def test_for_seconds_that_never_ends_is_given_up(
+    async def test_for_seconds_fails_after_some_attempts(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         s3_stub.on("PutObject", key=pointer(0)[:-1] + "1*", times=None).answer(
@@ -298,7 +298,7 @@ class TestRace:
 
 
 class TestFault:
-    async def test_of_the_manifest_that_passes_is_overcome(
+    async def test_of_the_manifest_is_retried(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         manifest = s3_stub.on("PutObject", key=NEW.key, times=2)
@@ -306,7 +306,7 @@ class TestFault:
         assert await run(s3, NEW) is Publication.CREATED
         assert manifest.hits == 2
 
-    async def test_of_the_manifest_that_stays_leaves_no_pointer(
+    async def test_of_the_manifest_that_persists_leaves_no_pointer(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         s3_stub.on("PutObject", key=NEW.key, times=None).answer(500)
@@ -314,7 +314,7 @@ class TestFault:
             await run(s3, NEW)
         assert not registry.keys()
 
-    async def test_of_the_manifest_behind_a_lost_reply_is_none(
+    async def test_of_a_lost_reply_for_the_manifest_is_overcome(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         s3_stub.on("PutObject", key=NEW.key).lose_reply()
@@ -330,7 +330,7 @@ class TestFault:
         assert not registry.keys()
 
     @pytest.mark.parametrize("key", [pointer(NOW), LATEST])
-    async def test_of_a_pointer_that_passes_is_overcome(
+    async def test_of_a_pointer_is_retried(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
     ) -> None:
         given(registry, OLD, latest=OLD)
@@ -341,7 +341,7 @@ class TestFault:
         assert pointers(registry) == [OLD.hash, NEW.hash]
 
     @pytest.mark.parametrize("key", [pointer(NOW), LATEST])
-    async def test_of_a_pointer_behind_a_lost_reply_is_ones_own_write(
+    async def test_of_a_lost_reply_for_a_pointer_is_recognized(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
     ) -> None:
         given(registry, OLD, latest=OLD)
@@ -351,7 +351,7 @@ class TestFault:
         assert pointers(registry) == [OLD.hash, NEW.hash]
         assert content(registry, LATEST) == NEW.hash
 
-    async def test_of_latest_behind_a_lost_reply_is_a_lost_race_if_another_followed(
+    async def test_of_a_lost_reply_for_latest_is_a_lost_race_if_another_write_followed(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         given(registry, OLD, latest=OLD)
@@ -366,7 +366,7 @@ class TestFault:
         held.release()
         assert await running is Publication.LOST_RACE
 
-    async def test_409_of_the_pointer_is_tried_again(
+    async def test_409_of_the_pointer_is_retried(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         s3_stub.on("PutObject", key=pointer(NOW), times=2).answer(409, "ConditionalRequestConflict")
@@ -383,7 +383,7 @@ class TestFault:
 
 
 class TestLatest:
-    async def test_that_may_not_be_read_is_never_taken_for_absent(
+    async def test_that_may_not_be_read_stops_the_job_before_writing(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         given(registry, OLD, latest=OLD)
@@ -392,7 +392,7 @@ class TestLatest:
             await run(s3, NEW)
         assert not s3_stub.requests_of("PutObject")
 
-    async def test_that_may_neither_be_read_nor_listed_is_never_taken_for_absent(
+    async def test_that_may_not_be_listed_either_stops_the_job_before_writing(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         registry.hides_missing_keys = True
@@ -401,7 +401,7 @@ class TestLatest:
             await run(s3, NEW)
         assert not s3_stub.requests_of("PutObject")
 
-    async def test_that_answers_403_is_absent_if_the_listing_shows_it_missing(
+    async def test_with_403_is_absent_if_no_listing_shows_it(
         self, s3: S3, registry: Bucket
     ) -> None:
         registry.hides_missing_keys = True
@@ -411,21 +411,21 @@ class TestLatest:
     @pytest.mark.parametrize(
         "garbage", ["", "x", "F" * 64, "f" * 63, "f" * 64 + "\n", "f" * 5000, "\N{SNOWMAN}"]
     )
-    async def test_that_is_garbage_is_replaced(
+    async def test_with_invalid_content_is_replaced(
         self, s3: S3, registry: Bucket, garbage: str
     ) -> None:
         given(registry, OLD, latest=garbage)
         assert await run(s3, NEW) is Publication.CREATED
         assert content(registry, LATEST) == NEW.hash
 
-    async def test_that_is_garbage_is_logged(
+    async def test_with_invalid_content_is_logged(
         self, s3: S3, registry: Bucket, caplog: pytest.LogCaptureFixture
     ) -> None:
         given(registry, latest="x")
         assert (await read_latest(s3, PACKAGE)).top_hash is None
         assert caplog.messages == ["invalid package pointer"]
 
-    async def test_that_dangles_gets_its_manifest_again(
+    async def test_without_its_manifest_gets_it_again(
         self,
         s3: S3,
         s3_stub: S3Stub,
@@ -439,17 +439,17 @@ class TestLatest:
         assert pointers(registry) == [OLD.hash]
         assert caplog.messages == ["manifest not found"]
 
-    async def test_of_no_package_is_absent(self, s3: S3, registry: Bucket) -> None:
+    async def test_of_a_new_package_is_absent(self, s3: S3, registry: Bucket) -> None:
         assert await read_latest(s3, PACKAGE) == Pointer()
 
-    async def test_of_no_bucket_is_rejected(self, s3: S3, s3_stub: S3Stub) -> None:
+    async def test_in_a_missing_bucket_is_rejected(self, s3: S3, s3_stub: S3Stub) -> None:
         with pytest.raises(NoSuchBucket, match="registry"):
             await read_latest(s3, PACKAGE)
 
 
 class TestNewestPointer:
     @pytest.mark.parametrize("garbage", ["", "x", "f" * 5000])
-    async def test_that_is_garbage_is_left_alone(
+    async def test_with_invalid_content_is_kept(
         self, s3: S3, registry: Bucket, garbage: str
     ) -> None:
         registry.put(pointer(NOW + 5), garbage)
@@ -465,7 +465,9 @@ class TestNewestPointer:
             await run(s3, NEW)
         assert not s3_stub.requests_of("PutObject")
 
-    async def test_may_not_be_listed(self, s3: S3, s3_stub: S3Stub, registry: Bucket) -> None:
+    async def test_that_may_not_be_listed_stops_the_job(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
         s3_stub.deny("ListObjectsV2")
         with pytest.raises(AccessDenied, match="ListObjectsV2"):
             await run(s3, NEW)

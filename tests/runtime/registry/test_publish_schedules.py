@@ -1,4 +1,4 @@
-"""What holds in every schedule of jobs that publish one package; docs/adr/0020 tells why."""
+"""The guarantees of docs/adr/0020 in every schedule of jobs that publish one package."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PAC
 from tests.package_requests import package_request, request_of
 from tests.schedules import REGISTRY, SOURCE, Jobs, Scenario, State, explore
 
-AtRest = Callable[[State], Awaitable[None]]
+AtEnd = Callable[[State], Awaitable[None]]
 
 FOLDER = "runs/42/"
 POINTERS = f"{NAMED_PACKAGES}runs/42/"
@@ -25,7 +25,7 @@ def holding(*names: str) -> frozenset[str]:
 A, B, C = holding("a"), holding("b"), holding("c", "d")
 
 MANY = 500
-"""Fewer states than this, and the schedules would not be what they are thought to be."""
+"""Minimum number of states: fewer mean that the schedules are not as intended."""
 
 OVERLAPPING = {
     "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=1, lost_replies=1),
@@ -72,7 +72,7 @@ async def top_hash_of(source: frozenset[str]) -> bytes:
 
 
 def pointers_of(registry: Mapping[str, bytes]) -> list[bytes]:
-    """What the pointers say, from the oldest on."""
+    """Return the content of the pointers, the oldest first."""
     keys = (key for key in registry if key.startswith(POINTERS) and key != NEWEST)
     return [registry[key] for key in sorted(keys, key=lambda key: int(key.rpartition("/")[2]))]
 
@@ -105,16 +105,16 @@ async def check_settled_without_repeats(state: State) -> None:
 
 
 async def check_next_job_settles(state: State) -> None:
-    """What an older listing published last is put right by whichever job comes next."""
+    """Check that the next job corrects a revision of an older listing."""
     settled = await JOBS.run_another(state)
     check_always(state.registry, settled.registry)
     await check_settled(settled)
 
 
-async def explore_from(source: frozenset[str], scenario: Scenario, at_rest: AtRest) -> int:
+async def explore_from(source: frozenset[str], scenario: Scenario, at_end: AtEnd) -> int:
     """Visit all states that follow a package's first revision."""
     start = State(source=source, registry=await publish_alone(source, {}))
-    return await explore(JOBS, scenario, start, always=check_always, at_rest=at_rest)
+    return await explore(JOBS, scenario, start, always=check_always, at_end=at_end)
 
 
 @pytest.mark.parametrize("scenario", OVERLAPPING.values(), ids=OVERLAPPING)
@@ -129,19 +129,19 @@ async def test_overlapping_jobs_of_a_new_package_leave_only_whole_revisions() ->
         scenario,
         State(source=A, registry={}),
         always=check_always,
-        at_rest=check_next_job_settles,
+        at_end=check_next_job_settles,
     )
     assert states > MANY
 
 
 @pytest.mark.parametrize("scenario", SERIAL.values(), ids=SERIAL)
-async def test_one_job_at_a_time_ends_as_a_clean_run_wherever_jobs_crash(
+async def test_one_job_at_a_time_ends_like_a_clean_run_after_any_crash(
     scenario: Scenario,
 ) -> None:
     assert await explore_from(A, scenario, check_settled_without_repeats) > MANY
 
 
-async def test_the_schedules_find_what_writing_without_conditions_breaks(
+async def test_the_schedules_detect_writes_without_conditions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put = S3.put_object

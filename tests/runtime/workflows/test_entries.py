@@ -1,4 +1,4 @@
-"""Rules for entries that are checked as they pass: jsonschema decides on the whole list."""
+"""Rules for entries, checked as the entries pass, compared to jsonschema on the whole list."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ atoms = st.fixed_dictionaries(
         "type": st.sampled_from(["array", "object", ["object", "array"], ["null"]]),
         "const": st.just(5) | constants,
         "enum": st.lists(st.just(5) | constants, min_size=1, max_size=2),
-        # What says nothing of lists.
+        # Keywords that do not apply to lists.
         "required": st.just(["x"]),
         "pattern": st.just("^$"),
         "title": st.just("T"),
@@ -77,7 +77,7 @@ def check(schema: Any, blocks: list[list[tuple[str, int]]]) -> Violations:
     st.dictionaries(st.sampled_from(["README.md", "a", "b", "c"]), st.sampled_from(SIZES)),
     st.integers(1, 3),
 )
-def test_any_schema_holds_where_it_holds_of_the_whole_list(
+def test_any_schema_is_valid_if_it_is_for_the_whole_list(
     schema: Any, sizes: dict[str, int], slice_size: int
 ) -> None:
     entries = list(sizes.items())
@@ -98,5 +98,5 @@ def test_any_schema_holds_where_it_holds_of_the_whole_list(
         ({"items": False}, '"a" is not allowed; "b" is not allowed'),
     ],
 )
-def test_what_is_wrong_is_said_of_the_entry_or_of_the_list(schema: Any, said: str) -> None:
+def test_a_violation_names_the_entry_or_the_list(schema: Any, said: str) -> None:
     assert str(check(schema, [[("a", 1), ("b", 2)]])).startswith(said)

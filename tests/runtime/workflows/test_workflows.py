@@ -67,7 +67,7 @@ def rules(s3_stub: S3Stub) -> Bucket:
 
 @pytest.fixture
 def checked(s3: S3, registry: Bucket, rules: Bucket) -> Checker:
-    """Checks a package that is fine but for what a test changes."""
+    """Checks a valid package with the changes of a test."""
 
     async def run(**changes: Any) -> Any:
         package: dict[str, Any] = {
@@ -97,21 +97,21 @@ async def test_a_registry_without_workflows_checks_nothing(checked: Checker) -> 
     assert await checked() is None
 
 
-def test_quilt3_is_not_imported_before_there_are_workflows() -> None:
+def test_quilt3_is_imported_only_for_workflows() -> None:
     code = "import sys, quilt_packager_runtime.workflows.gate; sys.exit('quilt3' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("workflow", ["alpha", None])
-async def test_a_choice_where_there_is_none_is_rejected(
+async def test_a_choice_without_workflows_is_rejected(
     checked: Checker, workflow: str | None
 ) -> None:
     with pytest.raises(WorkflowViolations, match="The registry registry has no workflows"):
         await checked(workflow=workflow)
 
 
-async def test_a_refused_configuration_is_not_a_missing_one(
+async def test_a_denied_configuration_rejects_the_job(
     checked: Checker, registry: Bucket, s3_stub: S3Stub
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
@@ -121,7 +121,7 @@ async def test_a_refused_configuration_is_not_a_missing_one(
         await checked()
 
 
-async def test_a_configuration_that_cannot_be_had_just_now_fails_the_job(
+async def test_an_unavailable_configuration_fails_the_job(
     checked: Checker, registry: Bucket, s3_stub: S3Stub
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
@@ -209,7 +209,7 @@ async def test_twenty_violations_are_named_and_the_rest_counted(
     )
 
 
-async def test_values_of_metadata_are_not_told(checked: Checker, registry: Bucket) -> None:
+async def test_violations_omit_values_of_metadata(checked: Checker, registry: Bucket) -> None:
     registry.put(CONFIG_KEY, CONFIG)
 
     with pytest.raises(WorkflowViolations, match=r"metadata\.run breaks a rule") as raised:
@@ -240,7 +240,7 @@ async def test_control_characters_of_keys_are_escaped(checked: Checker, registry
 
 
 @pytest.mark.parametrize("workflow", ["beta", "gamma"])
-async def test_entries_are_not_read_without_a_rule_for_them(
+async def test_entries_are_read_only_for_their_rules(
     checked: Checker, registry: Bucket, workflow: str
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG.replace("beta", workflow))
@@ -264,7 +264,7 @@ async def test_entries_are_not_kept(checked: Checker, registry: Bucket) -> None:
     assert peak_bytes < 1_000_000
 
 
-async def test_a_deadline_is_heard_while_entries_are_checked(
+async def test_a_deadline_takes_effect_while_entries_are_checked(
     checked: Checker, registry: Bucket
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
@@ -282,7 +282,7 @@ async def test_an_unknown_workflow_is_rejected_with_the_known_ones(
         await checked(workflow="gamma")
 
 
-async def test_choosing_no_workflow_is_rejected_where_one_is_required(
+async def test_choosing_no_workflow_is_rejected_if_one_is_required(
     checked: Checker, registry: Bucket
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG)
@@ -293,7 +293,7 @@ async def test_choosing_no_workflow_is_rejected_where_one_is_required(
         await checked(workflow=None)
 
 
-async def test_no_workflow_is_recorded_where_none_is_required(
+async def test_no_workflow_is_recorded_if_none_is_required(
     checked: Checker, registry: Bucket
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG + "is_workflow_required: false\n")
@@ -301,7 +301,7 @@ async def test_no_workflow_is_recorded_where_none_is_required(
     assert (await checked(workflow=None))["id"] is None
 
 
-async def test_a_default_workflow_that_does_not_exist_is_a_broken_rule(
+async def test_a_missing_default_workflow_is_an_invalid_configuration(
     checked: Checker, registry: Bucket
 ) -> None:
     registry.put(CONFIG_KEY, CONFIG.replace("default_workflow: alpha", "default_workflow: zeta"))
@@ -327,7 +327,7 @@ async def test_a_default_workflow_that_does_not_exist_is_a_broken_rule(
         (one_rule(metadata_schema="t"), "There is no 't' in schemas"),
     ],
 )
-async def test_a_configuration_that_quilt3_does_not_take_is_a_broken_rule(
+async def test_a_configuration_that_quilt3_rejects_is_invalid(
     checked: Checker, registry: Bucket, config: str, how: str
 ) -> None:
     registry.put(CONFIG_KEY, config)
@@ -352,7 +352,7 @@ async def test_a_configuration_that_quilt3_does_not_take_is_a_broken_rule(
     ],
     ids=lambda value: str(value)[:20],
 )
-async def test_a_schema_that_quilt3_does_not_take_is_a_broken_rule(
+async def test_a_schema_that_quilt3_rejects_is_an_invalid_configuration(
     checked: Checker, registry: Bucket, rules: Bucket, schema: str | bytes, how: str
 ) -> None:
     registry.put(CONFIG_KEY, one_rule(metadata_schema="s"))
@@ -375,7 +375,7 @@ async def test_a_schema_that_quilt3_does_not_take_is_a_broken_rule(
         ("s3://[/s.json", "Invalid IPv6 URL"),
     ],
 )
-async def test_a_schema_that_is_not_there_is_a_broken_rule(
+async def test_a_missing_schema_is_an_invalid_configuration(
     checked: Checker, registry: Bucket, url: str, how: str
 ) -> None:
     config = one_rule(metadata_schema="s").replace("s3://rules/s.json", url)
@@ -494,7 +494,7 @@ workflows:
     ],
     ids=["handle_pattern", "metadata", "entries", "first-entry", "patternProperties"],
 )
-async def test_catastrophic_backtracking_ends(
+async def test_catastrophic_backtracking_is_interrupted(
     checked: Checker,
     registry: Bucket,
     rules: Bucket,
