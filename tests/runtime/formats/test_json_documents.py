@@ -102,7 +102,8 @@ class TestReadJson:
                 read_json(nested(depth), max_bytes=10**6)
 
     def test_the_size_is_in_bytes(self) -> None:
-        for document in ['"ä"', '"ä"'.encode()]:
+        documents: list[str | bytes] = ['"ä"', '"ä"'.encode()]
+        for document in documents:
             assert read_json(document, max_bytes=4) == "ä"
             with pytest.raises(ValueError, match="more than 3 bytes"):
                 read_json(document, max_bytes=3)
@@ -126,7 +127,8 @@ class TestReadJson:
 
 class TestMetadata:
     def test_is_an_object(self) -> None:
-        for value in [None, [], "text", 5, True]:
+        values: list[object] = [None, [], "text", 5, True]
+        for value in values:
             with pytest.raises(ValueError, match="not a JSON object"):
                 check_metadata(value)
 

@@ -20,6 +20,7 @@ from quilt_packager_runtime.registry.publish import (
     Package,
     Pointer,
     Publication,
+    list_pointers,
     publish,
     read_latest,
 )
@@ -157,6 +158,7 @@ class TestRevision:
             registry.put(f".quilt/named_packages/runs/42/{name}", OLD.hash)
         assert await run(s3, NEW) is Publication.CREATED
         assert content(registry, pointer(NOW)) == NEW.hash
+        assert {len(str(second)) for second in await list_pointers(s3, PACKAGE)} == {10}
 
     async def test_ignores_pointers_of_a_package_with_a_longer_name(
         self, s3: S3, registry: Bucket
