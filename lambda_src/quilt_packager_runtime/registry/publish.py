@@ -32,8 +32,8 @@ MAX_POINTER_BYTES = 1024
 """Maximum number of bytes read of a pointer, which any writer may have written; 64 are valid."""
 
 MAX_SECONDS_AHEAD = 366 * 24 * 60 * 60
-"""A pointer further in the future is a stray. One above the last second of ten digits would have
-eleven, which Quilt stacks do not recognize."""
+"""A pointer further in the future is a stray. A pointer above the last second of ten
+digits would have eleven, and pointers have ten."""
 
 MAX_POINTER_ATTEMPTS = 10
 """Maximum number of attempts to write a pointer. Other writers take a second, or conflict with a
