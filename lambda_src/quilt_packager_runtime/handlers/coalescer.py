@@ -26,7 +26,7 @@ DEADLINE_MARGIN_MS = 10_000
 
 @cache
 def load_settings() -> UploadSettings:
-    """The coalescer's settings, read once per execution environment."""
+    """Return the coalescer's settings, read once per execution environment."""
     return UploadSettings.from_environment(os.environ)
 
 
@@ -38,7 +38,7 @@ class Batch:
 
     Attributes:
         failed: The ids of the messages that SQS is to deliver again.
-        recorded: How many uploads were recorded.
+        recorded: Number of recorded uploads.
     """
 
     def __init__(self, context: "LambdaContext") -> None:

@@ -1,6 +1,6 @@
-"""Events that mean "a folder is ready": of each kind the rule's pattern, and its translation.
+"""Events that announce a folder: for each kind, the rule's pattern and the translation.
 
-Patterns are what the construct binds; the queue gets whole events, and they are understood here.
+Constructs bind the patterns; the queue receives whole events, which are translated here.
 Keys in events are raw (never URIs), except in classic S3 notifications, which form-encode them.
 """
 
@@ -24,12 +24,12 @@ Sources = Sequence[SourceOptions]
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """What made a job.
+    """The cause of a job.
 
     Attributes:
         kind: `message` for a package description, otherwise the kind of event.
         event_id: The event's id, to find it in other logs; None where it has none.
-        event_source: Who sent the event, where several send events of its kind.
+        event_source: Sender of the event, for kinds of events that have several senders.
     """
 
     kind: Kind
@@ -43,7 +43,7 @@ class FolderReady(msgspec.Struct, frozen=True):
     Attributes:
         source: The folder.
         trigger: The event.
-        options: What its event source wants of the package.
+        options: Options of the event source.
     """
 
     source: SourceFolder
@@ -52,18 +52,18 @@ class FolderReady(msgspec.Struct, frozen=True):
 
 
 class OmicsRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of HealthOmics, as an event tells of it; `omics:GetRun` knows more.
+    """A HealthOmics run, as its event describes it; `omics:GetRun` has more fields.
 
     Attributes:
-        run_id: The run's id.
-        arn: The run's ARN, which tells its region.
-        status: The status that the event is about.
-        source: The run's folder; None: its `outputUri` must be asked for, see `omics_folder`.
-        name: The run's name.
-        workflow_id: The id of what it ran.
-        workflow_name: The name of what it ran.
+        run_id: Id of the run.
+        arn: ARN of the run, which contains its region.
+        status: Status in the event.
+        source: Folder of the run; None if `omics:GetRun` has to be called, see `omics_folder`.
+        name: Name of the run.
+        workflow_id: Id of the workflow.
+        workflow_name: Name of the workflow.
         trigger: The event.
-        options: What its event source wants of the package.
+        options: Options of the event source.
     """
 
     run_id: str
@@ -78,7 +78,7 @@ class OmicsRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """An event that asks for nothing, and why."""
+    """An event that requests no package, with the reason."""
 
     why: str
 
@@ -89,7 +89,7 @@ _Shape = TypeVar("_Shape")
 
 
 def is_event(body: Mapping[str, object]) -> bool:
-    """Tell whether a JSON object is an event, known or not, rather than a package description.
+    """Return whether a JSON object is an event, known or not, and no package description.
 
     Example:
         >>> is_event({"source_prefix": "s3://b/f/"}), is_event({"Event": "s3:TestEvent"})
@@ -99,14 +99,14 @@ def is_event(body: Mapping[str, object]) -> bool:
 
 
 def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation:
-    """Say what an event asks for.
+    """Translate an event.
 
     Args:
         event: An EventBridge event, or a classic S3 notification.
         sources: The options of the event sources, one of which it came from.
 
     Raises:
-        InvalidMessage: The event is of an unknown kind, or not of its kind's shape.
+        InvalidMessage: The event's kind is unknown, or its shape is not that of its kind.
 
     Example:
         >>> translate({"Event": "s3:TestEvent"})
@@ -124,16 +124,16 @@ def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation
         case _, "package-objects-ready":
             return _translate_objects_ready(event, sources)
         case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
-            return Ignored("an outcome asks for nothing, or it would never end")
+            return Ignored("an outcome requests no package: a loop would follow")
         case source, detail_type:
             raise InvalidMessage(
-                f"Events {quote(str(detail_type))} of {quote(str(source))} are of an unknown kind.",
-                why="Its folder cannot be found without knowing what the event means.",
-                remedy="Send a message with a source_prefix: an input transformer can make one.",
+                f"Unknown kind of event: {quote(str(detail_type))} of {quote(str(source))}.",
+                why="The folder of an unknown event cannot be determined.",
+                remedy="Send a message with a source_prefix, for example by an input transformer.",
             )
 
 
-# HealthOmics: a run changed its status. Only `arn` and `status` are in all generations of it.
+# HealthOmics: a run changed its status. Only `arn` and `status` are in all generations.
 
 OMICS_STATUSES = (
     "PENDING",
@@ -148,13 +148,13 @@ OMICS_STATUSES = (
 
 
 def health_omics_pattern(statuses: Sequence[str] = ("COMPLETED",)) -> dict[str, object]:
-    """Match HealthOmics runs that reach one of some statuses.
+    """Return the pattern of HealthOmics runs that reach one of the statuses.
 
     Args:
-        statuses: Which of `OMICS_STATUSES`.
+        statuses: Some of `OMICS_STATUSES`.
 
     Raises:
-        ValueError: None is given, or one that HealthOmics does not have.
+        ValueError: `statuses` is empty, or has one that HealthOmics does not have.
     """
     unknown = [status for status in statuses if status not in OMICS_STATUSES]
     if unknown or not statuses:
@@ -210,7 +210,7 @@ def _translate_omics(event: Mapping[str, object], sources: Sources) -> OmicsRun 
 
 
 def omics_folder(output_uri: str, run_id: str) -> SourceFolder:
-    """Find the folder of a run below the `outputUri` that `omics:GetRun` answers with.
+    """Return the folder of a run below the `outputUri` of `omics:GetRun`.
 
     Raises:
         InvalidMessage: The `outputUri` is not in S3.
@@ -223,7 +223,7 @@ def omics_folder(output_uri: str, run_id: str) -> SourceFolder:
 
 
 def _run_folder(uri: str) -> SourceFolder:
-    """Read a URI of HealthOmics, which escapes nothing and ends a folder with no `/`."""
+    """Parse a URI of HealthOmics: nothing is escaped, and a folder ends without `/`."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     key = key.rstrip("/")
     if not uri.startswith("s3://") or not key:
@@ -231,7 +231,7 @@ def _run_folder(uri: str) -> SourceFolder:
     return SourceFolder(bucket, key + "/")
 
 
-# Workflow Run RO-Crates: a crate's file was written, and what is beside it is the run.
+# Workflow Run RO-Crates: a crate's file was written, beside the files of its run.
 
 CRATE_NAME = "ro-crate-metadata.json"
 
@@ -239,14 +239,14 @@ CRATE_NAME = "ro-crate-metadata.json"
 def workflow_run_crate_pattern(
     buckets: Sequence[str], *, allow_bucket_root: bool = False
 ) -> dict[str, object]:
-    """Match crates that are written to some buckets.
+    """Return the pattern of crates that are written to the buckets.
 
     Args:
         buckets: Names of buckets that send their events to EventBridge.
-        allow_bucket_root: Whether to match crates at their roots, too.
+        allow_bucket_root: Match crates at the root of a bucket, too.
 
     Raises:
-        ValueError: None is given.
+        ValueError: `buckets` is empty.
     """
     if not buckets:
         raise ValueError("buckets is empty; name those that receive crates")
@@ -298,9 +298,9 @@ def _find_crate(bucket: str, key: str, trigger: Trigger, sources: Sources) -> Fo
 def _find_folder(
     source: SourceFolder, trigger: Trigger, options: SourceOptions
 ) -> FolderReady | Ignored:
-    """Refuse what nobody who sends an event can mean: the registry, and what is opted out of."""
+    """Ignore the registry itself, and folders that the source's options exclude."""
     if source.prefix.startswith(REGISTRY_PREFIX):
-        return Ignored(f"what is under {REGISTRY_PREFIX} is the registry itself")
+        return Ignored(f"{REGISTRY_PREFIX} is the registry itself")
     refused = options.refuse(source)
     return Ignored(refused) if refused else FolderReady(source, trigger, options)
 
@@ -329,7 +329,7 @@ def _translate_notification(event: Mapping[str, object], sources: Sources) -> Fo
     ready = {each.source: each for each in found if isinstance(each, FolderReady)}
     if len(ready) > 1:
         folders = name_some([str(source) for source in ready])
-        raise _malformed(f"one notification is about several folders: {folders}")
+        raise _malformed(f"one notification names several folders: {folders}")
     ignored = (each for each in found if isinstance(each, Ignored))
     return next(iter(ready.values()), None) or next(ignored, Ignored("it holds no records"))
 
@@ -346,7 +346,7 @@ def _translate_record(record: _Record, sources: Sources) -> FolderReady | Ignore
     return _find_crate(record.s3.bucket.name, key, trigger, sources)
 
 
-# Uploads below a prefix have come to rest: so says our coalescer, or Event-Driven Packaging (EDP).
+# Uploads below a prefix have stopped, according to the coalescer or Event-Driven Packaging (EDP).
 
 OBJECTS_READY = "package-objects-ready"
 EDP_SOURCE = "com.quiltdata.edp"
@@ -355,10 +355,10 @@ EDP_SOURCE = "com.quiltdata.edp"
 def objects_ready_pattern(
     sources: Sequence[str] = (EDP_SOURCE, UPLOADS_SOURCE),
 ) -> dict[str, object]:
-    """Match prefixes that were found to be at rest.
+    """Return the pattern of prefixes that are announced as ready.
 
     Args:
-        sources: By whom. The queue takes such events of any source.
+        sources: Senders of the events. The packager accepts such events from any sender.
     """
     return {"source": list(sources), "detail-type": [OBJECTS_READY]}
 
@@ -379,7 +379,7 @@ def _translate_objects_ready(
 ) -> FolderReady | Ignored:
     read = _read(event, _ObjectsReady)
     prefix = read.detail.prefix
-    # A prefix of whole components, which without its slash would match its siblings too.
+    # Without its slash, a prefix of whole components would match its siblings too.
     folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
     bucket = read.detail.bucket
     options = find_options(sources, "objects_ready", bucket, read.source)
@@ -394,9 +394,9 @@ def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:
         raise _malformed(str(error)) from error
 
 
-def _malformed(what: str) -> InvalidMessage:
+def _malformed(problem: str) -> InvalidMessage:
     return InvalidMessage(
-        f"The event cannot be read: {what}.",
-        why="An event is understood by the documented shape of its kind.",
-        remedy="Send it as AWS or EDP made it, or a message with a source_prefix instead.",
+        f"Malformed event: {problem}.",
+        why="Each kind of event has a documented shape.",
+        remedy="Forward the event unchanged, or send a message with a source_prefix instead.",
     )

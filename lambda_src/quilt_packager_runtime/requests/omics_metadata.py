@@ -1,4 +1,4 @@
-"""What a package tells of the HealthOmics run that it is of: facets of the event and `GetRun`."""
+"""Metadata of a HealthOmics run: catalog fields from the event and `GetRun`."""
 
 import json
 import re
@@ -18,14 +18,14 @@ _SECRET = re.compile(
 
 
 def describe_run(run: OmicsRun, answer: Mapping[str, Any]) -> dict[str, Facet]:
-    """Describe a run.
+    """Return the catalog fields of a run.
 
     Args:
-        run: What the event says.
-        answer: What `omics:GetRun` says; empty if it may not be asked.
+        run: The run of the event.
+        answer: The response of `omics:GetRun`; empty if access is denied.
 
     Returns:
-        Facets. The status is the event's, whatever has become of the run since.
+        The fields. The status is that of the event, even if it has changed since.
 
     Example:
         >>> from quilt_packager_runtime.requests.events import translate
@@ -56,11 +56,11 @@ def describe_run(run: OmicsRun, answer: Mapping[str, Any]) -> dict[str, Facet]:
 
 
 def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 parameters are any JSON
-    """Hide the values of what is named like a secret, however deep it is.
+    """Replace the values of names that suggest a secret, at any depth.
 
     Args:
-        value: Parameters.
-        name: What they are the value of.
+        value: The parameters.
+        name: The name of the value.
 
     Example:
         >>> redact({"input": "s3://b/a.fq", "db": {"apiKey": "x"}, "token": ["a", "b"]})
@@ -86,7 +86,7 @@ def _time(time: object) -> str | None:
 
 
 def _duration(start: object, stop: object) -> str | None:
-    """As ISO 8601 writes a duration, in whole seconds."""
+    """Return a duration in ISO 8601, in whole seconds."""
     if isinstance(start, datetime) and isinstance(stop, datetime) and stop >= start:
         return f"PT{round((stop - start).total_seconds())}S"
     return None

@@ -7,6 +7,7 @@ if it is unusable, the package is published without metadata, and the outcome ha
 from typing import Any
 
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.errors import (
     BadRequest,
     BucketNotAllowed,
@@ -28,6 +29,9 @@ from quilt_packager_runtime.requests.package_request import (
 )
 from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES, read_crate
 from quilt_packager_runtime.settings import Settings
+
+MAX_CRATE_CPU_SECONDS = 10
+"""Maximum CPU time to read a crate. One of `MAX_CRATE_BYTES` takes about a second."""
 
 
 def read_request(body: str, settings: Settings) -> UnresolvedRequest | Ignored:
@@ -117,7 +121,14 @@ async def _read(s3: S3, file: MetadataFile) -> dict[str, Any]:
 
 def _read_crate(document: bytes, uri: S3Uri) -> dict[str, Any]:
     try:
-        return dict(read_crate(document))
+        with cpu_limit(MAX_CRATE_CPU_SECONDS):
+            return dict(read_crate(document))
+    except CpuLimitExceeded:
+        raise InvalidMetadata(
+            f"The crate {quote(str(uri))} takes more than {MAX_CRATE_CPU_SECONDS} s to read.",
+            why="The time to read other people's documents is limited.",
+            remedy="Make it smaller, or send the metadata in the message.",
+        ) from None
     except ValueError as error:
         raise InvalidMetadata(
             f"The crate {quote(str(uri))} cannot be used: {error}.",

@@ -1,13 +1,14 @@
-"""RO-Crates, read with patience: what a `ro-crate-metadata.json` says of a run, as facets.
+"""RO-Crates: catalog fields from a `ro-crate-metadata.json`.
 
-Engines write what they can: crates of nf-prov, cwltool, Galaxy, Snakemake and ro-crate-py differ in
-nearly everything. What is not where the profiles want it is looked for once more, or left out.
+Crates of nf-prov, cwltool, Galaxy, Snakemake and ro-crate-py differ in nearly everything. A value
+that is not where the profiles expect it is searched in other places, or left out.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from quilt_packager_runtime.formats.catalog_fields import (
@@ -37,15 +38,13 @@ CRATE_FIELDS = (
     "input_uris",
     "conforms_to",
 )
-"""What may be found in a crate."""
+"""Fields that a crate may provide."""
 
 MAX_CRATE_BYTES = 16 * 1024 * 1024
-"""How large a crate may be. Memory: some fifteen times its size, while it is read."""
+"""Maximum size of a crate. Parsing takes about fifteen times its size in memory."""
 
 PLACEHOLDER_NAMES = frozenset({"john doe", "jane doe", "university of xyz"})
-"""What configurations are copied with from the documentation of nf-prov."""
-
-Entity: TypeAlias = Mapping[str, Any]
+"""Names in nf-prov's documentation that configurations are copied with."""
 
 _ORCID = re.compile(r"\b(\d{4}-\d{4}-\d{4}-\d{3}[\dX])\b")
 _NO_ORCID = "0000-0000-0000-0000"
@@ -55,8 +54,40 @@ _SPDX = re.compile(r"^https?://spdx\.org/licenses/(.+?)(?:\.html|\.json)?/?$")
 _REMOTE = frozenset({"az", "drs", "ftp", "ftps", "gs", "http", "https", "s3", "sftp"})
 
 
+class Entity(dict[str, Any]):
+    """An entity of a crate, by its properties.
+
+    What many references ask of it is computed once, so that reading is linear in a crate's size.
+    """
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """Its types, without the namespace of schema.org."""
+        return frozenset(_NAMESPACE.sub("", name) for name in _texts(self, "@type"))
+
+    @cached_property
+    def label(self) -> str:
+        """Its name or id."""
+        return _first(self, "name", "@id")
+
+    @cached_property
+    def orcid(self) -> str:
+        """The ORCID of a person; empty without one."""
+        found = _ORCID.search(" ".join(_texts(self, "@id", "identifier", "name", "url")))
+        return found[1] if found else ""
+
+    @cached_property
+    def is_placeholder(self) -> bool:
+        """The entity is one of an example, such as John Doe."""
+        return (
+            self.label.lower() in PLACEHOLDER_NAMES
+            or self.orcid == _NO_ORCID
+            or _NO_ROR.search(_id(self)) is not None
+        )
+
+
 def read_crate(document: bytes) -> dict[str, Facet]:
-    """Extract the facets of a crate. What it lacks is left out; so are placeholders.
+    """Extract the catalog fields of a crate, without placeholders.
 
     Args:
         document: A `ro-crate-metadata.json`.
@@ -74,13 +105,13 @@ def read_crate(document: bytes) -> dict[str, Facet]:
     graph = _Graph(_read_graph(document))
     root, workflow, run = graph.root, graph.workflow, graph.run
     people = graph.people(root, "author", "creator") or graph.people(run, "agent")
-    persons = [each for each in people if "Organization" not in _types(each)]
+    persons = [each for each in people if "Organization" not in each.types]
     organizations = [
-        *(each for each in people if "Organization" in _types(each)),
+        *(each for each in people if "Organization" in each.types),
         *(place for each in persons for place in graph.linked(each, "affiliation")),
         *graph.linked(root, "publisher"),
     ]
-    organizations = [each for each in organizations if not _is_placeholder(each)]
+    organizations = [each for each in organizations if not each.is_placeholder]
     times = {
         "date_published": _first(root, "datePublished"),
         "start_time": _first(run, "startTime"),
@@ -90,16 +121,16 @@ def read_crate(document: bytes) -> dict[str, Facet]:
         "name": _first(root, "name"),
         "description": _first(root, "description"),
         "license": _license(root),
-        "author": (_label(each) for each in persons),
-        "author_orcid": (_orcid(each) for each in persons),
-        "organization": (_label(each) for each in organizations),
-        "workflow_name": _label(workflow),
+        "author": (each.label for each in persons),
+        "author_orcid": (each.orcid for each in persons),
+        "organization": (each.label for each in organizations),
+        "workflow_name": workflow.label,
         "workflow_version": _first(workflow, "version", "softwareVersion"),
         "workflow_repository": (_repository(workflow, "@id") or _repository(root)),
         "workflow_engine": graph.engine(),
         "run_id": _run_id(run),
         "run_status": _status(run),
-        "tools": (_label(each) for each in graph.tools()),
+        "tools": (each.label for each in graph.tools()),
         "input_uris": (uri for each in graph.linked(run, "object") for uri in _uris(each)),
         "conforms_to": (
             _id(each)
@@ -130,7 +161,7 @@ def _read_graph(document: bytes) -> list[Any]:
     if isinstance(graph, dict):
         return [graph]
     if not isinstance(graph, list):
-        raise ValueError("it has no @graph")  # noqa: TRY004 the value is at fault, not us
+        raise ValueError("it has no @graph")  # noqa: TRY004 - the file is wrong, not the call
     return graph
 
 
@@ -138,10 +169,10 @@ class _Graph:
     """A crate's entities by their ids. Links are followed one at a time, so cycles end."""
 
     def __init__(self, graph: list[Any]) -> None:
-        self._entities: dict[str, dict[str, Any]] = {}
+        self._entities: dict[str, Entity] = {}
         for node in graph:
             if isinstance(node, dict) and isinstance(node.get("@id"), str):
-                known = self._entities.setdefault(node["@id"], {})
+                known = self._entities.setdefault(node["@id"], Entity())
                 for name, value in node.items():
                     # Of an entity that is repeated, the first value of each property counts.
                     known.setdefault(_NAMESPACE.sub("", name), value)
@@ -151,21 +182,23 @@ class _Graph:
                 for name, entity in self._entities.items()
                 if name.endswith(("ro-crate-metadata.json", "ro-crate-metadata.jsonld"))
             ),
-            {},
+            Entity(),
         )
         self.root = self._find_root()
         self.run, self.workflow = self._find_run()
 
     def linked(self, entity: Entity, *names: str) -> list[Entity]:
-        """The entities that properties lead to; a text that leads nowhere is the id of nothing."""
-        return [self._follow(value) for name in names for value in _values(entity, name)]
+        """Return the entities that properties refer to; unknown ids become empty entities."""
+        found = (self._follow(value) for name in names for value in _values(entity, name))
+        # Each once, however often it is referred to.
+        return list({id(each): each for each in found}.values())
 
     def people(self, entity: Entity, *names: str) -> list[Entity]:
-        """Those of the linked entities who are somebody."""
-        return [each for each in self.linked(entity, *names) if not _is_placeholder(each)]
+        """Return the linked entities that are not placeholders."""
+        return [each for each in self.linked(entity, *names) if not each.is_placeholder]
 
     def engine(self) -> str | None:
-        """What executed the workflow: in words of the engine, or of the language it executes."""
+        """Return the workflow engine with its version, or the workflow's language."""
         run_id = _id(self.run)
         for action in self._of_type("OrganizeAction"):
             results = {_id(each) for each in self.linked(action, "result")}
@@ -177,14 +210,14 @@ class _Graph:
         return None
 
     def tools(self) -> Iterator[Entity]:
-        """What the steps of the workflow ran."""
+        """Yield the tools that the steps of the workflow ran."""
         steps = [*self.linked(self.workflow, "hasPart")]
         for action in self._of_type("CreateAction"):
             steps += self.linked(action, "instrument")
         for step in steps:
-            if not _types(step).isdisjoint({"SoftwareApplication", "SoftwareSourceCode"}):
+            if not step.types.isdisjoint({"SoftwareApplication", "SoftwareSourceCode"}):
                 workflows = {"ComputationalWorkflow", "Workflow"}
-                if step is not self.workflow and _types(step).isdisjoint(workflows):
+                if step is not self.workflow and step.types.isdisjoint(workflows):
                     yield step
 
     def _find_root(self) -> Entity:
@@ -194,33 +227,34 @@ class _Graph:
         for name in ("./", ".", ""):
             if name in self._entities:
                 return self._entities[name]
-        return next(self._of_type("Dataset"), {})
+        return next(self._of_type("Dataset"), Entity())
 
     def _find_run(self) -> tuple[Entity, Entity]:
-        """The action that is the run, and the workflow that it ran."""
-        workflow: Entity = next(iter(self.linked(self.root, "mainEntity")), {})
-        workflow = workflow or next(self._of_type("ComputationalWorkflow"), {})
+        """Find the action of the run, and its workflow."""
+        workflow = next(iter(self.linked(self.root, "mainEntity")), Entity())
+        workflow = workflow or next(self._of_type("ComputationalWorkflow"), Entity())
         actions = [*self.linked(self.root, "mentions"), *self._of_type("CreateAction")]
-        actions = [each for each in actions if "CreateAction" in _types(each)]
+        actions = [each for each in actions if "CreateAction" in each.types]
         for action in actions:
             if workflow and any(each is workflow for each in self.linked(action, "instrument")):
                 return action, workflow
         alone = len({id(each) for each in actions}) == 1
-        # Of several processes without a workflow, none is the run.
-        return (actions[0] if alone else {}), workflow
+        # Several actions without a workflow are processes, none of which is the run.
+        return (actions[0] if alone else Entity()), workflow
 
     def _of_type(self, name: str) -> Iterator[Entity]:
-        return (entity for entity in self._entities.values() if name in _types(entity))
+        return (entity for entity in self._entities.values() if name in entity.types)
 
     def _follow(self, value: object) -> Entity:
-        if isinstance(value, dict):
-            name = value.get("@id")
-            return self._entities.get(name, value) if isinstance(name, str) else value
-        return self._entities.get(str(value), {"@id": value})
+        if not isinstance(value, dict):
+            value = {"@id": value}
+        name = value.get("@id")
+        known = self._entities.get(name) if isinstance(name, str) else None
+        return known if known is not None else Entity(value)
 
 
 def _values(entity: Entity, name: str) -> list[Any]:
-    """The values of a property: one, several, or a JSON-LD list; null is none."""
+    """Return the values of a property: one, several, or a JSON-LD list; null is no value."""
     value = entity.get(name)
     if isinstance(value, dict):
         value = value.get("@list", value.get("@set", value))
@@ -244,31 +278,9 @@ def _id(entity: Entity) -> str:
     return _first(entity, "@id")
 
 
-def _types(entity: Entity) -> set[str]:
-    return {_NAMESPACE.sub("", name) for name in _texts(entity, "@type")}
-
-
-def _label(entity: Entity) -> str:
-    return _first(entity, "name", "@id")
-
-
 def _versioned(entity: Entity) -> str:
-    label, version = _label(entity), _first(entity, "softwareVersion", "version")
+    label, version = entity.label, _first(entity, "softwareVersion", "version")
     return label if version in label else f"{label} {version}"
-
-
-def _orcid(person: Entity) -> str:
-    texts = " ".join(_texts(person, "@id", "identifier", "name", "url"))
-    found = _ORCID.search(texts)
-    return found[1] if found else ""
-
-
-def _is_placeholder(entity: Entity) -> bool:
-    return (
-        _label(entity).lower() in PLACEHOLDER_NAMES
-        or _orcid(entity) == _NO_ORCID
-        or _NO_ROR.search(_id(entity)) is not None
-    )
 
 
 def _license(root: Entity) -> str:
@@ -283,13 +295,13 @@ def _repository(entity: Entity, *more: str) -> str | None:
 
 
 def _run_id(run: Entity) -> str:
-    """The engine's own id of the run, without what makes an id of the crate of it."""
+    """Return the engine's id of the run, without the prefix that makes it an id of the crate."""
     text = _first(run, "identifier") or _id(run)
     return re.split(r"[#/]|urn:uuid:", text.rstrip("/"))[-1]
 
 
 def _status(run: Entity) -> str:
-    """As HealthOmics writes it: `COMPLETED`, `FAILED`."""
+    """Return the status as HealthOmics writes it: `COMPLETED`, `FAILED`."""
     status = re.split(r"[/:#]", _first(run, "actionStatus"))[-1]
     return status.removesuffix("ActionStatus").upper()
 
@@ -300,7 +312,7 @@ def _uris(entity: Entity) -> Iterator[str]:
 
 
 def _remote_uri(text: str) -> str | None:
-    """A URI that others can follow, without the secrets that URIs are made to carry."""
+    """Return a URI that resolves outside the crate, without credentials; None for other texts."""
     try:
         scheme, host, path, query, fragment = urlsplit(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Templates of package names: `{workflow_name}/{run_id}`, filled with what is known of a run."""
+"""Templates of package names, such as `{workflow_name}/{run_id}`, filled with fields of a run."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -11,20 +11,20 @@ from quilt_packager_runtime.formats.names import (
 from quilt_packager_runtime.formats.objects import SourceFolder
 
 FOLDER_FIELDS = ("bucket", "folder")
-"""What a template may name of any source: its bucket, and the last component of its folder."""
+"""Fields of every source: its bucket, and the last component of its folder."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def check_template(template: str, fields: Collection[str]) -> str:
-    """Let a template through that makes legal names.
+    """Validate a template: every name that it makes must be valid.
 
     Args:
         template: The template.
-        fields: What it may name beside `FOLDER_FIELDS`.
+        fields: Fields that it may use besides `FOLDER_FIELDS`.
 
     Raises:
-        ValueError: It names a field that there is not, or what is around its fields is illegal.
+        ValueError: A field is unknown, or the text around the fields is not valid.
 
     Example:
         >>> check_template("{workflow_name}/{run_id}", ["workflow_name", "run_id"])
@@ -49,17 +49,17 @@ def check_template(template: str, fields: Collection[str]) -> str:
 def name_package(
     template: str | None, source: SourceFolder, values: Mapping[str, object]
 ) -> tuple[str, list[str]]:
-    """Name a package by a template, or after its folder where the template lacks a value.
+    """Make a package's name from a template, or from its folder if a value is missing.
 
-    Two runs of which neither has, say, an id must not become one package for it.
+    Two runs without a run id, for example, must not become one package.
 
     Args:
-        template: The template; None: after the folder.
+        template: The template; None to use the folder.
         source: The folder.
-        values: What is known of the run; of its texts the template takes what it names.
+        values: Known fields of the run; the template uses those that are strings.
 
     Returns:
-        The name, which may be too long, and the fields that the template lacks.
+        The name, which may be too long, and the missing fields.
 
     Example:
         >>> source = SourceFolder("raw", "out/42/")

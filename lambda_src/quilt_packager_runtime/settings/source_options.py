@@ -1,7 +1,7 @@
-"""What an event source wants of its packages: set by the construct, applied to the events.
+"""Options of event sources: the construct sets them, the packager applies them to events.
 
-An event does not tell which rule sent it. It finds its options by its kind, and by the value that
-tells sources of one kind apart: the bucket, a run's status, or who announced the folder.
+An event does not name the rule that sent it. Its options are found by its kind, and by a value that
+distinguishes sources of one kind: the bucket, the run's status, or the sender.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ TEMPLATE_FIELDS: dict[SourceKind, tuple[str, ...]] = {
     "workflow_run_crate": (*_RUN_FIELDS, "workflow_engine", "date_published"),
     "objects_ready": (),
 }
-"""What a package name's template may name, by the kind of event."""
+"""Fields that the template of a package name may use, by the kind of event."""
 
 
 class SourceOptions(
@@ -37,14 +37,14 @@ class SourceOptions(
         kind: The kind of event.
         only: The buckets of the events, or the statuses of the runs; empty: all.
         sender: The `source` of the events; None: any that no other options name.
-        metadata: Whether packages get the metadata of their crate or run.
-        parameters: Whether that has the run's parameters too.
-        package_name: The template of the packages' names; None: they are named after the folder.
-        allow_bucket_root: Whether a whole bucket may be packaged.
+        metadata: Add the metadata of the crate or run to the package.
+        parameters: Include the run's parameters in the metadata.
+        package_name: Template of package names; None: names are derived from the folder.
+        allow_bucket_root: Allow events that package a whole bucket.
         include_prefixes: Globs of folders; empty: all.
-        ignore_prefixes: Globs of folders that are not packaged after all.
-        exclude: Globs of files that do not become part of a package.
-        settle_seconds: How long an event waits before its folder is looked at.
+        ignore_prefixes: Globs of folders that are ignored.
+        exclude: Globs of files that are left out of the package.
+        settle_seconds: Minimum age of an event in seconds before its folder is listed.
 
     Example:
         >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
@@ -65,7 +65,7 @@ class SourceOptions(
     settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
 
     def __post_init__(self) -> None:
-        """Refuse what no event could be treated by."""
+        """Validate the template, the globs and the range."""
         if self.package_name is not None:
             check_template(self.package_name, TEMPLATE_FIELDS[self.kind])
         for name in ("include_prefixes", "ignore_prefixes", "exclude"):
@@ -78,11 +78,11 @@ class SourceOptions(
 
     @property
     def is_special(self) -> bool:
-        """Whether they are other than the defaults."""
+        """True if the options differ from the defaults."""
         return _treatment(self) != SourceOptions(kind=self.kind)
 
     def refuse(self, source: SourceFolder) -> str | None:
-        """Say why a folder is not packaged; None if it is.
+        """Return the reason to ignore a folder, or None.
 
         Args:
             source: The folder of an event.
@@ -96,7 +96,7 @@ class SourceOptions(
         if not source.prefix:
             if self.allow_bucket_root:
                 return None
-            return "at a bucket's root it would package the whole bucket; send a message"
+            return "it would package the whole bucket; send a message instead"
         path = source.prefix.rstrip("/")
         if self.include_prefixes and not match_any(self.include_prefixes)(path):
             return "its folder is not among include_prefixes"
@@ -111,10 +111,10 @@ def find_options(
     key: str | None,
     sender: str | None = None,
 ) -> SourceOptions:
-    """Find what an event is treated by: the options of its source, or the defaults.
+    """Find the options for an event: those of its source, or the defaults.
 
-    Options that name who sent the event come before those of any sender: announcements of an
-    engine's own uploads are not treated like those that it hears from others.
+    Options that name the sender take precedence over options for any sender: announcements of an
+    engine's own uploads are not treated like those of other senders.
 
     Args:
         sources: The options of an engine's event sources.
@@ -142,10 +142,10 @@ def find_options(
 
 
 def check_sources(sources: Sequence[SourceOptions]) -> None:
-    """Refuse sources whose events could not be told apart, and that treat them differently.
+    """Check that sources of the same events have the same options.
 
     Raises:
-        ValueError: Two of them.
+        ValueError: Two sources conflict.
 
     Example:
         >>> crates = SourceOptions(kind="workflow_run_crate", only=("raw",))
@@ -162,11 +162,11 @@ def check_sources(sources: Sequence[SourceOptions]) -> None:
 
 
 def _overlap(one: SourceOptions, other: SourceOptions) -> bool:
-    """Whether an event could be of both, with nothing to say which comes first."""
+    """Return whether an event may match both, without a precedence."""
     shared = not one.only or not other.only or not set(one.only).isdisjoint(other.only)
     return shared and (one.kind, one.sender) == (other.kind, other.sender)
 
 
 def _treatment(options: SourceOptions) -> SourceOptions:
-    """What is done with events, whichever these are."""
+    """Return the options without the selection of events."""
     return msgspec.structs.replace(options, only=(), sender=None)

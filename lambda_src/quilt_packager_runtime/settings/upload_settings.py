@@ -1,4 +1,4 @@
-"""How uploads are coalesced: set by the construct, read by the handler, one class for both."""
+"""Settings of the coalescer: the construct writes them, the handler reads them."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -14,16 +14,16 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The settings of one coalescer of uploads. One variable carries them all, as JSON.
 
     Attributes:
-        threshold_event_count: How many uploads are announced without waiting for more.
-        threshold_duration_seconds: How long no upload must have come for fewer to be announced.
-        prefix_depth: How many components the prefixes have that are announced.
+        threshold_event_count: Number of uploads after which a prefix is announced at once.
+        threshold_duration_seconds: Seconds without an upload after which a prefix is announced.
+        prefix_depth: Number of path components of announced prefixes.
         ignore_prefixes: Prefixes of keys that are never announced.
         source: The source of the announcements.
-        event_bus: The bus that they are put on.
-        partition: AWS's partition, which ARNs begin with.
+        event_bus: The bus of the announcements.
+        partition: The AWS partition, for ARNs.
         table: The table of windows.
         queue_url: The coalescer's own queue.
-        dead_letter_queue_url: Where messages go that it cannot read.
+        dead_letter_queue_url: The queue of messages that cannot be parsed.
 
     Example:
         >>> settings = UploadSettings(prefix_depth=3, ignore_prefixes=("tmp/", "a,b/"))
@@ -43,12 +43,12 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     dead_letter_queue_url: str = ""
 
     def to_environment(self) -> dict[str, str]:
-        """The environment variable that carries these settings."""
+        """Return the environment variable with these settings."""
         return {VARIABLE: msgspec.json.encode(self).decode()}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read what `to_environment` wrote.
+        """Parse the variable that `to_environment` returns.
 
         Raises:
             ValueError: The variable is missing, or has a value of the wrong form.

@@ -425,7 +425,7 @@ class TestAbuse:
             ('{"Type": "Notification"}', "source_prefix: it is missing"),
             ('{"Type": "Notification", "Message": 5}', "not an object"),
             ('{"Type": "SubscriptionConfirmation"}', "source_prefix: it is missing"),
-            ('{"Event": "s3:OtherEvent"}', "unknown kind"),
+            ('{"Event": "s3:OtherEvent"}', "Unknown kind"),
             ("\ufeff{}", "BOM"),
             (body(metadata={"a": float("nan")}), "NaN"),
             (body(metadata={"a": float("-inf")}), "-Infinity"),

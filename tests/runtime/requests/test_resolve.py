@@ -7,6 +7,7 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import InvalidMessage, InvalidMetadata
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import Trigger
 from quilt_packager_runtime.requests.package_request import (
     MetadataFile,
@@ -154,3 +155,34 @@ async def test_a_crate_that_names_and_describes_its_package_is_read_once(
     upload(CRATE)
     await complete(s3, crate(template="{workflow_name}/{run_id}", optional=True))
     assert [each.key for each in s3_stub.requests] == [URI.key]
+
+
+async def test_a_crate_that_takes_too_long_to_read_leaves_a_warning(
+    s3: S3, upload: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never_ends(_document: bytes) -> dict[str, Any]:
+        while True:
+            pass
+
+    monkeypatch.setattr("quilt_packager_runtime.requests.resolve.MAX_CRATE_CPU_SECONDS", 0.05)
+    monkeypatch.setattr("quilt_packager_runtime.requests.resolve.read_crate", never_ends)
+    upload(CRATE)
+    request = await complete(s3, crate(optional=True))
+    assert request.metadata is None
+    assert request.metadata_warning
+    assert "takes more than 0.05 s to read" in request.metadata_warning
+
+
+async def test_name_and_metadata_agree_if_a_crate_is_overwritten_meanwhile(
+    s3: S3, s3_stub: S3Stub, upload: Any
+) -> None:
+    upload(CRATE)
+    request = await complete(s3, crate(template="{workflow_name}/{run_id}", optional=True))
+    upload(CRATE.replace("nf-core/demo", "nf-core/other"))
+    outcome = await package(request, settings=Settings(), s3=s3)
+    bucket = s3_stub.store.buckets["raw"]
+    manifest = bucket.get(f".quilt/packages/{outcome.top_hash}")
+    assert manifest
+    header = json.loads(manifest.data.splitlines()[0])
+    assert outcome.package_name == "nf-core-demo/42"
+    assert header["user_meta"]["workflow_name"] == "nf-core/demo"

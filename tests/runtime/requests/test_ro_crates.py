@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from quilt_packager_runtime.requests import ro_crates
 from quilt_packager_runtime.requests.ro_crates import CRATE_FIELDS, MAX_CRATE_BYTES, read_crate
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.person import Person
@@ -372,3 +374,50 @@ def test_any_graph_gives_facets_and_nothing_else(graph: list[Any]) -> None:
         assert texts
         assert all(texts)
     assert facets == read_crate(document)
+
+
+def shared_part(size: int) -> bytes:
+    part = {"@id": "tool", "@type": ["SoftwareApplication", *["x"] * size], "name": "tool"}
+    workflow = {"@id": "w", "@type": "ComputationalWorkflow", "hasPart": [ref("tool")] * size}
+    return crate({**ROOT, "mainEntity": ref("w")}, workflow, part)
+
+
+def shared_affiliation(size: int) -> bytes:
+    authors = [{"@id": f"p{number}", "affiliation": ref("lab")} for number in range(size)]
+    lab = {"@id": "lab", "name": "Lab", "identifier": ["x"] * size}
+    return crate({**ROOT, "author": [ref(each["@id"]) for each in authors]}, *authors, lab)
+
+
+def repeated_author(size: int) -> bytes:
+    author = {"@id": "p", "affiliation": [ref("lab")] * size, "identifier": ["x"] * size}
+    return crate({**ROOT, "author": [ref("p")] * size}, author, {"@id": "lab", "name": "Lab"})
+
+
+def repeated_action(size: int) -> bytes:
+    action = {"@id": "a", "@type": "CreateAction", "instrument": [ref("tool")] * size}
+    tool = {"@id": "tool", "@type": ["SoftwareApplication", *["x"] * size]}
+    return crate({**ROOT, "mentions": [ref("a")] * size}, action, tool)
+
+
+@pytest.mark.parametrize(
+    "make", [shared_part, shared_affiliation, repeated_author, repeated_action]
+)
+def test_work_grows_linearly_with_the_size_of_a_crate(
+    make: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_values = ro_crates._values
+    count = 0
+
+    def count_values(entity: ro_crates.Entity, name: str) -> list[Any]:
+        nonlocal count
+        values = read_values(entity, name)
+        count += 1 + len(values)
+        return values
+
+    monkeypatch.setattr(ro_crates, "_values", count_values)
+    counts = []
+    for size in (100, 200, 400):
+        count = 0
+        read_crate(make(size))
+        counts.append(count)
+    assert counts[2] - counts[1] <= 2.2 * (counts[1] - counts[0])
