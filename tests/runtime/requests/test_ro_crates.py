@@ -383,9 +383,10 @@ def shared_part(size: int) -> bytes:
 
 
 def shared_affiliation(size: int) -> bytes:
-    authors = [{"@id": f"p{number}", "affiliation": ref("lab")} for number in range(size)]
+    names = [f"p{number}" for number in range(size)]
+    authors = [{"@id": name, "affiliation": ref("lab")} for name in names]
     lab = {"@id": "lab", "name": "Lab", "identifier": ["x"] * size}
-    return crate({**ROOT, "author": [ref(each["@id"]) for each in authors]}, *authors, lab)
+    return crate({**ROOT, "author": [ref(name) for name in names]}, *authors, lab)
 
 
 def repeated_author(size: int) -> bytes:
