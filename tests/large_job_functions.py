@@ -33,10 +33,12 @@ class LargeJobs:
         self.states = states
         self.sqs = sqs
 
-    def deliver(self, *, delivery: int = 1, remaining_seconds: float = 900) -> list[str]:
+    def deliver(
+        self, body: str = BODY, *, delivery: int = 1, remaining_seconds: float = 900
+    ) -> list[str]:
         """Deliver the message, and return the ids of those that are wanted again."""
         attributes = {"ApproximateReceiveCount": str(delivery)}
-        record = {"messageId": "id", "body": BODY, "attributes": attributes}
+        record = {"messageId": "id", "body": body, "attributes": attributes}
         answer = packager.handler({"Records": [record]}, invocation(remaining_seconds))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 

@@ -120,6 +120,16 @@ def message(run: str, **fields: Any) -> str:
     return json.dumps({"source_prefix": f"s3://raw/runs/{run}/", **fields})
 
 
+def crate(run_id: str) -> str:
+    """A crate of a run, which names a package and describes it."""
+    graph = [
+        {"@id": "./", "name": f"Run {run_id}", "mainEntity": {"@id": "w"}},
+        {"@id": "w", "@type": "ComputationalWorkflow", "name": "demo"},
+        {"@id": f"#{run_id}", "@type": "CreateAction", "instrument": {"@id": "w"}},
+    ]
+    return json.dumps({"@graph": graph})
+
+
 def crate_event(run: str) -> str:
     return json.dumps(
         {

@@ -449,6 +449,20 @@ class TestLostRace:
         assert data(packages, LATEST) == outcome.top_hash
         assert s3_stub.counts["ListObjectVersions"] == 2
 
+    async def test_keeps_the_metadata_that_was_read_before_the_job(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        raw.put("entry.json", '{"version": 1}')
+        pause = s3_stub.on("PutObject", key=LATEST).pause_before()
+        running = asyncio.create_task(run(s3, metadata_uri="/entry.json"))
+        held = await pause.reached()
+        packages.put(LATEST, "f" * 64)
+        raw.put("entry.json", '{"version": 2}')
+        held.release()
+        await running
+        assert latest_manifest(packages)[0]["user_meta"] == {"version": 1}
+        assert s3_stub.counts["ListObjectVersions"] == 2
+
     async def test_to_the_same_revision_is_none(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket
     ) -> None:

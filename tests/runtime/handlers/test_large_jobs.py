@@ -11,6 +11,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
     WorkflowViolations,
 )
+from quilt_packager_runtime.formats.json_documents import MAX_INTEGER_DIGITS, MAX_METADATA_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.handlers import checksum, invocations
 from quilt_packager_runtime.hashing import server_side_copy
@@ -25,9 +26,12 @@ from tests.large_job_functions import (
     OBJECTS,
     LargeJobs,
 )
+from tests.packager_function import crate
 from tests.s3_stub import Pattern, S3Stub
 
 MIB, TIB = 2**20, 2**40
+HEADER_BYTES = 100
+"""Maximum size of the header of a manifest without the metadata."""
 
 
 @pytest.fixture
@@ -65,6 +69,37 @@ class TestRevision:
         assert engine.publish(state)["goes_on"] is False
         made = engine.top_hash()
         assert made == inline_hash()
+
+    def test_has_the_crate_that_was_read_before_the_hand_off(
+        self, engine: LargeJobs, s3_stub: S3Stub
+    ) -> None:
+        key = "runs/42/ro-crate-metadata.json"
+        body = json.dumps({"source_prefix": f"s3://raw/{key}"})
+        engine.raw.put(key, crate("1"), stored=["SHA256"])
+        state = engine.hand_over(body=body)
+        engine.raw.put(key, crate("2"), stored=["SHA256"])
+        assert engine.hand_over(body=body, delivery=2) == state
+        engine.hash_shards(state)
+        engine.publish(state)
+        manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
+        assert manifest
+        assert json.loads(manifest.data.splitlines()[0])["user_meta"]["run_id"] == "1"
+        assert [each.key for each in s3_stub.requests_of("GetObject")].count(key) == 1
+
+    def test_has_metadata_of_the_largest_size_and_of_the_longest_integers(
+        self, engine: LargeJobs
+    ) -> None:
+        integer = int("9" * MAX_INTEGER_DIGITS)
+        metadata = {"integer": integer, "float": 1e-07, "text": ""}
+        metadata["text"] = "x" * (MAX_METADATA_BYTES - len(json.dumps(metadata)) - HEADER_BYTES)
+        engine.raw.put("entry.json", json.dumps(metadata))
+        fields = {"source_prefix": "s3://raw/runs/42/", "metadata_uri": "/entry.json"}
+        state = engine.hand_over(body=json.dumps(fields))
+        engine.hash_shards(state)
+        engine.publish(state)
+        manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
+        assert manifest
+        assert json.loads(manifest.data.splitlines()[0])["user_meta"] == metadata
 
     def test_has_what_changed_meanwhile(
         self, engine: LargeJobs, inline_hash: Callable[[], str]

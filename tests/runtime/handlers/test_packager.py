@@ -16,6 +16,7 @@ from tests.packager_function import (
     LATEST,
     SETTLING,
     Packager,
+    crate,
     crate_event,
     message,
 )
@@ -407,6 +408,33 @@ class TestCrate:
         pointers = engine.raw.keys(".quilt/named_packages/runs/42/")
         assert len(pointers) == 2  # latest, and one revision
 
+    @pytest.mark.parametrize(
+        "packager_settings",
+        [
+            Settings(
+                dead_letter_queue_url=DEAD_LETTERS,
+                sources=(SourceOptions(kind="workflow_run_crate", package_name="runs/{run_id}"),),
+            )
+        ],
+    )
+    def test_gives_name_and_metadata_of_one_version_if_it_is_overwritten(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        key = "runs/x/ro-crate-metadata.json"
+        engine.upload("x")
+        engine.raw.put(key, crate("1"), stored=["SHA256"])
+
+        def overwrite(body: bytes) -> bytes:
+            engine.raw.put(key, crate("2"), stored=["SHA256"])
+            return body
+
+        s3_stub.on("GetObject", key=key).rewrite_body(overwrite)
+        assert engine.deliver(crate_event("x")) == []
+        assert engine.packages() == ["1"]
+        metadata = engine.metadata("1")
+        assert (metadata["name"], metadata["run_id"]) == ("Run 1", "1")
+        assert [each.key for each in s3_stub.requests_of("GetObject")].count(key) == 1
+
 
 SETTLING_WITH_MORE_ATTEMPTS = msgspec.structs.replace(SETTLING, max_attempts=4)
 
@@ -468,6 +496,15 @@ class TestSettling:
         asked = len(engine.sqs.asked)
         assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == [0]
         assert len(engine.sqs.asked) == asked
+
+    @pytest.mark.parametrize("packager_settings", [SETTLING_WITH_MORE_ATTEMPTS])
+    def test_that_has_passed_at_the_first_delivery_makes_that_the_first_attempt(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on(times=None).answer(500)
+        engine.sqs.script.add_response("change_message_visibility", {})
+        assert engine.deliver(crate_event("42"), delivery=1, age_seconds=61) == [0]
+        assert 15 <= engine.sqs.asked[-1]["VisibilityTimeout"] <= 30
 
     @pytest.mark.parametrize("packager_settings", [SETTLING])
     def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Packager) -> None:
