@@ -6,6 +6,7 @@ There every value is text, so each flag is read from text as well as from JSON.
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 
 import msgspec
@@ -15,18 +16,23 @@ from quilt_packager_runtime.requests.events import OMICS_STATUSES, health_omics_
 from quilt_packager_runtime.settings import ChecksumAlgorithm
 
 from quilt_packager.app.custom_rules import CustomRule, read_custom_rules
-from quilt_packager.app.source_flags import ReadyFlags, SourceFlags, UploadFlags, read_source_flags
+from quilt_packager.app.source_flags import SOURCES, read_source_flags
 from quilt_packager.app.upload_flags import UploadRules, read_upload_rules
-from quilt_packager.guardrails.limits import (
+from quilt_packager.contract import (
     DEFAULT_CHECKSUM_CONCURRENCY,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+    EDP,
+    FLAG_PREFIX,
+    UPLOADS,
+)
+from quilt_packager.guardrails.limits import (
     DEFAULT_EPHEMERAL_MEBIBYTES,
     DEFAULT_MAX_CONCURRENCY,
     DEFAULT_MAX_INLINE_MEBIBYTES,
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
-    DEFAULT_MEMORY_MEBIBYTES,
-    DEFAULT_TIMEOUT_SECONDS,
     AwsRegion,
     BucketName,
     BucketNameOrEmpty,
@@ -40,8 +46,6 @@ from quilt_packager.guardrails.limits import (
     MemoryMebibytes,
     TimeoutSeconds,
 )
-
-PREFIX = "quilt:"
 
 _Buckets = Annotated[
     tuple[BucketName, ...], Meta(description="names of existing buckets, separated by commas")
@@ -71,7 +75,7 @@ class ContextError(ValueError):
         return cls(_explain(violations))
 
 
-class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
+class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The context flags of the stack.
 
     Attributes:
@@ -213,9 +217,9 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             False
         """
         given = {
-            name.removeprefix(PREFIX): value
+            name.removeprefix(FLAG_PREFIX): value
             for name, value in context.items()
-            if name.startswith(PREFIX)
+            if name.startswith(FLAG_PREFIX)
         }
         values: dict[str, Any] = {}
         violations = [_unknown(name) for name in given if name not in cls.__struct_fields__]
@@ -232,27 +236,30 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
             raise ContextError.of(violations)
         return flags
 
-    def read_rules(self) -> list[CustomRule]:
-        """Return the rules of the `custom` file.
+    @cached_property
+    def custom_rules(self) -> list[CustomRule]:
+        """The rules of the `custom` file, which is read once.
 
         Raises:
-            ValueError: It cannot be read, or is no list of rules with ids of their own.
+            ValueError: It cannot be read, or is not a list of rules with unique ids.
         """
-        return read_custom_rules(self.custom, reserved=SourceFlags.__struct_fields__)
+        return read_custom_rules(self.custom, reserved=SOURCES)
 
-    def read_sources(self) -> SourceFlags:
-        """Return the options of each source, from `source_options`.
+    @cached_property
+    def source_props(self) -> dict[str, dict[str, Any]]:
+        """The options of each source from `source_options`, which is read once.
 
         Raises:
             ValueError: It cannot be read, or has invalid options.
         """
         return read_source_flags(self.source_options)
 
-    def read_uploads(self) -> UploadRules | None:
-        """Return the settings of uploads, or None if uploads are not packaged.
+    @cached_property
+    def upload_rules(self) -> UploadRules | None:
+        """The settings of `uploads`, which is read once. None: uploads are not packaged.
 
         Raises:
-            ValueError: It cannot be read, or has values that it cannot have.
+            ValueError: It cannot be read, or has invalid values.
         """
         return read_upload_rules(self.uploads)
 
@@ -261,7 +268,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         violations = self._find_unused_keys()
         checks: dict[str, Callable[[], object]] = {
             "omics_statuses": lambda: health_omics_pattern(self.omics_statuses),
-            "custom": self.read_rules,
+            "custom": lambda: self.custom_rules,
             "source_options": self._check_source_options,
             "uploads": self._check_uploads,
         }
@@ -270,27 +277,24 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
                 check()
             except ValueError as error:
                 value = getattr(self, name)
-                named = (
-                    f"{PREFIX}{name}, {quote(value)}" if isinstance(value, str) else PREFIX + name
-                )
-                violations.append(f"{named}: {error}")
+                shown = f", {quote(value)}" if isinstance(value, str) else ""
+                violations.append(f"{FLAG_PREFIX}{name}{shown}: {error}")
         return violations
 
     def _check_source_options(self) -> None:
-        sources = self.read_sources()
         unused = []
-        if sources.edp != ReadyFlags() and not self.edp:
-            unused.append(f"it has options of edp, but {PREFIX}edp names no event bus")
-        if sources.uploads != UploadFlags() and not self.uploads:
-            unused.append(f"it has options of uploads, but {PREFIX}uploads is not on")
+        if self.source_props[EDP] and not self.edp:
+            unused.append(f"it has options of edp, but {FLAG_PREFIX}edp names no event bus")
+        if self.source_props[UPLOADS] and not self.uploads:
+            unused.append(f"it has options of uploads, but {FLAG_PREFIX}uploads is not on")
         if unused:
             raise ValueError("; ".join(unused))
 
     def _check_uploads(self) -> None:
-        uploads = self.read_uploads()
-        unknown = set(uploads.buckets if uploads else ()) - {*self.source_buckets}
+        watched = self.upload_rules.buckets if self.upload_rules else ()
+        unknown = sorted({*watched} - {*self.source_buckets})
         if unknown:
-            raise ValueError(f"{PREFIX}source_buckets does not name {name_some(sorted(unknown))}")
+            raise ValueError(f"{FLAG_PREFIX}source_buckets does not name {name_some(unknown)}")
 
     def _find_unused_keys(self) -> list[str]:
         """Find keys of buckets and of a topic that no flag names."""
@@ -303,18 +307,18 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True):
         }
         if unnamed:
             violations.append(
-                f"{PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names as a "
-                "bucket"
+                f"{FLAG_PREFIX}bucket_keys names {name_some(sorted(unnamed))}, which no flag names "
+                "as a bucket"
             )
         if self.quarantine_registry in (self.registry_buckets or self.source_buckets):
             violations.append(
-                f"{PREFIX}quarantine_registry is {quote(self.quarantine_registry)}: a registry "
-                "bucket, where refused packages would take the place of good ones"
+                f"{FLAG_PREFIX}quarantine_registry is {quote(self.quarantine_registry)}: a "
+                "registry bucket, where refused packages would take the place of good ones"
             )
         if self.notifications_topic_key and not self.notifications_topic:
             violations.append(
-                f"{PREFIX}notifications_topic_key is the key of nothing: "
-                f"{PREFIX}notifications_topic names no topic"
+                f"{FLAG_PREFIX}notifications_topic_key is the key of nothing: "
+                f"{FLAG_PREFIX}notifications_topic names no topic"
             )
         return violations
 
@@ -330,7 +334,7 @@ def describe_flags() -> dict[str, tuple[str, object]]:
         ('true or false', True)
     """
     return {
-        PREFIX + field.name: (
+        FLAG_PREFIX + field.name: (
             _description(field),
             json.loads(msgspec.json.encode(getattr(DEFAULTS, field.name))),
         )
@@ -364,13 +368,13 @@ def _description(field: msgspec.structs.FieldInfo) -> str:
 
 def _unknown(name: str) -> str:
     similar = difflib.get_close_matches(name, ContextFlags.__struct_fields__, n=1)
-    hint = f"; did you mean {PREFIX}{similar[0]}?" if similar else ""
-    return f"{PREFIX}{name} is unknown{hint}"
+    hint = f"; did you mean {FLAG_PREFIX}{similar[0]}?" if similar else ""
+    return f"{FLAG_PREFIX}{name} is unknown{hint}"
 
 
 def _invalid(field: msgspec.structs.FieldInfo, value: object) -> str:
     shown = json.dumps(value, ensure_ascii=False)
-    return f"{PREFIX}{field.name} is {shown}; it may be {_description(field)}"
+    return f"{FLAG_PREFIX}{field.name} is {shown}; it may be {_description(field)}"
 
 
 def _explain(violations: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
+from quilt_packager import contract
 from quilt_packager.app.custom_rules import CustomRule
 from quilt_packager.app.flags import ContextError, ContextFlags
 from quilt_packager.engine.buckets import create_data_bucket
@@ -85,11 +86,11 @@ class PackagingEngineStack(Stack):
         if flags.dashboard:
             self.engine.add_dashboard()
         # CloudFormation makes a queue's name of the stack's and of this.
-        _override_logical_id(self.engine.queue.node.default_child, "PackagerQueue")
+        _override_logical_id(self.engine.queue.node.default_child, contract.APP_QUEUE)
         _override_logical_id(
             self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
         )
-        for output in ("PackagerQueueUrl", "PackagerDeadLetterQueueUrl"):
+        for output in (contract.QUEUE_OUTPUT, contract.DEAD_LETTERS_OUTPUT):
             _override_logical_id(self.engine.node.find_child(output), output)
         CfnOutput(
             self,
@@ -176,15 +177,15 @@ class PackagingEngineStack(Stack):
     def _event_sources(
         self, flags: ContextFlags, sources: Sequence[s3.IBucket]
     ) -> Iterator[EventSource]:
-        options = flags.read_sources()
+        options = flags.source_props
         yield HealthOmicsRuns(
-            statuses=flags.omics_statuses, enabled=flags.omics, **options.omics.to_props()
+            statuses=flags.omics_statuses, enabled=flags.omics, **options[contract.OMICS]
         )
-        yield WorkflowRunCrates(enabled=flags.wrroc, **options.wrroc.to_props())
+        yield WorkflowRunCrates(enabled=flags.wrroc, **options[contract.CRATES])
         if flags.edp:
             bus = events.EventBus.from_event_bus_name(self, "EdpBus", flags.edp)
-            yield ObjectsReady(bus, **options.edp.to_props())
-        uploads = flags.read_uploads()
+            yield ObjectsReady(bus, **options[contract.EDP])
+        uploads = flags.upload_rules
         if uploads:
             yield ObjectUploads(
                 [each for each in sources if each.bucket_name in uploads.buckets] or None,
@@ -194,9 +195,9 @@ class PackagingEngineStack(Stack):
                 ignore_prefixes=uploads.ignore_prefixes,
                 source=uploads.source,
                 enabled=uploads.enabled,
-                **options.uploads.to_props(),
+                **options[contract.UPLOADS],
             )
-        for rule in flags.read_rules():
+        for rule in flags.custom_rules:
             yield self._custom_events(rule)
 
     def _custom_events(self, rule: CustomRule) -> CustomEvents:

@@ -14,6 +14,13 @@ from constructs import Construct
 from quilt_packager_runtime.settings import EXTRA_RECEIVES
 from quilt_packager_runtime.settings.source_options import SourceOptions, check_sources
 
+from quilt_packager.contract import (
+    DEAD_LETTERS_OUTPUT,
+    PACKAGER_LAMBDA,
+    QUEUE_OUTPUT,
+    SCRATCH_BUCKET,
+    join_names,
+)
 from quilt_packager.engine.buckets import create_scratch_bucket
 from quilt_packager.engine.functions import (
     FunctionFactory,
@@ -21,7 +28,7 @@ from quilt_packager.engine.functions import (
     bundle_code,
     bundling_platform,
 )
-from quilt_packager.engine.job_functions import JOB_LOG, JobFunctions
+from quilt_packager.engine.job_functions import JobFunctions
 from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
 from quilt_packager.engine.queues import JobQueues
@@ -86,7 +93,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         resolved = resolve_props(props)
         self.source_buckets = tuple(resolved.source_buckets)
         self.registry_buckets = tuple(resolved.registry_buckets)
-        self.service = "/".join(filter(None, [Stack.of(self).stack_name, resolved.engine_name]))
+        self.service = join_names(Stack.of(self).stack_name, resolved.engine_name)
         self._check_alone()
         self._queues = self._create_queues(resolved)
         self.queue = self._queues.queue
@@ -99,7 +106,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             publish_schema=resolved.publish_schema,
         )
         self.event_bus = self._outcomes.event_bus
-        self.scratch_bucket = create_scratch_bucket(self, "ScratchBucket")
+        self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET)
         self._factory = self._create_factory(resolved)
         self._functions = self._create_functions(resolved)
         self.packager_function = self._functions.packager
@@ -358,19 +365,17 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             "jobs",
             self.queue,
             self.dead_letter_queue,
-            log_name=JOB_LOG,
+            log_name=PACKAGER_LAMBDA,
             advice="See each with its reason, and retry or discard it: quilt-packager failures "
             f"--stack {self.service}.",
         )
 
     def _create_outputs(self) -> None:
         """Output the queues, by which the command finds the engine in any stack."""
-        CfnOutput(
-            self, "PackagerQueueUrl", description="Where messages go", value=self.queue.queue_url
-        )
+        CfnOutput(self, QUEUE_OUTPUT, description="Where messages go", value=self.queue.queue_url)
         CfnOutput(
             self,
-            "PackagerDeadLetterQueueUrl",
+            DEAD_LETTERS_OUTPUT,
             description="Where jobs that led to nothing are",
             value=self.dead_letter_queue.queue_url,
         )

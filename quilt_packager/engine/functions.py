@@ -11,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Platform, build_asset
+from quilt_packager.contract import log_group_name
 from quilt_packager.guardrails.nag import acknowledge
 from quilt_packager.guardrails.quotas import check_environment
 
@@ -159,7 +160,7 @@ class FunctionFactory:
         return logs.LogGroup(
             scope,
             construct_id,
-            log_group_name=f"/quilt/{self.service}/{name}",
+            log_group_name=log_group_name(self.service, name),
             retention=self.log_retention,
             # Its name is fixed: kept, it would be in the way of the stack's next deployment.
             removal_policy=RemovalPolicy.DESTROY,

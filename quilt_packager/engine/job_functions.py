@@ -9,15 +9,19 @@ from constructs import Construct
 from quilt_packager_runtime.settings import PREFIX, Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
+from quilt_packager.contract import (
+    CHECKSUM_LAMBDA,
+    CHECKSUM_LOG,
+    PACKAGER_FUNCTION,
+    PACKAGER_LAMBDA,
+    PACKAGER_LOG,
+)
 from quilt_packager.engine.functions import FunctionFactory, FunctionSize
 from quilt_packager.engine.props import ResolvedProps
 from quilt_packager.engine.state_machine import create_state_machine, fail_stopped_jobs
 from quilt_packager.guardrails import permissions
 from quilt_packager.guardrails.quotas import check_environment
 from quilt_packager.monitoring.watched import WatchedFunction
-
-JOB_LOG = "PackagerLambda"
-CHECKSUM_LOG = "ChecksumLambda"
 
 
 class JobFunctions:
@@ -51,8 +55,8 @@ class JobFunctions:
         self._scope = scope
         self._factory = factory
         self._size = FunctionSize(props.memory_size, props.timeout, props.ephemeral_storage_size)
-        self.log_group = factory.create_log(scope, "PackagerLog", JOB_LOG)
-        self.checksum_log_group = factory.create_log(scope, "ChecksumLog", CHECKSUM_LOG)
+        self.log_group = factory.create_log(scope, PACKAGER_LOG, PACKAGER_LAMBDA)
+        self.checksum_log_group = factory.create_log(scope, CHECKSUM_LOG, CHECKSUM_LAMBDA)
         create = partial(factory.create, scope, size=self._size)
         self.checksum = create(
             "ChecksumFunction",
@@ -81,7 +85,7 @@ class JobFunctions:
             settings, state_machine_arn=self.state_machine.state_machine_arn
         )
         self.packager = create(
-            "PackagerFunction",
+            PACKAGER_FUNCTION,
             handler="packager",
             description="Makes Quilt packages of S3 folders",
             log_group=self.log_group,
@@ -94,9 +98,9 @@ class JobFunctions:
         """The functions, for alarms and dashboards."""
         memory = self._size.memory_mebibytes
         return [
-            WatchedFunction("PackagerLambda", self.packager, memory, JOB_LOG),
-            WatchedFunction("LargeJobLambda", self.large_job, memory, JOB_LOG),
-            WatchedFunction("ChecksumLambda", self.checksum, memory, CHECKSUM_LOG),
+            WatchedFunction(PACKAGER_LAMBDA, self.packager, memory, PACKAGER_LAMBDA),
+            WatchedFunction("LargeJobLambda", self.large_job, memory, PACKAGER_LAMBDA),
+            WatchedFunction(CHECKSUM_LAMBDA, self.checksum, memory, CHECKSUM_LAMBDA),
         ]
 
     def set_sources(self, sources: Sequence[SourceOptions]) -> None:
@@ -112,7 +116,7 @@ class JobFunctions:
         if any(each.is_special for each in sources):
             settings = msgspec.structs.replace(self._settings, sources=tuple(sources))
             variables = self._factory.add_service(settings.to_environment())
-            check_environment(self._scope, "PackagerFunction", variables)
+            check_environment(self._scope, PACKAGER_FUNCTION, variables)
             name = f"{PREFIX}SOURCES"
             self.packager.add_environment(name, variables[name])
 

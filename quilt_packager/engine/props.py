@@ -13,16 +13,18 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
 
-from quilt_packager.guardrails.limits import (
+from quilt_packager.contract import (
     DEFAULT_CHECKSUM_CONCURRENCY,
+    DEFAULT_MEMORY_MEBIBYTES,
+    DEFAULT_TIMEOUT_SECONDS,
+)
+from quilt_packager.guardrails.limits import (
     DEFAULT_EPHEMERAL_MEBIBYTES,
     DEFAULT_MAX_CONCURRENCY,
     DEFAULT_MAX_INLINE_MEBIBYTES,
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
-    DEFAULT_MEMORY_MEBIBYTES,
-    DEFAULT_TIMEOUT_SECONDS,
     MAX_VISIBILITY_SECONDS,
     CatalogUrl,
     ChecksumConcurrency,

@@ -8,7 +8,7 @@ from typing import Literal
 from aws_cdk import aws_events as events
 from quilt_packager_runtime.settings.source_options import SourceKind
 
-METADATA = "quilt:source"
+from quilt_packager.contract import SOURCE_METADATA, join_names
 
 RuleKind = SourceKind | Literal["custom"]
 """The kind of a rule's events; `custom` where the rule alone knows what they mean."""
@@ -44,9 +44,9 @@ class SourceNames:
                 f"two event sources have the name {name!r}; give one of them another construct_id"
             )
         self._taken.add(name)
-        full_name = "/".join(filter(None, [self._engine_name, name]))
+        full_name = join_names(self._engine_name, name)
         given = {"name": full_name, "kind": kind}
-        rule.add_metadata(METADATA, given if sender is None else {**given, "sender": sender})
+        rule.add_metadata(SOURCE_METADATA, given if sender is None else {**given, "sender": sender})
 
 
 def find_name(construct_id: str, usual_id: str, usual_name: str) -> str:

@@ -23,6 +23,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
 )
 
+from quilt_packager.contract import LARGE_JOBS
 from quilt_packager.guardrails import permissions
 from quilt_packager.guardrails.nag import acknowledge, acknowledge_wildcards
 
@@ -81,7 +82,7 @@ def create_state_machine(
     )
     machine = sfn.StateMachine(
         scope,
-        "LargeJobs",
+        LARGE_JOBS,
         comment="Makes Quilt packages that are too large for one invocation",
         definition_body=sfn.DefinitionBody.from_chainable(
             _define(

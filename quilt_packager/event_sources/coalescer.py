@@ -9,6 +9,7 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
+from quilt_packager.contract import log_group_name
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.guardrails import permissions
@@ -118,9 +119,9 @@ class Coalescer(Construct):
                 self.queue,
                 self.dead_letter_queue,
                 log_name=log_name,
-                advice=f"Find the reason in the log /quilt/{engine.service}/{log_name}, correct "
-                "it, and redrive the messages: aws sqs start-message-move-task --source-arn "
-                f"{self.dead_letter_queue.queue_arn}.",
+                advice=f"Find the reason in the log {log_group_name(engine.service, log_name)}, "
+                "correct it, and redrive the messages: aws sqs start-message-move-task "
+                f"--source-arn {self.dead_letter_queue.queue_arn}.",
             )
         )
 

@@ -13,6 +13,7 @@ from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
+from quilt_packager.contract import UPLOADS
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.source_names import find_name
 from quilt_packager.event_sources.coalescer import Coalescer
@@ -132,7 +133,7 @@ class ObjectUploads:
         )
         bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
         is_first = self._construct_id == _DEFAULT_ID
-        name = find_name(self._construct_id, _DEFAULT_ID, "uploads")
+        name = find_name(self._construct_id, _DEFAULT_ID, UPLOADS)
         coalescer = Coalescer(
             engine,
             self._construct_id,

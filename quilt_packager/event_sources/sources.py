@@ -15,6 +15,7 @@ from quilt_packager_runtime.requests.events import (
     workflow_run_crate_pattern,
 )
 
+from quilt_packager import contract
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.source_names import find_name
 from quilt_packager.event_sources.package_options import PackageOptions, read_options
@@ -71,7 +72,7 @@ class HealthOmicsRuns:
             pattern=self._pattern,
             description=self._description,
             enabled=self._enabled,
-            name=find_name(self._construct_id, _OMICS_ID, "omics"),
+            name=find_name(self._construct_id, _OMICS_ID, contract.OMICS),
             kind="health_omics",
         )
         engine.add_source_options(self._options)
@@ -139,7 +140,7 @@ class WorkflowRunCrates:
             ),
             description="Workflow Run RO-Crates that are written",
             enabled=self._enabled,
-            name=find_name(self._construct_id, _CRATES_ID, "wrroc"),
+            name=find_name(self._construct_id, _CRATES_ID, contract.CRATES),
             kind="workflow_run_crate",
         )
 
@@ -182,7 +183,7 @@ class ObjectsReady:
             description="Prefixes that EDP announces as ready",
             event_bus=self._event_bus,
             enabled=self._enabled,
-            name=find_name(self._construct_id, _READY_ID, "edp"),
+            name=find_name(self._construct_id, _READY_ID, contract.EDP),
             kind="objects_ready",
         )
 

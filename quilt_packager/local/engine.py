@@ -14,6 +14,12 @@ from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
 import quilt_packager
+from quilt_packager.contract import (
+    DEAD_LETTERS_OUTPUT,
+    PACKAGER_LAMBDA,
+    QUEUE_OUTPUT,
+    log_group_name,
+)
 from quilt_packager.local import processes
 from quilt_packager.local.cdk import Cdk, OnLine
 from quilt_packager.local.errors import LocalError
@@ -87,7 +93,7 @@ class DeployedEngine:
     @property
     def log_group(self) -> str:
         """Log group of the packager function."""
-        return f"/quilt/{self.stack_name}/PackagerLambda"
+        return log_group_name(self.stack_name, PACKAGER_LAMBDA)
 
     def create_prerequisites(self) -> None:
         """Create a data bucket and EDP's bus, which exist before the app is deployed."""
@@ -113,8 +119,8 @@ class DeployedEngine:
             },
         )
         ((self.stack_name, values),) = outputs.items()
-        self.queue_url = values["PackagerQueueUrl"]
-        self.dead_letter_queue_url = values["PackagerDeadLetterQueueUrl"]
+        self.queue_url = values[QUEUE_OUTPUT]
+        self.dead_letter_queue_url = values[DEAD_LETTERS_OUTPUT]
 
     def subscribe(self) -> None:
         """Send the events of all outcomes from now on to a queue."""

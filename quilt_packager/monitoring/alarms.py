@@ -10,6 +10,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from quilt_packager.contract import CHECKSUM_LAMBDA, PACKAGER_LAMBDA, log_group_name
 from quilt_packager.guardrails.limits import (
     AlarmSeconds,
     AlarmThreshold,
@@ -25,7 +26,7 @@ DEFAULT_FUNCTION_ERRORS = 5
 ERROR_PERIOD = Duration.minutes(15)
 THROTTLED_PERIODS = 3
 
-JOB_LOGS = ("PackagerLambda", "ChecksumLambda")
+JOB_LOGS = (PACKAGER_LAMBDA, CHECKSUM_LAMBDA)
 """The logs whose lines have the ids of jobs."""
 
 FAILURES = " || ".join(
@@ -135,7 +136,6 @@ class EngineAlarms(Construct):
                 self._add_throttles(part)
 
     def _add_dead_letters(self, queues: WatchedQueues) -> None:
-        plural = "s" if self._dead_letters > 1 else ""
         self._add(
             f"DeadLetters-{queues.name}",
             queues.dead_letter_queue.metric_approximate_number_of_messages_visible(
@@ -143,7 +143,7 @@ class EngineAlarms(Construct):
             ),
             name=f"retry or discard the dead letters of {queues.name}",
             description=f"The dead-letter queue of {queues.name} holds at least "
-            f"{self._dead_letters} message{plural}, which SQS does not retry. {queues.advice}",
+            f"{_count(self._dead_letters, 'message')}, which SQS does not retry. {queues.advice}",
             threshold=self._dead_letters,
         )
 
@@ -169,9 +169,9 @@ class EngineAlarms(Construct):
             f"Errors-{part.name}",
             part.function.metric_errors(period=ERROR_PERIOD, statistic=cloudwatch.Stats.SUM),
             name=f"see in the log why {part.name} fails",
-            description=f"{part.name} failed at least {self._function_errors} times in 15 minutes. "
-            "It crashed, ran out of time or memory, or what it needs refused it. What it did is "
-            "tried again. The reason is in its log: aws logs tail "
+            description=f"{part.name} failed at least {_count(self._function_errors, 'time')} in "
+            "15 minutes. It crashed, ran out of time or memory, or was denied a request. Its "
+            "events are retried. The reason is in its log: aws logs tail "
             f"{self._log(part.log_name)} --since 1h --filter-pattern '{{ {FAILURES} }}'."
             + (
                 f" Lines name the job as message_id: {self._command('jobs', 'show ID')}."
@@ -206,7 +206,7 @@ class EngineAlarms(Construct):
                 f"LargeJobs{construct_id}",
                 metric(period=FIVE_MINUTES, statistic=cloudwatch.Stats.SUM),
                 name=f"see why large jobs {ended}",
-                description=f"At least {threshold} large jobs {ended} within 5 minutes. Step "
+                description=f"Large jobs that {ended} within 5 minutes: at least {threshold}. Step "
                 "Functions keeps the history of each for 90 days, and can redrive it for 14. See "
                 f"the reason, and retry or discard the job: {self._command('failures')}. A job "
                 "that is missing there is not in the dead-letter queue: find its execution by aws "
@@ -261,7 +261,11 @@ class EngineAlarms(Construct):
             )
 
     def _log(self, name: str) -> str:
-        return f"/quilt/{self._service}/{name}"
+        return log_group_name(self._service, name)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _allow_alarms_to_publish(topic: sns.ITopic) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.errors import Explanation
 
+from quilt_packager.contract import QUEUE_OUTPUT
+
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
@@ -94,7 +96,7 @@ REMEDIES = {
     Kind.DENIED: "Allow it for the role or user whose credentials these are, and try again.",
     Kind.BUSY: "Try again in a moment.",
     Kind.GONE: "Check the region; if the resource was deleted, deploy the stack again.",
-    Kind.NO_QUEUE: "Check the URL: it is the output PackagerQueueUrl of the stack.",
+    Kind.NO_QUEUE: f"Check the URL: it is the output {QUEUE_OUTPUT} of the stack.",
     Kind.NO_REGION: "Give --region, or set AWS_REGION or a region in the profile.",
     Kind.UNREACHABLE: "Check the network, the proxy and AWS_ENDPOINT_URL, and try again.",
     Kind.OTHER: "Try again; if the error recurs, the reason above says what AWS requires.",

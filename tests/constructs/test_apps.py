@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aws_cdk import Stack
 
+from quilt_packager.contract import PACKAGER_LOG
 from quilt_packager.engine import engine
-from quilt_packager.operations.deployment.engines import PACKAGER_LOG
 from tests.constructs.templates import find, placeholder_code, template_of
 from tests.operations.engine_templates import read_template
 

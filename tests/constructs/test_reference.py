@@ -19,17 +19,11 @@ from quilt_packager import (
     PackagingEngine,
     PackagingEngineStack,
     WorkflowRunCrates,
+    contract,
 )
 from quilt_packager.app.custom_rules import CustomRule
 from quilt_packager.app.flags import describe_flags
-from quilt_packager.app.source_flags import (
-    CommonFlags,
-    CrateFlags,
-    OmicsFlags,
-    ReadyFlags,
-    SourceFlags,
-    UploadFlags,
-)
+from quilt_packager.app.source_flags import SOURCES
 from quilt_packager.app.stack import StackOptions
 from quilt_packager.engine.props import EngineProps
 from quilt_packager.event_sources.package_options import CommonOptions, PackageOptions
@@ -124,23 +118,25 @@ def test_reference_fails_if_it_names_a_flag_that_is_not_there() -> None:
 
 def test_reference_fails_if_an_option_of_the_flag_for_sources_is_missing() -> None:
     text = section("Options of sources")
-    assert cells("Options of sources") == set(SourceFlags.__struct_fields__)
-    fields = {name for each in (OmicsFlags, CrateFlags) for name in each.__struct_fields__}
+    assert cells("Options of sources") == set(SOURCES)
+    fields = {name for each in SOURCES.values() for name in each.options.__struct_fields__}
     assert all(f"`{name}`" in text for name in fields)
 
 
 def test_flag_for_sources_fails_if_it_lacks_an_option_of_a_construct() -> None:
-    constructs: dict[type, type[CommonFlags]] = {
-        HealthOmicsRuns: OmicsFlags,
-        WorkflowRunCrates: CrateFlags,
-        ObjectsReady: ReadyFlags,
+    constructs = {
+        contract.OMICS: HealthOmicsRuns,
+        contract.CRATES: WorkflowRunCrates,
+        contract.EDP: ObjectsReady,
     }
     others = {"statuses", "buckets", "event_bus", "enabled", "construct_id"}
-    for construct, flags in constructs.items():
+    for name, construct in constructs.items():
         options = (props(construct) - others) | PackageOptions.__optional_keys__
-        assert set(flags.__struct_fields__) == options
+        assert set(SOURCES[name].options.__struct_fields__) == options
     # `quilt:uploads` has the props of `ObjectUploads` itself.
-    assert set(UploadFlags.__struct_fields__) == CommonOptions.__optional_keys__
+    assert (
+        set(SOURCES[contract.UPLOADS].options.__struct_fields__) == CommonOptions.__optional_keys__
+    )
 
 
 def test_reference_fails_if_a_field_of_custom_rules_is_missing() -> None:

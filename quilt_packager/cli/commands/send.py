@@ -20,6 +20,7 @@ from quilt_packager.cli.console.options import (
 )
 from quilt_packager.cli.console.outcomes import write_failure, write_json
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.contract import QUEUE_OUTPUT
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -40,7 +41,7 @@ def send(
         str | None,
         typer.Option(
             metavar="URL",
-            help="URL of the queue, instead of --stack: the stack's output PackagerQueueUrl.",
+            help=f"URL of the queue, instead of --stack: the stack's output {QUEUE_OUTPUT}.",
         ),
     ] = None,
     stack: StackOption = None,

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
+
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
-
-MEMORY_MIB = 2048
-"""Default memory of a function."""
 
 SCRATCH_BUCKET = "scratch-bucket"
 STATE_MACHINE = "large-jobs"
@@ -26,7 +25,7 @@ class Configuration(msgspec.Struct, frozen=True):
     """
 
     settings: Settings = Settings()
-    memory_mib: int = MEMORY_MIB
+    memory_mib: int = DEFAULT_MEMORY_MEBIBYTES
 
     @classmethod
     def usual(cls, environment: Mapping[str, str]) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quilt_packager.operations.deployment.engines import (
+from quilt_packager.contract import (
     CHECKSUM_LOG,
     DEAD_LETTERS_OUTPUT,
     LARGE_JOBS,
@@ -15,6 +15,9 @@ from quilt_packager.operations.deployment.engines import (
     PACKAGER_LOG,
     QUEUE_OUTPUT,
     SCRATCH_BUCKET,
+    join_names,
+)
+from quilt_packager.operations.deployment.engines import (
     Engine,
     Resource,
     find_queues,
@@ -278,16 +281,14 @@ class _Stack(NamedTuple):
             each.construct: each.name if taken[each.name] == 1 else each.construct
             for each in self.engines
         }
-        return {
-            "/".join(filter(None, [stack, parts[each.construct]])): each for each in self.engines
-        }
+        return {join_names(stack, parts[each.construct]): each for each in self.engines}
 
 
 def _choose(session: "boto3.Session", found: _Stack, wanted: str | None = None) -> Deployment:
     """Choose an engine by its name or its construct id; None: the only one."""
     stack = found.stack["StackName"]
     names = found.names
-    name = "/".join(filter(None, [stack, wanted]))
+    name = join_names(stack, wanted)
     if wanted is not None and name in names:
         chosen = [(name, names[name])]
     else:

@@ -11,14 +11,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-QUEUE_OUTPUT = "PackagerQueueUrl"
-DEAD_LETTERS_OUTPUT = "PackagerDeadLetterQueueUrl"
+from quilt_packager.contract import (
+    CHECKSUM_LOG,
+    DEAD_LETTERS_OUTPUT,
+    LARGE_JOBS,
+    PACKAGER_FUNCTION,
+    PACKAGER_LAMBDA,
+    PACKAGER_LOG,
+    QUEUE_OUTPUT,
+    SCRATCH_BUCKET,
+    log_group_name,
+)
 
-PACKAGER_LOG = "PackagerLog"
-CHECKSUM_LOG = "ChecksumLog"
-LARGE_JOBS = "LargeJobs"
-SCRATCH_BUCKET = "ScratchBucket"
-PACKAGER_FUNCTION = "PackagerFunction"
 PARTS = (PACKAGER_LOG, CHECKSUM_LOG, LARGE_JOBS, SCRATCH_BUCKET, PACKAGER_FUNCTION)
 """Ids of constructs of an engine that operations use."""
 
@@ -28,7 +32,7 @@ _OUTPUT = re.compile(
 )
 _PART = re.compile(rf"(?:{'|'.join(PARTS)}){_HASH}")
 _LOG = re.compile(rf"(?P<construct>.*){PACKAGER_LOG}{_HASH}")
-_LOG_NAME = re.compile(r"/quilt/[^/]+/(?P<engine>[^/]+)/PackagerLambda")
+_LOG_NAME = re.compile(log_group_name("[^/]+/(?P<engine>[^/]+)", PACKAGER_LAMBDA))
 
 
 class Resource(NamedTuple):

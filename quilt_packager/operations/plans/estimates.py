@@ -11,9 +11,11 @@ from typing import Self
 import msgspec
 from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES, chunk_size_bytes, count_chunks
 from quilt_packager_runtime.formats.objects import SourceObject
+from quilt_packager_runtime.handlers.invocations import DEADLINE_MARGIN_SECONDS, HAND_OVER_SECONDS
 from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES
 from quilt_packager_runtime.hashing.server_side_copy import MAX_PART_BYTES
 
+from quilt_packager.contract import DEFAULT_CHECKSUM_CONCURRENCY, DEFAULT_TIMEOUT_SECONDS
 from quilt_packager.operations.plans.prices import (
     MIB_OF_ONE_CPU,
     USD_OF_A_GB_SECOND,
@@ -28,13 +30,10 @@ PARTS_A_PAGE = 1000
 UPLOAD_PART_BYTES = 8 * 1024 * 1024
 """Part size with which awscrt writes a manifest."""
 
-WORKERS = 20
-"""Default number of concurrent workers of a large job."""
-
 TRANSITIONS_A_SHARD = 3
 TRANSITIONS_A_JOB = 10
 
-INVOCATION_SECONDS = 15 * 60 - 70
+INVOCATION_SECONDS = DEFAULT_TIMEOUT_SECONDS - DEADLINE_MARGIN_SECONDS - HAND_OVER_SECONDS
 """Duration after which the packager's handler hands over the rest of a job."""
 
 Range = tuple[float, float]
@@ -207,7 +206,7 @@ def estimate(
             continue
         # The request rate of S3 limits all workers together.
         heads_and_gets = requests.get("HeadObject", 0) + requests.get("GetObject", 0)
-        shared = hashing_alone * slowness / min(shards, WORKERS)
+        shared = hashing_alone * slowness / min(shards, DEFAULT_CHECKSUM_CONCURRENCY)
         shared = max(shared, heads_and_gets / FAST.requests)
         # A large job lists the folder twice.
         seconds.append(rates.other_seconds + 2 * listing + shared + rates.hand_over_seconds)

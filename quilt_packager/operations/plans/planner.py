@@ -28,8 +28,8 @@ from quilt_packager_runtime.requests.resolve import check_buckets, resolve
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
 
+from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
 from quilt_packager.operations import formats
-from quilt_packager.operations.deployment.configurations import MEMORY_MIB
 from quilt_packager.operations.plans.estimates import (
     INVOCATION_SECONDS,
     Estimate,
@@ -87,7 +87,7 @@ async def plan(
     settings: Settings,
     s3: S3,
     exact: bool = False,
-    memory_mib: int = MEMORY_MIB,
+    memory_mib: int = DEFAULT_MEMORY_MEBIBYTES,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
 ) -> Plan:
     """Plan the package of a request.

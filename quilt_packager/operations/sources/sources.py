@@ -12,23 +12,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from quilt_packager import contract
 from quilt_packager.operations.errors import UnknownSource
 from quilt_packager.operations.sources.patterns import describe_pattern, is_about_objects
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
-METADATA = "quilt:source"
 RULE = "AWS::Events::Rule"
 DEFAULT_BUS = "default"
 STATES = {"ENABLED": True, "DISABLED": False}
 
-APP_QUEUE = "PackagerQueue"
-"""Logical id of the queue in the stack that is made of context flags, and in no other."""
-
 TITLES = {"health_omics": "HealthOmics runs", "workflow_run_crate": "Nextflow runs"}
-FLAGS = {"omics": "quilt:omics", "wrroc": "quilt:wrroc", "edp": "quilt:edp"}
-"""Context flag that turns a source on and off, by its name."""
+SWITCHES = (contract.OMICS, contract.CRATES, contract.EDP)
+"""Sources that a context flag of the same name turns on and off."""
 
 GONE = "Nothing: its rule was deleted. Deploy the stack to restore it."
 
@@ -159,7 +156,7 @@ def _find_rules(
     # The event bus may belong to another construct.
     buses = {each.logical_id: each.physical_id for each in deployment.stack_resources}
     for logical_id, resource in resources.items():
-        named = resource.get("Metadata", {}).get(METADATA)
+        named = resource.get("Metadata", {}).get(contract.SOURCE_METADATA)
         if resource["Type"] == RULE and named and logical_id in physical_ids:
             properties = resource.get("Properties", {})
             bus = _resolve(properties.get("EventBusName"), buses)
@@ -248,17 +245,17 @@ def _title(name: str, kind: str, pattern: Mapping[str, Any]) -> str:
         ready = "Uploads" if is_about_objects(pattern) else "EDP"
         title = TITLES.get(kind, ready)
         # A second source of a kind has an id of its own.
-        title += "" if own_name in {*FLAGS, "uploads"} else f": {own_name}"
+        title += "" if own_name in (*SWITCHES, contract.UPLOADS) else f": {own_name}"
     return f"{engine}: {title}" if engine else title
 
 
 def _permanent_change(deployment: "Deployment", name: str, kind: str, *, enabled: bool) -> str:
     state = json.dumps(enabled)
-    is_app = any(each.logical_id == APP_QUEUE for each in deployment.resources)
+    is_app = any(each.logical_id == contract.APP_QUEUE for each in deployment.resources)
     if is_app and kind == "custom":
-        return f'"enabled": {state} of {name} in the file of quilt:custom'
-    if is_app and name == "uploads":
-        return f'"enabled": {state} in quilt:uploads'
-    if is_app and name in FLAGS:
-        return f"-c {FLAGS[name]}={state}"
+        return f'"enabled": {state} of {name} in the file of {contract.FLAG_PREFIX}custom'
+    if is_app and name == contract.UPLOADS:
+        return f'"enabled": {state} in {contract.FLAG_PREFIX}{name}'
+    if is_app and name in SWITCHES:
+        return f"-c {contract.FLAG_PREFIX}{name}={state}"
     return f"enabled={enabled} of the event source, in the code of the stack"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.settings import ChecksumAlgorithm
 
 from quilt_packager.app.flags import DEFAULTS, ContextError, ContextFlags, describe_flags
-from quilt_packager.app.source_flags import SourceFlags
+from quilt_packager.app.source_flags import SOURCES
 
 CDK_JSON = json.loads((Path(__file__).parents[3] / "cdk.json").read_text("utf-8"))
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
@@ -199,7 +199,7 @@ def test_bucket_keys_fail_if_some_buckets_cannot_have_one(flags: dict[str, str])
     assert read(bucket_keys=f"far={KEY}", **flags).bucket_keys == {"far": KEY}
 
 
-@pytest.mark.parametrize("name", SourceFlags.__struct_fields__)
+@pytest.mark.parametrize("name", SOURCES)
 def test_custom_fails_if_a_rule_may_take_the_name_of_another_source(
     tmp_path: Path, name: str
 ) -> None:

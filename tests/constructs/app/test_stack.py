@@ -236,6 +236,29 @@ def test_source_options_fail_if_they_are_of_nothing(source: str, reason: str) ->
         ContextFlags.from_context({"quilt:source_options": {source: {"settle_seconds": 1}}})
 
 
+def test_files_of_flags_are_read_once(tmp_path: Path) -> None:
+    contents = {
+        "custom": [{"id": "Sequencer", "pattern": {"source": ["lab.sequencer"]}}],
+        "source_options": {"omics": {"settle_seconds": 60}},
+        "uploads": {"prefix_depth": 3},
+    }
+    context = {"quilt:source_buckets": "raw"}
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(content), "utf-8")
+        context[f"quilt:{name}"] = str(path)
+    flags = ContextFlags.from_context(context)
+    for path in tmp_path.iterdir():
+        path.write_text("changed since it was validated", "utf-8")
+    template = template_of(
+        PackagingEngineStack(App(), "Stack", flags=flags, code=placeholder_code())
+    )
+    assert rule(template, "Sequencer")["EventPattern"] == {"source": ["lab.sequencer"]}
+    assert '"settle_seconds":60' in environment(template)["QUILT_PACKAGER_SOURCES"]
+    function = properties_of(template, "AWS::Lambda::Function", like="Coalescer")
+    assert 'prefix_depth\\":3' in json.dumps(function["Environment"])
+
+
 def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     rules: list[JsonObject] = [

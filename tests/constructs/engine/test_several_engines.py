@@ -4,7 +4,7 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from quilt_packager import HealthOmicsRuns, ObjectUploads, PackagingEngine
-from quilt_packager.operations.deployment.engines import PACKAGER_LOG, SCRATCH_BUCKET
+from quilt_packager.contract import PACKAGER_LOG, SCRATCH_BUCKET
 from tests.constructs.templates import (
     JsonObject,
     add_engine,

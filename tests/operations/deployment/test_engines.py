@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from quilt_packager.operations.deployment.engines import (
+from quilt_packager.contract import (
     CHECKSUM_LOG,
     LARGE_JOBS,
     PACKAGER_FUNCTION,
     PACKAGER_LOG,
-    PARTS,
     SCRATCH_BUCKET,
+)
+from quilt_packager.operations.deployment.engines import (
+    PARTS,
     Engine,
     Queues,
     Resource,
