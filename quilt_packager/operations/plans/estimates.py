@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES, chunk_size_bytes, count_chunks
 from quilt_packager_runtime.formats.objects import SourceObject
-from quilt_packager_runtime.handlers.invocations import DEADLINE_MARGIN_SECONDS, HAND_OVER_SECONDS
+from quilt_packager_runtime.handlers.invocations import DEADLINE_MARGIN_SECONDS, HAND_OFF_SECONDS
 from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES
 from quilt_packager_runtime.hashing.server_side_copy import MAX_PART_BYTES
 
@@ -33,7 +33,7 @@ UPLOAD_PART_BYTES = 8 * 1024 * 1024
 TRANSITIONS_A_SHARD = 3
 TRANSITIONS_A_JOB = 10
 
-INVOCATION_SECONDS = DEFAULT_TIMEOUT_SECONDS - DEADLINE_MARGIN_SECONDS - HAND_OVER_SECONDS
+INVOCATION_SECONDS = DEFAULT_TIMEOUT_SECONDS - DEADLINE_MARGIN_SECONDS - HAND_OFF_SECONDS
 """Duration after which the packager's handler hands over the rest of a job."""
 
 Range = tuple[float, float]
