@@ -1,4 +1,4 @@
-"""What handlers write to standard output, read back: log lines, and the metrics among them."""
+"""The log lines and metrics that handlers write to standard output."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ class JobLog:
     """The log of a Lambda function, from the moment that this is made.
 
     Args:
-        capsys: What captures standard output.
+        capsys: Captures standard output.
         monkeypatch: Undoes the redirection.
     """
 
@@ -37,7 +37,7 @@ class JobLog:
         return line
 
     def read_ends(self) -> list[dict[str, Any]]:
-        """Of the log lines since it was last read, those that tell how a job ended."""
+        """Of the log lines since it was last read, those with an outcome."""
         return [line for line in self.read_lines() if "outcome" in line]
 
     def read_end(self) -> dict[str, Any]:

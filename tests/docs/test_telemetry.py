@@ -1,4 +1,4 @@
-"""`logs.md` and `metrics.md` know each line, field and metric, and nothing that is gone."""
+"""`logs.md` and `metrics.md` document exactly the existing lines, fields and metrics."""
 
 import ast
 import json
@@ -47,7 +47,7 @@ def names(text: str) -> set[str]:
 
 
 def first_names(table: str) -> list[str]:
-    """What the rows of a table are about."""
+    """The first name in each row of a table."""
     return [names(row[0]).pop() for row in rows(table)]
 
 
@@ -80,11 +80,11 @@ EXAMPLES: list[dict[str, Any]] = [
 
 
 class TestLines:
-    def test_are_all_documented_and_no_others(self) -> None:
+    def test_are_exactly_those_documented(self) -> None:
         assert sorted(first_names(section("Lines"))) == sorted(LINES)
 
     @pytest.mark.parametrize("row", rows(section("Lines")), ids=lambda row: row[0].strip("`"))
-    def test_have_their_level_and_their_fields(self, row: Row) -> None:
+    def test_have_the_documented_level_and_fields(self, row: Row) -> None:
         name, level, _, when, fields = row
         kind = LINES[names(name).pop()]
         assert level == logging.getLevelName(kind.level)
@@ -92,10 +92,10 @@ class TestLines:
         always, _, maybe = fields.partition("·")
         assert (names(always), names(maybe)) == fields_of(kind)
 
-    def test_are_all_types_that_a_reader_is_offered(self) -> None:
+    def test_are_all_in_the_decoded_union(self) -> None:
         assert set(_leaves(LogEvent)) == set(LINES.values())
 
-    def test_of_handlers_are_types(self) -> None:
+    def test_of_handlers_are_typed(self) -> None:
         by_hand = [
             module
             for module, _, _ in calls()
@@ -105,11 +105,11 @@ class TestLines:
 
 
 class TestFields:
-    def test_are_all_explained_and_no_others(self) -> None:
+    def test_are_exactly_those_explained(self) -> None:
         used = {field for kind in LINES.values() for field in kind.__struct_fields__}
         assert sorted(first_names(section("Fields"))) == sorted(used)
 
-    def test_of_every_line_are_those_that_are_written(
+    def test_of_every_line_are_those_written(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lines = JobLog(capsys, monkeypatch)
@@ -120,7 +120,7 @@ class TestFields:
 
 
 class TestWarnings:
-    def test_of_single_steps_are_all_documented_and_no_others(self) -> None:
+    def test_of_single_steps_are_exactly_those_documented(self) -> None:
         written: dict[str, tuple[str, set[str]]] = {}
         for _, call, method in calls():
             message, fields = _read_warning(call)
@@ -133,11 +133,11 @@ class TestWarnings:
 
 
 class TestExamples:
-    def test_show_every_line(self) -> None:
+    def test_include_every_line(self) -> None:
         assert {example["message"] for example in EXAMPLES} == LINES.keys()
 
     @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["message"])
-    def test_are_lines(self, example: dict[str, Any]) -> None:
+    def test_decode(self, example: dict[str, Any]) -> None:
         line = msgspec.convert(example, type=AnyLogEvent)
         assert example["level"] == logging.getLevelName(line.level)
         of_every_line = {name for row in rows(section("Every line")) for name in names(row[0])}
@@ -146,23 +146,23 @@ class TestExamples:
             sentences = [example[name] for name in ("happened", "why", "remedy")]
             assert example["reason"] == " ".join(sentences)
 
-    def test_of_queries_name_fields_that_are_there(self) -> None:
+    def test_of_queries_name_existing_fields(self) -> None:
         known = {field for kind in LINES.values() for field in kind.__struct_fields__}
         known |= {"message", "jobs", "example", "what_to_do", "shards", "bytes_a_second"}
         words = {"filter", "sort", "display", "stats", "limit", "by", "desc", "as", "and", "in"}
         functions = {"count", "avg", "max", "sum", "latest"}
-        for language, query in BLOCK.findall(section("Questions to ask")):
+        for language, query in BLOCK.findall(section("Queries")):
             assert not language
             plain = re.sub(r'"[^"]*"|@\w+', "", query)
             assert set(re.findall(r"[a-z_]+", plain)) <= known | words | functions
 
 
 class TestMetrics:
-    def test_are_all_documented_and_no_others(self) -> None:
+    def test_are_exactly_those_documented(self) -> None:
         assert sorted(first_names(METRICS)) == sorted(Metric)
         assert f"`{METRICS_NAMESPACE}`" in METRICS
 
-    def test_have_the_unit_that_they_are_sent_with(self) -> None:
+    def test_have_the_documented_unit(self) -> None:
         units = {names(row[0]).pop(): row[1] for row in rows(METRICS)}
         source = (RUNTIME / "reporting" / "telemetry.py").read_text("utf-8")
         sent = re.findall(r"add_metric\(Metric\.(\w+), MetricUnit\.(\w+)", source)
@@ -171,7 +171,7 @@ class TestMetrics:
         others = set(Metric) - {Metric[name] for name, _ in sent}
         assert {units[metric] for metric in others} == {"Count"}
 
-    def test_queries_name_metrics(self) -> None:
+    def test_queries_name_existing_metrics(self) -> None:
         queried = re.findall(r"SELECT SUM\((\w+)\)", METRICS)
         assert queried
         assert set(queried) <= set(Metric)

@@ -70,6 +70,8 @@ def read_lines(text: str, at: datetime, stream: str = "") -> Iterator[LogLine]:
             continue
         try:
             header = _read_header(line)
+        except msgspec.ValidationError:
+            header = _Header()
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
         yield LogLine(

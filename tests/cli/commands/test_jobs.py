@@ -58,7 +58,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "prod"
 
 
-def test_nothing_happened(cli: Cli, deployment: Deployment) -> None:
+def test_an_engine_without_jobs_has_no_list(cli: Cli, deployment: Deployment) -> None:
     ran = cli("jobs")
     assert ran.code == 0
     assert ran.out.startswith("No jobs since ")
@@ -66,7 +66,7 @@ def test_nothing_happened(cli: Cli, deployment: Deployment) -> None:
 
 @pytest.mark.usefixtures("day")
 class TestList:
-    def test_has_a_line_for_each_job_and_a_sum(self, cli: Cli) -> None:
+    def test_has_a_row_for_each_job_and_a_total(self, cli: Cli) -> None:
         lines = cli("jobs").out.splitlines()
         assert lines[0].split() == [
             *("OUTCOME", "PACKAGE", "SOURCE", "STARTED", "TIME", "OBJECTS", "SIZE", "JOB"),
@@ -80,18 +80,18 @@ class TestList:
         ]
         assert lines[-1] == "5 jobs: 1 running, 1 created, 1 unchanged, 1 rejected, 1 failed"
 
-    def test_tells_reasons_and_progress(self, cli: Cli) -> None:
+    def test_shows_errors_and_progress(self, cli: Cli) -> None:
         lines = cli("jobs").out.splitlines()
         assert lines[1].endswith("  Checking 31,940 of 48,112 objects")
         assert lines[3].endswith("  EmptySource: It is empty.")
 
-    def test_is_that_of_its_filters(self, cli: Cli) -> None:
+    def test_matches_its_filters(self, cli: Cli) -> None:
         filters = ["--name", "rnaseq/*", "--outcome", "created", "--outcome", "running"]
         lines = cli("jobs", *filters).out.splitlines()
         assert lines[-1] == "2 jobs: 1 running, 1 created"
         assert cli("jobs", "--since", "5m").out.splitlines()[-1] == "2 jobs: 1 running, 1 created"
 
-    def test_that_matches_nothing_says_so(self, cli: Cli) -> None:
+    def test_without_matches_says_so(self, cli: Cli) -> None:
         assert cli("jobs", "--name", "x").out.startswith("No job matches.")
 
     def test_that_is_cut_off_says_so(self, cli: Cli) -> None:
@@ -99,12 +99,12 @@ class TestList:
         assert ran.out.splitlines()[-1] == "2 jobs: 1 running, 1 created"
         assert "More jobs may match: use --limit 20" in ran.err
 
-    def test_tells_how_to_see_more_of_what_failed(self, cli: Cli) -> None:
+    def test_suggests_details_of_a_failed_job(self, cli: Cli) -> None:
         ran = cli("jobs")
         assert ran.err == "Details of a job: quilt-packager jobs show c\n"
         assert cli("jobs", "show", "c…").code == 0
 
-    def test_goes_on_with_the_same_engine(self, cli: Cli, profile: str) -> None:
+    def test_suggests_commands_for_the_same_engine(self, cli: Cli, profile: str) -> None:
         ran = cli("jobs", "--stack", "lab", "--profile", profile)
         options = f"--stack lab --profile {profile}"
         assert ran.err == f"Details of a job: quilt-packager jobs show c {options}\n"
@@ -115,14 +115,14 @@ class TestList:
         ran = cli("jobs", "show", "77", "--stack", "lab")
         assert "quilt-packager jobs --since 7d --stack lab" in ran.err
 
-    def test_is_for_programs_a_json_object_for_each_job(self, cli: Cli) -> None:
+    def test_with_json_is_one_object_per_job(self, cli: Cli) -> None:
         ran = cli("jobs", "--json", "--outcome", "failed")
         (job,) = [json.loads(line) for line in ran.out.splitlines()]
         assert (job["id"], job["code"], job["final"]) == ("e", "EmptySource", True)
         assert re.fullmatch(r"[\d-]+T[\d:]+Z", job["started"])
         assert set(job) == set(Job.__struct_fields__)
 
-    def test_on_a_narrow_terminal_has_reasons_below_its_rows(self, deployment: Deployment) -> None:
+    def test_on_a_narrow_terminal_has_errors_below_its_rows(self, deployment: Deployment) -> None:
         written = on_terminal(RUN.format(arguments=["jobs"]), NO_COLOR="1")
         lines = [line.rstrip() for line in written.splitlines()]
         assert lines[0].split() == ["OUTCOME", "PACKAGE", "STARTED", "TIME", "SIZE", "JOB"]
@@ -134,33 +134,33 @@ class TestList:
 @pytest.mark.usefixtures("deployment")
 class TestMisuse:
     @pytest.mark.parametrize("since", ["soon", "2999-01-01"])
-    def test_of_since_is_told_with_an_example(self, cli: Cli, since: str) -> None:
+    def test_of_since_shows_an_example(self, cli: Cli, since: str) -> None:
         ran = cli("jobs", "--since", since)
         assert (ran.code, ran.out) == (3, "")
         assert "--since 2h" in ran.err
 
-    def test_of_an_outcome_names_those_that_there_are(self, cli: Cli) -> None:
+    def test_of_an_outcome_names_the_valid_ones(self, cli: Cli) -> None:
         ran = cli("jobs", "--outcome", "good")
         assert ran.code == 3
         assert "unchanged" in ran.err
 
-    def test_of_a_limit_for_what_goes_on_is_told(self, cli: Cli) -> None:
+    def test_of_limit_with_follow_is_an_error(self, cli: Cli) -> None:
         ran = cli("jobs", "--follow", "--limit", "50")
         assert (ran.code, ran.out) == (3, "")
         assert "--limit and --follow cannot be combined." in ran.err
 
-    def test_of_options_before_show_is_told(self, cli: Cli) -> None:
+    def test_of_options_before_show_is_an_error(self, cli: Cli) -> None:
         assert cli("jobs", "--json", "show", "a").code == 3
         assert cli("jobs", "--since", "2h", "show", "a").code == 3
 
-    def test_of_an_id_is_told(self, cli: Cli) -> None:
+    def test_of_an_unknown_id_is_an_error(self, cli: Cli) -> None:
         ran = cli("jobs", "show", "77")
         assert (ran.code, ran.out) == (3, "")
         assert ran.err.startswith('error: There is no job "77".')
 
 
 class TestFollow:
-    def test_tells_each_outcome_once_until_it_is_interrupted(
+    def test_writes_each_outcome_once_until_it_is_interrupted(
         self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def job(job_id: str, state: State) -> Job:
@@ -190,7 +190,7 @@ class TestFollow:
 
 
 class TestShow:
-    def test_tells_everything_of_a_package(
+    def test_shows_all_facts_of_a_package(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         began = before_now(seconds=9)
@@ -213,7 +213,7 @@ class TestShow:
             r"[\d-]+T[\d:.]+Z  INFO +package progress +phase=checksums  done=3  total=10", lines[-2]
         )
 
-    def test_begins_with_the_reason_of_a_failure(
+    def test_begins_with_the_error_of_a_failed_job(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         write_log(started(ID, before_now(seconds=9)), failed(ID, before_now(seconds=1)))
@@ -226,7 +226,7 @@ class TestShow:
             "             It will be retried.",
         ]
 
-    def test_tells_every_attempt(
+    def test_shows_every_attempt(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         write_log(started(ID, before_now(hours=2)), failed(ID, before_now(hours=1)))
@@ -237,7 +237,7 @@ class TestShow:
         assert re.search(r"^Attempts +\S+Z  failed  1.0 s  EmptySource$", out, re.MULTILINE)
         assert re.search(r"^ +\S+Z  created  2.5 s$", out, re.MULTILINE)
 
-    def test_is_for_programs_one_object_with_all_fields_of_all_lines(
+    def test_with_json_is_one_object_with_all_fields_of_all_lines(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         write_log(started(ID, before_now(seconds=9)), succeeded(ID, before_now(seconds=1)))
@@ -255,7 +255,7 @@ class TestShow:
         monkeypatch.setattr(links, "find_links", lambda *_: links.Links(link, None))
         assert f"Catalog    {link}" in cli("jobs", "show", ID).out.splitlines()
 
-    def test_text_of_others_cannot_steer_the_terminal(
+    def test_logged_text_cannot_control_the_terminal(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         write_log(started(ID, before_now(), "[red]\x1b[31m"))

@@ -53,7 +53,7 @@ def test_while_nothing_runs_there_are_no_large_jobs(deployment: Deployment) -> N
     assert list_large_jobs(deployment) == []
 
 
-def test_tells_how_many_shards_are_hashed(deployment: Deployment) -> None:
+def test_counts_hashed_shards(deployment: Deployment) -> None:
     arn = start(deployment, "job-1", QUICK, QUICK, QUICK, SLOW)
     wait_until_done(arn, 3)
     (job,) = list_large_jobs(deployment)
@@ -66,7 +66,7 @@ def test_tells_how_many_shards_are_hashed(deployment: Deployment) -> None:
     assert 0 < job.seconds_left < 10
 
 
-def test_what_is_left_is_unknown_before_a_shard_is_hashed(deployment: Deployment) -> None:
+def test_remaining_time_is_unknown_before_a_shard_is_hashed(deployment: Deployment) -> None:
     arn = start(deployment, "job-2", SLOW)
     wait_until_done(arn, 0)
     (job,) = list_large_jobs(deployment)
@@ -74,7 +74,7 @@ def test_what_is_left_is_unknown_before_a_shard_is_hashed(deployment: Deployment
     assert (job.shards_done, job.seconds_left) == (0, None)
 
 
-def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
+def test_phase_is_publishing_once_all_shards_are_hashed(deployment: Deployment) -> None:
     arn = start(deployment, "job-3", QUICK)
     wait_until_done(arn, 1)
     (job,) = list_large_jobs(deployment)
@@ -82,7 +82,7 @@ def test_publishes_once_all_are_hashed(deployment: Deployment) -> None:
     assert (job.phase, job.share) == ("publishing", 1.0)
 
 
-def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> None:
+def test_package_is_that_of_the_jobs_message(deployment: Deployment) -> None:
     uri = shards.JobFiles(deployment.scratch_bucket or "", "job-4").message
     message = {"body": "{}", "request": {"package_name": "runs/42", "registry": "packages"}}
     boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=json.dumps(message))
@@ -92,7 +92,7 @@ def test_says_what_is_packaged_by_the_jobs_message(deployment: Deployment) -> No
     assert (job.package_name, job.registry) == ("runs/42", "packages")
 
 
-def test_a_message_that_cannot_be_read_stops_nobody(deployment: Deployment) -> None:
+def test_an_unreadable_message_leaves_the_package_unknown(deployment: Deployment) -> None:
     arn = start(deployment, "job-5", SLOW)
     (job,) = list_large_jobs(deployment)
     stop(arn)
@@ -107,14 +107,14 @@ def test_a_message_that_cannot_be_read_stops_nobody(deployment: Deployment) -> N
         ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
     ],
 )
-def test_each_partition_has_its_console(partition: str, region: str, host: str) -> None:
+def test_console_is_that_of_the_partition(partition: str, region: str, host: str) -> None:
     arn = f"arn:{partition}:states:{region}:123456789012:execution:LargeJobs:5f1a"
     assert console_url(arn) == (
         f"https://{host}/states/home?region={region}#/v2/executions/details/{arn}"
     )
 
 
-def test_who_may_not_ask_what_ended_is_told_nothing_of_it(deployment: Deployment) -> None:
+def test_denied_access_to_executions_finds_none_ended(deployment: Deployment) -> None:
     silent = make_job("51c0")
     with Stubber(deployment.states) as states:
         states.add_client_error("describe_execution", "AccessDeniedException")
@@ -123,7 +123,7 @@ def test_who_may_not_ask_what_ended_is_told_nothing_of_it(deployment: Deployment
         assert list(find_ended(deployment, [silent], datetime.now(UTC))) == ["51c0"]
 
 
-def test_what_is_not_known_of_shards_stops_nobody(deployment: Deployment) -> None:
+def test_shards_are_unknown_if_they_cannot_be_read(deployment: Deployment) -> None:
     assert count_shards(deployment, make_job(None)) is None
     assert count_shards(deployment, make_job("gone")) is None
     with Stubber(deployment.states) as states:

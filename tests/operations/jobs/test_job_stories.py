@@ -1,4 +1,4 @@
-"""What the functions really write to their log is read as the jobs that they did."""
+"""Jobs are read from the lines that the functions write."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return JobLog(capsys, monkeypatch)
 
 
-def test_a_package_is_a_job_that_created_it(packager: Packager) -> None:
+def test_a_published_package_is_a_created_job(packager: Packager) -> None:
     packager.deliver(*packager.upload("1"))
     job = read_job(packager.log)
     assert (job.id, job.outcome, job.final, job.attempts) == ("0", State.CREATED, True, 1)
@@ -32,7 +32,7 @@ def test_a_package_is_a_job_that_created_it(packager: Packager) -> None:
     assert job.top_hash
 
 
-def test_a_rejection_is_a_job_that_tells_why(packager: Packager) -> None:
+def test_a_rejection_is_a_job_with_its_reason(packager: Packager) -> None:
     packager.expect_dead_letters()
     packager.deliver(message("none"))
     job = read_job(packager.log)
@@ -40,14 +40,14 @@ def test_a_rejection_is_a_job_that_tells_why(packager: Packager) -> None:
     assert job.reason == f"{job.happened} {job.why} {job.remedy}"
 
 
-def test_a_message_that_cannot_be_read_is_a_job(packager: Packager) -> None:
+def test_an_unreadable_message_is_a_rejected_job(packager: Packager) -> None:
     packager.expect_dead_letters()
     packager.deliver("poison")
     job = read_job(packager.log)
     assert (job.outcome, job.code, job.attempts) == (State.REJECTED, "InvalidMessage", 1)
 
 
-def test_what_is_delivered_again_is_one_job(packager: Packager) -> None:
+def test_deliveries_of_one_message_are_one_job(packager: Packager) -> None:
     bodies = packager.upload("1")
     packager.deliver(*bodies, remaining_seconds=9)
     packager.deliver(*bodies, delivery=2)
@@ -56,7 +56,7 @@ def test_what_is_delivered_again_is_one_job(packager: Packager) -> None:
 
 
 @pytest.mark.parametrize("packager_settings", [SETTLING])
-def test_a_job_whose_folder_settles_tells_where_it_comes_from(packager: Packager) -> None:
+def test_a_deferred_job_has_its_origin(packager: Packager) -> None:
     packager.sqs.script.add_response("change_message_visibility", {})
     packager.deliver(crate_event("42"))
     job = read_job(packager.log)
@@ -73,7 +73,7 @@ def test_a_large_job_is_one_job_in_two_functions(large_jobs: LargeJobs, log: Job
     assert (job.attempts, job.objects) == (1, 25)
 
 
-def test_a_large_job_that_goes_on_runs(large_jobs: LargeJobs, log: JobLog) -> None:
+def test_a_large_job_runs_in_the_state_machine(large_jobs: LargeJobs, log: JobLog) -> None:
     large_jobs.hand_over()
     job = read_job(log)
     assert (job.outcome, job.execution) == (State.RUNNING, "id")

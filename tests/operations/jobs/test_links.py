@@ -1,4 +1,4 @@
-"""Where else a job can be seen."""
+"""Links to jobs."""
 
 from botocore.stub import Stubber
 from quilt_packager_runtime.settings import Settings
@@ -41,7 +41,7 @@ def test_a_url_that_runs_code_in_a_browser_is_no_catalog() -> None:
     assert job().catalog_link("javascript:alert(1)//") is None
 
 
-def test_execution_is_that_of_a_large_job(create_stack: CreateStack) -> None:
+def test_only_large_jobs_have_an_execution_link(create_stack: CreateStack) -> None:
     create_stack("lab", LARGE_JOBS)
     deployment = find_deployment(connect(), "lab")
     assert links.execution_link(deployment, job()) is None
@@ -51,7 +51,7 @@ def test_execution_is_that_of_a_large_job(create_stack: CreateStack) -> None:
     assert link.endswith(f"arn:aws:states:us-east-1:123456789012:execution:{machine}:51c0")
 
 
-def test_the_engine_knows_its_catalog(create_stack: CreateStack) -> None:
+def test_the_catalog_is_that_of_the_configuration(create_stack: CreateStack) -> None:
     packager = lambda_function("packager", Settings(catalog_url=CATALOG))
     create_stack("lab", {"EnginePackagerFunction729271DB": packager})
     deployment = find_deployment(connect(), "lab")
@@ -61,5 +61,5 @@ def test_the_engine_knows_its_catalog(create_stack: CreateStack) -> None:
         assert links.find_links(deployment, job()) == (None, None)
 
 
-def test_without_an_engine_that_tells_there_is_none(deployment: Deployment) -> None:
+def test_without_a_configuration_there_are_no_links(deployment: Deployment) -> None:
     assert links.find_links(deployment, job("51c0")) == (None, None)

@@ -39,48 +39,46 @@ def ids(jobs: Any) -> list[str]:
 
 
 class TestList:
-    def test_tells_the_last_job_first(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_has_the_newest_job_first(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(started("a", ago(hours=2)), succeeded("a", ago(hours=2, seconds=-2)))
         write_log(started("b", ago(minutes=5)))
         jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
         assert [(job.id, job.outcome) for job in jobs] == [("b", "running"), ("a", "created")]
 
-    def test_is_empty_where_nothing_was_logged(self, deployment: Deployment) -> None:
+    def test_is_empty_without_lines(self, deployment: Deployment) -> None:
         jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
         assert (list(jobs), jobs.is_cut_off, jobs.since) == ([], False, DAY_AGO)
 
-    def test_is_empty_where_there_is_no_log(self, deployment: Deployment) -> None:
+    def test_is_empty_without_a_log_group(self, deployment: Deployment) -> None:
         group = deployment.log_group("packager")
         assert group
         deployment.logs.delete_log_group(logGroupName=group)
         assert list(read_jobs(deployment, since=DAY_AGO, now=NOW)) == []
 
-    def test_passes_by_what_is_no_line_of_a_job(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_skips_lines_of_no_job(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log("START RequestId: 1", '{"type": "platform.start"}', started("a", ago(minutes=5)))
         assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == ["a"]
 
-    def test_leaves_out_what_was_before(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_leaves_out_earlier_jobs(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(succeeded("a", ago(hours=3)), succeeded("b", ago(hours=1)))
         assert ids(read_jobs(deployment, since=ago(hours=2), now=NOW)) == ["b"]
 
-    def test_is_of_packages_of_some_name(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_is_filtered_by_name(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(succeeded("a", ago(hours=3), name="wgs/1"), succeeded("b", ago(hours=1)))
         assert ids(read_jobs(deployment, since=DAY_AGO, name_glob="wgs/*", now=NOW)) == ["a"]
 
-    def test_is_of_some_outcomes(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_is_filtered_by_outcome(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(succeeded("a", ago(hours=3)), failed("b", ago(hours=1)))
         assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], now=NOW)) == ["b"]
 
-    def test_has_messages_that_asked_for_nothing_only_if_they_are_wanted(
+    def test_has_ignored_messages_only_on_request(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(line("message ignored", "a", ago(minutes=1), why="it is a test"))
         assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == []
         assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["ignored"], now=NOW)) == ["a"]
 
-    def test_tells_how_far_those_are_that_run(
+    def test_has_the_progress_of_running_jobs(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(started("a", ago(minutes=2)), progress("a", ago(minutes=1), "checksums", 4, 9))
@@ -88,16 +86,14 @@ class TestList:
         assert job.progress is not None
         assert (job.progress.phase, job.progress.done, job.progress.total) == ("checksums", 4, 9)
 
-    def test_looks_no_further_back_than_it_has_to(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_stops_reading_at_its_limit(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
         write_log(succeeded("old", ago(hours=20)))
         jobs = read_jobs(deployment, since=DAY_AGO, limit=3, now=NOW)
         assert (ids(jobs), jobs.requests) == (["j1", "j2", "j3"], 1)
         assert (jobs.is_cut_off, jobs.since) == (True, ago(hours=1))
 
-    def test_does_not_prefer_a_long_job_to_a_later_one(
+    def test_orders_long_jobs_by_their_start(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(
@@ -106,15 +102,13 @@ class TestList:
         write_log(started("late", ago(hours=2)), succeeded("late", ago(hours=2, seconds=-3)))
         assert ids(read_jobs(deployment, since=DAY_AGO, limit=1, now=NOW)) == ["late"]
 
-    def test_tells_a_job_that_is_tried_again_once(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_has_a_retried_job_once(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(started("again", ago(hours=8)), failed("again", ago(hours=7)))
         write_log(started("late", ago(hours=2)), succeeded("late", ago(hours=2, seconds=-3)))
         write_log(started("again", ago(hours=1), delivery=2), succeeded("again", ago(minutes=59)))
         assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == ["again", "late"]
 
-    def test_finds_what_it_looks_for_behind_many_others(
+    def test_finds_a_match_behind_many_other_jobs(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
@@ -122,7 +116,7 @@ class TestList:
         jobs = read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], limit=2, now=NOW)
         assert (ids(jobs), jobs.is_cut_off) == (["old"], False)
 
-    def test_tells_jobs_of_the_same_moment_together(
+    def test_keeps_jobs_of_the_same_moment_together(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(*(started(job, ago(minutes=1)) for job in "abc"))
@@ -136,21 +130,21 @@ def page(*lines: Any, more: bool = False) -> dict[str, Any]:
 
 
 class TestPages:
-    """What the embedded AWS does not have."""
+    """Pages of lines, which the embedded AWS does not have."""
 
     @pytest.fixture
     def logs(self, deployment: Deployment) -> Iterator[Stubber]:
         with Stubber(deployment.logs) as logs:
             yield logs
 
-    def test_are_read_to_the_last(self, deployment: Deployment, logs: Stubber) -> None:
+    def test_are_all_read(self, deployment: Deployment, logs: Stubber) -> None:
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2)), more=True))
         logs.add_response("filter_log_events", page(more=True))
         logs.add_response("filter_log_events", page(succeeded("b", ago(minutes=1))))
         jobs = read_jobs(deployment, since=ago(minutes=30), now=NOW)
         assert (ids(jobs), jobs.requests) == (["b", "a"], 3)
 
-    def test_are_filtered_where_they_are(self, deployment: Deployment, logs: Stubber) -> None:
+    def test_are_filtered_by_cloudwatch(self, deployment: Deployment, logs: Stubber) -> None:
         asked: dict[str, Any] = {
             "logGroupName": "/quilt/lab/PackagerLambda",
             "startTime": round(ago(minutes=30).timestamp() * 1000),
@@ -159,21 +153,21 @@ class TestPages:
         logs.add_response("filter_log_events", page(), asked)
         assert list(read_jobs(deployment, since=ago(minutes=30), now=NOW)) == []
 
-    def test_end_some_time(self, deployment: Deployment, logs: Stubber) -> None:
+    def test_are_limited(self, deployment: Deployment, logs: Stubber) -> None:
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
         for _ in range(MAX_REQUESTS - 1):
             logs.add_response("filter_log_events", page(more=True))
         jobs = read_jobs(deployment, since=DAY_AGO, now=NOW)
         assert (ids(jobs), jobs.is_cut_off, jobs.since) == (["a"], True, ago(hours=1))
 
-    def test_of_a_job_end_some_time(self, deployment: Deployment, logs: Stubber) -> None:
+    def test_of_a_job_are_limited(self, deployment: Deployment, logs: Stubber) -> None:
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2)), more=True))
         for _ in range(MAX_REQUESTS - 1):
             logs.add_response("filter_log_events", page(more=True))
         record = read_job(deployment, "a", now=NOW)
         assert (record.job.outcome, record.is_cut_off) == (State.CREATED, True)
 
-    def test_without_the_job_are_named_as_far_as_they_were_read(
+    def test_without_the_job_are_reported_with_their_start(
         self, deployment: Deployment, logs: Stubber
     ) -> None:
         logs.add_response("filter_log_events", page())
@@ -182,7 +176,7 @@ class TestPages:
         with pytest.raises(UnknownJob, match=f"{ago(hours=1):%Y-%m-%d}"):
             read_job(deployment, "a", now=NOW)
 
-    def test_of_what_is_watched_are_told_if_the_last_of_them_fails(
+    def test_of_a_watch_are_kept_if_a_later_one_fails(
         self, deployment: Deployment, logs: Stubber
     ) -> None:
         watch = Watch(deployment, since=DAY_AGO)
@@ -193,17 +187,17 @@ class TestPages:
             watch.poll(NOW)
         assert ids(watch.poll(NOW)) == ["a"]
 
-    def test_that_are_throttled_are_asked_for_later(
+    def test_that_are_throttled_are_requested_again(
         self, deployment: Deployment, logs: Stubber
     ) -> None:
         watch = Watch(deployment, since=DAY_AGO)
         for _ in range(MAX_UNANSWERED):
             logs.add_client_error("filter_log_events", "ThrottlingException")
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
-        told = [ids(watch.poll_tolerating_outages()) for _ in range(MAX_UNANSWERED + 1)]
-        assert told == [[]] * MAX_UNANSWERED + [["a"]]
+        found = [ids(watch.poll_tolerating_outages()) for _ in range(MAX_UNANSWERED + 1)]
+        assert found == [[]] * MAX_UNANSWERED + [["a"]]
 
-    def test_are_not_asked_for_in_vain(self, deployment: Deployment, logs: Stubber) -> None:
+    def test_are_not_requested_without_end(self, deployment: Deployment, logs: Stubber) -> None:
         watch = Watch(deployment, since=DAY_AGO)
         for _ in range(MAX_UNANSWERED + 1):
             logs.add_client_error("filter_log_events", "ThrottlingException")
@@ -215,9 +209,7 @@ class TestPages:
         with pytest.raises(ClientError, match="AccessDenied"):
             Watch(deployment, since=DAY_AGO).poll_tolerating_outages()
 
-    def test_of_what_is_watched_are_read_to_the_last(
-        self, deployment: Deployment, logs: Stubber
-    ) -> None:
+    def test_of_a_watch_are_all_read(self, deployment: Deployment, logs: Stubber) -> None:
         for _ in range(MAX_REQUESTS):
             logs.add_response("filter_log_events", page(more=True))
         logs.add_response("filter_log_events", page(succeeded("a", ago(minutes=2))))
@@ -228,7 +220,7 @@ class TestRecord:
     ID = "51c0a7b2-0000-4000-8000-00000000009e"
     OTHER = "51c0ffff-0000-4000-8000-00000000009e"
 
-    def test_has_all_lines_of_a_job_in_their_order(
+    def test_has_all_lines_of_a_job_in_order(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(succeeded(self.ID, ago(minutes=4)), started(self.ID, ago(minutes=5)))
@@ -239,13 +231,15 @@ class TestRecord:
         assert record.job.outcome is State.CREATED
         assert len(record.attempts) == 1
 
-    def test_is_found_by_how_its_id_begins(
+    def test_is_found_by_the_beginning_of_its_id(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(started(self.ID, ago(minutes=5)), started(self.OTHER, ago(minutes=5)))
         assert read_job(deployment, "51c0a", now=NOW).job.id == self.ID
 
-    def test_is_not_guessed(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_of_an_ambiguous_id_is_an_error(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
         write_log(started(self.ID, ago(minutes=5)), started(self.OTHER, ago(minutes=5)))
         with pytest.raises(SeveralJobs, match="2 jobs begin with 51c0"):
             read_job(deployment, "51c0", now=NOW)
@@ -258,9 +252,7 @@ class TestRecord:
         with pytest.raises(UnknownJob):
             read_job(deployment, unknown, now=NOW)
 
-    def test_is_found_long_ago_with_all_of_its_attempts(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_has_attempts_of_days_ago(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(started(self.ID, ago(days=5)), failed(self.ID, ago(days=5)))
         write_log(started(self.ID, ago(hours=80), delivery=2), succeeded(self.ID, ago(hours=70)))
         record = read_job(deployment, self.ID, now=NOW)
@@ -276,7 +268,7 @@ class TestRecord:
 
 
 class TestWatch:
-    def test_tells_what_changed_since_it_looked(
+    def test_returns_changes_since_the_last_poll(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         watch = Watch(deployment, since=ago(minutes=5))
@@ -287,36 +279,34 @@ class TestWatch:
         (job,) = watch.poll(NOW + timedelta(seconds=2))
         assert (job.id, job.outcome, job.attempts) == ("b", "created", 1)
 
-    def test_takes_lines_that_come_late(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_reads_late_lines(self, deployment: Deployment, write_log: WriteLog) -> None:
         watch = Watch(deployment, since=ago(minutes=5))
         watch.poll(NOW)
         write_log(started("a", ago(seconds=50)))
         assert ids(watch.poll(NOW + timedelta(seconds=5))) == ["a"]
 
-    def test_tells_of_a_job_that_was_lost(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_returns_a_lost_job(self, deployment: Deployment, write_log: WriteLog) -> None:
         watch = Watch(deployment, since=ago(minutes=5))
         write_log(started("a", ago(seconds=50)))
         watch.poll(NOW)
         (job,) = watch.poll(NOW + timedelta(minutes=20))
         assert (job.outcome, job.code) == ("failed", "Lost")
 
-    def test_of_one_job_tells_of_no_other(
-        self, deployment: Deployment, write_log: WriteLog
-    ) -> None:
+    def test_of_one_job_returns_no_other(self, deployment: Deployment, write_log: WriteLog) -> None:
         watch = Watch(deployment, since=ago(minutes=5), job_id="a")
         write_log(started("a", ago(minutes=1)), started("b", ago(minutes=2)))
         assert ids(watch.poll(NOW)) == ["a"]
 
-    def test_forgets_what_is_long_over(self, deployment: Deployment, write_log: WriteLog) -> None:
+    def test_evicts_jobs_that_ended_long_ago(
+        self, deployment: Deployment, write_log: WriteLog
+    ) -> None:
         watch = Watch(deployment, since=ago(minutes=5))
         write_log(succeeded("a", ago(minutes=1)))
         watch.poll(NOW)
         watch.poll(NOW + timedelta(days=1))
         assert watch.jobs == []
 
-    def test_that_follows_waits_longer_while_nothing_runs(
+    def test_polls_less_often_while_no_job_runs(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         waits: list[float] = []

@@ -1,4 +1,4 @@
-"""What people read of a failure: whole where there is room, and harmless in a chat."""
+"""Notifications of failures: complete where they fit, and escaped for chats."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Noti
     return format_notification(detail)
 
 
-def test_it_tells_what_happened_where_and_why() -> None:
+def test_has_all_known_facts() -> None:
     assert notice() == Notification(
         "Package Rejected: runs/42",
         "Package Rejected: runs/42\n"
@@ -53,7 +53,7 @@ def test_it_tells_what_happened_where_and_why() -> None:
     )
 
 
-def test_of_a_message_that_names_no_package_it_tells_what_there_is() -> None:
+def test_has_the_known_facts_of_an_unreadable_message() -> None:
     detail = outcome_detail(
         Outcome(outcome=Result.FAILED, code="AttemptsExhausted"),
         engine="lab",
@@ -65,17 +65,17 @@ def test_of_a_message_that_names_no_package_it_tells_what_there_is() -> None:
     )
 
 
-def test_a_key_calls_nobody_in_a_chat() -> None:
+def test_keys_are_escaped_as_markup_of_chats() -> None:
     error = InvalidKeys(name_some(["<!channel>//<@U1>&"]), why="No.", remedy="Rename it.")
     assert '"&lt;!channel&gt;//&lt;@U1&gt;&amp;" No.' in notice(error.reason).text
 
 
-def test_a_reason_with_line_breaks_and_escapes_stays_one_line() -> None:
+def test_a_reason_with_line_breaks_and_escapes_is_one_line() -> None:
     assert notice("a\r\n\x1b[31mb\u2028").text.endswith("\n\na\\r\\n\\x1b[31mb\\u2028")
 
 
 @given(st.text(st.sampled_from("<>&a"), min_size=3000, max_size=4000))
-def test_a_long_reason_is_cut_between_characters(reason: str) -> None:
+def test_a_long_reason_is_truncated_between_escapes(reason: str) -> None:
     text = notice(reason).text
     assert MAX_TEXT_CHARACTERS - 5 <= len(text) <= MAX_TEXT_CHARACTERS
     shown = text.partition("m\nEngine: lab\n\n")[2]
@@ -85,7 +85,7 @@ def test_a_long_reason_is_cut_between_characters(reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "a/" + "b" * 500, None])
-def test_the_subject_is_one_that_sns_takes(name: str | None) -> None:
+def test_subject_is_valid_for_sns(name: str | None) -> None:
     subject = notice(name=name).subject
     assert subject.isascii()
     assert subject.isprintable()

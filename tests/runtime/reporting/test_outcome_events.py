@@ -1,4 +1,4 @@
-"""The event that tells of a job's end: what is in it, its schema, and its pattern."""
+"""The outcome event: its detail, its schema, and its pattern."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def event(outcome: Outcome, **more: Any) -> dict[str, Any]:
 
 
 class TestDetail:
-    def test_of_a_package_has_all_that_is_known_of_it(self) -> None:
+    def test_has_all_known_fields_of_a_package(self) -> None:
         assert detail(
             CREATED,
             source=SourceFolder("raw", "runs/a b/"),
@@ -87,7 +87,7 @@ class TestDetail:
             },
         }
 
-    def test_leaves_out_what_is_not_known(self) -> None:
+    def test_leaves_out_unknown_fields(self) -> None:
         assert detail(REJECTED) == {
             "version": "1",
             "engine": "lab",
@@ -99,42 +99,44 @@ class TestDetail:
             "links": {},
         }
 
-    def test_without_a_catalog_has_no_link_to_it(self) -> None:
+    def test_has_no_catalog_link_without_a_catalog(self) -> None:
         assert detail(CREATED)["links"].keys() == {"quilt"}
 
-    def test_says_where_a_refused_package_is_instead(self) -> None:
+    def test_links_to_a_rejected_package_in_quarantine(self) -> None:
         refused = msgspec.structs.replace(REJECTED, quarantine="quilt+s3://q#package=a/b@c")
         assert detail(refused)["links"] == {"quarantine": "quilt+s3://q#package=a/b@c"}
 
-    def test_fits_into_an_event_whatever_the_reason(self) -> None:
+    def test_fits_into_an_event_with_a_reason_of_any_length(self) -> None:
         endless = msgspec.structs.replace(REJECTED, reason="𐍈" * 1_000_000)
-        told = msgspec.json.encode(outcome_detail(endless, engine="e", message_id="m", seconds=0))
-        assert len(told) < MAX_REASON_CHARACTERS * 4 + 1000 < 256 * 1024
+        encoded = msgspec.json.encode(
+            outcome_detail(endless, engine="e", message_id="m", seconds=0)
+        )
+        assert len(encoded) < MAX_REASON_CHARACTERS * 4 + 1000 < 256 * 1024
 
 
 class TestSchema:
-    def test_the_committed_file_is_current(self) -> None:
+    def test_committed_file_is_current(self) -> None:
         assert (REFERENCE / "outcome.schema.json").read_text("utf-8") == event_schema()
 
-    def test_it_is_a_schema(self) -> None:
+    def test_is_a_schema_of_draft_4(self) -> None:
         Draft4Validator.check_schema(json.loads(event_schema()))
 
     @pytest.mark.parametrize(
         "outcome", [CREATED, REJECTED, *(Outcome(outcome=result) for result in Result)]
     )
-    def test_every_event_fits_it(self, outcome: Outcome) -> None:
+    def test_accepts_every_outcome_event(self, outcome: Outcome) -> None:
         Draft4Validator(json.loads(event_schema())).validate(event(outcome))
 
     @pytest.mark.parametrize(
         "broken", [{"source": "com.quiltdata"}, {"detail-type": "Package Lost"}, {"detail": {}}]
     )
-    def test_other_events_do_not(self, broken: dict[str, Any]) -> None:
+    def test_rejects_other_events(self, broken: dict[str, Any]) -> None:
         schema = Draft4Validator(json.loads(event_schema()))
         assert not schema.is_valid(event(CREATED) | broken)
 
 
 @pytest.mark.parametrize("result", Result)
-def test_the_pattern_names_source_kind_and_engine(result: Result) -> None:
+def test_pattern_matches_source_detail_type_and_engine(result: Result) -> None:
     assert outcome_pattern(result, engine="lab") == {
         "source": ["quilt.packager"],
         "detail-type": [f"Package {result.value.title()}"],
@@ -143,5 +145,5 @@ def test_the_pattern_names_source_kind_and_engine(result: Result) -> None:
 
 
 @pytest.mark.parametrize("outcome", [CREATED, REJECTED])
-def test_an_outcome_that_comes_back_as_a_message_asks_for_nothing(outcome: Outcome) -> None:
+def test_an_outcome_event_received_as_a_message_is_ignored(outcome: Outcome) -> None:
     assert isinstance(translate(event(outcome)), Ignored)

@@ -1,9 +1,9 @@
-"""Progress is told at each change of phase, and seldom between."""
+"""Progress is reported at each change of phase, and once per interval."""
 
 import pytest
 from quilt_packager_runtime.reporting.progress import ProgressThrottle
 
-Told = list[tuple[str, int, int | None]]
+Steps = list[tuple[str, int, int | None]]
 
 
 class Clock:
@@ -15,7 +15,7 @@ class Clock:
 
 
 @pytest.fixture
-def told() -> Told:
+def reported() -> Steps:
     return []
 
 
@@ -25,38 +25,40 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pace(told: Told, clock: Clock) -> ProgressThrottle:
-    return ProgressThrottle(lambda *step: told.append(step), clock=clock, interval_seconds=10)
+def on_progress(reported: Steps, clock: Clock) -> ProgressThrottle:
+    return ProgressThrottle(lambda *step: reported.append(step), clock=clock, interval_seconds=10)
 
 
-def test_each_change_of_phase_is_told(pace: ProgressThrottle, told: Told) -> None:
-    steps: Told = [("listing", 0, None), ("checksums", 1, 9), ("publishing", 9, 9)]
+def test_each_change_of_phase_is_reported(on_progress: ProgressThrottle, reported: Steps) -> None:
+    steps: Steps = [("listing", 0, None), ("checksums", 1, 9), ("publishing", 9, 9)]
     for step in [*steps, *steps]:  # a job that lost a race begins again
-        pace(*step)
-    assert told == [*steps, *steps]
+        on_progress(*step)
+    assert reported == [*steps, *steps]
 
 
-def test_a_million_steps_of_a_moment_are_one(pace: ProgressThrottle, told: Told) -> None:
+def test_a_million_steps_in_one_moment_are_reported_once(
+    on_progress: ProgressThrottle, reported: Steps
+) -> None:
     for done in range(1_000_000):
-        pace("checksums", done, 1_000_000)
-    assert told == [("checksums", 0, 1_000_000)]
+        on_progress("checksums", done, 1_000_000)
+    assert reported == [("checksums", 0, 1_000_000)]
 
 
-def test_one_is_told_when_the_silence_is_over(
-    pace: ProgressThrottle, told: Told, clock: Clock
+def test_a_step_is_reported_once_per_interval(
+    on_progress: ProgressThrottle, reported: Steps, clock: Clock
 ) -> None:
     for second in range(25):
         clock.seconds = 100 + second
-        pace("checksums", second, None)
-    assert [done for _, done, _ in told] == [0, 10, 20]
+        on_progress("checksums", second, None)
+    assert [done for _, done, _ in reported] == [0, 10, 20]
 
 
-def test_a_change_of_phase_begins_a_silence(
-    pace: ProgressThrottle, told: Told, clock: Clock
+def test_a_change_of_phase_starts_an_interval(
+    on_progress: ProgressThrottle, reported: Steps, clock: Clock
 ) -> None:
-    pace("listing", 0, None)
+    on_progress("listing", 0, None)
     clock.seconds += 9
-    pace("checksums", 1, 9)
+    on_progress("checksums", 1, 9)
     clock.seconds += 9
-    pace("checksums", 2, 9)
-    assert [done for _, done, _ in told] == [0, 1]
+    on_progress("checksums", 2, 9)
+    assert [done for _, done, _ in reported] == [0, 1]

@@ -1,4 +1,4 @@
-"""The end of a job: told, put aside, recorded, in an order in which nothing is lost."""
+"""The end of a job: no message and no outcome is lost, whichever step fails."""
 
 import json
 import time
@@ -38,18 +38,18 @@ REJECTED = EmptySource("No objects.", **WORDS)
 FAILED = SourceChanged("It changed.", **WORDS)
 
 
-class Told:
-    """What AWS was told, in order: `event`, `notice`, `dead letter`. One of them may fail."""
+class AwsCalls:
+    """The calls of AWS, in order: `event`, `notice`, `dead letter`. One of them may fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.failing = ""
         monkeypatch.setattr(clients, "put_event", self._put_event)
-        monkeypatch.setattr(clients, "publish_notice", lambda *call: self._tell("notice", call))
+        monkeypatch.setattr(clients, "publish_notice", lambda *call: self._call("notice", call))
         monkeypatch.setattr(
             clients,
             "send_to_dead_letters",
-            lambda *call, **known: self._tell("dead letter", (*call, known)),
+            lambda *call, **known: self._call("dead letter", (*call, known)),
         )
 
     def names(self) -> list[str]:
@@ -62,17 +62,17 @@ class Told:
 
     def _put_event(self, bus: str, **event: str) -> None:
         assert (bus, event["source"]) == ("bus", "quilt.packager")
-        self._tell("event", event)
+        self._call("event", event)
 
-    def _tell(self, name: str, call: object) -> None:
+    def _call(self, name: str, call: object) -> None:
         self.calls.append((name, call))
         if name == self.failing:
             raise AwsError(f"No {name}.", **WORDS)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    return Told(monkeypatch)
+def aws(monkeypatch: pytest.MonkeyPatch) -> AwsCalls:
+    return AwsCalls(monkeypatch)
 
 
 @pytest.fixture
@@ -94,17 +94,17 @@ def attempt(
 
 
 class TestSuccess:
-    def test_is_an_event_and_a_log_line_and_no_notice(self, told: Told, log: JobLog) -> None:
+    def test_publishes_an_event_and_logs_a_line(self, aws: AwsCalls, log: JobLog) -> None:
         report_success(attempt(), CREATED, SETTINGS)
-        assert told.names() == ["event"]
-        detail_type, detail = told.event()
+        assert aws.names() == ["event"]
+        detail_type, detail = aws.event()
         assert detail_type == "Package Created"
         assert (detail["engine"], detail["top_hash"]) == ("lab", "f" * 64)
         assert detail["source"] == "s3://raw/runs/42/"
         assert log.read_line()["outcome"] == "created"
 
-    def test_that_cannot_be_told_is_a_failure_to_be_repeated(self, told: Told, log: JobLog) -> None:
-        told.failing = "event"
+    def test_fails_for_a_retry_if_it_cannot_be_published(self, aws: AwsCalls, log: JobLog) -> None:
+        aws.failing = "event"
         with pytest.raises(AwsError):
             report_success(attempt(), CREATED, SETTINGS)
         line = log.read_line()
@@ -116,9 +116,9 @@ class TestSuccess:
 
 
 class TestFailure:
-    def test_that_is_repeated_is_only_logged(self, told: Told, log: JobLog) -> None:
+    def test_is_only_logged_before_a_retry(self, aws: AwsCalls, log: JobLog) -> None:
         assert not report_failure(attempt(), FAILED, SETTINGS)
-        assert told.names() == []
+        assert aws.names() == []
         assert log.read_line()["outcome"] == "failed"
 
     @pytest.mark.parametrize(
@@ -129,102 +129,98 @@ class TestFailure:
             (FAILED, True, "Package Failed"),
         ],
     )
-    def test_that_is_the_end_is_told_after_the_message_is_put_aside(
-        self, told: Told, log: JobLog, error: EmptySource, is_last: bool, detail_type: str
+    def test_is_published_after_the_message_is_moved(
+        self, aws: AwsCalls, log: JobLog, error: EmptySource, is_last: bool, detail_type: str
     ) -> None:
         assert report_failure(attempt(is_last=is_last), error, SETTINGS)
-        assert told.names() == ["dead letter", "event", "notice"]
-        assert told.event()[0] == detail_type
-        assert told.event()[1]["code"] == error.code
-        assert told.calls[2][1][:2] == ("topic", f"{detail_type}: runs/42")
+        assert aws.names() == ["dead letter", "event", "notice"]
+        assert aws.event()[0] == detail_type
+        assert aws.event()[1]["code"] == error.code
+        assert aws.calls[2][1][:2] == ("topic", f"{detail_type}: runs/42")
         known = {"job_id": "m", "package_name": "runs/42", "registry": "raw"}
-        assert told.calls[0][1] == ("dead-letters", BODY, error, known)
+        assert aws.calls[0][1] == ("dead-letters", BODY, error, known)
         assert log.read_line()["code"] == error.code
 
     @pytest.mark.parametrize("failing", ["event", "notice"])
-    def test_that_cannot_be_told_is_put_aside_and_repeated(
-        self, told: Told, log: JobLog, failing: str
+    def test_moves_the_message_even_if_it_cannot_be_published(
+        self, aws: AwsCalls, log: JobLog, failing: str
     ) -> None:
-        told.failing = failing
+        aws.failing = failing
         with pytest.raises(NotificationFailed, match=f"No {failing}"):
             report_failure(attempt(), REJECTED, SETTINGS)
-        assert (told.names()[0], told.names()[-1]) == ("dead letter", failing)
+        assert (aws.names()[0], aws.names()[-1]) == ("dead letter", failing)
         assert log.read_line()["code"] == "NotificationFailed"
 
-    def test_that_cannot_be_put_aside_stays_in_its_queue_and_is_told_when_it_can(
-        self, told: Told, log: JobLog
-    ) -> None:
-        told.failing = "dead letter"
+    def test_is_published_once_the_message_can_be_moved(self, aws: AwsCalls, log: JobLog) -> None:
+        aws.failing = "dead letter"
         for _ in range(2):
             with pytest.raises(AwsError, match="No dead letter") as raised:
                 report_failure(attempt(), REJECTED, SETTINGS)
             assert raised.value.code == log.read_line()["code"] == "AwsError"
-        told.failing = ""
+        aws.failing = ""
         report_failure(attempt(), REJECTED, SETTINGS)
-        assert told.names() == [*["dead letter"] * 3, "event", "notice"]
+        assert aws.names() == [*["dead letter"] * 3, "event", "notice"]
 
     @pytest.mark.parametrize("error", [REJECTED, FAILED])
-    def test_that_cannot_be_put_aside_and_does_not_come_back_is_told(
-        self, told: Told, log: JobLog, error: EmptySource
+    def test_is_published_if_the_message_can_neither_be_moved_nor_redelivered(
+        self, aws: AwsCalls, log: JobLog, error: EmptySource
     ) -> None:
-        told.failing = "dead letter"
+        aws.failing = "dead letter"
         with pytest.raises(AwsError, match="No dead letter"):
             report_failure(attempt(is_last=True, will_be_redelivered=False), error, SETTINGS)
-        assert told.names() == ["dead letter", "event", "notice"]
-        assert told.event()[1]["code"] == error.code
+        assert aws.names() == ["dead letter", "event", "notice"]
+        assert aws.event()[1]["code"] == error.code
 
-    def test_of_a_message_that_cannot_be_read_names_no_package(
-        self, told: Told, log: JobLog
-    ) -> None:
+    def test_of_an_unreadable_message_names_no_package(self, aws: AwsCalls, log: JobLog) -> None:
         report_failure(attempt(parsed=False), REJECTED, SETTINGS)
-        assert not {"package_name", "registry", "source", "trigger"} & told.event()[1].keys()
+        assert not {"package_name", "registry", "source", "trigger"} & aws.event()[1].keys()
         known = {"job_id": "m", "package_name": None, "registry": None}
-        assert told.calls[0][1][-1] == known
+        assert aws.calls[0][1][-1] == known
 
-    def test_without_a_queue_of_ours_is_left_to_sqs_and_not_told(
-        self, told: Told, log: JobLog
-    ) -> None:
+    def test_without_a_dead_letter_queue_is_left_to_sqs(self, aws: AwsCalls, log: JobLog) -> None:
         assert not report_failure(attempt(), REJECTED, Settings(event_bus="bus"))
-        assert told.names() == []
+        assert aws.names() == []
 
 
 class TestFinal:
-    """Whether a log line says that nobody tries again."""
+    """The field `final` of a log line."""
 
     @pytest.mark.parametrize(
         ("error", "is_last", "final"),
         [(REJECTED, False, True), (FAILED, True, True), (FAILED, False, False)],
     )
-    def test_is_the_end_alone(
-        self, told: Told, log: JobLog, error: EmptySource, is_last: bool, final: bool
+    def test_is_true_for_the_last_attempt_alone(
+        self, aws: AwsCalls, log: JobLog, error: EmptySource, is_last: bool, final: bool
     ) -> None:
         report_failure(attempt(is_last=is_last), error, SETTINGS)
         assert log.read_line()["final"] is final
 
     @pytest.mark.parametrize("failing", ["dead letter", "event"])
     @pytest.mark.parametrize("will_be_redelivered", [True, False])
-    def test_is_not_what_comes_back_to_be_put_aside_or_told(
-        self, told: Told, log: JobLog, failing: str, will_be_redelivered: bool
+    def test_is_false_if_reporting_will_be_retried(
+        self, aws: AwsCalls, log: JobLog, failing: str, will_be_redelivered: bool
     ) -> None:
-        told.failing = failing
+        aws.failing = failing
         with pytest.raises(AwsError):
             report_failure(
                 attempt(is_last=True, will_be_redelivered=will_be_redelivered), FAILED, SETTINGS
             )
         assert log.read_line()["final"] is not will_be_redelivered
 
-    def test_is_not_a_success_that_is_to_be_told_once_more(self, told: Told, log: JobLog) -> None:
-        told.failing = "event"
+    def test_is_false_for_a_success_that_will_be_published_again(
+        self, aws: AwsCalls, log: JobLog
+    ) -> None:
+        aws.failing = "event"
         with pytest.raises(AwsError):
             report_success(attempt(is_last=True), CREATED, SETTINGS)
         assert log.read_line()["final"] is False
 
-    def test_is_not_what_sqs_puts_aside_later(self, told: Told, log: JobLog) -> None:
+    def test_is_false_if_sqs_moves_the_message_later(self, aws: AwsCalls, log: JobLog) -> None:
         report_failure(attempt(), REJECTED, Settings())
         assert log.read_line()["final"] is False
 
 
-def test_an_engine_that_tells_nobody_only_logs(told: Told, log: JobLog) -> None:
+def test_an_engine_without_bus_or_topic_only_logs(aws: AwsCalls, log: JobLog) -> None:
     report_success(attempt(), CREATED, Settings())
-    assert told.names() == []
+    assert aws.names() == []
     assert log.read_line()["outcome"] == "created"

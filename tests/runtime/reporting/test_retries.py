@@ -38,24 +38,24 @@ def wait(
         "SourceChanged",
     ],
 )
-def test_what_passes_is_tried_again_soon(code: str) -> None:
+def test_a_transient_error_is_retried_soon(code: str) -> None:
     assert wait(getattr(errors, code)) == 30
 
 
 @pytest.mark.parametrize(
     "code", ["InternalError", "DeadlineExceeded", "EmptySource", "AttemptsExhausted"]
 )
-def test_what_stays_waits_for_the_queue(code: str) -> None:
+def test_another_error_is_retried_by_the_queue(code: str) -> None:
     assert wait(getattr(errors, code)) is None
 
 
-def test_the_wait_doubles_and_the_last_attempt_is_the_queues() -> None:
+def test_the_delay_doubles_and_the_queue_starts_the_last_attempt() -> None:
     waits = [wait(attempt=attempt, max_attempts=6) for attempt in range(1, 8)]
     assert waits == [30, 60, 120, 240, None, None, None]
 
 
 @pytest.mark.parametrize("max_attempts", [None, 1, 2])
-def test_few_attempts_are_all_the_queues(max_attempts: int | None) -> None:
+def test_the_queue_starts_all_of_few_attempts(max_attempts: int | None) -> None:
     assert wait(max_attempts=max_attempts) is None
 
 
@@ -64,7 +64,7 @@ def test_few_attempts_are_all_the_queues(max_attempts: int | None) -> None:
     at_most_seconds=st.floats(0, 900),
     jitter=st.floats(0, 1),
 )
-def test_no_wait_is_longer_than_the_longest(
+def test_the_delay_never_exceeds_the_maximum(
     attempt: int, at_most_seconds: float, jitter: float
 ) -> None:
     seconds = wait(
@@ -74,5 +74,5 @@ def test_no_wait_is_longer_than_the_longest(
     assert 0 <= seconds <= round(at_most_seconds)
 
 
-def test_jobs_that_failed_together_are_tried_apart() -> None:
+def test_jitter_spreads_jobs_that_failed_together() -> None:
     assert [wait(jitter=jitter) for jitter in (0, 0.5, 1)] == [15, 22, 30]

@@ -48,7 +48,7 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class TestLogLine:
-    def test_tells_how_the_job_ended(self, log: JobLog) -> None:
+    def test_has_the_outcome(self, log: JobLog) -> None:
         record_outcome(CREATED, message_id="m", seconds=1.23456)
         line = log.read_line()
         assert (
@@ -68,17 +68,17 @@ class TestLogLine:
             }.items()
         )
 
-    def test_tells_code_and_reason(self, log: JobLog) -> None:
+    def test_has_code_and_reason(self, log: JobLog) -> None:
         failure()
         line = log.read_line()
         assert (line["code"], line["reason"]) == ("EmptySource", ERROR.reason)
 
-    def test_tells_where_the_job_came_from(self, log: JobLog) -> None:
+    def test_has_the_origin_of_the_job(self, log: JobLog) -> None:
         record_outcome(CREATED, message_id="m", seconds=0.1, source="s3://raw/runs/42/")
         line = log.read_line()
         assert (line["message_id"], line["source"]) == ("m", "s3://raw/runs/42/")
 
-    def test_leaves_out_what_is_not_known(self, log: JobLog) -> None:
+    def test_leaves_out_unknown_fields(self, log: JobLog) -> None:
         failure(event_id=None)
         assert not {"event_id", "package_name", "objects"} & log.read_line().keys()
 
@@ -98,14 +98,14 @@ class TestLogLine:
     @pytest.mark.parametrize(
         "text", ["a\nb", "a\r\nb", "a\u2028b", '"}\n{"', "\x1b[31m", "ä\x01", "\ud800"]
     )
-    def test_is_one_line_that_can_be_printed_whatever_it_says(self, log: JobLog, text: str) -> None:
+    def test_is_one_printable_line_for_any_text(self, log: JobLog, text: str) -> None:
         failure(msgspec.structs.replace(REJECTED, reason=text), source=text, ignored_fields=(text,))
         line = log.read_line()
         shown = printable(text)
         assert (line["reason"], line["source"], line["ignored_fields"]) == (shown, shown, [shown])
         assert all(each.isprintable() for each in (shown, line["message"]))
 
-    def test_tells_of_an_error_what_happened_and_why_and_what_to_do(self, log: JobLog) -> None:
+    def test_has_the_sentences_of_an_error(self, log: JobLog) -> None:
         failure(final=True)
         line = log.read_line()
         assert (line["happened"], line["why"], line["remedy"]) == (
@@ -116,11 +116,11 @@ class TestLogLine:
         assert line["reason"] == "No objects. Nothing was uploaded. Upload."
         assert line["final"] is True
 
-    def test_of_a_success_says_nothing_of_trying_again(self, log: JobLog) -> None:
+    def test_of_a_success_has_no_final(self, log: JobLog) -> None:
         record_outcome(CREATED, message_id="m", seconds=0.1)
         assert "final" not in log.read_line()
 
-    def test_of_a_crash_has_its_stack(self, log: JobLog) -> None:
+    def test_of_a_crash_has_its_traceback(self, log: JobLog) -> None:
         crash = InternalError("It crashed.", why="A defect.", remedy="Report it.")
         crash.__cause__ = LookupError("nowhere")
         failure(Outcome.from_error(crash), crash, final=False)
@@ -130,13 +130,13 @@ class TestLogLine:
 
 
 class TestProgress:
-    def test_names_the_job_and_how_far_it_is(self, log: JobLog) -> None:
+    def test_names_the_job_and_its_progress(self, log: JobLog) -> None:
         progress_logger("m")("checksums", 3, 10)
         line = log.read_line()
         assert (line["message"], line["message_id"]) == ("package progress", "m")
         assert (line["phase"], line["done"], line["total"]) == ("checksums", 3, 10)
 
-    def test_of_a_job_is_one_line_in_ten_seconds(self, log: JobLog) -> None:
+    def test_is_logged_once_in_ten_seconds(self, log: JobLog) -> None:
         on_progress = progress_logger("m")
         for done in range(100):
             on_progress("checksums", done, 100)
@@ -164,7 +164,7 @@ class TestMetrics:
         (metrics,) = log.read_metrics()
         assert metrics.items() >= {Metric.OBJECTS: [3.0], Metric.BYTES: [42.0]}.items()
 
-    def test_tell_where_the_checksums_came_from(self, log: JobLog) -> None:
+    def test_count_the_origins_of_checksums(self, log: JobLog) -> None:
         counts = {"reused": 5, "stored": 0, "computed": 2}
         unchanged = msgspec.structs.replace(CREATED, outcome=Result.UNCHANGED, **counts)
         record_outcome(unchanged, message_id="m", seconds=0.5)
@@ -172,7 +172,7 @@ class TestMetrics:
         expected = {Metric.REUSED: [5.0], Metric.STORED: [0.0], Metric.COMPUTED: [2.0]}
         assert metrics.items() >= expected.items()
 
-    def test_are_of_one_job_each(self, log: JobLog) -> None:
+    def test_are_sent_once_per_job(self, log: JobLog) -> None:
         record_outcome(CREATED, message_id="m", seconds=0.5)
         failure()
         assert len(log.read_metrics()) == 2
