@@ -95,12 +95,14 @@ def test_log_shows_levels_and_fields(browser: Browser, engine: Engine) -> None:
     engine.lines = [
         make_line("package started", source="s3://b/c d/", registry="b", delivery=1),
         make_line("boom", "ERROR", exception="Traceback:\n  File 3"),
+        make_line("message not deferred", "ERROR", reason="?", exception="Traceback:\n  File 4"),
     ]
     text = html.unescape(browser.htmx("/jobs/a1/body").text)
     (started,) = re.findall("package started +([^<]*)<", text)
     assert started == 'delivery=1 source="s3://b/c d/" registry=b'
     assert '"message": "boom"' in text
-    assert "All 2" in text
+    assert "message not deferred  reason=?\nTraceback:\n  File 4" in text
+    assert "All 3" in text
 
 
 @pytest.mark.parametrize(("level", "shown"), [("", 3), ("warning", 2), ("error", 1), ("odd", 3)])
