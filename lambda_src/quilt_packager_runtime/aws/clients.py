@@ -1,4 +1,4 @@
-"""AWS beyond S3, by boto3, which is imported only when one of these is called."""
+"""AWS services other than S3, by boto3, which is imported with the first call."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 
-# What SQS counts of an attribute beside its value: its name and its type.
+# SQS counts the name and the type of an attribute besides its value.
 ATTRIBUTE_TYPE = "String"
 
 # A call ends within half a minute, retries included.
@@ -26,10 +26,10 @@ READ_TIMEOUT_SECONDS = 5
 ATTEMPTS = 3
 
 REFUSED_ENTRY_PAUSE_SECONDS = 0.5
-"""How much longer each pause is before EventBridge is given a refused entry again."""
+"""Increment of the pause before a refused entry is sent to EventBridge again."""
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
-# boto3 gives an answer that names no error the status as its code: then there is no HealthOmics.
+# For responses without an error code boto3 uses the status: then HealthOmics does not exist there.
 UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
 
 
@@ -42,21 +42,21 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
     package_name: str | None = None,
     registry: str | None = None,
 ) -> None:
-    """Put a rejected message, with the reason, where its owner will look for it.
+    """Send a rejected message to the dead-letter queue, with the reason as attributes.
 
-    What is known goes into attributes, as far as the message leaves them room: the names first,
-    then the words, of which the last is cut. A message is never lost for them.
+    Attributes are added as far as the size limit of messages allows: the names first, then the
+    sentences, of which the last may be cut. The message itself is always sent.
 
     Args:
-        queue_url: The dead-letter queue.
-        body: The message as it came.
-        error: Why it was rejected.
-        job_id: The id that the log knows the job by.
-        package_name: The package that there will not be.
-        registry: Where it would have been.
+        queue_url: URL of the dead-letter queue.
+        body: The message's body, unchanged.
+        error: The reason.
+        job_id: Id of the job in the log.
+        package_name: Name of the package, if known.
+        registry: Registry of the package, if known.
 
     Raises:
-        AwsError: It was not sent.
+        AwsError: The message was not sent.
     """
     names = {
         "code": error.code,
@@ -78,7 +78,7 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
             )
     except CallFailed as failure:
         raise AwsError(
-            f"The message was rejected ({error.code}), and could not be put into the dead-letter "
+            f"The message was rejected ({error.code}), but could not be sent to the dead-letter "
             f"queue: {failure}.",
             why=error.reason,
             remedy="The message stays in its queue. Allow sqs:SendMessage on the dead-letter "
@@ -87,15 +87,15 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
 
 
 def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int) -> None:
-    """Keep a message that was received from being received again for a while.
+    """Delay redelivery of a message.
 
     Args:
-        queue_arn: The queue that it was received from.
-        receipt_handle: The receipt.
-        seconds: How long.
+        queue_arn: ARN of its queue.
+        receipt_handle: Receipt handle of the delivery.
+        seconds: The delay.
 
     Raises:
-        AwsError: It will be received again when the queue's own visibility timeout is over.
+        AwsError: The queue's visibility timeout applies instead.
     """
     *_, region, account, name = queue_arn.split(":")
     try:
@@ -110,25 +110,25 @@ def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int)
             )
     except CallFailed as failure:
         raise AwsError(
-            f"A message could not be put off for {seconds} s: {failure}.",
-            why="Its folder is to settle first, or what failed is given time to recover.",
-            remedy="It comes back by itself, later; allow sqs:ChangeMessageVisibility.",
+            f"A message could not be deferred for {seconds} s: {failure}.",
+            why="Its folder has to settle first, or a failed service has to recover.",
+            remedy="It is redelivered later; allow sqs:ChangeMessageVisibility.",
         ) from failure
 
 
 def get_run(run_id: str, *, region: str) -> dict[str, Any]:
-    """Ask HealthOmics about a run.
+    """Return the description of a HealthOmics run.
 
     Args:
         run_id: The run.
-        region: Where it ran.
+        region: Region of the run.
 
     Returns:
-        What `omics:GetRun` answers. Its `outputUri` is the folder that holds the run's own.
+        The response of `omics:GetRun`. Its `outputUri` is the parent of the run's folder.
 
     Raises:
-        AccessDenied: We may not ask.
-        NoRunOutput: There is no such run.
+        AccessDenied: A policy denies `omics:GetRun`.
+        NoRunOutput: The run does not exist.
         AwsError: HealthOmics did not answer.
     """
     try:
@@ -137,30 +137,30 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
     except CallFailed as failure:
         if failure.code in DENIED_CODES:
             raise AccessDenied(
-                f"The packager may not do omics:GetRun on run {run_id}.",
-                why="The event has no runOutputUri, and a policy does not allow to ask for it.",
+                f"Access denied: omics:GetRun on run {run_id}.",
+                why="The event has no runOutputUri, and no policy allows the lookup.",
                 remedy="Allow omics:GetRun, deploy, and send the event again.",
             ) from failure
         if failure.code in UNKNOWN_RUN_CODES:
             raise no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
         raise AwsError(
-            f"HealthOmics did not tell about run {run_id}: {failure}.",
-            why="It was asked for what the event does not have.",
-            remedy="The job is retried by itself; look into it if this returns.",
+            f"HealthOmics did not describe run {run_id}: {failure}.",
+            why="The event lacks fields that only HealthOmics has.",
+            remedy="The job is retried automatically; investigate if this recurs.",
         ) from failure
     return run
 
 
 def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]) -> None:
-    """Start an execution, unless one of this name was started before.
+    """Start an execution, unless one of that name exists.
 
     Args:
         state_machine_arn: The state machine.
         name: The execution's name.
-        job: Its input.
+        job: Input of the execution.
 
     Raises:
-        AwsError: It was not started.
+        AwsError: The execution was not started.
     """
     try:
         with calling():
@@ -173,24 +173,24 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
         raise AwsError(
             f"The execution {name} was not started: {failure}.",
             why="The job is too large for one invocation.",
-            remedy="The job is retried by itself. Allow states:StartExecution on the machine.",
+            remedy="The job is retried automatically. Allow states:StartExecution on the machine.",
         ) from failure
 
 
 def put_event(
     bus: str, *, source: str, detail_type: str, detail: str, resources: Sequence[str] = ()
 ) -> None:
-    """Put one event on a bus.
+    """Publish an event on a bus.
 
     Args:
-        bus: The bus's name or ARN.
-        source: Who says it.
-        detail_type: What kind of thing happened.
-        detail: What happened, as the JSON of an object.
-        resources: The ARNs of what it happened to.
+        bus: Name or ARN of the bus.
+        source: `source` of the event.
+        detail_type: `detail-type` of the event.
+        detail: `detail` of the event, as JSON.
+        resources: ARNs of the resources concerned.
 
     Raises:
-        AwsError: It was not put there.
+        AwsError: The event was not published.
     """
     entry = {
         "EventBusName": bus,
@@ -206,38 +206,38 @@ def put_event(
             with calling():
                 answer = connect("events").put_events(Entries=[entry])
         except CallFailed as failure:
-            raise _unsaid(detail_type, f"onto the event bus {bus}", failure) from failure
-        # An entry is refused in an answer that is a success, so boto3 does not try again.
+            raise _not_published(detail_type, f"event bus {bus}", failure) from failure
+        # Refused entries come in a successful response, which boto3 does not retry.
         if not answer["FailedEntryCount"]:
             return
         refused = answer["Entries"][0]
-    said = f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
-    raise _unsaid(detail_type, f"onto the event bus {bus}", said)
+    reason = f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
+    raise _not_published(detail_type, f"event bus {bus}", reason)
 
 
 def publish_notice(topic_arn: str, subject: str, text: str) -> None:
-    """Publish a message for people.
+    """Publish a notification.
 
     Args:
         topic_arn: The SNS topic.
-        subject: ASCII, of fewer than 100 characters.
+        subject: Subject in ASCII, shorter than 100 characters.
         text: The message.
 
     Raises:
-        AwsError: It was not published.
+        AwsError: The notification was not published.
     """
     try:
         with calling():
             connect("sns").publish(TopicArn=topic_arn, Subject=subject, Message=text)
     except CallFailed as failure:
-        raise _unsaid(subject, f"to the topic {topic_arn}", failure) from failure
+        raise _not_published(subject, f"topic {topic_arn}", failure) from failure
 
 
 class CallFailed(Exception):
-    """AWS refused a request, or did not answer it. For its sender to tell what that means.
+    """AWS refused a request or did not respond. The caller explains it.
 
     Attributes:
-        code: The code of the refusal; None: there was no answer.
+        code: Error code; None without a response.
     """
 
     code: str | None = None
@@ -245,10 +245,10 @@ class CallFailed(Exception):
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Make what boto3 raises one error.
+    """Convert all errors of boto3 to one.
 
     Raises:
-        CallFailed: The call in it failed.
+        CallFailed: The call failed.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as _make_client
 
@@ -263,7 +263,7 @@ def calling() -> Iterator[None]:
 
 @cache
 def prepare(service: str) -> None:
-    """Begin to make a client beside other work, so that nobody has to wait for it; once.
+    """Start to create a client in the background, once.
 
     Args:
         service: The service.
@@ -275,7 +275,7 @@ def prepare(service: str) -> None:
 
 @cache
 def connect(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
-    """A client of a service, made once, whose calls end within half a minute."""
+    """Return the client of a service, created once. Its calls end within half a minute."""
     prepared = _prepared.pop((service, region), None)
     return prepared.result() if prepared else _make_client(service, region)
 
@@ -297,32 +297,32 @@ def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as 
 
 
 def no_output(run_id: str, happened: str) -> NoRunOutput:
-    """The error of a run whose folder nobody knows.
+    """Return the error for a run whose output location is unknown.
 
     Args:
         run_id: The run.
-        happened: Why nobody does.
+        happened: The reason.
     """
     return NoRunOutput(
-        f"The output of HealthOmics run {run_id} is not known: {happened}.",
+        f"The output location of HealthOmics run {run_id} is unknown: {happened}.",
         why="The event has no runOutputUri, and the run was deleted, or ran elsewhere.",
         remedy="Send a message with the run's output folder as its source_prefix.",
     )
 
 
-def _unsaid(what: str, where: str, failure: object) -> AwsError:
+def _not_published(subject: str, target: str, failure: object) -> AwsError:
     return AwsError(
-        f"{printable(what)} was not put {where}: {failure}.",
-        why="Whoever waits for it would never hear of it.",
-        remedy="It is tried again by itself, and finds what it has done; look into it if this "
-        "returns.",
+        f'Could not publish "{printable(subject)}" to {target}: {failure}.',
+        why="Subscribers would miss it.",
+        remedy="It is retried automatically, and continues where it stopped; investigate if this "
+        "recurs.",
     )
 
 
 def _attributes(
     names: Mapping[str, str | None], words: Mapping[str, str], room_bytes: int
 ) -> dict[str, dict[str, str]]:
-    """The attributes of a message: names that are whole, and words that may be cut."""
+    """Return the attributes of a message: whole names, and sentences that may be cut."""
     attributes = {}
     for name, text in {**names, **words}.items():
         # SQS refuses control characters and lone surrogates.
@@ -336,7 +336,7 @@ def _attributes(
 
 
 def _fit(text: str, room_bytes: int) -> str:
-    """Cut a text to a number of bytes, with an ellipsis where something is missing.
+    """Cut a text to a number of bytes, with an ellipsis.
 
     Example:
         >>> _fit("abcdef", 100), _fit("abcdef", 5), _fit("abcdef", 2)

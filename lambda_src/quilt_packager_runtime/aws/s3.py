@@ -1,7 +1,7 @@
-"""The S3 operations that packaging needs: a request each, or one a page, a range or a part.
+"""The S3 operations that packaging needs, each with one request, or one a page, range or part.
 
-Where an answer does not tell why it is no better, another request asks. awscrt's client does a HEAD
-for a tenth of boto3's CPU; docs/adr has the measurement.
+Where an error has no reason, another request finds it. A HEAD by awscrt's client costs a tenth of
+boto3's CPU; docs/adr/0021-s3-over-awscrt.md has the measurement.
 """
 
 from base64 import b64encode
@@ -20,8 +20,8 @@ from quilt_packager_runtime.aws.s3_responses import (
     ListingPage,
     Position,
     VersionPage,
-    broken,
     key_page,
+    malformed_response,
     next_position,
     parse_listing,
     parse_xml,
@@ -59,13 +59,13 @@ PAGE_ATTEMPTS = 3
 
 
 class ObjectHead(msgspec.Struct, frozen=True, gc=False):
-    """What HEAD tells of an object.
+    """The response of HEAD.
 
     Attributes:
-        size_bytes: Its size.
-        etag: Its ETag, with the quotes.
-        stored: The checksums that S3 keeps of it.
-        restored: It is archived, and a restored copy of it can be read for now.
+        size_bytes: Size of the object.
+        etag: ETag with its quotes.
+        stored: Checksums that S3 stores.
+        restored: The object is archived, and a restored copy is readable.
     """
 
     size_bytes: int
@@ -75,14 +75,14 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
-    """What GET gives of an object.
+    """The response of GET.
 
     Attributes:
-        data: The bytes asked for.
-        size_bytes: The size of the whole object.
-        etag: Its ETag, with the quotes.
-        version_id: Its version; None in an unversioned bucket.
-        metadata: Its user metadata, by lower-case names.
+        data: The requested bytes.
+        size_bytes: Size of the whole object.
+        etag: ETag with its quotes.
+        version_id: Version id; None in an unversioned bucket.
+        metadata: User metadata, by lower-case names.
     """
 
     data: bytes
@@ -93,11 +93,11 @@ class ObjectBody(msgspec.Struct, frozen=True, gc=False):
 
 
 class S3:
-    """S3's operations in our nouns. Errors are those of `errors.py`.
+    """S3's operations with the types of `formats` and the errors of `errors.py`.
 
     Args:
-        transport: What sends the requests.
-        on_request: Told each request before it is sent; not each retry.
+        transport: The transport of requests.
+        on_request: Called with each request before it is sent, not with retries.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class S3:
         *,
         on_request: Callable[[Request], object] = lambda _request: None,
     ) -> None:
-        """Keep the transport; no request is made."""
+        """Store the transport; no request is sent."""
         self._transport = transport
         self._last_date: str | None = None
         self._on_request = on_request
@@ -119,7 +119,7 @@ class S3:
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> Self:
-        """An S3 as the environment describes it; see `S3Transport.from_environment`."""
+        """Create a client from the environment; see `S3Transport.from_environment`."""
         return cls(
             S3Transport.from_environment(
                 environment, max_connections=max_connections, retry_base_ms=retry_base_ms
@@ -127,37 +127,39 @@ class S3:
         )
 
     def watched(self, on_request: Callable[[Request], object]) -> Self:
-        """The same S3, for one who counts its requests.
+        """Return the same client with another `on_request`.
 
         Args:
-            on_request: Told each before it is sent; not each retry.
+            on_request: Called with each request before it is sent, not with retries.
         """
         return type(self)(self._transport, on_request=on_request)
 
     def region_of(self, bucket: str) -> str:
-        """A bucket's region, as far as answers have told."""
+        """Return a bucket's region, if a response has named it; otherwise the default."""
         return self._transport.region_of(bucket)
 
     def server_time_seconds(self) -> int:
-        """S3's own time at its last answer, in seconds since 1970; the host's may be off.
+        """Return the time of S3's last response, in seconds since 1970.
+
+        The host's clock may be wrong.
 
         Raises:
-            S3Error: No answer has carried a date yet.
+            S3Error: No response has had a date.
         """
         if self._last_date is None:
             raise S3Error(
-                "S3's answers carry no Date.",
+                "S3's responses have no Date header.",
                 why="Revisions are numbered by S3's clock.",
-                remedy="Use an endpoint that sends the Date header, as HTTP asks for.",
+                remedy="Use an endpoint that sends the Date header, which HTTP requires.",
             )
         return int(parsedate_to_datetime(self._last_date).timestamp())
 
     async def head_object(self, uri: S3Uri, *, if_match: str | None = None) -> ObjectHead:
-        """Ask for an object's size, identity and stored checksums.
+        """Return an object's size, ETag and stored checksums.
 
         Args:
-            uri: The object, or its version.
-            if_match: The ETag that it must still have.
+            uri: The object or version.
+            if_match: The required ETag.
         """
         headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
         request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
@@ -169,9 +171,9 @@ class S3:
         except BadRequest as refusal:
             if await self._probe_with_get(uri):
                 raise ServiceUnavailable(
-                    f"HeadObject of {uri} failed: S3 answered 400, though the object can be read.",
-                    why="KMS may have throttled its key, which the answer to HEAD does not say.",
-                    remedy="The job is retried by itself; look into it if this returns.",
+                    f"HeadObject on {uri} failed: status 400, but it is readable.",
+                    why="KMS may have throttled its key, which a HEAD response does not state.",
+                    remedy="The job is retried automatically; investigate if this recurs.",
                 ) from refusal
             raise
         return ObjectHead(
@@ -193,13 +195,13 @@ class S3:
         last_byte: int | None = None,
         if_match: str | None = None,
     ) -> ObjectBody:
-        """Get an object, or a range of it, into memory.
+        """Read an object, or a range of it, into memory.
 
         Args:
-            uri: The object, or its version.
-            first_byte: Where the range begins.
-            last_byte: Where it ends, this byte included; None for the whole object.
-            if_match: The ETag that it must still have.
+            uri: The object or version.
+            first_byte: First byte of the range.
+            last_byte: Last byte of the range, inclusive; None for the whole object.
+            if_match: The required ETag.
         """
         headers = _condition(if_match)
         if last_byte is not None:
@@ -223,11 +225,11 @@ class S3:
         )
 
     async def stream_object(self, uri: S3Uri, *, step_bytes: int) -> AsyncIterator[ObjectBody]:
-        """Get an object of any size, a range at a time, all of the same version.
+        """Read an object of any size in ranges, all of the same version.
 
         Args:
-            uri: The object, or its version; not an empty one.
-            step_bytes: How much to hold in memory.
+            uri: The object or version, which is not empty.
+            step_bytes: Size of a range.
         """
         body = await self.get_object(uri, last_byte=step_bytes - 1)
         yield body
@@ -238,15 +240,15 @@ class S3:
             )
 
     async def read_if_exists(self, uri: S3Uri, *, max_bytes: int) -> ObjectBody | None:
-        """Get a small object, or learn that it is not there.
+        """Read a small object, or find that it does not exist.
 
         Args:
-            uri: The object, or its version.
-            max_bytes: How much to read at most; a `size_bytes` above it tells that there is more.
+            uri: The object or version.
+            max_bytes: Maximum number of bytes to read; `size_bytes` is greater if there are more.
 
         Returns:
-            None if there is no such object. S3 answers 403 for a missing one to those who may not
-            list the bucket unconditionally, so a refused object that no listing shows is missing.
+            None if the object does not exist. A principal that may not list the bucket gets a 403
+            for a missing object, so a denied object that no listing shows does not exist.
         """
         try:
             return await self.get_object(uri, last_byte=max_bytes - 1)
@@ -267,21 +269,21 @@ class S3:
         except AccessDenied as unlisted:
             raise AccessDenied(
                 denied.happened,
-                why=f"{denied.why} Or the object is missing, which only a role that may list the "
-                f"key can find out. {unlisted.happened}",
+                why=f"{denied.why} Or it does not exist, which only a role that may list the key "
+                f"can find out. {unlisted.happened}",
                 remedy=denied.remedy,
             ) from denied
         return False
 
     async def get_part_sizes_bytes(self, uri: S3Uri, *, if_match: str | None = None) -> list[int]:
-        """Ask for the sizes of the parts that an object was uploaded in, in order.
+        """Return the sizes of the parts of a multipart upload, in order.
 
         Args:
-            uri: The object, or its version.
-            if_match: The ETag that it must still have.
+            uri: The object or version.
+            if_match: The required ETag.
 
         Returns:
-            Empty where S3 does not know them (any more).
+            Empty if S3 does not know them.
         """
         sizes: list[int] = []
         marker = "0"
@@ -301,12 +303,12 @@ class S3:
                 )
             )
             attributes = parse_xml(response.body, uri)
-            # S3 takes no condition here; it leaves the quotes out.
+            # S3 accepts no condition here, and returns the ETag without quotes.
             if if_match not in {None, f'"{attributes.findtext("{*}ETag")}"'}:
                 raise PreconditionFailed(
-                    f"{uri} is another object by now.",
-                    why="Its ETag is not the one that it had.",
-                    remedy="The job is retried by itself.",
+                    f"{uri} was overwritten.",
+                    why="Its ETag has changed.",
+                    remedy="The job is retried automatically.",
                 )
             parts = attributes.find("{*}ObjectParts")
             if parts is None:
@@ -325,13 +327,13 @@ class S3:
         if_match: str | None = None,
         if_none_match: bool = False,
     ) -> str:
-        """Write a small object; S3 checks that it got these very bytes.
+        """Write a small object with a checksum, which S3 verifies.
 
         Args:
-            uri: Where to.
-            body: What.
-            if_match: The ETag that the present object must have.
-            if_none_match: There must be no object yet.
+            uri: The target.
+            body: Its content.
+            if_match: The required ETag of the existing object.
+            if_none_match: Require that no object exists.
 
         Returns:
             The new object's ETag.
@@ -348,12 +350,12 @@ class S3:
     async def put_file(
         self, uri: S3Uri, path: Path, *, metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Write a file of any size as an object, in parallel parts when it is large.
+        """Write a file of any size as an object, in parallel parts if it is large.
 
         Args:
-            uri: Where to.
+            uri: The target.
             path: The file.
-            metadata: The object's user metadata.
+            metadata: User metadata of the object.
         """
         headers = [(METADATA_PREFIX + name, value) for name, value in (metadata or {}).items()]
         await self.send(
@@ -363,9 +365,9 @@ class S3:
     async def list_latest_versions(
         self, bucket: str, prefix: str
     ) -> AsyncIterator[list[SourceObject]]:
-        """List the newest versions under a prefix, a page at a time, in S3's order.
+        """List the newest versions under a prefix in pages, in S3's order.
 
-        Delete markers and noncurrent versions are passed over.
+        Delete markers and noncurrent versions are skipped.
         """
         async for page in self.list_version_pages(bucket, prefix):
             yield page.objects
@@ -379,14 +381,14 @@ class S3:
         until: Callable[[], str | None] = lambda: None,
         delimiter: str = "",
     ) -> AsyncGenerator[VersionPage, None]:
-        """List the newest versions under a prefix, and where each page ends, in S3's order.
+        """List the newest versions under a prefix in pages, each with its end, in S3's order.
 
         Args:
             bucket: The bucket.
-            prefix: What the keys begin with.
-            after: Only keys that sort after this one; it need not exist.
-            until: Asked with each page for the last key of interest; others need not be read.
-            delimiter: Sum up keys that are the same up to where it follows the prefix.
+            prefix: Prefix of the keys.
+            after: Key after which the listing starts; it need not exist.
+            until: Called with each page for the last key of interest; later keys may be skipped.
+            delimiter: Group keys into common prefixes up to this text.
         """
         query = {"versions": "", "encoding-type": "url", "prefix": prefix}
         if delimiter:
@@ -396,18 +398,18 @@ class S3:
             yield version_page(page, following, until())
 
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
-        """List the keys under a prefix, a page at a time, in S3's order.
+        """List the keys under a prefix in pages, in S3's order.
 
         Args:
             bucket: The bucket.
-            prefix: What the keys begin with.
+            prefix: Prefix of the keys.
         """
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         async for page, _ in self._pages(KEYS, bucket, query):
             yield key_page(page)
 
     async def send(self, request: Request) -> Response:
-        """Send any other request.
+        """Send a request.
 
         Args:
             request: The request.
@@ -418,10 +420,10 @@ class S3:
         return response
 
     async def _probe_with_get(self, uri: S3Uri) -> bool:
-        """Have GET tell why HEAD was refused: only the answer to GET has a body that says it.
+        """Find the reason of a refused HEAD by a GET, whose response has a body with the reason.
 
         Returns:
-            Whether GET was not refused.
+            True if GET succeeds.
         """
         try:
             await self.get_object(uri, last_byte=0)
@@ -434,9 +436,9 @@ class S3:
     async def _pages(
         self, kind: ListingKind, bucket: str, query: dict[str, str], start: Position = ()
     ) -> AsyncIterator[tuple[ListingPage, Position | None]]:
-        """The pages of a listing, each with where the next begins.
+        """Yield the pages of a listing, each with the start of the next.
 
-        One that does not say how it goes on is asked for again.
+        A page that names no next page is requested again.
         """
         uri = S3Uri(bucket, "")
         position: Position | None = start
@@ -460,17 +462,17 @@ class S3:
 def _etag(headers: Mapping[str, str], uri: S3Uri) -> str:
     etag = headers.get("etag")
     if not etag:
-        raise broken(uri, "it has no ETag")
+        raise malformed_response(uri, "it has no ETag")
     return etag
 
 
 def _size_bytes(headers: Mapping[str, str], uri: S3Uri) -> int:
-    """The size of the whole object, of which the answer may be a range."""
+    """Return the size of the whole object, even for a range of it."""
     text = headers.get("content-range", headers.get("content-length", ""))
     try:
         return int(text.rpartition("/")[2])
     except ValueError as error:
-        raise broken(uri, "it does not tell the object's size") from error
+        raise malformed_response(uri, "it has no valid size") from error
 
 
 def _condition(if_match: str | None) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What S3 says in XML: pages of its listings above all."""
+"""S3's responses in XML, mainly pages of its listings."""
 
 import re
 from collections.abc import Callable, Container
@@ -24,17 +24,17 @@ SHA256, CRC64NVME = (f"<ChecksumAlgorithm>{name}</" for name in ("SHA256", "CRC6
 COMPOSITE = "<ChecksumType>COMPOSITE</"
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
-"""Where a page of a listing begins: the query parameters that say so."""
+"""Start of a page of a listing, as query parameters."""
 
 
 class ListingKind(msgspec.Struct, frozen=True):
     """One of S3's listings.
 
     Attributes:
-        operation: S3's name of it.
-        row_name: The element that is repeated.
-        markers: Which query parameter takes what an answer says of the next page; the first must
-            be there.
+        operation: Name of the operation.
+        row_name: Name of the repeated element.
+        markers: Query parameters of the next page, by elements of a response; the first is
+            required.
     """
 
     operation: str
@@ -51,13 +51,13 @@ KEYS = ListingKind("ListObjectsV2", "Contents", {"NextContinuationToken": "conti
 
 
 class ListingPage(msgspec.Struct, frozen=True, gc=False):
-    """A page of a listing. Its rows are kept apart: as trees they would take twice the time.
+    """A page of a listing. Rows stay text, because parsing them as trees would take twice the time.
 
     Attributes:
-        uri: What is listed, to tell in an error.
-        kind: Of the listing.
-        frame: All but the rows.
-        rows: What stands between the tags of each.
+        uri: Listed location, for errors.
+        kind: Kind of the listing.
+        frame: The response without the rows.
+        rows: Text between the tags of each row.
     """
 
     uri: S3Uri
@@ -70,9 +70,9 @@ class VersionPage(msgspec.Struct, frozen=True, gc=False):
     """A page of ListObjectVersions.
 
     Attributes:
-        objects: The newest versions on it, in S3's order.
-        folders: What it sums up as common prefixes, because of a delimiter.
-        next_key: The key at which the next page goes on; None on the last.
+        objects: Newest versions on the page, in S3's order.
+        folders: Common prefixes, if the listing has a delimiter.
+        next_key: Key at which the next page continues; None on the last page.
     """
 
     objects: list[SourceObject]
@@ -81,37 +81,37 @@ class VersionPage(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_xml(body: bytes | str, uri: S3Uri) -> ET.Element:
-    """Read an answer.
+    """Parse a response.
 
     Args:
-        body: The answer.
-        uri: What it is about, to tell in an error.
+        body: The response.
+        uri: Requested location, for errors.
 
     Raises:
-        MalformedResponse: It is no XML.
+        MalformedResponse: The body is not XML.
     """
     try:
         return ET.fromstring(body)  # noqa: S314 - S3 wrote it, and expat refuses entity bombs
     except ET.ParseError as error:
-        raise broken(uri, f"its XML does not parse ({error})") from error
+        raise malformed_response(uri, f"its XML does not parse ({error})") from error
 
 
 def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
-    """Read a page of a listing.
+    """Parse a page of a listing.
 
     Args:
-        body: The answer.
-        kind: Of the listing.
-        uri: What is listed, to tell in an error.
+        body: The response.
+        kind: Kind of the listing.
+        uri: Listed location, for errors.
 
     Raises:
-        MalformedResponse: It is no XML, or rows cannot be told from the rest of it.
+        MalformedResponse: The body is not XML, or its rows cannot be separated.
     """
     row_name = kind.row_name
     try:
         *pieces, end = body.decode().split(f"</{row_name}>")
     except UnicodeDecodeError as error:
-        raise broken(uri, "it is not UTF-8") from error
+        raise malformed_response(uri, "it is not UTF-8") from error
     frame, rows = [], []
     is_understood = True
     for piece in pieces:
@@ -121,19 +121,19 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
         rows.append(row)
     root = parse_xml("".join([*frame, end]), uri)
     if not is_understood or root.find("{*}" + row_name) is not None:
-        raise broken(uri, f"it writes {row_name} in a way that S3 does not")
+        raise malformed_response(uri, f"it writes {row_name} in a way that S3 does not")
     return ListingPage(uri, kind, root, rows)
 
 
 def next_position(page: ListingPage, seen: Container[Position]) -> Position | None:
-    """Where the next page of a listing begins; None if this is the last.
+    """Return the start of the next page; None after the last page.
 
     Args:
         page: A page.
-        seen: Where earlier pages began.
+        seen: Starts of earlier pages.
 
     Raises:
-        MalformedResponse: The page does not tell, or it leads back.
+        MalformedResponse: The page names no next page, or an earlier one.
     """
     truncated = page.frame.findtext("{*}IsTruncated")
     if truncated == "false":
@@ -150,22 +150,22 @@ def next_position(page: ListingPage, seen: Container[Position]) -> Position | No
         if text
     )
     if not is_told or position in seen:
-        raise broken(page.uri, "it does not tell where the next page begins")
+        raise malformed_response(page.uri, "it does not name the next page")
     return position
 
 
 def version_page(
     page: ListingPage, following: Position | None, until: str | None = None
 ) -> VersionPage:
-    """Read a page of ListObjectVersions. Delete markers and noncurrent versions are passed over.
+    """Parse a page of ListObjectVersions, without delete markers and noncurrent versions.
 
     Args:
         page: The page.
-        following: Where the next begins.
-        until: The last key of interest; rows behind it are not read.
+        following: Start of the next page.
+        until: Last key of interest; later rows are skipped.
 
     Raises:
-        MalformedResponse: A row lacks what S3 says of each version.
+        MalformedResponse: A row lacks a required field.
     """
     decode = key_decoder(page)
     objects = []
@@ -173,7 +173,7 @@ def version_page(
         if NEWEST not in row:
             if NONCURRENT in row:
                 continue
-            raise broken(page.uri, "a version does not say whether it is the newest")
+            raise malformed_response(page.uri, "a version lacks IsLatest")
         fields = dict(FIELDS.findall(row))
         try:
             size_bytes = int(fields["Size"])
@@ -186,7 +186,7 @@ def version_page(
                 stored=_stored(row, size_bytes),
             )
         except (KeyError, ValueError) as error:
-            raise broken(page.uri, f"a version lacks what S3 tells of each ({error})") from error
+            raise malformed_response(page.uri, f"a version lacks a field ({error})") from error
         if until is not None and found.key > until:
             break
         objects.append(found)
@@ -196,7 +196,7 @@ def version_page(
 
 
 def _stored(row: str, size_bytes: int) -> ChecksumAlgorithm | None:
-    """Which checksum HEAD should tell. Only there it shows whether parts are Quilt's chunks."""
+    """Return the checksum that HEAD should provide; its parts may differ from Quilt's chunks."""
     if CRC64NVME in row:
         return ChecksumAlgorithm.CRC64NVME
     if SHA256 in row and (size_bytes <= MIN_CHUNK_BYTES or COMPOSITE in row):
@@ -205,14 +205,14 @@ def _stored(row: str, size_bytes: int) -> ChecksumAlgorithm | None:
 
 
 def key_page(page: ListingPage) -> list[str]:
-    """The keys of a page of ListObjectsV2."""
+    """Return the keys of a page of ListObjectsV2."""
     decode = key_decoder(page)
     fields = (field for row in page.rows for field in FIELDS.findall(row))
     return [decode(_text(key)) for name, key in fields if name == "Key"]
 
 
 def key_decoder(page: ListingPage) -> Callable[[str], str]:
-    """How to read a listing's keys: not every S3 encodes them when asked to, and each says so."""
+    """Return the decoder of a listing's keys: not every server encodes them when asked to."""
     if page.frame.findtext("{*}EncodingType") != "url":
         return str
     # A space is written as "+".
@@ -227,19 +227,19 @@ def _text(xml: str) -> str:
 
 
 def version_id(text: str | None) -> str | None:
-    """A version's id; None in an unversioned bucket, and for what was written to it as such."""
+    """Return a version id; None for `null` versions and in unversioned buckets."""
     return None if text == NULL_VERSION else text or None
 
 
-def broken(uri: S3Uri, how: str) -> MalformedResponse:
-    """The error for an answer that cannot be right.
+def malformed_response(uri: S3Uri, problem: str) -> MalformedResponse:
+    """Return the error for a response that cannot be right.
 
     Args:
-        uri: What it is about.
-        how: What is wrong with it.
+        uri: Requested location.
+        problem: The defect of the response.
     """
     return MalformedResponse(
-        f"S3's answer about {uri} makes no sense: {how}.",
-        why="It was cut on its way, or the endpoint is not quite S3.",
-        remedy="The job is retried by itself; look into it if this returns.",
+        f"Malformed response of S3 for {uri}: {problem}.",
+        why="It was truncated in transit, or the endpoint differs from S3.",
+        remedy="The job is retried automatically; investigate if this recurs.",
     )

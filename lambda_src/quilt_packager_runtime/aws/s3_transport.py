@@ -1,7 +1,7 @@
-"""One signed request to S3 and its answer, over awscrt's C client, for asyncio.
+"""Signed requests to S3 over awscrt's C client, for asyncio.
 
-What is below the operations of `s3.py` lives here: where a bucket is reached and in which region,
-credentials, retries (awscrt's own), and which of our errors an error answer means.
+Below the operations of `s3.py`: the address and region of a bucket, credentials, retries (by
+awscrt), and the conversion of error responses.
 """
 
 import asyncio
@@ -46,17 +46,17 @@ from quilt_packager_runtime.formats.objects import S3Uri, percent_encode
 
 DEFAULT_REGION = "us-east-1"
 MAX_CONNECTIONS = 128
-# awscrt opens so many for each Gbit/s that it aims at. Its override can only lower their number.
+# awscrt opens this number for each Gbit/s of its target. Its override can only lower the number.
 CONNECTIONS_PER_GBPS = 2.5
-# awscrt keeps up to four parts of 8 MiB of a file for each connection in memory.
+# awscrt holds up to four parts of 8 MiB of a file in memory for each connection.
 FILE_CONNECTIONS = 4
 RETRY_BASE_MS = 500
 REGION_HEADER = "x-amz-bucket-region"
-# What S3 says of a bucket that is asked for in another region than its own.
+# Statuses of S3 for a request to another region than the bucket's.
 WRONG_REGION_STATUSES = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST})
 STATUS_ERRORS: dict[int, type[S3Error]] = {
     HTTPStatus.BAD_REQUEST: BadRequest,
-    HTTPStatus.FORBIDDEN: InvalidObjectState,  # what else 403 means is told apart before
+    HTTPStatus.FORBIDDEN: InvalidObjectState,  # other meanings of 403 are handled before
     HTTPStatus.NOT_FOUND: NoSuchKey,
     HTTPStatus.METHOD_NOT_ALLOWED: NoSuchKey,  # the version is a delete marker
     HTTPStatus.CONFLICT: ConditionalRequestConflict,
@@ -74,18 +74,18 @@ CREDENTIAL_CODES = frozenset(
         "TokenRefreshRequired",
     }
 )
-# What S3 passes on of KMS is about the key, but for what is about KMS itself.
+# Errors of KMS concern the key, except these, which concern KMS itself.
 PASSING_KMS_CODE = re.compile("Throttl|LimitExceeded|Internal|Timeout|Unavailable")
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """An answer of S3.
+    """A response of S3.
 
     Attributes:
         status: The HTTP status.
         headers: By lower-case name.
         body: The whole body; empty for HEAD.
-        is_error: S3 refused the request or failed, and be it inside a 200.
+        is_error: S3 refused the request or failed, even with a status of 200.
     """
 
     status: int
@@ -98,11 +98,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request to S3.
 
     Attributes:
-        operation: S3's name of it, which is also the IAM action where the two agree.
+        operation: Name of the operation, which is often the IAM action.
         method: The HTTP method.
-        uri: The bucket, and the key where there is one; its version goes into the query.
+        uri: The bucket with an optional key; its version becomes a query parameter.
         query: Query parameters, unencoded.
-        headers: Headers beyond those of transport and signature.
+        headers: Headers besides those of transport and signature.
         body: The body to send.
         file: A file to send as the body, by parallel multipart upload when it is large.
     """
@@ -120,11 +120,11 @@ class S3Transport:
     """Sends requests to S3, each to the region of its bucket.
 
     Args:
-        endpoint_url: An S3 of one's own: path-style addressing, and plain HTTP if it says so.
+        endpoint_url: Endpoint of another S3 server: path-style addressing, over the URL's scheme.
             None for AWS: virtual-host addressing over TLS.
         region: The region to try first.
-        credentials: Who signs.
-        max_connections: How many connections to hold open at most, for anything but files.
+        credentials: Credentials for signatures.
+        max_connections: Maximum number of open connections, except for files.
         retry_base_ms: The base of the exponential back-off between the client's five retries.
     """
 
@@ -137,7 +137,7 @@ class S3Transport:
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> None:
-        """Open nothing yet: clients are made with their first request."""
+        """Store the options: clients are created with their first request."""
         self._endpoint = urlsplit(endpoint_url) if endpoint_url else None
         self._home_region = region or DEFAULT_REGION
         self._credentials = credentials
@@ -154,18 +154,18 @@ class S3Transport:
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> Self:
-        """Read endpoint, region and credentials where every AWS SDK does.
+        """Read endpoint, region and credentials from the environment.
 
         Credentials come from the variables or, where there are none, by botocore's chain
         (profiles, SSO, processes, containers, instances).
 
         Args:
             environment: The process's environment.
-            max_connections: How many connections to hold open at most.
+            max_connections: Maximum number of open connections.
             retry_base_ms: The base of the exponential back-off between the client's five retries.
 
         Raises:
-            CredentialsRefused: There are no credentials.
+            CredentialsRefused: No credentials were found.
         """
         return cls(
             credentials=_credentials(environment),
@@ -177,14 +177,14 @@ class S3Transport:
         )
 
     def region_of(self, bucket: str) -> str:
-        """The bucket's region, as far as answers have told it."""
+        """Return a bucket's region, if a response has named it; otherwise the default."""
         return self._bucket_regions.get(bucket, self._home_region)
 
     async def send(self, request: Request) -> Response:
-        """Send a request and return the good answer to it.
+        """Send a request, and return its successful response.
 
         Raises:
-            PackagerError: The answer was an error, or none came; the class tells which.
+            PackagerError: The response was an error, or none came.
         """
         bucket = request.uri.bucket
         region = self.region_of(bucket)
@@ -220,7 +220,7 @@ class S3Transport:
                 result = Response(status_code, names, error_body or b"", is_error=True)
             else:
                 result = error
-            # The loop is closed when the job was cancelled: nobody waits for the answer.
+            # The loop is closed if the job was cancelled: the response is not awaited.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, answered, result)
 
@@ -301,7 +301,7 @@ def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
         )
     from botocore.session import Session  # noqa: PLC0415 - 0.2 s, and never needed in Lambda
 
-    # Looked for here and not with the first request: awscrt swallows what a callback raises.
+    # Searched here, not with the first request: awscrt swallows exceptions of a callback.
     found = Session().get_credentials()
     if found is None:
         raise CredentialsRefused(
@@ -318,27 +318,27 @@ def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
 
 
 def error_of(request: Request, response: Response) -> PackagerError:
-    """Which of our errors an error answer means.
+    """Return the error for an error response.
 
-    HEAD answers carry no body, hence no code: there the status alone decides.
+    HEAD responses have no body and no code: there the status decides.
     """
     code, message = _error_code(response.body)
-    what = f"{request.operation} of {request.uri}"
+    action = f"{request.operation} on {request.uri}"
     if code in CREDENTIAL_CODES:
         return CredentialsRefused(
-            f"{what} was refused: {code}.",
+            f"{action} was refused: {code}.",
             why="The credentials have expired or are not valid.",
             remedy="Sign in again, or correct them.",
         )
     if code == "NoSuchBucket":
         return NoSuchBucket(
-            f"There is no bucket {quoted(request.uri.bucket)}.",
-            why="S3 knows none of that name.",
+            f"The bucket {quoted(request.uri.bucket)} does not exist.",
+            why="S3 has no bucket of that name.",
             remedy="Correct the name, or create the bucket.",
         )
     if code.startswith("KMS.") and PASSING_KMS_CODE.search(code) is None:
         refusal = AccessDenied(
-            f"{what} was refused: {code}.",
+            f"{action} was refused: {code}.",
             why=f"The KMS key of the object or bucket cannot be used: {message or code}",
             remedy="Enable the key or restore it, or copy the object with another, and retry.",
         )
@@ -347,8 +347,8 @@ def error_of(request: Request, response: Response) -> PackagerError:
     is_forbidden = response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState"
     if is_forbidden or code == "AccessDenied":
         return AccessDenied(
-            f"The packager may not do {request.operation} on {quoted(str(request.uri))}.",
-            why="A policy of its role, of the bucket, or of a KMS key does not allow it, "
+            f"Access denied: {request.operation} on {quoted(str(request.uri))}.",
+            why="A policy of the role, of the bucket, or of a KMS key does not allow it, "
             "or the requester would have to pay.",
             remedy="Allow it there, deploy, and retry.",
         )
@@ -356,24 +356,24 @@ def error_of(request: Request, response: Response) -> PackagerError:
     is_down = is_passing or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
     return kind(
-        f"{what} failed: S3 answered {response.status} {code}".rstrip() + ".",
-        why=message or "S3 gave no more of a reason.",
-        remedy="The job is retried by itself; look into it if this returns.",
+        f"{action} failed: S3 responded with {response.status} {code}".rstrip() + ".",
+        why=message or "S3 gave no further reason.",
+        remedy="The job is retried automatically; investigate if this recurs.",
     )
 
 
 def _error_without_answer(request: Request, error: Exception) -> PackagerError:
-    what = f"{request.operation} of {request.uri}"
+    action = f"{request.operation} on {request.uri}"
     if isinstance(error, AwsCrtError) and error.name.startswith("AWS_AUTH_"):
         return CredentialsRefused(
-            f"{what} could not be signed ({error}).",
+            f"{action} could not be signed ({error}).",
             why="The credentials could not be renewed.",
             remedy="Sign in again, or correct them.",
         )
     return ServiceUnavailable(
-        f"{what} got no good answer ({error}).",
-        why="S3 throttled or failed, or could not be reached, in all attempts.",
-        remedy="Check the endpoint and the network; the job is retried by itself.",
+        f"{action} got no valid response ({error}).",
+        why="S3 throttled, failed, or could not be reached in all attempts.",
+        remedy="Check the endpoint and the network; the job is retried automatically.",
     )
 
 

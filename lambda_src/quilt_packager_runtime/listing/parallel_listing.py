@@ -10,7 +10,7 @@ from contextlib import aclosing
 from math import ceil
 
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.aws.s3_responses import VersionPage, broken
+from quilt_packager_runtime.aws.s3_responses import VersionPage, malformed_response
 from quilt_packager_runtime.concurrency import task_group
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder, SourceObject
 from quilt_packager_runtime.listing.key_ranges import KeyRange
@@ -111,7 +111,7 @@ class _Listing:
         listed = [found.key for found in page.objects]
         is_behind = not listed or (listed[0] > keys.after and listed[0] >= keys.position)
         if not is_behind or listed != sorted(set(listed)):
-            raise broken(S3Uri(self._folder.bucket, ""), "its keys are not in order")
+            raise malformed_response(S3Uri(self._folder.bucket, ""), "its keys are not in order")
         return page.objects[: keys.advance(listed, page.next_key)]
 
     def _spread(self) -> None:

@@ -366,7 +366,7 @@ async def test_a_schema_that_quilt3_rejects_is_an_invalid_configuration(
     ("url", "how"),
     [
         ("s3://rules/missing.json", "does not exist"),
-        ("s3://nowhere/s.json", "cannot be read: There is no bucket"),
+        ("s3://nowhere/s.json", "cannot be read: The bucket"),
         ("s3://rules/run.json?versionId=x", "does not exist|cannot be read"),
         ("s3://rules", "is a bucket, not an object"),
         ("s3://user@evil.example:80/s.json", "cannot be read: a bucket's name"),
