@@ -47,7 +47,7 @@ class LargeJobs:
             answer = {"executionArn": f"{MACHINE}:id", "startDate": 0}
             self.states.script.add_response("start_execution", answer)
 
-    def hand_over(self, **options: Any) -> State:
+    def hand_off(self, **options: Any) -> State:
         """Deliver the message, and return the input of the execution."""
         self.expect_start()
         assert self.deliver(**options) == []

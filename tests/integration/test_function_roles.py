@@ -162,7 +162,7 @@ class Functions:
         )
         return credentials
 
-    def hand_over(self) -> dict[str, Any]:
+    def hand_off(self) -> dict[str, Any]:
         """Let the packager hand a job over, and give the input of its execution."""
         self.become("Packager")
         record = {"messageId": self.job, "body": json.dumps(MESSAGE | {"package_name": self.name})}
@@ -219,7 +219,7 @@ def uploads(count: int = 2) -> list[str]:
 def test_roles_fail_if_they_do_not_suffice_for_a_large_job(
     functions: Functions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = functions.hand_over()
+    state = functions.hand_off()
     functions.become("Checksum")
     functions.hash_shards(state)
     functions.become("LargeJob")
@@ -231,7 +231,7 @@ def test_roles_fail_if_they_do_not_suffice_for_a_large_job(
 def test_statement_of_the_checksum_function_fails_if_it_is_not_needed(
     functions: Functions, sid: str
 ) -> None:
-    state = functions.hand_over()
+    state = functions.hand_off()
     functions.become("Checksum", without=sid)
     with pytest.raises(AccessDenied):
         functions.hash_shards(state)
@@ -240,7 +240,7 @@ def test_statement_of_the_checksum_function_fails_if_it_is_not_needed(
 def test_hash_in_scratch_of_the_checksum_function_fails_if_it_is_not_needed(
     functions: Functions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = functions.hand_over()
+    state = functions.hand_off()
     functions.become("Checksum", without="HashInScratch")
     with caplog.at_level(logging.WARNING):
         functions.hash_shards(state)
@@ -263,7 +263,7 @@ def test_hash_in_scratch_of_the_checksum_function_fails_if_it_is_not_needed(
 def test_statement_of_the_large_job_function_fails_if_it_is_not_needed(
     functions: Functions, sid: str
 ) -> None:
-    state = functions.hand_over()
+    state = functions.hand_off()
     functions.become("Checksum")
     functions.hash_shards(state)
     functions.change_an_object()
@@ -275,7 +275,7 @@ def test_statement_of_the_large_job_function_fails_if_it_is_not_needed(
 def test_dead_letters_of_the_large_job_function_fail_if_they_are_not_needed(
     functions: Functions,
 ) -> None:
-    state = functions.hand_over()
+    state = functions.hand_off()
     error = {"Error": "States.Timeout", "Cause": "It took too long."}
     functions.become("LargeJob")
     assert functions.finish(state, error=error)["code"] == "LargeJobFailed"

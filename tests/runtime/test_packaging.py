@@ -86,7 +86,7 @@ def data(bucket: Bucket, key: str) -> str:
 
 
 class TestDeadline:
-    """A deadline is heard, however many objects there are to go through."""
+    """A deadline cancels a job, independent of the number of objects."""
 
     @pytest.mark.parametrize(
         ("method", "item"),
@@ -97,7 +97,7 @@ class TestDeadline:
             ),
         ],
     )
-    async def test_is_heard_while(
+    async def test_cancels(
         self,
         s3: S3,
         raw: Bucket,
@@ -115,9 +115,9 @@ class TestDeadline:
 
 
 class TestFullDisk:
-    """A folder whose objects or whose manifest do not fit is told by its code, not as a crash."""
+    """A full disk is reported by its code, not as a crash."""
 
-    async def test_of_too_many_objects_is_told(
+    async def test_of_too_many_objects_is_reported(
         self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for number in range(100):
@@ -135,7 +135,7 @@ class TestFullDisk:
         assert not packages.keys()
 
     @pytest.mark.skipif(not FULL_DEVICE.exists(), reason="there is no /dev/full")
-    async def test_of_a_long_manifest_is_told(
+    async def test_of_a_long_manifest_is_reported(
         self, s3: S3, raw: Bucket, packages: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "manifest.jsonl").symlink_to(FULL_DEVICE)
@@ -181,16 +181,14 @@ class TestFolder:
         await run(s3, registry="raw")
         assert len(latest_manifest(raw)) == 3
 
-    async def test_of_a_bucket_without_versions_is_named_without_them(
+    async def test_of_an_unversioned_bucket_has_uris_without_versions(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket
     ) -> None:
         s3_stub.create_bucket("plain", versioning=Versioning.OFF).put("runs/42/a", "x")
         await run(s3, source_prefix="s3://plain/runs/42/")
         assert latest_manifest(packages)[1]["physical_keys"] == ["s3://plain/runs/42/a"]
 
-    async def test_that_is_the_whole_bucket_leaves_the_registry_out_and_settles(
-        self, s3: S3, raw: Bucket
-    ) -> None:
+    async def test_that_is_a_whole_bucket_excludes_the_registry(self, s3: S3, raw: Bucket) -> None:
         fields: dict[str, Any] = {
             "source_prefix": "s3://raw",
             "registry": "raw",
@@ -205,14 +203,14 @@ class TestFolder:
         assert (first.operation, first.key) == ("GetObject", LATEST)
         assert "ListObjectVersions" in [other.operation for other in others]
 
-    async def test_tells_how_far_it_is(self, s3: S3) -> None:
-        told: list[tuple[str, int, int | None]] = []
-        await package_request(s3, request(), on_progress=lambda *step: told.append(step))
-        phases = list(dict.fromkeys(phase for phase, _, _ in told))
+    async def test_reports_its_progress(self, s3: S3) -> None:
+        reported: list[tuple[str, int, int | None]] = []
+        await package_request(s3, request(), on_progress=lambda *step: reported.append(step))
+        phases = list(dict.fromkeys(phase for phase, _, _ in reported))
         assert phases == ["listing", "checksums", "publishing"]
-        assert told[:2] == [("listing", 0, None), ("listing", 2, None)]
-        assert [done for phase, done, _ in told if phase == "checksums"] == [0, 1, 2]
-        assert ("checksums", 2, 2) in told
+        assert reported[:2] == [("listing", 0, None), ("listing", 2, None)]
+        assert [done for phase, done, _ in reported if phase == "checksums"] == [0, 1, 2]
+        assert ("checksums", 2, 2) in reported
 
 
 class TestUnchanged:
@@ -243,7 +241,7 @@ class TestUnchanged:
 
 
 class TestBuckets:
-    """Messages name buckets; the engine's owner says which of them it may use."""
+    """Messages name buckets; the settings restrict them."""
 
     @pytest.mark.parametrize(
         ("settings", "fields", "named"),
@@ -279,7 +277,7 @@ class TestBuckets:
         with pytest.raises(NoSuchBucket, match='"raw"'):
             await run(s3)
 
-    async def test_that_may_not_be_listed_are_named_with_the_action(
+    async def test_whose_listing_is_denied_are_named_with_the_action(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
         s3_stub.deny("ListObjectVersions")
@@ -310,25 +308,25 @@ class TestMetadataUri:
         await run(s3, metadata_uri="s3://notes/entry.json")
         assert latest_manifest(packages)[0]["user_meta"] == {"run": 42}
 
-    async def test_that_leads_nowhere_is_rejected(self, s3: S3, raw: Bucket) -> None:
+    async def test_of_a_missing_object_is_rejected(self, s3: S3, raw: Bucket) -> None:
         with pytest.raises(InvalidMetadata, match=r'no object "s3://raw/runs/42/entry\.json"'):
             await run(s3, metadata_uri="entry.json")
 
-    async def test_that_leads_to_no_bucket_is_rejected(self, s3: S3, raw: Bucket) -> None:
+    async def test_of_a_missing_bucket_is_rejected(self, s3: S3, raw: Bucket) -> None:
         with pytest.raises(NoSuchBucket, match='"nowhere"'):
             await run(s3, metadata_uri="s3://nowhere/entry.json")
 
     @pytest.mark.parametrize(
         "text", ["", "[]", '"text"', "{", "NaN", '{"a": 1e999}', "[" * 100_000, "\ufeff"]
     )
-    async def test_that_leads_to_no_json_object_is_rejected(
+    async def test_of_other_content_than_a_json_object_is_rejected(
         self, s3: S3, raw: Bucket, text: str
     ) -> None:
         raw.put("runs/42/entry.json", text)
         with pytest.raises(InvalidMetadata, match=r"s3://raw/runs/42/entry\.json"):
             await run(s3, metadata_uri="entry.json")
 
-    async def test_that_leads_to_too_much_is_rejected_and_not_read_through(
+    async def test_of_a_large_object_is_rejected_after_its_first_bytes(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket
     ) -> None:
         raw.put("entry.json", '{"a": 1}' + " " * 3 * MAX_METADATA_BYTES)
@@ -337,7 +335,7 @@ class TestMetadataUri:
         (read,) = [r for r in s3_stub.requests_of("GetObject") if r.key == "entry.json"]
         assert read.headers["range"] == f"bytes=0-{MAX_METADATA_BYTES}"
 
-    async def test_that_leads_to_what_may_not_be_read_is_rejected(
+    async def test_of_a_denied_object_is_rejected(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket
     ) -> None:
         raw.put("entry.json", "{}")
@@ -345,12 +343,12 @@ class TestMetadataUri:
         with pytest.raises(AccessDenied, match=r"GetObject.*entry\.json"):
             await run(s3, metadata_uri="/entry.json")
 
-    async def test_that_leads_to_an_archive_is_rejected(self, s3: S3, raw: Bucket) -> None:
+    async def test_of_an_archived_object_is_rejected(self, s3: S3, raw: Bucket) -> None:
         raw.put("entry.json", "{}", storage_class="GLACIER")
         with pytest.raises(InvalidMetadata, match="InvalidObjectState"):
             await run(s3, metadata_uri="/entry.json")
 
-    async def test_that_s3_takes_for_no_version_is_rejected(
+    async def test_of_an_invalid_version_is_rejected(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket
     ) -> None:
         raw.put("entry.json", "{}")
@@ -368,7 +366,7 @@ class TestMetadataUri:
 
 @pytest.mark.usefixtures("raw", "packages")
 class TestRejectedBeforeHashing:
-    """Whatever can be told of a job early is told early: nothing was hashed, nothing written."""
+    """Jobs that are rejected early: nothing is hashed or written."""
 
     @pytest.fixture(autouse=True)
     def nothing_done(self, s3_stub: S3Stub, packages: Bucket) -> Any:
@@ -381,30 +379,30 @@ class TestRejectedBeforeHashing:
             await run(s3, source_prefix="s3://raw/runs/none/")
 
     @pytest.mark.parametrize(
-        ("count", "told"), [(1, "the only object"), (1500, "all 1,500 objects")]
+        ("count", "reported"), [(1, "the only object"), (1500, "all 1,500 objects")]
     )
     async def test_is_a_folder_whose_objects_are_all_excluded(
-        self, s3: S3, raw: Bucket, count: int, told: str
+        self, s3: S3, raw: Bucket, count: int, reported: str
     ) -> None:
         raw.put("runs/none/", b"")
         for n in range(count):
             raw.put(f"runs/none/{n}.tmp", b"x")
         with pytest.raises(EmptySource) as failure:
             await run(s3, source_prefix="s3://raw/runs/none/", exclude=["*.tmp"])
-        assert failure.value.happened == f"Globs exclude {told} of s3://raw/runs/none/."
+        assert failure.value.happened == f"Globs exclude {reported} of s3://raw/runs/none/."
         assert "exclude" in failure.value.remedy
 
-    async def test_are_keys_that_no_package_can_hold(self, s3: S3, raw: Bucket) -> None:
+    async def test_are_keys_that_are_invalid_in_a_package(self, s3: S3, raw: Bucket) -> None:
         raw.put("runs/42/a.txt/b", "x")
         with pytest.raises(InvalidKeys, match=r"a\.txt"):
             await run(s3)
 
-    async def test_is_what_the_workflow_forbids(self, s3: S3, packages: Bucket) -> None:
+    async def test_is_a_violation_of_the_workflow(self, s3: S3, packages: Bucket) -> None:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS)
         with pytest.raises(WorkflowViolations):
             await run(s3)
 
-    async def test_is_a_header_that_no_reader_takes(self, s3: S3) -> None:
+    async def test_is_a_header_that_is_too_long(self, s3: S3) -> None:
         metadata = {"text": "x" * (MAX_METADATA_BYTES - len('{"text": ""}'))}
         with pytest.raises(ManifestLineTooLong, match="metadata"):
             await run(s3, metadata=metadata)
@@ -420,7 +418,7 @@ class TestObjects:
             await run(s3)
         assert not packages.keys()
 
-    async def test_that_change_after_the_listing_fail_the_job_for_a_retry(
+    async def test_that_change_after_the_listing_fail_the_job(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
         pause = s3_stub.on("HeadObject").pause_before()
@@ -463,7 +461,7 @@ class TestLostRace:
         assert latest_manifest(packages)[0]["user_meta"] == {"version": 1}
         assert s3_stub.counts["ListObjectVersions"] == 2
 
-    async def test_to_the_same_revision_is_none(
+    async def test_to_the_same_revision_leaves_one_pointer(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket
     ) -> None:
         pause = s3_stub.on("PutObject", key=LATEST).pause_before()
@@ -475,9 +473,7 @@ class TestLostRace:
         pointers = packages.keys(".quilt/named_packages/runs/42/1")
         assert len(pointers) == 1
 
-    async def test_that_is_lost_time_and_again_is_given_up_for_a_later_delivery(
-        self, s3: S3, s3_stub: S3Stub
-    ) -> None:
+    async def test_that_is_lost_in_every_pass_fails_the_job(self, s3: S3, s3_stub: S3Stub) -> None:
         rule = s3_stub.on("PutObject", key=LATEST, times=None)
         rule.answer(409, "ConditionalRequestConflict")
         with pytest.raises(WriteConflict, match=str(MAX_PASSES)):
@@ -507,7 +503,7 @@ class TestQuarantine:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS)
         return s3_stub.create_bucket("refused")
 
-    async def test_keeps_what_breaks_the_rules_and_refuses_it_all_the_same(
+    async def test_holds_the_package_that_is_rejected(
         self, s3: S3, packages: Bucket, refused: Bucket
     ) -> None:
         with pytest.raises(WorkflowViolations, match="in quarantine: ") as raised:
@@ -524,24 +520,24 @@ class TestQuarantine:
         assert [entry["logical_key"] for entry in entries] == ["a.txt", "b/c.txt"]
         assert not packages.keys(".quilt/packages/")
 
-    async def test_of_the_same_again_writes_nothing(self, s3: S3, refused: Bucket) -> None:
+    async def test_of_an_unchanged_package_writes_nothing(self, s3: S3, refused: Bucket) -> None:
         for _ in range(2):
             with pytest.raises(WorkflowViolations):
                 await run(s3, self.SETTINGS)
         assert len(refused.keys(".quilt/packages/")) == 1
 
-    async def test_that_is_not_there_is_told_beside_the_violations(self, s3: S3) -> None:
+    async def test_that_is_missing_is_reported_with_the_violations(self, s3: S3) -> None:
         settings = Settings(quarantine_registry="nowhere")
         with pytest.raises(WorkflowViolations, match="could not be quarantined") as raised:
             await run(s3, settings)
         assert raised.value.quarantine is None
 
-    async def test_takes_nothing_that_keeps_the_rules(self, s3: S3, refused: Bucket) -> None:
+    async def test_stays_empty_without_violations(self, s3: S3, refused: Bucket) -> None:
         outcome = await run(s3, self.SETTINGS, package_name="strict/42")
         assert outcome.outcome is Result.CREATED
         assert not refused.keys()
 
-    async def test_without_one_nothing_is_written(self, s3: S3, refused: Bucket) -> None:
+    async def test_is_not_used_unless_configured(self, s3: S3, refused: Bucket) -> None:
         with pytest.raises(WorkflowViolations):
             await run(s3)
         assert not refused.keys()

@@ -1,4 +1,4 @@
-"""SQS batches of uploads and of checks of their windows in; announcements out."""
+"""SQS batches of uploads and of window checks in, events of quiet folders out."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 DEADLINE_MARGIN_MS = 10_000
-"""With less than this left of Lambda's time, nothing is begun that would be cut."""
+"""Minimum time that is left of an invocation when a step begins."""
 
 
 @cache
@@ -33,11 +33,8 @@ def load_settings() -> UploadSettings:
 class Batch:
     """The messages of one invocation.
 
-    Args:
-        context: Lambda's, which knows how much time is left.
-
     Attributes:
-        failed: The ids of the messages that SQS is to deliver again.
+        failed: The ids of the messages that SQS has to redeliver.
         recorded: Number of recorded uploads.
     """
 
@@ -46,13 +43,13 @@ class Batch:
         self.recorded = 0
         self._context = context
         self._coalescer = Coalescer(load_settings())
-        # Of each folder the messages, with the digests of their uploads.
+        # For each folder, the digests of its uploads by their messages.
         self._uploads: dict[SourceFolder, dict[str, bytes]] = {}
 
-    def take(self, message_id: str, body: str) -> None:
+    def add(self, message_id: str, body: str) -> None:
         """Check a window at once; collect uploads by folder for `record_uploads`."""
-        with self._delivered_again([message_id]):
-            match read_arrival(body):
+        with self._redelivered_if_failed([message_id]):
+            match read_message(body):
                 case WindowCheck() as check:
                     announced = self._coalescer.check(check, lifetime_ms=self._lifetime_ms())
                     _record(check.folder, announced)
@@ -63,11 +60,11 @@ class Batch:
 
     def record_uploads(self) -> None:
         """Record the uploads, folder by folder."""
-        with self._delivered_again([each for ids in self._uploads.values() for each in ids]):
-            # Checks are on their way before there is anything to check.
+        with self._redelivered_if_failed([each for ids in self._uploads.values() for each in ids]):
+            # First, because a recorded upload without a check could go undetected.
             quiet_at_ms = self._coalescer.schedule_quiet_checks(self._uploads)
             for folder, uploads in self._uploads.items():
-                with self._delivered_again(uploads):
+                with self._redelivered_if_failed(uploads):
                     announced = self._coalescer.record(
                         folder,
                         set(uploads.values()),
@@ -78,25 +75,25 @@ class Batch:
                     _record(folder, announced)
 
     @contextmanager
-    def _delivered_again(self, message_ids: Collection[str]) -> Iterator[None]:
-        """Name the messages of a step that fails: half of it does no harm when done twice."""
+    def _redelivered_if_failed(self, message_ids: Collection[str]) -> Iterator[None]:
+        """Let SQS redeliver the messages of a step that fails. Repeating half of it is harmless."""
         try:
             yield
         except PackagerError as failure:
-            again = UploadsNotRecorded(
+            not_recorded = UploadsNotRecorded(
                 code=failure.code, reason=failure.reason, messages=len(message_ids)
             )
-            log(again)
+            log(not_recorded)
             self.failed.update(message_ids)
 
     def _lifetime_ms(self) -> int:
-        """For how long this invocation lives on, unless that is too short to begin anything."""
+        """Return the time that is left of the invocation, if it is enough for a step."""
         lifetime_ms: int = self._context.get_remaining_time_in_millis()
         if lifetime_ms < DEADLINE_MARGIN_MS:
             raise DeadlineExceeded(
                 "The uploads of a batch could not all be recorded in the time of one invocation.",
                 why="They lie below too many prefixes, or DynamoDB is slow.",
-                remedy="The rest is delivered again by itself; a smaller prefix_depth helps.",
+                remedy="The rest is redelivered automatically; a smaller prefix_depth helps.",
             )
         return lifetime_ms
 
@@ -105,17 +102,17 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Record uploads and check windows; SQS redelivers the messages named in the response."""
     batch = Batch(context)
     for message in event["Records"]:
-        batch.take(message["messageId"], message["body"])
+        batch.add(message["messageId"], message["body"])
     batch.record_uploads()
     record_uploads(batch.recorded)
     return {"batchItemFailures": [{"itemIdentifier": each} for each in sorted(batch.failed)]}
 
 
-def read_arrival(body: str) -> Upload | WindowCheck | None:
-    """Read a message, or put it where its owner will look for it.
+def read_message(body: str) -> Upload | WindowCheck | None:
+    """Read a message, or move it to the dead-letter queue if it is not valid.
 
     Raises:
-        AwsError: It could not be put there.
+        AwsError: The message could not be moved.
     """
     try:
         return parse_arrival(body)

@@ -65,7 +65,7 @@ def test_a_deferred_job_has_its_origin(packager: Packager) -> None:
 
 
 def test_a_large_job_is_one_job_in_two_functions(large_jobs: LargeJobs, log: JobLog) -> None:
-    state = large_jobs.hand_over()
+    state = large_jobs.hand_off()
     large_jobs.hash_shards(state)
     large_jobs.publish(state)
     job = read_job(log)
@@ -74,7 +74,7 @@ def test_a_large_job_is_one_job_in_two_functions(large_jobs: LargeJobs, log: Job
 
 
 def test_a_large_job_runs_in_the_state_machine(large_jobs: LargeJobs, log: JobLog) -> None:
-    large_jobs.hand_over()
+    large_jobs.hand_off()
     job = read_job(log)
     assert (job.outcome, job.execution) == (State.RUNNING, "id")
 

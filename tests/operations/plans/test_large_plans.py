@@ -19,7 +19,7 @@ def test_shards_and_requests_are_those_of_the_job(
         plan(request_of(BODY), settings=invocations.load_settings(), s3=s3, exact=True)
     )
     s3_stub.forget_requests()
-    state = large_jobs.hand_over()
+    state = large_jobs.hand_off()
     large_jobs.hash_shards(state)
     large_jobs.publish(state)
     assert made.route is not None

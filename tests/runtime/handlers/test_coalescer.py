@@ -1,4 +1,4 @@
-"""The coalescer's function on batches that are good, poisonous, refused and late."""
+"""The coalescer's function, on batches that are valid, invalid, failing and late."""
 
 import json
 from collections.abc import Collection
@@ -68,7 +68,7 @@ def upload(key: str, sequencer: str = "0A") -> str:
 
 
 def run(*bodies: str, remaining_ms: int = 60_000) -> list[int]:
-    """Handle a batch, and return the numbers of the messages that are to come again."""
+    """Handle a batch, and return the numbers of the messages to redeliver."""
     records = [{"messageId": str(n), "body": body} for n, body in enumerate(bodies)]
     context: Any = SimpleNamespace(get_remaining_time_in_millis=lambda: remaining_ms)
     answer = handler({"Records": records}, context)
@@ -80,7 +80,7 @@ def test_uploads_are_recorded_once_a_folder(stub: type[StubCoalescer]) -> None:
     assert stub.recorded == {"a/b/": 2, "c/d/": 1}
 
 
-def test_packages_and_what_is_ignored_are_passed_over(stub: type[StubCoalescer]) -> None:
+def test_registry_files_and_ignored_prefixes_are_skipped(stub: type[StubCoalescer]) -> None:
     assert run(upload(".quilt/packages/x"), upload("tmp/a/b"), upload("root.txt")) == []
     assert stub.recorded == {}
 
@@ -91,7 +91,7 @@ def test_a_batch_has_checks_and_uploads(stub: type[StubCoalescer]) -> None:
     assert (stub.checked, stub.recorded) == (["a/b/"], {"a/b/": 1})
 
 
-def test_a_folder_that_fails_leaves_the_others_alone(stub: type[StubCoalescer]) -> None:
+def test_a_folder_that_fails_does_not_affect_the_others(stub: type[StubCoalescer]) -> None:
     stub.broken = {"a/b/"}
     assert run(upload("a/b/1"), upload("c/d/1"), upload("a/b/2")) == [0, 2]
     assert stub.recorded == {"c/d/": 1}
@@ -103,14 +103,14 @@ def test_uploads_are_recorded_only_after_scheduling_checks(stub: type[StubCoales
     assert stub.recorded == {}
 
 
-def test_a_poisonous_message_is_put_aside_alone(
+def test_only_the_invalid_message_moves_to_the_dead_letter_queue(
     stub: type[StubCoalescer], dead_letters: list[str]
 ) -> None:
     assert run("poison", upload("a/b/1")) == []
     assert (dead_letters, stub.recorded) == (["poison"], {"a/b/": 1})
 
 
-def test_a_poisonous_message_that_cannot_be_put_aside_comes_again(
+def test_an_invalid_message_that_cannot_be_moved_is_redelivered(
     stub: type[StubCoalescer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -121,12 +121,12 @@ def test_a_poisonous_message_that_cannot_be_put_aside_comes_again(
     assert stub.recorded == {"a/b/": 1}
 
 
-def test_what_is_too_late_to_begin_comes_again(stub: type[StubCoalescer]) -> None:
+def test_uploads_without_time_left_are_redelivered(stub: type[StubCoalescer]) -> None:
     assert run(upload("a/b/1"), upload("c/d/1"), remaining_ms=9_999) == [0, 1]
     assert stub.recorded == {}
 
 
-def test_settings_reach_the_function_by_its_environment() -> None:
+def test_settings_are_read_from_the_environment() -> None:
     settings = UploadSettings(prefix_depth=3, ignore_prefixes=("a,b/",), table="t")
     assert UploadSettings.from_environment(settings.to_environment()) == settings
     with pytest.raises(ValueError, match="QUILT_PACKAGER_UPLOADS does not fit"):

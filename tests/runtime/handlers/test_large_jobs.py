@@ -46,7 +46,7 @@ def engine(large_jobs: LargeJobs) -> LargeJobs:
 
 @pytest.fixture
 def inline_hash(engine: LargeJobs, configure: Callable[..., None]) -> Callable[[], str]:
-    """What one invocation makes of the folder as it is, in an account of its own."""
+    """Package the folder in one invocation, without the revisions so far."""
 
     def package_inline() -> str:
         pointers = {key: engine.raw.get(key) for key in engine.raw.keys(".quilt/")}
@@ -63,7 +63,7 @@ class TestRevision:
     def test_is_the_same_as_that_of_one_invocation(
         self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         assert len(engine.items(state)) == 7
         engine.hash_shards(state)
         assert engine.publish(state)["goes_on"] is False
@@ -76,9 +76,9 @@ class TestRevision:
         key = "runs/42/ro-crate-metadata.json"
         body = json.dumps({"source_prefix": f"s3://raw/{key}"})
         engine.raw.put(key, crate("1"), stored=["SHA256"])
-        state = engine.hand_over(body=body)
+        state = engine.hand_off(body=body)
         engine.raw.put(key, crate("2"), stored=["SHA256"])
-        assert engine.hand_over(body=body, delivery=2) == state
+        assert engine.hand_off(body=body, delivery=2) == state
         engine.hash_shards(state)
         engine.publish(state)
         manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
@@ -94,17 +94,17 @@ class TestRevision:
         metadata["text"] = "x" * (MAX_METADATA_BYTES - len(json.dumps(metadata)) - HEADER_BYTES)
         engine.raw.put("entry.json", json.dumps(metadata))
         fields = {"source_prefix": "s3://raw/runs/42/", "metadata_uri": "/entry.json"}
-        state = engine.hand_over(body=json.dumps(fields))
+        state = engine.hand_off(body=json.dumps(fields))
         engine.hash_shards(state)
         engine.publish(state)
         manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
         assert manifest
         assert json.loads(manifest.data.splitlines()[0])["user_meta"] == metadata
 
-    def test_has_what_changed_meanwhile(
+    def test_has_objects_that_changed_meanwhile(
         self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.raw.put("runs/42/00.txt", "changed before it was hashed", stored=[])
         engine.hash_shards(state)
         engine.raw.put("runs/42/01.txt", "changed after it was hashed", stored=[])
@@ -114,18 +114,18 @@ class TestRevision:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_takes_no_request_for_an_object_when_publishing(
+    def test_publishes_without_a_request_for_an_object(
         self, engine: LargeJobs, s3_stub: S3Stub
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         s3_stub.forget_requests()
         engine.publish(state)
         assert not [each for each in s3_stub.requests if each.key.startswith("runs/42/")]
 
 
-class TestHandOver:
-    def test_of_what_one_invocation_can_do_does_not_happen(
+class TestHandOff:
+    def test_is_omitted_if_one_invocation_suffices(
         self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_inline_objects=OBJECTS)
@@ -133,13 +133,13 @@ class TestHandOver:
         assert engine.states.asked == []
         assert engine.scratch.keys("jobs/") == []
 
-    def test_of_too_many_bytes_happens(
+    def test_starts_for_too_many_bytes(
         self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_inline_objects=OBJECTS, max_inline_bytes=50)
-        assert engine.items(engine.hand_over())
+        assert engine.items(engine.hand_off())
 
-    def test_of_bytes_that_s3_has_hashed_does_not_happen(
+    def test_does_not_count_bytes_that_s3_has_hashed(
         self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         for number in range(OBJECTS):
@@ -149,32 +149,32 @@ class TestHandOver:
         assert engine.states.asked == []
         assert engine.top_hash()
 
-    def test_that_did_not_start_keeps_the_message(self, engine: LargeJobs) -> None:
+    def test_that_fails_to_start_keeps_the_message(self, engine: LargeJobs) -> None:
         engine.states.fail("start_execution", "ThrottlingException")
         assert engine.deliver() == ["id"]
 
-    def test_delivered_again_starts_the_same_job(self, engine: LargeJobs) -> None:
-        state = engine.hand_over()
-        assert engine.hand_over(delivery=2) == state
+    def test_of_a_redelivery_starts_the_same_execution(self, engine: LargeJobs) -> None:
+        state = engine.hand_off()
+        assert engine.hand_off(delivery=2) == state
         first, second = engine.states.asked
         assert first == second
         assert first["name"] == "id"
 
-    def test_delivered_again_plans_nothing_anew(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
-        engine.hand_over()
+    def test_of_a_redelivery_keeps_the_plan(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
+        engine.hand_off()
         s3_stub.forget_requests()
-        engine.hand_over(delivery=2)
+        engine.hand_off(delivery=2)
         assert not [each for each in s3_stub.requests if each.bucket != "scratch"]
 
-    def test_delivered_once_more_than_it_may_be_attempted_is_acknowledged(
+    def test_of_a_delivery_after_the_last_attempt_is_acknowledged(
         self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_attempts=3)
-        state = engine.hand_over()
-        assert engine.hand_over(delivery=4) == state
+        state = engine.hand_off()
+        assert engine.hand_off(delivery=4) == state
         assert engine.sqs.asked == []
 
-    def test_that_was_never_planned_is_given_up_then(
+    def test_without_a_plan_fails_after_the_last_attempt(
         self, engine: LargeJobs, configure: Callable[..., None]
     ) -> None:
         configure(max_attempts=3)
@@ -183,11 +183,11 @@ class TestHandOver:
         (letter,) = engine.sqs.asked
         assert letter["MessageAttributes"]["code"]["StringValue"] == "AttemptsExhausted"
 
-    def test_of_a_job_that_runs_is_acknowledged(self, engine: LargeJobs) -> None:
+    def test_of_a_running_job_is_acknowledged(self, engine: LargeJobs) -> None:
         engine.states.fail("start_execution", "ExecutionAlreadyExists")
         assert engine.deliver() == []
 
-    def test_near_the_deadline_keeps_what_is_hashed(
+    def test_near_the_deadline_stores_finished_checksums(
         self,
         engine: LargeJobs,
         s3_stub: S3Stub,
@@ -196,7 +196,7 @@ class TestHandOver:
     ) -> None:
         configure(max_inline_objects=OBJECTS, max_requests_in_flight=1)
         s3_stub.on("HeadObject", key="runs/42/20.txt", times=None).delay(60)
-        state = engine.hand_over(remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS + 4)
+        state = engine.hand_off(remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS + 4)
         s3_stub.faults.clear()
         shards = engine.items(state)
         assert 1 <= len(shards) < 7
@@ -208,18 +208,18 @@ class TestHandOver:
 
 
 class TestWorker:
-    def test_skips_a_shard_that_is_done(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
-        state = engine.hand_over()
+    def test_skips_a_finished_shard(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
+        state = engine.hand_off()
         engine.hash_shards(state)
         s3_stub.forget_requests()
         engine.hash_shards(state)
         assert set(s3_stub.counts) == {"GetObject"}
         assert s3_stub.counts["GetObject"] == len(engine.items(state))
 
-    def test_that_failed_does_its_shard_again(
+    def test_retries_a_failed_shard(
         self, engine: LargeJobs, s3_stub: S3Stub, inline_hash: Callable[[], str]
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
         with pytest.raises(ServiceUnavailable) as raised:
             engine.hash_shards(state)
@@ -230,14 +230,16 @@ class TestWorker:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_that_finds_nothing_in_time_fails(self, engine: LargeJobs) -> None:
-        state = engine.hand_over()
+    def test_without_time_for_an_object_fails(self, engine: LargeJobs) -> None:
+        state = engine.hand_off()
         with pytest.raises(DeadlineExceeded):
             engine.hash_shards(state, remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS)
         assert engine.results() == []
 
-    def test_that_crashes_says_so(self, engine: LargeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
-        state = engine.hand_over()
+    def test_that_crashes_stores_an_internal_error(
+        self, engine: LargeJobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = engine.hand_off()
         monkeypatch.setattr(worker, "decode_tasks", lambda _data: 1 / 0)
         with pytest.raises(InternalError):
             engine.hash_shards(state)
@@ -246,7 +248,7 @@ class TestWorker:
 class TestVeryLargeObject:
     """Its chunks are shared by workers."""
 
-    def test_has_the_checksum_that_one_worker_finds(
+    def test_has_the_same_checksum_from_many_workers(
         self,
         engine: LargeJobs,
         configure: Callable[..., None],
@@ -254,7 +256,7 @@ class TestVeryLargeObject:
     ) -> None:
         engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
         configure(max_shard_bytes=16 * MIB)
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         engine.publish(state)
         made = engine.top_hash()
@@ -275,25 +277,25 @@ class TestVeryLargeObject:
                 restored=True,
             )
         configure(max_shard_bytes=16 * MIB)
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         engine.publish(state)
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_is_begun_with_where_a_shard_has_other_objects_too(
+    def test_is_hashed_before_other_objects_of_its_shard(
         self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         engine.raw.put("runs/42/large", Pattern(20 * MIB), stored=[])
         engine.raw.put("runs/42/small", b"x", stored=[])
         configure(max_shard_bytes=16 * MIB, max_shard_objects=100)
-        state = engine.hand_over()
+        state = engine.hand_off()
         s3_stub.forget_requests()
         checksum.handler(engine.items(state)[-1], invocation(900))
         asked = [each.key for each in s3_stub.requests_of("HeadObject")]
         assert asked == ["runs/42/large", "runs/42/small"]
 
-    def test_whose_chunks_no_part_holds_is_read_in_ranges(
+    def test_with_chunks_larger_than_a_part_is_read_in_ranges(
         self,
         engine: LargeJobs,
         s3_stub: S3Stub,
@@ -304,7 +306,7 @@ class TestVeryLargeObject:
         monkeypatch.setattr(server_side_copy, "MAX_PART_BYTES", 4 * MIB)
         engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
         configure(max_shard_bytes=16 * MIB)
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         engine.publish(state)
         assert s3_stub.counts["UploadPartCopy"] == 0
@@ -313,13 +315,13 @@ class TestVeryLargeObject:
         assert made == inline_hash()
         assert s3_stub.counts["UploadPartCopy"] > 0
 
-    def test_tries_a_useless_scratch_bucket_once_a_shard(
+    def test_tries_an_unusable_scratch_bucket_once_a_shard(
         self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         engine.raw.put("runs/42/large", Pattern(50 * MIB), stored=[])
         engine.raw.put("runs/42/larger", Pattern(50 * MIB), stored=[])
         configure(max_shard_bytes=16 * MIB)
-        state = engine.hand_over()
+        state = engine.hand_off()
         item = engine.items(state)[0]
         shards = engine.scratch.keys("jobs/id/00/shards/")
         lines = [line for key in shards for line in engine.lines(key) if "chunks" in line]
@@ -333,7 +335,7 @@ class TestVeryLargeObject:
         self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         engine.raw.put("runs/42/huge", Pattern(5 * TIB), stored=[], etag="e")
-        state = engine.hand_over()
+        state = engine.hand_off()
         assert len(engine.items(state)) > 160
         engine.hash_shards(state)
         engine.publish(state)
@@ -350,30 +352,28 @@ class TestVeryLargeObject:
         configure(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,), max_shard_bytes=8 * TIB)
         stored = {"CRC64NVME": "AAAAAAAAAAE="}
         engine.raw.put("runs/42/huge", Pattern(48 * TIB), stored=stored, etag="e")
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         engine.publish(state)
         read = [each for each in s3_stub.requests if each.key == "runs/42/huge"]
         assert {each.operation for each in read} == {"HeadObject"}
 
 
-class TestGivingUp:
-    def test_puts_the_message_aside_with_the_workers_reason(self, engine: LargeJobs) -> None:
+class TestFailing:
+    def test_moves_the_message_with_the_workers_reason(self, engine: LargeJobs) -> None:
         engine.raw.put("runs/42/cold", "cold", stored=[], storage_class="GLACIER")
-        state = engine.hand_over()
+        state = engine.hand_off()
         with pytest.raises(Exception, match="Archived"):
             engine.hash_shards(state)
-        told = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
-        assert told["code"] == "ArchivedObjects"
+        reported = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
+        assert reported["code"] == "ArchivedObjects"
         (letter,) = engine.sqs.asked
         assert letter["MessageBody"] == BODY
         assert letter["MessageAttributes"]["code"]["StringValue"] == "ArchivedObjects"
         assert "runs/42/cold" in letter["MessageAttributes"]["reason"]["StringValue"]
 
-    def test_forgets_the_failures_that_were_overcome(
-        self, engine: LargeJobs, s3_stub: S3Stub
-    ) -> None:
-        state = engine.hand_over()
+    def test_ignores_failures_before_a_success(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
+        state = engine.hand_off()
         s3_stub.on("HeadObject", times=None).answer(503, "SlowDown")
         with pytest.raises(ServiceUnavailable):
             engine.hash_shards(state)
@@ -390,75 +390,73 @@ class TestGivingUp:
             failure = {"code": code, "happened": f"{code}.", "why": "So.", "remedy": "Do."}
             engine.scratch.put(f"jobs/id/00/failures/{number:06}.json", json.dumps(failure))
 
-    def test_tells_the_rejection_though_other_workers_wait_for_their_next_try(
+    def test_reports_a_rejection_rather_than_failures_of_waiting_workers(
         self, engine: LargeJobs
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         self.put_failures(engine, "ServiceUnavailable", "ArchivedObjects", "ServiceUnavailable")
-        told = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
-        assert told["code"] == "ArchivedObjects"
+        reported = engine.fail_job(state, "States.ExceedToleratedFailureThreshold")
+        assert reported["code"] == "ArchivedObjects"
 
     @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
-    def test_of_a_stopped_job_does_not_blame_what_a_worker_waited_for(
+    def test_of_a_stopped_job_ignores_failures_of_waiting_workers(
         self, engine: LargeJobs, status: str
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         self.put_failures(engine, "ServiceUnavailable")
         assert engine.fail_job(state, status)["code"] == "LargeJobFailed"
 
-    def test_tells_why_publishing_failed(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
-        state = engine.hand_over()
+    def test_reports_the_error_of_publishing(self, engine: LargeJobs, s3_stub: S3Stub) -> None:
+        state = engine.hand_off()
         engine.hash_shards(state)
         s3_stub.on("PutObject", bucket="raw", times=None).answer(403, "AccessDenied")
         with pytest.raises(AccessDenied):
             engine.publish(state)
         assert engine.fail_job(state, "AccessDenied")["code"] == "AccessDenied"
 
-    def test_of_a_stopped_job_forgets_the_publishing_that_an_earlier_round_overcame(
+    def test_of_a_stopped_job_ignores_publishing_errors_of_an_earlier_round(
         self, engine: LargeJobs, s3_stub: S3Stub
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         s3_stub.on("ListObjectVersions", times=None).answer(503, "SlowDown")
         with pytest.raises(ServiceUnavailable):
             engine.publish(state)
         s3_stub.faults.clear()
         assert engine.publish(state)["goes_on"]
-        told = engine.fail_job(state, "ABORTED", "somebody stopped the execution")
-        assert told["code"] == "LargeJobFailed"
-        assert "somebody stopped" in told["reason"]
+        reported = engine.fail_job(state, "ABORTED", "a user stopped the execution")
+        assert reported["code"] == "LargeJobFailed"
+        assert "a user stopped" in reported["reason"]
 
-    def test_tells_the_sentences_of_a_code_that_it_does_not_know(self, engine: LargeJobs) -> None:
-        state = engine.hand_over()
+    def test_keeps_the_text_of_an_unknown_code(self, engine: LargeJobs) -> None:
+        state = engine.hand_off()
         failure = {"code": "OfAnotherVersion", "happened": "It.", "why": "So.", "remedy": "Do."}
         engine.scratch.put("jobs/id/00/failures/publish.json", json.dumps(failure))
-        told = engine.fail_job(state, "OfAnotherVersion")
-        assert told == {"code": "LargeJobFailed", "reason": "It. So. Do."}
+        reported = engine.fail_job(state, "OfAnotherVersion")
+        assert reported == {"code": "LargeJobFailed", "reason": "It. So. Do."}
 
-    def test_keeps_the_link_to_what_was_quarantined(self) -> None:
+    def test_keeps_the_link_to_the_quarantined_package(self) -> None:
         error = WorkflowViolations("It.", why="So.", remedy="Do.")
         error.quarantine = "quilt+s3://quarantine#package=runs/42@f"
-        told = StoredFailure.from_error(error).to_error()
-        assert isinstance(told, WorkflowViolations)
-        assert (told.quarantine, told.reason) == (error.quarantine, error.reason)
+        reported = StoredFailure.from_error(error).to_error()
+        assert isinstance(reported, WorkflowViolations)
+        assert (reported.quarantine, reported.reason) == (error.quarantine, error.reason)
 
 
 class TestStory:
-    """What the log tells of a large job."""
+    """The log of a large job."""
 
     @pytest.fixture
     def log(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
         return JobLog(capsys, monkeypatch)
 
-    def test_is_under_the_id_of_the_message_from_beginning_to_end(
-        self, engine: LargeJobs, log: JobLog
-    ) -> None:
-        state = engine.hand_over()
+    def test_has_the_message_id_in_all_lines(self, engine: LargeJobs, log: JobLog) -> None:
+        state = engine.hand_off()
         engine.hash_shards(state)
         engine.publish(state)
         lines = log.read_lines()
         assert {line["message_id"] for line in lines} == {"id"}
-        told = [line.get("phase", line["message"]) for line in lines]
-        assert told == [
+        reported = [line.get("phase", line["message"]) for line in lines]
+        assert reported == [
             "package started",
             "listing",
             "large job started",
@@ -469,24 +467,24 @@ class TestStory:
             "package created",
         ]
 
-    def test_names_the_execution_that_goes_on(self, engine: LargeJobs, log: JobLog) -> None:
-        engine.hand_over()
+    def test_names_the_execution(self, engine: LargeJobs, log: JobLog) -> None:
+        engine.hand_off()
         handed = log.read_lines()[-1]
         assert (handed["shards"], handed["left"]) == (7, OBJECTS)
         assert handed["execution"] == engine.states.asked[-1]["name"]
 
-    def test_says_of_a_second_delivery_that_the_job_goes_on(
+    def test_of_a_second_delivery_is_a_redelivered_large_job(
         self, engine: LargeJobs, log: JobLog
     ) -> None:
-        engine.hand_over()
+        engine.hand_off()
         log.read()
-        engine.hand_over(delivery=2)
+        engine.hand_off(delivery=2)
         assert log.read_lines()[-1]["message"] == "large job redelivered"
 
-    def test_tells_why_a_step_failed_that_is_tried_again(
+    def test_has_the_error_of_a_step_that_is_retried(
         self, engine: LargeJobs, log: JobLog, s3_stub: S3Stub
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         log.read()
         s3_stub.on("PutObject", key=LATEST, times=None).answer(500)
@@ -497,8 +495,8 @@ class TestStory:
         assert failed["code"] == "ServiceUnavailable"
         assert failed["reason"] == " ".join(failed[name] for name in ("happened", "why", "remedy"))
 
-    def test_tells_how_much_each_worker_did(self, engine: LargeJobs, log: JobLog) -> None:
-        state = engine.hand_over()
+    def test_has_the_work_of_each_worker(self, engine: LargeJobs, log: JobLog) -> None:
+        state = engine.hand_off()
         log.read()
         engine.hash_shards(state)
         engine.hash_shards(state)  # the map, too, may call a worker again
@@ -509,10 +507,10 @@ class TestStory:
         assert {(line["objects"], line["bytes"]) for line in done[7:]} == {(0, 0)}
         assert all(line["seconds"] >= 0 for line in done)
 
-    def test_tells_why_a_worker_failed(
+    def test_has_the_error_of_a_worker(
         self, engine: LargeJobs, log: JobLog, s3_stub: S3Stub
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         log.read()
         s3_stub.on("HeadObject", key="runs/42/00.txt", times=None).answer(403)
         with pytest.raises(AccessDenied):
@@ -521,23 +519,25 @@ class TestStory:
         assert (failed["message"], failed["step"], failed["shard"]) == ("step failed", "hash", 0)
         assert failed["code"] == "AccessDenied"
 
-    def test_ends_for_good_when_the_state_machine_gives_up(
-        self, engine: LargeJobs, log: JobLog
-    ) -> None:
-        state = engine.hand_over()
+    def test_ends_finally_when_the_execution_fails(self, engine: LargeJobs, log: JobLog) -> None:
+        state = engine.hand_off()
         log.read()
         engine.fail_job(state, "States.Timeout")
         end = log.read_end()
         assert (end["message"], end["code"]) == ("package failed", "LargeJobFailed")
         assert end["final"] is True
 
-    def test_is_found_by_its_dead_letter(self, engine: LargeJobs) -> None:
-        engine.fail_job(engine.hand_over(), "States.Timeout", "It took long.")
+    def test_is_found_by_the_attributes_of_its_dead_letter(self, engine: LargeJobs) -> None:
+        engine.fail_job(engine.hand_off(), "States.Timeout", "It took long.")
         attributes = engine.sqs.asked[-1]["MessageAttributes"]
-        told = {name: each["StringValue"] for name, each in attributes.items()}
-        assert (told["job_id"], told["package_name"], told["registry"]) == ("id", "runs/42", "raw")
-        assert told["happened"] == 'The state machine gave up: "States.Timeout".'
-        assert told["why"] == 'Its cause is "It took long.".'
+        reported = {name: each["StringValue"] for name, each in attributes.items()}
+        assert (reported["job_id"], reported["package_name"], reported["registry"]) == (
+            "id",
+            "runs/42",
+            "raw",
+        )
+        assert reported["happened"] == 'The state machine gave up: "States.Timeout".'
+        assert reported["why"] == 'Its cause is "It took long.".'
 
 
 class TestRounds:
@@ -549,7 +549,7 @@ class TestRounds:
             engine.raw.put(key, f"changed {key}", stored=[])
         return keys
 
-    def test_keep_what_publishing_hashed_before_its_deadline_and_that_alone(
+    def test_keep_exactly_the_checksums_before_the_deadline_of_publishing(
         self,
         engine: LargeJobs,
         s3_stub: S3Stub,
@@ -557,7 +557,7 @@ class TestRounds:
         inline_hash: Callable[[], str],
     ) -> None:
         configure(max_requests_in_flight=1)
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         changed = self.change_some(engine)
         s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
@@ -572,11 +572,11 @@ class TestRounds:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_keep_what_each_try_of_publishing_hashed(
+    def test_keep_the_checksums_of_each_retry_of_publishing(
         self, engine: LargeJobs, s3_stub: S3Stub, configure: Callable[..., None]
     ) -> None:
         configure(max_requests_in_flight=1)
-        state = engine.hand_over()
+        state = engine.hand_off()
         engine.hash_shards(state)
         changed = self.change_some(engine)
         seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
@@ -590,10 +590,10 @@ class TestRounds:
         assert engine.inline_keys() == changed[:2]
         assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]
 
-    def test_go_on_while_too_much_is_left(
+    def test_continue_while_too_much_is_left(
         self, engine: LargeJobs, inline_hash: Callable[[], str]
     ) -> None:
-        state = engine.hand_over()
+        state = engine.hand_off()
         for key in engine.raw.keys("runs/42/"):
             engine.raw.put(key, f"changed {key}", stored=[])
         engine.hash_shards(state)
@@ -604,6 +604,6 @@ class TestRounds:
         made = engine.top_hash()
         assert made == inline_hash()
 
-    def test_end(self, engine: LargeJobs) -> None:
-        state = engine.hand_over()
+    def test_end_after_the_last(self, engine: LargeJobs) -> None:
+        state = engine.hand_off()
         assert engine.publish(state | {"round": MAX_ROUNDS - 1})["goes_on"] is False

@@ -1,4 +1,4 @@
-"""Messages of a queue: packaged, put aside with a reason, or left for another delivery."""
+"""Messages of a queue: packaged, moved to the dead-letter queue, or redelivered."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.s3_stub import S3Stub
 RUN_ARN = "arn:aws:omics:us-east-1:123456789012:run/123"
 TOKEN = "hunter2-7a1c"
 
-TELLING_FIELDS: dict[str, dict[str, object]] = {
+SECRET_FIELDS: dict[str, dict[str, object]] = {
     "good": {"metadata": {"password": TOKEN}},
     "text": {"metadata": TOKEN},
     "list": {"metadata": [TOKEN]},
@@ -60,7 +60,7 @@ class TestBatch:
         assert engine.deliver(*engine.upload("1", "2")) == []
         assert engine.packages() == ["1", "2"]
 
-    def test_of_ten_with_one_poison_message_loses_none(self, engine: Packager) -> None:
+    def test_of_ten_with_one_invalid_message_packages_the_others(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         runs = [str(number) for number in range(1, 10)]
         good = engine.upload(*runs)
@@ -68,19 +68,19 @@ class TestBatch:
         assert engine.packages() == runs
         assert [body for body, _, _ in engine.dead_letters()] == ["poison"]
 
-    def test_with_one_failure_gets_that_one_again(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_with_one_failure_redelivers_that_message(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
         s3_stub.on("PutObject", key=LATEST.format("2"), times=None).answer(500)
         assert engine.deliver(*engine.upload("1", "2", "3")) == [1]
         assert engine.packages() == ["1", "3"]
         assert engine.dead_letters() == []
 
-    def test_that_fails_as_a_whole_is_named_one_by_one(
-        self, engine: Packager, s3_stub: S3Stub
-    ) -> None:
+    def test_of_failures_redelivers_each_message(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(*engine.upload("1", "2")) == [0, 1]
 
-    def test_delivered_again_is_unchanged(self, engine: Packager) -> None:
+    def test_that_is_redelivered_is_unchanged(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         engine.deliver(*bodies)
         engine.log.read()
@@ -89,7 +89,7 @@ class TestBatch:
 
 
 class TestRejected:
-    def test_goes_to_the_dead_letters_with_code_and_reason(self, engine: Packager) -> None:
+    def test_moves_to_the_dead_letter_queue_with_code_and_reason(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         assert engine.deliver(message("none")) == []
         ((body, code, reason),) = engine.dead_letters()
@@ -97,7 +97,7 @@ class TestRejected:
         assert code == "EmptySource"
         assert reason.startswith("s3://raw/runs/none/ holds no objects.")
 
-    def test_stays_in_its_queue_when_it_cannot_be_sent(self, engine: Packager) -> None:
+    def test_stays_in_its_queue_if_it_cannot_be_moved(self, engine: Packager) -> None:
         engine.sqs.fail("send_message", "AccessDenied")
         assert engine.deliver(message("none")) == [0]
         line = engine.log.read_end()
@@ -105,15 +105,13 @@ class TestRejected:
         assert "EmptySource" in line["reason"]
         assert "s3://raw/runs/none/ holds no objects." in line["reason"]
 
-    def test_of_the_largest_size_gets_there_all_the_same(self, engine: Packager) -> None:
+    def test_of_the_largest_size_is_moved_whole(self, engine: Packager) -> None:
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})
         body = "x" * MAX_MESSAGE_BYTES
         assert engine.deliver(body) == []
         assert engine.sqs.asked[0]["MessageBody"] == body
 
-    def test_for_a_key_with_a_control_character_names_it_in_legal_text(
-        self, engine: Packager
-    ) -> None:
+    def test_for_a_key_with_a_control_character_escapes_it(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.raw.put("runs/1/a\x01//b", "x")
         assert engine.deliver(message("1")) == []
@@ -131,14 +129,14 @@ class TestRejected:
         "packager_settings",
         [Settings(dead_letter_queue_url=DEAD_LETTERS, registry_buckets=("other",))],
     )
-    def test_for_its_bucket_costs_no_request(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_for_its_bucket_sends_no_request(self, engine: Packager, s3_stub: S3Stub) -> None:
         engine.expect_dead_letters()
         assert engine.deliver(message("1")) == []
         assert engine.dead_letters()[0][1] == "BucketNotAllowed"
         assert not s3_stub.requests
 
     @pytest.mark.parametrize("packager_settings", [Settings()])
-    def test_without_a_queue_of_ours_is_left_to_sqs(self, engine: Packager) -> None:
+    def test_without_a_dead_letter_queue_url_is_left_to_sqs(self, engine: Packager) -> None:
         assert engine.deliver(message("none")) == [0]
         assert engine.log.read_end()["outcome"] == "rejected"
 
@@ -150,7 +148,7 @@ ANNOUNCING = Settings(
 
 @pytest.mark.parametrize("packager_settings", [ANNOUNCING])
 class TestOutcome:
-    def test_is_prepared_for_before_the_job(
+    def test_is_prepared_before_the_job(
         self, engine: Packager, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         prepared: list[tuple[str, int]] = []
@@ -172,7 +170,7 @@ class TestOutcome:
         assert rejected[0] == "Package Rejected"
         assert rejected[1]["code"] == "EmptySource"
 
-    def test_names_the_revision_before(self, engine: Packager) -> None:
+    def test_names_the_previous_revision(self, engine: Packager) -> None:
         engine.expect_events(2)
         engine.deliver(*engine.upload("1"))
         engine.raw.put("runs/1/b.txt", "x", stored=["SHA256"])
@@ -181,7 +179,7 @@ class TestOutcome:
         assert "previous_top_hash" not in first
         assert second["previous_top_hash"] == first["top_hash"] != second["top_hash"]
 
-    def test_that_was_not_announced_is_announced_by_the_next_delivery_and_nothing_published_twice(
+    def test_that_could_not_be_published_is_published_by_the_next_delivery(
         self, engine: Packager
     ) -> None:
         engine.events.fail("put_events", "InternalException")
@@ -194,7 +192,7 @@ class TestOutcome:
         assert engine.announced()[-1][0] == "Package Unchanged"
         assert engine.raw.keys(".quilt/") == published
 
-    def test_of_a_failure_is_announced_after_the_last_attempt_alone(
+    def test_of_a_failure_is_published_only_after_the_last_attempt(
         self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on(times=None).answer(500)
@@ -208,7 +206,7 @@ class TestOutcome:
         assert engine.dead_letters()[0][1] == "ServiceUnavailable"
         assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
-    def test_of_attempts_that_died_without_a_word_is_announced_by_one_delivery_more(
+    def test_of_attempts_that_died_is_published_by_an_extra_delivery(
         self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         engine.expect_events()
@@ -227,7 +225,7 @@ class TestOutcome:
         )
 
     @pytest.mark.parametrize(("delivery", "final"), [(4, False), (5, True)])
-    def test_that_cannot_be_put_aside_is_final_when_sqs_delivers_no_more(
+    def test_of_a_message_that_cannot_be_moved_is_final_at_the_last_delivery(
         self, engine: Packager, delivery: int, final: bool
     ) -> None:
         engine.expect_events()
@@ -235,17 +233,17 @@ class TestOutcome:
         assert engine.deliver(*engine.upload("1"), delivery=delivery) == [0]
         assert engine.log.read_end()["final"] is final
 
-    def test_of_what_asked_for_nothing_is_not_announced(self, engine: Packager) -> None:
+    def test_of_an_ignored_message_is_not_published(self, engine: Packager) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []
         assert engine.announced() == []
 
-    def test_that_comes_back_as_a_message_ends_there(self, engine: Packager) -> None:
+    def test_that_comes_back_as_a_message_is_ignored(self, engine: Packager) -> None:
         outcome = {"source": "quilt.packager", "detail-type": "Package Rejected", "detail": {}}
         assert engine.deliver(json.dumps(outcome)) == []
         assert engine.announced() == []
 
-    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
-    def test_never_tells_values_of_metadata(
+    @pytest.mark.parametrize("fields", SECRET_FIELDS.values(), ids=SECRET_FIELDS)
+    def test_never_contains_values_of_metadata(
         self, engine: Packager, fields: dict[str, object]
     ) -> None:
         engine.expect_events()
@@ -258,20 +256,20 @@ class TestOutcome:
 
 
 class TestDeadline:
-    def test_that_is_over_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
+    def test_in_the_past_redelivers_the_message(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         assert engine.deliver(*bodies, remaining_seconds=9) == [0]
         line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "DeadlineExceeded")
         assert engine.packages() == []
 
-    def test_in_the_middle_stops_the_job(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_during_a_job_stops_it(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("ListObjectVersions").pause_before()
         margin = invocations.DEADLINE_MARGIN_SECONDS
         assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
         assert engine.log.read_end()["code"] == "DeadlineExceeded"
 
-    def test_of_one_invocation_ends_nothing_of_the_next(self, engine: Packager) -> None:
+    def test_of_one_invocation_does_not_affect_the_next(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         engine.deliver(*bodies, remaining_seconds=9)
         assert engine.deliver(*bodies) == []
@@ -286,7 +284,7 @@ class TestCrash:
 
         monkeypatch.setattr(packager, "package", crash)
 
-    def test_leaves_the_message_for_another_delivery(self, engine: Packager) -> None:
+    def test_redelivers_the_message(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1")) == [0]
         assert engine.dead_letters() == []
 
@@ -305,7 +303,7 @@ class TestCrash:
 
 
 class TestIgnored:
-    def test_is_acknowledged_with_no_request_and_no_outcome(
+    def test_is_acknowledged_without_request_or_outcome(
         self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}') == []
@@ -314,7 +312,7 @@ class TestIgnored:
         assert "outcome" not in line
         assert not s3_stub.requests
 
-    def test_counts_as_nothing(self, engine: Packager) -> None:
+    def test_has_no_metrics(self, engine: Packager) -> None:
         engine.deliver('{"Event": "s3:TestEvent"}')
         assert engine.log.read_metrics() == []
 
@@ -322,9 +320,7 @@ class TestIgnored:
 class TestOmicsRun:
     OUTPUT = "s3://raw/runs/123"
 
-    def test_is_described_by_the_event_and_by_what_healthomics_knows(
-        self, engine: Packager
-    ) -> None:
+    def test_is_described_by_the_event_and_by_healthomics(self, engine: Packager) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {"tags": {"project": "x"}}, {"id": "123"})
         assert engine.deliver(omics_event(runOutputUri=self.OUTPUT, runName="NA12878")) == []
@@ -337,7 +333,7 @@ class TestOmicsRun:
         }
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "400"])
-    def test_is_described_by_its_event_alone_if_more_is_not_told(
+    def test_is_described_by_its_event_if_the_lookup_fails(
         self, engine: Packager, code: str
     ) -> None:
         engine.upload("123")
@@ -349,7 +345,7 @@ class TestOmicsRun:
             "output_uri": "s3://raw/runs/123/",
         }
 
-    def test_without_its_output_is_asked_for(self, engine: Packager) -> None:
+    def test_without_its_output_is_looked_up(self, engine: Packager) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
         assert engine.deliver(omics_event()) == []
@@ -363,7 +359,7 @@ class TestOmicsRun:
         assert code == "NoRunOutput"
         assert "no outputUri" in reason
 
-    def test_that_we_may_not_ask_for_is_rejected(self, engine: Packager) -> None:
+    def test_whose_lookup_is_denied_is_rejected(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.omics.fail("get_run", "AccessDeniedException")
         assert engine.deliver(omics_event()) == []
@@ -371,9 +367,7 @@ class TestOmicsRun:
         assert code == "AccessDenied"
         assert "omics:GetRun" in reason
 
-    def test_while_healthomics_is_throttled_is_left_for_another_delivery(
-        self, engine: Packager
-    ) -> None:
+    def test_is_redelivered_while_healthomics_is_throttled(self, engine: Packager) -> None:
         engine.omics.fail("get_run", "ThrottlingException")
         assert engine.deliver(omics_event()) == [0]
         assert engine.log.read_end()["code"] == "AwsError"
@@ -394,9 +388,7 @@ class TestCrate:
         assert engine.deliver(crate_event("42")) == []
         assert engine.metadata("42") == {"name": "Run 42"}
 
-    def test_that_is_broken_is_packaged_all_the_same_and_the_log_says_so(
-        self, engine: Packager
-    ) -> None:
+    def test_that_is_broken_leaves_a_remark_and_no_metadata(self, engine: Packager) -> None:
         self.upload(engine, "{")
         assert engine.deliver(crate_event("42")) == []
         assert engine.metadata("42") is None
@@ -447,7 +439,7 @@ class TestSettling:
         waiting = SourceOptions(kind="workflow_run_crate", settle_seconds=60)
         return Settings(dead_letter_queue_url=DEAD_LETTERS, sources=(waiting,))
 
-    def test_is_hidden_for_the_rest_of_its_time(self, engine: Packager) -> None:
+    def test_is_deferred_for_the_rest_of_its_time(self, engine: Packager) -> None:
         engine.upload("42")
         engine.sqs.script.add_response("change_message_visibility", {})
         assert engine.deliver(crate_event("42"), age_seconds=20.5) == [0]
@@ -462,23 +454,23 @@ class TestSettling:
         assert (line["source"], line["trigger"]) == ("s3://raw/runs/42/", "workflow_run_crate")
         assert line["event_id"] == "e2"
 
-    def test_is_packaged_when_its_time_has_come(self, engine: Packager) -> None:
+    def test_is_packaged_after_its_time(self, engine: Packager) -> None:
         engine.upload("42")
         assert engine.deliver(crate_event("42"), age_seconds=61) == []
         assert engine.packages() == ["42"]
 
-    def test_that_cannot_be_hidden_comes_back_all_the_same(self, engine: Packager) -> None:
+    def test_that_cannot_be_deferred_is_redelivered(self, engine: Packager) -> None:
         engine.upload("42")
         engine.sqs.fail("change_message_visibility", "AccessDenied")
         assert engine.deliver(crate_event("42")) == [0]
         assert engine.packages() == []
 
-    def test_is_no_matter_of_plain_messages(self, engine: Packager) -> None:
+    def test_does_not_apply_to_plain_messages(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("42")) == []
         assert engine.packages() == ["42"]
 
     @pytest.mark.parametrize("packager_settings", [SETTLING])
-    def test_takes_no_attempt(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_does_not_count_as_an_attempt(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(crate_event("42"), delivery=2, age_seconds=61) == [0]
         engine.expect_dead_letters()
@@ -487,7 +479,9 @@ class TestSettling:
         assert [end["final"] for end in engine.log.read_ends()] == [False, True]
 
     @pytest.mark.parametrize("packager_settings", [SETTLING_WITH_MORE_ATTEMPTS])
-    def test_takes_no_wait_of_the_attempts(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_does_not_lengthen_the_delays_of_attempts(
+        self, engine: Packager, s3_stub: S3Stub
+    ) -> None:
         s3_stub.on(times=None).answer(500)
         for delivery, least, most in [(2, 15, 30), (3, 30, 60)]:
             engine.sqs.script.add_response("change_message_visibility", {})
@@ -507,7 +501,7 @@ class TestSettling:
         assert 15 <= engine.sqs.asked[-1]["VisibilityTimeout"] <= 30
 
     @pytest.mark.parametrize("packager_settings", [SETTLING])
-    def test_is_given_up_after_as_many_attempts_as_other_jobs(self, engine: Packager) -> None:
+    def test_fails_after_as_many_attempts_as_other_jobs(self, engine: Packager) -> None:
         engine.upload("42")
         engine.expect_dead_letters()
         assert engine.deliver(crate_event("42"), delivery=4, age_seconds=99) == []
@@ -562,8 +556,8 @@ class TestStory:
         started, ended = engine.log.read_lines()
         [(_, announced)] = engine.announced()
         [letter] = engine.sqs.asked
-        for told in (started, ended, announced, letter["MessageAttributes"]):
-            assert "package_name" not in told
+        for reported in (started, ended, announced, letter["MessageAttributes"]):
+            assert "package_name" not in reported
         assert (ended["code"], ended["registry"]) == ("ServiceUnavailable", "raw")
 
     def test_goes_through_its_phases_to_its_end(self, engine: Packager) -> None:
@@ -577,7 +571,7 @@ class TestStory:
         assert [line["phase"] for line in lines[1:4]] == ["listing", "checksums", "publishing"]
         assert {line["message_id"] for line in lines} == {"0"}
 
-    def test_of_a_message_that_cannot_be_read_is_its_end(self, engine: Packager) -> None:
+    def test_of_an_invalid_message_is_its_outcome(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.deliver("poison")
         line = engine.log.read_line()
@@ -592,7 +586,7 @@ class TestStory:
     "packager_settings", [Settings(dead_letter_queue_url=DEAD_LETTERS, max_attempts=5)]
 )
 class TestRetry:
-    def test_of_what_passes_comes_soon_and_later_each_time(
+    def test_of_a_transient_failure_comes_soon_and_later_each_time(
         self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
@@ -607,11 +601,11 @@ class TestRetry:
         assert engine.deliver(*engine.upload("1"), delivery=4) == [0]
         assert engine.sqs.asked == []
 
-    def test_of_what_took_too_long_comes_late(self, engine: Packager) -> None:
+    def test_after_a_timeout_comes_late(self, engine: Packager) -> None:
         assert engine.deliver(*engine.upload("1"), remaining_seconds=9) == [0]
         assert engine.sqs.asked == []
 
-    def test_is_told_in_the_log_after_the_reason(self, engine: Packager, s3_stub: S3Stub) -> None:
+    def test_is_logged_after_the_reason(self, engine: Packager, s3_stub: S3Stub) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
         engine.sqs.script.add_response("change_message_visibility", {})
         engine.deliver(*engine.upload("1"))
@@ -621,7 +615,7 @@ class TestRetry:
         assert defer["seconds"] == engine.sqs.asked[-1]["VisibilityTimeout"]
         assert (defer["source"], defer["trigger"]) == ("s3://raw/runs/1/", "message")
 
-    def test_comes_late_where_it_cannot_be_hastened(
+    def test_comes_late_if_the_visibility_cannot_be_changed(
         self, engine: Packager, s3_stub: S3Stub
     ) -> None:
         s3_stub.on("PutObject", key=LATEST.format("1"), times=None).answer(500)
@@ -631,7 +625,7 @@ class TestRetry:
 
 
 class TestLogLine:
-    def test_is_one_a_job_and_tells_all_of_it(self, engine: Packager) -> None:
+    def test_is_one_a_job_with_all_fields(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))
         line = engine.log.read_end()
         latest = engine.raw.get(LATEST.format("1"))
@@ -654,7 +648,7 @@ class TestLogLine:
             }.items()
         )
 
-    def test_of_an_event_tells_which(self, engine: Packager) -> None:
+    def test_of_an_event_has_its_id(self, engine: Packager) -> None:
         engine.upload("123")
         engine.omics.script.add_response("get_run", {}, {"id": "123"})
         engine.deliver(omics_event(runOutputUri="s3://raw/runs/123"))
@@ -672,8 +666,8 @@ class TestLogLine:
         engine.deliver(message("1", colour="red"))
         assert engine.log.read_end()["ignored_fields"] == ["colour"]
 
-    @pytest.mark.parametrize("fields", TELLING_FIELDS.values(), ids=TELLING_FIELDS)
-    def test_never_tells_values_of_metadata(
+    @pytest.mark.parametrize("fields", SECRET_FIELDS.values(), ids=SECRET_FIELDS)
+    def test_never_contains_values_of_metadata(
         self,
         engine: Packager,
         fields: dict[str, object],
@@ -712,11 +706,11 @@ class TestEnvironment:
         invocations.load_settings.cache_clear()
         invocations.connect.cache_clear()
 
-    def test_tells_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_has_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("QUILT_PACKAGER_DEAD_LETTER_QUEUE_URL", DEAD_LETTERS)
         assert invocations.load_settings() == Settings(dead_letter_queue_url=DEAD_LETTERS)
 
-    def test_tells_where_s3_is(
+    def test_has_the_endpoint_of_s3(
         self, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch, engine: Packager
     ) -> None:
         monkeypatch.undo()

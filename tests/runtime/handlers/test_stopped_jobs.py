@@ -1,4 +1,4 @@
-"""Large jobs whose execution ended without giving them up: nobody else tries again for long."""
+"""Large jobs whose execution ended without failing them: the invocation itself retries."""
 
 import pytest
 from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotificationFailed
@@ -13,14 +13,14 @@ MARGIN_SECONDS = 10
 EVENT = {
     "job_id": "id",
     "round": 0,
-    "error": {"Error": "ABORTED", "Cause": "somebody stopped the execution"},
+    "error": {"Error": "ABORTED", "Cause": "a user stopped the execution"},
     "keep_trying": True,
 }
 
 
 @pytest.fixture
 def engine(large_jobs: LargeJobs) -> LargeJobs:
-    large_jobs.hand_over()
+    large_jobs.hand_off()
     return large_jobs
 
 
@@ -46,16 +46,16 @@ def refuse(engine: LargeJobs, times: int) -> None:
         engine.sqs.fail("send_message", "AccessDenied")
 
 
-def test_is_put_aside_at_once_if_it_can_be(engine: LargeJobs, waits: list[float]) -> None:
+def test_message_moves_at_the_first_try(engine: LargeJobs, waits: list[float]) -> None:
     engine.sqs.script.add_response("send_message", {"MessageId": "m"})
-    told = large_job.handler(EVENT, invocation())
-    assert told["code"] == "LargeJobFailed"
+    reported = large_job.handler(EVENT, invocation())
+    assert reported["code"] == "LargeJobFailed"
     assert engine.sqs.asked[-1]["QueueUrl"] == DEAD_LETTERS
     assert engine.sqs.asked[-1]["MessageBody"] == BODY
     assert waits == []
 
 
-def test_is_tried_in_the_same_invocation_until_it_is_put_aside(
+def test_invocation_retries_until_the_message_has_moved(
     engine: LargeJobs, waits: list[float]
 ) -> None:
     refuse(engine, 7)
@@ -64,7 +64,7 @@ def test_is_tried_in_the_same_invocation_until_it_is_put_aside(
     assert waits == [5, 10, 20, 40, 60, 60, 60]
 
 
-def test_each_try_that_failed_is_in_the_log(
+def test_each_failed_try_is_logged(
     engine: LargeJobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = JobLog(capsys, monkeypatch)
@@ -78,7 +78,7 @@ def test_each_try_that_failed_is_in_the_log(
 
 
 @pytest.mark.parametrize(("remaining_seconds", "tries"), [(1, 1), (60, 3), (300, 7), (900, 17)])
-def test_is_left_to_the_next_invocation_shortly_before_the_end_of_this_one(
+def test_invocation_leaves_retries_to_the_next_before_it_ends(
     engine: LargeJobs, waits: list[float], remaining_seconds: float, tries: int
 ) -> None:
     refuse(engine, tries)
@@ -90,11 +90,11 @@ def test_is_left_to_the_next_invocation_shortly_before_the_end_of_this_one(
 
 
 def ends(log: JobLog) -> list[bool]:
-    """For each failure that was told: whether it is the end."""
+    """The field `final` of each failure."""
     return [line["final"] for line in log.read_lines() if line["message"] == "package failed"]
 
 
-def test_last_try_of_an_invocation_is_told_as_the_end(
+def test_last_try_of_an_invocation_is_final(
     engine: LargeJobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = JobLog(capsys, monkeypatch)
@@ -105,7 +105,7 @@ def test_last_try_of_an_invocation_is_told_as_the_end(
 
 
 @pytest.mark.parametrize(("retry", "is_end"), [(0, False), (74, False), (75, True)])
-def test_last_retry_of_the_state_machine_is_told_as_the_end(
+def test_last_retry_of_the_state_machine_is_final(
     engine: LargeJobs,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -120,7 +120,7 @@ def test_last_retry_of_the_state_machine_is_told_as_the_end(
     assert ends(log) == [is_end]
 
 
-def test_that_s3_keeps_from_being_read_is_tried_again(
+def test_message_that_cannot_be_read_is_read_again(
     engine: LargeJobs, waits: list[float], s3_stub: S3Stub
 ) -> None:
     (message,) = engine.scratch.keys("jobs/id/message")
@@ -130,14 +130,14 @@ def test_that_s3_keeps_from_being_read_is_tried_again(
     assert waits == [5, 10]
 
 
-def test_that_is_put_aside_but_not_told_of_is_not_put_aside_again(
+def test_message_that_has_moved_does_not_move_again(
     engine: LargeJobs, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
     async def fail_job(*_: object, **__: object) -> dict[str, object]:
         asked.append(1)
-        raise NotificationFailed("Nobody was told.", why="The bus is gone.", remedy="Make it.")
+        raise NotificationFailed("It was not published.", why="The bus is gone.", remedy="Make it.")
 
     monkeypatch.setattr(large_job, "fail_job", fail_job)
     with pytest.raises(NotificationFailed):
@@ -145,15 +145,13 @@ def test_that_is_put_aside_but_not_told_of_is_not_put_aside_again(
     assert (len(asked), waits) == (1, [])
 
 
-def test_that_the_scratch_bucket_does_not_have_is_not_waited_for(
-    engine: LargeJobs, waits: list[float]
-) -> None:
+def test_missing_message_is_not_read_again(engine: LargeJobs, waits: list[float]) -> None:
     with pytest.raises(NoSuchKey):
-        large_job.handler({**EVENT, "job_id": "of-somebody-else"}, invocation())
+        large_job.handler({**EVENT, "job_id": "of-another-queue"}, invocation())
     assert waits == []
 
 
-def test_that_the_state_machine_gives_up_is_left_to_its_retries(
+def test_failing_in_the_state_machine_is_left_to_its_retries(
     engine: LargeJobs, waits: list[float]
 ) -> None:
     refuse(engine, 1)

@@ -1,4 +1,4 @@
-"""Shards of a large job: all that is to be hashed, once, and no more than a worker can do."""
+"""Shards of a large job: each object once, within the limits of a worker."""
 
 from collections.abc import AsyncIterator
 
@@ -64,7 +64,7 @@ async def test_shards_hold_each_chunk_of_each_object_once(
 
 
 @given(objects, st.integers(1, 5), st.integers(8 * GIB, 64 * GIB))
-async def test_shards_are_no_larger_than_a_worker_can_do(
+async def test_shards_are_within_their_limits(
     found: list[SourceObject], max_objects: int, max_bytes: int
 ) -> None:
     for shard in await plan(found, max_objects, max_bytes):
@@ -79,7 +79,7 @@ def test_tasks_survive_their_file(found: list[SourceObject]) -> None:
 
 
 @given(objects, st.binary(min_size=32, max_size=32))
-def test_findings_survive_their_file(found: list[SourceObject], digest: bytes) -> None:
+def test_results_survive_their_file(found: list[SourceObject], digest: bytes) -> None:
     findings: list[ResultRecord] = [ChecksumCounts(3, 4)]
     for each in found:
         findings.append(ObjectChecksum(each, Checksum("sha2-256-chunked", "AAAA=")))
@@ -110,7 +110,7 @@ def test_a_chunk_larger_than_a_shard_is_not_cut() -> None:
     assert {task.size_bytes for task in tasks} == {8 * GIB}
 
 
-def test_no_two_files_of_a_job_are_one() -> None:
+def test_files_of_a_job_have_different_locations() -> None:
     rounds = [JobFiles("scratch", "id", number) for number in range(2)]
     files = [
         uri

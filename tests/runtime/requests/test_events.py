@@ -90,7 +90,7 @@ def folder_of(event: Mapping[str, object]) -> SourceFolder:
 
 
 def ready(bucket: str, prefix: str, kind: SourceKind, event_id: str) -> FolderReady:
-    """What an event comes to whose source has no options."""
+    """The translation of an event whose source has no options."""
     source = SourceFolder(bucket, prefix)
     return FolderReady(source, Trigger(kind, event_id), SourceOptions(kind=kind))
 
@@ -304,7 +304,7 @@ class TestObjectsReady:
 
 
 class TestOptions:
-    """What an event source may want otherwise."""
+    """The options of an event source."""
 
     ROOT_CRATE = object_created("ro-crate-metadata.json")
 

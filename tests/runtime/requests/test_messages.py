@@ -83,7 +83,7 @@ class TestFields:
             ignored_fields=(),
         )
 
-    def test_all_are_understood(self) -> None:
+    def test_all_are_read(self) -> None:
         text = body(
             registry="s3://packages/",
             package_name="bench/EXP-1",
@@ -141,7 +141,7 @@ class TestFields:
         file = body("s3://raw/a%20b/metadata.json")
         assert request(file).commit_message == request(body("s3://raw/a b/")).commit_message
 
-    def test_the_default_commit_message_tells_sources_apart(self) -> None:
+    def test_the_default_commit_message_differs_between_sources(self) -> None:
         sources = [SourceFolder("a", "b/"), SourceFolder("a", ""), SourceFolder("a", "b%2F/")]
         assert len({default_commit_message(source) for source in sources}) == len(sources)
 
@@ -193,19 +193,19 @@ class TestRules:
             ),
         ],
     )
-    def test_a_broken_rule_is_told_with_the_value(
+    def test_a_broken_rule_is_reported_with_the_value(
         self, fields: dict[str, Any], violation: str
     ) -> None:
         assert violation in rejection(body(**fields))
 
-    def test_each_field_knows_the_rule_that_it_breaks(self) -> None:
+    def test_each_broken_rule_has_its_field(self) -> None:
         with pytest.raises(InvalidMessage) as caught:
             parse_message(body("s3://raw/", registry="B", metadata={}, metadata_uri="m.json"))
         assert caught.value.rules.keys() == {"registry", "metadata"}
         assert caught.value.rules["metadata"] == "they exclude each other"
 
-    def test_all_broken_rules_are_told_at_once(self) -> None:
-        told = rejection(
+    def test_all_broken_rules_are_reported_at_once(self) -> None:
+        reported = rejection(
             body(
                 "http://b/f/",
                 registry="B",
@@ -225,7 +225,7 @@ class TestRules:
             "metadata, metadata_uri",
             'commit_message ""',
         ]
-        assert sorted(order, key=told.index) == order
+        assert sorted(order, key=reported.index) == order
 
     def test_a_long_commit_message_is_accepted_up_to_the_limit(self) -> None:
         text = "ä" * (MAX_COMMIT_MESSAGE_BYTES // 2)
@@ -275,7 +275,7 @@ class TestForms:
             ("edp-objects-ready", "objects_ready", "s3://bucket-name/prefix-path-1/prefix-path-2/"),
         ],
     )
-    def test_an_event_asks_for_the_package_of_its_folder(
+    def test_an_event_requests_the_package_of_its_folder(
         self, name: str, kind: str, source: str
     ) -> None:
         parsed = request((SAMPLES / f"{name}.json").read_text())
@@ -287,7 +287,7 @@ class TestForms:
         assert check_package_name(parsed.package_name)
 
     @pytest.mark.parametrize("name", ["omics-2023-07", "omics-2024-12", "omics-today"])
-    def test_a_run_is_handed_on(self, name: str) -> None:
+    def test_a_run_is_returned_for_its_lookup(self, name: str) -> None:
         parsed = parse_message((SAMPLES / f"{name}.json").read_text())
         assert isinstance(parsed, OmicsRun)
 
@@ -298,7 +298,7 @@ class TestForms:
         assert request(body(Records=[], Type="Notification")).package_name == "runs/42"
 
     @pytest.mark.parametrize("bucket", ["UPPER", "169.254.169.254", "a/b", ""])
-    def test_an_event_with_a_bucket_that_cannot_be_is_rejected(self, bucket: str) -> None:
+    def test_an_event_with_an_illegal_bucket_is_rejected(self, bucket: str) -> None:
         with pytest.raises(InvalidMessage, match="bucket's name"):
             request_for_folder(ready(bucket, "a/"))
 
@@ -311,7 +311,7 @@ CRATE = "ro-crate-metadata.json"
 
 
 class TestCrates:
-    """When a package is described by a crate."""
+    """Messages and events that name a crate."""
 
     def of_crate(self, text: str) -> bool:
         file = request(text).metadata_file
@@ -325,7 +325,7 @@ class TestCrates:
         wanted = request(body(metadata_uri=CRATE, metadata_format="ro-crate"))
         assert wanted.metadata_file == self.crate_at("raw", "runs/42/", optional=False)
 
-    def test_a_crate_named_as_the_source_is_taken_if_it_is_usable(self) -> None:
+    def test_a_crate_named_as_the_source_is_optional_metadata(self) -> None:
         wanted = request(body(f"s3://raw/runs/42/{CRATE}?versionId=v1"))
         assert wanted.source == SourceFolder("raw", "runs/42/")
         assert wanted.metadata_file == self.crate_at("raw", "runs/42/", optional=True)
@@ -348,7 +348,7 @@ class TestCrates:
         crate = self.crate_at("amzn-s3-demo-bucket1", "my/s3/folder/", optional=True)
         assert wanted.metadata_file == crate
 
-    def test_a_format_of_nothing_is_rejected(self) -> None:
+    def test_a_format_without_a_file_is_rejected(self) -> None:
         assert "metadata_format: there is no" in rejection(body(metadata_format="ro-crate"))
 
     def test_an_unknown_format_is_rejected(self) -> None:
@@ -356,7 +356,7 @@ class TestCrates:
 
 
 class TestSourceOptions:
-    """What an event's source wants of the package."""
+    """Requests of events, by the options of their source."""
 
     def of_crate(self, **options: Any) -> UnresolvedRequest:
         text = (SAMPLES / "s3-object-created.json").read_text()
@@ -365,7 +365,7 @@ class TestSourceOptions:
         assert isinstance(parsed, UnresolvedRequest)
         return parsed
 
-    def test_the_crate_may_be_left_alone(self) -> None:
+    def test_the_crate_may_be_ignored(self) -> None:
         assert self.of_crate(metadata=False).metadata_file is None
 
     def test_the_crate_may_only_name_the_package(self) -> None:
@@ -373,27 +373,27 @@ class TestSourceOptions:
         assert file
         assert file.only_name
 
-    def test_files_and_time_are_the_sources(self) -> None:
+    def test_excluded_files_and_time_are_those_of_the_source(self) -> None:
         wanted = self.of_crate(exclude=("work/**",), settle_seconds=60)
         assert (wanted.exclude, wanted.settle_seconds) == (("work/**",), 60)
 
-    def test_a_name_that_needs_no_crate_is_made_at_once(self) -> None:
+    def test_a_name_without_fields_of_the_crate_is_complete(self) -> None:
         wanted = self.of_crate(package_name="{bucket}/{folder}")
         assert wanted.package_name == "amzn-s3-demo-bucket1/folder"
         assert wanted.name_template is None
 
-    def test_a_name_that_needs_the_crate_waits_for_it(self) -> None:
+    def test_a_name_with_fields_of_the_crate_is_unresolved(self) -> None:
         wanted = self.of_crate(package_name="{workflow_name}/{run_id}")
         assert wanted.package_name is None
         assert wanted.name_template == "{workflow_name}/{run_id}"
 
-    def test_what_is_known_of_a_run_describes_and_names_it(self) -> None:
+    def test_details_of_a_run_describe_and_name_it(self) -> None:
         wanted = request_for_folder(
             ready("raw", "a/42/", package_name="{bucket}/{folder}"), described={"run_id": "42"}
         )
         assert (wanted.package_name, wanted.metadata) == ("raw/42", {"run_id": "42"})
 
-    def test_what_is_known_of_a_run_may_be_left_out(self) -> None:
+    def test_details_of_a_run_may_be_left_out(self) -> None:
         silent = ready("raw", "a/42/", metadata=False)
         assert request_for_folder(silent, described={"run_id": "42"}).metadata is None
 
@@ -458,7 +458,7 @@ class TestAbuse:
 
     @given(st.text() | st.text(st.sampled_from('[]{}",:\\ud8001e9NaI-. ')))
     @example('"' * 1000)
-    def test_any_text_is_understood_or_rejected(self, text: str) -> None:
+    def test_any_text_is_read_or_rejected(self, text: str) -> None:
         try:
             parse_message(text)
         except InvalidMessage as error:
@@ -475,7 +475,7 @@ class TestAbuse:
             | st.dictionaries(st.text(), st.floats(), max_size=2),
         )
     )
-    def test_any_fields_are_understood_or_rejected(self, fields: dict[str, Any]) -> None:
+    def test_any_fields_are_read_or_rejected(self, fields: dict[str, Any]) -> None:
         try:
             parsed = parse_message(json.dumps(fields))
         except InvalidMessage as error:
@@ -506,7 +506,7 @@ class TestSchema:
             body(package_name="a/b", commit_message="Hi", unknown=5),
         ],
     )
-    def test_it_accepts_what_is_accepted(self, text: str) -> None:
+    def test_it_accepts_valid_messages(self, text: str) -> None:
         request(text)
         Draft202012Validator(json.loads(message_schema())).validate(json.loads(text))
 
@@ -522,7 +522,7 @@ class TestSchema:
             body(metadata={}, metadata_uri="m"),
         ],
     )
-    def test_it_refuses_what_is_refused(self, text: str) -> None:
+    def test_it_refuses_invalid_messages(self, text: str) -> None:
         assert rejection(text)
         validator = Draft202012Validator(json.loads(message_schema()))
         assert not validator.is_valid(json.loads(text))
@@ -564,7 +564,7 @@ class TestReference:
 
 
 class TestDefaultRegistry:
-    def test_takes_what_names_no_registry(self) -> None:
+    def test_receives_messages_without_a_registry(self) -> None:
         request = parse_message('{"source_prefix": "s3://raw/f/"}', default_registry="packages")
         assert isinstance(request, UnresolvedRequest)
         assert request.registry == "packages"
@@ -575,6 +575,6 @@ class TestDefaultRegistry:
         assert isinstance(request, UnresolvedRequest)
         assert request.registry == "mine"
 
-    def test_takes_events_too(self) -> None:
+    def test_receives_events(self) -> None:
         request = request_for_folder(ready("raw", "f/"), default_registry="packages")
         assert request.registry == "packages"

@@ -1,4 +1,4 @@
-"""What a package tells of a run of HealthOmics."""
+"""The metadata of HealthOmics runs."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ def run(*, status: str = "COMPLETED", parameters: bool = False, **fields: Any) -
     )
 
 
-def test_all_that_is_known_is_told() -> None:
+def test_all_details_become_facets() -> None:
     assert describe_run(run(workflow_name="germline"), ANSWER) == {
         "name": "NA12878",
         "workflow_name": "germline",
@@ -52,8 +52,8 @@ def test_all_that_is_known_is_told() -> None:
 
 
 def test_the_event_is_enough() -> None:
-    told = describe_run(run(source=SourceFolder("raw", "out/42/"), name="NA12878"), {})
-    assert told == {
+    reported = describe_run(run(source=SourceFolder("raw", "out/42/"), name="NA12878"), {})
+    assert reported == {
         "name": "NA12878",
         "run_id": "42",
         "run_status": "COMPLETED",
@@ -62,11 +62,11 @@ def test_the_event_is_enough() -> None:
 
 
 def test_a_run_that_failed_is_marked() -> None:
-    told = describe_run(run(status="FAILED"), {"failureReason": "No memory"})
-    assert (told["run_status"], told["failure_reason"]) == ("FAILED", "No memory")
+    reported = describe_run(run(status="FAILED"), {"failureReason": "No memory"})
+    assert (reported["run_status"], reported["failure_reason"]) == ("FAILED", "No memory")
 
 
-def test_parameters_are_told_by_choice_without_their_secrets() -> None:
+def test_parameters_are_optional_and_without_their_secrets() -> None:
     assert "parameters" not in describe_run(run(), ANSWER)
     assert describe_run(run(parameters=True), ANSWER)["parameters"] == [
         "api_token=[redacted]",
@@ -78,11 +78,11 @@ def test_parameters_are_told_by_choice_without_their_secrets() -> None:
 @pytest.mark.parametrize(
     "name", ["password", "DB_PASSWD", "clientSecret", "accessKey", "api-key", "authorization"]
 )
-def test_what_is_named_like_a_secret_is_hidden(name: str) -> None:
+def test_values_named_like_secrets_are_hidden(name: str) -> None:
     assert redact({"deep": [{name: {"any": "thing"}}]}) == {"deep": [{name: REDACTED}]}
 
 
-def test_what_is_not_stays() -> None:
+def test_other_values_stay() -> None:
     assert redact({"reads": "a", "n": 1, "flags": [True, None]}) == {
         "reads": "a",
         "n": 1,

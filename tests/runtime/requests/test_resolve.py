@@ -87,16 +87,14 @@ async def test_a_crate_gives_its_facets(s3: S3, upload: Any) -> None:
     assert (request.metadata, request.metadata_warning) == (FACETS, None)
 
 
-async def test_a_crate_may_be_read_as_the_json_that_it_is(s3: S3, upload: Any) -> None:
+async def test_a_crate_may_be_read_as_plain_json(s3: S3, upload: Any) -> None:
     upload(CRATE)
     request = await complete(s3, wanted(metadata_file=MetadataFile(uri=URI)))
     assert request.metadata == json.loads(CRATE)
 
 
 @pytest.mark.parametrize("data", [None, "{", "{}", " " * (MAX_CRATE_BYTES + 1)])
-async def test_a_crate_that_is_asked_for_must_be_usable(
-    s3: S3, upload: Any, data: str | None
-) -> None:
+async def test_a_required_crate_must_be_usable(s3: S3, upload: Any, data: str | None) -> None:
     if data is not None:
         upload(data)
     with pytest.raises(InvalidMetadata, match="ro-crate-metadata"):

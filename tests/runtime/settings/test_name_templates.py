@@ -13,7 +13,7 @@ TEMPLATE = "{workflow_name}/{run_id}"
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, "omics/{run_id}", "{bucket}/x-{folder}_y"])
-def test_a_legal_template_is_let_through(template: str) -> None:
+def test_a_legal_template_is_accepted(template: str) -> None:
     assert check_template(template, FIELDS) == template
 
 

@@ -1,4 +1,4 @@
-"""The options of event sources: what is refused, and which of them an event is treated by."""
+"""The options of event sources: their rules, and their events."""
 
 from typing import Any
 
@@ -53,14 +53,14 @@ def test_sources_that_disagree_on_an_event_are_refused(only: tuple[str, ...]) ->
         check_sources([crates("raw"), crates(*only, metadata=False)])
 
 
-def test_sources_that_agree_or_never_meet_are_let_be() -> None:
+def test_sources_that_agree_or_differ_in_events_are_accepted() -> None:
     check_sources([crates("raw"), crates("raw", "b"), crates("c", metadata=False)])
     check_sources([crates(), SourceOptions(kind="health_omics", metadata=False)])
     check_sources([ready(settle_seconds=60), ready(UPLOADS), ready(EDP, exclude=("a",))])
 
 
 @pytest.mark.parametrize("only", [(), ("raw",)])
-def test_announcements_have_the_options_of_who_sent_them(only: tuple[str, ...]) -> None:
+def test_announcements_have_the_options_of_their_sender(only: tuple[str, ...]) -> None:
     uploads, others = ready(UPLOADS, only=only), ready(settle_seconds=600)
     for sources in ([uploads, others], [others, uploads]):
         assert find_options(sources, "objects_ready", "raw", UPLOADS) is uploads
@@ -73,15 +73,15 @@ def test_announcements_of_other_buckets_are_not_the_uploads_of_this_engine() -> 
     assert find_options([uploads, others], "objects_ready", "other", UPLOADS) is others
 
 
-def test_the_options_of_a_sender_are_nobody_elses() -> None:
+def test_the_options_of_a_sender_apply_to_it_alone() -> None:
     uploads = ready(UPLOADS, settle_seconds=600)
     assert find_options([uploads], "objects_ready", "raw", EDP) == ready()
 
 
-def test_two_sources_of_one_sender_may_not_disagree() -> None:
+def test_two_sources_of_one_sender_must_agree() -> None:
     with pytest.raises(ValueError, match="same objects_ready events"):
         check_sources([ready(UPLOADS), ready(UPLOADS, only=("raw",), settle_seconds=1)])
 
 
-def test_a_sender_alone_is_nothing_special() -> None:
+def test_a_sender_alone_is_a_default() -> None:
     assert not ready(UPLOADS, only=("raw",)).is_special
