@@ -95,7 +95,7 @@ class PackagingEngineStack(Stack):
         CfnOutput(
             self,
             "PackagerQueueArn",
-            description="Whom to grant sqs:SendMessage",
+            description="ARN of the queue, for grants of sqs:SendMessage",
             value=self.engine.queue.queue_arn,
         )
 

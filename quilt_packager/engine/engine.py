@@ -372,11 +372,13 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
     def _create_outputs(self) -> None:
         """Output the queues, by which the command finds the engine in any stack."""
-        CfnOutput(self, QUEUE_OUTPUT, description="Where messages go", value=self.queue.queue_url)
+        CfnOutput(
+            self, QUEUE_OUTPUT, description="URL of the queue of jobs", value=self.queue.queue_url
+        )
         CfnOutput(
             self,
             DEAD_LETTERS_OUTPUT,
-            description="Where jobs that led to nothing are",
+            description="URL of the queue of dead letters",
             value=self.dead_letter_queue.queue_url,
         )
 

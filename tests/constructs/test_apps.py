@@ -31,9 +31,7 @@ def synthesize(name: str, monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_app_fails_if_it_does_not_show_what_it_is_for(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_app_shows_its_subject(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     resource_type, text = SHOWN[name]
     template = template_of(synthesize(name, monkeypatch))
     found = find(template, resource_type)
@@ -42,9 +40,7 @@ def test_app_fails_if_it_does_not_show_what_it_is_for(
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_app_fails_if_the_command_does_not_find_its_engine(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_finds_the_engine_of_the_app(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = synthesize(name, monkeypatch)
     (found,) = read_template(template_of(stack))
     assert (found.name, found.construct) == ("", "Engine")
@@ -54,7 +50,7 @@ def test_app_fails_if_the_command_does_not_find_its_engine(
     assert not any(each.logical_id.startswith("Runs") for each in found.resources)
 
 
-def test_alarms_fail_if_they_name_a_stack_that_has_no_engine(
+def test_alarms_name_the_stack_of_the_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack = synthesize("operators", monkeypatch)
@@ -66,5 +62,5 @@ def test_alarms_fail_if_they_name_a_stack_that_has_no_engine(
     assert set(named) == {stack.stack_name}
 
 
-def test_apps_fail_if_one_is_not_run_here() -> None:
+def test_all_example_apps_are_tested() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SHOWN)

@@ -57,13 +57,13 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
     return made
 
 
-def test_asset_fails_if_runtime_and_dependencies_are_not_at_its_root(inputs: Inputs) -> None:
+def test_asset_has_runtime_and_dependencies_at_its_root(inputs: Inputs) -> None:
     with zipfile.ZipFile(inputs.build()) as asset:
         assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
         assert asset.read("pure.py") == b"TAG = 'py3-none-any'\n"
 
 
-def test_asset_fails_if_it_holds_what_no_function_reads(inputs: Inputs) -> None:
+def test_asset_holds_only_files_that_functions_read(inputs: Inputs) -> None:
     cached = inputs.runtime / "__pycache__"
     cached.mkdir()
     (cached / "module.pyc").write_bytes(b"")
@@ -77,12 +77,12 @@ def test_asset_fails_if_it_holds_what_no_function_reads(inputs: Inputs) -> None:
         }
 
 
-def test_asset_fails_if_lambdas_user_cannot_read_it(inputs: Inputs) -> None:
+def test_user_of_lambda_can_read_the_asset(inputs: Inputs) -> None:
     with zipfile.ZipFile(inputs.build()) as asset:
         assert {entry.external_attr >> 16 for entry in asset.infolist()} == {0o100644}
 
 
-def test_same_inputs_fail_if_they_give_another_asset(inputs: Inputs) -> None:
+def test_same_inputs_give_the_same_asset(inputs: Inputs) -> None:
     first = inputs.build()
     content = first.read_bytes()
     shutil.rmtree(inputs.cache)
@@ -92,36 +92,36 @@ def test_same_inputs_fail_if_they_give_another_asset(inputs: Inputs) -> None:
     assert second.read_bytes() == content
 
 
-def test_other_sources_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+def test_other_sources_give_another_asset(inputs: Inputs) -> None:
     first = inputs.build()
     inputs.module.write_text('"""Another runtime."""\n', "utf-8")
     assert inputs.build() != first
 
 
-def test_renamed_sources_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+def test_renamed_sources_give_another_asset(inputs: Inputs) -> None:
     first = inputs.build()
     inputs.module.rename(inputs.runtime / "other.py")
     assert inputs.build() != first
 
 
-def test_other_requirements_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+def test_other_requirements_give_another_asset(inputs: Inputs) -> None:
     first = inputs.build()
     with inputs.lock.open("a") as lock:
         lock.write(write_wheel(inputs.wheels, "more"))
     assert inputs.build() != first
 
 
-def test_other_targets_fail_if_they_give_the_same_asset(inputs: Inputs) -> None:
+def test_other_platforms_give_another_asset(inputs: Inputs) -> None:
     assert len({inputs.build(ARM64), inputs.build(X86_64), inputs.build(Platform.host())}) == 3
 
 
-def test_second_build_fails_if_it_runs_pip(inputs: Inputs) -> None:
+def test_second_build_does_not_run_pip(inputs: Inputs) -> None:
     first = inputs.build()
     inputs.remove_wheels()
     assert inputs.build() == first
 
 
-def test_changed_source_fails_if_it_runs_pip(inputs: Inputs) -> None:
+def test_changed_source_does_not_run_pip(inputs: Inputs) -> None:
     inputs.build()
     inputs.remove_wheels()
     inputs.module.write_text('"""Another runtime."""\n', "utf-8")
@@ -129,7 +129,7 @@ def test_changed_source_fails_if_it_runs_pip(inputs: Inputs) -> None:
         assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
 
 
-def test_first_build_fails_if_nobody_knows_what_takes_so_long(
+def test_first_build_reports_what_it_does(
     inputs: Inputs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inputs.build()
@@ -150,9 +150,7 @@ def test_first_build_fails_if_nobody_knows_what_takes_so_long(
         (Platform.host(), str(next(sys_tags()))),
     ],
 )
-def test_target_fails_if_it_does_not_get_its_own_wheels(
-    inputs: Inputs, target: Platform, tag: str
-) -> None:
+def test_each_platform_gets_its_own_wheels(inputs: Inputs, target: Platform, tag: str) -> None:
     inputs.lock.write_text(write_wheel(inputs.wheels, "native", tag), "utf-8")
     with zipfile.ZipFile(inputs.build(target)) as asset:
         assert asset.read("native.py").decode() == f"TAG = {tag!r}\n"
@@ -167,20 +165,20 @@ def test_target_fails_if_it_does_not_get_its_own_wheels(
         "cp313-cp313-macosx_11_0_arm64",
     ],
 )
-def test_target_fails_if_it_takes_wheels_that_it_cannot_load(inputs: Inputs, tag: str) -> None:
+def test_platform_takes_only_wheels_that_it_can_load(inputs: Inputs, tag: str) -> None:
     inputs.lock.write_text(write_wheel(inputs.wheels, "native", tag), "utf-8")
     with pytest.raises(BundlingError, match="native==1"):
         inputs.build(ARM64)
 
 
-def test_wheels_fail_if_not_those_that_were_locked(inputs: Inputs) -> None:
+def test_only_locked_wheels_are_accepted(inputs: Inputs) -> None:
     lock = inputs.lock.read_text("utf-8")
     inputs.lock.write_text(lock.replace("--hash=sha256:", "--hash=sha256:0")[:-2], "utf-8")
     with pytest.raises(BundlingError, match="DO NOT MATCH THE HASHES"):
         inputs.build()
 
 
-def test_pip_failure_fails_if_its_reason_or_the_remedy_is_hidden(inputs: Inputs) -> None:
+def test_pip_failure_shows_its_reason_and_the_remedy(inputs: Inputs) -> None:
     inputs.remove_wheels()
     with pytest.raises(BundlingError) as failed:
         inputs.build()
@@ -188,7 +186,7 @@ def test_pip_failure_fails_if_its_reason_or_the_remedy_is_hidden(inputs: Inputs)
     assert "PIP_INDEX_URL" in str(failed.value)
 
 
-def test_pip_failure_fails_if_it_leaves_anything_in_the_cache(inputs: Inputs) -> None:
+def test_pip_failure_leaves_nothing_in_the_cache(inputs: Inputs) -> None:
     inputs.remove_wheels()
     with pytest.raises(BundlingError):
         inputs.build()
@@ -196,14 +194,14 @@ def test_pip_failure_fails_if_it_leaves_anything_in_the_cache(inputs: Inputs) ->
 
 
 @pytest.mark.parametrize("variable", ["PIP_USER", "PIP_REQUIRE_VIRTUALENV"])
-def test_build_fails_if_pips_settings_for_environments_disturb_it(
+def test_build_ignores_settings_of_pip_for_environments(
     inputs: Inputs, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "1")
     assert inputs.build().exists()
 
 
-def test_concurrent_builds_fail_if_they_disturb_each_other(inputs: Inputs) -> None:
+def test_concurrent_builds_do_not_disturb_each_other(inputs: Inputs) -> None:
     with ThreadPoolExecutor(3) as pool:
         paths = list(pool.map(inputs.build, [ARM64] * 3))
     assert len(set(paths)) == 1
@@ -211,13 +209,13 @@ def test_concurrent_builds_fail_if_they_disturb_each_other(inputs: Inputs) -> No
     assert {path.suffix for path in inputs.cache.iterdir()} == {".zip"}
 
 
-def test_unwritable_cache_fails_if_the_remedy_is_not_named(inputs: Inputs) -> None:
+def test_unwritable_cache_is_reported_with_the_remedy(inputs: Inputs) -> None:
     inputs.cache.write_text("a file where a folder should be", "utf-8")
     with pytest.raises(BundlingError, match="XDG_CACHE_HOME"):
         inputs.build()
 
 
-def test_cache_fails_if_it_grows_for_ever(inputs: Inputs) -> None:
+def test_cache_evicts_unused_files(inputs: Inputs) -> None:
     unused = inputs.build()
     month_ago = time.time() - 31 * 24 * 60 * 60
     os.utime(unused, (month_ago, month_ago))
@@ -225,7 +223,7 @@ def test_cache_fails_if_it_grows_for_ever(inputs: Inputs) -> None:
     assert not unused.exists()
 
 
-def test_cache_fails_if_what_is_used_is_forgotten(inputs: Inputs) -> None:
+def test_cache_keeps_used_files(inputs: Inputs) -> None:
     used = inputs.build()
     month_ago = time.time() - 31 * 24 * 60 * 60
     os.utime(used, (month_ago, month_ago))
@@ -234,7 +232,7 @@ def test_cache_fails_if_what_is_used_is_forgotten(inputs: Inputs) -> None:
     assert used.exists()
 
 
-def test_cache_fails_if_it_is_not_where_the_user_wants_it(
+def test_user_can_choose_the_cache_directory(
     inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(inputs.cache))
@@ -242,7 +240,7 @@ def test_cache_fails_if_it_is_not_where_the_user_wants_it(
     assert asset.path.parent == inputs.cache / "quilt-packager"
 
 
-def test_markers_fail_if_judged_for_the_host() -> None:
+def test_markers_are_evaluated_for_the_platform() -> None:
     lock = (
         "# a comment\n"
         "old==1 ; python_version < '3.13' \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n"
@@ -257,24 +255,24 @@ def test_markers_fail_if_judged_for_the_host() -> None:
     assert select_requirements(lock, X86_64) == new + always
 
 
-def test_markers_fail_if_the_hosts_are_not_the_hosts() -> None:
+def test_host_markers_match_the_running_python() -> None:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     lock = f"here==1 ; python_version == '{here}'\nelsewhere==1 ; python_version != '{here}'\n"
     assert select_requirements(lock, Platform.host()) == "here==1\n"
 
 
 @pytest.mark.parametrize("target", [ARM64, X86_64, Platform.host()])
-def test_lock_fails_if_a_requirement_has_no_hash(target: Platform) -> None:
+def test_every_locked_requirement_has_a_hash(target: Platform) -> None:
     requirements = select_requirements(LOCK.read_text("utf-8"), target).splitlines()
     assert any(line.startswith("boto3==") for line in requirements)
     assert all(" --hash=sha256:" in line for line in requirements)
 
 
-def test_runtime_fails_if_it_is_not_what_the_handlers_are_imported_from() -> None:
+def test_asset_has_the_runtime_that_handlers_are_imported_from() -> None:
     assert (RUNTIME / "handlers" / "packager.py").is_file()
 
 
-def test_cdk_commands_that_upload_nothing_fail_if_they_build(
+def test_cdk_commands_that_upload_nothing_do_not_build(
     inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(inputs.cache))

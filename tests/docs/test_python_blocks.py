@@ -18,7 +18,7 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_in_documents_fails_if_it_makes_no_template(
+def test_python_in_documents_makes_templates(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As `cdk list` would run it: without building the asset. Node runs already, so that it would

@@ -216,7 +216,7 @@ def uploads(count: int = 2) -> list[str]:
     ]
 
 
-def test_roles_fail_if_they_do_not_suffice_for_a_large_job(
+def test_roles_suffice_for_a_large_job(
     functions: Functions, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = functions.hand_off()
@@ -228,7 +228,7 @@ def test_roles_fail_if_they_do_not_suffice_for_a_large_job(
 
 
 @pytest.mark.parametrize("sid", ["ReadSources", "KeepJobs"])
-def test_statement_of_the_checksum_function_fails_if_it_is_not_needed(
+def test_checksum_function_needs_each_statement(
     functions: Functions, sid: str
 ) -> None:
     state = functions.hand_off()
@@ -237,7 +237,7 @@ def test_statement_of_the_checksum_function_fails_if_it_is_not_needed(
         functions.hash_shards(state)
 
 
-def test_hash_in_scratch_of_the_checksum_function_fails_if_it_is_not_needed(
+def test_checksum_function_needs_hash_in_scratch(
     functions: Functions, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = functions.hand_off()
@@ -260,7 +260,7 @@ def test_hash_in_scratch_of_the_checksum_function_fails_if_it_is_not_needed(
         "PutOutcomes",
     ],
 )
-def test_statement_of_the_large_job_function_fails_if_it_is_not_needed(
+def test_large_job_function_needs_each_statement(
     functions: Functions, sid: str
 ) -> None:
     state = functions.hand_off()
@@ -272,7 +272,7 @@ def test_statement_of_the_large_job_function_fails_if_it_is_not_needed(
         functions.finish(state)
 
 
-def test_dead_letters_of_the_large_job_function_fail_if_they_are_not_needed(
+def test_large_job_function_needs_to_send_dead_letters(
     functions: Functions,
 ) -> None:
     state = functions.hand_off()
@@ -284,20 +284,20 @@ def test_dead_letters_of_the_large_job_function_fail_if_they_are_not_needed(
         functions.finish(state, error=error)
 
 
-def test_role_of_the_coalescer_fails_if_it_does_not_suffice(functions: Functions) -> None:
+def test_role_of_the_coalescer_suffices(functions: Functions) -> None:
     functions.become("Coalescer")
     assert functions.upload(*uploads(), "no JSON") == []
 
 
 @pytest.mark.parametrize("sid", ["KeepWindows", "SendLooks", "Announce"])
-def test_statement_of_the_coalescer_fails_if_it_is_not_needed(
+def test_coalescer_needs_each_statement(
     functions: Functions, sid: str
 ) -> None:
     functions.become("Coalescer", without=sid)
     assert functions.upload(*uploads()) == ["0", "1"]
 
 
-def test_dead_letters_of_the_coalescer_fail_if_they_are_not_needed(functions: Functions) -> None:
+def test_coalescer_needs_to_send_dead_letters(functions: Functions) -> None:
     functions.become("Coalescer", without="SendDeadLetters")
     assert functions.upload("no JSON") == ["0"]
 
@@ -318,7 +318,7 @@ def test_dead_letters_of_the_coalescer_fail_if_they_are_not_needed(functions: Fu
         ("Coalescer", "dynamodb:delete_table", {"TableName": "windows"}),
     ],
 )
-def test_roles_fail_if_they_allow_more(
+def test_roles_allow_nothing_more(
     functions: Functions,
     aws: EnforcingMiniStack,
     function: str,
@@ -338,7 +338,7 @@ def test_roles_fail_if_they_allow_more(
         ("Coalescer", "default", "quilt.packager.uploads"),
     ],
 )
-def test_roles_fail_if_they_speak_on_other_buses(
+def test_roles_cannot_publish_on_other_buses(
     functions: Functions, aws: EnforcingMiniStack, function: str, bus: str, source: str
 ) -> None:
     client = aws.client("events", functions.become(function))
@@ -347,7 +347,7 @@ def test_roles_fail_if_they_speak_on_other_buses(
         client.put_events(Entries=[entry])
 
 
-def test_statements_fail_if_one_is_not_tried_here(roles: Roles) -> None:
+def test_all_statements_are_tried_here(roles: Roles) -> None:
     tried = {
         "Checksum": {"ReadSources", "KeepJobs", "HashInScratch"} | TO_MISS_KEYS,
         "LargeJob": {

@@ -68,7 +68,7 @@ async def run(aws: EnforcingMiniStack, credentials: Credentials, name: str) -> O
     return await package_request(s3, request, SETTINGS)
 
 
-async def test_role_fails_if_it_does_not_suffice(
+async def test_role_suffices(
     aws: EnforcingMiniStack,
     assume: Callable[..., Credentials],
     statements: dict[str, dict[str, Any]],
@@ -85,7 +85,7 @@ async def test_role_fails_if_it_does_not_suffice(
 @pytest.mark.parametrize(
     "sid", ["ListSources", "ReadSources", "ListRegistries", "ReadRegistries", "WriteRegistries"]
 )
-async def test_statement_fails_if_it_is_not_needed(
+async def test_each_statement_is_needed(
     aws: EnforcingMiniStack,
     assume: Callable[..., Credentials],
     statements: dict[str, dict[str, Any]],
@@ -96,7 +96,7 @@ async def test_statement_fails_if_it_is_not_needed(
         await run(aws, credentials, f"without-{sid}")
 
 
-async def test_hash_in_scratch_fails_if_it_is_not_needed(
+async def test_hash_in_scratch_is_needed(
     aws: EnforcingMiniStack,
     assume: Callable[..., Credentials],
     statements: dict[str, dict[str, Any]],
@@ -118,7 +118,7 @@ async def test_hash_in_scratch_fails_if_it_is_not_needed(
         ("delete_bucket", {"Bucket": "reg"}),
     ],
 )
-def test_denials_fail_if_a_wide_grant_undoes_them(
+def test_denials_override_a_wide_grant(
     aws: EnforcingMiniStack,
     assume: Callable[..., Credentials],
     statements: dict[str, dict[str, Any]],
@@ -143,7 +143,7 @@ def test_denials_fail_if_a_wide_grant_undoes_them(
         ("get_bucket_policy", {"Bucket": "raw"}),
     ],
 )
-def test_role_fails_if_it_may_do_more(
+def test_role_allows_nothing_more(
     aws: EnforcingMiniStack,
     assume: Callable[..., Credentials],
     statements: dict[str, dict[str, Any]],

@@ -71,25 +71,25 @@ def names_in(path: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_wheel_fails_if_it_lacks_what_the_asset_is_built_of(wheel: Path) -> None:
+def test_wheel_has_all_inputs_of_the_asset(wheel: Path) -> None:
     assert {
         "quilt_packager/lambda_requirements.txt",
         "quilt_packager_runtime/handlers/packager.py",
     } <= names_in(wheel)
 
 
-def test_wheel_fails_if_it_lacks_files_of_the_page(wheel: Path) -> None:
+def test_wheel_has_all_files_of_the_page(wheel: Path) -> None:
     page = REPOSITORY / "quilt_packager" / "admin"
     files = [*(page / "static").iterdir(), *(page / "templates").iterdir()]
     assert files
     assert {str(file.relative_to(REPOSITORY)) for file in files} <= names_in(wheel)
 
 
-def test_wheel_fails_if_its_types_are_not_seen(wheel: Path) -> None:
+def test_type_checkers_see_the_types_of_the_wheel(wheel: Path) -> None:
     assert {"quilt_packager/py.typed", "quilt_packager_runtime/py.typed"} <= names_in(wheel)
 
 
-def test_wheel_fails_if_it_holds_more_than_its_two_packages(wheel: Path) -> None:
+def test_wheel_holds_only_its_two_packages(wheel: Path) -> None:
     folders = {name.split("/")[0] for name in names_in(wheel)}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == {
         "quilt_packager",
@@ -97,9 +97,7 @@ def test_wheel_fails_if_it_holds_more_than_its_two_packages(wheel: Path) -> None
     }
 
 
-def test_app_elsewhere_fails_if_the_wheel_needs_docker_or_the_checkout(
-    elsewhere: Path, tmp_path: Path
-) -> None:
+def test_wheel_synthesizes_without_docker_and_checkout(elsewhere: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools"  # all that is on PATH: no docker
     tools.mkdir()
     (tools / "node").symlink_to(find_node())

@@ -16,14 +16,14 @@ def write(path: Path, content: object) -> str:
     return str(path)
 
 
-def test_rules_fail_if_their_defaults_are_not_those_of_custom_events(tmp_path: Path) -> None:
+def test_defaults_of_rules_are_those_of_custom_events(tmp_path: Path) -> None:
     (rule,) = read_custom_rules(write(tmp_path / "rules.json", [RULE]))
     assert rule == CustomRule(
         id="Nightly", pattern={"source": ["lab"]}, message=None, event_bus=None, enabled=True
     )
 
 
-def test_no_file_fails_if_it_means_rules() -> None:
+def test_no_file_means_no_rules() -> None:
     assert read_custom_rules("") == []
 
 
@@ -41,19 +41,17 @@ def test_no_file_fails_if_it_means_rules() -> None:
         ([RULE, RULE], "several rules have the id Nightly"),
     ],
 )
-def test_broken_rules_fail_if_the_message_does_not_say_what_is_wrong(
-    tmp_path: Path, content: Any, message: str
-) -> None:
+def test_broken_rules_are_explained(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_custom_rules(write(tmp_path / "rules.json", content))
 
 
-def test_rules_fail_if_they_take_the_name_of_another_source(tmp_path: Path) -> None:
+def test_rules_cannot_take_the_name_of_another_source(tmp_path: Path) -> None:
     rules = write(tmp_path / "rules.json", [RULE, RULE | {"id": "omics"}])
     with pytest.raises(ValueError, match=r"flags of their own: omics$"):
         read_custom_rules(rules, reserved=("omics", "edp"))
 
 
-def test_missing_file_fails_if_it_is_not_named() -> None:
+def test_missing_file_is_named() -> None:
     with pytest.raises(ValueError, match=r"no-such-file\.json"):
         read_custom_rules("no-such-file.json")

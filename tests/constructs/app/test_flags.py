@@ -22,16 +22,16 @@ def read(**flags: Any) -> ContextFlags:
     return ContextFlags.from_context({f"quilt:{name}": value for name, value in flags.items()})
 
 
-def test_cdk_json_fails_if_it_does_not_list_every_flag_with_its_default() -> None:
+def test_cdk_json_lists_every_flag_with_its_default() -> None:
     assert CDK_JSON["context"] == {name: default for name, (_, default) in describe_flags().items()}
 
 
-def test_defaults_fail_if_no_flag_must_not_mean_them() -> None:
+def test_absent_flags_mean_the_defaults() -> None:
     assert ContextFlags.from_context({}) == ContextFlags.from_context(CDK_JSON["context"])
     assert ContextFlags.from_context({}) == DEFAULTS
 
 
-def test_flags_of_others_fail_if_they_are_looked_at() -> None:
+def test_flags_of_other_libraries_are_ignored() -> None:
     others = {"@aws-cdk/core:x": True, "aws:cdk:enable-path-metadata": True, "my:flag": 1}
     assert ContextFlags.from_context(others) == DEFAULTS
 
@@ -91,7 +91,9 @@ def test_flags_of_others_fail_if_they_are_looked_at() -> None:
         ),
     ],
 )
-def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_values_are_read_from_json_and_text(
+    flags: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert read(**flags) == ContextFlags(**expected)
 
 
@@ -150,9 +152,7 @@ def test_values_fail_if_read_otherwise(flags: dict[str, Any], expected: dict[str
         ("custom", 1),
     ],
 )
-def test_bad_values_fail_if_the_message_does_not_quote_them_and_list_the_flags(
-    name: str, value: object
-) -> None:
+def test_errors_quote_invalid_values_and_list_all_flags(name: str, value: object) -> None:
     with pytest.raises(ContextError) as refused:
         read(**{name: value})
     message = str(refused.value)
@@ -161,7 +161,7 @@ def test_bad_values_fail_if_the_message_does_not_quote_them_and_list_the_flags(
     assert all(f"\n  {flag}: " in message for flag in describe_flags())
 
 
-def test_bad_flags_fail_if_they_are_not_reported_all_at_once() -> None:
+def test_all_invalid_flags_are_reported_at_once() -> None:
     with pytest.raises(ContextError) as refused:
         read(omics="maybe", memory_size="lots", no_such_flag=1, omics_statuses="DONE")
     reported = str(refused.value).split("The flags of this stack:")[0]
@@ -169,22 +169,22 @@ def test_bad_flags_fail_if_they_are_not_reported_all_at_once() -> None:
         assert f"quilt:{name}" in reported
 
 
-def test_unknown_flags_fail_if_a_slip_is_not_explained() -> None:
+def test_misspelt_flags_are_explained() -> None:
     with pytest.raises(ContextError, match="quilt:omcis is unknown; did you mean quilt:omics"):
         read(omcis="false")
 
 
-def test_bucket_keys_fail_if_their_bucket_is_not_named() -> None:
+def test_bucket_keys_of_unnamed_buckets_are_refused() -> None:
     with pytest.raises(ContextError, match='bucket_keys names "other"'):
         read(source_buckets="raw", bucket_keys=f"other={KEY}")
 
 
-def test_key_of_notifications_fails_if_it_is_of_no_topic() -> None:
+def test_key_of_notifications_requires_a_topic() -> None:
     with pytest.raises(ContextError, match="notifications_topic_key is the key of nothing"):
         read(notifications_topic_key=KEY)
 
 
-def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_once() -> None:
+def test_invalid_options_of_all_sources_are_reported_at_once() -> None:
     options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
     with pytest.raises(ContextError) as refused:
         read(source_options=options)
@@ -195,14 +195,12 @@ def test_source_options_fail_if_those_of_several_sources_are_not_reported_at_onc
 @pytest.mark.parametrize(
     "flags", [{"scratch_buckets": "eu-west-1=far"}, {"quarantine_registry": "far"}]
 )
-def test_bucket_keys_fail_if_some_buckets_cannot_have_one(flags: dict[str, str]) -> None:
+def test_scratch_and_quarantine_buckets_can_have_keys(flags: dict[str, str]) -> None:
     assert read(bucket_keys=f"far={KEY}", **flags).bucket_keys == {"far": KEY}
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_custom_fails_if_a_rule_may_take_the_name_of_another_source(
-    tmp_path: Path, name: str
-) -> None:
+def test_custom_rules_cannot_take_the_name_of_another_source(tmp_path: Path, name: str) -> None:
     path = tmp_path / "rules.json"
     path.write_text(json.dumps([{"id": name, "pattern": {"source": ["lab"]}}]), "utf-8")
     with pytest.raises(ContextError, match=f"quilt:custom, .*flags of their own: {name}"):
@@ -212,17 +210,17 @@ def test_custom_fails_if_a_rule_may_take_the_name_of_another_source(
 @pytest.mark.parametrize(
     "flags", [{"source_buckets": "raw"}, {"source_buckets": "runs", "registry_buckets": "reg,raw"}]
 )
-def test_quarantine_fails_if_it_may_be_a_registry(flags: dict[str, str]) -> None:
+def test_quarantine_cannot_be_a_registry(flags: dict[str, str]) -> None:
     with pytest.raises(ContextError, match='quarantine_registry is "raw": a registry bucket'):
         read(quarantine_registry="raw", **flags)
 
 
-def test_quarantine_fails_if_it_may_not_be_a_source_that_is_no_registry() -> None:
+def test_quarantine_may_be_a_source_that_is_no_registry() -> None:
     flags = read(source_buckets="raw", registry_buckets="reg", quarantine_registry="raw")
     assert flags.quarantine_registry == "raw"
 
 
-def test_custom_fails_if_a_broken_file_is_not_reported_with_the_flags(tmp_path: Path) -> None:
+def test_broken_custom_file_is_reported_with_the_flags(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     path.write_text("[{]", "utf-8")
     with pytest.raises(ContextError, match="quilt:custom"):
@@ -235,6 +233,6 @@ def test_custom_fails_if_a_broken_file_is_not_reported_with_the_flags(tmp_path: 
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()),
     )
 )
-def test_any_values_fail_if_they_raise_anything_else(flags: dict[str, Any]) -> None:
+def test_any_values_raise_only_context_errors(flags: dict[str, Any]) -> None:
     with contextlib.suppress(ContextError):
         assert isinstance(read(**flags), ContextFlags)

@@ -39,7 +39,7 @@ def environment(template: JsonObject) -> JsonObject:
     return variables["Variables"]  # type: ignore[no-any-return]
 
 
-def test_outputs_fail_if_not_exactly_these(template: JsonObject) -> None:
+def test_stack_has_exactly_these_outputs(template: JsonObject) -> None:
     assert {name: output["Value"] for name, output in template["Outputs"].items()} == {
         "PackagerQueueArn": {"Fn::GetAtt": ["PackagerQueue", "Arn"]},
         "PackagerQueueUrl": {"Ref": "PackagerQueue"},
@@ -47,13 +47,13 @@ def test_outputs_fail_if_not_exactly_these(template: JsonObject) -> None:
     }
 
 
-def test_queue_fails_if_cloudformation_cannot_name_it_as_documented(template: JsonObject) -> None:
+def test_logical_id_of_the_queue_is_the_documented_one(template: JsonObject) -> None:
     # CloudFormation makes the name of the stack's, the logical id, and a random part.
     assert "PackagerQueue" in find(template, "AWS::SQS::Queue")
     assert "QueueName" not in template["Resources"]["PackagerQueue"]["Properties"]
 
 
-def test_stack_name_fails_if_it_is_not_the_flags() -> None:
+def test_stack_name_is_that_of_the_flag() -> None:
     assert make_flagged_stack().stack_name == "quilt-packager"
     stack = make_flagged_stack(stack_name="lab-packages")
     assert stack.stack_name == "lab-packages"
@@ -61,13 +61,13 @@ def test_stack_name_fails_if_it_is_not_the_flags() -> None:
     assert log_group["LogGroupName"] == "/quilt/lab-packages/PackagerLambda"
 
 
-def test_own_bucket_fails_if_it_is_not_source_and_registry(template: JsonObject) -> None:
+def test_own_bucket_is_source_and_registry(template: JsonObject) -> None:
     (own,) = find(template, "AWS::S3::Bucket", like="Bucket8")
     assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == {"Ref": own}
     assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == {"Ref": own}
 
 
-def test_own_bucket_fails_if_not_versioned_and_telling_eventbridge(template: JsonObject) -> None:
+def test_own_bucket_is_versioned_and_sends_events(template: JsonObject) -> None:
     bucket = properties_of(template, "AWS::S3::Bucket", like="Bucket8")
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["NotificationConfiguration"] == {
@@ -75,20 +75,20 @@ def test_own_bucket_fails_if_not_versioned_and_telling_eventbridge(template: Jso
     }
 
 
-def test_own_bucket_fails_if_data_can_be_lost_with_the_stack(template: JsonObject) -> None:
+def test_own_bucket_outlives_the_stack(template: JsonObject) -> None:
     (bucket,) = find(template, "AWS::S3::Bucket", like="Bucket8").values()
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
 
 
-def test_own_bucket_fails_if_not_protected(template: JsonObject) -> None:
+def test_own_bucket_is_protected(template: JsonObject) -> None:
     assert_protected(template, *find(template, "AWS::S3::Bucket", like="Bucket8"))
 
 
-def test_own_bucket_fails_if_it_brings_helper_functions(template: JsonObject) -> None:
+def test_own_bucket_needs_no_helper_functions(template: JsonObject) -> None:
     assert len(find(template, "AWS::Lambda::Function")) == 3
 
 
-def test_existing_buckets_fail_if_the_stack_makes_one_too() -> None:
+def test_stack_with_existing_buckets_creates_none() -> None:
     stack = make_flagged_stack(source_buckets=("raw", "runs"), registry_buckets=("reg",))
     template = template_of(stack)
     assert stack.bucket is None
@@ -99,12 +99,12 @@ def test_existing_buckets_fail_if_the_stack_makes_one_too() -> None:
     )
 
 
-def test_existing_sources_fail_if_not_registries_where_none_is_named() -> None:
+def test_existing_sources_are_the_default_registries() -> None:
     template = template_of(make_flagged_stack(source_buckets=("raw",)))
     assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "raw"
 
 
-def test_existing_registries_fail_if_packages_of_the_own_bucket_go_elsewhere() -> None:
+def test_packages_of_the_own_bucket_go_to_existing_registries() -> None:
     template = template_of(make_flagged_stack(registry_buckets=("reg",)))
     (own,) = find(template, "AWS::S3::Bucket", like="Bucket8")
     assert environment(template)["QUILT_PACKAGER_SOURCE_BUCKETS"] == {"Ref": own}
@@ -112,13 +112,13 @@ def test_existing_registries_fail_if_packages_of_the_own_bucket_go_elsewhere() -
     assert environment(template)["QUILT_PACKAGER_DEFAULT_REGISTRY"] == "reg"
 
 
-def test_bucket_keys_fail_if_the_function_may_not_use_them() -> None:
+def test_function_may_use_bucket_keys() -> None:
     template = template_of(make_flagged_stack(source_buckets=("raw",), bucket_keys={"raw": KEY}))
     assert permissions_of(template)["DecryptSources"]["Resource"] == KEY
     assert permissions_of(template)["EncryptRegistries"]["Resource"] == KEY
 
 
-def test_bucket_keys_fail_if_those_of_scratch_and_quarantine_are_forgotten() -> None:
+def test_function_may_use_keys_of_scratch_and_quarantine() -> None:
     far = "arn:aws:kms:eu-west-1:123456789012:key/89ab"
     template = template_of(
         make_flagged_stack(
@@ -134,7 +134,7 @@ def test_bucket_keys_fail_if_those_of_scratch_and_quarantine_are_forgotten() -> 
 
 
 @pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
-def test_key_of_notifications_fails_if_a_function_may_not_use_it(function: str) -> None:
+def test_functions_may_use_the_key_of_notifications(function: str) -> None:
     template = template_of(
         make_flagged_stack(
             notifications_topic="arn:aws:sns:us-east-1:123456789012:failures",
@@ -145,12 +145,12 @@ def test_key_of_notifications_fails_if_a_function_may_not_use_it(function: str) 
     assert statement["Resource"] == KEY
 
 
-def test_existing_buckets_fail_if_a_bucket_in_both_roles_is_imported_twice() -> None:
+def test_bucket_in_both_roles_is_imported_once() -> None:
     stack = make_flagged_stack(source_buckets=("raw",), registry_buckets=("raw",))
     assert permissions_of(template_of(stack))["ListSources"]["Resource"] == arn("raw")
 
 
-def test_rules_fail_if_not_those_of_the_default_flags(template: JsonObject) -> None:
+def test_default_flags_make_these_rules(template: JsonObject) -> None:
     rules = {
         each["Properties"]["Description"]: each["Properties"]["State"]
         for each in rules_of(template).values()
@@ -161,27 +161,27 @@ def test_rules_fail_if_not_those_of_the_default_flags(template: JsonObject) -> N
     }
 
 
-def test_omics_false_fails_if_the_rule_is_gone_or_enabled() -> None:
+def test_omics_false_disables_the_rule() -> None:
     template = template_of(make_flagged_stack(omics=False))
     assert rule(template, "HealthOmicsRuns")["State"] == "DISABLED"
 
 
-def test_wrroc_false_fails_if_the_rule_is_gone_or_enabled() -> None:
+def test_wrroc_false_disables_the_rule() -> None:
     template = template_of(make_flagged_stack(wrroc=False))
     assert rule(template, "WorkflowRunCrates")["State"] == "DISABLED"
 
 
-def test_omics_statuses_fail_if_they_do_not_reach_the_rule() -> None:
+def test_omics_statuses_reach_the_rule() -> None:
     template = template_of(make_flagged_stack(omics_statuses=("FAILED",)))
     assert rule(template, "HealthOmicsRuns")["EventPattern"]["detail"] == {"status": ["FAILED"]}
 
 
-def test_edp_fails_if_its_rule_is_not_on_its_bus() -> None:
+def test_rule_of_edp_is_on_its_bus() -> None:
     template = template_of(make_flagged_stack(edp="edp-bus"))
     assert rule(template, "ObjectsReady")["EventBusName"] == "edp-bus"
 
 
-def test_source_options_fail_if_they_do_not_reach_the_function(tmp_path: Path) -> None:
+def test_source_options_reach_the_function(tmp_path: Path) -> None:
     path = tmp_path / "options.json"
     path.write_text(
         json.dumps(
@@ -231,7 +231,7 @@ def test_source_options_fail_if_they_do_not_reach_the_function(tmp_path: Path) -
         ("uploads", "options of uploads, but quilt:uploads is not on"),
     ],
 )
-def test_source_options_fail_if_they_are_of_nothing(source: str, reason: str) -> None:
+def test_options_of_absent_sources_are_refused(source: str, reason: str) -> None:
     with pytest.raises(ContextError, match=reason):
         ContextFlags.from_context({"quilt:source_options": {source: {"settle_seconds": 1}}})
 
@@ -259,7 +259,7 @@ def test_files_of_flags_are_read_once(tmp_path: Path) -> None:
     assert 'prefix_depth\\":3' in json.dumps(function["Environment"])
 
 
-def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
+def test_custom_file_makes_rules(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     rules: list[JsonObject] = [
         {
@@ -287,7 +287,7 @@ def test_custom_fails_if_the_files_rules_are_not_made(tmp_path: Path) -> None:
     assert "InputTransformer" not in whole["Targets"][0]
 
 
-def test_custom_fails_if_a_rule_cannot_be_called_like_something_of_the_stack(
+def test_custom_rules_may_have_names_of_other_constructs(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rules.json"
@@ -308,20 +308,20 @@ def test_custom_fails_if_a_rule_cannot_be_called_like_something_of_the_stack(
     assert found == {name: f"bus-of-{name}" for name in names}
 
 
-def test_flags_fail_if_what_the_engine_refuses_is_not_told_with_the_list_of_them() -> None:
+def test_refusals_of_the_engine_are_reported_with_all_flags() -> None:
     # Made in Python, flags are not checked one by one.
     with pytest.raises(ContextError, match="max_concurrency is 1: ") as refused:
         make_flagged_stack(max_concurrency=1)
     assert "\n  quilt:max_concurrency: " in str(refused.value)
 
 
-def test_flags_fail_if_what_aws_takes_only_shorter_is_told_as_a_wrong_flag() -> None:
+def test_exceeded_limits_are_not_reported_as_invalid_flags() -> None:
     names = tuple(f"{number:03}-{'x' * 59}" for number in range(40))
     with pytest.raises(LimitExceeded):
         make_flagged_stack(source_buckets=names)
 
 
-def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
+def test_flags_reach_the_engine() -> None:
     template = template_of(
         make_flagged_stack(
             memory_size=1024,
@@ -340,19 +340,19 @@ def test_flags_fail_if_they_do_not_reach_the_engine() -> None:
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
-def test_context_fails_if_it_is_not_read() -> None:
+def test_stack_reads_flags_from_the_context() -> None:
     app = App(context={"quilt:omics": "false"})
     template = template_of(PackagingEngineStack(app, "Stack", code=placeholder_code()))
     assert rule(template, "HealthOmicsRuns")["State"] == "DISABLED"
 
 
-def test_context_fails_if_bad_flags_make_a_stack() -> None:
+def test_invalid_flags_in_the_context_make_no_stack() -> None:
     app = App(context={"quilt:omics": "maybe", "@aws-cdk/core:enablePartitionLiterals": True})
     with pytest.raises(ContextError, match="quilt:omics"):
         PackagingEngineStack(app, "Stack", code=placeholder_code())
 
 
-def test_stack_options_fail_if_they_are_lost() -> None:
+def test_stack_options_reach_the_stack() -> None:
     app = App()
     stack = PackagingEngineStack(
         app, "Stack", code=placeholder_code(), description="Packages", termination_protection=True
@@ -361,12 +361,12 @@ def test_stack_options_fail_if_they_are_lost() -> None:
     assert template_of(stack)["Description"] == "Packages"
 
 
-def test_alarms_and_dashboard_fail_if_made_unasked(template: JsonObject) -> None:
+def test_alarms_and_dashboard_are_off_by_default(template: JsonObject) -> None:
     assert not find(template, "AWS::CloudWatch::Alarm")
     assert not find(template, "AWS::CloudWatch::Dashboard")
 
 
-def test_alarms_fail_if_they_do_not_tell_the_flags_topic() -> None:
+def test_alarms_notify_the_topic_of_the_flag() -> None:
     topic = "arn:aws:sns:us-east-1:123456789012:operators"
     template = template_of(make_flagged_stack(alarms_topic=topic))
     alarms = [each["Properties"] for each in find(template, "AWS::CloudWatch::Alarm").values()]
@@ -374,7 +374,7 @@ def test_alarms_fail_if_they_do_not_tell_the_flags_topic() -> None:
     assert all(each["AlarmActions"] == [topic] for each in alarms)
 
 
-def test_dashboard_fails_if_the_flag_makes_none() -> None:
+def test_flag_creates_a_dashboard() -> None:
     template = template_of(make_flagged_stack(dashboard=True))
     dashboard = properties_of(template, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "quilt-packager"

@@ -38,40 +38,38 @@ def function(template: JsonObject) -> JsonObject:
     return properties_of(template, "AWS::Lambda::Function", like="Packager")
 
 
-def test_function_fails_if_not_on_arm64_and_python_3_13(function: JsonObject) -> None:
+def test_function_runs_on_arm64_and_python_3_13(function: JsonObject) -> None:
     assert function["Architectures"] == ["arm64"]
     assert function["Runtime"] == "python3.13"
 
 
-def test_function_fails_if_its_handler_is_not_there(function: JsonObject) -> None:
+def test_handler_of_the_function_exists(function: JsonObject) -> None:
     assert function["Handler"] == f"{packager.__name__}.{packager.handler.__name__}"
 
 
-def test_function_fails_if_a_job_may_not_take_15_minutes(function: JsonObject) -> None:
+def test_jobs_may_take_15_minutes(function: JsonObject) -> None:
     assert function["Timeout"] == 900
 
 
-def test_function_fails_if_its_size_is_not_the_documented(function: JsonObject) -> None:
+def test_size_of_the_function_is_the_documented_one(function: JsonObject) -> None:
     assert function["MemorySize"] == 2048
     assert function["EphemeralStorage"] == {"Size": 10240}
 
 
-def test_function_fails_if_it_has_reserved_concurrency(function: JsonObject) -> None:
+def test_function_has_no_reserved_concurrency(function: JsonObject) -> None:
     assert "ReservedConcurrentExecutions" not in function
 
 
-def test_function_fails_if_traced_unasked(function: JsonObject) -> None:
+def test_tracing_is_off_by_default(function: JsonObject) -> None:
     assert "TracingConfig" not in function
 
 
-def test_function_fails_if_lambdas_own_log_lines_are_not_json(
-    function: JsonObject, template: JsonObject
-) -> None:
+def test_log_lines_of_lambda_are_json(function: JsonObject, template: JsonObject) -> None:
     (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog")
     assert function["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": {"Ref": log_group}}
 
 
-def test_environment_fails_if_the_handler_reads_other_settings(
+def test_handler_reads_the_settings_of_the_environment(
     function: JsonObject, template: JsonObject
 ) -> None:
     (scratch,) = find(template, "AWS::S3::Bucket")
@@ -102,7 +100,7 @@ def test_environment_fails_if_the_handler_reads_other_settings(
         (["raw"], ["raw", "reg"], "reg", "reg"),
     ],
 )
-def test_default_registry_fails_if_jobs_that_name_none_would_be_rejected(
+def test_default_registry_reaches_the_function(
     sources: list[str], registries: list[str], chosen: str | None, expected: str | None
 ) -> None:
     stack = make_stack()
@@ -119,13 +117,13 @@ def test_default_registry_fails_if_jobs_that_name_none_would_be_rejected(
     assert environment["Variables"].get("QUILT_PACKAGER_DEFAULT_REGISTRY") == expected
 
 
-def test_default_registry_fails_if_it_may_not_be_written_to() -> None:
+def test_default_registry_must_be_a_registry() -> None:
     stack = make_stack()
     with pytest.raises(ValueError, match="default_registry is Stack/Bucket-other: no registry"):
         add_engine(stack, default_registry=existing_bucket(stack, "other"))
 
 
-def test_function_fails_if_props_do_not_reach_it() -> None:
+def test_props_reach_the_function() -> None:
     stack = make_stack()
     add_engine(
         stack,
@@ -146,7 +144,7 @@ def test_function_fails_if_props_do_not_reach_it() -> None:
     assert variables["QUILT_PACKAGER_CHECKSUM_ALGORITHMS"] == "CRC64NVME,SHA256_CHUNKED"
 
 
-def test_log_fails_if_not_where_the_docs_say_for_a_year(template: JsonObject) -> None:
+def test_log_is_where_the_docs_say_for_a_year(template: JsonObject) -> None:
     (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog").values()
     assert log_group["Properties"] == {
         "LogGroupName": "/quilt/Stack/PackagerLambda",
@@ -154,12 +152,12 @@ def test_log_fails_if_not_where_the_docs_say_for_a_year(template: JsonObject) ->
     }
 
 
-def test_log_fails_if_it_is_in_the_way_of_the_next_deployment(template: JsonObject) -> None:
+def test_log_is_removed_with_the_stack(template: JsonObject) -> None:
     (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog").values()
     assert log_group["DeletionPolicy"] == "Delete"
 
 
-def test_log_fails_if_its_retention_is_not_the_props() -> None:
+def test_log_retention_is_that_of_the_prop() -> None:
     stack = make_stack()
     add_engine(stack, log_retention=logs.RetentionDays.ONE_WEEK)
     assert (
@@ -170,7 +168,7 @@ def test_log_fails_if_its_retention_is_not_the_props() -> None:
     )
 
 
-def test_scratch_bucket_fails_if_anything_stays_in_it(template: JsonObject) -> None:
+def test_scratch_bucket_expires_its_contents(template: JsonObject) -> None:
     scratch = properties_of(template, "AWS::S3::Bucket")
     assert scratch["LifecycleConfiguration"]["Rules"] == [
         {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}, "Status": "Enabled"},
@@ -180,26 +178,26 @@ def test_scratch_bucket_fails_if_anything_stays_in_it(template: JsonObject) -> N
     assert "VersioningConfiguration" not in scratch
 
 
-def test_scratch_bucket_fails_if_it_outlives_its_stack(template: JsonObject) -> None:
+def test_scratch_bucket_is_removed_with_the_stack(template: JsonObject) -> None:
     (scratch,) = find(template, "AWS::S3::Bucket").values()
     assert scratch["DeletionPolicy"] == "Delete"
 
 
-def test_scratch_bucket_fails_if_not_protected(template: JsonObject) -> None:
+def test_scratch_bucket_is_protected(template: JsonObject) -> None:
     assert_protected(template, *find(template, "AWS::S3::Bucket"))
 
 
-def test_template_fails_if_cdk_adds_helper_functions(template: JsonObject) -> None:
+def test_template_has_no_helper_functions_of_the_cdk(template: JsonObject) -> None:
     assert len(find(template, "AWS::Lambda::Function")) == 3
 
 
-def test_template_fails_if_names_are_fixed_beside_the_log_groups(template: JsonObject) -> None:
+def test_only_log_groups_have_fixed_names(template: JsonObject) -> None:
     for resource in template["Resources"].values():
         for name in ("BucketName", "FunctionName", "Name", "QueueName", "RoleName"):
             assert not isinstance(resource["Properties"].get(name), str)
 
 
-def test_outputs_fail_if_the_command_cannot_find_the_queues_by_them() -> None:
+def test_command_finds_the_queues_by_the_outputs() -> None:
     stack = make_stack()
     engine = add_engine(stack)
     outputs = {
@@ -213,7 +211,7 @@ def test_outputs_fail_if_the_command_cannot_find_the_queues_by_them() -> None:
     }
 
 
-def test_second_engine_fails_if_it_cannot_stand_beside_the_first() -> None:
+def test_named_second_engine_fits_beside_the_first() -> None:
     stack = make_stack()
     first = add_engine(stack, "First")
     second = add_engine(
@@ -236,7 +234,7 @@ def test_second_engine_fails_if_it_cannot_stand_beside_the_first() -> None:
     assert (first.service, second.service) == ("Stack", "Stack/second")
 
 
-def test_second_engine_fails_if_it_would_share_the_log_of_the_first() -> None:
+def test_second_engine_with_the_same_log_is_refused() -> None:
     stack = make_stack()
     first = add_engine(stack, "First")
     with pytest.raises(ValueError, match=r"Stack/First and Stack/Second .* engine_name"):
@@ -248,7 +246,7 @@ def test_second_engine_fails_if_it_would_share_the_log_of_the_first() -> None:
         )
 
 
-def test_engines_fail_if_two_stacks_cannot_have_one_each() -> None:
+def test_two_stacks_can_have_an_engine_each() -> None:
     app = App()
     services = [add_engine(Stack(app, name)).service for name in ("One", "Other")]
     assert services == ["One", "Other"]
@@ -273,17 +271,17 @@ def test_engines_fail_if_two_stacks_cannot_have_one_each() -> None:
         ({"engine_name": "a b"}, "engine_name is 'a b': "),
     ],
 )
-def test_props_fail_if_aws_would_refuse_them(props: dict[str, Any], message: str) -> None:
+def test_props_outside_the_limits_of_aws_are_refused(props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         add_engine(make_stack(), **props)
 
 
-def test_props_fail_all_at_once() -> None:
+def test_all_invalid_props_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match=r"registry_buckets.*memory_size.*max_concurrency"):
         add_engine(make_stack(), registry_buckets=[], memory_size=1, max_concurrency=1)
 
 
-def test_props_fail_if_a_slip_is_not_explained() -> None:
+def test_misspelt_and_missing_props_are_explained() -> None:
     stack = make_stack()
     raw = existing_bucket(stack, "raw")
     # mypy, too, finds the slip: else it would find that there is nothing to ignore.
@@ -302,14 +300,14 @@ def test_props_fail_if_a_slip_is_not_explained() -> None:
         add_engine(make_stack(), xyz=None)
 
 
-def test_props_fail_if_one_is_documented_that_no_engine_takes() -> None:
+def test_documented_props_are_those_of_the_engine() -> None:
     fields = {field.name for field in dataclasses.fields(ResolvedProps)}
     assert fields == set(EngineProps.__annotations__)
     documented = set(re.findall(r"^        (\w+): ", EngineProps.__doc__ or "", re.MULTILINE))
     assert documented == fields
 
 
-def test_none_fails_if_it_does_not_stand_for_the_default(template: JsonObject) -> None:
+def test_none_means_the_default(template: JsonObject) -> None:
     stack = make_stack()
     required = {"source_buckets", "registry_buckets", "code"}
     nothing: dict[str, Any] = dict.fromkeys(EngineProps.__annotations__.keys() - required)
@@ -317,7 +315,7 @@ def test_none_fails_if_it_does_not_stand_for_the_default(template: JsonObject) -
     assert template_of(stack) == template
 
 
-def test_grant_send_messages_fails_if_the_grantee_may_do_more() -> None:
+def test_grant_send_messages_grants_only_sending() -> None:
     stack = make_stack()
     sender = iam.Role(stack, "Sender", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     grant = add_engine(stack).grant_send_messages(sender)
@@ -328,7 +326,7 @@ def test_grant_send_messages_fails_if_the_grantee_may_do_more() -> None:
     assert "PackagerQueue" in str(statement["Resource"])
 
 
-def test_metrics_fail_if_the_runtime_emits_others() -> None:
+def test_metrics_are_those_that_the_runtime_emits() -> None:
     engine = add_engine(make_stack())
     offered = [
         engine.metric_packages_created(),
@@ -351,13 +349,13 @@ def test_metrics_fail_if_the_runtime_emits_others() -> None:
         assert metric.dimensions == {"service": "Stack"}
 
 
-def test_metric_fails_if_its_options_are_lost() -> None:
+def test_options_reach_the_metric() -> None:
     metric = add_engine(make_stack()).metric_seconds(statistic="p99", period=Duration.hours(1))
     assert metric.statistic == "p99"
     assert metric.period.to_seconds() == 3600
 
 
-def test_queue_metrics_fail_if_not_of_the_engines_queues() -> None:
+def test_queue_metrics_are_those_of_the_queues() -> None:
     stack = make_stack()
     engine = add_engine(stack)
     depth, age, letters = (

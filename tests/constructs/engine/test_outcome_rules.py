@@ -75,7 +75,7 @@ def rule(template: JsonObject, name: str) -> JsonObject:
 
 
 @pytest.mark.parametrize("name", ["Created", "Unchanged", "Rejected", "Failed"])
-def test_rule_fails_if_it_hears_other_outcomes_or_engines(template: JsonObject, name: str) -> None:
+def test_rule_matches_only_these_outcomes_of_the_engine(template: JsonObject, name: str) -> None:
     (bus,) = find(template, "AWS::Events::EventBus")
     assert rule(template, f"Outcomes{name}")["EventBusName"] == {"Ref": bus}
     assert rule(template, f"Outcomes{name}")["EventPattern"] == {
@@ -85,7 +85,7 @@ def test_rule_fails_if_it_hears_other_outcomes_or_engines(template: JsonObject, 
     }
 
 
-def test_rule_fails_if_target_and_options_do_not_reach_it(template: JsonObject) -> None:
+def test_target_and_options_reach_the_rule(template: JsonObject) -> None:
     (packages,) = find(template, "AWS::SNS::Topic", like="Packages")
     (target,) = rule(template, "OutcomesCreated")["Targets"]
     assert target["Arn"] == {"Ref": packages}
@@ -94,7 +94,7 @@ def test_rule_fails_if_target_and_options_do_not_reach_it(template: JsonObject) 
     assert rule(template, "OutcomesFailed")["Name"] == "failed-packages"
 
 
-def test_rule_fails_if_its_pattern_cannot_be_narrowed() -> None:
+def test_pattern_of_the_rule_can_be_narrowed() -> None:
     stack = make_stack()
     heard = add_engine(stack).on_package_created("Created")
     heard.add_event_pattern(detail={"registry": ["reg"]})
@@ -105,9 +105,7 @@ def test_rule_fails_if_its_pattern_cannot_be_narrowed() -> None:
 
 
 @pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
-def test_functions_fail_if_they_do_not_know_whom_to_tell(
-    template: JsonObject, function: str
-) -> None:
+def test_functions_know_the_bus_and_topic(template: JsonObject, function: str) -> None:
     (bus,) = find(template, "AWS::Events::EventBus")
     (topic,) = find(template, "AWS::SNS::Topic", like="Topic")
     told = environment(template, function)
@@ -119,7 +117,7 @@ def test_functions_fail_if_they_do_not_know_whom_to_tell(
 
 
 @pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
-def test_put_outcomes_fails_if_anything_else_can_be_said_in_anybody_elses_name(
+def test_put_outcomes_allows_only_outcomes_of_the_engine(
     template: JsonObject, function: str
 ) -> None:
     (bus,) = find(template, "AWS::Events::EventBus")
@@ -132,7 +130,7 @@ def test_put_outcomes_fails_if_anything_else_can_be_said_in_anybody_elses_name(
     }
 
 
-def test_put_outcomes_fails_if_the_default_bus_is_not_the_default() -> None:
+def test_put_outcomes_defaults_to_the_default_bus() -> None:
     stack = make_stack()
     add_engine(stack).on_package_created("Created")
     template = template_of(stack)
@@ -141,7 +139,7 @@ def test_put_outcomes_fails_if_the_default_bus_is_not_the_default() -> None:
     assert rule(template, "Created")["EventBusName"] == "default"
 
 
-def test_publish_notices_fails_if_more_than_one_topic_or_its_key_is_missing(
+def test_publish_notices_allows_one_topic_and_its_key(
     template: JsonObject,
 ) -> None:
     (topic,) = find(template, "AWS::SNS::Topic", like="Topic")
@@ -159,7 +157,7 @@ def test_publish_notices_fails_if_more_than_one_topic_or_its_key_is_missing(
 
 
 @pytest.mark.parametrize(("key", "is_told"), [(None, True), (KEY, False)])
-def test_existing_topic_fails_if_nobody_hears_that_its_key_is_unknown(
+def test_synthesis_notes_that_the_key_of_an_imported_topic_is_unknown(
     key: str | None, is_told: bool
 ) -> None:
     stack = make_stack()
@@ -171,19 +169,19 @@ def test_existing_topic_fails_if_nobody_hears_that_its_key_is_unknown(
     assert bool(told) == is_told
 
 
-def test_topic_of_the_app_fails_if_its_key_is_asked_for() -> None:
+def test_topic_of_the_app_needs_no_key_prop() -> None:
     stack = make_stack()
     add_engine(stack, notifications_topic=sns.Topic(stack, "Topic"))
     assert not Annotations.from_stack(stack).find_info("*", Match.any_value())
 
 
-def test_role_fails_if_it_may_tell_whom_nobody_named() -> None:
+def test_role_may_publish_only_where_props_say() -> None:
     stack = make_stack()
     add_engine(stack)
     assert "PublishNotices" not in permissions_of(template_of(stack))
 
 
-def test_quarantine_fails_if_it_cannot_be_written_or_more_can_be(template: JsonObject) -> None:
+def test_role_may_write_the_quarantine_and_no_more(template: JsonObject) -> None:
     statements = permissions_of(template)
     assert arn("quarantine", "/.quilt/packages/*") in statements["WriteRegistries"]["Resource"]
     assert arn("quarantine") in statements["ListRegistries"]["Resource"]
@@ -191,7 +189,7 @@ def test_quarantine_fails_if_it_cannot_be_written_or_more_can_be(template: JsonO
     assert statements["ReadSources"]["Resource"] == arn("raw", "/*")
 
 
-def test_quarantine_fails_if_messages_can_name_it_as_their_registry(template: JsonObject) -> None:
+def test_messages_cannot_name_the_quarantine_as_registry(template: JsonObject) -> None:
     assert environment(template)["QUILT_PACKAGER_REGISTRY_BUCKETS"] == "reg"
 
 
@@ -204,9 +202,7 @@ def test_quarantine_fails_if_messages_can_name_it_as_their_registry(template: Js
         ({"max_receive_count": 999}, "max_receive_count is 999: "),
     ],
 )
-def test_props_fail_if_they_are_not_refused_with_their_values(
-    props: dict[str, Any], told: str
-) -> None:
+def test_invalid_props_are_refused_with_their_values(props: dict[str, Any], told: str) -> None:
     stack = make_stack()
     if "quarantine_registry" in props:
         registry = existing_bucket(stack, "reg")
@@ -216,7 +212,7 @@ def test_props_fail_if_they_are_not_refused_with_their_values(
     assert told in str(refused.value)
 
 
-def test_schema_fails_if_it_is_not_the_committed_one_in_a_registry_of_ours(
+def test_published_schema_is_the_committed_one(
     template: JsonObject,
 ) -> None:
     (registry,) = find(template, "AWS::EventSchemas::Registry")
@@ -226,13 +222,13 @@ def test_schema_fails_if_it_is_not_the_committed_one_in_a_registry_of_ours(
     assert json.loads(schema["Content"]) == json.loads(event_schema())
 
 
-def test_schema_fails_if_it_is_published_unasked() -> None:
+def test_schema_is_not_published_by_default() -> None:
     stack = make_stack()
     add_engine(stack)
     assert not find(template_of(stack), "AWS::EventSchemas::Schema")
 
 
-def test_bus_fails_if_it_is_not_a_member() -> None:
+def test_engine_has_its_bus_as_a_member() -> None:
     stack = Stack()
     bus = events.EventBus(stack, "Bus")
     bucket = s3.Bucket(stack, "Data")

@@ -61,13 +61,13 @@ def rule_arns(template: JsonObject) -> list[JsonObject]:
     return [{"Fn::GetAtt": [rule, "Arn"]} for rule in rules_of(template)]
 
 
-def test_queue_fails_if_a_running_job_can_be_delivered_again(template: JsonObject) -> None:
+def test_running_jobs_stay_invisible(template: JsonObject) -> None:
     queue = queue_properties(template, QUEUE)
     timeout = properties_of(template, "AWS::Lambda::Function", like="Packager")["Timeout"]
     assert queue["VisibilityTimeout"] == 2 * timeout
 
 
-def test_queue_fails_if_failing_jobs_are_tried_for_ever(template: JsonObject) -> None:
+def test_failing_jobs_end_in_the_dead_letter_queue(template: JsonObject) -> None:
     (dead_letters,) = find(template, "AWS::SQS::Queue", like=DEAD_LETTERS)
     assert queue_properties(template, QUEUE)["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
@@ -76,13 +76,13 @@ def test_queue_fails_if_failing_jobs_are_tried_for_ever(template: JsonObject) ->
     }
 
 
-def test_dead_letters_fail_if_lost_before_anyone_looks(template: JsonObject) -> None:
+def test_dead_letters_are_kept_for_two_weeks(template: JsonObject) -> None:
     day = 24 * 60 * 60
     assert queue_properties(template, QUEUE)["MessageRetentionPeriod"] == 4 * day
     assert queue_properties(template, DEAD_LETTERS)["MessageRetentionPeriod"] == 14 * day
 
 
-def test_queues_fail_if_props_do_not_reach_them() -> None:
+def test_props_reach_the_queues() -> None:
     stack = make_stack()
     add_engine(
         stack,
@@ -99,21 +99,21 @@ def test_queues_fail_if_props_do_not_reach_them() -> None:
     assert queue_properties(template, DEAD_LETTERS)["MessageRetentionPeriod"] == 7 * 24 * 60 * 60
 
 
-def test_queues_fail_if_sqs_does_not_take_the_most_attempts() -> None:
+def test_most_attempts_fit_the_limit_of_sqs() -> None:
     stack = make_stack()
     add_engine(stack, max_receive_count=998)
     assert queue_properties(template_of(stack), QUEUE)["RedrivePolicy"]["maxReceiveCount"] == 1000
 
 
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
-def test_queues_fail_if_not_encrypted_with_sqs_keys(template: JsonObject, queue: str) -> None:
+def test_queues_are_encrypted_with_keys_of_sqs(template: JsonObject, queue: str) -> None:
     properties = queue_properties(template, queue)
     assert properties["SqsManagedSseEnabled"] is True
     assert "KmsMasterKeyId" not in properties
 
 
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
-def test_queues_fail_if_reached_without_tls(template: JsonObject, queue: str) -> None:
+def test_queues_require_tls(template: JsonObject, queue: str) -> None:
     assert {
         "Action": "sqs:*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
@@ -123,18 +123,18 @@ def test_queues_fail_if_reached_without_tls(template: JsonObject, queue: str) ->
 
 
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
-def test_queues_fail_if_other_rules_than_the_engines_may_send(
-    template: JsonObject, queue: str
-) -> None:
+def test_only_rules_of_the_engine_may_send(template: JsonObject, queue: str) -> None:
     assert accepted_sources(template, queue) == rule_arns(template)
 
 
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
-def test_queues_with_a_key_fail_if_other_rules_may_send(encrypted: JsonObject, queue: str) -> None:
+def test_only_rules_of_the_engine_may_send_to_queues_with_a_key(
+    encrypted: JsonObject, queue: str
+) -> None:
     assert accepted_sources(encrypted, queue) == rule_arns(encrypted)
 
 
-def test_queues_fail_if_events_may_be_sent_without_any_rule() -> None:
+def test_engines_without_rules_accept_no_events() -> None:
     stack = make_stack()
     add_engine(stack)
     template = template_of(stack)
@@ -142,7 +142,7 @@ def test_queues_fail_if_events_may_be_sent_without_any_rule() -> None:
         assert not any(each["Effect"] == "Allow" for each in queue_statements(template, queue))
 
 
-def test_queue_policy_fails_if_many_rules_need_many_statements() -> None:
+def test_many_rules_share_one_statement() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[HealthOmicsRuns(construct_id=f"Runs{n}") for n in range(25)])
     template = template_of(stack)
@@ -151,14 +151,12 @@ def test_queue_policy_fails_if_many_rules_need_many_statements() -> None:
 
 
 @pytest.mark.parametrize("queue", [QUEUE, DEAD_LETTERS])
-def test_queue_encryption_key_fails_if_a_queue_does_not_use_it(
-    encrypted: JsonObject, queue: str
-) -> None:
+def test_all_queues_use_the_encryption_key(encrypted: JsonObject, queue: str) -> None:
     (key,) = find(encrypted, "AWS::KMS::Key")
     assert queue_properties(encrypted, queue)["KmsMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
-def test_queue_encryption_key_fails_if_eventbridge_may_not_use_it(encrypted: JsonObject) -> None:
+def test_eventbridge_may_use_the_encryption_key(encrypted: JsonObject) -> None:
     statements = properties_of(encrypted, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
     assert {
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
@@ -169,13 +167,13 @@ def test_queue_encryption_key_fails_if_eventbridge_may_not_use_it(encrypted: Jso
     } in statements
 
 
-def test_queue_encryption_key_fails_if_the_function_may_not_use_it(encrypted: JsonObject) -> None:
+def test_function_may_use_the_encryption_key(encrypted: JsonObject) -> None:
     (key,) = find(encrypted, "AWS::KMS::Key")
     statement = permissions_of(encrypted)["['kms:Decrypt', 'kms:GenerateDataKey']"]
     assert statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
-def test_imported_queue_encryption_key_fails_if_nobody_hears_what_it_needs() -> None:
+def test_synthesis_warns_of_the_policy_that_an_imported_key_needs() -> None:
     stack = make_stack()
     key = kms.Key.from_key_arn(stack, "Key", key_arn(stack))
     add_engine(stack, queue_encryption_key=key, event_sources=[HealthOmicsRuns()])
@@ -184,20 +182,20 @@ def test_imported_queue_encryption_key_fails_if_nobody_hears_what_it_needs() -> 
     )
 
 
-def test_mapping_fails_if_one_bad_job_can_hold_up_others(template: JsonObject) -> None:
+def test_mapping_delivers_one_job_at_a_time(template: JsonObject) -> None:
     mapping: dict[str, Any] = properties_of(template, "AWS::Lambda::EventSourceMapping")
     assert mapping["BatchSize"] == 1
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
 
 
-def test_mapping_fails_if_it_does_not_feed_on_the_queue(template: JsonObject) -> None:
+def test_mapping_reads_the_queue(template: JsonObject) -> None:
     (queue,) = find(template, "AWS::SQS::Queue", like=QUEUE)
     mapping = properties_of(template, "AWS::Lambda::EventSourceMapping")
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
 
 
-def test_mapping_fails_if_max_concurrency_does_not_reach_it() -> None:
+def test_max_concurrency_reaches_the_mapping() -> None:
     stack = make_stack()
     add_engine(stack, max_concurrency=3)
     mapping = properties_of(template_of(stack), "AWS::Lambda::EventSourceMapping")

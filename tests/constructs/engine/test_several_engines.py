@@ -47,21 +47,21 @@ def assert_apart(template: JsonObject, first: str, second: str) -> None:
     assert not any(first in each or second in each for each in others)
 
 
-def test_engines_fail_if_one_whose_id_begins_alike_is_mixed_up() -> None:
+def test_engines_with_similar_ids_are_told_apart() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[HealthOmicsRuns()])
     add_named_engine(stack, "Engine2")
     assert_apart(template_of(stack), "Engine", "Engine2")
 
 
-def test_engines_fail_if_one_in_another_construct_is_mixed_up() -> None:
+def test_engines_in_other_constructs_are_told_apart() -> None:
     stack = make_stack()
     add_engine(stack)
     add_named_engine(stack, "Engine", Construct(stack, "Plates-and-Wells"))
     assert_apart(template_of(stack), "Engine", "PlatesandWellsEngine")
 
 
-def test_engines_fail_if_one_beside_that_of_flags_is_mixed_up() -> None:
+def test_engine_beside_that_of_flags_is_told_apart() -> None:
     stack = make_flagged_stack()
     add_named_engine(stack, "Second")
     assert_apart(template_of(stack), "Engine", "Second")

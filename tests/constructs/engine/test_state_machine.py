@@ -56,18 +56,18 @@ def variables_of(template: JsonObject, function: str) -> JsonObject:
     return variables
 
 
-def test_functions_fail_if_their_handlers_are_not_there(template: JsonObject) -> None:
+def test_handlers_of_functions_exist(template: JsonObject) -> None:
     for module, function in ((checksum, "ChecksumFunction"), (large_job, "LargeJobFunction")):
         created = properties_of(template, "AWS::Lambda::Function", like=function)
         assert created["Handler"] == f"{module.__name__}.{module.handler.__name__}"
 
 
-def test_checksum_log_fails_if_not_where_the_docs_say(template: JsonObject) -> None:
+def test_checksum_log_is_where_the_docs_say(template: JsonObject) -> None:
     log = properties_of(template, "AWS::Logs::LogGroup", like="ChecksumLog")
     assert log["LogGroupName"] == "/quilt/Stack/ChecksumLambda"
 
 
-def test_outcomes_of_large_jobs_fail_if_not_in_the_log_of_all_jobs(template: JsonObject) -> None:
+def test_outcomes_of_large_jobs_are_in_the_log_of_jobs(template: JsonObject) -> None:
     loggings = [
         properties_of(template, "AWS::Lambda::Function", like=function)["LoggingConfig"]
         for function in ("PackagerFunction", "LargeJobFunction")
@@ -75,13 +75,13 @@ def test_outcomes_of_large_jobs_fail_if_not_in_the_log_of_all_jobs(template: Jso
     assert loggings[0] == loggings[1]
 
 
-def test_workers_fail_if_they_can_start_large_jobs(template: JsonObject) -> None:
+def test_workers_cannot_start_large_jobs(template: JsonObject) -> None:
     for function in ("ChecksumFunction", "LargeJobFunction"):
         assert "QUILT_PACKAGER_STATE_MACHINE_ARN" not in variables_of(template, function)
         assert "StartLargeJobs" not in permissions_of(template, function)
 
 
-def test_limits_fail_if_they_do_not_reach_the_functions() -> None:
+def test_limits_reach_the_functions() -> None:
     stack = make_stack()
     add_engine(
         stack,
@@ -100,7 +100,7 @@ def test_limits_fail_if_they_do_not_reach_the_functions() -> None:
         assert settings.max_shard_bytes == 2 * 1024**2
 
 
-def test_scratch_buckets_fail_if_objects_of_other_regions_cannot_be_copied_there() -> None:
+def test_objects_of_other_regions_are_copied_to_scratch_buckets_there() -> None:
     stack = make_stack()
     far = s3.Bucket.from_bucket_attributes(
         stack, "Far", bucket_name="far-scratch", region="eu-west-1"
@@ -114,7 +114,7 @@ def test_scratch_buckets_fail_if_objects_of_other_regions_cannot_be_copied_there
         assert ":s3:::far-scratch/hash/*" in str(allowed)
 
 
-def test_map_fails_if_it_does_not_read_the_items_of_the_job(states: JsonObject) -> None:
+def test_map_reads_the_items_of_the_job(states: JsonObject) -> None:
     reader = states["HashShards"]["ItemReader"]
     assert reader["ReaderConfig"] == {"InputType": "JSONL"}
     assert "Scratch" in reader["Parameters"]["Bucket"]
@@ -122,21 +122,21 @@ def test_map_fails_if_it_does_not_read_the_items_of_the_job(states: JsonObject) 
     assert path in JobFiles("scratch", "id").to_input()
 
 
-def test_map_fails_if_it_needs_what_emulators_ignore(states: JsonObject) -> None:
+def test_map_uses_only_features_that_emulators_support(states: JsonObject) -> None:
     assert not {"ItemBatcher", "ResultWriter"} & set(states["HashShards"])
 
 
-def test_map_fails_if_a_worker_may_not_run_as_long_as_its_function(states: JsonObject) -> None:
+def test_workers_may_run_as_long_as_their_function(states: JsonObject) -> None:
     assert states["HashShards"]["ItemProcessor"]["ProcessorConfig"]["ExecutionType"] == "STANDARD"
 
 
-def test_checksum_concurrency_fails_if_the_map_has_another() -> None:
+def test_checksum_concurrency_reaches_the_map() -> None:
     stack = make_stack()
     add_engine(stack, checksum_concurrency=3)
     assert definition_of(template_of(stack))["States"]["HashShards"]["MaxConcurrency"] == 3
 
 
-def test_steps_fail_if_what_is_rejected_is_tried_again(states: JsonObject) -> None:
+def test_steps_do_not_retry_rejected_jobs(states: JsonObject) -> None:
     for task in (hash_shard_of(states), states["Publish"]):
         rejected, *_ = task["Retry"]
         assert rejected["MaxAttempts"] == 0
@@ -145,13 +145,13 @@ def test_steps_fail_if_what_is_rejected_is_tried_again(states: JsonObject) -> No
         assert {"AccessDenied", "ArchivedObjects", "EmptySource"} <= set(rejected["ErrorEquals"])
 
 
-def test_steps_fail_if_what_may_succeed_later_is_not_tried_again(states: JsonObject) -> None:
+def test_steps_retry_transient_failures(states: JsonObject) -> None:
     for task in tasks(states):
         assert task["Retry"][-1]["ErrorEquals"] == ["States.ALL"]
         assert task["Retry"][-1]["MaxAttempts"] > 1
 
 
-def test_steps_fail_if_they_do_not_wait_for_others_to_come_back(states: JsonObject) -> None:
+def test_steps_retry_unavailable_services_for_an_hour(states: JsonObject) -> None:
     for task in (hash_shard_of(states), states["Publish"]):
         for code in ("ServiceUnavailable", "AwsError", "Lambda.ServiceException"):
             retry = retry_of(task, code)
@@ -159,24 +159,24 @@ def test_steps_fail_if_they_do_not_wait_for_others_to_come_back(states: JsonObje
         assert retry_of(task, "InternalError")["MaxAttempts"] == 5
 
 
-def test_giving_up_fails_if_a_message_is_lost_within_hours(states: JsonObject) -> None:
+def test_failing_a_job_is_retried_for_hours(states: JsonObject) -> None:
     for code in ("AwsError", "AccessDenied", "InternalError", "Lambda.TooManyRequestsException"):
         retry = retry_of(states["GiveUp"], code)
         assert retry["MaxDelaySeconds"] == 300
         assert longest_wait_seconds(retry) > 4 * 3600
 
 
-def test_giving_up_fails_if_its_last_retry_is_not_known(states: JsonObject) -> None:
+def test_failing_a_job_knows_its_last_retry(states: JsonObject) -> None:
     asked = states["GiveUp"]["Parameters"]
     assert asked["retry.$"] == "$$.State.RetryCount"
     assert asked["max_retries"] == states["GiveUp"]["Retry"][-1]["MaxAttempts"]
 
 
-def test_giving_up_fails_if_a_broken_topic_fills_the_dead_letter_queue(states: JsonObject) -> None:
+def test_broken_topic_does_not_fill_the_dead_letter_queue(states: JsonObject) -> None:
     assert retry_of(states["GiveUp"], errors.NotificationFailed.__name__)["MaxAttempts"] == 5
 
 
-def test_steps_fail_if_a_failure_loses_the_message(states: JsonObject) -> None:
+def test_failed_steps_keep_the_message(states: JsonObject) -> None:
     for step in ("HashShards", "Publish"):
         (catch,) = states[step]["Catch"]
         assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "GiveUp"}
@@ -184,7 +184,7 @@ def test_steps_fail_if_a_failure_loses_the_message(states: JsonObject) -> None:
     assert states["Failed"]["Type"] == "Fail"
 
 
-def test_machines_role_fails_if_it_may_do_more(template: JsonObject) -> None:
+def test_role_of_the_machine_has_exactly_these_permissions(template: JsonObject) -> None:
     permissions = permissions_of(template, "LargeJobsPolicy")
     actions = {sid: statement["Action"] for sid, statement in permissions.items()}
     assert actions == {
@@ -199,7 +199,7 @@ def test_machines_role_fails_if_it_may_do_more(template: JsonObject) -> None:
     assert all(statement["Resource"] != "*" for statement in permissions.values())
 
 
-def test_machines_role_fails_if_it_has_another_policy(template: JsonObject) -> None:
+def test_role_of_the_machine_has_one_policy(template: JsonObject) -> None:
     (role,) = find(template, "AWS::IAM::Role", like="LargeJobsRole")
     holders = [
         logical_id
@@ -210,7 +210,7 @@ def test_machines_role_fails_if_it_has_another_policy(template: JsonObject) -> N
     assert "LargeJobsPolicy" in only
 
 
-def test_keep_jobs_fails_if_it_is_anyone_elses_bucket(template: JsonObject) -> None:
+def test_job_files_are_only_in_the_scratch_bucket(template: JsonObject) -> None:
     for function in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction"):
         statement = permissions_of(template, function)["KeepJobs"]
         assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
@@ -218,7 +218,7 @@ def test_keep_jobs_fails_if_it_is_anyone_elses_bucket(template: JsonObject) -> N
         assert "aws:ResourceAccount" in str(statement["Condition"])
 
 
-def test_workers_fail_if_they_may_write_registries_or_queues(template: JsonObject) -> None:
+def test_workers_cannot_write_registries_or_queues(template: JsonObject) -> None:
     assert set(permissions_of(template, "ChecksumFunction")) == {
         "['logs:CreateLogStream', 'logs:PutLogEvents']",
         "ListSources",
@@ -231,7 +231,7 @@ def test_workers_fail_if_they_may_write_registries_or_queues(template: JsonObjec
     }
 
 
-def test_giving_up_fails_if_it_may_not_send_to_an_encrypted_queue() -> None:
+def test_failed_jobs_can_be_sent_to_an_encrypted_queue() -> None:
     stack = make_stack()
     add_engine(stack, queue_encryption_key=kms.Key(stack, "Key"))
     permissions = permissions_of(template_of(stack), "LargeJobFunction")
@@ -240,7 +240,7 @@ def test_giving_up_fails_if_it_may_not_send_to_an_encrypted_queue() -> None:
     assert "ConsumeQueue" not in permissions
 
 
-def test_tracing_fails_if_the_machine_is_left_out() -> None:
+def test_tracing_includes_the_machine() -> None:
     stack = make_stack()
     add_engine(stack, tracing=lambda_.Tracing.ACTIVE)
     template = template_of(stack)
@@ -249,7 +249,7 @@ def test_tracing_fails_if_the_machine_is_left_out() -> None:
     assert "Trace" in permissions_of(template, "LargeJobsPolicy")
 
 
-def test_metrics_fail_if_not_of_the_engines_machine() -> None:
+def test_metrics_are_those_of_the_machine() -> None:
     engine = add_engine(make_stack())
     failed, took = engine.metric_large_jobs_failed(), engine.metric_large_jobs_time()
     assert failed.metric_name == "ExecutionsFailed"
@@ -287,7 +287,7 @@ def longest_wait_seconds(retry: JsonObject) -> float:
     return seconds
 
 
-def test_ended_jobs_fail_if_one_that_somebody_stopped_is_heard_of_no_more(
+def test_stopped_jobs_are_reported(
     template: JsonObject,
 ) -> None:
     (machine,) = find(template, "AWS::StepFunctions::StateMachine")
@@ -307,7 +307,7 @@ def test_ended_jobs_fail_if_one_that_somebody_stopped_is_heard_of_no_more(
     }
 
 
-def test_ended_jobs_fail_if_the_function_cannot_read_what_it_is_told(template: JsonObject) -> None:
+def test_function_reads_events_of_ended_jobs(template: JsonObject) -> None:
     rule = properties_of(template, "AWS::Events::Rule", like="EndedLargeJobs")
     (target,) = rule["Targets"]
     (function,) = find(template, "AWS::Lambda::Function", like="LargeJobFunction")
@@ -326,7 +326,7 @@ def test_ended_jobs_fail_if_the_function_cannot_read_what_it_is_told(template: J
     assert "stopped" in step.error.cause
 
 
-def test_ended_jobs_fail_if_another_rule_may_give_jobs_up(template: JsonObject) -> None:
+def test_only_the_rule_of_ended_jobs_may_fail_jobs(template: JsonObject) -> None:
     (rule,) = find(template, "AWS::Events::Rule", like="EndedLargeJobs")
     permission = properties_of(template, "AWS::Lambda::Permission")
     assert permission["Principal"] == "events.amazonaws.com"

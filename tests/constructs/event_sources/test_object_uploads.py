@@ -59,7 +59,7 @@ def settings(template: JsonObject) -> JsonObject:
     return dict(json.loads(text))
 
 
-def test_uploads_fail_if_packages_or_what_is_ignored_are_gathered() -> None:
+def test_uploads_exclude_packages_and_ignored_prefixes() -> None:
     template = template_with(ObjectUploads(ignore_prefixes=["tmp/"]))
     assert rule(template, "ObjectUploadsRule")["EventPattern"] == {
         "source": ["aws.s3"],
@@ -71,7 +71,7 @@ def test_uploads_fail_if_packages_or_what_is_ignored_are_gathered() -> None:
     }
 
 
-def test_uploads_fail_if_not_sent_whole_to_the_coalescers_queue(template: JsonObject) -> None:
+def test_uploads_are_sent_whole_to_the_queue_of_the_coalescer(template: JsonObject) -> None:
     (target,) = rule(template, "ObjectUploadsRule")["Targets"]
     (queue,) = find(template, "AWS::SQS::Queue", like="CoalescerQueue")
     (dead_letters,) = find(template, "AWS::SQS::Queue", like="CoalescerDeadLetter")
@@ -82,7 +82,7 @@ def test_uploads_fail_if_not_sent_whole_to_the_coalescers_queue(template: JsonOb
     }
 
 
-def test_announcements_fail_if_not_taken_from_the_bus_that_they_are_put_on(
+def test_announcements_are_read_from_the_bus_they_are_put_on(
     template: JsonObject,
 ) -> None:
     (bus,) = find(template, "AWS::Events::EventBus")
@@ -96,7 +96,7 @@ def test_announcements_fail_if_not_taken_from_the_bus_that_they_are_put_on(
     assert ready["Targets"][0]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
 
 
-def test_announcements_fail_if_they_cannot_stand_in_for_edps() -> None:
+def test_announcements_can_replace_those_of_edp() -> None:
     template = template_with(ObjectUploads(source="com.quiltdata.edp", event_bus=edp_bus()))
     assert not find(template, "AWS::Events::EventBus")
     assert rule(template, "ObjectUploadsReady")["EventBusName"] == "edp"
@@ -105,7 +105,7 @@ def test_announcements_fail_if_they_cannot_stand_in_for_edps() -> None:
     assert condition == {"StringEquals": {"events:source": "com.quiltdata.edp"}}
 
 
-def test_settings_fail_if_the_coalescer_is_told_otherwise() -> None:
+def test_settings_reach_the_coalescer() -> None:
     uploads = ObjectUploads(
         threshold_event_count=7,
         threshold_duration=Duration.minutes(1),
@@ -143,7 +143,7 @@ def edp_bus() -> events.IEventBus:
     return events.EventBus.from_event_bus_name(make_stack("Buses"), "Bus", "edp")
 
 
-def test_options_fail_if_they_do_not_reach_the_packager() -> None:
+def test_options_reach_the_packager() -> None:
     uploads = ObjectUploads(
         package_name="plates/{folder}",
         include_prefixes=["lab/*"],
@@ -162,7 +162,7 @@ def test_options_fail_if_they_do_not_reach_the_packager() -> None:
     )
 
 
-def test_options_fail_if_those_of_chosen_buckets_are_of_others_too() -> None:
+def test_options_apply_only_to_the_chosen_buckets() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
     uploads = ObjectUploads([buckets[1]], settle_seconds=60)
@@ -183,7 +183,7 @@ def test_options_fail_if_those_of_chosen_buckets_are_of_others_too() -> None:
         ),
     ],
 )
-def test_options_fail_if_announcements_of_uploads_and_of_edp_are_mixed_up(
+def test_uploads_and_edp_keep_their_own_options(
     uploads: dict[str, Any], edp: dict[str, Any], expected: dict[str, int]
 ) -> None:
     sources: list[EventSource] = [ObjectsReady(edp_bus(), **edp), ObjectUploads(**uploads)]
@@ -195,19 +195,19 @@ def test_options_fail_if_announcements_of_uploads_and_of_edp_are_mixed_up(
             assert wanted.settle_seconds == seconds
 
 
-def test_options_fail_if_announcements_of_two_uploads_may_be_treated_by_either() -> None:
+def test_contradictory_options_of_two_uploads_are_refused() -> None:
     plates = ObjectUploads(construct_id="Plates", settle_seconds=60)
     with pytest.raises(ValueError, match="same objects_ready events"):
         template_with(ObjectUploads(), plates)
 
 
-def test_options_fail_if_they_overflow_the_environment() -> None:
+def test_options_that_overflow_the_environment_are_refused() -> None:
     uploads = ObjectUploads(exclude=[f"work/{number:040}/**" for number in range(100)])
     with pytest.raises(LimitExceeded, match="longest values: QUILT_PACKAGER_SOURCES"):
         template_with(uploads)
 
 
-def test_role_fails_if_it_may_do_more_than_keep_windows_look_and_announce(
+def test_role_may_only_keep_windows_look_and_announce(
     template: JsonObject,
 ) -> None:
     (table,) = find(template, "AWS::DynamoDB::Table")
@@ -229,43 +229,43 @@ def test_role_fails_if_it_may_do_more_than_keep_windows_look_and_announce(
     }
 
 
-def test_table_fails_if_it_costs_while_idle_or_keeps_everything(template: JsonObject) -> None:
+def test_table_is_free_while_idle_and_expires_windows(template: JsonObject) -> None:
     table = properties_of(template, "AWS::DynamoDB::Table")
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["KeySchema"] == [{"AttributeName": "window", "KeyType": "HASH"}]
 
 
-def test_messages_fail_if_they_come_again_while_a_claim_still_holds(template: JsonObject) -> None:
+def test_messages_stay_hidden_for_longer_than_a_claim(template: JsonObject) -> None:
     queue = properties_of(template, "AWS::SQS::Queue", like="CoalescerQueue")
     function = properties_of(template, "AWS::Lambda::Function", like="Coalescer")
     assert queue["VisibilityTimeout"] == 6 * function["Timeout"]
 
 
-def test_batches_fail_if_one_bad_message_takes_the_others_along(template: JsonObject) -> None:
+def test_batches_report_each_failed_message(template: JsonObject) -> None:
     mapping = properties_of(template, "AWS::Lambda::EventSourceMapping", like="Coalescer")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (1000, 5)
 
 
-def test_log_group_fails_if_not_beside_the_packagers(template: JsonObject) -> None:
+def test_log_group_is_beside_that_of_the_packager(template: JsonObject) -> None:
     log_group = properties_of(template, "AWS::Logs::LogGroup", like="Coalescer")
     assert log_group["LogGroupName"] == "/quilt/Stack/CoalescerLambda"
 
 
-def test_keys_fail_if_the_queues_of_uploads_are_not_encrypted_like_the_engines() -> None:
+def test_queues_of_uploads_use_the_key_of_the_engine() -> None:
     stack = make_stack()
     add_engine(stack, queue_encryption_key=kms.Key(stack, "Key"), event_sources=[ObjectUploads()])
     queues = find(template_of(stack), "AWS::SQS::Queue").values()
     assert len({json.dumps(each["Properties"]["KmsMasterKeyId"]) for each in queues}) == 1
 
 
-def test_disabled_uploads_fail_if_their_rule_is_gone_or_sends() -> None:
+def test_disabled_uploads_keep_a_disabled_rule() -> None:
     template = template_with(ObjectUploads(enabled=False))
     assert rule(template, "ObjectUploadsRule")["State"] == "DISABLED"
 
 
-def test_props_fail_if_the_impossible_is_not_reported_all_at_once() -> None:
+def test_all_invalid_props_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match="Invalid props of ObjectUploads") as refused:
         ObjectUploads(
             [],
@@ -288,19 +288,19 @@ def test_props_fail_if_the_impossible_is_not_reported_all_at_once() -> None:
         assert name in str(refused.value)
 
 
-def test_buckets_fail_if_every_job_would_be_rejected() -> None:
+def test_buckets_that_are_no_source_buckets_are_refused() -> None:
     stack = make_stack()
     stranger = existing_bucket(stack, "stranger")
     with pytest.raises(ValueError, match="no source_buckets: Stack/Bucket-stranger"):
         add_engine(stack, event_sources=[ObjectUploads([stranger])])
 
 
-def test_second_uploads_fail_if_they_silently_replace_the_first() -> None:
+def test_second_uploads_with_the_same_id_are_refused() -> None:
     with pytest.raises(ValueError, match="has 'ObjectUploads' already"):
         template_with(ObjectUploads(), ObjectUploads())
 
 
-def test_second_uploads_fail_if_they_cannot_be_named() -> None:
+def test_second_uploads_take_another_id() -> None:
     template = template_with(ObjectUploads(), ObjectUploads(construct_id="Plates", prefix_depth=1))
     names = {
         each["Properties"]["LogGroupName"]
@@ -309,11 +309,11 @@ def test_second_uploads_fail_if_they_cannot_be_named() -> None:
     assert names == {"/quilt/Stack/CoalescerLambda", "/quilt/Stack/Plates/CoalescerLambda"}
 
 
-def test_flag_fails_if_there_are_uploads_unasked() -> None:
+def test_uploads_are_off_by_default() -> None:
     assert not find(template_of(make_flagged_stack()), "AWS::DynamoDB::Table")
 
 
-def test_flag_fails_if_its_values_are_lost() -> None:
+def test_values_of_the_flag_reach_the_coalescer() -> None:
     flag = '{"buckets": ["runs"], "prefix_depth": 1, "threshold_duration": 9}'
     template = template_of(make_flagged_stack(source_buckets=("raw", "runs"), uploads=flag))
     pattern = rule(template, "ObjectUploadsRule")["EventPattern"]
@@ -322,7 +322,7 @@ def test_flag_fails_if_its_values_are_lost() -> None:
     assert (told["prefix_depth"], told["threshold_duration_seconds"]) == (1, 9)
 
 
-def test_flag_fails_if_the_stacks_own_bucket_cannot_be_watched() -> None:
+def test_flag_watches_the_own_bucket_of_the_stack() -> None:
     template = template_of(make_flagged_stack(uploads="true"))
     pattern = rule(template, "ObjectUploadsRule")["EventPattern"]
     buckets = [{"Ref": bucket} for bucket in find(template, "AWS::S3::Bucket")]

@@ -42,7 +42,7 @@ def on_bus() -> events.IEventBus:
     return events.EventBus.from_event_bus_name(make_stack("Buses"), "Bus", BUS)
 
 
-def test_health_omics_runs_fail_if_not_packaged_on_completion() -> None:
+def test_health_omics_runs_are_packaged_on_completion() -> None:
     assert rule_of(HealthOmicsRuns())["EventPattern"] == {
         "source": ["aws.omics"],
         "detail-type": ["Run Status Change"],
@@ -50,19 +50,19 @@ def test_health_omics_runs_fail_if_not_packaged_on_completion() -> None:
     }
 
 
-def test_health_omics_runs_fail_if_other_statuses_cannot_be_chosen() -> None:
+def test_health_omics_runs_of_other_statuses_can_be_chosen() -> None:
     rule = rule_of(HealthOmicsRuns(statuses=["FAILED", "CANCELLED"]))
     assert rule["EventPattern"]["detail"] == {"status": ["FAILED", "CANCELLED"]}
 
 
 @pytest.mark.parametrize("statuses", [["DONE"], []])
-def test_health_omics_runs_fail_if_their_statuses_do_not_exist(statuses: list[str]) -> None:
+def test_unknown_statuses_of_health_omics_runs_are_refused(statuses: list[str]) -> None:
     with pytest.raises(ValueError, match="COMPLETED") as refused:
         HealthOmicsRuns(statuses=statuses)
     assert all(f'"{status}"' in str(refused.value) for status in statuses)
 
 
-def test_workflow_run_crates_fail_if_not_of_all_source_buckets() -> None:
+def test_workflow_run_crates_of_all_source_buckets_are_packaged() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
     add_engine(stack, source_buckets=buckets, event_sources=[WorkflowRunCrates()])
@@ -76,7 +76,7 @@ def test_workflow_run_crates_fail_if_not_of_all_source_buckets() -> None:
     }
 
 
-def test_workflow_run_crates_fail_if_buckets_cannot_be_chosen() -> None:
+def test_buckets_of_workflow_run_crates_can_be_chosen() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw"), existing_bucket(stack, "more")]
     add_engine(
@@ -86,19 +86,19 @@ def test_workflow_run_crates_fail_if_buckets_cannot_be_chosen() -> None:
     assert pattern["detail"]["bucket"] == {"name": ["more"]}
 
 
-def test_workflow_run_crates_fail_if_every_job_would_be_rejected() -> None:
+def test_workflow_run_crates_of_other_buckets_are_refused() -> None:
     stack = make_stack()
     stranger = existing_bucket(stack, "stranger")
     with pytest.raises(ValueError, match="no source_buckets: Stack/Bucket-stranger"):
         add_engine(stack, event_sources=[WorkflowRunCrates(buckets=[stranger])])
 
 
-def test_workflow_run_crates_fail_if_no_bucket_is_left() -> None:
+def test_workflow_run_crates_of_no_bucket_are_refused() -> None:
     with pytest.raises(ValueError, match="buckets is empty"):
         WorkflowRunCrates(buckets=[])
 
 
-def test_objects_ready_fail_if_not_taken_from_edps_bus() -> None:
+def test_objects_ready_come_from_the_bus_of_edp() -> None:
     rule = rule_of(ObjectsReady(on_bus()))
     assert rule["EventBusName"] == BUS
     assert rule["EventPattern"] == {
@@ -110,7 +110,7 @@ def test_objects_ready_fail_if_not_taken_from_edps_bus() -> None:
 @pytest.mark.parametrize(
     "event_source", [HealthOmicsRuns(), WorkflowRunCrates(), CustomEvents({"source": ["x"]})]
 )
-def test_rules_fail_if_not_on_the_default_bus(event_source: EventSource) -> None:
+def test_rules_are_on_the_default_bus(event_source: EventSource) -> None:
     assert "EventBusName" not in rule_of(event_source)
 
 
@@ -118,7 +118,7 @@ def test_rules_fail_if_not_on_the_default_bus(event_source: EventSource) -> None
     "event_source",
     [HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus()), CustomEvents({"id": ["x"]})],
 )
-def test_rules_fail_if_the_event_does_not_arrive_whole(event_source: EventSource) -> None:
+def test_rules_send_the_whole_event(event_source: EventSource) -> None:
     (target,) = rule_of(event_source)["Targets"]
     assert {"Input", "InputPath", "InputTransformer"}.isdisjoint(target)
 
@@ -132,11 +132,11 @@ def test_rules_fail_if_the_event_does_not_arrive_whole(event_source: EventSource
         CustomEvents({"source": ["x"]}, enabled=False),
     ],
 )
-def test_disabled_rules_fail_if_they_are_gone_or_send(event_source: EventSource) -> None:
+def test_disabled_rules_stay_and_send_nothing(event_source: EventSource) -> None:
     assert rule_of(event_source)["State"] == "DISABLED"
 
 
-def test_rules_fail_if_an_undelivered_event_is_lost() -> None:
+def test_undelivered_events_become_dead_letters() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[HealthOmicsRuns()])
     template = template_of(stack)
@@ -154,7 +154,7 @@ def test_rules_fail_if_an_undelivered_event_is_lost() -> None:
         events.EventPattern(source=["lab"], detail_type=["run done"], detail={"ok": [True]}),
     ],
 )
-def test_custom_events_fail_if_the_pattern_is_not_kept(pattern: Any) -> None:
+def test_custom_events_keep_their_pattern(pattern: Any) -> None:
     assert rule_of(CustomEvents(pattern))["EventPattern"] == {
         "source": ["lab"],
         "detail-type": ["run done"],
@@ -162,7 +162,7 @@ def test_custom_events_fail_if_the_pattern_is_not_kept(pattern: Any) -> None:
     }
 
 
-def test_custom_events_fail_if_cdks_matchers_cannot_be_used() -> None:
+def test_custom_events_accept_matchers_of_the_cdk() -> None:
     pattern = events.EventPattern(
         source=events.Match.prefix("lab."), detail={"size": events.Match.greater_than(0)}
     )
@@ -172,7 +172,7 @@ def test_custom_events_fail_if_cdks_matchers_cannot_be_used() -> None:
     }
 
 
-def test_custom_events_fail_if_the_message_is_not_made_of_the_event() -> None:
+def test_custom_events_make_a_message_of_the_event() -> None:
     message = events.RuleTargetInput.from_object(
         {
             "source_prefix": events.EventField.from_path("$.detail.folder"),
@@ -186,25 +186,25 @@ def test_custom_events_fail_if_the_message_is_not_made_of_the_event() -> None:
     }
 
 
-def test_custom_events_fail_if_a_constant_message_is_lost() -> None:
+def test_custom_events_send_a_constant_message() -> None:
     message = events.RuleTargetInput.from_object({"source_prefix": "s3://raw/nightly/"})
     (target,) = rule_of(CustomEvents({"source": ["lab"]}, message=message))["Targets"]
     assert target["Input"] == '{"source_prefix":"s3://raw/nightly/"}'
 
 
-def test_custom_events_fail_if_a_part_of_the_event_cannot_be_sent() -> None:
+def test_custom_events_send_a_part_of_the_event() -> None:
     message = events.RuleTargetInput.from_event_path("$.detail")
     (target,) = rule_of(CustomEvents({"source": ["lab"]}, message=message))["Targets"]
     assert target["InputPath"] == "$.detail"
 
 
 @pytest.mark.parametrize("pattern", [{}, events.EventPattern()])
-def test_custom_events_fail_if_the_pattern_is_empty(pattern: Any) -> None:
+def test_custom_events_refuse_an_empty_pattern(pattern: Any) -> None:
     with pytest.raises(ValueError, match="pattern is empty"):
         CustomEvents(pattern)
 
 
-def test_event_sources_fail_if_a_second_of_a_kind_silently_replaces_the_first() -> None:
+def test_second_source_with_the_same_id_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Stack/Engine has 'CustomEvents' already.*construct_id"):
         add_engine(
             make_stack(),
@@ -212,7 +212,7 @@ def test_event_sources_fail_if_a_second_of_a_kind_silently_replaces_the_first() 
         )
 
 
-def test_event_sources_fail_if_a_second_of_a_kind_cannot_be_named() -> None:
+def test_second_source_of_a_kind_takes_another_id() -> None:
     stack = make_stack()
     add_engine(
         stack,
@@ -224,13 +224,13 @@ def test_event_sources_fail_if_a_second_of_a_kind_cannot_be_named() -> None:
     assert len(rules_of(template_of(stack))) == 2
 
 
-def test_event_sources_fail_if_they_cannot_be_added_later() -> None:
+def test_event_sources_can_be_added_later() -> None:
     stack = make_stack()
     add_engine(stack).add_event_source(HealthOmicsRuns())
     assert len(rules_of(template_of(stack))) == 1
 
 
-def test_event_sources_fail_if_nobody_else_can_write_one() -> None:
+def test_users_can_write_event_sources() -> None:
     class Nightly:
         def bind(self, engine: PackagingEngine) -> None:
             engine.add_rule(
@@ -253,11 +253,11 @@ def sources_of(*event_sources: EventSource, **props: Any) -> Any:
     return text and json.loads(text)
 
 
-def test_options_fail_if_defaults_take_room_in_the_environment() -> None:
+def test_default_options_take_no_room_in_the_environment() -> None:
     assert sources_of(HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus())) is None
 
 
-def test_options_fail_if_they_do_not_reach_the_function() -> None:
+def test_options_reach_the_function() -> None:
     crates = WorkflowRunCrates(
         metadata="none",
         allow_bucket_root=True,
@@ -282,7 +282,7 @@ def test_options_fail_if_they_do_not_reach_the_function() -> None:
     ]
 
 
-def test_options_fail_if_those_of_two_sources_are_mixed_up() -> None:
+def test_each_source_keeps_its_own_options() -> None:
     failed = HealthOmicsRuns(
         statuses=["FAILED"], package_name="failed/{run_id}", construct_id="FailedRuns"
     )
@@ -292,7 +292,7 @@ def test_options_fail_if_those_of_two_sources_are_mixed_up() -> None:
     ]
 
 
-def test_options_fail_if_two_sources_may_disagree_on_an_event() -> None:
+def test_contradictory_options_for_an_event_are_refused() -> None:
     other = HealthOmicsRuns(metadata="none", construct_id="Other")
     with pytest.raises(ValueError, match="same health_omics events"):
         sources_of(HealthOmicsRuns(), other)
@@ -310,20 +310,18 @@ def test_options_fail_if_two_sources_may_disagree_on_an_event() -> None:
     ],
 )
 @pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates, ObjectUploads])
-def test_options_fail_if_wrong_ones_are_deployed(
-    source: Any, options: dict[str, Any], reason: str
-) -> None:
+def test_invalid_options_are_refused(source: Any, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         source(**options)
 
 
 @pytest.mark.parametrize("source", [HealthOmicsRuns, WorkflowRunCrates])
-def test_options_fail_if_the_metadata_is_of_another_kind(source: Any) -> None:
+def test_metadata_of_another_kind_is_refused(source: Any) -> None:
     with pytest.raises(ValueError, match="metadata is 'json'; it may be"):
         source(metadata="json")
 
 
-def test_roots_fail_if_their_crates_are_matched_unasked() -> None:
+def test_crates_at_bucket_roots_match_only_if_allowed() -> None:
     keys = [{"suffix": "/ro-crate-metadata.json"}, "ro-crate-metadata.json"]
     for allowed in (False, True):
         rule = rule_of(WorkflowRunCrates(allow_bucket_root=allowed))
@@ -337,7 +335,7 @@ def names_of(stack: Stack) -> dict[str, str]:
     return {each["name"]: each["kind"] for each in given if each}
 
 
-def test_sources_fail_if_their_rules_do_not_tell_the_names_that_people_type() -> None:
+def test_rules_carry_the_names_of_their_sources() -> None:
     stack = make_stack()
     sources = [HealthOmicsRuns(), WorkflowRunCrates(), ObjectsReady(on_bus()), ObjectUploads()]
     lims = CustomEvents({"source": ["lims"]}, construct_id="Lims")
@@ -351,7 +349,7 @@ def test_sources_fail_if_their_rules_do_not_tell_the_names_that_people_type() ->
     }
 
 
-def test_uploads_fail_if_another_rule_than_that_which_gathers_them_has_their_name() -> None:
+def test_rule_that_gathers_uploads_carries_their_name() -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[ObjectUploads()])
     rules = rules_of(template_of(stack)).items()
@@ -360,7 +358,7 @@ def test_uploads_fail_if_another_rule_than_that_which_gathers_them_has_their_nam
 
 
 @pytest.mark.parametrize("sender", ["quilt.packager.uploads", "com.quiltdata.edp"])
-def test_uploads_fail_if_their_rule_does_not_tell_how_they_are_announced(sender: str) -> None:
+def test_rule_of_uploads_carries_the_source_of_announcements(sender: str) -> None:
     stack = make_stack()
     add_engine(stack, event_sources=[ObjectUploads(source=sender), HealthOmicsRuns()])
     rules = rules_of(template_of(stack)).values()
@@ -369,26 +367,26 @@ def test_uploads_fail_if_their_rule_does_not_tell_how_they_are_announced(sender:
     assert senders == {"uploads": sender, "omics": None}
 
 
-def test_names_fail_if_two_sources_share_one() -> None:
+def test_two_sources_cannot_share_a_name() -> None:
     with pytest.raises(ValueError, match="two event sources have the name 'omics'"):
         rule_of(HealthOmicsRuns(), CustomEvents({"source": ["x"]}, construct_id="omics"))
 
 
-def test_names_fail_if_a_second_source_of_a_kind_is_not_called_by_its_id() -> None:
+def test_second_source_of_a_kind_is_named_by_its_id() -> None:
     stack = make_stack()
     failed = HealthOmicsRuns(statuses=["FAILED"], construct_id="FailedRuns")
     add_engine(stack, event_sources=[HealthOmicsRuns(), failed])
     assert set(names_of(stack)) == {"omics", "FailedRuns"}
 
 
-def test_names_fail_if_custom_events_cannot_choose_theirs() -> None:
+def test_custom_events_can_choose_their_name() -> None:
     stack = make_stack()
     lims = CustomEvents({"source": ["lims"]}, construct_id="LimsEvents", name="lims")
     add_engine(stack, event_sources=[lims])
     assert names_of(stack) == {"lims": "custom"}
 
 
-def test_names_fail_if_those_of_two_engines_in_a_stack_are_alike() -> None:
+def test_names_include_the_engine_in_a_stack_of_two() -> None:
     stack = make_stack()
     buckets = [existing_bucket(stack, "raw")]
     for name in (None, "two"):
@@ -403,7 +401,7 @@ def test_names_fail_if_those_of_two_engines_in_a_stack_are_alike() -> None:
     assert set(names_of(stack)) == {"omics", "two/omics"}
 
 
-def test_names_fail_if_an_event_source_of_ones_own_has_none() -> None:
+def test_event_sources_of_users_have_names() -> None:
     class Nightly:
         def bind(self, engine: PackagingEngine) -> None:
             engine.add_rule("Nightly", pattern={"source": ["x"]}, description="Every night")

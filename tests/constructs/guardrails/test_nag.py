@@ -28,13 +28,13 @@ def findings(app: App) -> list[str]:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_preset_fails_if_cdk_nag_finds_what_nobody_acknowledged(preset: str) -> None:
+def test_presets_have_no_unacknowledged_findings_of_cdk_nag(preset: str) -> None:
     app = App()
     PRESETS[preset](app)
     assert findings(app) == []
 
 
-def test_findings_fail_if_cdk_nag_does_not_look() -> None:
+def test_cdk_nag_inspects_the_stacks() -> None:
     app = App()
     sqs.Queue(Stack(app, "Stack"), "Bare")
     assert "AwsSolutions-SQS4 at Stack/Bare/Resource" in findings(app)

@@ -41,7 +41,7 @@ def encrypted() -> JsonObject:
     return template_of(stack)
 
 
-def test_role_fails_if_it_has_capabilities_that_are_not_tested_here(
+def test_all_capabilities_of_the_role_are_tested_here(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert set(permissions) == {
@@ -65,23 +65,23 @@ def test_role_fails_if_it_has_capabilities_that_are_not_tested_here(
     }
 
 
-def test_role_fails_if_any_action_is_a_wildcard(permissions: dict[str, JsonObject]) -> None:
+def test_no_action_of_the_role_is_a_wildcard(permissions: dict[str, JsonObject]) -> None:
     for statement in permissions.values():
         assert "*" not in str(statement["Action"])
 
 
-def test_role_fails_if_any_resource_is_everything(permissions: dict[str, JsonObject]) -> None:
+def test_no_resource_of_the_role_is_everything(permissions: dict[str, JsonObject]) -> None:
     for statement in permissions.values():
         assert statement["Resource"] != "*"
 
 
-def test_role_fails_if_it_has_managed_policies(template: JsonObject) -> None:
+def test_role_has_no_managed_policies(template: JsonObject) -> None:
     assert "ManagedPolicyArns" not in properties_of(
         template, "AWS::IAM::Role", like="PackagerFunction"
     )
 
 
-def test_role_fails_if_it_can_write_other_logs(
+def test_role_writes_only_its_own_log(
     template: JsonObject, permissions: dict[str, JsonObject]
 ) -> None:
     (log_group,) = find(template, "AWS::Logs::LogGroup", like="PackagerLog")
@@ -89,7 +89,7 @@ def test_role_fails_if_it_can_write_other_logs(
     assert statement["Resource"] == {"Fn::GetAtt": [log_group, "Arn"]}
 
 
-def test_list_sources_fails_if_more_or_less_than_listing(
+def test_list_sources_allows_exactly_listing(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["ListSources"] == {
@@ -100,7 +100,7 @@ def test_list_sources_fails_if_more_or_less_than_listing(
     }
 
 
-def test_read_sources_fails_if_more_or_less_than_objects_and_what_s3_knows_of_them(
+def test_read_sources_allows_exactly_objects_and_their_attributes(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["ReadSources"] == {
@@ -116,7 +116,7 @@ def test_read_sources_fails_if_more_or_less_than_objects_and_what_s3_knows_of_th
     }
 
 
-def test_list_registries_fails_if_keys_outside_quilt_can_be_seen(
+def test_list_registries_shows_only_keys_of_quilt(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["ListRegistries"] == {
@@ -128,7 +128,7 @@ def test_list_registries_fails_if_keys_outside_quilt_can_be_seen(
     }
 
 
-def test_read_registries_fails_if_not_packages_pointers_and_workflows(
+def test_read_registries_allows_packages_pointers_and_workflows(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["ReadRegistries"] == {
@@ -143,7 +143,7 @@ def test_read_registries_fails_if_not_packages_pointers_and_workflows(
     }
 
 
-def test_write_registries_fails_if_not_packages_and_pointers_alone(
+def test_write_registries_allows_only_packages_and_pointers(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["WriteRegistries"] == {
@@ -154,7 +154,7 @@ def test_write_registries_fails_if_not_packages_and_pointers_alone(
     }
 
 
-def test_abort_manifests_fails_if_uploads_elsewhere_can_be_aborted(
+def test_abort_manifests_allows_only_uploads_of_manifests(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["AbortManifests"] == {
@@ -165,7 +165,7 @@ def test_abort_manifests_fails_if_uploads_elsewhere_can_be_aborted(
     }
 
 
-def test_write_registries_fails_if_the_runtime_writes_elsewhere(
+def test_write_registries_covers_the_keys_that_the_runtime_writes(
     permissions: dict[str, JsonObject],
 ) -> None:
     written = permissions["WriteRegistries"]["Resource"]
@@ -173,7 +173,7 @@ def test_write_registries_fails_if_the_runtime_writes_elsewhere(
     assert arn("reg", f"/{publish.NAMED_PACKAGES}*") in written
 
 
-def test_hash_in_scratch_fails_if_it_is_anyone_elses_bucket(
+def test_hash_in_scratch_allows_only_the_scratch_bucket(
     template: JsonObject, permissions: dict[str, JsonObject]
 ) -> None:
     (scratch,) = find(template, "AWS::S3::Bucket")
@@ -186,7 +186,7 @@ def test_hash_in_scratch_fails_if_it_is_anyone_elses_bucket(
     }
 
 
-def test_consume_queue_fails_if_more_or_less_than_lambdas_poller_does(
+def test_consume_queue_allows_exactly_the_requests_of_the_poller(
     template: JsonObject, permissions: dict[str, JsonObject]
 ) -> None:
     (queue,) = find(template, "AWS::SQS::Queue", like="PackagerQueue")
@@ -203,7 +203,7 @@ def test_consume_queue_fails_if_more_or_less_than_lambdas_poller_does(
     }
 
 
-def test_send_dead_letters_fails_if_the_packager_can_send_itself_jobs(
+def test_send_dead_letters_does_not_allow_sending_jobs(
     template: JsonObject, permissions: dict[str, JsonObject]
 ) -> None:
     (dead_letters,) = find(template, "AWS::SQS::Queue", like="DeadLetter")
@@ -215,7 +215,7 @@ def test_send_dead_letters_fails_if_the_packager_can_send_itself_jobs(
     }
 
 
-def test_get_omics_runs_fails_if_not_of_this_account(permissions: dict[str, JsonObject]) -> None:
+def test_get_omics_runs_allows_runs_of_this_account(permissions: dict[str, JsonObject]) -> None:
     statement = permissions["GetOmicsRuns"]
     assert statement["Action"] == "omics:GetRun"
     assert statement["Resource"] == {
@@ -234,13 +234,13 @@ def test_get_omics_runs_fails_if_not_of_this_account(permissions: dict[str, Json
     }
 
 
-def test_get_omics_runs_fails_if_granted_without_its_event_source() -> None:
+def test_get_omics_runs_is_granted_only_with_its_event_source() -> None:
     stack = make_stack()
     add_engine(stack)
     assert "GetOmicsRuns" not in permissions_of(template_of(stack))
 
 
-def test_never_delete_fails_if_a_later_grant_could_undo_it() -> None:
+def test_never_delete_overrides_later_grants() -> None:
     stack = make_stack()
     target = s3.Bucket(stack, "Target")
     engine = add_engine(stack, source_buckets=[target], registry_buckets=[target])
@@ -260,7 +260,7 @@ def test_never_delete_fails_if_a_later_grant_could_undo_it() -> None:
     assert denied["Resource"] == [bucket_arn, {"Fn::Join": ["", [bucket_arn, "/*"]]}]
 
 
-def test_never_write_workflows_fails_if_the_packager_could_change_its_rules(
+def test_never_write_workflows_protects_the_rules(
     permissions: dict[str, JsonObject],
 ) -> None:
     assert permissions["NeverWriteWorkflows"] == {
@@ -271,7 +271,7 @@ def test_never_write_workflows_fails_if_the_packager_could_change_its_rules(
     }
 
 
-def test_decrypt_sources_fails_if_the_key_serves_more_than_reading_by_s3(
+def test_decrypt_sources_allows_the_key_only_for_reading_by_s3(
     encrypted: JsonObject,
 ) -> None:
     (key,) = find(encrypted, "AWS::KMS::Key", like="Source")
@@ -284,7 +284,7 @@ def test_decrypt_sources_fails_if_the_key_serves_more_than_reading_by_s3(
     }
 
 
-def test_encrypt_registries_fails_if_multipart_manifests_cannot_be_written(
+def test_encrypt_registries_allows_multipart_manifests(
     encrypted: JsonObject,
 ) -> None:
     (key,) = find(encrypted, "AWS::KMS::Key", like="Target")
@@ -297,7 +297,7 @@ def test_encrypt_registries_fails_if_multipart_manifests_cannot_be_written(
     }
 
 
-def test_keys_fail_if_those_of_another_region_cannot_be_used_there() -> None:
+def test_keys_of_another_region_are_used_there() -> None:
     stack = make_stack()
     key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/1")
     source = s3.Bucket.from_bucket_attributes(
@@ -309,7 +309,7 @@ def test_keys_fail_if_those_of_another_region_cannot_be_used_there() -> None:
 
 
 @pytest.mark.parametrize("holder", ["PackagerFunction", "ChecksumFunction", "LargeJobFunction"])
-def test_scratch_keys_fail_if_copies_cannot_be_encrypted_in_their_region(holder: str) -> None:
+def test_scratch_keys_encrypt_copies_in_their_region(holder: str) -> None:
     stack = make_stack()
     key = "arn:aws:kms:eu-west-1:123456789012:key/1"
     scratch = s3.Bucket.from_bucket_attributes(
@@ -329,7 +329,7 @@ def test_scratch_keys_fail_if_copies_cannot_be_encrypted_in_their_region(holder:
     }
 
 
-def test_quarantine_fails_if_its_key_cannot_be_used() -> None:
+def test_key_of_the_quarantine_can_be_used() -> None:
     stack = make_stack()
     refused = s3.Bucket(stack, "Refused", encryption_key=kms.Key(stack, "RefusedKey"))
     add_engine(stack, quarantine_registry=refused)
@@ -339,20 +339,20 @@ def test_quarantine_fails_if_its_key_cannot_be_used() -> None:
     assert statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
-def test_statements_fail_if_buckets_given_twice_make_them_longer() -> None:
+def test_buckets_given_twice_are_listed_once() -> None:
     stack = make_stack()
     source = s3.Bucket.from_bucket_name(stack, "Source", "raw")
     add_engine(stack, source_buckets=[source, source])
     assert permissions_of(template_of(stack))["ReadSources"]["Resource"] == arn("raw", "/*")
 
 
-def test_role_fails_if_trusted_by_more_than_lambda(template: JsonObject) -> None:
+def test_role_is_trusted_by_lambda_only(template: JsonObject) -> None:
     role = properties_of(template, "AWS::IAM::Role", like="PackagerFunction")
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
 
 
-def test_grant_send_messages_fails_if_the_queues_key_does_not_come_along() -> None:
+def test_grant_send_messages_includes_the_key_of_the_queue() -> None:
     stack = make_stack()
     engine = add_engine(stack, queue_encryption_key=kms.Key(stack, "Key"))
     sender = iam.Role(stack, "Sender", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))

@@ -37,7 +37,7 @@ def buckets(stack: Stack, count: int) -> list[s3.IBucket]:
 @pytest.mark.parametrize(
     ("source", "rule"), [(WorkflowRunCrates(), "WorkflowRunCrates"), (ObjectUploads(), "ObjectUp")]
 )
-def test_patterns_fail_if_eventbridge_would_refuse_them(source: EventSource, rule: str) -> None:
+def test_too_long_patterns_are_refused(source: EventSource, rule: str) -> None:
     stack = make_stack()
     with pytest.raises(
         LimitExceeded, match=rf"pattern of {rule}.* has 2,\d+ char.*takes 2,048: share its buckets"
@@ -45,14 +45,14 @@ def test_patterns_fail_if_eventbridge_would_refuse_them(source: EventSource, rul
         add_engine(stack, source_buckets=buckets(stack, 30), event_sources=[source])
 
 
-def test_patterns_of_ones_own_fail_if_eventbridge_would_refuse_them() -> None:
+def test_too_long_custom_patterns_are_refused() -> None:
     lims = CustomEvents({"source": ["x" * 2048]}, construct_id="Lims")
     with pytest.raises(LimitExceeded, match="pattern of Lims has 2,063 characters"):
         add_engine(make_stack(), event_sources=[lims])
 
 
 @pytest.mark.parametrize(("size", "refused"), [(2048, False), (2049, True)])
-def test_patterns_fail_if_the_limit_is_another(size: int, refused: bool) -> None:
+def test_pattern_limit_is_that_of_eventbridge(size: int, refused: bool) -> None:
     pattern = {"source": ["x" * (size - len('{"source":[""]}'))]}
     try:
         check_pattern(make_stack(), "Rule", pattern)
@@ -62,14 +62,14 @@ def test_patterns_fail_if_the_limit_is_another(size: int, refused: bool) -> None
         assert not refused
 
 
-def test_patterns_fail_if_names_that_aws_gives_take_no_room() -> None:
+def test_names_that_aws_generates_count_in_patterns() -> None:
     stack = make_stack()
     made = [s3.Bucket(stack, f"Bucket{number}") for number in range(70)]
     with pytest.raises(LimitExceeded):
         check_pattern(stack, "Rule", {"source": [bucket.bucket_name for bucket in made]})
 
 
-def test_environments_fail_if_lambda_would_refuse_them() -> None:
+def test_too_large_environments_are_refused() -> None:
     stack = make_stack()
     with pytest.raises(
         LimitExceeded,
@@ -79,7 +79,7 @@ def test_environments_fail_if_lambda_would_refuse_them() -> None:
         add_engine(stack, source_buckets=buckets(stack, 62))
 
 
-def test_environments_fail_if_the_options_of_sources_take_no_room() -> None:
+def test_options_of_sources_count_in_environments() -> None:
     stack = make_stack()
     engine = add_engine(stack, source_buckets=buckets(stack, 20))
     globs = [f"work/{number:020}/**" for number in range(100)]
@@ -87,7 +87,7 @@ def test_environments_fail_if_the_options_of_sources_take_no_room() -> None:
         engine.add_event_source(WorkflowRunCrates(exclude=globs))
 
 
-def test_environments_fail_if_less_is_counted_with_options_than_is_deployed(
+def test_counted_environment_includes_all_that_is_deployed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def add(stack: Stack) -> None:
@@ -107,13 +107,13 @@ def test_environments_fail_if_less_is_counted_with_options_than_is_deployed(
         add(make_stack())
 
 
-def test_environments_fail_if_an_engine_with_many_buckets_is_refused_without_need() -> None:
+def test_engine_with_many_buckets_fits_the_environment() -> None:
     stack = make_stack()
     add_engine(stack, source_buckets=buckets(stack, 45))
 
 
 @pytest.mark.parametrize(("size", "refused"), [(4096, False), (4097, True)])
-def test_environments_fail_if_the_limit_is_another(size: int, refused: bool) -> None:
+def test_environment_limit_is_that_of_lambda(size: int, refused: bool) -> None:
     variables = {"A": "x" * (size - len('{"A":""}'))}
     try:
         check_environment(make_stack(), "Function", variables)
@@ -123,7 +123,7 @@ def test_environments_fail_if_the_limit_is_another(size: int, refused: bool) -> 
         assert not refused
 
 
-def test_app_fails_if_it_shows_a_stack_of_calls_instead(tmp_path: Path) -> None:
+def test_app_reports_limits_without_a_traceback(tmp_path: Path) -> None:
     names = [f"{number:03}-{'x' * 59}" for number in range(40)]
     context = {"quilt:source_buckets": names, "aws:cdk:bundling-stacks": []}
     environment = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}

@@ -52,7 +52,7 @@ def text_of(value: object) -> str:
     return str(value)
 
 
-def test_alarms_fail_if_something_is_not_watched(template: JsonObject) -> None:
+def test_alarms_watch_everything(template: JsonObject) -> None:
     names = [each["Properties"]["AlarmName"] for each in find(template, ALARM).values()]
     assert sorted(names) == [
         "Stack: find out what jobs are waiting for",
@@ -97,20 +97,18 @@ def test_alarms_fail_if_something_is_not_watched(template: JsonObject) -> None:
         ("LargeJobsStopped", "aws stepfunctions redrive-execution --execution-arn ARN"),
     ],
 )
-def test_descriptions_fail_if_they_do_not_say_what_to_do(
-    template: JsonObject, name: str, command: str
-) -> None:
+def test_descriptions_say_what_to_do(template: JsonObject, name: str, command: str) -> None:
     assert command in text_of(alarm(template, name)["AlarmDescription"])
 
 
-def test_descriptions_fail_if_they_tell_to_look_for_jobs_where_there_are_none(
+def test_description_of_the_coalescer_mentions_no_jobs(
     template: JsonObject,
 ) -> None:
     # The coalescer knows of uploads alone.
     assert "jobs" not in alarm(template, "ErrorsCoalescerLambda")["AlarmDescription"]
 
 
-def test_errors_fail_if_a_function_says_nothing_of_its_own_log(template: JsonObject) -> None:
+def test_errors_name_the_log_of_the_function(template: JsonObject) -> None:
     functions = find(template, "AWS::Lambda::Function")
     watched = find(template, ALARM, like="AlarmsErrors").values()
     assert len(watched) == len(functions)
@@ -125,9 +123,7 @@ def test_errors_fail_if_a_function_says_nothing_of_its_own_log(template: JsonObj
 
 
 @pytest.mark.parametrize("name", ["PackagerLambda", "CoalescerLambda"])
-def test_errors_fail_if_the_command_to_run_is_no_words_of_a_shell(
-    template: JsonObject, name: str
-) -> None:
+def test_commands_in_errors_are_valid_shell(template: JsonObject, name: str) -> None:
     text = alarm(template, f"Errors{name}")["AlarmDescription"]
     command = text[text.index("aws logs tail") :].partition(" Lines")[0].removesuffix(".")
     *words, pattern = shlex.split(command)
@@ -136,14 +132,14 @@ def test_errors_fail_if_the_command_to_run_is_no_words_of_a_shell(
     assert pattern.endswith(' ($.record.status = "timeout") }')
 
 
-def test_descriptions_fail_if_cloudwatch_would_refuse_them(template: JsonObject) -> None:
+def test_descriptions_fit_the_limit_of_cloudwatch(template: JsonObject) -> None:
     alarms = [each["Properties"] for each in find(template, ALARM).values()]
     # The most is 1,024; stacks and state machines have longer names than here.
     assert all(len(text_of(each["AlarmDescription"])) < 700 for each in alarms)
     assert all(len(each["AlarmName"]) < 128 for each in alarms)
 
 
-def test_alarms_fail_if_silence_is_a_reason(template: JsonObject) -> None:
+def test_alarms_ignore_missing_data(template: JsonObject) -> None:
     alarms = [each["Properties"] for each in find(template, ALARM).values()]
     assert {each["TreatMissingData"] for each in alarms} == {"notBreaching"}
     comparisons = {each["ComparisonOperator"] for each in alarms}
@@ -162,14 +158,14 @@ def test_alarms_fail_if_silence_is_a_reason(template: JsonObject) -> None:
         ("LargeJobsStopped", "ExecutionsAborted", 1),
     ],
 )
-def test_alarms_fail_if_they_look_at_something_else(
+def test_alarms_watch_the_metrics_of_the_engine(
     template: JsonObject, name: str, metric: str, threshold: int
 ) -> None:
     properties = alarm(template, name)
     assert (properties["MetricName"], properties["Threshold"]) == (metric, threshold)
 
 
-def test_dead_letters_fail_if_another_queue_is_watched(template: JsonObject) -> None:
+def test_alarm_of_dead_letters_watches_their_queue(template: JsonObject) -> None:
     for part, like in (("jobs", "PackagerDeadLetter"), ("uploads", "CoalescerDeadLetter")):
         (queue,) = find(template, "AWS::SQS::Queue", like=like)
         assert alarm(template, f"DeadLetters{part}")["Dimensions"] == [
@@ -177,16 +173,16 @@ def test_dead_letters_fail_if_another_queue_is_watched(template: JsonObject) -> 
         ]
 
 
-def test_alarms_fail_if_they_are_of_sums_which_emulators_do_not_take(template: JsonObject) -> None:
+def test_alarms_use_single_metrics_which_emulators_accept(template: JsonObject) -> None:
     assert all("Metrics" not in each["Properties"] for each in find(template, ALARM).values())
 
 
-def test_alarms_fail_if_nobody_is_told(template: JsonObject) -> None:
+def test_alarms_notify_the_topic(template: JsonObject) -> None:
     alarms = [each["Properties"] for each in find(template, ALARM).values()]
     assert all(each["AlarmActions"] == [TOPIC] for each in alarms)
 
 
-def test_ends_fail_if_told_of_what_people_have_to_end_themselves(template: JsonObject) -> None:
+def test_only_alarms_that_end_by_themselves_notify_of_their_end(template: JsonObject) -> None:
     told = {
         properties["AlarmName"].split(": ")[1].split()[0]
         for properties in (each["Properties"] for each in find(template, ALARM).values())
@@ -195,12 +191,12 @@ def test_ends_fail_if_told_of_what_people_have_to_end_themselves(template: JsonO
     assert told == {"find", "give"}
 
 
-def test_alarms_fail_if_they_need_a_topic() -> None:
+def test_alarms_need_no_topic() -> None:
     alarms = find(template_with(), ALARM).values()
     assert not any("AlarmActions" in each["Properties"] for each in alarms)
 
 
-def test_thresholds_fail_if_they_cannot_be_chosen() -> None:
+def test_thresholds_can_be_chosen() -> None:
     template = template_with(
         dead_letters=3,
         oldest_message_age=Duration.hours(2),
@@ -221,12 +217,12 @@ def test_thresholds_fail_if_they_cannot_be_chosen() -> None:
     assert list(chosen.values()) == [3, 7200, 7, 9, 2]
 
 
-def test_thresholds_fail_if_wrong_ones_are_not_all_named() -> None:
+def test_all_invalid_thresholds_are_named() -> None:
     with pytest.raises(ValueError, match=r"dead_letters is 0.*throttles is -1"):
         add_engine(make_stack()).add_alarms(dead_letters=0, throttles=-1)
 
 
-def test_alarms_fail_if_a_misspelt_threshold_is_ignored() -> None:
+def test_misspelt_thresholds_are_refused() -> None:
     misspelt: Any = {"function_error": 50, "oldest_message_seconds": 60}
     with pytest.raises(
         TypeError,
@@ -236,9 +232,7 @@ def test_alarms_fail_if_a_misspelt_threshold_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("is_imported", [True, False])
-def test_alarms_fail_if_nobody_hears_that_an_imported_topic_may_refuse_them(
-    *, is_imported: bool
-) -> None:
+def test_synthesis_notes_that_an_imported_topic_may_deny_alarms(*, is_imported: bool) -> None:
     stack = make_stack()
     imported = sns.Topic.from_topic_arn(stack, "Imported", TOPIC)
     add_engine(stack).add_alarms(imported if is_imported else sns.Topic(stack, "Topic"))
@@ -246,7 +240,7 @@ def test_alarms_fail_if_nobody_hears_that_an_imported_topic_may_refuse_them(
     assert bool(told) == is_imported
 
 
-def test_alarms_fail_if_what_is_added_later_has_none() -> None:
+def test_parts_that_are_added_later_have_alarms() -> None:
     stack = make_stack()
     engine = add_engine(stack)
     alarms = engine.add_alarms()
@@ -257,7 +251,7 @@ def test_alarms_fail_if_what_is_added_later_has_none() -> None:
     assert len(find(template_of(stack), ALARM)) == before + 4
 
 
-def test_topic_fails_if_its_policy_or_key_keeps_alarms_from_telling() -> None:
+def test_policy_and_key_of_the_topic_allow_alarms() -> None:
     stack = make_stack()
     key = kms.Key(stack, "Key")
     template = template_with(sns.Topic(stack, "Topic", master_key=key, enforce_ssl=True), stack)
@@ -272,7 +266,7 @@ def test_topic_fails_if_its_policy_or_key_keeps_alarms_from_telling() -> None:
     assert "cloudwatch.amazonaws.com" in json.dumps(key_policy)
 
 
-def test_alarms_of_two_engines_fail_if_they_have_the_same_names() -> None:
+def test_alarms_of_two_engines_have_different_names() -> None:
     stack = make_stack()
     add_engine(stack).add_alarms()
     more = [existing_bucket(stack, "more")]
@@ -287,7 +281,7 @@ def test_alarms_of_two_engines_fail_if_they_have_the_same_names() -> None:
     assert all("--stack Stack/lab" in text for text in commands)
 
 
-def test_alarms_of_two_uploads_fail_if_they_have_the_same_names() -> None:
+def test_alarms_of_two_uploads_have_different_names() -> None:
     stack = make_stack()
     more = ObjectUploads(construct_id="Plates", source="lab.plates")
     add_engine(stack, event_sources=[ObjectUploads(), more]).add_alarms()

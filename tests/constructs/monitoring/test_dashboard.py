@@ -59,9 +59,7 @@ def widget(body: JsonObject, title: str) -> str:
         ("rejected or failed", ["package rejected", "reason"]),
     ],
 )
-def test_dashboard_fails_if_something_is_not_shown(
-    body: JsonObject, title: str, metrics: list[str]
-) -> None:
+def test_dashboard_shows_everything(body: JsonObject, title: str, metrics: list[str]) -> None:
     shown = widget(body, title)
     assert [metric for metric in metrics if metric not in shown] == []
 
@@ -70,26 +68,24 @@ def test_dashboard_fails_if_something_is_not_shown(
     ("name", "gibibytes"),
     [("PackagerLambda", "2"), ("ChecksumLambda", "2"), ("CoalescerLambda", "0.5")],
 )
-def test_compute_fails_if_not_measured_as_it_is_paid(
-    body: JsonObject, name: str, gibibytes: str
-) -> None:
+def test_compute_is_measured_as_it_is_billed(body: JsonObject, name: str, gibibytes: str) -> None:
     shown = json.loads(widget(body, "GiB-seconds"))["metrics"]
     firsts = (each[0] for each in shown if isinstance(each[0], dict))
     (expression,) = (each for each in firsts if each["label"] == name)
     assert expression["expression"].endswith(f" / 1000 * {gibibytes}")
 
 
-def test_dashboard_fails_if_its_log_is_not_the_jobs(body: JsonObject) -> None:
+def test_dashboard_queries_the_log_of_jobs(body: JsonObject) -> None:
     assert "SOURCE '?'" in widget(body, "rejected or failed")
 
 
-def test_dashboard_fails_if_it_is_not_called_by_the_service() -> None:
+def test_dashboard_is_named_after_the_service() -> None:
     stack = make_stack()
     add_engine(stack, engine_name="lab").add_dashboard()
     assert properties_of(template_of(stack), DASHBOARD)["DashboardName"] == "Stack-lab"
 
 
-def test_dashboard_fails_if_its_name_and_interval_cannot_be_chosen() -> None:
+def test_name_and_interval_of_the_dashboard_can_be_chosen() -> None:
     stack = make_stack()
     engine = add_engine(stack)
     engine.add_dashboard(dashboard_name="packages", default_interval=Duration.hours(3))
@@ -97,7 +93,7 @@ def test_dashboard_fails_if_its_name_and_interval_cannot_be_chosen() -> None:
     assert json.loads(body_of(stack))["start"] == "-PT3H"
 
 
-def test_dashboard_fails_if_what_is_added_later_is_not_on_it() -> None:
+def test_dashboard_shows_parts_that_are_added_later() -> None:
     stack = make_stack()
     engine = add_engine(stack)
     engine.add_dashboard()
@@ -105,14 +101,14 @@ def test_dashboard_fails_if_what_is_added_later_is_not_on_it() -> None:
     assert "uploads waiting" in body_of(stack)
 
 
-def test_dashboard_fails_if_nobody_can_add_to_it() -> None:
+def test_users_can_add_widgets_to_the_dashboard() -> None:
     stack = make_stack()
     dashboard = add_engine(stack).add_dashboard()
     dashboard.add_widgets(cloudwatch.TextWidget(markdown="ours"))
     assert "ours" in body_of(stack)
 
 
-def test_dashboard_fails_if_two_uploads_do_not_fit_on_it() -> None:
+def test_dashboard_has_room_for_two_uploads() -> None:
     stack = make_stack()
     more = ObjectUploads(construct_id="Plate-7", source="lab.plates")
     add_engine(stack, event_sources=[ObjectUploads(), more]).add_dashboard()
