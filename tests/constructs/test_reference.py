@@ -101,9 +101,8 @@ def test_reference_has_every_metric() -> None:
 
 
 def test_reference_has_exactly_these_flags_with_their_defaults() -> None:
-    rows = re.findall(
-        r"^\| `(quilt:\w+)` \|.*\| `(.*?)`[^|]*\|$", section("Context flags"), re.MULTILINE
-    )
+    row = re.compile(r"^\| `(quilt:\w+)` \|.*\| `(.*?)`[^|]*\|$", re.MULTILINE)
+    rows = row.findall(section("Context flags"))
     assert rows == [(flag, json.dumps(value)) for flag, (_, value) in describe_flags().items()]
 
 
