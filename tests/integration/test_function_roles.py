@@ -228,9 +228,7 @@ def test_roles_suffice_for_a_large_job(
 
 
 @pytest.mark.parametrize("sid", ["ReadSources", "KeepJobs"])
-def test_checksum_function_needs_each_statement(
-    functions: Functions, sid: str
-) -> None:
+def test_checksum_function_needs_each_statement(functions: Functions, sid: str) -> None:
     state = functions.hand_off()
     functions.become("Checksum", without=sid)
     with pytest.raises(AccessDenied):
@@ -260,9 +258,7 @@ def test_checksum_function_needs_hash_in_scratch(
         "PutOutcomes",
     ],
 )
-def test_large_job_function_needs_each_statement(
-    functions: Functions, sid: str
-) -> None:
+def test_large_job_function_needs_each_statement(functions: Functions, sid: str) -> None:
     state = functions.hand_off()
     functions.become("Checksum")
     functions.hash_shards(state)
@@ -290,9 +286,7 @@ def test_role_of_the_coalescer_suffices(functions: Functions) -> None:
 
 
 @pytest.mark.parametrize("sid", ["KeepWindows", "SendLooks", "Announce"])
-def test_coalescer_needs_each_statement(
-    functions: Functions, sid: str
-) -> None:
+def test_coalescer_needs_each_statement(functions: Functions, sid: str) -> None:
     functions.become("Coalescer", without=sid)
     assert functions.upload(*uploads()) == ["0", "1"]
 
