@@ -87,8 +87,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     metadata_format: Annotated[
         MetadataFormat | None,
         Meta(
-            description="How metadata_uri is read: json takes its object as it is; ro-crate takes "
-            "facets of a ro-crate-metadata.json. Default: json.",
+            description="The format of metadata_uri: json for a JSON object, ro-crate for facets of "
+            "a ro-crate-metadata.json. Default: json.",
         ),
     ] = None
     commit_message: Annotated[
@@ -184,7 +184,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
     }
     source = violations.check("source_prefix", given["source_prefix"], names.parse_source_prefix)
     if fields.get("source_prefix") is None:
-        violations.add("source_prefix", "it is missing, and this is no event either")
+        violations.add("source_prefix", "it is missing, and the message is not an event")
     registry = violations.check("registry", given["registry"], names.parse_registry)
     name = violations.check("package_name", given["package_name"], names.check_package_name)
     if source and given["package_name"] is None:
@@ -243,7 +243,7 @@ def _metadata_file(
         optional = fields.get("metadata_format") is None
         return MetadataFile(uri=crate_in(source), format="ro-crate", optional=optional)
     if file_format == "ro-crate" and not has_uri:
-        violations.add("metadata_format", "there is no metadata_uri that it is of")
+        violations.add("metadata_format", "it requires a metadata_uri")
     return MetadataFile(uri=uri, format=file_format) if uri else None
 
 
