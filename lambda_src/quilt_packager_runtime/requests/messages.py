@@ -87,8 +87,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     metadata_format: Annotated[
         MetadataFormat | None,
         Meta(
-            description="The format of metadata_uri: json for a JSON object, ro-crate for facets of "
-            "a ro-crate-metadata.json. Default: json.",
+            description="The format of metadata_uri: json for a JSON object, ro-crate for facets "
+            "of a ro-crate-metadata.json. Default: json.",
         ),
     ] = None
     commit_message: Annotated[

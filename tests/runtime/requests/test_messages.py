@@ -349,7 +349,9 @@ class TestCrates:
         assert wanted.metadata_file == crate
 
     def test_a_format_without_a_file_is_rejected(self) -> None:
-        assert "metadata_format: it requires a metadata_uri" in rejection(body(metadata_format="ro-crate"))
+        assert "metadata_format: it requires a metadata_uri" in rejection(
+            body(metadata_format="ro-crate")
+        )
 
     def test_an_unknown_format_is_rejected(self) -> None:
         assert "metadata_format" in rejection(body(metadata_uri="a.json", metadata_format="yaml"))
