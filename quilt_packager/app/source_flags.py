@@ -63,8 +63,7 @@ def read_source_flags(text: str) -> dict[str, dict[str, Any]]:
         text: A JSON object, the path of a file that holds one, or nothing.
 
     Raises:
-        ValueError: It is none of these, or has invalid options; one of
-            each source is named.
+        ValueError: It is none of these, or has invalid options. One of each source is reported.
 
     Example:
         >>> read_source_flags('{"omics": {"settle_seconds": 60}}')["omics"]

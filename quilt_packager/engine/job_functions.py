@@ -37,7 +37,7 @@ class JobFunctions:
     Attributes:
         packager: Makes packages.
         checksum: Hashes a shard of a large job.
-        large_job: Publishes a large job, or gives it up.
+        large_job: Publishes a large job, or fails it.
         state_machine: Runs large jobs.
         log_group: The log of the packager and of the large-job function.
         checksum_log_group: The log of the checksum function.
