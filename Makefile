@@ -47,7 +47,7 @@ test: setup browser ## Run the tests; ARGS="-k name" goes to pytest
 	$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
 .PHONY: lint
-lint: check-format check-style check-types check-layers check-spelling ## Run every static check
+lint: check-format check-style check-types check-layers check-spelling check-language ## Run every static check
 
 .PHONY: check-format
 check-format: setup
@@ -68,6 +68,10 @@ check-layers: setup
 .PHONY: check-spelling
 check-spelling: setup
 	$(BIN)/codespell
+
+.PHONY: check-language
+check-language: setup
+	$(BIN)/python .ci/check_language.py quilt_packager lambda_src app.py benchmarks examples docs *.md
 
 .PHONY: format
 format: setup ## Format the code and apply safe fixes
