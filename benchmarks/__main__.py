@@ -19,7 +19,7 @@ class Benchmark(msgspec.Struct, frozen=True):
     """One of the benchmarks.
 
     Attributes:
-        steps: How many lines of progress it shows.
+        steps: Number of progress lines.
         run: Measures, and reports.
     """
 
@@ -28,7 +28,7 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 
 def choose(*, quick: bool) -> dict[str, Benchmark]:
-    """The benchmarks by name, with full or small numbers of objects."""
+    """Return the benchmarks by name, with full or small numbers of objects."""
     sizes = (2_000,) if quick else (1_000, 10_000, 100_000)
     divisor = QUICK_DIVISOR if quick else 1
     entries = manifests.GOAL_ENTRIES // divisor

@@ -19,7 +19,7 @@ CHECKSUM = Checksum("sha2-256-chunked", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3h
 
 
 def objects(count: int) -> Iterator[SourceObject]:
-    """Objects as a listing tells of them, in S3's order."""
+    """Generate objects as a listing has them, in S3's order."""
     for index in range(count):
         yield SourceObject(
             key=key_of(index),
@@ -30,14 +30,14 @@ def objects(count: int) -> Iterator[SourceObject]:
 
 
 def pages(count: int) -> Iterator[list[SourceObject]]:
-    """The same, as many at a time as S3 lists."""
+    """Generate the same objects in pages, as S3 lists them."""
     generated = objects(count)
     while page := list(islice(generated, PAGE_OBJECTS)):
         yield page
 
 
 def entries(count: int) -> Iterator[Entry]:
-    """The entries that they become."""
+    """Generate their entries."""
     for found in objects(count):
         yield Entry(
             logical_key=found.key.removeprefix(PREFIX),

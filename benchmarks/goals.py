@@ -1,4 +1,4 @@
-"""What the measurements are held against."""
+"""The goals of the measurements."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ class Goal(msgspec.Struct, frozen=True):
     """A limit, and what was measured.
 
     Attributes:
-        what: What is limited.
+        what: The limited quantity.
         limit: At most, or at least, this much.
         measured: So much it is.
         unit: Of both.
-        is_floor: Whether it is to be at least the limit.
+        is_floor: The limit is a minimum.
         decimals: To how many both are compared; None for exactly.
-        elsewhere: What it was measured on, if that is not what the goal speaks of: then there is
+        elsewhere: Other conditions under which it was measured, if any: then there is
             no verdict.
     """
 
@@ -31,7 +31,7 @@ class Goal(msgspec.Struct, frozen=True):
 
     @property
     def is_reached(self) -> bool:
-        """Whether the measured value keeps to the limit.
+        """Return whether the measured value keeps to the limit.
 
         Example:
             >>> Goal("requests per object", limit=1.001, measured=1.00106).is_reached

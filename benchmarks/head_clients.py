@@ -1,4 +1,4 @@
-"""What a HEAD with its stored checksum costs the client: boto3 beside awscrt under asyncio.
+"""Cost of a HEAD with its stored checksum for the client: boto3 beside awscrt under asyncio.
 
 Run: `python -m benchmarks.head_clients`. Each client runs in a process of its own, in turn.
 """
@@ -28,7 +28,7 @@ BUCKET = "raw"
 
 
 class Client(StrEnum):
-    """Who asks."""
+    """The client."""
 
     BOTO3 = "boto3, one thread"
     BOTO3_THREADS = "boto3, 64 threads"
@@ -36,7 +36,7 @@ class Client(StrEnum):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What the HEADs took, without imports and warm-up.
+    """The cost of the HEADs, without imports and warm-up.
 
     Attributes:
         cpu_seconds: Of all threads.

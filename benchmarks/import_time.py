@@ -1,4 +1,4 @@
-"""What a cold start pays for imports: the packager's handler beside quilt3.
+"""Cost of imports in a cold start: the packager's handler beside quilt3.
 
 Each import runs in a process of its own, the two sides in turn, so that a noisy moment of the
 machine hits both.

@@ -10,7 +10,7 @@ from tests.s3_stub.synthetic import PREFIX
 
 
 class Side(StrEnum):
-    """Who does the job."""
+    """The engine or quilt3."""
 
     ENGINE = "this engine"
     QUILT3 = "quilt3"
@@ -27,8 +27,8 @@ class Job(msgspec.Struct, frozen=True):
 
     Attributes:
         cost: Of the process that did it.
-        requests: What arrived at S3, by operation.
-        stub_cpu_seconds: What answering cost the stub; where it comes near the job's time on the
+        requests: Number of requests at S3, by operation.
+        stub_cpu_seconds: CPU time of the stub; where it comes near the job's time on the
             clock, the stub was the bottleneck.
         top_hash: Of the package.
     """
@@ -40,7 +40,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def registry_of(side: Side, bucket: str) -> str:
-    """The registry of a side for the packages of a bucket.
+    """Return the registry of a side for the packages of a bucket.
 
     Each has its own: a manifest's key is the hash of contents alone, so of two buckets with the
     same contents, the second would overwrite the manifest of the first.
@@ -53,9 +53,9 @@ def run_job(stub: StubProcess, side: Side, bucket: str, *, limit_seconds: float)
 
     Args:
         stub: S3, with the bucket and the registries in it.
-        side: Who does it.
-        bucket: What is packaged; the package is named for it.
-        limit_seconds: When to give up.
+        side: The engine or quilt3.
+        bucket: The source bucket, after which the package is named.
+        limit_seconds: Maximum duration.
 
     Raises:
         Overdue: It took longer than that.

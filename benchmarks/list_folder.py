@@ -20,7 +20,7 @@ from tests.s3_stub.synthetic import PREFIX
 
 
 class Way(StrEnum):
-    """What is measured."""
+    """The measured folder."""
 
     PAGES = "this engine: pages, read and parsed"
     INVENTORY = "this engine: the same, checked, and put in the manifest's order"
@@ -28,11 +28,11 @@ class Way(StrEnum):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """What a listing took.
+    """The cost of a listing.
 
     Attributes:
         cpu_seconds: Of all threads.
-        keys: How many were found.
+        keys: Number of keys.
     """
 
     cpu_seconds: float
@@ -80,7 +80,7 @@ PREPARE: dict[Way, Callable[[str], Callable[[], int]]] = {
 
 
 def main() -> None:
-    """List, and tell."""
+    """List a folder, and print the cost."""
     way, bucket = sys.argv[1:]
     count = PREPARE[Way(way)](bucket)
     started = time.process_time()

@@ -34,14 +34,14 @@ SHARD_OBJECTS = Settings().max_shard_objects
 
 
 class Route(StrEnum):
-    """Where checksums come from."""
+    """Origin of checksums."""
 
     INLINE = "inline"
     LARGE = "large"
 
 
 class Worked(msgspec.Struct, frozen=True):
-    """What the phases took of the CPU. What generating took is left out.
+    """CPU time of the phases, without that of generating objects.
 
     Attributes:
         listing_seconds: From pages to the inventory, ordered and checked.
@@ -58,13 +58,13 @@ class Worked(msgspec.Struct, frozen=True):
 
 
 class Results:
-    """What the workers of a large job have left in S3.
+    """The results of the workers of a large job.
 
     Args:
         count: Of how many objects.
 
     Attributes:
-        seconds: What generating them has taken of the CPU.
+        seconds: CPU time to generate them.
     """
 
     def __init__(self, count: int) -> None:
@@ -77,7 +77,7 @@ class Results:
         yield [str(shard) for shard in range(-(-self._count // SHARD_OBJECTS))]
 
     async def get_object(self, _: S3Uri) -> ObjectBody:
-        """The next of them."""
+        """Return the next result."""
         started = time.process_time()
         shard = islice(self._objects, SHARD_OBJECTS)
         lines: list[Any] = [ObjectChecksum(found, generated.CHECKSUM) for found in shard]
@@ -120,7 +120,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
 
 
 def main() -> None:
-    """Work, and tell."""
+    """Package objects, and print the cost."""
     route, count = sys.argv[1:]
     with TemporaryDirectory() as folder:
         worked = asyncio.run(work(Route(route), int(count), Path(folder)))

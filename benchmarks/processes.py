@@ -23,7 +23,7 @@ CREDENTIALS = {
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a process took, from its start to its end, the interpreter's start included.
+    """The cost of a process, including the start of its interpreter.
 
     Attributes:
         cpu_seconds: User and system time, of all its threads and of the children it waited for.
@@ -40,8 +40,8 @@ class Finished(msgspec.Struct, frozen=True):
     """A process that did its work.
 
     Attributes:
-        cost: What it took.
-        output: What it wrote to stdout.
+        cost: Its cost.
+        output: Its stdout.
     """
 
     cost: Cost
@@ -63,7 +63,7 @@ def run_module(
     Args:
         module: Its name.
         *arguments: Of its command line.
-        limit_seconds: When to end it.
+        limit_seconds: Maximum duration.
         environment: Variables beside credentials that open nothing.
 
     Raises:
@@ -102,7 +102,7 @@ def _variables(home: str) -> dict[str, str]:
 
 
 def _wait(process: subprocess.Popen[bytes], started: float, limit_seconds: float) -> Cost:
-    """Wait with wait4: it alone tells what this very child took.
+    """Wait with wait4, which returns the cost of this child alone.
 
     A child's peak is never below what its parent had resident when it was started. So the parent
     stays small: it imports nothing that it measures.

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS_BETWEEN_LINES = 60
-"""Where no terminal shows a line that changes."""
+"""Interval of progress lines without a terminal."""
 
 
 class Progress:
     """Counts steps while they run. A terminal sees the seconds of the present one.
 
     Args:
-        total: How many steps there will be.
+        total: Number of steps.
     """
 
     def __init__(self, total: int) -> None:

@@ -1,4 +1,4 @@
-"""How much memory it takes to read and hash large objects in ranges.
+"""Peak memory of reading and hashing large objects in ranges.
 
 Run: `python -m benchmarks.read_memory`. The job runs in a process of its own.
 """

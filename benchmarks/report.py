@@ -18,12 +18,12 @@ DISTRIBUTIONS = ("awscrt", "boto3", "quilt3")
 
 
 class Section(msgspec.Struct, frozen=True):
-    """What one benchmark found.
+    """The results of a benchmark.
 
     Attributes:
         name: Of its place in the document.
         body: Tables and remarks, as Markdown.
-        goals: What it is held against.
+        goals: Its goals.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Section(msgspec.Struct, frozen=True):
 def describe_run() -> str:
     """Commit, day, machine and versions.
 
-    Numbers of a busy machine mislead, so its load is told as well.
+    Figures of a busy machine mislead, so its load is reported as well.
     """
     versions = ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
     load = f"{os.getloadavg()[1]:.1f}"

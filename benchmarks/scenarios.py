@@ -29,7 +29,7 @@ LIMIT_SECONDS = 900
 
 
 class State(StrEnum):
-    """What a job finds; one follows from the other."""
+    """The state of the folder and the registry; each follows from the one before."""
 
     STORED = "first time, checksums stored"
     ABSENT = "first time, no checksums"
@@ -41,10 +41,10 @@ class Cell(msgspec.Struct, frozen=True):
     """One measurement.
 
     Attributes:
-        objects: How many there are.
-        latency_ms: How long each answer of S3 takes.
-        state: What the job finds.
-        side: Who does it.
+        objects: Number of objects.
+        latency_ms: Latency of S3's responses.
+        state: State before the job.
+        side: The engine or quilt3.
     """
 
     objects: int
@@ -58,7 +58,7 @@ Results = dict[Cell, Job | None]
 
 
 def plan(sizes: Sequence[int]) -> list[Cell]:
-    """The cells to run, in their order: the sides take turns in going first."""
+    """Return the cells in order: the sides alternate in going first."""
     cells = []
     for objects, latency_ms in product(sizes, LATENCIES_MS):
         for number, state in enumerate(State):
@@ -68,7 +68,7 @@ def plan(sizes: Sequence[int]) -> list[Cell]:
 
 
 def is_left_out(cell: Cell) -> bool:
-    """Whether a cell would take minutes, and tell nothing that another does not.
+    """Return whether a cell would take minutes without adding information.
 
     To quilt3 each state is the same work, since it reads all bytes each time. What remains of the
     large ones is what goals are held against, and one job with latency.
@@ -159,7 +159,7 @@ def run(sizes: Sequence[int], progress: Progress) -> Section:
 
 
 LEFT_OUT = (
-    "Left out: at 100,000 objects, the jobs of quilt3 that take minutes and tell nothing new. It "
+    "Left out: at 100,000 objects, the jobs of quilt3 that take minutes and add no information. It "
     "reads all bytes each time, so its four states are one work, as the smaller sizes show."
 )
 
@@ -184,7 +184,7 @@ def _place(cell: Cell) -> tuple[int, int, int]:
 
 
 def _goals(results: Results, objects: int) -> list[Goal]:
-    """What the jobs without latency are held against, at the largest size."""
+    """Return the goals of jobs without latency, at the largest size."""
     elsewhere = "" if objects == GOAL_OBJECTS else f"on {objects:,} objects, not {GOAL_OBJECTS:,}"
     goals = []
     # Pages of 1,000 keys and a HEAD each are 1.001 requests already, so there the few others

@@ -18,7 +18,7 @@ def to_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int =
     Args:
         head: The columns' names.
         rows: Their values.
-        texts: How many columns, from the left, are not numbers.
+        texts: Number of text columns, from the left.
 
     Example:
         >>> print(to_table(["side", "s"], [["quilt3", "1.0"]]))
@@ -32,7 +32,7 @@ def to_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int =
 
 
 def job_row(job: Job) -> list[str]:
-    """The values of `JOB_COLUMNS`."""
+    """Return the values of `JOB_COLUMNS`."""
     cost = job.cost
     kinds = count_kinds(job.requests)
     lambda_usd = price_lambda_usd(cpu_seconds=cost.cpu_seconds, wall_seconds=cost.wall_seconds)

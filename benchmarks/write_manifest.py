@@ -21,7 +21,7 @@ MESSAGE = "Benchmark"
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a side wrote.
+    """The manifest of a side.
 
     Attributes:
         cpu_seconds: From entries to manifest and top hash.
@@ -71,7 +71,7 @@ PREPARE = {Side.ENGINE: write_with_engine, Side.QUILT3: write_with_quilt3}
 
 
 def main() -> None:
-    """Write, and tell."""
+    """Write a manifest, and print the cost."""
     side, count = sys.argv[1:]
     with TemporaryDirectory() as folder:
         path = Path(folder, "manifest.jsonl")

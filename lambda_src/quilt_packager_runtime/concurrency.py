@@ -1,4 +1,4 @@
-"""Many coroutines at once, within bounds; and long work in slices, so that they all go on."""
+"""Bounded concurrency of coroutines, and long work in slices that let other tasks run."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -21,7 +21,7 @@ Take: TypeAlias = Callable[[], Awaitable[Item | _End]]
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A group of tasks, awaited at its end. The first failure cancels the rest, and is raised."""
+    """Create a group of tasks. The first failure cancels the rest and is raised."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks
@@ -31,11 +31,11 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 async def slices(items: Iterable[Item], size: int) -> AsyncIterator[list[Item]]:
-    """Take items so many at a time. In between others run, and deadlines and cancelling are heard.
+    """Yield items in slices. Between them other tasks run, and deadlines and cancellation apply.
 
     Args:
-        items: Taken when their slice is.
-        size: How many are taken at a time.
+        items: Consumed slice by slice.
+        size: Number of items in a slice.
 
     Example:
         >>> async def show() -> None:
@@ -57,12 +57,12 @@ async def for_each(
     *,
     at_once: int,
 ) -> None:
-    """Work on items, so many at once. The first failure cancels the rest, and is raised.
+    """Process items concurrently. The first failure cancels the rest and is raised.
 
     Args:
-        items: Taken one at a time, when there is room for one more.
-        work: What to do with one.
-        at_once: How many to work on at a time.
+        items: Consumed one at a time, when a worker is free.
+        work: Processes an item.
+        at_once: Maximum number of concurrent items.
 
     Example:
         >>> async def show(item: int) -> None:
@@ -87,7 +87,7 @@ async def for_each(
 
 
 def _take_from(items: Iterable[Item] | AsyncIterable[Item]) -> Take[Item]:
-    """How to take the next item, when many want one."""
+    """Return a function that takes the next item, for several workers."""
     if isinstance(items, AsyncIterable):
         coming = aiter(items)
         turn = asyncio.Lock()
@@ -105,27 +105,27 @@ def _take_from(items: Iterable[Item] | AsyncIterable[Item]) -> Take[Item]:
 
 
 class ByteBudget:
-    """Lets so many bytes be held at a time; who comes first is served first.
+    """Limits the number of bytes that are held at a time, in order of arrival.
 
     Args:
-        size_bytes: How many, in units of `UNIT_BYTES`, rounded down; each hold is rounded up.
+        size_bytes: The budget, rounded down to units of `UNIT_BYTES`; each hold is rounded up.
     """
 
     def __init__(self, size_bytes: int) -> None:
-        """Nothing is held yet."""
+        """Start with the whole budget."""
         self._units = asyncio.Semaphore(size_bytes // UNIT_BYTES)
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:
-        """Wait until there is room, and hold it.
+        """Wait until the bytes fit into the budget, and hold them.
 
         Args:
-            size_bytes: At most the whole budget: for more one would wait forever.
+            size_bytes: At most the whole budget; more would wait forever.
         """
         units_held = 0
         try:
-            async with self._turn:  # or several would wait, each for the share that others hold
+            async with self._turn:  # otherwise several could wait for shares that the others hold
                 while units_held * UNIT_BYTES < size_bytes:
                     await self._units.acquire()
                     units_held += 1

@@ -20,7 +20,7 @@ def checker() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "line"),
+    "offence",
     [
         ("a.py", '"""What a module is for."""\n', 1),
         (
@@ -39,10 +39,9 @@ def test_an_offence_fails_the_check(
     checker: ModuleType,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    name: str,
-    text: str,
-    line: int,
+    offence: tuple[str, str, int],
 ) -> None:
+    name, text, line = offence
     (tmp_path / name).write_text(text)
     assert checker.main([str(tmp_path)]) == 1
     assert f"{name}:{line}: " in capsys.readouterr().out

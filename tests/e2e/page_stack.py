@@ -194,7 +194,7 @@ def make_old_job(chance: Random, number: int, at: datetime) -> list[dict[str, An
     begun = job_lines.started(job, at, name, **described)
     share = chance.random()
     if share < 0.05:
-        reason = {"happened": f"s3://{BUCKET}/{name}/ holds no objects.", "code": "EmptySource"}
+        reason = {"happened": f"s3://{BUCKET}/{name}/ has no objects.", "code": "EmptySource"}
         why = {"why": "The upload has not begun.", "remedy": "Check the folder."}
         ended = job_lines.failed(
             job, end, "rejected", name, **described, **reason, **why, final=True, seconds=seconds

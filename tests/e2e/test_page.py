@@ -103,7 +103,7 @@ def test_page_of_a_job_has_its_log_its_entries_and_its_metadata(person: Person) 
 def test_page_of_a_failed_job_begins_with_error_cause_and_remedy(person: Person) -> None:
     page = open_job(person, "not_uploaded/yet")
     why = page.locator(".why")
-    expect(why).to_contain_text("s3://quilt-demo/not/uploaded/yet/ holds no objects.")
+    expect(why).to_contain_text("s3://quilt-demo/not/uploaded/yet/ has no objects.")
     expect(why).to_contain_text("The upload has not begun")
     expect(why).to_contain_text("Check the folder")
 

@@ -1,4 +1,4 @@
-"""The checksums of all objects of a package, many at a time, and of shares of very large ones."""
+"""Checksums of all objects of a package, concurrently, and of shares of very large objects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,15 +15,15 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
 RECORD_OBJECTS = 1000
-"""How many checksums are recorded at a time."""
+"""Number of checksums that are recorded at a time."""
 
 
 class Hashed(msgspec.Struct, frozen=True):
-    """Where checksums came from.
+    """The number of checksums by origin.
 
     Attributes:
-        stored: How many of them S3 had stored.
-        computed: How many had to be computed.
+        stored: Checksums that S3 had stored.
+        computed: Checksums that were computed.
     """
 
     stored: int
@@ -40,27 +40,27 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
     skip_changed: bool = False,
     only_stored: bool = False,
 ) -> Hashed:
-    """Find or compute every checksum that an inventory lacks. The first failure cancels the rest.
+    """Find or compute the missing checksums of an inventory. The first failure cancels the rest.
 
-    `settings.max_requests_in_flight` objects are in work at a time. The archived ones come first:
-    most cost a HEAD each, or the whole job, and only restored ones are read. What was found before
-    a failure is in the inventory.
+    `settings.max_requests_in_flight` objects are processed concurrently, archived ones first:
+    most of them cost a HEAD, or fail the job, and only restored ones are read. The inventory keeps
+    checksums that were found before a failure.
 
     Args:
         s3: S3.
-        inventory: The objects; takes their checksums.
-        settings: Algorithms, scratch bucket, concurrency.
-        on_progress: Told after each object how many are done.
-        deadline: When to stop, in seconds of the event loop's clock. The inventory tells what is
-            missing then.
-        skip_changed: Go on without objects that are not what was listed any more.
-        only_stored: Compute nothing: leave out objects whose stored checksums do not serve.
+        inventory: The objects; checksums are recorded in it.
+        settings: Algorithms, scratch bucket and concurrency.
+        on_progress: Called after each object with the number of objects done.
+        deadline: Time to stop, in seconds of the event loop's clock; the inventory has the
+            objects that are left.
+        skip_changed: Skip objects that have changed since they were listed.
+        only_stored: Compute nothing: skip objects without a usable stored checksum.
 
     Raises:
-        SourceChanged: An object is not what was listed any more.
-        ArchivedObjects: Objects whose bytes cannot be read, without a stored checksum.
-        UnreadableObjects: Objects encrypted with their owner's own key.
-        AccessDenied: Objects that may not be read.
+        SourceChanged: An object has changed since it was listed.
+        ArchivedObjects: Archived objects without a usable stored checksum.
+        UnreadableObjects: Objects that are encrypted with a customer-provided key.
+        AccessDenied: Objects that the role may not read.
     """
     hasher = ObjectHasher(s3, inventory.folder.bucket, settings)
     unrecorded: list[tuple[str, Checksum]] = []
@@ -75,7 +75,7 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
     async def hash_one(found: SourceObject) -> None:
         nonlocal done
         try:
-            # Of a job that fails, nothing more is computed while its archived objects are named.
+            # A job that is going to fail computes nothing while it collects its archived objects.
             is_lost = found.archived and bool(unreadable)
             checksum = await hasher.checksum_of(found, only_stored=only_stored or is_lost)
         except tolerated:
@@ -114,22 +114,22 @@ async def _unhashed(inventory: Inventory, *, archived: bool) -> AsyncIterator[So
 async def hash_chunks(
     hasher: ObjectHasher, found: SourceObject, chunks: tuple[int, int]
 ) -> Checksum | list[bytes]:
-    """Compute the digests of some chunks of an object, for others to combine with the rest.
+    """Compute the digests of some chunks of an object, to be combined with the others later.
 
     Args:
-        hasher: One for all objects of a bucket: it knows which scratch buckets are useless.
-        found: The object as it was listed.
-        chunks: The first chunk, and the one to stop before.
+        hasher: The hasher of the bucket, which remembers unusable scratch buckets.
+        found: The listed object.
+        chunks: Range of chunks, without the end.
 
     Returns:
-        The digests, in order, by the first algorithm of the settings; or the checksum of the whole
-        object, where S3 has stored it.
+        The digests in order, by the first algorithm of the settings; or the checksum of the whole
+        object if S3 has stored it.
 
     Raises:
-        SourceChanged: The object is not what was listed any more.
-        ArchivedObjects: Its bytes cannot be read, and there is no stored checksum.
-        UnreadableObjects: It is encrypted with its owner's own key.
-        AccessDenied: It may not be read.
+        SourceChanged: The object has changed since it was listed.
+        ArchivedObjects: It is archived, without a usable stored checksum.
+        UnreadableObjects: It is encrypted with a customer-provided key.
+        AccessDenied: The role may not read it.
     """
     try:
         return await hasher.digests_of(found, chunks)

@@ -1,4 +1,4 @@
-"""Uploads of which nothing becomes an object: S3 copies parts into them, and says their hashes."""
+"""Multipart uploads that are aborted: S3 hashes the parts that it copies into them."""
 
 from typing import Self
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from quilt_packager_runtime.aws.s3_responses import parse_xml
 from quilt_packager_runtime.aws.s3_transport import Request
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri, percent_encode
 
-# What S3 calls an algorithm, how it would combine the parts' checksums, and where it tells them.
+# S3's name of an algorithm, its type for multipart uploads, and the element of a part's checksum.
 CHECKSUMS = {
     ChecksumAlgorithm.SHA256_CHUNKED: ("SHA256", "COMPOSITE", "{*}ChecksumSHA256"),
     ChecksumAlgorithm.CRC64NVME: ("CRC64NVME", "FULL_OBJECT", "{*}ChecksumCRC64NVME"),
@@ -20,13 +20,13 @@ class HashingUpload:
 
     Args:
         s3: S3.
-        uri: Where the object would be.
+        uri: Target of the upload.
         upload_id: The upload's id.
-        algorithm: What S3 hashes with.
+        algorithm: Checksum algorithm.
     """
 
     def __init__(self, s3: S3, uri: S3Uri, upload_id: str, algorithm: ChecksumAlgorithm) -> None:
-        """Make no request: `create` does."""
+        """Store the upload; `create` sends the request."""
         self._s3 = s3
         self._uri = uri
         self._id = upload_id
@@ -34,12 +34,12 @@ class HashingUpload:
 
     @classmethod
     async def create(cls, s3: S3, uri: S3Uri, algorithm: ChecksumAlgorithm) -> Self:
-        """Begin one.
+        """Create an upload.
 
         Args:
             s3: S3.
-            uri: Where the object would be.
-            algorithm: What S3 is to hash with.
+            uri: Target of the upload.
+            algorithm: Checksum algorithm.
         """
         name, kind, _ = CHECKSUMS[algorithm]
         headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", kind)]
@@ -58,17 +58,17 @@ class HashingUpload:
     async def copy_part(
         self, number: int, *, source: S3Uri, first_byte: int, last_byte: int, if_match: str
     ) -> str | None:
-        """Copy a range of an object into a part, with no byte through this process.
+        """Copy a range of an object into a part inside S3.
 
         Args:
-            number: The part's, from 1.
-            source: The object to copy from, or its version.
-            first_byte: Where the range begins.
-            last_byte: Where it ends, this byte included.
-            if_match: The ETag that the source must still have.
+            number: Part number, from 1.
+            source: The object or version to copy.
+            first_byte: First byte of the range.
+            last_byte: Last byte of the range, inclusive.
+            if_match: Required ETag of the source.
 
         Returns:
-            The part's checksum in base64; None where S3's stand-in computes none.
+            The part's checksum in base64; None from servers that compute none.
         """
         version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
         headers = [
@@ -88,7 +88,7 @@ class HashingUpload:
         return parse_xml(response.body, self._uri).findtext(CHECKSUMS[self._algorithm][2])
 
     async def abort(self) -> None:
-        """Throw the upload and its parts away."""
+        """Abort the upload."""
         await self._s3.send(
             Request(
                 operation="AbortMultipartUpload",

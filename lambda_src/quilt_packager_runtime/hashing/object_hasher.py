@@ -1,6 +1,6 @@
-"""The checksum of one object, by the cheapest route that gives the right one.
+"""The checksum of an object, by the cheapest route.
 
-What S3 has stored costs one HEAD. Small objects are read and hashed here; large ones are copied
+A stored checksum costs one HEAD. Small objects are read and hashed here; large ones are copied
 inside S3, which hashes the parts, or else read in ranges. Each route gives the same value, and
 each request is bound to the version or ETag that was listed.
 """
@@ -40,20 +40,20 @@ from quilt_packager_runtime.settings import Settings
 
 
 class NotStored(Exception):
-    """An object whose checksum would have to be computed, and is not to be."""
+    """An object has no usable stored checksum, and only those are wanted."""
 
 
 class ObjectHasher:
-    """Hashes one object after another, or many at once.
+    """Hashes objects of a bucket, also concurrently.
 
     Args:
         s3: S3.
-        bucket: Where the objects are.
-        settings: Algorithms, scratch buckets.
+        bucket: The bucket of the objects.
+        settings: Algorithms and scratch buckets.
     """
 
     def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
-        """Make no request yet."""
+        """Create the routes; no request is sent."""
         self._s3 = s3
         self._bucket = bucket
         self._algorithms = settings.checksum_algorithms
@@ -62,11 +62,11 @@ class ObjectHasher:
         self.computed = 0
 
     async def checksum_of(self, found: SourceObject, *, only_stored: bool = False) -> Checksum:
-        """Take the stored checksum of an object, or compute one.
+        """Return the stored checksum of an object, or compute one.
 
         Args:
-            found: The object as it was listed.
-            only_stored: Compute none, but say so.
+            found: The listed object.
+            only_stored: Raise `NotStored` instead of computing one.
         """
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
@@ -84,11 +84,11 @@ class ObjectHasher:
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]
     ) -> Checksum | list[bytes]:
-        """Take the stored checksum of an object, or compute the digests of some of its chunks.
+        """Return the stored checksum of an object, or compute the digests of some of its chunks.
 
         Args:
-            found: The object as it was listed.
-            chunks: The first chunk, and the one to stop before.
+            found: The listed object.
+            chunks: Range of chunks, without the end.
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._translate_s3_errors(uri, found):
@@ -106,7 +106,7 @@ class ObjectHasher:
 
     @asynccontextmanager
     async def _translate_s3_errors(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
-        """Tell what S3's refusals mean for an object that was there when it was listed."""
+        """Convert S3's errors for an object that existed when it was listed."""
         try:
             yield
         except InvalidObjectState:
@@ -114,7 +114,7 @@ class ObjectHasher:
         except AccessDenied as error:
             if error.key_state is not None:
                 raise Unreadable(AccessDenied, error.key_state) from None
-            # Who may not list a bucket is told 403 of what is not there (any more).
+            # A role that may not list the bucket gets a 403 for a missing object.
             if await self._is_listed(found):
                 raise Unreadable(AccessDenied) from None
             raise _changed(uri) from None
@@ -146,7 +146,7 @@ class ObjectHasher:
         try:
             return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
         except AccessDenied:
-            return None  # the bytes may be readable all the same
+            return None  # the bytes may be readable nevertheless
 
     async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
         algorithm = self._algorithms[0]
@@ -161,7 +161,7 @@ class ObjectHasher:
     async def _read(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums
     ) -> Checksum:
-        """Read, and hold the bytes against what S3 has stored though it was not wanted."""
+        """Read an object, and compare its bytes with all checksums that S3 has stored."""
         known = {
             other: checksum
             for other in ChecksumAlgorithm
@@ -170,9 +170,9 @@ class ObjectHasher:
         wanted, *others = await self._reader.checksums_of(uri, found, [algorithm, *known])
         if others != list(known.values()):
             raise MalformedResponse(
-                f"The bytes of {uri} came with other checksums than S3 has stored.",
-                why="They were changed on their way, or the stored checksum is wrong.",
-                remedy="The job is retried by itself; write the object again if this returns.",
+                f"The bytes of {uri} do not match the checksums that S3 has stored.",
+                why="They were corrupted in transit, or the stored checksum is wrong.",
+                remedy="The job is retried automatically; upload the object again if this recurs.",
             )
         return wanted
 
@@ -183,14 +183,14 @@ class ObjectHasher:
 
 
 def _check_readable(found: SourceObject, head: ObjectHead) -> None:
-    # A restored object stays listed with the storage class of an archived one.
+    # A restored object is still listed with the storage class of an archive.
     if found.archived and not head.restored:
         raise Unreadable(ArchivedObjects)
 
 
 def _changed(uri: S3Uri) -> SourceChanged:
     return SourceChanged(
-        f"{uri} changed while the package was made.",
-        why="Something still writes there.",
-        remedy="The job is retried by itself; write the folder first, then send the message.",
+        f"{uri} changed while it was packaged.",
+        why="Another process still writes there.",
+        remedy="The job is retried automatically; complete the folder before the message is sent.",
     )

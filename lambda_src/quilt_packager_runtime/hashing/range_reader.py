@@ -1,4 +1,4 @@
-"""An object's bytes, read in ranges and hashed here, within a budget of memory."""
+"""Reads objects in ranges and hashes them, within a memory budget."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ from quilt_packager_runtime.formats.checksums import (
 from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 
 RANGE_BYTES = MIN_CHUNK_BYTES
-"""How much one GET reads at most."""
+"""Maximum number of bytes of a GET."""
 
 READ_BUDGET_BYTES = 128 * 1024 * 1024
-"""How many bytes all GETs together hold in memory; awscrt holds as many again while they come."""
+"""Memory budget of all GETs together; awscrt holds as many bytes again while it receives."""
 
 RANGES_IN_FLIGHT = 32
-"""How many chunks of one object are read at once."""
+"""Maximum number of concurrently read chunks of an object."""
 
 RANGE_ATTEMPTS = 3
 
 MIN_THREAD_BYTES = 1024 * 1024
-"""What takes longer to hash than a thread to begin. Hashing releases the GIL."""
+"""Size above which hashing in a thread pays. Hashing releases the GIL."""
 
 
 class RangeReader:
-    """Reads objects to hash them.
+    """Hashes objects by reading them.
 
     Args:
         s3: S3.
     """
 
     def __init__(self, s3: S3) -> None:
-        """Make no request yet."""
+        """Create the routes; no request is sent."""
         self._s3 = s3
         self._budget = ByteBudget(READ_BUDGET_BYTES)
 
@@ -50,15 +50,15 @@ class RangeReader:
         """Read an object once, and hash it by several algorithms.
 
         Args:
-            uri: The object, or its version.
-            found: What it must still be; not empty.
-            algorithms: What to compute.
+            uri: The object or version.
+            found: The listed object, which is not empty.
+            algorithms: The algorithms.
 
         Returns:
-            One for each algorithm.
+            A checksum for each algorithm.
 
         Raises:
-            MalformedResponse: S3 keeps sending other bytes than it was asked for.
+            MalformedResponse: S3 repeatedly sent other bytes than requested.
         """
         chunks = (0, count_chunks(found.size_bytes))
         return [
@@ -78,16 +78,16 @@ class RangeReader:
         """Read some chunks of an object once, and hash them by several algorithms.
 
         Args:
-            uri: The object, or its version.
-            found: What it must still be; not empty.
-            algorithms: What to compute.
-            chunks: The first chunk, and the one to stop before.
+            uri: The object or version.
+            found: The listed object, which is not empty.
+            algorithms: The algorithms.
+            chunks: Range of chunks, without the end.
 
         Returns:
-            For each algorithm the digests of the chunks, in order.
+            The digests of the chunks in order, for each algorithm.
 
         Raises:
-            MalformedResponse: S3 keeps sending other bytes than it was asked for.
+            MalformedResponse: S3 repeatedly sent other bytes than requested.
         """
         digests: dict[int, list[bytes]] = {}
 
@@ -120,10 +120,10 @@ class RangeReader:
             if len(body.data) == size_bytes and body.etag == found.etag:
                 return body.data
         raise MalformedResponse(
-            f"Asked for {size_bytes} bytes of {uri} ({found.etag}), "
-            f"S3 sent {len(body.data)} ({body.etag}).",
-            why="Its answer was cut on its way, or the endpoint is not quite S3.",
-            remedy="The job is retried by itself; look into it if this returns.",
+            f"Requested {size_bytes} bytes of {uri} ({found.etag}), "
+            f"received {len(body.data)} ({body.etag}).",
+            why="The response was truncated in transit, or the endpoint differs from S3.",
+            remedy="The job is retried automatically; investigate if this recurs.",
         )
 
 

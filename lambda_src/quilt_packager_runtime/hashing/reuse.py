@@ -1,6 +1,6 @@
-"""Checksums that the previous revision has of the very versions that are packaged again.
+"""Reuse of checksums of the previous revision, for objects whose version has not changed.
 
-An unchanged folder then costs its listing and one manifest to read, and no request for an object.
+An unchanged folder costs its listing and the reading of one manifest, without a request an object.
 """
 
 import logging
@@ -22,9 +22,9 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
 STEP_BYTES = 8 * 1024 * 1024
-"""How much of the previous manifest is in memory."""
+"""Bytes of the previous manifest in memory."""
 
-# A job can do without it: then it asks for each object, as the first time.
+# Optional: without it, the job sends a request for each object, as the first time.
 UNREADABLE = (
     AccessDenied,
     BadRequest,
@@ -40,19 +40,19 @@ logger = logging.getLogger(__name__)
 async def reuse_checksums(
     s3: S3, manifest: S3Uri, inventory: Inventory, *, settings: Settings
 ) -> int:
-    """Record what the previous revision knows of objects that are at the same version still.
+    """Record the checksums of the previous revision for objects that still have the same version.
 
-    Only versions that have an id are the same for sure. Only a manifest that this engine wrote is
-    trusted: others have written single hashes under the name of chunked ones.
+    Only version ids identify equal versions. Only manifests of this engine are trusted: others have
+    stored single hashes under the type of chunked ones.
 
     Args:
         s3: S3.
-        manifest: The previous revision's.
-        inventory: The listed objects; takes the checksums.
-        settings: Which algorithms are acceptable.
+        manifest: Manifest of the previous revision.
+        inventory: The listed objects; checksums are recorded in it.
+        settings: Acceptable algorithms.
 
     Returns:
-        How many checksums were reused.
+        The number of reused checksums.
     """
     acceptable = {MANIFEST_TYPES[algorithm] for algorithm in settings.checksum_algorithms}
     reused = 0
@@ -75,12 +75,12 @@ async def reuse_checksums(
 async def read_lines(
     s3: S3, manifest: S3Uri, *, is_wanted: Callable[[ObjectBody], bool] = lambda _body: True
 ) -> AsyncIterator[list[bytes]]:
-    """The lines of a manifest, its header first, as many at a time as come with a range.
+    """Yield the lines of a manifest, its header first, in blocks of a range.
 
     Args:
         s3: S3.
         manifest: The manifest.
-        is_wanted: Asked with each range whether to go on.
+        is_wanted: Called with each range; False stops.
     """
     cut_line = b""
     async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
@@ -94,7 +94,7 @@ async def read_lines(
 
 
 def is_ours(manifest: ObjectBody) -> bool:
-    """Whether a manifest was written by this engine.
+    """Return whether a manifest was written by this engine.
 
     Args:
         manifest: Any range of it.
@@ -105,7 +105,7 @@ def is_ours(manifest: ObjectBody) -> bool:
 def _versions(
     entries: Iterable[Entry], inventory: Inventory, acceptable: set[str]
 ) -> Iterator[tuple[str, str, Checksum]]:
-    """Those entries that are versions of the folder's objects, under their present names."""
+    """Yield the entries that name versions of the folder's objects, under their logical keys."""
     folder = inventory.folder
     for entry in entries:
         uri = S3Uri.parse(entry.physical_key)

@@ -1,4 +1,4 @@
-"""Large objects, hashed by S3 itself: copied part by part into uploads that are then aborted."""
+"""Hashing inside S3: large objects are copied in parts into uploads that are then aborted."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 from quilt_packager_runtime.settings import Settings
 
 PARTS_IN_FLIGHT = 32
-"""How many parts of one object are copied at once."""
+"""Maximum number of concurrently copied parts of an object."""
 
 MAX_PART_BYTES = 5 * 1024**3
 ABORT_SECONDS = 5
@@ -37,22 +37,22 @@ logger = logging.getLogger(__name__)
 
 
 class _NoChecksum(Exception):
-    """A copy was answered without its checksum."""
+    """The response to a copy has no checksum."""
 
 
 class PartCopier:
-    """Copies the chunks of objects for the sake of their checksums.
+    """Copies the chunks of objects to get their checksums.
 
-    S3 hashes within a region alone, so each region needs a scratch bucket of its own. One that
-    cannot serve is not tried again.
+    S3 hashes copies within a region only, so each region needs its own scratch bucket. One that
+    is unusable is not tried again.
 
     Args:
         s3: S3.
-        settings: Where the uploads go.
+        settings: Scratch buckets.
     """
 
     def __init__(self, s3: S3, settings: Settings) -> None:
-        """Make no request yet."""
+        """Create the routes; no request is sent."""
         self._s3 = s3
         self._home_bucket = settings.scratch_bucket
         self._bucket_by_region = dict(entry.split("=", 1) for entry in settings.scratch_buckets)
@@ -61,15 +61,15 @@ class PartCopier:
     async def checksum_of(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
     ) -> Checksum | None:
-        """Have an object hashed, with no byte through this process.
+        """Let S3 hash an object.
 
         Args:
-            uri: The object, or its version.
-            found: What it must still be.
-            algorithm: What to compute.
+            uri: The object or version.
+            found: The listed object.
+            algorithm: The algorithm.
 
         Returns:
-            None where the bytes have to be read instead.
+            None if the bytes have to be read instead.
         """
         chunks = (0, count_chunks(found.size_bytes))
         digests = await self.digests_of(uri, found, algorithm, chunks)
@@ -80,16 +80,16 @@ class PartCopier:
     async def digests_of(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, chunks: tuple[int, int]
     ) -> list[bytes] | None:
-        """Have some chunks of an object hashed.
+        """Let S3 hash some chunks of an object.
 
         Args:
-            uri: The object, or its version. S3 must have answered for its bucket already.
-            found: What it must still be.
-            algorithm: What to compute.
-            chunks: The first chunk, and the one to stop before.
+            uri: The object or version. S3 has already responded for its bucket.
+            found: The listed object.
+            algorithm: The algorithm.
+            chunks: Range of chunks, without the end.
 
         Returns:
-            None where the bytes have to be read instead.
+            None if the bytes have to be read instead.
         """
         bucket = self._bucket_by_region.get(self._s3.region_of(uri.bucket), self._home_bucket)
         if bucket is None or bucket in self._useless:
@@ -98,14 +98,14 @@ class PartCopier:
             return None
         try:
             async with self._upload(bucket, algorithm) as upload:
-                # By now S3 has told the regions of both.
+                # By now responses have named both regions.
                 if self._s3.region_of(uri.bucket) == self._s3.region_of(bucket):
                     return await self._copy(uri, found, algorithm, chunks, upload)
                 self._useless.add(bucket)
         except _NoChecksum:
             self._useless.add(bucket)
         except (AccessDenied, BadRequest, NoSuchBucket) as error:
-            # Reading tells whether it is the object that is refused, or only the copy of it.
+            # A read then shows whether the object is denied, or only its copy.
             logger.warning("server-side copy denied", extra={"code": error.code})
         return None
 
@@ -134,7 +134,7 @@ class PartCopier:
             digests[number] = digest
 
         parts = islice(enumerate(chunk_ranges(found.size_bytes), start=1), *chunks)
-        await copy(next(parts))  # alone: an S3 that gives no checksum gives none of any part
+        await copy(next(parts))  # alone: a server without checksums returns none for any part
         await for_each(parts, copy, at_once=PARTS_IN_FLIGHT)
         return [digests[number] for number in sorted(digests)]
 
@@ -142,7 +142,7 @@ class PartCopier:
     async def _upload(
         self, bucket: str, algorithm: ChecksumAlgorithm
     ) -> AsyncIterator[HashingUpload]:
-        """An upload that is aborted, also when all is cancelled while S3 creates it."""
+        """Create an upload that is aborted at the end, even if its creation is cancelled."""
         scratch = S3Uri(bucket, f"{SCRATCH_PREFIX}{uuid4()}")
         creating = asyncio.create_task(HashingUpload.create(self._s3, scratch, algorithm))
         try:
@@ -158,5 +158,5 @@ class PartCopier:
             async with asyncio.timeout(ABORT_SECONDS):
                 await (await creating).abort()
         except (PackagerError, TimeoutError) as error:
-            # The bucket's lifecycle rule will abort it.
+            # The bucket's lifecycle rule aborts it later.
             logger.warning("multipart upload not aborted", extra={"code": type(error).__name__})

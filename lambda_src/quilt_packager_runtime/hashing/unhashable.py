@@ -1,4 +1,4 @@
-"""Objects that cannot be hashed, whoever tries how often, and one error for all of them."""
+"""Objects that cannot be hashed, and one error for all of them."""
 
 from collections import Counter
 
@@ -13,47 +13,47 @@ from quilt_packager_runtime.errors import (
 
 REASONS: dict[type[Rejected], tuple[str, str, str]] = {
     ArchivedObjects: (
-        "Archived, and without a usable checksum",
-        "The bytes of archived objects cannot be read to compute one until they are restored.",
+        "Archived without a usable checksum",
+        "Archived objects cannot be read until they are restored.",
         "Restore them, or copy them with a SHA-256 checksum, and send again.",
     ),
     UnreadableObjects: (
-        "Not shown by S3",
-        "Objects encrypted with a key of their owner's (SSE-C) need it for each request.",
-        "Copy them with encryption by S3 or KMS, and send again.",
+        "Encrypted with a customer-provided key",
+        "S3 requires the key of such objects (SSE-C) with each request.",
+        "Copy them with encryption by S3 or KMS, and send the message again.",
     ),
     AccessDenied: (
-        "Not for the packager to read",
-        "A policy of its role, the bucket or a KMS key refuses it, or the requester has to pay.",
-        "Allow s3:GetObject, s3:GetObjectVersion and kms:Decrypt, enable the key, and send again.",
+        "Access denied",
+        "A policy of the role, the bucket or a KMS key denies it, or the requester has to pay.",
+        "Allow s3:GetObject, s3:GetObjectVersion and kms:Decrypt, enable the key, and retry.",
     ),
 }
 
 
 MAX_CAUSES = 3
-"""How many causes an error tells in the words of AWS."""
+"""Maximum number of AWS's causes in an error."""
 
 
 class Unreadable(Exception):
     """An object that cannot be hashed.
 
     Args:
-        kind: The error for it.
-        cause: What AWS says of the cause; None: not more than the error's own sentences.
+        kind: Class of the error.
+        cause: AWS's cause; None if it adds nothing to the error.
     """
 
     def __init__(self, kind: type[Rejected], cause: str | None = None) -> None:
-        """The key is added by those who know it."""
+        """Store kind and cause; the caller adds the key."""
         super().__init__()
         self.kind = kind
         self.cause = cause
 
 
 class UnreadableKeys:
-    """Counts the keys of what cannot be hashed, and holds no more of them than an error names."""
+    """Counts the keys of objects that cannot be hashed, and keeps those that an error names."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start without keys."""
         self._counts: Counter[type[Rejected]] = Counter()
         self._first: dict[type[Rejected], list[str]] = {}
         self._causes: dict[str, None] = {}
@@ -62,14 +62,14 @@ class UnreadableKeys:
         return bool(self._counts)
 
     def add(self, finding: Unreadable, key: str) -> int:
-        """Take a key.
+        """Add a key.
 
         Args:
-            finding: What is the matter with it.
+            finding: The reason.
             key: The object's key.
 
         Returns:
-            How many of its kind there are.
+            The number of keys of its kind.
         """
         kind = finding.kind
         self._counts[kind] += 1
@@ -79,10 +79,10 @@ class UnreadableKeys:
         return self._counts[kind]
 
     def error(self, *, more: bool = False) -> Rejected:
-        """One error for all: of the first kind, with the sentences of each.
+        """Create one error for all: of the first kind, with the sentences of each.
 
         Args:
-            more: There may be more than these.
+            more: The search stopped early.
         """
         reasons = [REASONS[kind] for kind in self._counts]
         happened = [

@@ -1,4 +1,4 @@
-"""What a job knows of its objects, in SQLite: more of them than memory holds, and in order.
+"""The objects of a job, in SQLite: more than memory holds, in the manifest's order.
 
 The database is private and temporary. SQLite keeps it in its cache, and moves it to a file of the
 temporary folder when it outgrows that: a job of ten objects touches no disk, and one of ten
@@ -23,10 +23,10 @@ from quilt_packager_runtime.formats.objects import (
 
 CACHE_BYTES = 64 * 1024 * 1024
 PAGE_BYTES = 8192
-"""So that a row with a key of 1,024 bytes fits: what does not takes a page of its own."""
+"""A row with a key of 1,024 bytes fits: a row that does not fit takes a page of its own."""
 
 BLOCK_OBJECTS = 10_000
-"""How many objects are gone through at a time; in between others run."""
+"""Number of objects that are processed at a time; other tasks run in between."""
 
 # The order of the primary key is that of the manifest. A path is the sort key of a logical key.
 SCHEMA = """
@@ -47,15 +47,15 @@ OBJECT = "path, size_bytes, etag, version_id, archived, stored"
 
 
 def open_database(schema: str) -> sqlite3.Connection:
-    """Open a private database, which is gone when it is closed.
+    """Open a private database, which is deleted when it is closed.
 
-    Memory: `CACHE_BYTES`; what it holds beyond that is in a file of the temporary folder.
+    Memory: `CACHE_BYTES`; a file in the temporary folder holds the rest.
 
     Args:
-        schema: What makes its tables.
+        schema: SQL statement that creates the table.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    # Nobody reads it after a crash, so it needs no journal and waits for no disk.
+    # It is not read after a crash, so it needs no journal and waits for no disk.
     for pragma in (
         f"page_size = {PAGE_BYTES}",
         f"cache_size = -{CACHE_BYTES // 1024}",
@@ -71,7 +71,7 @@ def open_database(schema: str) -> sqlite3.Connection:
 
 
 class Inventory:
-    """The objects of a source folder, and their checksums as they become known.
+    """The objects of a source folder, with their checksums once these are known.
 
     Memory: `CACHE_BYTES` and one block of `BLOCK_OBJECTS`, whatever the number of objects. Disk,
     beyond what the cache holds: 200 bytes an object and 1.2 times those of its logical key. Its
@@ -81,10 +81,10 @@ class Inventory:
 
     Args:
         folder: The source folder.
-        exclude: Globs of logical keys that are not taken in.
+        exclude: Globs of logical keys to leave out.
 
     Attributes:
-        excluded: How many objects were not.
+        excluded: Number of objects that were left out.
 
     Example:
         >>> with Inventory(SourceFolder("b", "f/")) as inventory:
@@ -104,7 +104,7 @@ class Inventory:
         self._database = open_database(SCHEMA)
 
     def __enter__(self) -> Self:
-        """Nothing to do: the database is there."""
+        """Return the inventory: its database is open."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,10 +112,10 @@ class Inventory:
         self._database.close()
 
     def add(self, objects: Iterable[SourceObject]) -> None:
-        """Take objects of the folder in, in any order, each once; but not those excluded.
+        """Add objects of the folder in any order, each once, except for excluded ones.
 
         Args:
-            objects: Of the listing.
+            objects: Listed objects.
         """
         prefix_length = len(self.folder.prefix)
         is_excluded = self._is_excluded
@@ -129,7 +129,7 @@ class Inventory:
                 found.size_bytes,
                 found.etag,
                 found.version_id,
-                # SQLite takes whole numbers and texts as they are, but asks around for their kin.
+                # SQLite accepts int and str as they are; for subclasses it searches adapters.
                 1 if found.archived else 0,
                 found.stored and found.stored.value,
             )
@@ -142,17 +142,17 @@ class Inventory:
         self._size_bytes += sum(row[1] for row in rows)
 
     def totals(self) -> tuple[int, int]:
-        """How many objects there are, and how many bytes they have."""
+        """Return the number of objects and their total size in bytes."""
         return self._objects, self._size_bytes
 
     async def unhashed_totals(
         self, expected: Collection[ChecksumAlgorithm] = ()
     ) -> tuple[int, int]:
-        """Count the objects whose checksum is not known yet, and sum up the bytes to be hashed.
+        """Return the number of objects without a checksum, and the bytes to hash.
 
         Args:
-            expected: Checksums that serve where S3 has them in store: then there is no byte to be
-                hashed, most likely.
+            expected: Usable algorithms: objects whose stored checksum is one of them
+                probably need no hashing.
         """
         marks = ",".join("?" * len(expected))
         query = (
@@ -167,22 +167,22 @@ class Inventory:
         return objects, size_bytes
 
     def paths(self) -> Iterator[bytes]:
-        """The sort key of each object's logical key, in the manifest's order."""
+        """Return the sort key of each object's logical key, in the manifest's order."""
         rows = self._database.execute("SELECT path FROM objects ORDER BY path")
         return (path for (path,) in rows)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
-        """Logical key and size of each object, in the manifest's order."""
+        """Return the logical key and size of each object, in the manifest's order."""
         rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
         return ((key_of(path), size_bytes) for path, size_bytes in rows)
 
     async def unhashed(self, *, archived: bool) -> AsyncIterator[list[SourceObject]]:
-        """Take out blocks of objects whose checksum is not known yet, in the manifest's order.
+        """Yield blocks of objects without a checksum, in the manifest's order.
 
-        A block's checksums may be recorded before the next is taken.
+        A block's checksums may be recorded before the next block is read.
 
         Args:
-            archived: Those that are archived, or those that are not.
+            archived: Yield archived objects, or the others.
         """
         async for part in self._parts():
             rows = self._database.execute(
@@ -195,10 +195,10 @@ class Inventory:
                 yield [self._found(row) for row in rows]
 
     def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
-        """Take in the checksums of objects that were hashed just now.
+        """Record checksums that were found or computed by this invocation.
 
         Args:
-            checksums: An object's key, and its checksum.
+            checksums: Keys of objects with their checksums.
         """
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
@@ -210,13 +210,13 @@ class Inventory:
         )
 
     def record_versions(self, checksums: Iterable[tuple[str, str, Checksum]]) -> int:
-        """Take in the checksums of those objects that are still at the version they are of.
+        """Record checksums of versions, for objects that still have that version.
 
         Args:
-            checksums: A logical key, a version id, and the checksum of that version.
+            checksums: Logical keys with version ids and checksums.
 
         Returns:
-            How many there are.
+            The number of recorded checksums.
         """
         return self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?"
@@ -228,10 +228,10 @@ class Inventory:
         ).rowcount
 
     def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> None:
-        """Take in the checksums of those objects that are still what they were.
+        """Record checksums of listed objects, for those that have not changed since.
 
         Args:
-            checksums: An object as it was listed, and its checksum.
+            checksums: Listed objects with their checksums.
         """
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
@@ -252,9 +252,9 @@ class Inventory:
         )
 
     async def hashed(self) -> AsyncIterator[tuple[SourceObject, Checksum]]:
-        """Each object that was hashed just now, and its checksum, in the manifest's order.
+        """Yield the objects that were hashed here, with their checksums, in the manifest's order.
 
-        Not those whose checksum was known before: `record_versions`, `record_known`.
+        Objects of `record_versions` and `record_known` are not included.
         """
         async for part in self._parts():
             rows = self._database.execute(
@@ -266,10 +266,10 @@ class Inventory:
                 yield self._found(row), Checksum(hash_type, hash_value)
 
     def entries(self) -> Iterator[Entry]:
-        """The entries of the manifest, in its order; every checksum must be known.
+        """Return the entries of the manifest, in its order.
 
         Raises:
-            ValueError: One is not.
+            ValueError: A checksum is missing.
         """
         rows = self._database.execute(
             "SELECT path, size_bytes, version_id, hash_type, hash_value FROM objects ORDER BY path"
@@ -278,12 +278,12 @@ class Inventory:
         for path, size_bytes, version_id, hash_type, hash_value in rows:
             key = key_of(path)
             if hash_value is None:
-                raise ValueError(f"the checksum of {key!r} is not known")
+                raise ValueError(f"the checksum of {key!r} is missing")
             physical_key = str(S3Uri(bucket, prefix + key, version_id))
             yield Entry(key, physical_key, size_bytes, Checksum(hash_type, hash_value))
 
     async def _parts(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Parts of all paths, the first excluded, that are gone through in no time."""
+        """Yield short ranges of paths, without their start."""
         after: bytes = b""
         while True:
             (until,) = self._database.execute(

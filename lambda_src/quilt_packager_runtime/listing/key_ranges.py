@@ -1,7 +1,7 @@
-"""Ranges of keys, and where to split them: how a folder is listed by many requests at a time.
+"""Ranges of keys and their split points, for listing a folder by concurrent requests.
 
-S3 lists in the order of UTF-8, which is that of Python's strings. Where a range is split never
-changes what is listed, only how evenly: any key will do that is not listed yet.
+S3 lists in the order of UTF-8, which is that of Python's strings. A split point never changes the
+result, only the balance: any key that is not listed yet is valid.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,26 +14,26 @@ import msgspec
 from quilt_packager_runtime.listing.split_points import RemainingRange, guess
 
 PATIENCE_PAGES = 2
-"""How many pages of a range are listed before it is split on a guess: it might end just now."""
+"""Number of pages of a range before it is split on a guess: it may be about to end."""
 
 SAMPLED_KEYS = 32
 
 
 class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
-    """What S3 told of the folders in a range of keys.
+    """The known folders in a range of keys.
 
     Attributes:
         names: Whole prefixes, ascending.
-        told: The folders all of whose subfolders are known.
-        untold: Those that have too many subfolders for S3 to tell.
+        complete: Folders whose subfolders are all known.
+        incomplete: Folders with more subfolders than a page holds.
     """
 
     names: tuple[str, ...] = ()
-    told: frozenset[str] = frozenset()
-    untold: frozenset[str] = frozenset()
+    complete: frozenset[str] = frozenset()
+    incomplete: frozenset[str] = frozenset()
 
     def between(self, after: str, until: str | None) -> "CommonPrefixes":
-        """What is known of a part of the range.
+        """Return the known folders of a part of the range.
 
         Example:
             >>> CommonPrefixes(("a/", "b/", "c/")).between("a/", "c/").names
@@ -44,7 +44,7 @@ class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, names=self.names[first:last])
 
     def choose(self, count: int) -> list[str]:
-        """So many names, as evenly spread as one can know.
+        """Return some names, evenly spread.
 
         Example:
             >>> CommonPrefixes(("a/", "b/", "c/")).choose(1)
@@ -55,22 +55,22 @@ class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyRange:
-    """The keys of a folder after one and up to another; and how far they are listed.
+    """The keys of a folder after one and up to another, and their listing's progress.
 
     Args:
-        prefix: What all keys begin with.
-        after: The range begins behind this key.
-        until: It ends with this one; None for the end of all keys.
-        first: The first key of the folder, if it is known.
-        ahead: What is known of its folders.
+        prefix: Prefix of all keys.
+        after: Key before the range.
+        until: Last key of the range; None for the end of all keys.
+        first: First key of the folder, if known.
+        ahead: Known folders of the range.
 
     Attributes:
-        after: As given.
-        until: Where the range ends, now that it may have been split.
-        position: Where the next page begins.
+        after: Key before the range.
+        until: Last key of the range, after splits.
+        position: Start of the next page.
         is_done: All keys up to `until` are listed.
-        is_loose: There may be no keys near the end.
-        pages: How many were listed since the range began or was last split.
+        end_is_unknown: The end of the range may have no keys.
+        pages: Number of pages since the range began or was last split.
 
     Example:
         >>> first = KeyRange()
@@ -92,7 +92,7 @@ class KeyRange:
         first: str = "",
         ahead: CommonPrefixes = CommonPrefixes(),  # noqa: B008 - immutable
     ) -> None:
-        """Nothing is listed yet."""
+        """Start without pages."""
         self.after = after
         self.until = until
         self.position = after
@@ -106,14 +106,14 @@ class KeyRange:
         self._sample: Sequence[str] = ()
 
     def advance(self, keys: Sequence[str], next_key: str | None) -> int:
-        """Take note of the next page.
+        """Add the next page.
 
         Args:
-            keys: Its keys, ascending.
-            next_key: Where the page after it begins; None on the last.
+            keys: Keys of the page, ascending.
+            next_key: Start of the following page; None on the last page.
 
         Returns:
-            How many of the keys, from the first, are the range's own.
+            The number of leading keys that belong to the range.
         """
         own = len(keys) if self.until is None else bisect_right(keys, self.until)
         self.is_done = next_key is None or (self.until is not None and next_key > self.until)
@@ -126,9 +126,9 @@ class KeyRange:
         return own
 
     def level_to_ask_for(self) -> str | None:
-        """The topmost folder around the position whose next subfolders would tell where to split.
+        """Return the topmost folder at the position whose subfolders would give split points.
 
-        The innermost is not asked for: it holds files, as far as one can see.
+        The innermost folder is not listed: it seems to have only files.
 
         Example:
             >>> keys = KeyRange("f/")
@@ -141,42 +141,42 @@ class KeyRange:
             return None
         level = self._common_folder()
         is_innermost = "/" not in self.position[len(level) :]
-        return None if is_innermost or level in self._ahead.untold else level
+        return None if is_innermost or level in self._ahead.incomplete else level
 
     def learn(self, level: str, folders: Sequence[str], *, is_all: bool) -> None:
-        """Take note of the subfolders of a level.
+        """Add the subfolders of a folder.
 
         Args:
-            level: What was asked for.
-            folders: Those behind the position, ascending.
-            is_all: There are no more of them.
+            level: The folder.
+            folders: Subfolders after the position, ascending.
+            is_all: There are no more subfolders.
         """
-        told, untold = self._ahead.told, self._ahead.untold
+        complete, incomplete = self._ahead.complete, self._ahead.incomplete
         if is_all:
-            ahead = CommonPrefixes(tuple(folders), told | {level}, untold)
-        else:  # a thousand may hold a page or a million: names of files tell as much
-            ahead = CommonPrefixes((), told, untold | {level})
+            ahead = CommonPrefixes(tuple(folders), complete | {level}, incomplete)
+        else:  # a thousand folders may hold a page or a million: file names are as good
+            ahead = CommonPrefixes((), complete, incomplete | {level})
         self._ahead = ahead.between(self.position, self.until)
 
     def _common_folder(self) -> str:
-        """The innermost folder that holds all of the rest, as far as S3 has told."""
+        """Return the innermost known folder that contains the rest of the range."""
         folder = self._prefix
         for name in self.position[len(folder) :].split("/")[:-1]:
             inner = f"{folder}{name}/"
             is_all = self.until is not None and self.until.startswith(inner)
-            if not is_all and folder not in self._ahead.told:
+            if not is_all and folder not in self._ahead.complete:
                 return folder
             folder = inner
         return folder
 
     def divide(self, parts: int) -> list[Self]:
-        """Split the rest into some ranges, if that is likely to pay.
+        """Split the rest of the range, if that is likely to pay.
 
         Args:
-            parts: How many there may be, this one among them: two or more.
+            parts: Maximum number of ranges including this one: two or more.
 
         Returns:
-            All but this one; none if it stays whole.
+            The new ranges; none if the range stays whole.
         """
         is_at_end = self.until is not None and self.position >= self.until
         if self.is_done or is_at_end or not self.pages:
@@ -184,7 +184,7 @@ class KeyRange:
         if self._ahead.names:
             return self.split(self._folders_to_part(parts - 1))
         if self.position == self._previous:
-            # One key has all the versions of a page: they can only be listed one after another.
+            # All versions of the page belong to one key: they can only be listed in sequence.
             return self.split([self.position])
         if self.pages < PATIENCE_PAGES:
             return []
@@ -200,13 +200,13 @@ class KeyRange:
         return self.split(guess(rest, parts))
 
     def split(self, points: Sequence[str]) -> list[Self]:
-        """Leave the rest behind some keys to others.
+        """Split the range at some keys.
 
         Args:
-            points: Ascending, from `position` on and before `until`. Each ends a range.
+            points: Ascending keys from `position` on and before `until`. Each ends a range.
 
         Returns:
-            The ranges between them, and from the last to the end of this one.
+            The new ranges between the points, and after the last one.
         """
         if not points:
             return []
@@ -234,6 +234,6 @@ class KeyRange:
         present = level + self.position[len(level) :].partition("/")[0] + "/"
         if not self._previous.startswith(present):
             return self._ahead.choose(count)
-        # A page did not get through the present folder: it may be larger than all that follow.
+        # A page did not finish the current folder, which may be larger than all that follow.
         ahead = self._ahead.between(following, None)
         return [following, *ahead.choose(min(count - 1, len(ahead.names)))]

@@ -1,7 +1,7 @@
-"""Lists a folder by many requests at a time, of which each takes a range of its keys.
+"""Lists a folder by concurrent requests, each for a range of its keys.
 
-A listing is a chain: where a page begins stands on the one before it. So whoever wants more than
-one at a time has to guess where the others may begin; `key_ranges.py` does.
+A listing is a chain: each page names the start of the next. For concurrent pages, `key_ranges` has
+to guess where others may start.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from quilt_packager_runtime.listing.key_ranges import KeyRange
 RANGES_AT_ONCE = 16
 FIRST_TRIES = 15
 TRIES_PER_PAGE = 2
-"""How many of the first tries each page allows for: a small folder is not worth them all."""
+"""Number of the first tries for each page: a small folder is not worth all of them."""
 
 PAGES_PER_TRY = 25
-"""After how many pages there may be one more: ranges end at different times."""
+"""Number of pages after which another try is allowed: ranges end at different times."""
 
 
 async def list_folder(
@@ -29,21 +29,21 @@ async def list_folder(
 ) -> None:
     """List the newest versions of a folder's objects, each once, in no order of pages.
 
-    A folder of up to two pages costs these and no more. Then the rest is split, where subfolders
-    are told by S3 or where the keys so far make it look worthwhile, and again as ranges come to
-    their ends. Each further range may cost a page more than its share, and each question for
-    subfolders is one; after p requests there were at most min(15, 2p) + p / 25 of both. So 100
-    pages cost at most 19 requests more, a thousand 57.
+    A folder of up to two pages costs two requests. Then the rest is split at subfolders, or at
+    points that are guessed from the keys, and again when ranges end. Each further range may cost
+    an additional page, and each listing of subfolders is a request; after p requests there are at
+    most min(15, 2p) + p / 25 of both. So 100 pages cost at most 19 additional requests, a thousand
+    57.
 
     Memory: `RANGES_AT_ONCE` pages, of some 1 MB each.
 
     Args:
         s3: S3.
         folder: The folder.
-        take: Given the objects of each page, in S3's order.
+        take: Called with the objects of each page, in S3's order.
 
     Raises:
-        MalformedResponse: S3 does not list in its order.
+        MalformedResponse: The keys are not in S3's order.
         S3Error: S3 failed.
         Rejected: The folder cannot be listed.
     """
@@ -52,7 +52,7 @@ async def list_folder(
 
 
 class _Listing:
-    """The ranges in work, and who works on them."""
+    """The ranges that are being listed, and their tasks."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class _Listing:
         self._tries = 0
 
     def start(self, keys: KeyRange) -> None:
-        """Work on a range, too."""
+        """Start to list a range."""
         self._running.append(keys)
         self._tasks.create_task(self._list(keys))
 
@@ -107,7 +107,7 @@ class _Listing:
         self._spread()
 
     def _own(self, keys: KeyRange, page: VersionPage) -> list[SourceObject]:
-        """What a page holds of a range, which takes note of it."""
+        """Add a page to a range, and return its objects in the range."""
         listed = [found.key for found in page.objects]
         is_behind = not listed or (listed[0] > keys.after and listed[0] >= keys.position)
         if not is_behind or listed != sorted(set(listed)):
@@ -115,7 +115,7 @@ class _Listing:
         return page.objects[: keys.advance(listed, page.next_key)]
 
     def _spread(self) -> None:
-        """Split ranges until all hands are busy; those first that have been running longest."""
+        """Split ranges until all requests are in use, those with the most pages first."""
         candidates = [keys for keys in self._running if keys.pages and keys not in self._asking]
         for place, keys in enumerate(sorted(candidates, key=lambda each: -each.pages)):
             free = RANGES_AT_ONCE - len(self._running) - len(self._asking)

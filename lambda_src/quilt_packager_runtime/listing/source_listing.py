@@ -1,4 +1,4 @@
-"""What a source folder holds: the newest version of each object, as the files of a package."""
+"""The listing of a source folder: the newest version of each object that becomes an entry."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from quilt_packager_runtime.listing.parallel_listing import list_folder
 HAS_REFUSED_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
 
 PATHS_AT_ONCE = 1000
-"""How many keys are checked at a time; in between others run."""
+"""Number of keys that are checked at a time; other tasks run in between."""
 
 
 async def list_source(
@@ -27,14 +27,14 @@ async def list_source(
 
     Args:
         s3: S3.
-        inventory: Of the source folder; takes its objects.
-        on_progress: Told after each page how many objects were found.
+        inventory: Inventory of the source folder; objects are added to it.
+        on_progress: Called after each page with the number of objects found.
 
     Raises:
-        EmptySource: There is nothing to package.
-        InvalidKeys: Keys that no package can hold: the first `MAX_NAMED` named, and their count.
-        AccessDenied: The folder may not be listed.
-        NoSuchBucket: There is no such bucket.
+        EmptySource: The folder has no objects to package.
+        InvalidKeys: No package can hold some keys; names the first `MAX_NAMED`, and counts all.
+        AccessDenied: The role may not list the folder.
+        NoSuchBucket: The bucket does not exist.
     """
     folder = inventory.folder
     found = 0
@@ -52,13 +52,13 @@ async def list_source(
         has = "the only object" if count == 1 else f"all {count:,} objects"
         raise EmptySource(
             f"Globs exclude {has} of {folder}.",
-            why="The exclude of the message, or of its event source, leaves nothing to package.",
+            why="The exclude of the message, or of its event source, matches all of them.",
             remedy="Correct exclude, then send the message again.",
         )
     if not objects:
         raise EmptySource(
-            f"{folder} holds no objects.",
-            why="The upload has not begun, the name is wrong, or all there is are folder markers.",
+            f"{folder} has no objects.",
+            why="The upload has not begun, the name is wrong, or there are only folder markers.",
             remedy="Check the folder, then send the message again.",
         )
     check = KeyCheck(folder.prefix)
@@ -73,10 +73,10 @@ def _is_content(found: SourceObject) -> bool:
 
 
 class KeyCheck:
-    """Refuses keys that quilt3 would refuse, before any work is done on them.
+    """Finds keys that quilt3 rejects, before objects are hashed.
 
     Args:
-        prefix: Of the folder, to name them whole.
+        prefix: Prefix of the folder, for whole keys in errors.
 
     Example:
         >>> from quilt_packager_runtime.formats.manifest import sort_key
@@ -89,7 +89,7 @@ class KeyCheck:
     """
 
     def __init__(self, prefix: str) -> None:
-        """Nothing is wrong yet."""
+        """Start without violations."""
         self._prefix = prefix
         self._illegal, self._colliding = _Keys(), _Keys()
         self._previous = b""
@@ -98,23 +98,23 @@ class KeyCheck:
         """Check the next keys.
 
         Args:
-            paths: The logical keys as `sort_key` makes them, in their order; not kept.
+            paths: Logical keys as `sort_key` makes them, in their order.
         """
         previous, below = self._previous, self._previous + SEPARATOR
         for path in paths:
             if HAS_REFUSED_COMPONENT(path):
                 self._illegal.add(self._prefix + key_of(path))
-            # What is below a folder follows right after a file of its name.
+            # Keys below a folder follow right after a file of its name.
             if previous and path.startswith(below):
                 self._colliding.add(self._prefix + key_of(previous))
             previous, below = path, path + SEPARATOR
         self._previous = previous
 
     def end(self) -> None:
-        """Say what was wrong.
+        """Raise the violations, if there are any.
 
         Raises:
-            InvalidKeys: All that is wrong with them.
+            InvalidKeys: Some keys are illegal or collide.
         """
         illegal, colliding = self._illegal, self._colliding
         happened = []
@@ -127,13 +127,13 @@ class KeyCheck:
         if happened:
             raise InvalidKeys(
                 " ".join(happened),
-                why="Such keys have no place in a tree of files, and quilt3 refuses them.",
+                why="Such keys have no place in a tree of files, and quilt3 rejects them.",
                 remedy="Rename or delete these objects, then send the message again.",
             )
 
 
 class _Keys:
-    """Counts keys, and holds no more of them than an error names."""
+    """Counts keys, and keeps as many as an error names."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,7 +1,7 @@
-"""Guesses at keys that part what is not listed yet, from the keys that are.
+"""Split points that are guessed from listed keys.
 
-Keys are read as numbers whose digits are their characters, so that what lies between two of them
-can be divided. A bad guess costs a request, and no key.
+Keys are converted to numbers, with their characters as digits, so that the interval between two
+keys can be divided. A wrong guess costs a request, and no key.
 """
 
 from bisect import bisect_right
@@ -22,19 +22,19 @@ LEAP_FACTOR = 3
 MAX_LEAPS = 4
 SPARE_DIGITS = 8
 HEXADECIMAL = 6
-"""How many letters are digits of hexadecimal numbers."""
+"""Number of letters that are hexadecimal digits."""
 
 
 class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is known of the rest of a range.
+    """The known facts of the rest of a range.
 
     Attributes:
-        prefix: What all its keys begin with.
-        first: The first key of the folder.
-        previous: Where the last page began.
-        position: Where it ended, and the rest begins.
-        until: Where the rest ends; None for the end of all keys.
-        is_loose: There may be no keys near the end.
+        prefix: Prefix of all keys.
+        first: First key of the folder.
+        previous: Start of the last page.
+        position: End of the last page, and start of the rest.
+        until: End of the rest; None for the end of all keys.
+        end_is_unknown: The end of the range may have no keys.
         sample: Some keys of the last page, ascending.
     """
 
@@ -48,18 +48,18 @@ class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def guess(rest: RemainingRange, parts: int) -> list[str]:
-    """Keys that part the rest of a range.
+    """Return split points of the rest of a range.
 
-    Where keys are known to go on to its end, the parts are even. Where they are not, each is some
-    times longer than the one before it, and the first as long as all that lies behind.
+    Parts are even if keys are known up to the end. Otherwise each part is some
+    times longer than the one before it, and the first as long as the listed part.
 
     Args:
-        rest: The rest.
-        parts: How many there may be.
+        rest: The rest of the range.
+        parts: Maximum number of parts.
 
     Returns:
-        Ascending, all between `position` and `until`. Fewer than asked for, or none, where parts
-        would be less than some pages.
+        Ascending keys between `position` and `until`; fewer, or none, if parts would be smaller
+        than some pages.
 
     Example:
         >>> rest = RemainingRange(
@@ -95,13 +95,13 @@ def guess(rest: RemainingRange, parts: int) -> list[str]:
 
 
 def alphabet_of(keys: Sequence[str]) -> str:
-    """The characters by which keys differ, and those that are bound to come with them.
+    """Return the characters by which keys differ, completed to their families.
 
     Args:
-        keys: A sample, ascending.
+        keys: Ascending sample of keys.
 
     Returns:
-        Each once, in order.
+        Each character once, in order.
 
     Example:
         >>> alphabet_of(["sample7.csv", "sample8.csv"])
@@ -122,7 +122,7 @@ def alphabet_of(keys: Sequence[str]) -> str:
 
 
 def shared_length(one: Sequence[T], other: Sequence[T]) -> int:
-    """How many items are the same at the beginning of both.
+    """Return the length of the common beginning of two sequences.
 
     Example:
         >>> shared_length("sample7", "sample12")
@@ -142,11 +142,11 @@ def _between(rest: RemainingRange, keys: Iterator[str]) -> Iterator[str]:
 
 
 class _KeyScale:
-    """Reads keys as numbers, and numbers as keys; a larger key never has a smaller number."""
+    """Converts keys to numbers and back. A larger key never has a smaller number."""
 
     def __init__(self, rest: RemainingRange, alphabet: str) -> None:
         position = rest.position
-        # What precedes the first character that may change stays: sample-0099 is followed by
+        # Characters before the first variable one stay: sample-0099 is followed by
         # sample-0100, not by tample.
         length = len(rest.prefix)
         while length < len(position) and position[length] not in alphabet:
@@ -172,7 +172,7 @@ class _KeyScale:
         return number
 
     def key(self, number: int) -> str:
-        """A key behind the position, for a number larger than its."""
+        """Return a key after the position, for a number larger than its own."""
         ranks = []
         for _ in range(self._digits):
             number, rank = divmod(number, self._base)

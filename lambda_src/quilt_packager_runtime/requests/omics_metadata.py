@@ -76,7 +76,7 @@ def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 parameters are an
 
 
 def _pairs(values: object) -> Iterator[str]:
-    """`name=value`, sorted: a facet holds no objects."""
+    """`name=value`, sorted: a facet has no objects."""
     for name, value in sorted(values.items()) if isinstance(values, dict) else ():
         yield f"{name}={value if isinstance(value, str) else json.dumps(value, sort_keys=True)}"
 

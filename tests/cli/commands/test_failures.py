@@ -123,12 +123,12 @@ def test_invalid_message_is_shown_with_its_source(cli: Cli, deployment: Deployme
 
 def test_different_failures_of_a_code_are_each_described(cli: Cli, deployment: Deployment) -> None:
     for name in ("a/1", "a/2"):
-        happened = f"s3://raw/{name}/ holds no objects."
+        happened = f"s3://raw/{name}/ has no objects."
         reject(deployment, errors.EmptySource(happened, why="So.", remedy="Look."), folder(name))
     out = cli("failures").out
     assert "happened   The source folder contained no objects to package." in out
-    assert "s3://raw/a/1/ holds no objects." in out
-    assert "s3://raw/a/2/ holds no objects." in out
+    assert "s3://raw/a/1/ has no objects." in out
+    assert "s3://raw/a/2/ has no objects." in out
 
 
 def test_failures_about_to_expire_are_mentioned(cli: Cli, deployment: Deployment) -> None:

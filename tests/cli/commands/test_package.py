@@ -164,7 +164,7 @@ def test_a_rejection_is_written_in_three_sentences(cli: Cli, bucket: Bucket) -> 
     lines = cli("package", "s3://raw/nothing/here/").out.splitlines()
     assert lines[0] == "⊘ rejected  EmptySource"
     assert [line.split()[0] for line in lines[1:]] == ["happened", "why", "do"]
-    assert "s3://raw/nothing/here/ holds no objects." in lines[1]
+    assert "s3://raw/nothing/here/ has no objects." in lines[1]
 
 
 def test_a_short_job_shows_no_progress(cli: Cli, bucket: Bucket) -> None:

@@ -43,7 +43,7 @@ from tests.operations.dead_letters.letters import (
 )
 
 EMPTY = errors.EmptySource(
-    "s3://raw/runs/1/ holds no objects.", why="It is too early.", remedy="Check the folder."
+    "s3://raw/runs/1/ has no objects.", why="It is too early.", remedy="Check the folder."
 )
 CRATE_EVENT = object_created("runs/1/ro-crate-metadata.json")
 CUSTOM_EVENT = object_created("runs/1/done.txt")
@@ -82,7 +82,7 @@ def test_letter_of_the_packager_has_all_its_attributes(deployment: Deployment) -
     reject(deployment, EMPTY, job_id="51c0", package_name="runs/1", registry="reg")
     failure = read_one(deployment)
     assert (failure.code, failure.origin) == ("EmptySource", Origin.PACKAGER)
-    assert failure.happened == "s3://raw/runs/1/ holds no objects."
+    assert failure.happened == "s3://raw/runs/1/ has no objects."
     assert (failure.why, failure.remedy) == ("It is too early.", "Check the folder.")
     assert (failure.job_id, failure.package_name, failure.registry) == ("51c0", "runs/1", "reg")
     assert (failure.source, failure.body) == ("s3://raw/runs/1/", folder("runs/1"))

@@ -95,7 +95,7 @@ class TestRejected:
         ((body, code, reason),) = engine.dead_letters()
         assert body == message("none")
         assert code == "EmptySource"
-        assert reason.startswith("s3://raw/runs/none/ holds no objects.")
+        assert reason.startswith("s3://raw/runs/none/ has no objects.")
 
     def test_stays_in_its_queue_if_it_cannot_be_moved(self, engine: Packager) -> None:
         engine.sqs.fail("send_message", "AccessDenied")
@@ -103,7 +103,7 @@ class TestRejected:
         line = engine.log.read_end()
         assert (line["outcome"], line["code"]) == ("failed", "AwsError")
         assert "EmptySource" in line["reason"]
-        assert "s3://raw/runs/none/ holds no objects." in line["reason"]
+        assert "s3://raw/runs/none/ has no objects." in line["reason"]
 
     def test_of_the_largest_size_is_moved_whole(self, engine: Packager) -> None:
         engine.sqs.script.add_response("send_message", {"MessageId": "m"})

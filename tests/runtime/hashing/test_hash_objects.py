@@ -236,7 +236,7 @@ class TestArchivedObjects:
             part_sizes=part_sizes,
             storage_class=storage_class,
         )
-        with pytest.raises(ArchivedObjects, match=r'^Archived, .*: "k"'):
+        with pytest.raises(ArchivedObjects, match=r'^Archived without .*: "k"'):
             await hash_bucket(s3, scratch_bucket="scratch")
         assert s3_stub.counts.keys() <= {"ListObjectVersions", "HeadObject", "GetObjectAttributes"}
 
@@ -279,7 +279,7 @@ class TestArchivedObjects:
             await hash_bucket(s3, max_requests_in_flight=4)
         named = ", ".join(f'"{n:02}"' for n in range(1, 41, 2))
         assert failure.value.happened == (
-            f"Archived, and without a usable checksum: {named} and 5 more (25)."
+            f"Archived without a usable checksum: {named} and 5 more (25)."
         )
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 25}
 
@@ -316,7 +316,7 @@ class TestRefusedObjects:
         s3_stub.on("*Object", key="[ac]", times=None).answer(400, "InvalidRequest")
         with pytest.raises(UnreadableObjects) as failure:
             await hash_bucket(s3)
-        assert failure.value.happened == 'Not shown by S3: "a", "c".'
+        assert failure.value.happened == 'Encrypted with a customer-provided key: "a", "c".'
 
     @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
     async def test_are_named(self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str) -> None:
@@ -325,7 +325,7 @@ class TestRefusedObjects:
         s3_stub.deny(operation, key="[ac]")
         with pytest.raises(AccessDenied) as failure:
             await hash_bucket(s3)
-        assert failure.value.happened == 'Not for the packager to read: "a", "c".'
+        assert failure.value.happened == 'Access denied: "a", "c".'
 
     async def test_are_never_taken_for_objects_without_a_checksum(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
@@ -356,9 +356,9 @@ class TestRefusedObjects:
         with pytest.raises((AccessDenied, ArchivedObjects, UnreadableObjects)) as failure:
             await hash_bucket(s3)
         for sentence in (
-            'Not for the packager to read: "a".',
-            'Not shown by S3: "b".',
-            'Archived, and without a usable checksum: "c".',
+            'Access denied: "a".',
+            'Encrypted with a customer-provided key: "b".',
+            'Archived without a usable checksum: "c".',
         ):
             assert sentence in failure.value.happened
 
@@ -372,7 +372,7 @@ class TestRefusedObjects:
         s3_stub.on("*Object", key="[ac]", times=None).answer(400, code, f"{key_arn} is disabled.")
         with pytest.raises(AccessDenied) as failure:
             await hash_bucket(s3)
-        assert failure.value.happened == 'Not for the packager to read: "a", "c".'
+        assert failure.value.happened == 'Access denied: "a", "c".'
         assert failure.value.why.endswith(f" {key_arn} is disabled.")
         assert failure.value.why.count(key_arn) == 1
         assert not s3_stub.requests_of("ListObjectVersions")[1:]
@@ -457,7 +457,7 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", b"hello", stored=["CRC64NVME"])
         s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
-        with pytest.raises(MalformedResponse, match="other checksums than S3 has stored"):
+        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
             await hash_bucket(s3)
 
     async def test_bytes_that_a_stored_sha256_belies_fail_the_job(
@@ -465,7 +465,7 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", b"hello", stored=["SHA256"])
         s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
-        with pytest.raises(MalformedResponse, match="other checksums than S3 has stored"):
+        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
             await hash_bucket(s3, checksum_algorithms=(CRC64NVME,))
 
     async def test_large_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
@@ -473,5 +473,5 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", Pattern(11 * MIB), stored=["CRC64NVME"])
         s3_stub.on("GetObject", nth=2).rewrite_body(lambda body: body[::-1])
-        with pytest.raises(MalformedResponse, match="other checksums than S3 has stored"):
+        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
             await hash_bucket(s3)

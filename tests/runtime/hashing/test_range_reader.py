@@ -59,7 +59,7 @@ async def test_a_body_that_stays_of_another_length_fails_the_job(
 ) -> None:
     bucket.put("k", b"hello", stored=[])
     s3_stub.on("GetObject", times=None).rewrite_body(lambda _: change)
-    with pytest.raises(MalformedResponse, match=f"5 bytes of s3://raw/k.*S3 sent {len(change)} "):
+    with pytest.raises(MalformedResponse, match=f"5 bytes of s3://raw/k.*received {len(change)} "):
         await hash_bucket(s3)
     assert s3_stub.counts["GetObject"] == 3
 

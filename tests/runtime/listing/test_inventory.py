@@ -151,7 +151,7 @@ def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
 
 def test_no_manifest_is_made_of_missing_checksums(inventory: Inventory) -> None:
     inventory.add([found("a")])
-    with pytest.raises(ValueError, match="'a' is not known"):
+    with pytest.raises(ValueError, match="'a' is missing"):
         list(inventory.entries())
 
 

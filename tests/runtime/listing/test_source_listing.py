@@ -229,7 +229,7 @@ async def test_a_folder_without_objects_is_rejected(
 ) -> None:
     for key in keys:
         bucket.put(key, b"")
-    with pytest.raises(EmptySource, match="s3://raw/run/ holds no objects"):
+    with pytest.raises(EmptySource, match="s3://raw/run/ has no objects"):
         await list_folder(s3, FOLDER)
 
 
@@ -252,7 +252,7 @@ async def test_a_bucket_with_nothing_but_its_registry_is_rejected(s3: S3, bucket
 
 async def test_a_question_mark_is_a_part_of_the_folders_name(s3: S3, bucket: Bucket) -> None:
     bucket.put("what/a", b"x")
-    with pytest.raises(EmptySource, match="what%3F/ holds no objects"):
+    with pytest.raises(EmptySource, match="what%3F/ has no objects"):
         await list_folder(s3, SourceFolder("raw", "what?/"))
 
 
