@@ -457,7 +457,9 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", b"hello", stored=["CRC64NVME"])
         s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
-        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
+        with pytest.raises(
+            MalformedResponse, match="do not match the checksums that S3 has stored"
+        ):
             await hash_bucket(s3)
 
     async def test_bytes_that_a_stored_sha256_belies_fail_the_job(
@@ -465,7 +467,9 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", b"hello", stored=["SHA256"])
         s3_stub.on("GetObject").rewrite_body(lambda _: b"hallo")
-        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
+        with pytest.raises(
+            MalformedResponse, match="do not match the checksums that S3 has stored"
+        ):
             await hash_bucket(s3, checksum_algorithms=(CRC64NVME,))
 
     async def test_large_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
@@ -473,5 +477,7 @@ class TestAnswersThatCannotBe:
     ) -> None:
         bucket.put("k", Pattern(11 * MIB), stored=["CRC64NVME"])
         s3_stub.on("GetObject", nth=2).rewrite_body(lambda body: body[::-1])
-        with pytest.raises(MalformedResponse, match="do not match the checksums that S3 has stored"):
+        with pytest.raises(
+            MalformedResponse, match="do not match the checksums that S3 has stored"
+        ):
             await hash_bucket(s3)
