@@ -1,7 +1,7 @@
 """AWS CDK constructs that package S3 prefixes as Quilt packages.
 
-Names are imported when they are first used: `aws_cdk` starts Node, which the command and the
-embedded AWS have no need of.
+Names are imported on first use: `aws_cdk` starts Node, which the command and the embedded AWS do
+not need.
 """
 
 from importlib import import_module
@@ -57,7 +57,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import the module that a public name is from."""
+    """Import a public name from its module."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

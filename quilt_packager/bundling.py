@@ -1,7 +1,7 @@
 """The Lambda asset, built by pip from hash-pinned wheels: no Docker, no compiler.
 
-One zip per set of inputs, named by their hash and kept in the user's cache, so that a second synth
-takes no time and the same inputs give the same asset everywhere.
+One zip per set of inputs, named by their hash and cached, so that a second synthesis takes no time
+and the same inputs give the same asset on every machine.
 """
 
 import contextlib
@@ -33,37 +33,37 @@ LAMBDA_PYTHON = "3.13"
 _LAMBDA_GLIBC_MINORS = range(34, 16, -1)
 
 _UNUSED_DAYS = 30
-# Of these, some name the machine that ran pip; none is read at run time.
+# Some of these name the machine that ran pip; none is read at run time.
 _INSTALLER_FILES = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _READABLE_FILE = 0o100644 << 16
 
 
 class BundlingError(Exception):
-    """The Lambda asset could not be built; the message says why, and what to do."""
+    """The Lambda asset could not be built. The message has the cause and the remedy."""
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """The machine that will run an asset.
+    """The platform that an asset is built for.
 
     Attributes:
-        name: Names the machine in the hash and to the reader.
+        name: Name of the platform, which is part of the hash.
         python_version: `3.13`, or None for the host's own Python.
-        platforms: The wheel platforms that it loads, the best first; empty for the host's own.
-        markers: The values of the environment markers on it.
+        wheel_platforms: Platform tags of wheels, the best first. Empty: the host's own.
+        markers: Values of its environment markers.
     """
 
     name: str
     python_version: str | None
-    platforms: tuple[str, ...]
+    wheel_platforms: tuple[str, ...]
     markers: dict[str, str]
 
     @classmethod
     def aws_lambda(cls, architecture: Literal["arm64", "x86_64"]) -> Self:
-        """Lambda's Python on one of its architectures.
+        """Return Lambda's Python on one of its architectures.
 
         Example:
-            >>> Platform.aws_lambda("arm64").platforms[0]
+            >>> Platform.aws_lambda("arm64").wheel_platforms[0]
             'manylinux_2_34_aarch64'
         """
         machine = "aarch64" if architecture == "arm64" else architecture
@@ -71,7 +71,7 @@ class Platform(msgspec.Struct, frozen=True):
         return cls(
             name=f"{architecture}, Python {LAMBDA_PYTHON}",
             python_version=LAMBDA_PYTHON,
-            platforms=(*platforms, f"manylinux2014_{machine}"),
+            wheel_platforms=(*platforms, f"manylinux2014_{machine}"),
             markers={
                 "implementation_name": "cpython",
                 "implementation_version": f"{LAMBDA_PYTHON}.0",
@@ -93,7 +93,7 @@ class Platform(msgspec.Struct, frozen=True):
         return cls(
             name=f"{sysconfig.get_platform()}, {sysconfig.get_config_var('SOABI')}",
             python_version=None,
-            platforms=(),
+            wheel_platforms=(),
             markers={name: str(value) for name, value in default_environment().items()},
         )
 
@@ -110,18 +110,11 @@ class Asset(msgspec.Struct, frozen=True):
     asset_hash: str
 
 
-def select_requirements(lock: str, target: Platform) -> str:
-    r"""Keep the locked requirements that a target needs, without their markers.
+def select_requirements(lock: str, platform: Platform) -> str:
+    r"""Select the locked requirements of a platform, without their markers, one a line.
 
-    pip judges markers by the interpreter that runs it, whatever `--python-version` says
-    (pypa/pip#11010), so they are judged here.
-
-    Args:
-        lock: The text of a universal, hash-pinned requirements file.
-        target: The machine to choose for.
-
-    Returns:
-        One line a requirement.
+    pip evaluates markers for the interpreter that runs it, whatever `--python-version` says
+    (pypa/pip#11010), so they are evaluated here.
 
     Example:
         >>> lock = 'a==1 ; sys_platform == "win32" --hash=sha256:00\nb==2 --hash=sha256:11'
@@ -134,30 +127,30 @@ def select_requirements(lock: str, target: Platform) -> str:
         if not text or text.startswith("#"):
             continue
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate(target.markers):
+        if requirement.marker is None or requirement.marker.evaluate(platform.markers):
             requirement.marker = None
             selected.append(" --hash=".join([str(requirement), *hashes]) + "\n")
     return "".join(selected)
 
 
 def build_asset(
-    target: Platform, *, lock: Path = LOCK, runtime: Path = RUNTIME, cache: Path | None = None
+    platform: Platform, *, lock: Path = LOCK, runtime: Path = RUNTIME, cache: Path | None = None
 ) -> Asset:
     """Build the asset, or take it from the cache.
 
     Args:
-        target: The machine that will run it.
-        lock: The hash-pinned requirements.
-        runtime: The folder of the runtime's package.
+        platform: The platform to build for.
+        lock: Hash-pinned requirements.
+        runtime: Folder of the runtime's package.
         cache: Folder for built files. None: `quilt-packager` in the user's cache folder.
 
     Raises:
         BundlingError: pip failed, or the cache cannot be written.
     """
     cache = cache or _user_cache()
-    requirements = select_requirements(lock.read_text("utf-8"), target)
+    requirements = select_requirements(lock.read_text("utf-8"), platform)
     recipe = Path(__file__).read_bytes()
-    dependencies_hash = _digest([recipe, target.name.encode(), requirements.encode()])
+    dependencies_hash = _digest([recipe, platform.name.encode(), requirements.encode()])
     sources = [(f"{runtime.name}/{path}", data) for path, data in _read_sources(runtime)]
     contents = (part for name, data in sources for part in (name.encode(), data))
     asset_hash = _digest([dependencies_hash.encode(), *contents])
@@ -168,7 +161,7 @@ def build_asset(
         if not _touch_cached(asset):
             if not _touch_cached(dependencies):
                 with _atomic_write(dependencies) as partial:
-                    _install(requirements, target, partial)
+                    _install(requirements, platform, partial)
                 _evict_unused(cache)
             with _atomic_write(asset) as partial:
                 shutil.copyfile(dependencies, partial)
@@ -187,7 +180,7 @@ def _user_cache() -> Path:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    """Hash parts so that no two lists of parts read alike."""
+    """Hash parts with their lengths, so that different lists have different hashes."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -233,29 +226,29 @@ def _evict_unused(cache: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _install(requirements: str, target: Platform, archive: Path) -> None:
+def _install(requirements: str, platform: Platform, archive: Path) -> None:
     """Install wheels into a folder and pack it."""
-    sys.stderr.write(f"Building the Lambda asset ({target.name}) with pip, once ...\n")
+    sys.stderr.write(f"Building the Lambda asset ({platform.name}) with pip, once ...\n")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="quilt-packager-") as scratch:
         requirements_file = Path(scratch, "requirements.txt")
         requirements_file.write_text(requirements, "utf-8")
         folder = Path(scratch, "installed")
-        _run_pip(requirements_file, folder, target)
+        _run_pip(requirements_file, folder, platform)
         _add_to_zip(archive, (item for item in _read_sources(folder) if _is_needed(item[0])))
     sys.stderr.write(f"Built the Lambda asset in {time.monotonic() - started:.0f} s.\n")
 
 
-def _run_pip(requirements_file: Path, folder: Path, target: Platform) -> None:
+def _run_pip(requirements_file: Path, folder: Path, platform: Platform) -> None:
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
         *("--no-deps", "--require-hashes", "--only-binary=:all:"),
         *("--requirement", str(requirements_file), "--target", str(folder)),
-        *(f"--platform={platform}" for platform in target.platforms),
+        *(f"--platform={tag}" for tag in platform.wheel_platforms),
     ]
-    if target.python_version is not None:
-        command += ["--implementation=cp", f"--python-version={target.python_version}"]
-    # The user's indexes and proxies count; what is meant for their environments does not.
+    if platform.python_version is not None:
+        command += ["--implementation=cp", f"--python-version={platform.python_version}"]
+    # The user's indexes and proxies apply; settings for the user's environments do not.
     environment = os.environ | {
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
@@ -265,7 +258,7 @@ def _run_pip(requirements_file: Path, folder: Path, target: Platform) -> None:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise BundlingError(
-            f"The Lambda asset ({target.name}) could not be built: pip failed with exit code "
+            f"The Lambda asset ({platform.name}) could not be built: pip failed with exit code "
             f"{result.returncode}.\n{result.stderr.strip()}\n"
             "It installs the wheels that lambda_requirements.txt pins, by hash. "
             f"Check that `{sys.executable} -m pip download boto3` works here: "
@@ -276,12 +269,12 @@ def _run_pip(requirements_file: Path, folder: Path, target: Platform) -> None:
 def _is_needed(path: str) -> bool:
     """Return whether Lambda needs an installed file: no scripts, no files of the installer."""
     folder, _, name = path.rpartition("/")
-    is_note = folder.endswith(".dist-info") and name in _INSTALLER_FILES
-    return not is_note and not path.startswith("bin/")
+    is_installer_file = folder.endswith(".dist-info") and name in _INSTALLER_FILES
+    return not is_installer_file and not path.startswith("bin/")
 
 
 def _add_to_zip(archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Add files without anything of their time, owner and machine."""
+    """Add files without their times, owners and modes."""
     mode: Literal["a", "w"] = "a" if archive.stat().st_size else "w"
     with zipfile.ZipFile(archive, mode) as packed:
         for name, data in files:

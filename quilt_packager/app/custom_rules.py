@@ -1,4 +1,4 @@
-"""Rules of one's own from a JSON file, for those who deploy the stack without writing CDK code."""
+"""The flag for custom rules: a JSON file of rules for the stack, without CDK code."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,9 +16,9 @@ class CustomRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         id: Name of the source, and of its rule.
         pattern: The event pattern, in EventBridge's own JSON.
-        message: The message to make of an event, with `<$.detail.…>` where a value of the event
-            goes. None: the whole event.
-        event_bus: The name of the bus that the events are on. None: the account's default bus.
+        message: Message for an event, with `<$.detail.…>` for a value of the event. None: the whole
+            event.
+        event_bus: Name of the events' bus. None: the account's default bus.
         enabled: Send events to the queue.
     """
 

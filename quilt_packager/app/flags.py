@@ -76,40 +76,42 @@ class ContextError(ValueError):
 
 
 class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """The context flags of the stack.
+    """The context flags of the stack, with their defaults.
 
     Attributes:
-        stack_name: The stack's name.
-        source_buckets: Buckets to package data from. None: the stack makes one, which is a
-            registry too.
-        registry_buckets: Buckets to write packages to. None: the source buckets.
-        bucket_keys: The KMS keys that existing buckets are encrypted with.
+        stack_name: Name of the stack.
+        source_buckets: Names of existing buckets to package data from. Empty: the stack creates
+            one, which is also a registry.
+        registry_buckets: Names of existing buckets to write packages to. Empty: the source buckets.
+        bucket_keys: ARNs of the KMS keys of existing buckets, by the buckets' names.
         omics: Package HealthOmics runs.
-        omics_statuses: The statuses that a run is packaged on.
+        omics_statuses: Statuses on which a run is packaged.
         wrroc: Package folders to which a Workflow Run RO-Crate is written.
-        edp: The event bus of Event-Driven Packaging; empty: no rule for its events.
-        source_options: Options of these sources' packages, as JSON or a file. Empty: the defaults.
-        uploads: Settings for packaging quiet uploads. Empty: uploads are not packaged.
-        custom: A JSON file of rules for other events; empty: none.
-        checksum_algorithms: Acceptable algorithms, the most wanted first.
+        edp: Name of the event bus of Event-Driven Packaging. Empty: no rule for its events.
+        source_options: Package options of these sources and of uploads, as JSON or the path of a
+            file. Empty: the defaults.
+        uploads: Props of `ObjectUploads`: `true`, JSON or the path of a file. Empty: uploads are
+            not packaged.
+        custom: Path of a JSON file of rules for other events. Empty: none.
+        checksum_algorithms: Acceptable algorithms, the preferred one first.
         architecture: CPU architecture of the functions; `host` for an embedded AWS on this machine.
-        memory_size: MiB of memory of the function.
-        timeout: Maximum duration of one invocation, in seconds.
-        ephemeral_storage_size: MiB of the function's `/tmp`.
+        memory_size: Memory of each function in MiB.
+        timeout: Maximum duration of an invocation in seconds.
+        ephemeral_storage_size: Size of the functions' `/tmp` in MiB.
         max_concurrency: Maximum number of concurrent jobs.
         max_inline_objects: Maximum number of objects that one invocation hashes.
-        max_inline_size: MiB that the objects have at most that one invocation hashes.
+        max_inline_size: Maximum size that one invocation hashes, in MiB.
         max_shard_objects: Maximum number of objects in a shard of a large job.
-        max_shard_size: MiB that these have at most.
+        max_shard_size: Maximum size of a shard in MiB.
         checksum_concurrency: Maximum number of concurrent workers of a large job.
-        scratch_buckets: Buckets, by region, in which S3 copies objects of that region to hash them.
-        event_bus: Event bus for outcomes. Empty: the account's default bus.
-        notifications_topic: The ARN of the topic where people read of failures; empty: nowhere.
-        notifications_topic_key: The ARN of the KMS key that the topic is encrypted with; empty: it
-            has no key of yours.
-        quarantine_registry: Bucket for packages that violate the workflow of their registry;
-            empty: nowhere.
-        catalog_url: The Quilt catalog that the registries are seen in; empty: there is none.
+        scratch_buckets: Names of existing buckets, by region, in which S3 copies objects of that
+            region to hash them.
+        event_bus: Name of the event bus for outcomes. Empty: the account's default bus.
+        notifications_topic: ARN of the topic for notifications of failures. Empty: none.
+        notifications_topic_key: ARN of the topic's KMS key. Empty: no customer managed key.
+        quarantine_registry: Name of an existing bucket for packages that violate the workflow of
+            their registry. Empty: none.
+        catalog_url: URL of the Quilt catalog, for links in events. Empty: none.
         alarms_topic: ARN of the topic that alarms notify. Empty: no alarms.
         dashboard: Create a CloudWatch dashboard.
         publish_schema: Publish the schema of outcome events.

@@ -60,10 +60,11 @@ def read_source_flags(text: str) -> dict[str, dict[str, Any]]:
     """Read the flag: the given options of each source, as props of its construct.
 
     Args:
-        text: A JSON object, the path of a file that holds one, or nothing.
+        text: A JSON object, the path of a file with one, or empty.
 
     Raises:
-        ValueError: It is none of these, or has invalid options. One of each source is reported.
+        ValueError: The JSON cannot be read, or an option is invalid. The message has one invalid
+            option of each source.
 
     Example:
         >>> read_source_flags('{"omics": {"settle_seconds": 60}}')["omics"]
@@ -91,7 +92,7 @@ def read_source_flags(text: str) -> dict[str, dict[str, Any]]:
 
 
 def _read_options(source: _Source, raw: msgspec.Raw) -> dict[str, Any]:
-    """Read the options of a source, and refuse what its construct would refuse."""
+    """Read the options of a source, and validate them as its construct does."""
     props: dict[str, Any] = msgspec.to_builtins(msgspec.json.decode(raw, type=source.options))
     checked = {name: value for name, value in props.items() if name != "metadata"}
     msgspec.convert({"kind": source.kind, **checked}, SourceOptions)

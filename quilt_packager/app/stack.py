@@ -1,4 +1,4 @@
-"""A stack with one engine, made of context flags: for those who deploy and write no CDK code."""
+"""The stack of one engine that is configured by context flags, without CDK code."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,24 +41,35 @@ class StackOptions(TypedDict, total=False):
 
 
 class PackagingEngineStack(Stack):
-    """One engine, with the buckets and event sources that the context flags ask for.
+    """A stack of one engine, with the buckets and event sources of the context flags.
 
     Its outputs are `PackagerQueueArn`, `PackagerQueueUrl` and `PackagerDeadLetterQueueUrl`.
 
     Args:
         scope: The app, or a stage of it.
-        construct_id: The stack's id.
-        flags: The flags to synthesize. Default: the `quilt:…` flags of the context.
-        code: The asset of the function. Default: built for the `quilt:architecture`.
-        **options: Props of `aws_cdk.Stack`.
+        construct_id: Id of the stack.
+        flags: The flags. Default: the `quilt:…` flags of the context.
+        code: Asset of the functions. Default: built for `quilt:architecture`.
+        **options: Props of `aws_cdk.Stack`: `description`, `env`, `synthesizer`, `tags`,
+            `termination_protection`.
 
     Attributes:
         engine: The engine.
-        bucket: The bucket that the stack made, or None where it was given source buckets.
+        bucket: The bucket that the stack created, or None if the flags name source buckets.
 
     Raises:
+        BundlingError: The asset could not be built.
         ContextError: Flags are unknown or have invalid values. All of them are listed.
         LimitExceeded: A text exceeds a quota of AWS.
+
+    Example:
+        >>> from aws_cdk import App
+        >>> flags = ContextFlags(source_buckets=("runs",), edp="edp-bus")
+        >>> stack = PackagingEngineStack(
+        ...     App(), "Packaging", flags=flags, code=lambda_.Code.from_inline("pass")
+        ... )
+        >>> stack.engine.service
+        'quilt-packager'
     """
 
     def __init__(
@@ -85,7 +96,7 @@ class PackagingEngineStack(Stack):
             )
         if flags.dashboard:
             self.engine.add_dashboard()
-        # CloudFormation makes a queue's name of the stack's and of this.
+        # CloudFormation names a queue by the stack and this id.
         _override_logical_id(self.engine.queue.node.default_child, contract.APP_QUEUE)
         _override_logical_id(
             self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"

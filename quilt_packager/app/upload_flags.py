@@ -1,4 +1,4 @@
-"""The flag for uploads: `true`, the JSON of what an `ObjectUploads` takes, or a file of that."""
+"""The flag for uploads: `true`, the JSON of the props of an `ObjectUploads`, or a file of it."""
 
 from pathlib import Path
 
@@ -21,11 +21,11 @@ class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The props of an `ObjectUploads`.
 
     Attributes:
-        buckets: The buckets to watch, which are source buckets too; none: all of these.
+        buckets: Names of the source buckets to watch. Empty: all source buckets.
         threshold_event_count: Number of uploads after which a folder is packaged at once.
         threshold_duration: Seconds without an upload after which a folder is packaged.
         prefix_depth: Number of path components of the folders that become packages.
-        ignore_prefixes: Prefixes of keys that are left alone.
+        ignore_prefixes: Prefixes of keys to ignore.
         source: The source of the announcements.
         enabled: Send uploads to the coalescer.
     """
@@ -40,13 +40,13 @@ class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def read_upload_rules(text: str) -> UploadRules | None:
-    """Read the flag; None: uploads are not packaged.
+    """Read the flag. None: uploads are not packaged.
 
     Args:
-        text: `true`, a JSON object, the path of a file that holds one, or nothing.
+        text: `true`, a JSON object, the path of a file with one, or empty.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The JSON cannot be read, or a prop is invalid.
 
     Example:
         >>> read_upload_rules('{"prefix_depth": 3}').prefix_depth

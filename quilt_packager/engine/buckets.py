@@ -1,4 +1,4 @@
-"""The buckets that the library makes: private, TLS only, encrypted, owned by the account alone."""
+"""The buckets that the library creates: private, TLS only, encrypted, owned by the account."""
 
 from typing import TypedDict
 
@@ -10,7 +10,7 @@ from quilt_packager_runtime.formats.objects import JOBS_PREFIX, SCRATCH_PREFIX
 from quilt_packager.guardrails.nag import acknowledge
 
 REDRIVE_DAYS = 14
-"""For how long Step Functions lets a failed execution be redriven."""
+"""Days in which Step Functions can redrive a failed execution."""
 
 
 class _Protection(TypedDict):
@@ -24,7 +24,7 @@ class _Protection(TypedDict):
 def create_data_bucket(scope: Construct, construct_id: str) -> s3.Bucket:
     """Create a versioned bucket for data and packages, which outlives its stack.
 
-    It sends its events to EventBridge, so that crates written to it can be noticed.
+    It sends its events to EventBridge, for crates and uploads.
     """
     bucket = s3.Bucket(
         scope,

@@ -42,7 +42,20 @@ from quilt_packager.monitoring.watched import Watched, WatchedFunction, WatchedP
 
 
 class EventSource(Protocol):
-    """A source of events that become jobs."""
+    """A source of events that become jobs.
+
+    Example:
+        >>> class SequencerRuns:
+        ...     def bind(self, engine: PackagingEngine) -> None:
+        ...         engine.add_rule(
+        ...             "SequencerRuns",
+        ...             pattern={"source": ["lab.sequencer"]},
+        ...             description="Runs of the sequencer",
+        ...             message=events.RuleTargetInput.from_object(
+        ...                 {"source_prefix": events.EventField.from_path("$.detail.uri")}
+        ...             ),
+        ...         )
+    """
 
     def bind(self, engine: "PackagingEngine") -> None:
         """Add the source's rules and permissions to an engine."""
@@ -52,8 +65,8 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     """An engine that packages folders of S3 as Quilt packages. Each message in its queue is a job.
 
     Args:
-        scope: The construct that holds the engine.
-        construct_id: The engine's id.
+        scope: Scope of the engine.
+        construct_id: Id of the engine, unique in the scope.
         event_sources: Sources of events that become jobs. Default: none; messages come from
             principals that are granted to send them.
         **props: `source_buckets` and `registry_buckets`, which are required, and optional
@@ -70,15 +83,33 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         state_machine: The state machine of large jobs.
         scratch_bucket: The bucket in which S3 copies objects to hash them, without keeping them,
             and which keeps the files of large jobs for two weeks.
-        log_group: The log of the jobs: of the packager and of the large-job function.
+        log_group: The log of the packager and of the large-job function.
         checksum_log_group: The log of the checksum function.
-        source_buckets: As given.
-        registry_buckets: As given.
-        service: The `service` field of logs, and dimension of metrics.
+        source_buckets: The source buckets.
+        registry_buckets: The registry buckets.
+        service: The `service` field of logs and dimension of metrics: `<stack>/<engine_name>`, or
+            `<stack>` without a name.
 
     Raises:
-        TypeError: A prop is unknown, or missing.
+        BundlingError: The asset could not be built.
+        LimitExceeded: A text exceeds a quota of AWS.
+        TypeError: A prop is unknown or missing.
         ValueError: A prop has an invalid value. All of them are listed.
+
+    Example:
+        >>> from aws_cdk import aws_s3 as s3
+        >>> stack = Stack(None, "Lab")
+        >>> runs = s3.Bucket(stack, "Runs", versioned=True, event_bridge_enabled=True)
+        >>> engine = PackagingEngine(
+        ...     stack,
+        ...     "Engine",
+        ...     source_buckets=[runs],
+        ...     registry_buckets=[runs],
+        ...     timeout=Duration.minutes(10),
+        ...     code=lambda_.Code.from_inline("pass"),  # without `code`, pip builds the asset
+        ... )
+        >>> engine.service
+        'Lab'
     """
 
     def __init__(
@@ -139,12 +170,12 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         """Set the options for the events of a source. Event sources call this.
 
         Args:
-            options: The options; the function finds them by the kind of event, and by its bucket,
-                the run's status or, where several send such events, who sent it.
+            options: The options. The function finds those of an event by its kind and its bucket,
+                the status of its run, or its sender.
 
         Raises:
-            ValueError: Another source wants the same events to be treated otherwise, or the
-                environment has no room for them.
+            LimitExceeded: The function's environment is too long.
+            ValueError: Another source of the same events has other options.
         """
         check_sources([*self._source_options, options])
         self._source_options.append(options)
@@ -165,24 +196,23 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         """Send the events that match a pattern to the queue. Event sources call this.
 
         Args:
-            construct_id: The rule's id, unique in the engine.
-            pattern: The event pattern, in EventBridge's own JSON (`detail-type`, not
-                `detailType`).
-            description: The rule's description.
-            message: The message to send for an event. Default: the whole event, which the function
-                must be able to translate.
-            event_bus: The bus that the events are on. Default: the account's default bus.
+            construct_id: Id of the rule, unique in the engine.
+            pattern: Event pattern, in EventBridge's own JSON (`detail-type`, not `detailType`).
+            description: Description of the rule.
+            message: Message for an event. Default: the whole event, which the function must be able
+                to translate.
+            event_bus: Event bus of the events. Default: the account's default bus.
             enabled: Send events to the queue. A disabled rule stays in place.
             name: Name of the source, by which it is switched on and off. Default: the rule's id.
-            kind: The kind of the events. Default: `custom`. None: the rule does not decide whether
-                a source is on, and has no name.
+            kind: Kind of the events. Default: `custom`. None: the rule switches no source, and has
+                no name.
 
         Returns:
             The rule.
 
         Raises:
-            ValueError: The engine has a rule of that id, or a source of that name, already, or the
-                pattern is too long.
+            LimitExceeded: The pattern is too long.
+            ValueError: The engine already has a child with this id, or a source with this name.
         """
         if self.node.try_find_child(construct_id):
             raise ValueError(
@@ -210,9 +240,9 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
         Args:
             rule: The rule that switches the source on and off.
-            name: The name, unique in the engine.
-            kind: The kind of its events.
-            sender: The `source` of the events that make jobs, where others than the rule's do.
+            name: Name of the source, unique in the engine.
+            kind: Kind of its events.
+            sender: The `source` of the events that become jobs, if these are not the rule's.
 
         Raises:
             ValueError: The engine already has a source of that name.
@@ -231,17 +261,20 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         timeout: Duration,
         environment: Mapping[str, str],
     ) -> lambda_.Function:
-        """Create one more function of the runtime, with the engine's code, CPU, logs and tracing.
+        """Create another function of the runtime, with the engine's code, CPU, logs and tracing.
 
         Args:
             scope: Scope of the function, its role and its log group.
-            construct_id: The function's id.
-            handler: The module in `quilt_packager_runtime.handlers`.
-            description: The function's description.
-            log_name: Its log group is `/quilt/<service>/<log_name>`.
-            memory_size: MiB of its memory, which also buys CPU.
+            construct_id: Id of the function.
+            handler: Name of the module in `quilt_packager_runtime.handlers`.
+            description: Description of the function.
+            log_name: Name of the log group below `/quilt/<service>/`.
+            memory_size: Memory in MiB. CPU is proportional to memory.
             timeout: Maximum duration of an invocation.
-            environment: Its settings.
+            environment: Environment variables.
+
+        Raises:
+            LimitExceeded: The environment is too long.
         """
         function = self._factory.create(
             scope,
@@ -318,8 +351,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to send messages to the queue, and to use the queue's key.
 
-        A sender has the source buckets packaged into the registries with the engine's
-        permissions, not with its own.
+        The jobs of a sender run with the permissions of the engine, not with those of the sender.
         """
         return self.queue.grant_send_messages(grantee)
 

@@ -1,4 +1,4 @@
-"""The Lambda functions: their Python, architecture, logging, environment and code, decided once."""
+"""The common properties of Lambda functions: Python, architecture, logging and code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,17 +44,13 @@ def bundle_code(
     """
     if not Stack.of(scope).bundling_required:  # `cdk list` and `cdk destroy` upload no assets
         return lambda_.Code.from_asset(str(RUNTIME))
-    target = Platform.host() if architecture == "host" else Platform.aws_lambda(architecture)
-    asset = build_asset(target)
+    platform = Platform.host() if architecture == "host" else Platform.aws_lambda(architecture)
+    asset = build_asset(platform)
     return lambda_.Code.from_asset(str(asset.path), asset_hash=asset.asset_hash)
 
 
 def bundling_platform(architecture: lambda_.Architecture) -> Literal["arm64", "x86_64"]:
-    """Return the platform that `bundle_code` builds for an architecture.
-
-    Args:
-        architecture: The function's.
-    """
+    """Return the platform that `bundle_code` builds for an architecture."""
     return "arm64" if architecture.name == lambda_.Architecture.ARM_64.name else "x86_64"
 
 
@@ -63,7 +59,7 @@ class FunctionSize:
     """The resources of a function's invocation.
 
     Attributes:
-        memory_mebibytes: MiB of memory, which also buys CPU.
+        memory_mebibytes: Memory in MiB.
         timeout: Maximum duration of an invocation.
         ephemeral_storage: The size of `/tmp`.
     """
@@ -75,7 +71,7 @@ class FunctionSize:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionFactory:
-    """Creates functions of the runtime, and their logs, by what is the same for a whole engine.
+    """Creates functions of the runtime and their logs, with the common properties of an engine.
 
     Attributes:
         service: The `service` field of logs, and dimension of metrics.
@@ -102,16 +98,7 @@ class FunctionFactory:
         log_group: logs.ILogGroup,
         environment: Mapping[str, str],
     ) -> lambda_.Function:
-        """Create a function, whose role may write its log and nothing else.
-
-        Args:
-            scope: Scope of the function and its role.
-            construct_id: The function's id; its role's is this and `Role`.
-            handler: The module in `quilt_packager_runtime.handlers`.
-            description: The function's description.
-            size: Memory, timeout and ephemeral storage.
-            log_group: The function's log group.
-            environment: The engine's settings.
+        """Create a function, whose role may only write its log.
 
         Raises:
             LimitExceeded: The environment exceeds Lambda's quota.
@@ -150,26 +137,16 @@ class FunctionFactory:
         return function
 
     def create_log(self, scope: Construct, construct_id: str, name: str) -> logs.LogGroup:
-        """Create a log group, which is removed with the stack.
-
-        Args:
-            scope: Scope of the log group.
-            construct_id: Its id.
-            name: Name below `/quilt/<service>/`.
-        """
+        """Create a log group `/quilt/<service>/<name>`, which is removed with the stack."""
         return logs.LogGroup(
             scope,
             construct_id,
             log_group_name=log_group_name(self.service, name),
             retention=self.log_retention,
-            # Its name is fixed: kept, it would be in the way of the stack's next deployment.
+            # Its name is fixed: a retained log group would fail the stack's next deployment.
             removal_policy=RemovalPolicy.DESTROY,
         )
 
     def add_service(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return a function's environment: its settings and the service of its logs and metrics.
-
-        Args:
-            environment: The settings.
-        """
+        """Return a function's environment: its settings and the service of its logs and metrics."""
         return {**environment, "POWERTOOLS_SERVICE_NAME": self.service}

@@ -1,4 +1,4 @@
-"""The functions that work on jobs, what they may do, and the state machine that runs two."""
+"""The functions of jobs, their permissions, and the state machine that runs two of them."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,17 +28,17 @@ class JobFunctions:
     """The functions of an engine's jobs, with their logs.
 
     Args:
-        scope: The engine, whose children they are.
+        scope: The engine, their scope.
         props: The engine's props.
-        factory: Creates the functions.
+        factory: The engine's factory of functions.
         settings: Settings of the functions. The packager's include the state machine.
         scratch_bucket: Bucket for copies that S3 hashes, and for the files of large jobs.
 
     Attributes:
-        packager: Makes packages.
-        checksum: Hashes a shard of a large job.
-        large_job: Publishes a large job, or fails it.
-        state_machine: Runs large jobs.
+        packager: The function that packages folders.
+        checksum: The function that hashes a shard of a large job.
+        large_job: The function that publishes large jobs or reports their failure.
+        state_machine: The state machine of large jobs.
         log_group: The log of the packager and of the large-job function.
         checksum_log_group: The log of the checksum function.
     """
@@ -104,15 +104,12 @@ class JobFunctions:
         ]
 
     def set_sources(self, sources: Sequence[SourceOptions]) -> None:
-        """Set the options of sources in the packager's environment.
-
-        Args:
-            sources: The options of all sources.
+        """Set the options of all sources in the packager's environment.
 
         Raises:
             LimitExceeded: The environment exceeds Lambda's quota.
         """
-        # The environment of a function has 4 KiB: what is as it always is takes none of it.
+        # The environment of a function has 4 KiB: defaults take none of it.
         if any(each.is_special for each in sources):
             settings = msgspec.structs.replace(self._settings, sources=tuple(sources))
             variables = self._factory.add_service(settings.to_environment())

@@ -11,6 +11,7 @@ from constructs import Construct
 from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager_runtime.reporting.outcome_events import event_schema, outcome_pattern
 
+from quilt_packager.contract import FLAG_PREFIX
 from quilt_packager.guardrails import permissions
 
 SCHEMA_TYPE = "JSONSchemaDraft4"
@@ -30,7 +31,7 @@ class Outcomes(Construct):
     Args:
         scope: The engine.
         engine: The engine's name in the events.
-        event_bus: The bus that they are put on, or None for the account's default bus.
+        event_bus: The event bus, or None for the account's default bus.
         notifications_topic: Topic for notifications of failures, or None.
         publish_schema: Publish the events' schema.
 
@@ -48,7 +49,7 @@ class Outcomes(Construct):
         notifications_topic: sns.ITopic | None,
         publish_schema: bool,
     ) -> None:
-        super().__init__(scope, "Outcomes")  # a room of its own: users choose the rules' ids
+        super().__init__(scope, "Outcomes")  # a scope of its own: users choose the rules' ids
         self._engine = engine
         self.event_bus = event_bus or events.EventBus.from_event_bus_name(
             self, "DefaultEventBus", "default"
@@ -61,7 +62,7 @@ class Outcomes(Construct):
             self._publish_schema()
 
     def grant_publish_outcomes(self, function: lambda_.Function) -> None:
-        """Let a function put events on the bus, and write to the topic."""
+        """Allow a function to publish outcomes on the bus and notifications to the topic."""
         permissions.add_statements(function, [permissions.put_outcomes(self.event_bus)])
         if self._topic:
             permissions.add_statements(function, [permissions.publish_notices(self._topic)])
@@ -81,7 +82,7 @@ class Outcomes(Construct):
             construct_id: The rule's id.
             result: The outcome to react to.
             target: The rule's target. None: none yet.
-            options: More of the rule.
+            options: Other props of the rule.
         """
         pattern = outcome_pattern(result, engine=self._engine)
         return events.Rule(
@@ -103,10 +104,10 @@ class Outcomes(Construct):
         # No warning: most likely the topic has no key, and `cdk --strict` fails on warnings.
         Annotations.of(self).add_info_v2(
             "quilt-packager:notificationsTopicKey",
-            "The notifications_topic is imported without a key. If it is encrypted with a key of "
-            "yours, no notice can be published, and jobs that were rejected are delivered again: "
-            "name the key, by Topic.from_topic_attributes(key_arn=…) or the flag "
-            "quilt:notifications_topic_key.",
+            "The notifications_topic is imported without a key. If a customer managed key encrypts "
+            "it, no notification can be published, and rejected jobs are redelivered. Specify the "
+            "key by Topic.from_topic_attributes(key_arn=…) or by the flag "
+            f"{FLAG_PREFIX}notifications_topic_key.",
         )
 
     def _publish_schema(self) -> None:

@@ -44,67 +44,62 @@ from quilt_packager.guardrails.limits import (
 
 
 class EngineProps(TypedDict, total=False):
-    """The props of an engine, but its event sources. None stands for the default.
+    """The props of an engine except its event sources. None means the default.
 
     Attributes:
-        source_buckets: Buckets whose objects, and metadata, may be packaged. For a bucket that is
-            encrypted with a key of yours, `encryption_key` must be known: an imported one is best
-            made by `Bucket.from_bucket_attributes`.
+        source_buckets: Buckets whose objects may be packaged. The `encryption_key` of an encrypted
+            bucket must be known: import such a bucket by `Bucket.from_bucket_attributes`.
         registry_buckets: Buckets that packages may be written to, below `.quilt/`.
-        default_registry: Registry for messages that name none; one of
-            `registry_buckets`. Default: the bucket of the source where every source bucket is a
-            registry too, and otherwise the first of `registry_buckets`.
-        checksum_algorithms: Acceptable algorithms, the most wanted first. Default:
+        default_registry: Registry for messages that name none; one of `registry_buckets`. Default:
+            the source's own bucket if every source bucket is a registry, otherwise the first of
+            `registry_buckets`.
+        checksum_algorithms: Acceptable algorithms, the preferred one first. Default:
             `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
-        memory_size: MiB of memory of the function, which also buys CPU. Default: 2048, about one
-            CPU.
+        memory_size: Memory of each function in MiB, from 128 to 10240. CPU is proportional to
+            memory. Default: 2048, about one CPU.
         timeout: Maximum duration of an invocation. Default: 15 minutes, Lambda's maximum.
-        ephemeral_storage_size: The size of the function's `/tmp`, where manifests are made.
-            Default: 10 GiB, which hold ten million objects.
-        architecture: The CPU of the function. Default: arm64.
-        tracing: Tracing of the functions by X-Ray. Default: disabled.
-        max_concurrency: Maximum number of concurrent jobs, from 2 to 1000. Default:
-            10.
-        max_receive_count: Number of attempts before a failing job becomes a dead letter.
-            Rejected jobs are dead letters at once. Default: 5.
-        visibility_timeout: Delay before a failed job is retried. Default: twice the timeout: one
-            to wait for a free function, one to run.
+        ephemeral_storage_size: Size of the functions' `/tmp`, which holds manifests, from 512 to
+            10240 MiB. Default: 10 GiB, enough for ten million objects.
+        architecture: CPU architecture of the functions. Default: arm64.
+        tracing: X-Ray tracing of the functions. Default: disabled.
+        max_concurrency: Maximum number of concurrent jobs, from 2 to 1000. Default: 10.
+        max_receive_count: Number of attempts before a failing job becomes a dead letter. Rejected
+            jobs become dead letters at once. Default: 5.
+        visibility_timeout: Delay before a failed job is retried, at least `timeout`. Default: twice
+            the timeout: one to wait for a free function, one to run.
         retention_period: Retention period of waiting jobs. Default: 4 days.
         dead_letter_retention_period: Retention period of dead letters, from the failure of their
             job, or from the time they were sent if SQS moved them. Default: 14 days, SQS's
             maximum.
-        queue_encryption_key: The key that encrypts both queues. Default: SQS's own keys, which
-            cost nothing and need no permission.
+        queue_encryption_key: KMS key of both queues. Default: SQS's own keys, which cost nothing
+            and need no permission.
         log_retention: Retention period of logs. Default: one year.
         max_inline_objects: Maximum number of objects that one invocation hashes. Larger jobs run
             under Step Functions. Default: 500,000.
         max_inline_size: Maximum number of bytes that one invocation hashes. Objects whose checksum
             is stored, according to the listing, do not count. Default: 1 TiB.
-        max_shard_objects: Maximum number of objects in a shard of a large job. Default:
-            20,000.
-        max_shard_size: Maximum size of a shard; several workers share a larger object. Default:
+        max_shard_objects: Maximum number of objects in a shard of a large job, from 1 to 100,000.
+            Default: 20,000.
+        max_shard_size: Maximum size of a shard. Several workers share a larger object. Default:
             32 GiB.
         checksum_concurrency: Maximum number of concurrent workers of a large job, from 1 to 1000.
             Default: 20.
-        scratch_buckets: Buckets, by region, where S3 copies objects of other regions to hash them.
-            They need a lifecycle rule that aborts uploads, and their keys must be known as those
-            of source buckets. Default: objects of other regions are read.
-        event_bus: The bus to which outcomes of jobs are published. Default: the account's default
-            bus.
-        notifications_topic: Topic for notifications of jobs that were rejected or failed. An
-            encrypted one is best imported by `Topic.from_topic_attributes`, with its key. Default:
-            nowhere.
-        quarantine_registry: Bucket for packages that violate the workflow of their registry,
-            with the violations in their metadata; none of `registry_buckets`. Default: nowhere.
-        catalog_url: The Quilt catalog of the registries, for links in events.
-            Default: none.
-        publish_schema: Publish the schema of outcome events in a schema registry of
-            EventBridge. Default: false.
-        engine_name: Name that distinguishes several engines in one stack: the log group
-            is `/quilt/<stack>/<name>/PackagerLambda`, the metrics' service `<stack>/<name>`.
+        scratch_buckets: Buckets, by region, in which S3 copies objects of that region to hash them.
+            They need a lifecycle rule that aborts uploads, and their keys must be known. Default:
+            objects of other regions are read.
+        event_bus: Event bus for the outcomes of jobs. Default: the account's default bus.
+        notifications_topic: Topic for notifications of rejected and failed jobs. Import an
+            encrypted topic by `Topic.from_topic_attributes`, with its key. Default: none.
+        quarantine_registry: Bucket for packages that violate the workflow of their registry, with
+            the violations in their metadata; none of `registry_buckets`. Default: none.
+        catalog_url: URL of the Quilt catalog of the registries, for links in events. Default: none.
+        publish_schema: Publish the schema of outcome events in an EventBridge schema registry.
+            Default: false.
+        engine_name: Name that distinguishes several engines in one stack. The log group is
+            `/quilt/<stack>/<name>/PackagerLambda` and the metrics' service `<stack>/<name>`.
             Default: none; both without `<name>`.
-        code: The asset of the function. Default: the runtime of this library and its pinned
-            dependencies, built by pip for the architecture.
+        code: Asset of the functions. Default: the runtime and its pinned dependencies, built by pip
+            for the architecture.
     """
 
     source_buckets: Required[Sequence[s3.IBucket]]

@@ -16,7 +16,7 @@ class JobQueues:
     """The two queues of a function.
 
     Args:
-        scope: The engine, or a part of it.
+        scope: The engine or a part of it.
         name: Prefix of the queues' ids.
         visibility_timeout: Delay before a failed message is retried.
         max_receive_count: Number of attempts.
@@ -155,7 +155,7 @@ class JobQueues:
         if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:
             Annotations.of(self._scope).add_warning_v2(
                 "quilt-packager:queueEncryptionKey",
-                "The queue_encryption_key is imported, so its policy stays as it is. Unless that "
-                "lets events.amazonaws.com use kms:Decrypt and kms:GenerateDataKey, no event "
-                "arrives.",
+                "The queue_encryption_key is imported, so CDK cannot change its policy. The policy "
+                "must allow kms:Decrypt and kms:GenerateDataKey to events.amazonaws.com: otherwise "
+                "no event arrives.",
             )

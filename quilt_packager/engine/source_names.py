@@ -11,15 +11,11 @@ from quilt_packager_runtime.settings.source_options import SourceKind
 from quilt_packager.contract import SOURCE_METADATA, join_names
 
 RuleKind = SourceKind | Literal["custom"]
-"""The kind of a rule's events; `custom` where the rule alone knows what they mean."""
+"""The kind of a rule's events; `custom` if its events are translated by the rule."""
 
 
 class SourceNames:
-    """The registered names of an engine's sources.
-
-    Args:
-        engine_name: The engine's name in its stack, or None.
-    """
+    """The registered names of an engine's sources."""
 
     def __init__(self, engine_name: str | None) -> None:
         self._engine_name = engine_name
@@ -29,12 +25,6 @@ class SourceNames:
         self, rule: events.CfnRule, name: str, kind: RuleKind, *, sender: str | None = None
     ) -> None:
         """Register the name of the source that a rule switches on and off.
-
-        Args:
-            rule: The rule.
-            name: The name, unique in the engine; in the template also in the stack.
-            kind: The kind of its events.
-            sender: The `source` of the events that make jobs, where others than the rule's do.
 
         Raises:
             ValueError: Another source has the name.
@@ -50,12 +40,7 @@ class SourceNames:
 
 
 def find_name(construct_id: str, usual_id: str, usual_name: str) -> str:
-    """Return the name of a source: its flag's, or for a second one of its kind its id.
-
-    Args:
-        construct_id: The id of the source.
-        usual_id: The default id of the source's class.
-        usual_name: The name of the source with the default id: the name of its flag.
+    """Return the name of a source: the name of its flag, or the id of one with another id.
 
     Example:
         >>> find_name("HealthOmicsRuns", "HealthOmicsRuns", "omics")

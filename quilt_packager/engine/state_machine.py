@@ -44,7 +44,7 @@ TRANSIENT = [
     "Lambda.SdkClientException",
     "Lambda.ServiceException",
 ]
-"""Others are down, busy or slow for longer than a few quick retries take."""
+"""Errors of unavailable, busy or slow services, which outlast a few quick retries."""
 
 ENDED_CAUSE = "a user stopped the execution, or Step Functions could not continue it"
 
@@ -247,7 +247,7 @@ def _define(
 
 
 def _retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
-    """Try again what may succeed later: whatever is not rejected, dead and throttled functions."""
+    """Retry everything except rejections, including crashed and throttled functions."""
     task.add_retry(errors=sorted(_codes(Rejected)), max_attempts=0)
     # No failure, but a wait for a free function.
     _add_retry(task, [THROTTLED], MAX_THROTTLED_RETRIES)

@@ -34,18 +34,18 @@ class Coalescer(Construct):
     """Coalesces the uploads below a prefix into one event when they have stopped.
 
     Args:
-        engine: The engine, which holds it.
+        engine: The engine, its scope.
         construct_id: Its id.
         name: Name of the source.
         settings: The thresholds, and the `source` of its events.
-        log_name: Its log group is `/quilt/<service>/<log_name>`.
+        log_name: Name of the log group below `/quilt/<service>/`.
         event_bus: The bus for the events of ready prefixes.
 
     Attributes:
         queue: The queue of uploads.
         dead_letter_queue: The queue of uploads that could not be parsed or recorded.
         table: The table of windows.
-        function: The function that gathers uploads.
+        function: The function that records uploads and announces folders.
     """
 
     def __init__(

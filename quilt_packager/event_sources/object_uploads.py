@@ -9,7 +9,6 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 from quilt_packager_runtime.requests.events import objects_ready_pattern
-from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
@@ -17,7 +16,11 @@ from quilt_packager.contract import UPLOADS
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.source_names import find_name
 from quilt_packager.event_sources.coalescer import Coalescer
-from quilt_packager.event_sources.package_options import CommonOptions
+from quilt_packager.event_sources.package_options import (
+    CommonOptions,
+    read_options,
+    watched_bucket_names,
+)
 from quilt_packager.guardrails.limits import (
     EventSourceName,
     KeyPrefix,
@@ -35,31 +38,39 @@ _DEFAULT_ID = "ObjectUploads"
 class ObjectUploads:
     """Packages folders when uploads to them have stopped.
 
-    A folder is ready after enough uploads, or after a long enough time without one. It is
-    announced by one `package-objects-ready` event, in the shape of Event-Driven Packaging (EDP), on
-    a bus of the engine's own, and packaged. The buckets must send their events to EventBridge.
+    A folder is ready after a number of uploads, or after a time without one. It is announced by one
+    `package-objects-ready` event, in the shape of Event-Driven Packaging (EDP), on a bus of the
+    engine, and packaged. The buckets must send their events to EventBridge.
 
     Args:
-        buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
-            the engine's source buckets.
+        buckets: Buckets to watch, all of them source buckets of the engine. Default: all of the
+            engine's source buckets.
         threshold_event_count: Number of uploads after which a folder is packaged at once, from 1 to
             1000. Default: 20.
         threshold_duration: Time without an upload after which a folder is packaged, from 1
             second to 12 hours. Default: 5 minutes.
-        prefix_depth: Number of path components of folders that become packages, from 1 to 100. An
-            object higher up has its own folder packaged, but never the whole bucket. Default: 2.
-        ignore_prefixes: Prefixes of keys, no globs, that are ignored. Default: only `.quilt/`
-            is.
-        source: The source of the announcements. Default: `quilt.packager.uploads`;
-            `com.quiltdata.edp` stands in for EDP.
-        event_bus: The bus for the announcements. Default: a new bus.
+        prefix_depth: Number of path components of the folders that become packages, from 1 to 100.
+            For an object in a shorter path, its own folder is packaged, but never the whole bucket.
+            Default: 2.
+        ignore_prefixes: Prefixes of keys to ignore, in addition to `.quilt/`. They are not globs.
+            Default: none.
+        source: `source` of the announcements. Default: `quilt.packager.uploads`.
+            `com.quiltdata.edp` replaces EDP.
+        event_bus: Event bus for the announcements. Default: a new bus.
         enabled: Process uploads. Default: true. Disabled rules stay in place.
-        construct_id: The id of its construct. Default: the class's name.
-        **options: Options of its packages: `package_name`, `include_prefixes`, `exclude`,
-            `settle_seconds`.
+        construct_id: Id of the construct. Default: the name of the class.
+        **options: Package options: `package_name`, `include_prefixes`, `exclude`,
+            `settle_seconds`. See `CommonOptions`.
 
     Raises:
         ValueError: Props have invalid values. All of them are listed.
+
+    Example:
+        >>> uploads = ObjectUploads(
+        ...     threshold_event_count=50,
+        ...     threshold_duration=Duration.minutes(2),
+        ...     package_name="plates/{folder}",
+        ... )
     """
 
     def __init__(
@@ -91,8 +102,8 @@ class ObjectUploads:
         if buckets is not None and not buckets:
             violations.append("buckets is empty; leave it out to watch all source buckets")
         try:
-            self._options = msgspec.convert({"kind": "objects_ready", **options}, SourceOptions)
-        except msgspec.ValidationError as error:
+            self._options = read_options("objects_ready", **options)
+        except ValueError as error:
             violations.append(str(error))
         if violations:
             raise ValueError("Invalid props of ObjectUploads: " + "; ".join(violations))
@@ -112,16 +123,16 @@ class ObjectUploads:
         """Add the coalescer, its bus, and the rules to and from it.
 
         Raises:
-            ValueError: A bucket is no source bucket of the engine, the engine has such uploads
-                already, or others of the same announcements with other options, or the names are
-                too many for one rule.
+            LimitExceeded: The pattern of the buckets' names is too long.
+            ValueError: A bucket is no source bucket of the engine, the id is not unique, or another
+                source of the same announcements has other options.
         """
         if engine.node.try_find_child(self._construct_id):
             raise ValueError(
                 f"{engine.node.path} has {self._construct_id!r} already; give the event source "
                 "another construct_id"
             )
-        names = tuple(bucket.bucket_name for bucket in self._find_buckets(engine))
+        names = watched_bucket_names("ObjectUploads", self._buckets, engine.source_buckets)
         pattern = uploads_pattern(names, self._settings.ignore_prefixes)
         engine.add_source_options(
             msgspec.structs.replace(
@@ -151,12 +162,3 @@ class ObjectUploads:
             event_bus=bus,
             kind=None,
         )
-
-    def _find_buckets(self, engine: PackagingEngine) -> Sequence[s3.IBucket]:
-        sources = {bucket.bucket_name for bucket in engine.source_buckets}
-        buckets = engine.source_buckets if self._buckets is None else self._buckets
-        foreign_buckets = [bucket for bucket in buckets if bucket.bucket_name not in sources]
-        if foreign_buckets:
-            paths = ", ".join(bucket.node.path for bucket in foreign_buckets)
-            raise ValueError(f"buckets of ObjectUploads that are no source_buckets: {paths}")
-        return buckets

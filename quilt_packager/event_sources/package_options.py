@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import msgspec
+from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 
@@ -11,12 +12,11 @@ class CommonOptions(TypedDict, total=False):
     """The package options of every built-in event source.
 
     Attributes:
-        package_name: The template of the packages' names, such as `{workflow_name}/{run_id}`.
-            Default: the folder's name, also for packages that lack a field.
-        include_prefixes: Globs of the folders that are packaged. Default: all.
-        exclude: Globs of files, from the folder on, that do not become part of the package.
-            Default: none.
-        settle_seconds: Seconds to wait for late files, 0 to 900. Default: 0.
+        package_name: Template of the packages' names, such as `{workflow_name}/{run_id}`. Default:
+            the folder's name, also for events that lack a field of the template.
+        include_prefixes: Globs of folders to package. Default: all folders.
+        exclude: Globs of files to leave out of the package, relative to the folder. Default: none.
+        settle_seconds: Seconds to wait for late files, from 0 to 900. Default: 0.
     """
 
     package_name: str
@@ -28,11 +28,11 @@ class CommonOptions(TypedDict, total=False):
 class PackageOptions(CommonOptions, total=False):
     """The package options of event sources other than `ObjectUploads`.
 
-    That takes `CommonOptions`: its own `ignore_prefixes` are of keys, and keep uploads from being
-    gathered at all.
+    `ObjectUploads` takes `CommonOptions`: its own `ignore_prefixes` are prefixes of keys.
 
     Attributes:
-        ignore_prefixes: Globs of folders that are not packaged after all. Default: none.
+        ignore_prefixes: Globs of folders to ignore, which take precedence over `include_prefixes`.
+            Default: none.
     """
 
     ignore_prefixes: Sequence[str]
@@ -40,13 +40,6 @@ class PackageOptions(CommonOptions, total=False):
 
 def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
     """Validate options when the event source is created.
-
-    Args:
-        kind: The kind of the source's events.
-        **options: Its options.
-
-    Raises:
-        ValueError: An option is invalid.
 
     Example:
         >>> read_options("objects_ready", settle_seconds=60).settle_seconds
@@ -56,3 +49,22 @@ def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: AN
         return msgspec.convert({"kind": kind, **options}, SourceOptions)
     except msgspec.ValidationError as error:
         raise ValueError(f"Invalid options of an event source: {error}") from error
+
+
+def watched_bucket_names(
+    event_source: str, buckets: Sequence[s3.IBucket] | None, source_buckets: Sequence[s3.IBucket]
+) -> tuple[str, ...]:
+    """Return the names of the buckets that an event source watches. None: all source buckets.
+
+    Raises:
+        ValueError: A bucket is no source bucket, so its jobs would be rejected.
+    """
+    if buckets is None:
+        buckets = source_buckets
+    allowed = {bucket.bucket_name for bucket in source_buckets}
+    foreign = [bucket.node.path for bucket in buckets if bucket.bucket_name not in allowed]
+    if foreign:
+        raise ValueError(
+            f"buckets of {event_source} that are no source_buckets: {', '.join(foreign)}"
+        )
+    return tuple(bucket.bucket_name for bucket in buckets)

@@ -18,7 +18,11 @@ from quilt_packager_runtime.requests.events import (
 from quilt_packager import contract
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.source_names import find_name
-from quilt_packager.event_sources.package_options import PackageOptions, read_options
+from quilt_packager.event_sources.package_options import (
+    PackageOptions,
+    read_options,
+    watched_bucket_names,
+)
 from quilt_packager.guardrails import permissions
 
 _OMICS_ID = "HealthOmicsRuns"
@@ -30,17 +34,25 @@ class HealthOmicsRuns:
     """Packages the output folder of HealthOmics runs.
 
     Args:
-        statuses: The statuses that a run is packaged on. Default: `COMPLETED`.
+        statuses: Statuses on which a run is packaged. Default: `COMPLETED`.
         metadata: `run` for the run's metadata from the event and HealthOmics, or `none`. Default:
             `run`.
-        parameters: Include the run's parameters in the metadata; names that suggest a secret
-            are redacted. Default: false.
+        parameters: Include the run's parameters in the metadata. Values of parameters whose name
+            suggests a secret are redacted. Default: false.
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
-        construct_id: The rule's id. Default: the class's name.
+        construct_id: Id of the rule. Default: the name of the class.
+        **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
+            `exclude`, `settle_seconds`. See `PackageOptions`.
 
     Raises:
-        ValueError: A status that HealthOmics does not have, no status, or an invalid
-            option.
+        ValueError: `statuses` is empty or has an unknown status, or an option is invalid.
+
+    Example:
+        >>> failed = HealthOmicsRuns(
+        ...     statuses=["FAILED", "CANCELLED"],
+        ...     package_name="failed-runs/{run_id}",
+        ...     construct_id="FailedRuns",
+        ... )
     """
 
     def __init__(
@@ -85,16 +97,22 @@ class WorkflowRunCrates:
     The buckets must send their events to EventBridge.
 
     Args:
-        buckets: The buckets to watch, all of them source buckets of the engine. Default: all of
-            the engine's source buckets.
+        buckets: Buckets to watch, all of them source buckets of the engine. Default: all of the
+            engine's source buckets.
         metadata: `crate` for the metadata in the crate, or `none`. Default: `crate`.
-        allow_bucket_root: Package the whole bucket for a crate at its root. Default:
-            false.
+        allow_bucket_root: Package the whole bucket for a crate at its root. Default: false.
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
-        construct_id: The rule's id. Default: the class's name.
+        construct_id: Id of the rule. Default: the name of the class.
+        **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
+            `exclude`, `settle_seconds`. See `PackageOptions`.
 
     Raises:
         ValueError: `buckets` is empty, or an option is invalid.
+
+    Example:
+        >>> crates = WorkflowRunCrates(
+        ...     package_name="{workflow_name}/{run_id}", exclude=["work/**"], settle_seconds=120
+        ... )
     """
 
     def __init__(
@@ -125,13 +143,7 @@ class WorkflowRunCrates:
         Raises:
             ValueError: A bucket is no source bucket of the engine: its jobs would be rejected.
         """
-        sources = {bucket.bucket_name: bucket for bucket in engine.source_buckets}
-        buckets = engine.source_buckets if self._buckets is None else self._buckets
-        foreign_buckets = [bucket for bucket in buckets if bucket.bucket_name not in sources]
-        if foreign_buckets:
-            paths = ", ".join(bucket.node.path for bucket in foreign_buckets)
-            raise ValueError(f"buckets of WorkflowRunCrates that are no source_buckets: {paths}")
-        names = tuple(bucket.bucket_name for bucket in buckets)
+        names = watched_bucket_names("WorkflowRunCrates", self._buckets, engine.source_buckets)
         engine.add_source_options(msgspec.structs.replace(self._options, only=names))
         engine.add_rule(
             self._construct_id,
@@ -148,14 +160,24 @@ class WorkflowRunCrates:
 class ObjectsReady:
     """Packages prefixes that Event-Driven Packaging (EDP) announces as ready.
 
-    Uploads of the engine's own have their options from `ObjectUploads`.
+    The engine's own `ObjectUploads` have their own options.
 
     Args:
         event_bus: EDP's event bus.
         allow_bucket_root: Package the whole bucket for an event with an empty prefix. Default:
             false.
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
-        construct_id: The rule's id. Default: the class's name.
+        construct_id: Id of the rule. Default: the name of the class.
+        **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
+            `exclude`, `settle_seconds`. See `PackageOptions`.
+
+    Raises:
+        ValueError: An option is invalid.
+
+    Example:
+        >>> from aws_cdk import Stack
+        >>> bus = events.EventBus.from_event_bus_name(Stack(), "EdpBus", "edp")
+        >>> ready = ObjectsReady(bus, ignore_prefixes=["tmp"])
     """
 
     def __init__(
@@ -191,20 +213,29 @@ class ObjectsReady:
 class CustomEvents:
     r"""Sends events of any kind to the queue.
 
-    EventBridge does not escape what it inserts inside a quoted string. Where keys may hold `"` or
-    `\`, take them in value position, or leave the message out and send the whole event.
+    EventBridge does not escape values that it inserts into a quoted string. If keys may contain `"`
+    or `\`, use them as whole values, or omit the message to send the whole event.
 
     Args:
-        pattern: The event pattern: `aws_events.EventPattern`, or EventBridge's own JSON.
-        message: The message to send for an event. Default: the whole event, which must be one
-            that the runtime can translate.
-        event_bus: The bus that the events are on. Default: the account's default bus.
+        pattern: Event pattern: an `aws_events.EventPattern`, or EventBridge's own JSON.
+        message: Message for an event. Default: the whole event, which the runtime must be able to
+            translate.
+        event_bus: Event bus of the events. Default: the account's default bus.
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
-        construct_id: The rule's id. Default: the class's name.
+        construct_id: Id of the rule. Default: the name of the class.
         name: Name of the source, by which it is switched on and off. Default: the rule's id.
 
     Raises:
-        ValueError: The pattern is empty: it would match nothing that EventBridge accepts.
+        ValueError: The pattern is empty, which EventBridge does not accept.
+
+    Example:
+        >>> runs = CustomEvents(
+        ...     {"source": ["lab.sequencer"], "detail-type": ["run done"]},
+        ...     message=events.RuleTargetInput.from_object(
+        ...         {"source_prefix": events.EventField.from_path("$.detail.uri")}
+        ...     ),
+        ...     name="Sequencer",
+        ... )
     """
 
     def __init__(

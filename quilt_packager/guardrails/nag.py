@@ -11,25 +11,14 @@ from constructs import IConstruct
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Record findings on a construct.
-
-    Args:
-        construct: The construct, or one above it.
-        reasons: The reason to accept each finding, by the finding's id.
-    """
+    """Accept findings of a construct and its children: reasons by the findings' ids."""
     Validations.of(construct).acknowledge(
         *(Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items())
     )
 
 
 def acknowledge_wildcards(holder: IConstruct, statement: iam.PolicyStatement, reason: str) -> None:
-    """Record that a statement's wildcard resources are as narrow as they can be.
-
-    Args:
-        holder: The role or policy that has the statement.
-        statement: The statement.
-        reason: The reason to accept them.
-    """
+    """Accept the wildcard resources of a statement in a role or policy."""
     stack = Stack.of(holder)
     flat = (_flatten(stack.resolve(arn)) for arn in statement.resources)
     acknowledge(

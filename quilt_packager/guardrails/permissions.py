@@ -46,7 +46,7 @@ def add_statements(function: lambda_.Function, statements: Iterable[iam.PolicySt
 
 
 def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
-    """List buckets, and read their objects with all that S3 knows of them."""
+    """List buckets, and read their objects and attributes."""
     return [
         iam.PolicyStatement(
             sid="ListSources",
@@ -68,7 +68,7 @@ def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
 
 
 def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
-    """Publish packages below `.quilt/`, by the rules there."""
+    """Publish packages below `.quilt/`, and read the workflows there."""
     return [
         iam.PolicyStatement(
             sid="ListRegistries",
@@ -96,7 +96,7 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
 
 
 def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
-    """Copy objects into multipart uploads, which are aborted when S3 has hashed them."""
+    """Copy objects into multipart uploads that S3 hashes, and abort them."""
     return [
         iam.PolicyStatement(
             sid="HashInScratch",
@@ -109,7 +109,7 @@ def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
 
 
 def access_job_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
-    """Write the files of large jobs, and find and read them."""
+    """List, read and write the files of large jobs."""
     return [
         iam.PolicyStatement(
             sid="ListJobs",
@@ -127,7 +127,7 @@ def access_job_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
 
 
 def start_large_jobs(machine: sfn.IStateMachine) -> iam.PolicyStatement:
-    """Hand jobs over to the state machine."""
+    """Start executions of the state machine."""
     return iam.PolicyStatement(
         sid="StartLargeJobs",
         actions=["states:StartExecution"],
@@ -136,7 +136,7 @@ def start_large_jobs(machine: sfn.IStateMachine) -> iam.PolicyStatement:
 
 
 def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
-    """Run functions."""
+    """Invoke functions."""
     return iam.PolicyStatement(
         sid="InvokeFunctions",
         actions=["lambda:InvokeFunction"],
@@ -145,7 +145,7 @@ def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
 
 
 def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
-    """Read which shards there are."""
+    """Read the list of shards."""
     return iam.PolicyStatement(
         sid="ReadItems",
         actions=["s3:GetObject"],
@@ -155,7 +155,7 @@ def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
 
 
 def run_distributed_map(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
-    """For the role of a state machine: run its map's items as executions, and run them again."""
+    """Run the items of a state machine's map as executions, and redrive them."""
 
     def executions(pattern: str) -> str:
         return Stack.of(machine).format_arn(
@@ -185,7 +185,7 @@ def run_distributed_map(machine: sfn.StateMachine) -> list[iam.PolicyStatement]:
 
 
 def write_xray_traces() -> iam.PolicyStatement:
-    """Send traces to X-Ray, whose actions are on no resource."""
+    """Send traces to X-Ray, whose actions support no resource."""
     return iam.PolicyStatement(
         sid="Trace",
         actions=[
@@ -199,7 +199,7 @@ def write_xray_traces() -> iam.PolicyStatement:
 
 
 def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
-    """Put messages aside."""
+    """Send messages to the dead-letter queue."""
     return iam.PolicyStatement(
         sid="SendDeadLetters",
         actions=["sqs:SendMessage"],
@@ -225,7 +225,7 @@ def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
 
 
 def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
-    """Take messages from the queue as Lambda's poller does."""
+    """Receive and delete messages of the queue, as Lambda's poller does."""
     return iam.PolicyStatement(
         sid="ConsumeQueue",
         actions=[
@@ -241,7 +241,7 @@ def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
 def coalescer_permissions(
     queue: sqs.IQueue, table: dynamodb.ITable, bus: events.IEventBus, source: str
 ) -> list[iam.PolicyStatement]:
-    """Keep windows of uploads, look at them later, and announce them, under one name alone."""
+    """Record windows of uploads, schedule checks, and announce folders under one event source."""
     return [
         iam.PolicyStatement(
             sid="KeepWindows",
@@ -261,7 +261,7 @@ def coalescer_permissions(
 
 
 def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
-    """Ask where a HealthOmics run of this account and region put its output."""
+    """Describe HealthOmics runs of this account and region."""
     runs = Stack.of(scope).format_arn(
         service="omics",
         resource="run",
@@ -274,7 +274,7 @@ def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
 def deny_destructive_actions(
     sources: Sequence[s3.IBucket], registries: Sequence[s3.IBucket]
 ) -> list[iam.PolicyStatement]:
-    """Refuse what no packager does, whatever else its role is ever granted."""
+    """Deny deletion and reconfiguration, even if another policy allows them."""
     buckets = list({bucket.bucket_arn: bucket for bucket in (*sources, *registries)}.values())
     return [
         iam.PolicyStatement(
@@ -312,7 +312,7 @@ def deny_destructive_actions(
 
 
 def allow_eventbridge_send(queue: sqs.IQueue) -> iam.PolicyStatement:
-    """For a queue's own policy: EventBridge may send. Whose rules may is the caller's to add."""
+    """Allow EventBridge to send, in a queue's own policy. The caller adds the rules that may."""
     return iam.PolicyStatement(
         sid="AcceptEvents",
         principals=[_event_bridge()],
@@ -322,7 +322,7 @@ def allow_eventbridge_send(queue: sqs.IQueue) -> iam.PolicyStatement:
 
 
 def encrypt_events() -> iam.PolicyStatement:
-    """For a key's own policy: EventBridge may encrypt what it sends to a queue.
+    """Allow EventBridge to encrypt messages to a queue, in a key's own policy.
 
     EventBridge passes KMS neither the rule nor the account, so no condition can name them: the
     queue's policy restricts the rules.
@@ -353,7 +353,7 @@ def _objects(buckets: Iterable[s3.IBucket], patterns: Sequence[str]) -> list[str
 def _use_keys(
     sid: str, actions: Sequence[str], buckets: Iterable[s3.IBucket]
 ) -> list[iam.PolicyStatement]:
-    """Let the buckets' keys, as far as they are known, be used through S3 and nothing else."""
+    """Use the known keys of buckets, through S3 only."""
     encrypted = [(bucket, key) for bucket in buckets if (key := bucket.encryption_key)]
     if not encrypted:
         return []

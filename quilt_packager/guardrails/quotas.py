@@ -10,10 +10,10 @@ from aws_cdk import Stack
 from constructs import Construct
 
 MAX_PATTERN_CHARACTERS = 2048
-"""Of an event pattern; an account may have its quota raised to 4096, but not every one has."""
+"""Default quota of an event pattern. An account can have it raised to 4096."""
 
 MAX_ENVIRONMENT_BYTES = 4096
-"""Of a function's variables, as JSON: so Lambda measures them."""
+"""Quota of a function's variables as JSON, as Lambda measures them."""
 
 _NAME_CHARACTERS = 32
 _PSEUDO_PARAMETERS = {
@@ -31,11 +31,6 @@ class LimitExceeded(ValueError):
 def check_pattern(scope: Construct, rule_id: str, pattern: Mapping[str, object]) -> None:
     """Check the length of an event pattern against EventBridge's quota.
 
-    Args:
-        scope: Scope of the rule.
-        rule_id: The rule's id.
-        pattern: The pattern.
-
     Raises:
         LimitExceeded: It is too long.
     """
@@ -52,11 +47,6 @@ def check_environment(
     scope: Construct, function_id: str, environment: Mapping[str, object]
 ) -> None:
     """Check the size of a function's environment against Lambda's quota.
-
-    Args:
-        scope: Scope of the function.
-        function_id: The function's id.
-        environment: The function's variables.
 
     Raises:
         LimitExceeded: They are too long.
@@ -79,7 +69,7 @@ def _to_json(scope: Construct, value: object) -> str:
 
 
 def _write(value: object) -> object:
-    """Replace what is known only once it is deployed by a text of about its length."""
+    """Replace names that AWS generates at deployment by texts of about their length."""
     match value:
         case {"Fn::Join": [str(separator), list(parts)]}:
             return separator.join(str(_write(part)) for part in parts)

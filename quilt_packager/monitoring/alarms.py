@@ -255,9 +255,10 @@ class EngineAlarms(Construct):
             # No warning: the topic may allow it already, and `cdk --strict` fails on warnings.
             Annotations.of(self).add_info_v2(
                 "quilt-packager:alarmsTopicPolicy",
-                "The topic of the alarms is imported. Its policy must let cloudwatch.amazonaws.com "
-                "do sns:Publish, and if a key of yours encrypts it, that key's policy kms:Decrypt "
-                "and kms:GenerateDataKey*: otherwise no notification is sent.",
+                "The topic of the alarms is imported, so CDK cannot change its policy. The policy "
+                "must allow sns:Publish to cloudwatch.amazonaws.com, and the policy of its key, if "
+                "it has one, kms:Decrypt and kms:GenerateDataKey*: otherwise no notification is "
+                "sent.",
             )
 
     def _log(self, name: str) -> str:

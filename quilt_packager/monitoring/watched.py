@@ -12,10 +12,10 @@ class WatchedFunction:
     """A function of the runtime.
 
     Attributes:
-        name: The function's name for people.
+        name: Name of the function in alarms and on the dashboard.
         function: The function.
-        memory_mebibytes: MiB of its memory, which are paid for.
-        log_name: The name of the log that it writes, which others may write, too.
+        memory_mebibytes: Memory in MiB.
+        log_name: Name of its log, which it may share with other functions.
     """
 
     name: str
@@ -32,7 +32,7 @@ class WatchedQueues:
         name: The kind of the messages, such as `jobs`.
         queue: The queue.
         dead_letter_queue: The queue of messages that could not be processed.
-        log_name: The name of the log that mentions them.
+        log_name: Name of the log of their function.
         advice: The remedy for dead letters, in sentences.
     """
 
@@ -61,22 +61,14 @@ class WatchedParts:
         self._monitors: list[Monitor] = []
 
     def add(self, *parts: Watched) -> None:
-        """Add parts, and show them to all monitors.
-
-        Args:
-            parts: Functions and queues.
-        """
+        """Add parts, and show them to all monitors."""
         self._parts += parts
         for monitor in self._monitors:
             for part in parts:
                 monitor.watch(part)
 
     def show(self, monitor: Monitor) -> None:
-        """Add a monitor, and show it all parts.
-
-        Args:
-            monitor: Alarms, or a dashboard.
-        """
+        """Add a monitor, and show it all parts."""
         self._monitors.append(monitor)
         for part in self._parts:
             monitor.watch(part)
