@@ -119,7 +119,7 @@ class Outcomes(Construct):
             "OutcomeSchema",
             registry_name=registry.attr_registry_name,
             type=SCHEMA_TYPE,
-            description="How a job ended that was to make a Quilt package",
+            description="The outcome of a Quilt packaging job",
             content=event_schema(),
         )
 

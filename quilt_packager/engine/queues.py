@@ -156,6 +156,6 @@ class JobQueues:
             Annotations.of(self._scope).add_warning_v2(
                 "quilt-packager:queueEncryptionKey",
                 "The queue_encryption_key is imported, so CDK cannot change its policy. The policy "
-                "must allow kms:Decrypt and kms:GenerateDataKey to events.amazonaws.com: otherwise "
-                "no event arrives.",
+                "must allow events.amazonaws.com to use kms:Decrypt and kms:GenerateDataKey: "
+                "otherwise no event arrives.",
             )

@@ -1,11 +1,13 @@
 """The package options of the built-in event sources, and their validation."""
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
-from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_s3 as s3
 
 
 class CommonOptions(TypedDict, total=False):
@@ -52,7 +54,9 @@ def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: AN
 
 
 def watched_bucket_names(
-    event_source: str, buckets: Sequence[s3.IBucket] | None, source_buckets: Sequence[s3.IBucket]
+    event_source: str,
+    buckets: "Sequence[s3.IBucket] | None",
+    source_buckets: "Sequence[s3.IBucket]",
 ) -> tuple[str, ...]:
     """Return the names of the buckets that an event source watches. None: all source buckets.
 

@@ -256,9 +256,9 @@ class EngineAlarms(Construct):
             Annotations.of(self).add_info_v2(
                 "quilt-packager:alarmsTopicPolicy",
                 "The topic of the alarms is imported, so CDK cannot change its policy. The policy "
-                "must allow sns:Publish to cloudwatch.amazonaws.com, and the policy of its key, if "
-                "it has one, kms:Decrypt and kms:GenerateDataKey*: otherwise no notification is "
-                "sent.",
+                "must allow cloudwatch.amazonaws.com to use sns:Publish, and the policy of its "
+                "key, if it has one, kms:Decrypt and kms:GenerateDataKey*: otherwise no "
+                "notification is sent.",
             )
 
     def _log(self, name: str) -> str:
