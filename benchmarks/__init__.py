@@ -1,1 +1,1 @@
-"""Measurements, two sides in one run: `make bench`."""
+"""Benchmarks that compare this engine with quilt3: `make bench`."""

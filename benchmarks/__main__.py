@@ -20,7 +20,7 @@ class Benchmark(msgspec.Struct, frozen=True):
 
     Attributes:
         steps: Number of progress lines.
-        run: Measures, and reports.
+        run: The measurement.
     """
 
     steps: int
@@ -46,24 +46,24 @@ def choose(*, quick: bool) -> dict[str, Benchmark]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for."""
+    """Run the selected benchmarks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = list(choose(quick=False))
     parser.add_argument(
         "benchmarks",
         nargs="*",
         metavar="NAME",
-        help=f"which to run: {', '.join(names)}; default: all, which takes about an hour",
+        help=f"benchmarks to run: {', '.join(names)}; default: all, which takes about an hour",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few objects, some three minutes; the document stays as it is",
+        help="use few objects, about three minutes; do not update the document",
     )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.benchmarks) - set(names))
     if unknown:
-        parser.error(f"there is no benchmark {', '.join(unknown)}")
+        parser.error(f"unknown benchmark: {', '.join(unknown)}")
     chosen = {
         name: benchmark
         for name, benchmark in choose(quick=options.quick).items()

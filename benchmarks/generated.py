@@ -1,4 +1,4 @@
-"""Generated objects and entries, for what is measured without S3."""
+"""Generated objects and entries, for measurements without S3."""
 
 from collections.abc import Iterator
 from itertools import islice

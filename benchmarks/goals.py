@@ -8,17 +8,16 @@ from benchmarks.tables import to_table
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """A limit, and what was measured.
+    """A limit and the measured value.
 
     Attributes:
         what: The limited quantity.
-        limit: At most, or at least, this much.
-        measured: So much it is.
-        unit: Of both.
+        limit: Maximum, or minimum, value.
+        measured: Measured value.
+        unit: Unit of both values.
         is_floor: The limit is a minimum.
-        decimals: To how many both are compared; None for exactly.
-        elsewhere: Other conditions under which it was measured, if any: then there is
-            no verdict.
+        decimals: Decimals to which the measured value is rounded; None for no rounding.
+        elsewhere: Conditions that differ from the goal's, if any; there is no verdict then.
     """
 
     what: str
@@ -31,7 +30,7 @@ class Goal(msgspec.Struct, frozen=True):
 
     @property
     def is_reached(self) -> bool:
-        """Return whether the measured value keeps to the limit.
+        """Return whether the measured value meets the limit.
 
         Example:
             >>> Goal("requests per object", limit=1.001, measured=1.00106).is_reached
@@ -44,7 +43,7 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 def to_markdown(goals: Iterable[Goal]) -> str:
-    """Goals as a Markdown table.
+    """Format goals as a Markdown table.
 
     Example:
         >>> goal = Goal("requests per object", limit=1.001, measured=1.0013, decimals=3)
@@ -68,7 +67,7 @@ def _row(goal: Goal) -> list[str]:
 
 
 def _write(value: float) -> str:
-    """Five significant digits, or all before the point.
+    """Format a number with five significant digits, or as an integer from 1,000 on.
 
     Example:
         >>> _write(131_234.5), _write(7.9649), _write(1.00106), _write(0.00106)

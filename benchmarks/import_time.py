@@ -1,7 +1,6 @@
 """Cost of imports in a cold start: the packager's handler beside quilt3.
 
-Each import runs in a process of its own, the two sides in turn, so that a noisy moment of the
-machine hits both.
+Each import runs in its own process. The sides alternate, so that noise affects both.
 """
 
 import subprocess
@@ -21,7 +20,7 @@ STATEMENTS = {
 
 
 def measure_seconds(statement: str) -> float:
-    """Time a statement in a new interpreter, the interpreter's own start left out."""
+    """Time a statement in a new interpreter, without the interpreter's start."""
     script = (
         f"import time; start = time.perf_counter()\n{statement}\nprint(time.perf_counter() - start)"
     )
@@ -36,7 +35,7 @@ def run(progress: Progress) -> Section:
     seconds: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     with progress.step("imports"):
         for statement in STATEMENTS.values():
-            measure_seconds(statement)  # compiles bytecode, and warms the disk's cache
+            measure_seconds(statement)  # compiles bytecode and warms the disk cache
         for _, (name, statement) in product(range(ROUNDS), STATEMENTS.items()):
             seconds[name].append(measure_seconds(statement))
     rows = [[name, f"{median(found):.3f}", f"{min(found):.3f}"] for name, found in seconds.items()]

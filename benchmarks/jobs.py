@@ -1,4 +1,4 @@
-"""One job on the S3 stub, done by one side: what it cost, and what it asked of S3."""
+"""Run one side's job on the S3 stub, and measure its cost and its requests."""
 
 from enum import StrEnum
 
@@ -26,11 +26,11 @@ class Job(msgspec.Struct, frozen=True):
     """A finished job.
 
     Attributes:
-        cost: Of the process that did it.
-        requests: Number of requests at S3, by operation.
-        stub_cpu_seconds: CPU time of the stub; where it comes near the job's time on the
-            clock, the stub was the bottleneck.
-        top_hash: Of the package.
+        cost: Cost of its process.
+        requests: Number of S3 requests by operation.
+        stub_cpu_seconds: CPU time of the stub; a value close to the job's wall time means that
+            the stub was the bottleneck.
+        top_hash: Top hash of the package.
     """
 
     cost: Cost
@@ -42,23 +42,17 @@ class Job(msgspec.Struct, frozen=True):
 def registry_of(side: Side, bucket: str) -> str:
     """Return the registry of a side for the packages of a bucket.
 
-    Each has its own: a manifest's key is the hash of contents alone, so of two buckets with the
-    same contents, the second would overwrite the manifest of the first.
+    A manifest's key is the hash of its contents, so equal buckets would overwrite each other's
+    manifests in a shared registry.
     """
     return f"{side.name.lower()}-registry-for-{bucket}"
 
 
 def run_job(stub: StubProcess, side: Side, bucket: str, *, limit_seconds: float) -> Job:
-    """Package a bucket's generated objects into `registry_of` it.
-
-    Args:
-        stub: S3, with the bucket and the registries in it.
-        side: The engine or quilt3.
-        bucket: The source bucket, after which the package is named.
-        limit_seconds: Maximum duration.
+    """Package a bucket's generated objects into its `registry_of`.
 
     Raises:
-        Overdue: It took longer than that.
+        Overdue: The job exceeded its time limit.
     """
     stub.reset()
     finished = run_module(

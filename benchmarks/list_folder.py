@@ -1,6 +1,6 @@
-"""Lists the stub's generated objects in one of several ways: a process of its own.
+"""List the stub's generated objects in one of several ways.
 
-Run: `python -m benchmarks.list_folder WAY BUCKET`. It writes the CPU seconds and the keys found.
+Run: `python -m benchmarks.list_folder WAY BUCKET`. It prints CPU seconds and the number of keys.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.s3_stub.synthetic import PREFIX
 
 
 class Way(StrEnum):
-    """The measured folder."""
+    """A way to list a folder."""
 
     PAGES = "this engine: pages, read and parsed"
     INVENTORY = "this engine: the same, checked, and put in the manifest's order"
@@ -31,7 +31,7 @@ class Listed(msgspec.Struct, frozen=True):
     """The cost of a listing.
 
     Attributes:
-        cpu_seconds: Of all threads.
+        cpu_seconds: CPU time of all threads.
         keys: Number of keys.
     """
 
@@ -40,7 +40,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 def list_pages(bucket: str) -> Callable[[], int]:
-    """Prepare to read the pages alone."""
+    """Prepare to read only the pages."""
     s3 = S3.from_environment(os.environ)
 
     async def count() -> int:
@@ -50,7 +50,7 @@ def list_pages(bucket: str) -> Callable[[], int]:
 
 
 def list_into_inventory(bucket: str) -> Callable[[], int]:
-    """Prepare to do all that a job does."""
+    """Prepare to list as a job does."""
     s3 = S3.from_environment(os.environ)
 
     def count() -> int:
@@ -62,7 +62,7 @@ def list_into_inventory(bucket: str) -> Callable[[], int]:
 
 
 def list_with_quilt3(bucket: str) -> Callable[[], int]:
-    """Prepare to do what `set_dir` begins with."""
+    """Prepare to list as `set_dir` does."""
     from quilt3.data_transfer import list_object_versions  # noqa: PLC0415 - one side's library
 
     def count() -> int:

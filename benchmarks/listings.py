@@ -1,4 +1,4 @@
-"""Keys listed per CPU second, this engine's beside quilt3's."""
+"""Compare the listed keys per CPU second of this engine and quilt3."""
 
 from itertools import product
 from statistics import median
@@ -22,7 +22,7 @@ BUCKET = "stored"
 
 
 def run(objects: int, progress: Progress) -> Section:
-    """Measure each way several times, in turn, and report the medians.
+    """Measure the ways alternately, and report the medians.
 
     Raises:
         RuntimeError: A way did not find all keys.

@@ -1,4 +1,4 @@
-"""A manifest and its top hash, this engine's beside quilt3's."""
+"""Compare the CPU time that this engine and quilt3 need for a manifest and its top hash."""
 
 from itertools import product
 from statistics import median
@@ -21,7 +21,7 @@ STEPS = ROUNDS * len(Side)
 
 
 def run(entries: int, progress: Progress) -> Section:
-    """Measure both sides several times, in turn, and report the medians.
+    """Measure the sides alternately, and report the medians.
 
     Raises:
         RuntimeError: The sides wrote different manifests.
@@ -48,7 +48,7 @@ def run(entries: int, progress: Progress) -> Section:
 
 
 def write_entries(side: Side, entries: int) -> Written:
-    """Let a side write a manifest of generated entries."""
+    """Write a manifest of generated entries with one side."""
     finished = run_module(
         "benchmarks.write_manifest", side, str(entries), limit_seconds=LIMIT_SECONDS
     )

@@ -1,4 +1,4 @@
-"""One process packages a million objects: how long it takes, and how much memory."""
+"""Measure the time and memory of one process that packages a million objects."""
 
 from benchmarks.goals import Goal
 from benchmarks.jobs import Side, registry_of, run_job
@@ -18,7 +18,7 @@ STEPS = len(STATES)
 
 
 def run(objects: int, progress: Progress) -> Section:
-    """Measure a first job with stored checksums, and one of the unchanged folder, and report."""
+    """Measure a first job with stored checksums and one of the unchanged folder."""
     jobs = []
     with StubProcess(
         f"--latency-ms={LATENCY_MS}",

@@ -1,4 +1,4 @@
-"""Packages a folder with this engine, as Lambda does: one side of a comparison.
+"""Package a folder with this engine, as Lambda does.
 
 Run as a process: `python -m benchmarks.package_with_engine BUCKET PREFIX REGISTRY PACKAGE`.
 """
@@ -18,7 +18,7 @@ from quilt_packager_runtime.settings import Settings
 
 
 def main() -> None:
-    """Package, and write the top hash."""
+    """Package a folder, and print the top hash."""
     bucket, prefix, registry, name = sys.argv[1:]
     message = {
         "source_prefix": f"s3://{bucket}/{prefix}",
@@ -28,7 +28,7 @@ def main() -> None:
     }
     request = parse_message(msgspec.json.encode(message).decode())
     if not isinstance(request, UnresolvedRequest):
-        raise TypeError(f"{message} asks for no package")
+        raise TypeError(f"The message requests no package: {message}")
     settings = Settings.from_environment(os.environ)
     s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
     sys.stdout.write(asyncio.run(_package(request, settings, s3)).top_hash or "")

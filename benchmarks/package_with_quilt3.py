@@ -1,7 +1,7 @@
-"""Packages a folder with quilt3, as it comes: the other side of a comparison.
+"""Package a folder with quilt3 and its defaults.
 
-No data is copied into the registry, and a package that is just the newest revision is not pushed.
-So both sides do the same work, and write the same manifest.
+No data is copied into the registry, and a package equal to the latest revision is not pushed, so
+that both sides do the same work and write the same manifest.
 
 Run as a process: `python -m benchmarks.package_with_quilt3 BUCKET PREFIX REGISTRY PACKAGE`.
 """
@@ -13,7 +13,7 @@ import quilt3
 
 
 def main() -> None:
-    """Package, and write the top hash."""
+    """Package a folder, and print the top hash."""
     bucket, prefix, registry, name = sys.argv[1:]
     with redirect_stdout(sys.stderr):
         package = quilt3.Package()

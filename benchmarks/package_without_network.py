@@ -1,6 +1,6 @@
-"""Does a job's work on generated objects, with no S3: a process of its own.
+"""Do a job's work on generated objects, without S3.
 
-Run: `python -m benchmarks.package_without_network ROUTE OBJECTS`. It writes CPU seconds by phase.
+Run: `python -m benchmarks.package_without_network ROUTE OBJECTS`. It prints CPU seconds by phase.
 """
 
 import asyncio
@@ -34,21 +34,21 @@ SHARD_OBJECTS = Settings().max_shard_objects
 
 
 class Route(StrEnum):
-    """Origin of checksums."""
+    """The origin of the checksums."""
 
     INLINE = "inline"
     LARGE = "large"
 
 
 class Worked(msgspec.Struct, frozen=True):
-    """CPU time of the phases, without that of generating objects.
+    """CPU time of the phases, without the generation of the objects.
 
     Attributes:
-        listing_seconds: From pages to the inventory, ordered and checked.
-        checksums_seconds: To take each object out, and its checksum in; or to take in the results
-            of the workers of a large job.
-        manifest_seconds: From the inventory to manifest and top hash.
-        manifest_bytes: The manifest's size.
+        listing_seconds: Time from pages to an ordered, checked inventory.
+        checksums_seconds: Time to read each object from the inventory and record its checksum, or
+            to load the results of a large job's workers.
+        manifest_seconds: Time from the inventory to manifest and top hash.
+        manifest_bytes: Size of the manifest.
     """
 
     listing_seconds: float
@@ -61,7 +61,7 @@ class Results:
     """The results of the workers of a large job.
 
     Args:
-        count: Of how many objects.
+        count: Number of objects.
 
     Attributes:
         seconds: CPU time to generate them.
@@ -73,7 +73,7 @@ class Results:
         self._count = count
 
     async def list_keys(self, *_: object) -> AsyncIterator[list[str]]:
-        """As many results as there are shards."""
+        """Yield the keys of the results, one per shard."""
         yield [str(shard) for shard in range(-(-self._count // SHARD_OBJECTS))]
 
     async def get_object(self, _: S3Uri) -> ObjectBody:
@@ -87,7 +87,7 @@ class Results:
 
 
 async def work(route: Route, count: int, folder: Path) -> Worked:
-    """Go through the phases of a job."""
+    """Run the phases of a job."""
     started = time.process_time()
     for _ in generated.pages(count):
         pass
@@ -120,7 +120,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
 
 
 def main() -> None:
-    """Package objects, and print the cost."""
+    """Package generated objects, and print the cost."""
     route, count = sys.argv[1:]
     with TemporaryDirectory() as folder:
         worked = asyncio.run(work(Route(route), int(count), Path(folder)))

@@ -1,4 +1,4 @@
-"""Runs a side of a benchmark in a process of its own, and asks the kernel what it cost."""
+"""Run a side of a benchmark in its own process, and measure it with the kernel's figures."""
 
 import os
 import signal
@@ -26,9 +26,9 @@ class Cost(msgspec.Struct, frozen=True):
     """The cost of a process, including the start of its interpreter.
 
     Attributes:
-        cpu_seconds: User and system time, of all its threads and of the children it waited for.
-        wall_seconds: Time on the clock.
-        peak_bytes: The most memory that it ever had resident.
+        cpu_seconds: User and system time of its threads and of the children it waited for.
+        wall_seconds: Wall time.
+        peak_bytes: Largest resident set.
     """
 
     cpu_seconds: float
@@ -37,11 +37,11 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A process that did its work.
+    """A process that succeeded.
 
     Attributes:
-        cost: Its cost.
-        output: Its stdout.
+        cost: Cost of the process.
+        output: Contents of its stdout.
     """
 
     cost: Cost
@@ -49,7 +49,7 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Overdue(Exception):
-    """A process was ended at its time limit."""
+    """A process was killed at its time limit."""
 
 
 def run_module(
@@ -58,17 +58,11 @@ def run_module(
     limit_seconds: float,
     environment: Mapping[str, str] | None = None,
 ) -> Finished:
-    """Run a module with nothing of the user's environment or home in its way.
-
-    Args:
-        module: Its name.
-        *arguments: Of its command line.
-        limit_seconds: Maximum duration.
-        environment: Variables beside credentials that open nothing.
+    """Run a module, isolated from the user's environment and home folder.
 
     Raises:
-        Overdue: It did not end in time.
-        RuntimeError: It failed.
+        Overdue: The module exceeded its time limit.
+        RuntimeError: The module failed.
     """
     command = [sys.executable, "-m", module, *arguments]
     with TemporaryDirectory() as home, TemporaryFile() as output, TemporaryFile() as errors:
@@ -82,10 +76,10 @@ def run_module(
         )
         cost = _wait(process, started, limit_seconds)
         if process.returncode == -signal.SIGKILL and cost.wall_seconds >= limit_seconds:
-            raise Overdue(f"{module} was ended after {limit_seconds:.0f} s")
+            raise Overdue(f"{module} was killed after {limit_seconds:.0f} s")
         if process.returncode:
             last = b"\n".join(_read(errors).splitlines()[-LAST_LINES:])
-            raise RuntimeError(f"{module} ended with {process.returncode}:\n{last.decode()}")
+            raise RuntimeError(f"{module} exited with code {process.returncode}:\n{last.decode()}")
         return Finished(cost, _read(output))
 
 
@@ -102,10 +96,10 @@ def _variables(home: str) -> dict[str, str]:
 
 
 def _wait(process: subprocess.Popen[bytes], started: float, limit_seconds: float) -> Cost:
-    """Wait with wait4, which returns the cost of this child alone.
+    """Wait with wait4, which returns the cost of only this child.
 
-    A child's peak is never below what its parent had resident when it was started. So the parent
-    stays small: it imports nothing that it measures.
+    A child's peak is never below its parent's resident set at the start, so the parent imports
+    nothing that it measures.
     """
     killer = threading.Timer(limit_seconds, os.kill, (process.pid, signal.SIGKILL))
     killer.start()

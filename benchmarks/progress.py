@@ -1,4 +1,4 @@
-"""Says on stderr which measurement runs and for how long, so that a long one does not look hung."""
+"""Show the running measurement and its duration on stderr."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class Progress:
-    """Counts steps while they run. A terminal sees the seconds of the present one.
+    """Counts steps while they run. A terminal also shows the seconds of the current step.
 
     Args:
         total: Number of steps.

@@ -1,4 +1,4 @@
-"""Measurements as a document: each section stands between two marks, and is replaced whole."""
+"""Write measurements into a document, between the marks of their sections."""
 
 import os
 import platform
@@ -21,9 +21,9 @@ class Section(msgspec.Struct, frozen=True):
     """The results of a benchmark.
 
     Attributes:
-        name: Of its place in the document.
-        body: Tables and remarks, as Markdown.
-        goals: Its goals.
+        name: Name of its place in the document.
+        body: Tables and remarks in Markdown.
+        goals: Goals of the benchmark.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Section(msgspec.Struct, frozen=True):
     goals: Sequence[Goal] = ()
 
     def to_markdown(self) -> str:
-        """Everything, with where and on what it was measured."""
+        """Format the run, the results and the goals."""
         parts = [describe_run(), self.body]
         if self.goals:
             parts.append(to_markdown(self.goals))
@@ -39,10 +39,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def describe_run() -> str:
-    """Commit, day, machine and versions.
-
-    Figures of a busy machine mislead, so its load is reported as well.
-    """
+    """Return commit, date, machine, its load (which distorts the figures) and the versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in DISTRIBUTIONS)
     load = f"{os.getloadavg()[1]:.1f}"
     return (
@@ -54,15 +51,10 @@ def describe_run() -> str:
 
 
 def replace_section(document: str, name: str, body: str) -> str:
-    r"""Put a section in its place, in the stead of what stands there.
-
-    Args:
-        document: With a line `<!-- measured: NAME -->`, and `<!-- end -->` below it.
-        name: The section's name.
-        body: Its new text.
+    r"""Replace the text between `<!-- measured: NAME -->` and the next `<!-- end -->`.
 
     Raises:
-        ValueError: The document has no such place.
+        ValueError: The document does not have exactly one such place.
 
     Example:
         >>> replace_section("<!-- measured: a -->\nold\n<!-- end -->\n", "a", "new")
@@ -76,12 +68,12 @@ def replace_section(document: str, name: str, body: str) -> str:
         flags=re.DOTALL,
     )
     if count != 1:
-        raise ValueError(f"the document has {count} places for {name!r}")
+        raise ValueError(f"The document has {count} places for {name!r}")
     return replaced
 
 
 def write_section(path: Path, section: Section) -> None:
-    """Put a section into a document."""
+    """Replace a section of a document."""
     document = replace_section(path.read_text(), section.name, section.to_markdown())
     path.write_text(document)
 

@@ -1,4 +1,4 @@
-"""Whole jobs on the S3 stub: this engine beside quilt3, on the same work, in the same run."""
+"""Compare whole jobs of this engine and quilt3 on the S3 stub."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +22,14 @@ LATENCIES_MS = (0, 20)
 CHANGED_EVERY = 100
 WRITERS = 32
 LARGE_OBJECTS = 50_000
-"""From here on a job of quilt3 takes minutes."""
+"""Number of objects from which a job of quilt3 takes minutes."""
 GOAL_OBJECTS = 100_000
 LIMIT_SECONDS = 900
-"""That of a Lambda function."""
+"""Time limit of a Lambda function."""
 
 
 class State(StrEnum):
-    """The state of the folder and the registry; each follows from the one before."""
+    """State of the folder and the registry; each results from the one before."""
 
     STORED = "first time, checksums stored"
     ABSENT = "first time, no checksums"
@@ -70,8 +70,8 @@ def plan(sizes: Sequence[int]) -> list[Cell]:
 def is_left_out(cell: Cell) -> bool:
     """Return whether a cell would take minutes without adding information.
 
-    To quilt3 each state is the same work, since it reads all bytes each time. What remains of the
-    large ones is what goals are held against, and one job with latency.
+    For quilt3, each state is the same work, since it always reads all bytes. Of the large cells,
+    those that goals refer to remain, and one with latency.
     """
     if cell.side is not Side.QUILT3 or cell.objects < LARGE_OBJECTS:
         return False
@@ -83,7 +83,7 @@ def measure(sizes: Sequence[int], progress: Progress) -> Results:
     """Run the cells, with a new stub for each number of objects and latency.
 
     Raises:
-        RuntimeError: The two sides did not make the same package.
+        RuntimeError: The two sides created different packages.
     """
     results: Results = {}
     cells = plan(sizes)
@@ -127,7 +127,7 @@ def _change_some(stub: StubProcess, objects: int) -> None:
             connection.request("PUT", f"/stored/{key_of(index)}", f"changed {index}", headers)
             with connection.getresponse() as response:
                 if response.read() or response.status != 200:  # noqa: PLR2004 - HTTP's OK
-                    raise RuntimeError(f"the stub answered {response.status}")
+                    raise RuntimeError(f"The stub returned status {response.status}")
         connection.close()
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -142,7 +142,7 @@ def _check_same_work(results: Results) -> None:
             hashes.setdefault(key, set()).add(job.top_hash)
     differing = [key for key, found in hashes.items() if len(found) > 1]
     if differing:
-        raise RuntimeError(f"the sides made different packages of {differing}")
+        raise RuntimeError(f"The sides created different packages: {differing}")
 
 
 def _describe(cell: Cell) -> str:
@@ -150,7 +150,7 @@ def _describe(cell: Cell) -> str:
 
 
 def run(sizes: Sequence[int], progress: Progress) -> Section:
-    """Measure, and report."""
+    """Measure all cells, and format the results."""
     results = measure(sizes, progress)
     tables = [f"### {objects:,} objects\n\n{_to_table(results, objects)}" for objects in sizes]
     left_out = "" if max(sizes) < LARGE_OBJECTS else LEFT_OUT
@@ -172,7 +172,7 @@ def _to_table(results: Results, objects: int) -> str:
             cell.side,
             *(job_row(job) if job else [f"ended after {LIMIT_SECONDS} s"]),
         ]
-        # Sides side by side, whichever went first.
+        # Sides in a fixed order, regardless of which ran first.
         for cell, job in sorted(results.items(), key=lambda item: _place(item[0]))
         if cell.objects == objects
     ]
@@ -187,8 +187,8 @@ def _goals(results: Results, objects: int) -> list[Goal]:
     """Return the goals of jobs without latency, at the largest size."""
     elsewhere = "" if objects == GOAL_OBJECTS else f"on {objects:,} objects, not {GOAL_OBJECTS:,}"
     goals = []
-    # Pages of 1,000 keys and a HEAD each are 1.001 requests already, so there the few others
-    # are left to rounding.
+    # Pages of 1,000 keys and a HEAD per object are already 1.001 requests per object; rounding
+    # absorbs the few others.
     for state, least_ratio, most_requests, decimals in (
         (State.STORED, 8, 1.001, 3),
         (State.UNCHANGED, 50, 0.002, None),

@@ -1,4 +1,4 @@
-"""Results of jobs as Markdown."""
+"""Format results of jobs as Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,12 +13,7 @@ JOB_COLUMNS = (
 
 
 def to_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """Rows as a Markdown table.
-
-    Args:
-        head: The columns' names.
-        rows: Their values.
-        texts: Number of text columns, from the left.
+    """Format rows as a Markdown table, with `texts` left-aligned columns.
 
     Example:
         >>> print(to_table(["side", "s"], [["quilt3", "1.0"]]))

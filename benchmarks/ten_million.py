@@ -1,4 +1,4 @@
-"""Ten million objects in one process, without the network: how much memory they need."""
+"""Measure the memory of one process that packages ten million objects without the network."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ STEPS = len(Route)
 
 
 def run(objects: int, progress: Progress) -> Section:
-    """Measure a job of one invocation, and the publishing of a large one; and report."""
+    """Measure a job of one invocation and the publishing of a large job."""
     costs: dict[Route, Cost] = {}
     worked: dict[Route, Worked] = {}
     for route in Route:

@@ -1,7 +1,7 @@
-"""Writes a manifest with its top hash, as one side does: a process of its own.
+"""Write a manifest with its top hash with one side.
 
-Run: `python -m benchmarks.write_manifest SIDE ENTRIES`. The entries are made beforehand. It writes
-the CPU seconds and the top hash.
+Run: `python -m benchmarks.write_manifest SIDE ENTRIES`. It prints the CPU seconds, without the
+generation of the entries, and the top hash.
 """
 
 import sys
@@ -24,8 +24,8 @@ class Written(msgspec.Struct, frozen=True):
     """The manifest of a side.
 
     Attributes:
-        cpu_seconds: From entries to manifest and top hash.
-        manifest_bytes: The manifest's size.
+        cpu_seconds: Time from entries to manifest and top hash.
+        manifest_bytes: Size of the manifest.
         top_hash: The top hash.
     """
 
@@ -35,7 +35,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def write_with_engine(entries: Sequence[Entry], path: Path) -> Callable[[], str]:
-    """Prepare, and give what is measured."""
+    """Prepare the measured function."""
 
     def write() -> str:
         with path.open("wb") as file:
@@ -45,7 +45,7 @@ def write_with_engine(entries: Sequence[Entry], path: Path) -> Callable[[], str]
 
 
 def write_with_quilt3(entries: Sequence[Entry], path: Path) -> Callable[[], str]:
-    """Prepare, and give what is measured: what `push` does once it has the hashes."""
+    """Prepare the measured function, which does the work of `push` after hashing."""
     import quilt3  # noqa: PLC0415 - only one side's libraries are loaded
     from quilt3.packages import PackageEntry  # noqa: PLC0415
     from quilt3.util import PhysicalKey  # noqa: PLC0415

@@ -31,11 +31,7 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 async def slices(items: Iterable[Item], size: int) -> AsyncIterator[list[Item]]:
-    """Yield items in slices. Between them other tasks run, and deadlines and cancellation apply.
-
-    Args:
-        items: Consumed slice by slice.
-        size: Number of items in a slice.
+    """Yield items in slices. Between slices, other tasks run and cancellation takes effect.
 
     Example:
         >>> async def show() -> None:
@@ -87,32 +83,31 @@ async def for_each(
 
 
 def _take_from(items: Iterable[Item] | AsyncIterable[Item]) -> Take[Item]:
-    """Return a function that takes the next item, for several workers."""
+    """Return a function that takes the next item and that several workers can share."""
     if isinstance(items, AsyncIterable):
-        coming = aiter(items)
-        turn = asyncio.Lock()
+        async_items = aiter(items)
+        lock = asyncio.Lock()
 
         async def take() -> Item | _End:
-            async with turn:
-                return await anext(coming, _End.END)
+            async with lock:
+                return await anext(async_items, _End.END)
     else:
-        present = iter(items)
+        sync_items = iter(items)
 
         async def take() -> Item | _End:
-            return next(present, _End.END)
+            return next(sync_items, _End.END)
 
     return take
 
 
 class ByteBudget:
-    """Limits the number of bytes that are held at a time, in order of arrival.
+    """Limits the number of bytes held at a time; waiters are served in order of arrival.
 
     Args:
         size_bytes: The budget, rounded down to units of `UNIT_BYTES`; each hold is rounded up.
     """
 
     def __init__(self, size_bytes: int) -> None:
-        """Start with the whole budget."""
         self._units = asyncio.Semaphore(size_bytes // UNIT_BYTES)
         self._turn = asyncio.Lock()
 
@@ -120,12 +115,11 @@ class ByteBudget:
     async def hold(self, size_bytes: int) -> AsyncIterator[None]:
         """Wait until the bytes fit into the budget, and hold them.
 
-        Args:
-            size_bytes: At most the whole budget; more would wait forever.
+        More bytes than the whole budget would wait forever.
         """
         units_held = 0
         try:
-            async with self._turn:  # otherwise several could wait for shares that the others hold
+            async with self._turn:  # otherwise holders of partial shares could deadlock
                 while units_held * UNIT_BYTES < size_bytes:
                     await self._units.acquire()
                     units_held += 1

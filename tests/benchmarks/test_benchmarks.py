@@ -1,4 +1,4 @@
-"""The benchmarks still fit the engine, the stub and the document. None of this is timed."""
+"""The benchmarks work with the engine, the stub and the document. Nothing is timed."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_each_benchmark_has_its_place_in_the_document() -> None:
         assert "measured just now" in replace_section(document, name, "measured just now")
 
 
-def test_both_sides_do_the_same_job_and_its_requests_are_counted() -> None:
+def test_both_sides_create_the_same_package_and_their_requests_are_counted() -> None:
     registries = [f"--bucket={registry_of(side, 'stored')}" for side in Side]
     with StubProcess(f"--synthetic=stored={OBJECTS},sha256", *registries) as stub:
         jobs = {side: run_job(stub, side, "stored", limit_seconds=LIMIT_SECONDS) for side in Side}
@@ -45,7 +45,7 @@ def test_each_way_lists_all_keys() -> None:
 
 
 @pytest.mark.parametrize("route", list(package_without_network.Route))
-async def test_a_job_without_network_goes_through_all_phases(
+async def test_a_job_without_network_runs_all_phases(
     route: package_without_network.Route, tmp_path: Path
 ) -> None:
     worked = await package_without_network.work(route, OBJECTS, tmp_path)
@@ -53,18 +53,18 @@ async def test_a_job_without_network_goes_through_all_phases(
     assert len(list(generated.entries(OBJECTS))) == OBJECTS
 
 
-def test_only_jobs_of_quilt3_that_take_minutes_are_left_out() -> None:
+def test_only_long_jobs_of_quilt3_are_left_out() -> None:
     cells = scenarios.plan([1_000, 100_000])
     assert sum(cell.objects == 1_000 for cell in cells) == 16
     assert sum(cell.objects == 100_000 and cell.side is Side.ENGINE for cell in cells) == 8
     assert sum(cell.objects == 100_000 and cell.side is Side.QUILT3 for cell in cells) == 3
 
 
-def test_a_process_is_ended_at_its_limit() -> None:
+def test_a_process_is_killed_at_its_time_limit() -> None:
     with pytest.raises(Overdue):
         run_module("asyncio", limit_seconds=0.01)
 
 
-def test_a_process_that_fails_tells_its_last_words() -> None:
+def test_the_error_of_a_failed_process_contains_its_last_output() -> None:
     with pytest.raises(RuntimeError, match="No module named no_such_module"):
         run_module("no_such_module", limit_seconds=LIMIT_SECONDS)

@@ -8,7 +8,7 @@ from tests.cancelling import ManyItems, check_is_cancelled_within
 
 
 class TestForEach:
-    async def test_works_on_each_item_once(self) -> None:
+    async def test_processes_each_item_once(self) -> None:
         done: list[int] = []
 
         async def work(item: int) -> None:
@@ -18,7 +18,7 @@ class TestForEach:
         await for_each(range(10), work, at_once=3)
         assert sorted(done) == list(range(10))
 
-    async def test_works_on_so_many_at_once(self) -> None:
+    async def test_limits_the_concurrent_items(self) -> None:
         running, most = 0, 0
 
         async def work(_: int) -> None:
@@ -31,7 +31,7 @@ class TestForEach:
         await for_each(range(10), work, at_once=3)
         assert most == 3
 
-    async def test_takes_no_item_before_its_time(self) -> None:
+    async def test_takes_an_item_only_when_a_worker_is_free(self) -> None:
         taken: list[int] = []
 
         def items() -> Iterator[int]:
@@ -47,7 +47,7 @@ class TestForEach:
         assert taken == [0, 1, 2]
         job.cancel()
 
-    async def test_takes_one_at_a_time_from_what_comes(self) -> None:
+    async def test_takes_one_item_at_a_time_from_an_async_iterable(self) -> None:
         done: list[int] = []
 
         async def items() -> AsyncIterator[int]:
@@ -97,7 +97,7 @@ class TestForEach:
         assert started == [0, 1, 2]
         assert sorted(cancelled) == [0, 1]
 
-    async def test_is_cancelled_with_all_its_work(self) -> None:
+    async def test_cancellation_cancels_all_items(self) -> None:
         cancelled: list[int] = []
 
         async def work(item: int) -> None:
@@ -134,7 +134,7 @@ class TestByteBudget:
         async with budget.hold(size_bytes):
             await release.wait()
 
-    async def test_never_lets_more_be_held(self) -> None:
+    async def test_limits_the_held_bytes(self) -> None:
         budget = ByteBudget(8 * UNIT_BYTES)
         held_bytes, most_bytes = 0, 0
 
@@ -150,7 +150,7 @@ class TestByteBudget:
         await asyncio.gather(*[hold(size_bytes) for size_bytes in sizes])
         assert 6 * UNIT_BYTES < most_bytes <= 8 * UNIT_BYTES
 
-    async def test_many_small_ones_do_not_starve_a_large_one(self) -> None:
+    async def test_serves_large_and_small_holds_in_order_of_arrival(self) -> None:
         budget = ByteBudget(2 * UNIT_BYTES)
         served: list[int] = []
 
@@ -177,7 +177,7 @@ class TestByteBudget:
         async with asyncio.timeout(1), budget.hold(2 * UNIT_BYTES):
             pass
 
-    async def test_a_failure_gives_back_what_was_held(self) -> None:
+    async def test_a_failure_releases_the_held_bytes(self) -> None:
         budget = ByteBudget(UNIT_BYTES)
         with pytest.raises(ValueError, match="failed"):
             async with budget.hold(UNIT_BYTES):

@@ -1,4 +1,4 @@
-"""Checksums of all objects of a package, concurrently, and of shares of very large objects."""
+"""Hash all objects of a package concurrently, or some chunks of a very large object."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,22 +15,22 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
 RECORD_OBJECTS = 1000
-"""Number of checksums that are recorded at a time."""
+"""Number of checksums recorded at a time."""
 
 
 class Hashed(msgspec.Struct, frozen=True):
     """The number of checksums by origin.
 
     Attributes:
-        stored: Checksums that S3 had stored.
-        computed: Checksums that were computed.
+        stored: Number that S3 had stored.
+        computed: Number that this job computed.
     """
 
     stored: int
     computed: int
 
 
-async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, and for plans
+async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last three
     s3: S3,
     inventory: Inventory,
     *,
@@ -42,17 +42,16 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
 ) -> Hashed:
     """Find or compute the missing checksums of an inventory. The first failure cancels the rest.
 
-    `settings.max_requests_in_flight` objects are processed concurrently, archived ones first:
-    most of them cost a HEAD, or fail the job, and only restored ones are read. The inventory keeps
-    checksums that were found before a failure.
+    Archived objects come first: most of them need only a HEAD or fail the job, and only restored
+    ones are read. The inventory keeps the checksums found before a failure.
 
     Args:
         s3: S3.
         inventory: The objects; checksums are recorded in it.
         settings: Algorithms, scratch bucket and concurrency.
         on_progress: Called after each object with the number of objects done.
-        deadline: Time to stop, in seconds of the event loop's clock; the inventory has the
-            objects that are left.
+        deadline: Time to stop, on the event loop's clock; the other objects remain unhashed in
+            the inventory.
         skip_changed: Skip objects that have changed since they were listed.
         only_stored: Compute nothing: skip objects without a usable stored checksum.
 
@@ -60,7 +59,7 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
         SourceChanged: An object has changed since it was listed.
         ArchivedObjects: Archived objects without a usable stored checksum.
         UnreadableObjects: Objects that are encrypted with a customer-provided key.
-        AccessDenied: Objects that the role may not read.
+        AccessDenied: Objects that the role has no permission to read.
     """
     hasher = ObjectHasher(s3, inventory.folder.bucket, settings)
     unrecorded: list[tuple[str, Checksum]] = []
@@ -75,7 +74,7 @@ async def hash_objects(  # noqa: PLR0913 - the last three are for large jobs, an
     async def hash_one(found: SourceObject) -> None:
         nonlocal done
         try:
-            # A job that is going to fail computes nothing while it collects its archived objects.
+            # A job that is certain to fail computes nothing while it counts its archived objects.
             is_lost = found.archived and bool(unreadable)
             checksum = await hasher.checksum_of(found, only_stored=only_stored or is_lost)
         except tolerated:
@@ -114,22 +113,9 @@ async def _unhashed(inventory: Inventory, *, archived: bool) -> AsyncIterator[So
 async def hash_chunks(
     hasher: ObjectHasher, found: SourceObject, chunks: tuple[int, int]
 ) -> Checksum | list[bytes]:
-    """Compute the digests of some chunks of an object, to be combined with the others later.
+    """Return the stored checksum of an object, or compute the digests of a range of its chunks.
 
-    Args:
-        hasher: The hasher of the bucket, which remembers unusable scratch buckets.
-        found: The listed object.
-        chunks: Range of chunks, without the end.
-
-    Returns:
-        The digests in order, by the first algorithm of the settings; or the checksum of the whole
-        object if S3 has stored it.
-
-    Raises:
-        SourceChanged: The object has changed since it was listed.
-        ArchivedObjects: It is archived, without a usable stored checksum.
-        UnreadableObjects: It is encrypted with a customer-provided key.
-        AccessDenied: The role may not read it.
+    Failures are those of `hash_objects`, for the one object.
     """
     try:
         return await hasher.digests_of(found, chunks)

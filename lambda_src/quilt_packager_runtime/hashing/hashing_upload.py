@@ -1,4 +1,4 @@
-"""Multipart uploads that are aborted: S3 hashes the parts that it copies into them."""
+"""A multipart upload for hashing: S3 hashes the parts copied into it, and it is then aborted."""
 
 from typing import Self
 from urllib.parse import quote
@@ -16,17 +16,9 @@ CHECKSUMS = {
 
 
 class HashingUpload:
-    """A multipart upload whose parts S3 hashes.
-
-    Args:
-        s3: S3.
-        uri: Target of the upload.
-        upload_id: The upload's id.
-        algorithm: Checksum algorithm.
-    """
+    """A multipart upload whose parts S3 hashes. `create` starts one."""
 
     def __init__(self, s3: S3, uri: S3Uri, upload_id: str, algorithm: ChecksumAlgorithm) -> None:
-        """Store the upload; `create` sends the request."""
         self._s3 = s3
         self._uri = uri
         self._id = upload_id
@@ -34,13 +26,7 @@ class HashingUpload:
 
     @classmethod
     async def create(cls, s3: S3, uri: S3Uri, algorithm: ChecksumAlgorithm) -> Self:
-        """Create an upload.
-
-        Args:
-            s3: S3.
-            uri: Target of the upload.
-            algorithm: Checksum algorithm.
-        """
+        """Create an upload that S3 hashes by an algorithm."""
         name, kind, _ = CHECKSUMS[algorithm]
         headers = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", kind)]
         response = await s3.send(
@@ -58,17 +44,9 @@ class HashingUpload:
     async def copy_part(
         self, number: int, *, source: S3Uri, first_byte: int, last_byte: int, if_match: str
     ) -> str | None:
-        """Copy a range of an object into a part inside S3.
+        """Copy a range of an object into a part, and return the part's checksum in base64.
 
-        Args:
-            number: Part number, from 1.
-            source: The object or version to copy.
-            first_byte: First byte of the range.
-            last_byte: Last byte of the range, inclusive.
-            if_match: Required ETag of the source.
-
-        Returns:
-            The part's checksum in base64; None from servers that compute none.
+        It is None from servers that compute no checksum. `last_byte` is inclusive.
         """
         version = f"?versionId={quote(source.version_id, safe='')}" if source.version_id else ""
         headers = [

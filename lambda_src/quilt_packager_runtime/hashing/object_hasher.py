@@ -1,14 +1,14 @@
-"""The checksum of an object, by the cheapest route.
+"""Find or compute the checksum of an object by the cheapest route.
 
 A stored checksum costs one HEAD. Small objects are read and hashed here; large ones are copied
-inside S3, which hashes the parts, or else read in ranges. Each route gives the same value, and
-each request is bound to the version or ETag that was listed.
+inside S3, which hashes the parts, or read in ranges if that fails. Each route yields the same
+value, and each request names the listed version and ETag.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from quilt_packager_runtime.aws.s3 import S3, ObjectHead
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
     ArchivedObjects,
@@ -40,20 +40,13 @@ from quilt_packager_runtime.settings import Settings
 
 
 class NotStored(Exception):
-    """An object has no usable stored checksum, and only those are wanted."""
+    """The object has no usable stored checksum, and the caller allows no other."""
 
 
 class ObjectHasher:
-    """Hashes objects of a bucket, also concurrently.
-
-    Args:
-        s3: S3.
-        bucket: The bucket of the objects.
-        settings: Algorithms and scratch buckets.
-    """
+    """Hashes the objects of a bucket, concurrently if needed."""
 
     def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
-        """Create the routes; no request is sent."""
         self._s3 = s3
         self._bucket = bucket
         self._algorithms = settings.checksum_algorithms
@@ -64,39 +57,31 @@ class ObjectHasher:
     async def checksum_of(self, found: SourceObject, *, only_stored: bool = False) -> Checksum:
         """Return the stored checksum of an object, or compute one.
 
-        Args:
-            found: The listed object.
-            only_stored: Raise `NotStored` instead of computing one.
+        With `only_stored`, raise `NotStored` instead of computing one.
         """
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._translate_s3_errors(uri, found):
-            head = await self._head(uri, found)
-            checksum = await self._take_stored(uri, found, head.stored)
-            if checksum is not None:
-                return checksum
-            _check_readable(found, head)
+            stored = await self._look_up(uri, found)
+            if isinstance(stored, Checksum):
+                return stored
             if only_stored:
                 raise NotStored
-            return await self._compute(uri, found, head.stored)
+            return await self._compute(uri, found, stored)
 
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]
     ) -> Checksum | list[bytes]:
         """Return the stored checksum of an object, or compute the digests of some of its chunks.
 
-        Args:
-            found: The listed object.
-            chunks: Range of chunks, without the end.
+        `chunks` excludes its end. The digests are by the first algorithm of the settings.
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._translate_s3_errors(uri, found):
-            head = await self._head(uri, found)
-            checksum = await self._take_stored(uri, found, head.stored)
-            if checksum is not None:
-                return checksum
-            _check_readable(found, head)
+            stored = await self._look_up(uri, found)
+            if isinstance(stored, Checksum):
+                return stored
             algorithm = self._algorithms[0]
             copied = await self._copier.digests_of(uri, found, algorithm, chunks)
             if copied is not None:
@@ -106,7 +91,7 @@ class ObjectHasher:
 
     @asynccontextmanager
     async def _translate_s3_errors(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
-        """Convert S3's errors for an object that existed when it was listed."""
+        """Translate S3's errors for an object that existed when it was listed."""
         try:
             yield
         except InvalidObjectState:
@@ -114,39 +99,41 @@ class ObjectHasher:
         except AccessDenied as error:
             if error.key_state is not None:
                 raise Unreadable(AccessDenied, error.key_state) from None
-            # A role that may not list the bucket gets a 403 for a missing object.
+            # Without permission to list the bucket, S3 returns 403 for a missing object.
             if await self._is_listed(found):
                 raise Unreadable(AccessDenied) from None
             raise _changed(uri) from None
         except (NoSuchKey, PreconditionFailed) as error:
             raise _changed(uri) from error
 
-    async def _head(self, uri: S3Uri, found: SourceObject) -> ObjectHead:
+    async def _look_up(self, uri: S3Uri, found: SourceObject) -> Checksum | StoredChecksums:
+        """Return the stored checksum; without a usable one, all that S3 has stored of the object.
+
+        The bytes can then be read, or `Unreadable` is raised.
+        """
         try:
             head = await self._s3.head_object(uri, if_match=found.etag)
         except BadRequest:
             raise Unreadable(UnreadableObjects) from None
         if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
             raise _changed(uri)
-        return head
-
-    async def _take_stored(
-        self, uri: S3Uri, found: SourceObject, stored: StoredChecksums
-    ) -> Checksum | None:
         for algorithm in self._algorithms:
             part_sizes = None
-            if needs_part_sizes(algorithm, found.size_bytes, stored):
-                part_sizes = await self._ask_part_sizes(uri, found)
-            checksum = from_stored(algorithm, found.size_bytes, stored, part_sizes)
+            if needs_part_sizes(algorithm, found.size_bytes, head.stored):
+                part_sizes = await self._get_part_sizes(uri, found)
+            checksum = from_stored(algorithm, found.size_bytes, head.stored, part_sizes)
             if checksum is not None:
                 return checksum
-        return None
+        # A restored object is still listed with the storage class of an archive.
+        if found.archived and not head.restored:
+            raise Unreadable(ArchivedObjects)
+        return head.stored
 
-    async def _ask_part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
+    async def _get_part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
         try:
             return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
         except AccessDenied:
-            return None  # the bytes may be readable nevertheless
+            return None  # the bytes may still be readable
 
     async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
         algorithm = self._algorithms[0]
@@ -161,7 +148,7 @@ class ObjectHasher:
     async def _read(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums
     ) -> Checksum:
-        """Read an object, and compare its bytes with all checksums that S3 has stored."""
+        """Hash the bytes of an object, and compare them with all stored checksums."""
         known = {
             other: checksum
             for other in ChecksumAlgorithm
@@ -182,15 +169,9 @@ class ObjectHasher:
         return False
 
 
-def _check_readable(found: SourceObject, head: ObjectHead) -> None:
-    # A restored object is still listed with the storage class of an archive.
-    if found.archived and not head.restored:
-        raise Unreadable(ArchivedObjects)
-
-
 def _changed(uri: S3Uri) -> SourceChanged:
     return SourceChanged(
         f"{uri} changed while it was packaged.",
-        why="Another process still writes there.",
-        remedy="The job is retried automatically; complete the folder before the message is sent.",
+        why="Another process is still writing to the folder.",
+        remedy="The job is retried automatically; complete the folder before sending the message.",
     )

@@ -1,4 +1,4 @@
-"""Reads objects in ranges and hashes them, within a memory budget."""
+"""Read objects in ranges and hash them, within a memory budget."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ RANGE_BYTES = MIN_CHUNK_BYTES
 """Maximum number of bytes of a GET."""
 
 READ_BUDGET_BYTES = 128 * 1024 * 1024
-"""Memory budget of all GETs together; awscrt holds as many bytes again while it receives."""
+"""Memory budget of all GETs; awscrt holds as many bytes again while it receives them."""
 
 RANGES_IN_FLIGHT = 32
 """Maximum number of concurrently read chunks of an object."""
@@ -29,37 +29,20 @@ RANGES_IN_FLIGHT = 32
 RANGE_ATTEMPTS = 3
 
 MIN_THREAD_BYTES = 1024 * 1024
-"""Size above which hashing in a thread pays. Hashing releases the GIL."""
+"""Size from which hashing in a thread is faster. Hashing releases the GIL."""
 
 
 class RangeReader:
-    """Hashes objects by reading them.
-
-    Args:
-        s3: S3.
-    """
+    """Hashes objects by reading them."""
 
     def __init__(self, s3: S3) -> None:
-        """Create the routes; no request is sent."""
         self._s3 = s3
         self._budget = ByteBudget(READ_BUDGET_BYTES)
 
     async def checksums_of(
         self, uri: S3Uri, found: SourceObject, algorithms: Sequence[ChecksumAlgorithm]
     ) -> list[Checksum]:
-        """Read an object once, and hash it by several algorithms.
-
-        Args:
-            uri: The object or version.
-            found: The listed object, which is not empty.
-            algorithms: The algorithms.
-
-        Returns:
-            A checksum for each algorithm.
-
-        Raises:
-            MalformedResponse: S3 repeatedly sent other bytes than requested.
-        """
+        """Read an object once, which is not empty, and return a checksum for each algorithm."""
         chunks = (0, count_chunks(found.size_bytes))
         return [
             from_chunk_digests(algorithm, found.size_bytes, digests)
@@ -75,16 +58,7 @@ class RangeReader:
         algorithms: Sequence[ChecksumAlgorithm],
         chunks: tuple[int, int],
     ) -> list[list[bytes]]:
-        """Read some chunks of an object once, and hash them by several algorithms.
-
-        Args:
-            uri: The object or version.
-            found: The listed object, which is not empty.
-            algorithms: The algorithms.
-            chunks: Range of chunks, without the end.
-
-        Returns:
-            The digests of the chunks in order, for each algorithm.
+        """Read a range of chunks once, and return their digests in order for each algorithm.
 
         Raises:
             MalformedResponse: S3 repeatedly sent other bytes than requested.

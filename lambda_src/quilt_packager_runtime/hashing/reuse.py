@@ -1,6 +1,6 @@
-"""Reuse of checksums of the previous revision, for objects whose version has not changed.
+"""Reuse the checksums of the previous revision for objects whose version has not changed.
 
-An unchanged folder costs its listing and the reading of one manifest, without a request an object.
+An unchanged folder costs only its listing and one manifest: no request per object.
 """
 
 import logging
@@ -22,9 +22,9 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
 STEP_BYTES = 8 * 1024 * 1024
-"""Bytes of the previous manifest in memory."""
+"""Bytes of the previous manifest held in memory."""
 
-# Optional: without it, the job sends a request for each object, as the first time.
+# The manifest is optional: without it, the job sends a request for each object.
 UNREADABLE = (
     AccessDenied,
     BadRequest,
@@ -42,7 +42,7 @@ async def reuse_checksums(
 ) -> int:
     """Record the checksums of the previous revision for objects that still have the same version.
 
-    Only version ids identify equal versions. Only manifests of this engine are trusted: others have
+    Only version ids prove equality. Only manifests of this engine are trusted: other writers have
     stored single hashes under the type of chunked ones.
 
     Args:
@@ -75,12 +75,9 @@ async def reuse_checksums(
 async def read_lines(
     s3: S3, manifest: S3Uri, *, is_wanted: Callable[[ObjectBody], bool] = lambda _body: True
 ) -> AsyncIterator[list[bytes]]:
-    """Yield the lines of a manifest, its header first, in blocks of a range.
+    """Yield the lines of a manifest in one block per range, its header first.
 
-    Args:
-        s3: S3.
-        manifest: The manifest.
-        is_wanted: Called with each range; False stops.
+    Stop when `is_wanted` returns False for a range.
     """
     cut_line = b""
     async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
@@ -94,18 +91,14 @@ async def read_lines(
 
 
 def is_ours(manifest: ObjectBody) -> bool:
-    """Return whether a manifest was written by this engine.
-
-    Args:
-        manifest: Any range of it.
-    """
+    """Return whether this engine wrote a manifest, from any range of it."""
     return manifest.metadata.items() >= WRITTEN_BY_US.items()
 
 
 def _versions(
     entries: Iterable[Entry], inventory: Inventory, acceptable: set[str]
 ) -> Iterator[tuple[str, str, Checksum]]:
-    """Yield the entries that name versions of the folder's objects, under their logical keys."""
+    """Yield logical key, version id and checksum of the entries that are in the folder."""
     folder = inventory.folder
     for entry in entries:
         uri = S3Uri.parse(entry.physical_key)

@@ -1,4 +1,4 @@
-"""Hashing inside S3: large objects are copied in parts into uploads that are then aborted."""
+"""Hash large objects inside S3: copy them in parts into uploads that are then aborted."""
 
 import asyncio
 import logging
@@ -43,34 +43,20 @@ class _NoChecksum(Exception):
 class PartCopier:
     """Copies the chunks of objects to get their checksums.
 
-    S3 hashes copies within a region only, so each region needs its own scratch bucket. One that
-    is unusable is not tried again.
-
-    Args:
-        s3: S3.
-        settings: Scratch buckets.
+    Copies stay within a region, so each region needs its own scratch bucket. An unusable bucket
+    is not tried again.
     """
 
     def __init__(self, s3: S3, settings: Settings) -> None:
-        """Create the routes; no request is sent."""
         self._s3 = s3
         self._home_bucket = settings.scratch_bucket
         self._bucket_by_region = dict(entry.split("=", 1) for entry in settings.scratch_buckets)
-        self._useless: set[str] = set()
+        self._unusable: set[str] = set()
 
     async def checksum_of(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
     ) -> Checksum | None:
-        """Let S3 hash an object.
-
-        Args:
-            uri: The object or version.
-            found: The listed object.
-            algorithm: The algorithm.
-
-        Returns:
-            None if the bytes have to be read instead.
-        """
+        """Return the checksum of an object, or None if its bytes have to be read instead."""
         chunks = (0, count_chunks(found.size_bytes))
         digests = await self.digests_of(uri, found, algorithm, chunks)
         if digests is None:
@@ -80,32 +66,25 @@ class PartCopier:
     async def digests_of(
         self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, chunks: tuple[int, int]
     ) -> list[bytes] | None:
-        """Let S3 hash some chunks of an object.
+        """Return the digests of a range of chunks, or None if the bytes have to be read instead.
 
-        Args:
-            uri: The object or version. S3 has already responded for its bucket.
-            found: The listed object.
-            algorithm: The algorithm.
-            chunks: Range of chunks, without the end.
-
-        Returns:
-            None if the bytes have to be read instead.
+        S3 must already have responded for the object's bucket, so that its region is known.
         """
         bucket = self._bucket_by_region.get(self._s3.region_of(uri.bucket), self._home_bucket)
-        if bucket is None or bucket in self._useless:
+        if bucket is None or bucket in self._unusable:
             return None
         if chunk_size_bytes(found.size_bytes) > MAX_PART_BYTES:
             return None
         try:
             async with self._upload(bucket, algorithm) as upload:
-                # By now responses have named both regions.
+                # S3's responses have named both regions by now.
                 if self._s3.region_of(uri.bucket) == self._s3.region_of(bucket):
                     return await self._copy(uri, found, algorithm, chunks, upload)
-                self._useless.add(bucket)
+                self._unusable.add(bucket)
         except _NoChecksum:
-            self._useless.add(bucket)
+            self._unusable.add(bucket)
         except (AccessDenied, BadRequest, NoSuchBucket) as error:
-            # A read then shows whether the object is denied, or only its copy.
+            # Reading then shows whether the object itself is denied, or only its copy.
             logger.warning("server-side copy denied", extra={"code": error.code})
         return None
 
@@ -134,7 +113,7 @@ class PartCopier:
             digests[number] = digest
 
         parts = islice(enumerate(chunk_ranges(found.size_bytes), start=1), *chunks)
-        await copy(next(parts))  # alone: a server without checksums returns none for any part
+        await copy(next(parts))  # first: a server without checksums returns none for any part
         await for_each(parts, copy, at_once=PARTS_IN_FLIGHT)
         return [digests[number] for number in sorted(digests)]
 
@@ -149,7 +128,7 @@ class PartCopier:
             yield await asyncio.shield(creating)
         finally:
             if creating.done() and creating.exception():
-                self._useless.add(bucket)
+                self._unusable.add(bucket)
             else:
                 await self._abort(creating)
 

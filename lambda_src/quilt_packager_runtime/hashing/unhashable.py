@@ -1,4 +1,4 @@
-"""Objects that cannot be hashed, and one error for all of them."""
+"""Collect the objects that cannot be hashed into one error."""
 
 from collections import Counter
 
@@ -14,24 +14,23 @@ from quilt_packager_runtime.errors import (
 REASONS: dict[type[Rejected], tuple[str, str, str]] = {
     ArchivedObjects: (
         "Archived without a usable checksum",
-        "Archived objects cannot be read until they are restored.",
-        "Restore them, or copy them with a SHA-256 checksum, and send again.",
+        "Archived objects must be restored before they can be read.",
+        "Restore them, or copy them with a SHA-256 checksum, and send the message again.",
     ),
     UnreadableObjects: (
         "Encrypted with a customer-provided key",
-        "S3 requires the key of such objects (SSE-C) with each request.",
-        "Copy them with encryption by S3 or KMS, and send the message again.",
+        "Each request for such an object (SSE-C) requires the key.",
+        "Copy them with SSE-S3 or SSE-KMS encryption, and send the message again.",
     ),
     AccessDenied: (
         "Access denied",
-        "A policy of the role, the bucket or a KMS key denies it, or the requester has to pay.",
+        "The role, the bucket policy or a KMS key policy denies it, or the requester must pay.",
         "Allow s3:GetObject, s3:GetObjectVersion and kms:Decrypt, enable the key, and retry.",
     ),
 }
 
-
 MAX_CAUSES = 3
-"""Maximum number of AWS's causes in an error."""
+"""Maximum number of causes from AWS in an error."""
 
 
 class Unreadable(Exception):
@@ -39,11 +38,10 @@ class Unreadable(Exception):
 
     Args:
         kind: Class of the error.
-        cause: AWS's cause; None if it adds nothing to the error.
+        cause: Cause from AWS, if it adds information.
     """
 
     def __init__(self, kind: type[Rejected], cause: str | None = None) -> None:
-        """Store kind and cause; the caller adds the key."""
         super().__init__()
         self.kind = kind
         self.cause = cause
@@ -53,7 +51,6 @@ class UnreadableKeys:
     """Counts the keys of objects that cannot be hashed, and keeps those that an error names."""
 
     def __init__(self) -> None:
-        """Start without keys."""
         self._counts: Counter[type[Rejected]] = Counter()
         self._first: dict[type[Rejected], list[str]] = {}
         self._causes: dict[str, None] = {}
@@ -62,15 +59,7 @@ class UnreadableKeys:
         return bool(self._counts)
 
     def add(self, finding: Unreadable, key: str) -> int:
-        """Add a key.
-
-        Args:
-            finding: The reason.
-            key: The object's key.
-
-        Returns:
-            The number of keys of its kind.
-        """
+        """Add a key, and return the number of keys of its kind."""
         kind = finding.kind
         self._counts[kind] += 1
         self._first[kind] = sorted([*self._first.get(kind, []), key])[:MAX_NAMED]
@@ -79,10 +68,10 @@ class UnreadableKeys:
         return self._counts[kind]
 
     def error(self, *, more: bool = False) -> Rejected:
-        """Create one error for all: of the first kind, with the sentences of each.
+        """Create an error of the first kind that describes all of them.
 
         Args:
-            more: The search stopped early.
+            more: The search stopped early, so the counts are incomplete.
         """
         reasons = [REASONS[kind] for kind in self._counts]
         happened = [

@@ -31,7 +31,7 @@ def bucket(s3_stub: S3Stub) -> Bucket:
 
 
 class TestRequests:
-    async def test_there_is_one_head_for_each_object_that_is_not_empty(
+    async def test_each_nonempty_object_gets_one_head(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         for n in range(300):
@@ -41,7 +41,7 @@ class TestRequests:
         assert len({request.key for request in s3_stub.requests_of("HeadObject")}) == 200
         assert hashed.checksums == [quilt3_checksum(b"x" * (n % 3)) for n in range(300)]
 
-    async def test_an_empty_object_needs_none(
+    async def test_an_empty_object_gets_no_request(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("k", b"", stored=["SHA256"])
@@ -57,7 +57,7 @@ class TestRequests:
         assert hashed.checksums == [quilt3_checksum(b"hello")]
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 1, "GetObject": 1}
 
-    async def test_each_names_the_version_that_was_listed(
+    async def test_each_names_the_listed_version(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         version = bucket.put("k", b"hello", stored=[])
@@ -66,7 +66,7 @@ class TestRequests:
         assert [request.query["versionId"] for request in asked] == [version.version_id] * 2
 
     @pytest.mark.parametrize("versioning", list(Versioning))
-    async def test_each_names_the_etag_that_was_listed(
+    async def test_each_names_the_listed_etag(
         self, s3: S3, s3_stub: S3Stub, versioning: Versioning
     ) -> None:
         bucket = s3_stub.create_bucket("raw", versioning=versioning)
@@ -75,7 +75,7 @@ class TestRequests:
         asked = s3_stub.requests[1:]
         assert [request.headers["if-match"] for request in asked] == [f'"{version.etag}"'] * 2
 
-    async def test_so_many_objects_are_in_work_at_once(
+    async def test_objects_are_processed_up_to_the_concurrency_limit(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         for n in range(10):
@@ -90,21 +90,19 @@ class TestRequests:
         pause.open()
         await job
 
-    async def test_progress_counts_the_objects_that_are_done(self, s3: S3, bucket: Bucket) -> None:
+    async def test_progress_counts_completed_objects(self, s3: S3, bucket: Bucket) -> None:
         for n in range(10):
             bucket.put(str(n), b"x" * n)
         assert (await hash_bucket(s3)).progress == list(range(1, 11))
 
-    async def test_what_was_stored_and_what_was_computed_is_counted(
-        self, s3: S3, bucket: Bucket
-    ) -> None:
+    async def test_stored_and_computed_checksums_are_counted(self, s3: S3, bucket: Bucket) -> None:
         bucket.put("empty", b"")
         bucket.put("stored", b"x", stored=["SHA256"])
         bucket.put("computed", b"x", stored=["CRC32"])
         hashed = await hash_bucket(s3)
         assert (hashed.stored, hashed.computed) == (2, 1)
 
-    async def test_of_those_stored_alone_no_bytes_are_read(
+    async def test_only_stored_reads_no_bytes(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("stored", b"x", stored=["SHA256"])
@@ -123,7 +121,7 @@ class TestRequests:
         assert (hashed.stored, hashed.computed) == (1, 0)
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 3}
 
-    async def test_nothing_to_hash_is_hashed_at_once(self, s3: S3, s3_stub: S3Stub) -> None:
+    async def test_an_empty_inventory_gets_no_request(self, s3: S3, s3_stub: S3Stub) -> None:
         assert (await hash_listed(s3, [])).checksums == []
         assert not s3_stub.counts
 
@@ -142,7 +140,7 @@ class TestRequests:
         ((CRC64NVME, SHA256), [], CRC64NVME),
     ],
 )
-async def test_the_first_algorithm_that_is_stored_serves_or_the_first_is_computed(
+async def test_the_first_stored_algorithm_is_used_or_the_first_is_computed(
     s3: S3,
     s3_stub: S3Stub,
     wanted: tuple[ChecksumAlgorithm, ...],
@@ -176,7 +174,7 @@ class TestFirstFailure:
             await hash_bucket(s3, max_requests_in_flight=16)
         assert s3_stub.counts["HeadObject"] <= 16
 
-    async def test_leaves_no_read_behind(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+    async def test_cancels_all_reads(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
         bucket.put("a", Pattern(2**40), stored=[], etag="a")
         bucket.put("b", b"x", stored=[])
         pause = s3_stub.on("GetObject", key="a", times=None).pause_before()
@@ -190,7 +188,7 @@ class TestFirstFailure:
         assert s3_stub.counts["GetObject"] <= 16
 
     @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
-    async def test_is_raised_as_what_it_is_when_s3_is_down(
+    async def test_is_service_unavailable_when_s3_is_down(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str
     ) -> None:
         bucket.put("k", b"x", stored=[])
@@ -200,7 +198,7 @@ class TestFirstFailure:
         assert s3_stub.counts[operation] <= 6
 
     @pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
-    async def test_is_no_failure_when_s3_recovers(
+    async def test_is_retried_until_s3_recovers(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, operation: str
     ) -> None:
         bucket.put("k", b"hello", stored=[])
@@ -210,7 +208,7 @@ class TestFirstFailure:
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
 class TestArchivedObjects:
-    async def test_serve_with_a_stored_checksum(
+    async def test_use_a_stored_checksum(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
     ) -> None:
         bucket.put("k", b"hello", stored=["SHA256"], storage_class=storage_class)
@@ -260,7 +258,7 @@ class TestArchivedObjects:
         with pytest.raises(ArchivedObjects, match='"k"'):
             await hash_bucket(s3)
 
-    async def test_that_are_restored_are_not_read_once_others_are_known_not_to_be(
+    async def test_are_not_read_after_one_is_unreadable(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
     ) -> None:
         bucket.put("0", b"x", stored=[], storage_class=storage_class)
@@ -270,7 +268,7 @@ class TestArchivedObjects:
             await hash_bucket(s3, max_requests_in_flight=1)
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 10}
 
-    async def test_are_all_counted_before_anything_else_is_done(
+    async def test_are_counted_before_other_objects_are_processed(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, storage_class: str
     ) -> None:
         for n in range(50):
@@ -283,7 +281,7 @@ class TestArchivedObjects:
         )
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 25}
 
-    async def test_are_not_all_kept(
+    async def test_keep_only_the_keys_that_the_error_names(
         self, s3: S3, bucket: Bucket, storage_class: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         named: list[int] = []
@@ -300,7 +298,7 @@ class TestArchivedObjects:
         assert named == [MAX_NAMED]
 
 
-async def test_an_object_that_turns_out_to_be_archived_when_it_is_read_is_rejected(
+async def test_an_object_found_archived_when_read_is_rejected(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     bucket.put("k", b"x", stored=[], storage_class="INTELLIGENT_TIERING")
@@ -309,8 +307,10 @@ async def test_an_object_that_turns_out_to_be_archived_when_it_is_read_is_reject
         await hash_bucket(s3)
 
 
-class TestRefusedObjects:
-    async def test_of_ones_own_key_are_named(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+class TestDeniedObjects:
+    async def test_with_a_customer_provided_key_are_named(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
         for key in "abc":
             bucket.put(key, b"x")
         s3_stub.on("*Object", key="[ac]", times=None).answer(400, "InvalidRequest")
@@ -327,7 +327,7 @@ class TestRefusedObjects:
             await hash_bucket(s3)
         assert failure.value.happened == 'Access denied: "a", "c".'
 
-    async def test_are_never_taken_for_objects_without_a_checksum(
+    async def test_fail_even_if_a_checksum_is_stored(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("k", b"x", stored=["SHA256"])
@@ -335,7 +335,9 @@ class TestRefusedObjects:
         with pytest.raises(AccessDenied):
             await hash_bucket(s3)
 
-    async def test_are_not_all_asked_for(self, s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+    async def test_stop_the_job_at_the_number_that_the_error_names(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
         for n in range(500):
             bucket.put(f"{n:03}", b"x")
         s3_stub.deny("HeadObject")
@@ -345,7 +347,7 @@ class TestRefusedObjects:
         assert failure.value.happened.endswith(". There may be more.")
         assert s3_stub.counts["HeadObject"] <= 20 + 2 * 4
 
-    async def test_of_several_kinds_are_told_at_once(
+    async def test_of_several_kinds_are_in_one_error(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         for key in "abc":
@@ -363,7 +365,7 @@ class TestRefusedObjects:
             assert sentence in failure.value.happened
 
     @pytest.mark.parametrize("code", ["KMS.DisabledException", "KMS.KMSInvalidStateException"])
-    async def test_by_their_key_are_named_with_it(
+    async def test_with_an_unusable_kms_key_are_named_with_the_key(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, code: str
     ) -> None:
         key_arn = "arn:aws:kms:us-east-1:123456789012:key/1"
@@ -389,7 +391,7 @@ class TestRefusedObjects:
             (403, "InvalidObjectState", UnreadableObjects),
         ],
     )
-    async def test_without_a_word_are_refused_for_what_reading_them_tells(
+    async def test_without_an_error_code_fail_with_the_error_of_a_get(
         self,
         s3: S3,
         s3_stub: S3Stub,
@@ -411,7 +413,7 @@ class TestRefusedObjects:
         with pytest.raises(ServiceUnavailable, match=r"s3://raw/k.*it is readable"):
             await hash_bucket(s3)
 
-    async def test_whose_parts_alone_are_secret_are_read(
+    async def test_with_only_their_part_sizes_denied_are_read(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         version = bucket.put(
@@ -420,7 +422,7 @@ class TestRefusedObjects:
         s3_stub.deny("GetObjectAttributes")
         assert (await hash_bucket(s3)).checksums == [quilt3_checksum(version.data)]
 
-    async def test_that_are_not_there_any_more_are_changes(
+    async def test_that_were_deleted_are_changes(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         version = bucket.put("k", b"x")
@@ -435,7 +437,7 @@ class TestRefusedObjects:
             await job
 
 
-class TestAnswersThatCannotBe:
+class TestInconsistentResponses:
     async def test_a_head_of_another_object_is_a_change(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
@@ -445,14 +447,14 @@ class TestAnswersThatCannotBe:
             await hash_bucket(s3)
 
     @pytest.mark.parametrize("stored", ["", "-", "AAAA", "not base64", "-1", "A" * 44])
-    async def test_a_stored_checksum_that_is_none_does_not_serve(
+    async def test_an_invalid_stored_checksum_is_ignored(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket, stored: str
     ) -> None:
         bucket.put("k", b"hello", stored={"SHA256": stored})
         assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
         assert s3_stub.counts["GetObject"] == 1
 
-    async def test_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
+    async def test_bytes_that_contradict_a_stored_crc64nvme_fail_the_job(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("k", b"hello", stored=["CRC64NVME"])
@@ -462,7 +464,7 @@ class TestAnswersThatCannotBe:
         ):
             await hash_bucket(s3)
 
-    async def test_bytes_that_a_stored_sha256_belies_fail_the_job(
+    async def test_bytes_that_contradict_a_stored_sha256_fail_the_job(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("k", b"hello", stored=["SHA256"])
@@ -472,7 +474,7 @@ class TestAnswersThatCannotBe:
         ):
             await hash_bucket(s3, checksum_algorithms=(CRC64NVME,))
 
-    async def test_large_bytes_that_a_stored_crc64nvme_belies_fail_the_job(
+    async def test_ranges_that_contradict_a_stored_crc64nvme_fail_the_job(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         bucket.put("k", Pattern(11 * MIB), stored=["CRC64NVME"])

@@ -1,6 +1,6 @@
-"""An object that changes while it is hashed: the job is retried, and no hash is ever wrong.
+"""An object that changes while it is hashed fails the job, or gets a correct hash.
 
-Every request of a job is a place where the writer comes in, before S3 applies it or after.
+The change occurs at each request of a job, before S3 applies it or after.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Race(msgspec.Struct, frozen=True):
-    """What is listed, and what the writer then does to it."""
+    """A listed object and its later change."""
 
     content: Content
     change: Callable[[Bucket], object]
@@ -94,7 +94,7 @@ async def hash_one(s3: S3, listed: list[SourceObject], race: Race) -> Checksum:
 
 @pytest.mark.parametrize("versioning", Versioning, ids=lambda each: each.name)
 @pytest.mark.parametrize("race", RACES.values(), ids=RACES)
-async def test_an_object_that_changes_is_never_hashed_wrong(
+async def test_a_changing_object_gets_a_correct_hash_or_fails_the_job(
     s3: S3, s3_stub: S3Stub, race: Race, versioning: Versioning
 ) -> None:
     listed = await list_anew(s3, s3_stub, race, versioning)
@@ -113,7 +113,7 @@ async def test_an_object_that_changes_is_never_hashed_wrong(
             try:
                 assert await job == right
             except SourceChanged:
-                # A version stays what it is until it is deleted itself.
+                # A version never changes; it can only be deleted.
                 assert versioning is not Versioning.ENABLED or race.change is delete_version
             assert not s3_stub.store.buckets["scratch"].uploads
 

@@ -15,7 +15,7 @@ def bucket(s3_stub: S3Stub) -> Bucket:
     return s3_stub.create_bucket("raw")
 
 
-async def test_bytes_are_read_once_to_be_hashed_and_held_against_a_stored_checksum(
+async def test_bytes_are_read_once_to_be_hashed_and_verified(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     data = bucket.put("k", Pattern(11 * MIB), stored=["CRC64NVME"]).data
@@ -35,7 +35,7 @@ async def test_ranges_cover_the_object_once(s3: S3, s3_stub: S3Stub, bucket: Buc
 
 
 @pytest.mark.parametrize("size_bytes", [5, 11 * MIB])
-async def test_a_body_that_is_cut_off_is_read_again_from_its_beginning(
+async def test_a_truncated_body_is_read_again_from_its_beginning(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, size_bytes: int
 ) -> None:
     data = bucket.put("k", Pattern(size_bytes), stored=[]).data
@@ -44,7 +44,7 @@ async def test_a_body_that_is_cut_off_is_read_again_from_its_beginning(
 
 
 @pytest.mark.parametrize("change", [b"", b"hell", b"hello!", b"hello" * 1000])
-async def test_a_body_of_another_length_is_read_again(
+async def test_a_body_of_the_wrong_length_is_read_again(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, change: bytes
 ) -> None:
     bucket.put("k", b"hello", stored=[])
@@ -54,7 +54,7 @@ async def test_a_body_of_another_length_is_read_again(
 
 
 @pytest.mark.parametrize("change", [b"", b"hell", b"hello!"])
-async def test_a_body_that_stays_of_another_length_fails_the_job(
+async def test_repeated_bodies_of_the_wrong_length_fail_the_job(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, change: bytes
 ) -> None:
     bucket.put("k", b"hello", stored=[])
@@ -73,7 +73,7 @@ async def test_a_body_of_another_object_fails_the_job(
         await hash_bucket(s3)
 
 
-async def test_a_range_that_stays_cut_off_fails_the_job(
+async def test_a_repeatedly_truncated_range_fails_the_job(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     bucket.put("k", Pattern(11 * MIB), stored=[])
@@ -82,7 +82,7 @@ async def test_a_range_that_stays_cut_off_fails_the_job(
         await hash_bucket(s3)
 
 
-async def test_no_more_bytes_are_asked_for_than_memory_is_meant_to_hold(
+async def test_requests_stay_within_the_memory_budget(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     for n in range(5):
@@ -90,7 +90,7 @@ async def test_no_more_bytes_are_asked_for_than_memory_is_meant_to_hold(
     pause = s3_stub.on("GetObject", times=None).pause_before()
     job = asyncio.create_task(hash_bucket(s3))
     held = [await pause.reached() for _ in range(READ_BUDGET_BYTES // RANGE_BYTES)]
-    # Whoever had room for one more would have asked by now.
+    # A further request would have been sent by now.
     await s3.head_object(S3Uri("raw", "0"))
     assert s3_stub.distinct_counts["GetObject"] == READ_BUDGET_BYTES // RANGE_BYTES
     held[0].release()

@@ -41,7 +41,7 @@ async def put_manifest(
 async def reuse_for(
     s3: S3, listed: Sequence[SourceObject], settings: Settings | None = None
 ) -> list[str]:
-    """The keys that are still to be hashed."""
+    """Return the keys that remain to be hashed."""
     with Inventory(FOLDER) as inventory:
         inventory.add(listed)
         reused = await reuse_checksums(s3, MANIFEST, inventory, settings=settings or Settings())
@@ -64,25 +64,23 @@ async def test_the_same_version_keeps_its_checksum(s3: S3, tmp_path: Path) -> No
     assert await reuse_for(s3, [listed("a b#1")]) == []
 
 
-async def test_another_version_is_hashed_anew(s3: S3, tmp_path: Path) -> None:
+async def test_another_version_is_hashed_again(s3: S3, tmp_path: Path) -> None:
     await put_manifest(s3, tmp_path, [entry("a", version_id="v0")])
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
-async def test_an_object_without_version_is_hashed_anew(s3: S3, tmp_path: Path) -> None:
+async def test_an_object_without_version_is_hashed_again(s3: S3, tmp_path: Path) -> None:
     await put_manifest(s3, tmp_path, [entry("a", version_id=None)])
     assert await reuse_for(s3, [listed("a", version_id=None)]) == ["runs/a"]
 
 
-async def test_an_object_of_another_folder_is_no_reason(s3: S3, tmp_path: Path) -> None:
+async def test_an_entry_of_another_folder_is_ignored(s3: S3, tmp_path: Path) -> None:
     elsewhere = Entry("a", "s3://raw/other/a?versionId=v1", 1, CHUNKED)
     await put_manifest(s3, tmp_path, [elsewhere])
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
-async def test_an_algorithm_that_is_not_acceptable_any_more_is_not_reused(
-    s3: S3, tmp_path: Path
-) -> None:
+async def test_only_acceptable_algorithms_are_reused(s3: S3, tmp_path: Path) -> None:
     await put_manifest(s3, tmp_path, [entry("a"), entry("b", checksum=CRC64NVME)])
     both = [listed("a"), listed("b")]
     crc_only = Settings(checksum_algorithms=(ChecksumAlgorithm.CRC64NVME,))
@@ -90,32 +88,32 @@ async def test_an_algorithm_that_is_not_acceptable_any_more_is_not_reused(
     assert await reuse_for(s3, both, crc_only) == ["runs/a"]
 
 
-async def test_a_manifest_that_others_wrote_is_not_trusted(s3: S3, tmp_path: Path) -> None:
+async def test_a_manifest_of_another_writer_is_ignored(s3: S3, tmp_path: Path) -> None:
     await put_manifest(s3, tmp_path, [entry("a")], metadata={})
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
-async def test_a_manifest_that_is_gone_is_no_failure(s3: S3) -> None:
+async def test_a_missing_manifest_is_ignored(s3: S3) -> None:
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (403, "AccessDenied"),  # also what S3 answers for a missing one to who may not list it
+        (403, "AccessDenied"),  # also for a missing object without permission to list the bucket
         (403, "InvalidObjectState"),
         (416, "InvalidRange"),
         (400, "InvalidRequest"),
     ],
 )
-async def test_a_manifest_that_cannot_be_read_is_no_failure(
+async def test_an_unreadable_manifest_is_ignored(
     s3: S3, s3_stub: S3Stub, status: int, code: str
 ) -> None:
     s3_stub.on("GetObject").answer(status, code)
     assert await reuse_for(s3, [listed("a")]) == ["runs/a"]
 
 
-async def test_a_manifest_that_makes_no_sense_is_no_failure(s3: S3, tmp_path: Path) -> None:
+async def test_an_invalid_manifest_is_ignored(s3: S3, tmp_path: Path) -> None:
     path = tmp_path / "garbage"
     path.write_bytes(b"{}\n[1, 2]\n")
     await s3.put_file(MANIFEST, path, metadata=WRITTEN_BY_US)

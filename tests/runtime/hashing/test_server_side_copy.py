@@ -29,7 +29,7 @@ def read(stub: S3Stub) -> bool:
     return stub.counts["GetObject"] > 0
 
 
-async def test_no_byte_comes_through_this_process(s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
+async def test_no_bytes_are_read(s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
     hashed = await hash_bucket(s3, scratch_bucket="scratch")
     assert hashed.checksums == [EXPECTED]
     assert hashed.computed == 1
@@ -44,7 +44,7 @@ async def test_no_byte_comes_through_this_process(s3: S3, s3_stub: S3Stub, scrat
     assert not scratch.keys()
 
 
-async def test_copies_are_bound_to_what_was_listed(
+async def test_copies_name_the_listed_version_and_etag(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, scratch: Bucket
 ) -> None:
     version = bucket.versions("k")[0]
@@ -54,7 +54,7 @@ async def test_copies_are_bound_to_what_was_listed(
         assert request.headers["x-amz-copy-source-if-match"] == f'"{version.etag}"'
 
 
-async def test_uploads_lie_where_the_function_may_write(
+async def test_upload_keys_have_the_prefix_that_the_role_allows(
     s3: S3, s3_stub: S3Stub, scratch: Bucket
 ) -> None:
     await hash_bucket(s3, scratch_bucket="scratch")
@@ -63,7 +63,7 @@ async def test_uploads_lie_where_the_function_may_write(
     assert keys.pop().startswith("hash/")
 
 
-async def test_an_object_with_chunks_that_no_part_holds_is_read(
+async def test_an_object_with_chunks_larger_than_a_part_is_read(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, scratch: Bucket
 ) -> None:
     bucket.put("k", Pattern(40 * 2**40), stored=[], etag="e")
@@ -76,8 +76,8 @@ async def test_an_object_with_chunks_that_no_part_holds_is_read(
     assert s3_stub.counts["CreateMultipartUpload"] == 0
 
 
-class TestScratchBucketThatDoesNotServe:
-    """It is read instead, and the bucket is asked once: not again for the second object."""
+class TestUnusableScratchBucket:
+    """Objects are read instead, and the bucket is tried for the first object only."""
 
     @pytest.fixture(autouse=True)
     def two_objects(self, bucket: Bucket) -> None:
@@ -90,14 +90,16 @@ class TestScratchBucketThatDoesNotServe:
         in_scratch = {r.key for r in stub.requests if r.bucket == "scratch"}
         assert len(in_scratch) == 1
 
-    async def test_is_refused(self, s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
+    async def test_is_denied(self, s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
         s3_stub.deny("*", bucket="scratch")
         await self.check(s3, s3_stub)
 
     async def test_is_missing(self, s3: S3, s3_stub: S3Stub) -> None:
         await self.check(s3, s3_stub)
 
-    async def test_takes_no_such_uploads(self, s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
+    async def test_rejects_uploads_with_checksums(
+        self, s3: S3, s3_stub: S3Stub, scratch: Bucket
+    ) -> None:
         s3_stub.on("CreateMultipartUpload", times=None).answer(400, "InvalidRequest")
         await self.check(s3, s3_stub)
 
@@ -107,7 +109,7 @@ class TestScratchBucketThatDoesNotServe:
         assert s3_stub.counts["UploadPartCopy"] == 0
         assert not scratch.uploads
 
-    async def test_gives_no_checksums(self, s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
+    async def test_returns_no_checksums(self, s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
         s3_stub.store.copies_return_checksums = False
         await self.check(s3, s3_stub)
         assert s3_stub.counts["UploadPartCopy"] == 1
@@ -151,7 +153,7 @@ async def test_an_archived_object_is_rejected(s3: S3, s3_stub: S3Stub, scratch: 
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "InternalError"), (503, "SlowDown"), (200, "InternalError")]
 )
-async def test_a_copy_that_fails_is_made_again(
+async def test_a_failed_copy_is_retried(
     s3: S3, s3_stub: S3Stub, scratch: Bucket, status: int, code: str
 ) -> None:
     s3_stub.on("UploadPartCopy", nth=2, times=2).answer(status, code)
@@ -160,7 +162,9 @@ async def test_a_copy_that_fails_is_made_again(
     assert not read(s3_stub)
 
 
-async def test_a_lost_reply_to_a_copy_is_no_harm(s3: S3, s3_stub: S3Stub, scratch: Bucket) -> None:
+async def test_a_copy_with_a_lost_reply_is_retried(
+    s3: S3, s3_stub: S3Stub, scratch: Bucket
+) -> None:
     s3_stub.on("UploadPartCopy", nth=2, times=2).lose_reply()
     assert (await hash_bucket(s3, scratch_bucket="scratch")).checksums == [EXPECTED]
     assert not read(s3_stub)
@@ -187,7 +191,7 @@ async def test_an_object_that_changed_fails_the_job(
 
 
 @pytest.mark.parametrize("algorithm", [SHA256, CRC64NVME])
-async def test_s3_is_asked_for_the_algorithm_that_is_wanted(
+async def test_uploads_request_the_configured_algorithm(
     s3: S3, s3_stub: S3Stub, scratch: Bucket, algorithm: str
 ) -> None:
     await hash_bucket(s3, scratch_bucket="scratch", checksum_algorithms=(algorithm,))
@@ -198,7 +202,7 @@ async def test_s3_is_asked_for_the_algorithm_that_is_wanted(
 class TestAbort:
     @pytest.mark.usefixtures("bucket")
     @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (404, "NoSuchUpload")])
-    async def test_that_fails_is_logged_and_no_more(
+    async def test_that_fails_is_only_logged(
         self, s3: S3, s3_stub: S3Stub, caplog: pytest.LogCaptureFixture, status: int, code: str
     ) -> None:
         s3_stub.create_bucket("scratch")
@@ -206,7 +210,7 @@ class TestAbort:
         assert (await hash_bucket(s3, scratch_bucket="scratch")).checksums == [EXPECTED]
         assert "multipart upload not aborted" in caplog.text
 
-    async def test_that_hangs_is_given_up(
+    async def test_that_hangs_is_stopped_and_logged(
         self,
         s3: S3,
         s3_stub: S3Stub,
@@ -219,7 +223,7 @@ class TestAbort:
         assert (await hash_bucket(s3, scratch_bucket="scratch")).checksums == [EXPECTED]
         assert "multipart upload not aborted" in caplog.text
 
-    async def test_that_fails_once_is_tried_again(
+    async def test_that_fails_once_is_retried(
         self, s3: S3, s3_stub: S3Stub, scratch: Bucket
     ) -> None:
         s3_stub.on("AbortMultipartUpload").answer(503, "SlowDown")
