@@ -389,7 +389,9 @@ class TestRejectedBeforeHashing:
             raw.put(f"runs/none/{n}.tmp", b"x")
         with pytest.raises(EmptySource) as failure:
             await run(s3, source_prefix="s3://raw/runs/none/", exclude=["*.tmp"])
-        assert failure.value.happened == f"Globs exclude {reported} of s3://raw/runs/none/."
+        assert (
+            failure.value.happened == f"The exclude globs match {reported} of s3://raw/runs/none/."
+        )
         assert "exclude" in failure.value.remedy
 
     async def test_are_keys_that_are_invalid_in_a_package(self, s3: S3, raw: Bucket) -> None:

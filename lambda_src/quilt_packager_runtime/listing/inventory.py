@@ -1,8 +1,7 @@
-"""The objects of a job, in SQLite: more than memory holds, in the manifest's order.
+"""Inventory of a job's objects and their checksums, in a temporary SQLite database.
 
-The database is private and temporary. SQLite keeps it in its cache, and moves it to a file of the
-temporary folder when it outgrows that: a job of ten objects touches no disk, and one of ten
-million needs no more memory than one of a million.
+SQLite keeps the database in its cache, and moves it to a file in the temporary folder when it
+outgrows the cache: ten objects use no disk, and ten million need no more memory than one million.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ from quilt_packager_runtime.formats.objects import (
 
 CACHE_BYTES = 64 * 1024 * 1024
 PAGE_BYTES = 8192
-"""A row with a key of 1,024 bytes fits: a row that does not fit takes a page of its own."""
+"""Large enough for a row with a key of 1,024 bytes: a larger row takes a page of its own."""
 
 BLOCK_OBJECTS = 10_000
-"""Number of objects that are processed at a time; other tasks run in between."""
+"""Maximum number of objects per step of a scan. Other tasks run between two steps."""
 
-# The order of the primary key is that of the manifest. A path is the sort key of a logical key.
+# The primary key sorts as the manifest does. A path is the sort key of a logical key.
 SCHEMA = """
 CREATE TABLE objects (
     path BLOB PRIMARY KEY,
@@ -47,15 +46,12 @@ OBJECT = "path, size_bytes, etag, version_id, archived, stored"
 
 
 def open_database(schema: str) -> sqlite3.Connection:
-    """Open a private database, which is deleted when it is closed.
+    """Open a private database that is deleted when it is closed.
 
-    Memory: `CACHE_BYTES`; a file in the temporary folder holds the rest.
-
-    Args:
-        schema: SQL statement that creates the table.
+    It takes `CACHE_BYTES` of memory, and a file in the temporary folder beyond that.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    # It is not read after a crash, so it needs no journal and waits for no disk.
+    # It is not read after a crash, so it needs no journal and no wait for the disk.
     for pragma in (
         f"page_size = {PAGE_BYTES}",
         f"cache_size = -{CACHE_BYTES // 1024}",
@@ -65,7 +61,7 @@ def open_database(schema: str) -> sqlite3.Connection:
     ):
         database.execute(f"PRAGMA {pragma}")
     database.execute(schema)
-    # One transaction, never ended: each end would go through all pages of the cache.
+    # One transaction that never ends: each commit would scan all pages of the cache.
     database.execute("BEGIN")
     return database
 
@@ -73,18 +69,17 @@ def open_database(schema: str) -> sqlite3.Connection:
 class Inventory:
     """The objects of a source folder, with their checksums once these are known.
 
-    Memory: `CACHE_BYTES` and one block of `BLOCK_OBJECTS`, whatever the number of objects. Disk,
-    beyond what the cache holds: 200 bytes an object and 1.2 times those of its logical key. Its
-    manifest needs 220 more, and those of its logical key and its URI. Together these are at most
-    430 bytes and 3.2 times the key: of ten million objects with keys of 200 bytes 10 GiB, and the
-    disk is full (`DiskFull`) beyond that.
+    Memory: `CACHE_BYTES` and one block of `BLOCK_OBJECTS`, for any number of objects. Disk, per
+    object beyond the cache: 200 bytes and 1.2 times the logical key. The manifest takes 220 bytes,
+    the logical key and its URI. Together that is at most 430 bytes and 3.2 times the key: 10 GiB
+    for ten million objects with keys of 200 bytes. A full disk raises `DiskFull`.
 
     Args:
         folder: The source folder.
-        exclude: Globs of logical keys to leave out.
+        exclude: Globs of the logical keys to leave out.
 
     Attributes:
-        excluded: Number of objects that were left out.
+        excluded: Number of objects left out because of `exclude`.
 
     Example:
         >>> with Inventory(SourceFolder("b", "f/")) as inventory:
@@ -112,11 +107,7 @@ class Inventory:
         self._database.close()
 
     def add(self, objects: Iterable[SourceObject]) -> None:
-        """Add objects of the folder in any order, each once, except for excluded ones.
-
-        Args:
-            objects: Listed objects.
-        """
+        """Add listed objects, in any order, each once, except those that are excluded."""
         prefix_length = len(self.folder.prefix)
         is_excluded = self._is_excluded
         if is_excluded is not None:
@@ -129,7 +120,7 @@ class Inventory:
                 found.size_bytes,
                 found.etag,
                 found.version_id,
-                # SQLite accepts int and str as they are; for subclasses it searches adapters.
+                # SQLite looks up an adapter for each subclass of int and str: see ADR 0031.
                 1 if found.archived else 0,
                 found.stored and found.stored.value,
             )
@@ -142,17 +133,17 @@ class Inventory:
         self._size_bytes += sum(row[1] for row in rows)
 
     def totals(self) -> tuple[int, int]:
-        """Return the number of objects and their total size in bytes."""
+        """Count the objects, and sum up their bytes."""
         return self._objects, self._size_bytes
 
     async def unhashed_totals(
         self, expected: Collection[ChecksumAlgorithm] = ()
     ) -> tuple[int, int]:
-        """Return the number of objects without a checksum, and the bytes to hash.
+        """Count the objects without a checksum, and sum up the bytes to hash.
 
         Args:
-            expected: Usable algorithms: objects whose stored checksum is one of them
-                probably need no hashing.
+            expected: Algorithms whose stored checksums S3 is expected to return. The bytes of an
+                object with such a checksum are not counted.
         """
         marks = ",".join("?" * len(expected))
         query = (
@@ -167,22 +158,22 @@ class Inventory:
         return objects, size_bytes
 
     def paths(self) -> Iterator[bytes]:
-        """Return the sort key of each object's logical key, in the manifest's order."""
+        """Iterate over the sort keys of the logical keys, in the manifest's order."""
         rows = self._database.execute("SELECT path FROM objects ORDER BY path")
         return (path for (path,) in rows)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
-        """Return the logical key and size of each object, in the manifest's order."""
+        """Iterate over logical keys and sizes, in the manifest's order."""
         rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
         return ((key_of(path), size_bytes) for path, size_bytes in rows)
 
     async def unhashed(self, *, archived: bool) -> AsyncIterator[list[SourceObject]]:
-        """Yield blocks of objects without a checksum, in the manifest's order.
+        """Iterate over blocks of objects without a checksum, in the manifest's order.
 
-        A block's checksums may be recorded before the next block is read.
+        The caller may record a block's checksums before it requests the next block.
 
         Args:
-            archived: Yield archived objects, or the others.
+            archived: Selects the archived objects, or all others.
         """
         async for part in self._parts():
             rows = self._database.execute(
@@ -195,11 +186,7 @@ class Inventory:
                 yield [self._found(row) for row in rows]
 
     def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
-        """Record checksums that were found or computed by this invocation.
-
-        Args:
-            checksums: Keys of objects with their checksums.
-        """
+        """Record the checksums that this job obtained, by object key."""
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?, hashed_here = 1 WHERE path = ?",
@@ -210,13 +197,13 @@ class Inventory:
         )
 
     def record_versions(self, checksums: Iterable[tuple[str, str, Checksum]]) -> int:
-        """Record checksums of versions, for objects that still have that version.
+        """Record known checksums of objects whose version has not changed.
 
         Args:
-            checksums: Logical keys with version ids and checksums.
+            checksums: Logical key, version ID, and checksum of that version.
 
         Returns:
-            The number of recorded checksums.
+            Number of checksums recorded.
         """
         return self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?"
@@ -228,11 +215,7 @@ class Inventory:
         ).rowcount
 
     def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> None:
-        """Record checksums of listed objects, for those that have not changed since.
-
-        Args:
-            checksums: Listed objects with their checksums.
-        """
+        """Record known checksums of objects that have not changed since they were listed."""
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?"
@@ -252,10 +235,7 @@ class Inventory:
         )
 
     async def hashed(self) -> AsyncIterator[tuple[SourceObject, Checksum]]:
-        """Yield the objects that were hashed here, with their checksums, in the manifest's order.
-
-        Objects of `record_versions` and `record_known` are not included.
-        """
+        """Iterate over the objects passed to `record`, with checksums, in the manifest's order."""
         async for part in self._parts():
             rows = self._database.execute(
                 f"SELECT hash_type, hash_value, {OBJECT} FROM objects"  # noqa: S608
@@ -266,7 +246,7 @@ class Inventory:
                 yield self._found(row), Checksum(hash_type, hash_value)
 
     def entries(self) -> Iterator[Entry]:
-        """Return the entries of the manifest, in its order.
+        """Iterate over the entries of the manifest, in its order.
 
         Raises:
             ValueError: A checksum is missing.
@@ -278,12 +258,12 @@ class Inventory:
         for path, size_bytes, version_id, hash_type, hash_value in rows:
             key = key_of(path)
             if hash_value is None:
-                raise ValueError(f"the checksum of {key!r} is missing")
+                raise ValueError(f"Checksum of {key!r} is missing")
             physical_key = str(S3Uri(bucket, prefix + key, version_id))
             yield Entry(key, physical_key, size_bytes, Checksum(hash_type, hash_value))
 
     async def _parts(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Yield short ranges of paths, without their start."""
+        """Divide the paths into intervals `after < path <= until` of `BLOCK_OBJECTS` each."""
         after: bytes = b""
         while True:
             (until,) = self._database.execute(

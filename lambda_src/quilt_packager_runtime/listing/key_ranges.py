@@ -1,7 +1,7 @@
-"""Ranges of keys and their split points, for listing a folder by concurrent requests.
+"""Ranges of keys that are split while they are listed.
 
-S3 lists in the order of UTF-8, which is that of Python's strings. A split point never changes the
-result, only the balance: any key that is not listed yet is valid.
+S3 lists keys in the order of UTF-8, which is also that of Python's strings. A range may be split at
+any key that is not listed yet: the choice affects the size of the parts, not the result.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,29 +11,29 @@ from typing import Self
 
 import msgspec
 
-from quilt_packager_runtime.listing.split_points import RemainingRange, guess
+from quilt_packager_runtime.listing.split_points import RemainingRange, split_points
 
 PATIENCE_PAGES = 2
-"""Number of pages of a range before it is split on a guess: it may be about to end."""
+"""Number of pages of a range that are listed before it is split: it might end with the second."""
 
 SAMPLED_KEYS = 32
 
 
 class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
-    """The known folders in a range of keys.
+    """Known subfolders in a range of keys.
 
     Attributes:
         names: Whole prefixes, ascending.
         complete: Folders whose subfolders are all known.
-        incomplete: Folders with more subfolders than a page holds.
+        truncated: Folders with more subfolders than fit on a page.
     """
 
     names: tuple[str, ...] = ()
     complete: frozenset[str] = frozenset()
-    incomplete: frozenset[str] = frozenset()
+    truncated: frozenset[str] = frozenset()
 
     def between(self, after: str, until: str | None) -> "CommonPrefixes":
-        """Return the known folders of a part of the range.
+        """Return the common prefixes in a part of the range, without its ends.
 
         Example:
             >>> CommonPrefixes(("a/", "b/", "c/")).between("a/", "c/").names
@@ -44,7 +44,7 @@ class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.replace(self, names=self.names[first:last])
 
     def choose(self, count: int) -> list[str]:
-        """Return some names, evenly spread.
+        """Choose up to `count` evenly spaced names.
 
         Example:
             >>> CommonPrefixes(("a/", "b/", "c/")).choose(1)
@@ -55,22 +55,21 @@ class CommonPrefixes(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyRange:
-    """The keys of a folder after one and up to another, and their listing's progress.
+    """The keys `after < key <= until` of a folder, and the progress of their listing.
 
     Args:
         prefix: Prefix of all keys.
-        after: Key before the range.
-        until: Last key of the range; None for the end of all keys.
-        first: First key of the folder, if known.
-        ahead: Known folders of the range.
+        after: Exclusive start of the range.
+        until: Inclusive end of the range; None for the end of the folder.
+        first: First known key of the folder.
+        ahead: Known subfolders in the range.
 
     Attributes:
-        after: Key before the range.
-        until: Last key of the range, after splits.
-        position: Start of the next page.
-        is_done: All keys up to `until` are listed.
-        end_is_unknown: The end of the range may have no keys.
-        pages: Number of pages since the range began or was last split.
+        until: Inclusive end of the range; lowered by a split.
+        position: Exclusive start of the next page.
+        is_done: True if all keys up to `until` are listed.
+        end_is_unknown: True if there may be no keys near the end.
+        pages: Number of pages listed since the range began or was last split.
 
     Example:
         >>> first = KeyRange()
@@ -92,7 +91,6 @@ class KeyRange:
         first: str = "",
         ahead: CommonPrefixes = CommonPrefixes(),  # noqa: B008 - immutable
     ) -> None:
-        """Start without pages."""
         self.after = after
         self.until = until
         self.position = after
@@ -106,14 +104,14 @@ class KeyRange:
         self._sample: Sequence[str] = ()
 
     def advance(self, keys: Sequence[str], next_key: str | None) -> int:
-        """Add the next page.
+        """Advance by a page.
 
         Args:
-            keys: Keys of the page, ascending.
-            next_key: Start of the following page; None on the last page.
+            keys: The page's keys, ascending.
+            next_key: Key marker of the following page; None on the last page.
 
         Returns:
-            The number of leading keys that belong to the range.
+            Number of leading keys that are in the range.
         """
         own = len(keys) if self.until is None else bisect_right(keys, self.until)
         self.is_done = next_key is None or (self.until is not None and next_key > self.until)
@@ -125,41 +123,41 @@ class KeyRange:
         self.pages += 1
         return own
 
-    def level_to_ask_for(self) -> str | None:
-        """Return the topmost folder at the position whose subfolders would give split points.
+    def folder_to_query(self) -> str | None:
+        """Return the topmost folder around the position whose next subfolders are unknown.
 
-        The innermost folder is not listed: it seems to have only files.
+        The innermost folder is not queried: it probably holds only files.
 
         Example:
             >>> keys = KeyRange("f/")
             >>> for name in ("0001", "0002"):
             ...     _ = keys.advance([f"f/a/b/{name}"], f"f/a/b/{name}")
-            >>> keys.level_to_ask_for()
+            >>> keys.folder_to_query()
             'f/'
         """
         if self._ahead.names or self.pages < PATIENCE_PAGES:
             return None
-        level = self._common_folder()
-        is_innermost = "/" not in self.position[len(level) :]
-        return None if is_innermost or level in self._ahead.incomplete else level
+        folder = self._common_folder()
+        is_innermost = "/" not in self.position[len(folder) :]
+        return None if is_innermost or folder in self._ahead.truncated else folder
 
-    def learn(self, level: str, folders: Sequence[str], *, is_all: bool) -> None:
+    def add_subfolders(self, folder: str, subfolders: Sequence[str], *, is_all: bool) -> None:
         """Add the subfolders of a folder.
 
         Args:
-            level: The folder.
-            folders: Subfolders after the position, ascending.
-            is_all: There are no more subfolders.
+            folder: Folder that was queried.
+            subfolders: Its subfolders after the position, ascending.
+            is_all: True if there are no more of them.
         """
-        complete, incomplete = self._ahead.complete, self._ahead.incomplete
+        complete, truncated = self._ahead.complete, self._ahead.truncated
         if is_all:
-            ahead = CommonPrefixes(tuple(folders), complete | {level}, incomplete)
-        else:  # a thousand folders may hold a page or a million: file names are as good
-            ahead = CommonPrefixes((), complete, incomplete | {level})
+            ahead = CommonPrefixes(tuple(subfolders), complete | {folder}, truncated)
+        else:  # a thousand subfolders may hold a page or a million keys: guessing serves as well
+            ahead = CommonPrefixes((), complete, truncated | {folder})
         self._ahead = ahead.between(self.position, self.until)
 
     def _common_folder(self) -> str:
-        """Return the innermost known folder that contains the rest of the range."""
+        """Return the innermost folder known to hold all keys from the position to the end."""
         folder = self._prefix
         for name in self.position[len(folder) :].split("/")[:-1]:
             inner = f"{folder}{name}/"
@@ -170,13 +168,9 @@ class KeyRange:
         return folder
 
     def divide(self, parts: int) -> list[Self]:
-        """Split the rest of the range, if that is likely to pay.
+        """Split the remaining range into up to `parts`, and return all but the first.
 
-        Args:
-            parts: Maximum number of ranges including this one: two or more.
-
-        Returns:
-            The new ranges; none if the range stays whole.
+        Return nothing if another request is unlikely to pay.
         """
         is_at_end = self.until is not None and self.position >= self.until
         if self.is_done or is_at_end or not self.pages:
@@ -184,7 +178,7 @@ class KeyRange:
         if self._ahead.names:
             return self.split(self._folders_to_part(parts - 1))
         if self.position == self._previous:
-            # All versions of the page belong to one key: they can only be listed in sequence.
+            # One key has more versions than a page: this range keeps it, another takes the rest.
             return self.split([self.position])
         if self.pages < PATIENCE_PAGES:
             return []
@@ -197,16 +191,13 @@ class KeyRange:
             end_is_unknown=self.end_is_unknown,
             sample=self._sample,
         )
-        return self.split(guess(rest, parts))
+        return self.split(split_points(rest, parts))
 
     def split(self, points: Sequence[str]) -> list[Self]:
-        """Split the range at some keys.
+        """End this range at the first of some keys, and return ranges for the remaining keys.
 
         Args:
-            points: Ascending keys from `position` on and before `until`. Each ends a range.
-
-        Returns:
-            The new ranges between the points, and after the last one.
+            points: Inclusive ends of ranges, ascending, from `position` on and before `until`.
         """
         if not points:
             return []
@@ -234,6 +225,6 @@ class KeyRange:
         present = level + self.position[len(level) :].partition("/")[0] + "/"
         if not self._previous.startswith(present):
             return self._ahead.choose(count)
-        # A page did not finish the current folder, which may be larger than all that follow.
+        # The current folder is larger than a page: it may be larger than all that follow.
         ahead = self._ahead.between(following, None)
         return [following, *ahead.choose(min(count - 1, len(ahead.names)))]

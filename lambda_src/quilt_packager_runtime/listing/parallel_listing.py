@@ -1,7 +1,7 @@
-"""Lists a folder by concurrent requests, each for a range of its keys.
+"""Parallel listing of a folder: concurrent requests, each for a range of its keys.
 
-A listing is a chain: each page names the start of the next. For concurrent pages, `key_ranges` has
-to guess where others may start.
+Each page of a listing names the start of the next one. To list several pages at a time, the starts
+of the other ranges have to be guessed: see `key_ranges.py`.
 """
 
 import asyncio
@@ -18,33 +18,32 @@ from quilt_packager_runtime.listing.key_ranges import KeyRange
 RANGES_AT_ONCE = 16
 FIRST_TRIES = 15
 TRIES_PER_PAGE = 2
-"""Number of the first tries for each page: a small folder is not worth all of them."""
+"""Number of first tries that each page allows, so that a small folder does not use them all."""
 
 PAGES_PER_TRY = 25
-"""Number of pages after which another try is allowed: ranges end at different times."""
+"""Number of pages that allow one more try: ranges end at different times."""
 
 
 async def list_folder(
     s3: S3, folder: SourceFolder, take: Callable[[list[SourceObject]], object]
 ) -> None:
-    """List the newest versions of a folder's objects, each once, in no order of pages.
+    """List the newest versions of a folder's objects, each once. Pages arrive in any order.
 
-    A folder of up to two pages costs two requests. Then the rest is split at subfolders, or at
-    points that are guessed from the keys, and again when ranges end. Each further range may cost
-    an additional page, and each listing of subfolders is a request; after p requests there are at
-    most min(15, 2p) + p / 25 of both. So 100 pages cost at most 19 additional requests, a thousand
-    57.
+    A folder of up to two pages takes no extra requests. Beyond that, the remaining range is split
+    at subfolders or at guessed keys, and again whenever a range ends. Each split costs at most one
+    extra page, and each query for subfolders one request. After p requests there are at most
+    min(15, 2p) + p / 25 of both: 19 extra requests for 100 pages, 57 for a thousand.
 
-    Memory: `RANGES_AT_ONCE` pages, of some 1 MB each.
+    Memory: `RANGES_AT_ONCE` pages of about 1 MB each.
 
     Args:
-        s3: S3.
-        folder: The folder.
+        s3: Client to list with.
+        folder: Folder to list.
         take: Called with the objects of each page, in S3's order.
 
     Raises:
-        MalformedResponse: The keys are not in S3's order.
-        S3Error: S3 failed.
+        MalformedResponse: S3 returned keys out of order.
+        S3Error: A request failed.
         Rejected: The folder cannot be listed.
     """
     async with task_group() as tasks:
@@ -52,7 +51,7 @@ async def list_folder(
 
 
 class _Listing:
-    """The ranges that are being listed, and their tasks."""
+    """The ranges that are being listed, and the budget of extra requests."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class _Listing:
         self._take = take
         self._tasks = tasks
         self._running: list[KeyRange] = []
-        self._asking: set[KeyRange] = set()
+        self._querying: set[KeyRange] = set()
         self._requests = 0
         self._tries = 0
 
@@ -83,7 +82,7 @@ class _Listing:
         async with aclosing(listing) as pages:
             async for page in pages:
                 self._requests += 1
-                own = self._own(keys, page)
+                own = self._advance(keys, page)
                 is_empty = is_empty and not own
                 self._take(own)
                 if keys.is_done:
@@ -95,19 +94,19 @@ class _Listing:
                 neighbour.end_is_unknown |= neighbour.until == keys.after
         self._spread()
 
-    async def _ask(self, keys: KeyRange, level: str) -> None:
+    async def _query_subfolders(self, keys: KeyRange, folder: str) -> None:
         listing = self._s3.list_version_pages(
-            self._folder.bucket, level, after=keys.position, delimiter="/"
+            self._folder.bucket, folder, after=keys.position, delimiter="/"
         )
         async with aclosing(listing) as pages:
             page = await anext(pages)
         self._requests += 1
-        keys.learn(level, page.folders, is_all=page.next_key is None)
-        self._asking.remove(keys)
+        keys.add_subfolders(folder, page.folders, is_all=page.next_key is None)
+        self._querying.remove(keys)
         self._spread()
 
-    def _own(self, keys: KeyRange, page: VersionPage) -> list[SourceObject]:
-        """Add a page to a range, and return its objects in the range."""
+    def _advance(self, keys: KeyRange, page: VersionPage) -> list[SourceObject]:
+        """Advance the range by a page, and return the page's objects that are in the range."""
         listed = [found.key for found in page.objects]
         is_behind = not listed or (listed[0] > keys.after and listed[0] >= keys.position)
         if not is_behind or listed != sorted(set(listed)):
@@ -115,19 +114,19 @@ class _Listing:
         return page.objects[: keys.advance(listed, page.next_key)]
 
     def _spread(self) -> None:
-        """Split ranges until all requests are in use, those with the most pages first."""
-        candidates = [keys for keys in self._running if keys.pages and keys not in self._asking]
+        """Split ranges until `RANGES_AT_ONCE` are running, those with the most pages first."""
+        candidates = [keys for keys in self._running if keys.pages and keys not in self._querying]
         for place, keys in enumerate(sorted(candidates, key=lambda each: -each.pages)):
-            free = RANGES_AT_ONCE - len(self._running) - len(self._asking)
+            free = RANGES_AT_ONCE - len(self._running) - len(self._querying)
             share = ceil(free / (len(candidates) - place))
             tries = min(share, self._tries_allowed() - self._tries)
             if tries <= 0:
                 return
-            level = keys.level_to_ask_for()
-            if level is not None:
+            folder = keys.folder_to_query()
+            if folder is not None:
                 self._tries += 1
-                self._asking.add(keys)
-                self._tasks.create_task(self._ask(keys, level))
+                self._querying.add(keys)
+                self._tasks.create_task(self._query_subfolders(keys, folder))
                 continue
             others = keys.divide(1 + tries)
             self._tries += len(others)

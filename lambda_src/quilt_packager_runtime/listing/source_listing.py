@@ -1,4 +1,4 @@
-"""The listing of a source folder: the newest version of each object that becomes an entry."""
+"""Listing of a source folder: the newest version of each object that a package takes."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,10 +12,10 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
-HAS_REFUSED_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
+HAS_INVALID_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
 
 PATHS_AT_ONCE = 1000
-"""Number of keys that are checked at a time; other tasks run in between."""
+"""Number of keys checked at a time. Other tasks run in between."""
 
 
 async def list_source(
@@ -23,17 +23,17 @@ async def list_source(
 ) -> None:
     """List the objects that become the entries of a package.
 
-    Delete markers, the bucket's own `.quilt/` and empty folder markers (`key/`) are left out.
+    Delete markers, the registry's `.quilt/` and empty folder markers (`key/`) are left out.
 
     Args:
-        s3: S3.
-        inventory: Inventory of the source folder; objects are added to it.
+        s3: Client to list with.
+        inventory: Inventory of the source folder, which receives the objects.
         on_progress: Called after each page with the number of objects found.
 
     Raises:
-        EmptySource: The folder has no objects to package.
-        InvalidKeys: No package can hold some keys; names the first `MAX_NAMED`, and counts all.
-        AccessDenied: The role may not list the folder.
+        EmptySource: The folder holds no objects to package.
+        InvalidKeys: A package cannot hold some keys. Names the first `MAX_NAMED`, and counts all.
+        AccessDenied: S3 denies the listing.
         NoSuchBucket: The bucket does not exist.
     """
     folder = inventory.folder
@@ -51,14 +51,14 @@ async def list_source(
         count = inventory.excluded
         has = "the only object" if count == 1 else f"all {count:,} objects"
         raise EmptySource(
-            f"Globs exclude {has} of {folder}.",
-            why="The exclude of the message, or of its event source, matches all of them.",
+            f"The exclude globs match {has} of {folder}.",
+            why="The exclude globs of the message or of its event source match every object.",
             remedy="Correct exclude, then send the message again.",
         )
     if not objects:
         raise EmptySource(
-            f"{folder} has no objects.",
-            why="The upload has not begun, the name is wrong, or there are only folder markers.",
+            f"{folder} holds no objects.",
+            why="The upload has not begun, the name is wrong, or it holds only folder markers.",
             remedy="Check the folder, then send the message again.",
         )
     check = KeyCheck(folder.prefix)
@@ -73,10 +73,10 @@ def _is_content(found: SourceObject) -> bool:
 
 
 class KeyCheck:
-    """Finds keys that quilt3 rejects, before objects are hashed.
+    """Checks logical keys as quilt3 does, before objects are hashed.
 
     Args:
-        prefix: Prefix of the folder, for whole keys in errors.
+        prefix: Prefix of the folder, to report whole keys.
 
     Example:
         >>> from quilt_packager_runtime.formats.manifest import sort_key
@@ -89,51 +89,46 @@ class KeyCheck:
     """
 
     def __init__(self, prefix: str) -> None:
-        """Start without violations."""
         self._prefix = prefix
-        self._illegal, self._colliding = _Keys(), _Keys()
+        self._invalid, self._colliding = _Keys(), _Keys()
         self._previous = b""
 
     def take(self, paths: Iterable[bytes]) -> None:
-        """Check the next keys.
-
-        Args:
-            paths: Logical keys as `sort_key` makes them, in their order.
-        """
+        """Check the next sort keys of logical keys, in their order."""
         previous, below = self._previous, self._previous + SEPARATOR
         for path in paths:
-            if HAS_REFUSED_COMPONENT(path):
-                self._illegal.add(self._prefix + key_of(path))
-            # Keys below a folder follow right after a file of its name.
+            if HAS_INVALID_COMPONENT(path):
+                self._invalid.add(self._prefix + key_of(path))
+            # The keys in a folder directly follow a file of the same name.
             if previous and path.startswith(below):
                 self._colliding.add(self._prefix + key_of(previous))
             previous, below = path, path + SEPARATOR
         self._previous = previous
 
     def end(self) -> None:
-        """Raise the violations, if there are any.
+        """Report the invalid keys.
 
         Raises:
-            InvalidKeys: Some keys are illegal or collide.
+            InvalidKeys: A key was invalid.
         """
-        illegal, colliding = self._illegal, self._colliding
+        invalid, colliding = self._invalid, self._colliding
         happened = []
-        if illegal.count:
-            has = "key has" if illegal.count == 1 else "keys have"
-            happened.append(f'{illegal.count} {has} a component "", "." or "..": {illegal}.')
+        if invalid.count:
+            has = "key has" if invalid.count == 1 else "keys have"
+            happened.append(f'{invalid.count} {has} a component "", "." or "..": {invalid}.')
         if colliding.count:
             are = "key is" if colliding.count == 1 else "keys are"
             happened.append(f"{colliding.count} {are} both a file and a folder: {colliding}.")
         if happened:
             raise InvalidKeys(
                 " ".join(happened),
-                why="Such keys have no place in a tree of files, and quilt3 rejects them.",
+                why="A package is a tree of files, and quilt3 rejects such keys.",
                 remedy="Rename or delete these objects, then send the message again.",
             )
 
 
 class _Keys:
-    """Counts keys, and keeps as many as an error names."""
+    """Counts keys, and keeps the first `MAX_NAMED`."""
 
     def __init__(self) -> None:
         self.count = 0

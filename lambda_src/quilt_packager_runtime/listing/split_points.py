@@ -1,7 +1,7 @@
-"""Split points that are guessed from listed keys.
+"""Points at which to split the keys that are not listed yet, estimated from those that are.
 
-Keys are converted to numbers, with their characters as digits, so that the interval between two
-keys can be divided. A wrong guess costs a request, and no key.
+Keys are read as numbers whose digits are their characters, so that the interval between two keys
+can be divided. A bad estimate costs a request, but never loses a key.
 """
 
 from bisect import bisect_right
@@ -26,15 +26,15 @@ HEXADECIMAL = 6
 
 
 class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The known facts of the rest of a range.
+    """The part of a range that is not listed yet.
 
     Attributes:
         prefix: Prefix of all keys.
-        first: First key of the folder.
-        previous: Start of the last page.
-        position: End of the last page, and start of the rest.
-        until: End of the rest; None for the end of all keys.
-        end_is_unknown: The end of the range may have no keys.
+        first: First known key of the folder.
+        previous: Exclusive start of the last page.
+        position: Last key of the last page.
+        until: Inclusive end of the range; None for the end of the folder.
+        end_is_unknown: True if there may be no keys near the end.
         sample: Some keys of the last page, ascending.
     """
 
@@ -47,19 +47,18 @@ class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sample: Sequence[str]
 
 
-def guess(rest: RemainingRange, parts: int) -> list[str]:
-    """Return split points of the rest of a range.
+def split_points(rest: RemainingRange, parts: int) -> list[str]:
+    """Estimate keys that split the remaining range.
 
-    Parts are even if keys are known up to the end. Otherwise each part is some
-    times longer than the one before it, and the first as long as the listed part.
+    If keys are known to continue to the end, the parts are even. Otherwise, the first is as long
+    as the keys listed so far, and each following one `LEAP_FACTOR` times as long.
 
     Args:
-        rest: The rest of the range.
+        rest: Remaining range to split.
         parts: Maximum number of parts.
 
     Returns:
-        Ascending keys between `position` and `until`; fewer, or none, if parts would be smaller
-        than some pages.
+        Keys between `position` and `until`, ascending. Empty if a part would be too short.
 
     Example:
         >>> rest = RemainingRange(
@@ -71,37 +70,33 @@ def guess(rest: RemainingRange, parts: int) -> list[str]:
         ...     end_is_unknown=False,
         ...     sample=["f011", "f015", "f020"],
         ... )
-        >>> guess(rest, 3)
+        >>> split_points(rest, 3)
         ['f146626262', 'f272262626']
-        >>> guess(msgspec.structs.replace(rest, end_is_unknown=True), 3)
+        >>> split_points(msgspec.structs.replace(rest, end_is_unknown=True), 3)
         ['f060', 'f130']
     """
     alphabet = alphabet_of(rest.sample)
     if not alphabet:
         return []
-    ruler = _KeyScale(rest, alphabet)
-    start, end = ruler.number(rest.position), ruler.number(rest.until)
-    page = start - ruler.number(rest.previous)
+    scale = _KeyScale(rest, alphabet)
+    start, end = scale.number(rest.position), scale.number(rest.until)
+    page = start - scale.number(rest.previous)
     if page <= 0 or end <= start:
         return []
-    if rest.end_is_unknown or not ruler.measures(rest.until):
-        behind = start - ruler.number(rest.first) if ruler.measures(rest.first) else 0
+    if rest.end_is_unknown or not scale.measures(rest.until):
+        behind = start - scale.number(rest.first) if scale.measures(rest.first) else 0
         leap = min(max(behind, page * MIN_LEAP_PAGES), (end - start) // 2)
         numbers = [start + leap * LEAP_FACTOR**n for n in range(min(parts - 1, MAX_LEAPS))]
     else:
         parts = min(parts, (end - start) // (page * MIN_PART_PAGES))
         numbers = [start + (end - start) * part // parts for part in range(1, parts)]
-    return list(_between(rest, map(ruler.key, (number for number in numbers if number < end))))
+    return list(_between(rest, map(scale.key, (number for number in numbers if number < end))))
 
 
 def alphabet_of(keys: Sequence[str]) -> str:
-    """Return the characters by which keys differ, completed to their families.
+    """Return the characters in which consecutive keys differ, and the rest of their families.
 
-    Args:
-        keys: Ascending sample of keys.
-
-    Returns:
-        Each character once, in order.
+    A family is the digits, the lowercase or uppercase letters, or the hexadecimal ones of these.
 
     Example:
         >>> alphabet_of(["sample7.csv", "sample8.csv"])
@@ -122,7 +117,7 @@ def alphabet_of(keys: Sequence[str]) -> str:
 
 
 def shared_length(one: Sequence[T], other: Sequence[T]) -> int:
-    """Return the length of the common beginning of two sequences.
+    """Count the leading items that two sequences share.
 
     Example:
         >>> shared_length("sample7", "sample12")
@@ -146,7 +141,7 @@ class _KeyScale:
 
     def __init__(self, rest: RemainingRange, alphabet: str) -> None:
         position = rest.position
-        # Characters before the first variable one stay: sample-0099 is followed by
+        # Characters before the first that may change are kept: sample-0099 is followed by
         # sample-0100, not by tample.
         length = len(rest.prefix)
         while length < len(position) and position[length] not in alphabet:
@@ -172,13 +167,13 @@ class _KeyScale:
         return number
 
     def key(self, number: int) -> str:
-        """Return a key after the position, for a number larger than its own."""
+        """Return a key after the position, for a number larger than the position's."""
         ranks = []
         for _ in range(self._digits):
             number, rank = divmod(number, self._base)
             ranks.append(rank)
         ranks.reverse()
-        # Characters that no key changes have no number of their own: they are the position's.
+        # The position's own characters: those outside the alphabet share a rank with others.
         same = shared_length(ranks, self._ranks)
         changed = takewhile(bool, ranks[same:])  # 0 is the end of a key
         return self._stem + self._position[:same] + "".join(self._alphabet[r - 1] for r in changed)

@@ -71,19 +71,19 @@ async def test_totals_are_exact_however_many_bytes_there_are(inventory: Inventor
     assert await inventory.unhashed_totals() == (3, sum(sizes))
 
 
-async def test_objects_come_out_as_they_were_put_in(inventory: Inventory) -> None:
+async def test_objects_are_returned_as_they_were_added(inventory: Inventory) -> None:
     objects = [found("a", version_id=None), found("b/c", etag='"f"', size_bytes=2, stored=SHA256)]
     inventory.add(objects)
     assert await unhashed(inventory) == [objects]
 
 
-async def test_archived_objects_come_out_apart(inventory: Inventory) -> None:
+async def test_archived_objects_are_returned_separately(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b", archived=True)])
     [[archived]] = await unhashed(inventory, archived=True)
     assert archived == found("b", archived=True)
 
 
-async def test_blocks_go_on_where_the_last_ended(
+async def test_each_block_continues_after_the_last(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
@@ -95,18 +95,18 @@ async def test_blocks_go_on_where_the_last_ended(
     assert taken == [["runs/0", "runs/1"], ["runs/2", "runs/3"], ["runs/4"]]
 
 
-async def test_others_run_while_it_is_gone_through(
+async def test_other_tasks_run_during_a_scan(
     inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK_OBJECTS", 2)
     inventory.add(found(str(n)) for n in range(9))
-    for going_through in (
+    for scan in (
         inventory.unhashed_totals(),
         unhashed(inventory, archived=True),
         first_hashed(inventory),
     ):
         others_turns = 0
-        task = asyncio.ensure_future(going_through)
+        task = asyncio.ensure_future(scan)
         while not task.done():
             await asyncio.sleep(0)
             others_turns += 1
@@ -117,20 +117,20 @@ async def first_hashed(inventory: Inventory) -> tuple[SourceObject, Checksum] | 
     return await anext(inventory.hashed(), None)
 
 
-async def test_a_recorded_object_is_not_taken_out_again(inventory: Inventory) -> None:
+async def test_a_recorded_object_is_not_returned_again(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b")])
     inventory.record([("runs/a", CHECKSUM)])
     assert await unhashed(inventory) == [[found("b")]]
 
 
-async def test_a_version_that_is_still_there_keeps_its_checksum(inventory: Inventory) -> None:
+async def test_an_unchanged_version_keeps_its_checksum(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b", version_id="v2"), found("c", version_id=None)])
     kept = inventory.record_versions((key, "v1", CHECKSUM) for key in ["a", "b", "c", "gone"])
     assert kept == 1
     assert await inventory.unhashed_totals() == (2, 2)
 
 
-async def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inventory) -> None:
+async def test_hashed_leaves_out_checksums_known_before(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b"), found("c")])
     inventory.record([("runs/a", CHECKSUM)])
     inventory.record_known([(found("b"), CHECKSUM)])
@@ -139,7 +139,7 @@ async def test_what_was_known_before_is_not_told_as_hashed_here(inventory: Inven
     assert await inventory.unhashed_totals() == (0, 0)
 
 
-def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
+def test_entries_name_their_versions(inventory: Inventory) -> None:
     inventory.add([found("a b", version_id="v/1", size_bytes=5)])
     inventory.record([("runs/a b", CHECKSUM)])
     [entry] = inventory.entries()
@@ -149,13 +149,13 @@ def test_entries_name_the_versions_they_are_of(inventory: Inventory) -> None:
     assert entry.checksum == CHECKSUM
 
 
-def test_no_manifest_is_made_of_missing_checksums(inventory: Inventory) -> None:
+def test_entries_fail_if_a_checksum_is_missing(inventory: Inventory) -> None:
     inventory.add([found("a")])
     with pytest.raises(ValueError, match="'a' is missing"):
         list(inventory.entries())
 
 
-def test_what_is_excluded_is_not_taken_in() -> None:
+def test_excluded_objects_are_left_out() -> None:
     with Inventory(SourceFolder("b", "f/"), exclude=["work/**", "*.tmp"]) as inventory:
         keys = ("f/a", "f/a.tmp", "f/work/x", "f/f/work/y")
         inventory.add(SourceObject(key, 1, "", None) for key in keys)

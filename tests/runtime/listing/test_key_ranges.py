@@ -16,7 +16,7 @@ ROWS = st.dictionaries(KEYS, st.integers(1, 7), max_size=60)
 
 
 class Chain:
-    """A range, listed page by page as S3 would, the next page always under way."""
+    """A range that is listed page by page, with the next page always requested."""
 
     def __init__(self, rows: Sequence[str], keys: KeyRange, size: int) -> None:
         self.keys = keys
@@ -26,7 +26,7 @@ class Chain:
         self._index = bisect_right(rows, keys.after) if keys.after else 0
 
     def answer(self) -> None:
-        """Take the page that is under way."""
+        """Take the page that was requested."""
         end = self._index + self._size
         page = self._rows[self._index : end]
         newest = [
@@ -62,7 +62,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         chain=st.integers(0, 99),
-        action=st.sampled_from(["answer", "divide", "learn", "learn in part", "split"]),
+        action=st.sampled_from(["answer", "divide", "subfolders", "subfolders in part", "split"]),
         parts=st.integers(2, 6),
         points=st.frozensets(KEYS | st.text(st.characters(exclude_categories=["Cs"])), max_size=3),
     ),
@@ -89,7 +89,7 @@ def test_however_ranges_are_split_each_key_is_listed_once_and_in_order(
 
 def take(step: Step, chain: Chain, chains: list[Chain], rows: Sequence[str]) -> None:
     keys = chain.keys
-    level = keys.level_to_ask_for()
+    level = keys.folder_to_query()
     if step.action == "answer":
         chain.answer()
     elif step.action == "divide":
@@ -98,7 +98,7 @@ def take(step: Step, chain: Chain, chains: list[Chain], rows: Sequence[str]) -> 
         chains += chain.others(keys.split(sorted(within(keys, step.points))))
     elif level is not None:
         folders = folders_behind(rows, level, keys.position)
-        keys.learn(level, folders, is_all=step.action == "learn")
+        keys.add_subfolders(level, folders, is_all=step.action == "subfolders")
 
 
 def within(keys: KeyRange, points: frozenset[str]) -> Iterator[str]:
@@ -108,7 +108,7 @@ def within(keys: KeyRange, points: frozenset[str]) -> Iterator[str]:
 
 
 def listed(pages: Sequence[Sequence[str]], prefix: str = "") -> KeyRange:
-    """A range after such pages."""
+    """Return a range after these pages."""
     keys = KeyRange(prefix)
     for page in pages:
         keys.advance(page, page[-1])
@@ -137,7 +137,7 @@ def test_the_last_page_ends_a_range() -> None:
     assert keys.is_done
 
 
-def test_one_page_is_no_reason_to_split() -> None:
+def test_a_range_is_split_after_two_pages() -> None:
     assert listed(FLAT[:1]).divide(16) == []
     assert listed(FLAT).divide(16) != []
 
@@ -148,13 +148,13 @@ def test_a_range_that_is_done_is_not_split() -> None:
     assert keys.divide(16) == []
 
 
-def test_what_was_split_waits_before_it_is_split_again() -> None:
+def test_a_split_range_is_split_again_after_two_more_pages() -> None:
     keys = listed(FLAT)
     assert keys.divide(2)
     assert keys.divide(2) == []
 
 
-def test_a_key_of_many_versions_is_left_to_its_range() -> None:
+def test_a_key_with_more_versions_than_a_page_stays_with_its_range() -> None:
     keys = listed([["a", "b"]])
     keys.advance([], "b")
     [rest] = keys.divide(16)
@@ -166,63 +166,63 @@ def test_a_key_of_many_versions_is_left_to_its_range() -> None:
 @pytest.mark.parametrize(
     ("prefix", "level"), [("", ""), ("r/", "r/"), ("r/a/", "r/a/"), ("r/a/b/", None)]
 )
-def test_the_topmost_folder_is_asked_for_but_not_the_innermost(
+def test_the_topmost_folder_is_queried_but_not_the_innermost(
     prefix: str, level: str | None
 ) -> None:
-    assert listed(DEEP, prefix).level_to_ask_for() == level
+    assert listed(DEEP, prefix).folder_to_query() == level
 
 
-def test_without_other_folders_the_one_inside_is_asked_for() -> None:
+def test_the_only_subfolder_is_queried_next() -> None:
     keys = listed(DEEP)
-    keys.learn("", ["r/"], is_all=True)
-    assert keys.level_to_ask_for() == "r/"
+    keys.add_subfolders("", ["r/"], is_all=True)
+    assert keys.folder_to_query() == "r/"
 
 
-def test_a_folder_that_cannot_have_others_in_the_range_is_not_asked_for() -> None:
+def test_a_folder_that_holds_the_whole_range_is_queried_first() -> None:
     keys = listed(DEEP)
     keys.split(["r/z"])
     keys.advance(["r/a/b/0020"], "r/a/b/0020")
     keys.advance(["r/a/b/0021"], "r/a/b/0021")
-    assert keys.level_to_ask_for() == "r/"
+    assert keys.folder_to_query() == "r/"
 
 
-def test_a_folder_with_more_subfolders_than_a_page_is_guessed_like_files() -> None:
+def test_a_folder_with_more_subfolders_than_a_page_is_split_like_files() -> None:
     keys = listed(DEEP)
-    keys.learn("", ["r/", "s/"], is_all=False)
-    assert keys.level_to_ask_for() is None
+    keys.add_subfolders("", ["r/", "s/"], is_all=False)
+    assert keys.folder_to_query() is None
     assert "s/" not in [other.after for other in keys.divide(3)]
 
 
-def test_folders_are_where_ranges_are_split_first() -> None:
+def test_ranges_are_split_at_folders_first() -> None:
     keys = listed([["a/1", "b/1"], ["c/1", "c/2"]])
-    keys.learn("", [f"{name}/" for name in "defghij"], is_all=True)
+    keys.add_subfolders("", [f"{name}/" for name in "defghij"], is_all=True)
     assert [other.after for other in keys.divide(4)] == ["e/", "g/", "i/"]
 
 
 def test_a_folder_larger_than_a_page_becomes_a_range_of_its_own() -> None:
     keys = listed(DEEP)
-    keys.learn("", ["s/", "t/", "u/", "v/"], is_all=True)
+    keys.add_subfolders("", ["s/", "t/", "u/", "v/"], is_all=True)
     assert [other.after for other in keys.divide(3)] == ["s/", "u/"]
 
 
 def test_parts_know_their_folders() -> None:
     keys = listed([["a/1", "b/1"], ["c/1", "c/2"]])
-    keys.learn("", [f"{name}/" for name in "defghij"], is_all=True)
+    keys.add_subfolders("", [f"{name}/" for name in "defghij"], is_all=True)
     first, *_ = keys.divide(3)
     assert (first.after, first.until) == ("f/", "h/")
     first.advance(["f/1"], "f/1")
     assert [other.after for other in first.divide(16)] == ["g/"]
 
 
-def test_inside_its_last_folder_a_range_looks_no_further() -> None:
+def test_a_range_inside_its_last_folder_is_split_in_that_folder() -> None:
     keys = listed(DEEP)
-    keys.learn("", ["s/"], is_all=True)
+    keys.add_subfolders("", ["s/"], is_all=True)
     keys.divide(2)
     for page in DEEP:
         keys.advance([key.replace("00", "01") for key in page], page[-1].replace("00", "01"))
-    assert keys.level_to_ask_for() == "r/"
-    keys.learn("r/", [], is_all=True)
-    keys.learn("r/a/", [], is_all=True)
+    assert keys.folder_to_query() == "r/"
+    keys.add_subfolders("r/", [], is_all=True)
+    keys.add_subfolders("r/a/", [], is_all=True)
     points = [other.after for other in keys.divide(16)]
     assert points
     assert all(point.startswith("r/a/b/") for point in points)

@@ -1,4 +1,4 @@
-"""What S3 answers instead of a page, and what happens while the pages come."""
+"""Faults of the pages of a listing, and writes during it."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,12 @@ from tests.s3_stub import Bucket, Rule, S3Stub
 FOLDER = SourceFolder("raw", "run/")
 KEYS = [f"run/{n}" for n in range(8)]
 PAGES = 3
-"""How many the stub makes of them."""
+"""Number of pages that the stub makes of them."""
 
 
 @pytest.fixture
 def bucket(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """Of several pages."""
+    """Create a bucket of several pages."""
     monkeypatch.setattr("tests.s3_stub.listing.MAX_KEYS", 3)
     bucket = s3_stub.create_bucket("raw")
     for key in KEYS:
@@ -41,7 +41,7 @@ async def test_a_missing_bucket_is_named(s3: S3, s3_stub: S3Stub) -> None:
     assert s3_stub.counts == {"ListObjectVersions": 1}
 
 
-async def test_a_refused_listing_names_action_and_bucket(
+async def test_a_denied_listing_names_action_and_bucket(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     s3_stub.deny("ListObjectVersions")
@@ -59,7 +59,7 @@ ABSENT: dict[str, Callable[[Rule], object]] = {
 
 
 @pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT)
-async def test_a_page_that_does_not_come_is_asked_for_again(
+async def test_a_missing_page_is_requested_again(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, fault: Callable[[Rule], object]
 ) -> None:
     fault(s3_stub.on("ListObjectVersions", nth=2, times=2))
@@ -67,7 +67,7 @@ async def test_a_page_that_does_not_come_is_asked_for_again(
 
 
 @pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT)
-async def test_a_page_that_never_comes_fails_the_listing(
+async def test_a_page_that_stays_missing_fails_the_listing(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, fault: Callable[[Rule], object]
 ) -> None:
     fault(s3_stub.on("ListObjectVersions", nth=2, times=None))
@@ -92,7 +92,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda page: page[: len(page) // 2],
     "empty": lambda _: b"",
     "of something else": lambda _: b"<html><body>Please log in</body></html>",
-    "not telling whether it is the last": lambda page: page.replace(b"IsTruncated", b"IsWhat"),
+    "without IsTruncated": lambda page: page.replace(b"IsTruncated", b"IsWhat"),
     "without a token": without_a_token,
     "with the token that was sent": with_the_token_that_was_sent,
 }
@@ -101,7 +101,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("break_page", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("nth", [1, 2])
 class TestBrokenPage:
-    async def test_is_asked_for_again(
+    async def test_is_requested_again(
         self,
         s3: S3,
         s3_stub: S3Stub,
@@ -116,7 +116,7 @@ class TestBrokenPage:
         assert await list_keys(s3) == KEYS
         assert s3_stub.counts == {"ListObjectVersions": unbroken + 2}
 
-    async def test_that_stays_so_fails_the_listing(
+    async def test_fails_the_listing_if_it_persists(
         self,
         s3: S3,
         s3_stub: S3Stub,

@@ -30,7 +30,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def list_keys(s3: S3, folder: SourceFolder = ROOT) -> list[str]:
-    """The keys, sorted, each as often as it was listed."""
+    """List keys, sorted, each as often as it was listed."""
     found: list[SourceObject] = []
     await list_folder(s3, folder, found.extend)
     return sorted(each.key for each in found)
@@ -59,7 +59,7 @@ STEPS = st.lists(
     at_once=st.integers(1, 20),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-async def test_any_bucket_is_listed_as_by_one_request_after_the_other(
+async def test_a_parallel_listing_equals_a_serial_one(
     s3: S3,
     s3_stub: S3Stub,
     monkeypatch: pytest.MonkeyPatch,
@@ -101,14 +101,14 @@ async def test_keys_with_versions_of_several_pages_are_listed_once(s3: S3, bucke
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_what_is_beside_the_folder_is_not_listed(s3: S3, bucket: Bucket) -> None:
+async def test_keys_outside_the_folder_are_not_listed(s3: S3, bucket: Bucket) -> None:
     inside = fill(bucket, [f"run/{n:03}/a" for n in range(100)])
     fill(bucket, [f"{folder}/{n:03}/a" for folder in ("ru", "run-2", "run2") for n in range(50)])
     assert await list_keys(s3, SourceFolder("raw", "run/")) == inside
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_objects_written_meanwhile_are_listed_once_or_not_at_all(
+async def test_objects_written_during_a_listing_are_listed_at_most_once(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     keys = fill(bucket, [f"run/{n:03}/a" for n in range(200)])
@@ -128,7 +128,7 @@ async def test_objects_written_meanwhile_are_listed_once_or_not_at_all(
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize(("objects", "requests"), [(1, 1), (PAGE, 1), (PAGE + 1, 2), (2 * PAGE, 2)])
-async def test_a_folder_of_two_pages_costs_these_alone(
+async def test_a_folder_of_two_pages_takes_two_requests(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, objects: int, requests: int
 ) -> None:
     fill(bucket, [f"{n:03}/{n % 7}" for n in range(objects)])
@@ -182,7 +182,7 @@ SHAPES = [
 
 @pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_a_hundred_pages_cost_twenty_requests_more_at_most(
+async def test_a_hundred_pages_take_at_most_119_requests(
     s3: S3, s3_stub: S3Stub, bucket: Bucket, shape: Callable[[int], str]
 ) -> None:
     keys = fill(bucket, [shape(n) for n in range(100 * PAGE)])
@@ -190,7 +190,7 @@ async def test_a_hundred_pages_cost_twenty_requests_more_at_most(
     assert 100 < s3_stub.counts["ListObjectVersions"] <= 119
 
 
-async def test_a_hundred_thousand_objects_cost_a_hundred_and_nineteen_requests_at_most(
+async def test_a_hundred_thousand_objects_take_at_most_119_requests(
     s3: S3, s3_stub: S3Stub
 ) -> None:
     s3_stub.store.add(SyntheticBucket("raw", 100_000))
@@ -249,7 +249,7 @@ async def test_a_hundred_pages_take_the_time_of_forty_at_most(shape: Callable[[i
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_one_page_that_does_not_come_holds_up_none_but_its_range(
+async def test_a_stalled_page_delays_only_its_range(
     s3: S3, s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     keys = fill(bucket, [in_folders_of_a_page(n) for n in range(100 * PAGE)])
@@ -275,9 +275,7 @@ async def test_one_page_that_does_not_come_holds_up_none_but_its_range(
 
 
 @pytest.mark.usefixtures("small_pages")
-async def test_a_range_that_cannot_be_listed_fails_the_listing(
-    s3: S3, s3_stub: S3Stub, bucket: Bucket
-) -> None:
+async def test_a_failed_range_fails_the_listing(s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
     fill(bucket, [in_folders_of_a_page(n) for n in range(100 * PAGE)])
     s3_stub.on("ListObjectVersions", nth=20, times=None).answer(503, "SlowDown")
     with pytest.raises(ServiceUnavailable):
@@ -285,7 +283,7 @@ async def test_a_range_that_cannot_be_listed_fails_the_listing(
 
 
 class PagesS3:
-    """Answers with such pages, whatever is asked for."""
+    """Answers every request with these pages."""
 
     def __init__(self, *pages: Sequence[str]) -> None:
         self._pages = pages
@@ -305,6 +303,6 @@ class PagesS3:
         pytest.param([["c", "d"], ["a", "e"]], id="backwards"),
     ],
 )
-async def test_an_s3_that_does_not_list_in_order_is_no_s3(pages: Sequence[Sequence[str]]) -> None:
+async def test_keys_out_of_order_are_a_malformed_response(pages: Sequence[Sequence[str]]) -> None:
     with pytest.raises(MalformedResponse, match="not in order"):
         await list_keys(cast("S3", PagesS3(*pages)))

@@ -117,14 +117,14 @@ async def test_versions_from_before_a_suspension_keep_their_ids(s3: S3, bucket: 
     [
         (1, ["SHA256"], [], SHA256),
         (8 * MIB, ["SHA256"], [], SHA256),
-        (8 * MIB + 1, ["SHA256"], [], None),  # one hash over two chunks serves nobody
+        (8 * MIB + 1, ["SHA256"], [], None),  # one hash over two chunks is not usable
         (9 * MIB, ["SHA256"], [8 * MIB, MIB], SHA256),
         (9 * MIB, ["CRC64NVME"], [], CRC64NVME),
         (1, ["CRC32"], [], None),
         (1, [], [], None),
     ],
 )
-async def test_a_listing_tells_which_checksum_is_stored(
+async def test_a_listing_names_the_stored_checksum(
     s3: S3,
     bucket: Bucket,
     *,
@@ -148,7 +148,7 @@ async def test_a_listing_tells_which_checksum_is_stored(
         ("DEEP_ARCHIVE", True),
     ],
 )
-async def test_storage_classes_tell_what_is_archived(
+async def test_storage_classes_mark_archived_objects(
     s3: S3, bucket: Bucket, storage_class: str, archived: bool
 ) -> None:
     bucket.put("run/a", b"x", storage_class=storage_class)
@@ -164,7 +164,7 @@ WEIRD_KEYS = [
 
 
 @pytest.mark.parametrize("name", WEIRD_KEYS)
-async def test_a_weird_key_comes_through_exactly(s3: S3, bucket: Bucket, name: str) -> None:
+async def test_a_weird_key_is_listed_exactly(s3: S3, bucket: Bucket, name: str) -> None:
     bucket.put(f"run/{name}/{name}", b"x")
     assert await list_keys(s3) == [f"run/{name}/{name}"]
 
@@ -184,7 +184,9 @@ async def test_weird_keys_mark_the_end_of_a_page(s3: S3, bucket: Bucket, small_p
     assert await list_keys(s3) == sorted(keys)
 
 
-async def test_names_that_only_unicode_holds_equal_are_two_files(s3: S3, bucket: Bucket) -> None:
+async def test_names_that_are_canonically_equivalent_in_unicode_are_two_files(
+    s3: S3, bucket: Bucket
+) -> None:
     for name in ("\u00e9", "e\u0301"):
         bucket.put(f"run/{name}", name)
     assert await list_keys(s3) == ["run/e\u0301", "run/\u00e9"]
@@ -203,7 +205,7 @@ async def test_objects_come_in_the_manifests_order(
 # What is left out
 
 
-async def test_the_registry_is_no_content_of_its_own_bucket(s3: S3, bucket: Bucket) -> None:
+async def test_the_registry_of_the_bucket_is_left_out(s3: S3, bucket: Bucket) -> None:
     for key in (".quilt/packages/1", ".quilt/named_packages/a/b/latest", ".quiltx", "a/.quilt/b"):
         bucket.put(key, b"x")
     assert await list_keys(s3, ROOT) == [".quiltx", "a/.quilt/b"]
@@ -250,7 +252,7 @@ async def test_a_bucket_with_nothing_but_its_registry_is_rejected(s3: S3, bucket
             await list_folder(s3, folder)
 
 
-async def test_a_question_mark_is_a_part_of_the_folders_name(s3: S3, bucket: Bucket) -> None:
+async def test_a_folder_name_may_contain_a_question_mark(s3: S3, bucket: Bucket) -> None:
     bucket.put("what/a", b"x")
     with pytest.raises(EmptySource, match="what%3F/ has no objects"):
         await list_folder(s3, SourceFolder("raw", "what?/"))
@@ -274,7 +276,7 @@ async def test_a_key_that_quilt3_refuses_is_rejected(s3: S3, bucket: Bucket, nam
 
 
 @pytest.mark.parametrize("prefix", ["/", "a//", "./", "../", "a/../b/"])
-async def test_what_quilt3_refuses_of_a_key_may_stand_in_the_name_of_the_folder(
+async def test_the_folders_own_name_may_have_components_that_quilt3_refuses(
     s3: S3, bucket: Bucket, prefix: str
 ) -> None:
     bucket.put(f"{prefix}c/d", b"x")
@@ -295,7 +297,7 @@ async def test_the_folder_itself_collides_with_no_file_of_its_name(s3: S3, bucke
     assert await list_keys(s3) == ["run/a"]
 
 
-async def test_all_that_is_wrong_with_keys_is_told_at_once(s3: S3, bucket: Bucket) -> None:
+async def test_all_invalid_keys_are_reported_at_once(s3: S3, bucket: Bucket) -> None:
     for key in ("run/a", "run/a/b", "run/c", "run/c/d/e", "run/f//g", "run/h/.."):
         bucket.put(key, b"x")
     with pytest.raises(InvalidKeys) as failure:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.objects import MAX_KEY_BYTES
-from quilt_packager_runtime.listing.split_points import RemainingRange, alphabet_of, guess
+from quilt_packager_runtime.listing.split_points import RemainingRange, alphabet_of, split_points
 
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("ab01/.")
 TEXTS = st.text(CHARACTERS, max_size=6)
 
 
 def rest_of(keys: list[str], page: int, **known: object) -> RemainingRange:
-    """What is known of the keys after the second page of so many."""
+    """Return the range after the second page of `page` keys."""
     fields = {
         "prefix": "",
         "first": keys[0],
@@ -28,7 +28,7 @@ def rest_of(keys: list[str], page: int, **known: object) -> RemainingRange:
 
 
 def shares(keys: list[str], rest: RemainingRange, points: list[str]) -> list[int]:
-    """How many keys each part of the rest has."""
+    """Count the keys in each part of the remaining range."""
     bounds = [rest.position, *points, rest.until or "\U0010ffff"]
     return [sum(after < key <= until for key in keys) for after, until in pairwise(bounds)]
 
@@ -39,11 +39,11 @@ def shares(keys: list[str], rest: RemainingRange, points: list[str]) -> list[int
     end_is_unknown=st.booleans(),
     parts=st.integers(2, 16),
 )
-def test_guesses_ascend_within_the_rest(
+def test_split_points_ascend_within_the_remaining_range(
     keys: list[str], until: str | None, end_is_unknown: bool, parts: int
 ) -> None:
     rest = rest_of(keys, len(keys) // 2, until=until, end_is_unknown=end_is_unknown)
-    points = guess(rest, parts)
+    points = split_points(rest, parts)
     assert len(points) < parts
     ends = [] if until is None else [until]
     assert (
@@ -70,68 +70,72 @@ def test_an_alphabet_ascends(keys: list[str]) -> None:
         ([], ""),
     ],
 )
-def test_the_characters_by_which_keys_differ_bring_their_family_along(
+def test_an_alphabet_holds_the_families_of_differing_characters(
     keys: list[str], alphabet: str
 ) -> None:
     assert alphabet_of(keys) == alphabet
 
 
-def test_known_keys_to_the_end_are_parted_evenly() -> None:
+def test_a_range_with_a_known_end_is_split_evenly() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(1000)]
     rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
-    assert shares(keys, rest, guess(rest, 4)) == pytest.approx([245] * 4, rel=0.1)
+    assert shares(keys, rest, split_points(rest, 4)) == pytest.approx([245] * 4, rel=0.1)
 
 
-def test_parts_are_some_pages_long() -> None:
+def test_each_part_has_three_pages_or_more() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(100)]
     rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
-    assert len(guess(rest, 16)) + 1 == 80 // 30
+    assert len(split_points(rest, 16)) + 1 == 80 // 30
 
 
-def test_a_rest_of_few_pages_stays_whole() -> None:
+def test_a_remaining_range_of_few_pages_is_not_split() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(70)]
-    assert guess(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 16) == []
+    assert split_points(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 16) == []
 
 
-def test_keys_of_unknown_number_are_looked_for_in_growing_steps() -> None:
+def test_a_range_with_an_unknown_end_is_split_in_growing_steps() -> None:
     keys = [f"run/f{n:07}.csv" for n in range(10_000)]
     rest = rest_of(keys, 10)
-    assert shares(keys, rest, guess(rest, 16)) == pytest.approx([40, 80, 240, 720, 8900], rel=0.15)
+    assert shares(keys, rest, split_points(rest, 16)) == pytest.approx(
+        [40, 80, 240, 720, 8900], rel=0.15
+    )
 
 
-def test_steps_are_as_long_as_all_that_lies_behind() -> None:
+def test_the_first_step_is_as_long_as_the_listed_keys() -> None:
     keys = [f"run/f{n:07}.csv" for n in range(10_000)]
     rest = rest_of(keys, 10, previous=keys[990], position=keys[1000], sample=keys[990:1000])
-    assert shares(keys, rest, guess(rest, 3)) == pytest.approx([1000, 2000, 6000], rel=0.01)
+    assert shares(keys, rest, split_points(rest, 3)) == pytest.approx([1000, 2000, 6000], rel=0.01)
 
 
 @pytest.mark.parametrize("prefix", ["", "x/", "2024/08/"])
-def test_random_keys_are_parted_as_far_as_their_alphabet_goes(prefix: str) -> None:
+def test_random_keys_are_split_within_their_alphabet(prefix: str) -> None:
     random = Random(1)  # noqa: S311 - the same keys in each run
     keys = sorted(prefix + str(uuid.UUID(int=random.getrandbits(128))) for _ in range(10_000))
     rest = rest_of(keys, 100, prefix=prefix)
-    assert shares(keys, rest, guess(rest, 16)) == pytest.approx([400, 800, 2400, 6200], rel=0.2)
+    assert shares(keys, rest, split_points(rest, 16)) == pytest.approx(
+        [400, 800, 2400, 6200], rel=0.2
+    )
 
 
-def test_what_does_not_change_from_key_to_key_is_kept() -> None:
+def test_characters_shared_by_all_keys_are_kept() -> None:
     keys = [f"sample{n:04}_R1_001.fastq.gz" for n in range(1000)]
     rest = rest_of(keys, 10)
-    assert all(point.startswith("sample0") for point in guess(rest, 3))
+    assert all(point.startswith("sample0") for point in split_points(rest, 3))
 
 
-def test_the_folders_own_name_is_no_number() -> None:
+def test_the_prefix_is_kept() -> None:
     keys = [f"2024/f{n:05}" for n in range(100)]
     rest = rest_of(keys, 10, prefix="2024/")
-    assert all(point.startswith("2024/f") for point in guess(rest, 16))
+    assert all(point.startswith("2024/f") for point in split_points(rest, 16))
 
 
-def test_nothing_is_guessed_longer_than_a_key() -> None:
+def test_no_split_point_is_longer_than_a_key_may_be() -> None:
     long = "0" * (MAX_KEY_BYTES - 5)
     keys = [f"{long}{n:05}" for n in range(100)]
-    points = guess(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 3)
+    points = split_points(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 3)
     assert all(len(point) <= MAX_KEY_BYTES for point in points)
 
 
-def test_keys_without_a_difference_tell_nothing() -> None:
+def test_a_sample_of_one_key_yields_no_split_points() -> None:
     rest = rest_of(["a", "b"], 1)
-    assert guess(msgspec.structs.replace(rest, sample=["b"]), 16) == []
+    assert split_points(msgspec.structs.replace(rest, sample=["b"]), 16) == []
