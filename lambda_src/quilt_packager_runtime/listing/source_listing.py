@@ -57,7 +57,7 @@ async def list_source(
         )
     if not objects:
         raise EmptySource(
-            f"{folder} holds no objects.",
+            f"{folder} has no objects.",
             why="The upload has not begun, the name is wrong, or it holds only folder markers.",
             remedy="Check the folder, then send the message again.",
         )
