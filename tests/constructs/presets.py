@@ -1,4 +1,4 @@
-"""Stacks that stand for the ways to use the library: each has a snapshot, and cdk-nag sees it."""
+"""Stacks that represent the ways to use the library. Each has a snapshot, and cdk-nag checks it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +22,12 @@ RULES = Path(__file__).with_name("custom_rules.json")
 
 
 def defaults(app: App) -> Stack:
-    """What `cdk deploy` makes of `cdk.json` as it is."""
+    """The stack of the committed `cdk.json`."""
     return make_flagged_stack(app)
 
 
 def existing_buckets(app: App) -> Stack:
-    """All of the flags that name what exists already."""
+    """All flags that name existing resources."""
     key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
     return make_flagged_stack(
         app,
@@ -50,7 +50,7 @@ def existing_buckets(app: App) -> Stack:
 
 
 def construct(app: App) -> Stack:
-    """An engine in an app of one's own, with keys everywhere and every event source."""
+    """An engine in a custom app, with keys everywhere and every event source."""
     stack = Stack(app, "Stack")
     data = s3.Bucket(
         stack,

@@ -1,4 +1,4 @@
-"""Engines and stacks to look at, and ways to look at their templates."""
+"""Engines and stacks for tests, and readers of their templates."""
 
 from typing import Any
 
@@ -61,25 +61,20 @@ def properties_of(template: JsonObject, resource_type: str, *, like: str = "") -
 
 
 def rules_of(template: JsonObject) -> dict[str, JsonObject]:
-    """The rules by logical ids, but the engine's own, which hears of its state machine."""
+    """The rules by logical ids, except the engine's own for its state machine."""
     rules = find(template, "AWS::Events::Rule")
     return {name: rule for name, rule in rules.items() if "EndedLargeJobs" not in name}
 
 
 def only_rule_of(template: JsonObject) -> JsonObject:
-    """The properties of the only rule but the engine's own."""
+    """The properties of the only rule except the engine's own."""
     (rule,) = rules_of(template).values()
     properties: JsonObject = rule["Properties"]
     return properties
 
 
 def permissions_of(template: JsonObject, holder: str = "PackagerFunction") -> dict[str, JsonObject]:
-    """The statements of a policy, by Sid; those without one by their action.
-
-    Args:
-        template: The template.
-        holder: What the id of the role, or of the policy, contains.
-    """
+    """The statements of a policy whose id contains `holder`, by Sid, or by action without one."""
     policy = properties_of(template, "AWS::IAM::Policy", like=holder)
     return {
         each.get("Sid") or str(each["Action"]): each
@@ -88,7 +83,7 @@ def permissions_of(template: JsonObject, holder: str = "PackagerFunction") -> di
 
 
 def arn(name: str, path: str = "") -> JsonObject:
-    """How the template writes the ARN of an existing bucket, or of objects in it."""
+    """The ARN of an existing bucket, or of objects in it, in a template."""
     return {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, f":s3:::{name}{path}"]]}
 
 

@@ -1,4 +1,4 @@
-"""The apps in `examples/` synthesize, and hold what they are there to show."""
+"""The apps in `examples/` synthesize, and contain the resources that they demonstrate."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The Lambda asset: what is in it, what its hash depends on, and what the cache spares."""
+"""The Lambda asset: its contents, its hash, and its cache."""
 
 import os
 import shutil

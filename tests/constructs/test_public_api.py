@@ -1,4 +1,4 @@
-"""What `from quilt_packager import …` gives, and at what price."""
+"""The names of `from quilt_packager import …`, and the modules that they import."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`docs/reference/construct.md` knows every prop, member, metric, flag and output."""
+"""`docs/reference/construct.md` documents every prop, member, metric, flag and output."""
 
 import inspect
 import json

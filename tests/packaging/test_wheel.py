@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and an app elsewhere that is made with nothing but it."""
+"""The wheel: its contents, and an app elsewhere that uses only the wheel."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Outcomes: where they are told, who may tell them, and the rules that hear them."""
+"""Outcomes: their bus and topic, the permissions to publish them, and the rules that match them."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ DEFAULT_BUS = {
 
 @pytest.fixture(scope="module")
 def template() -> JsonObject:
-    """An engine that tells everybody of everything."""
+    """An engine with every destination of outcomes."""
     stack = make_stack()
     engine = add_engine(
         stack,
@@ -194,7 +194,7 @@ def test_messages_cannot_name_the_quarantine_as_registry(template: JsonObject) -
 
 
 @pytest.mark.parametrize(
-    ("props", "told"),
+    ("props", "message"),
     [
         ({"quarantine_registry": "reg"}, "quarantine_registry is Stack/"),
         ({"catalog_url": "http://catalog.example.com"}, "catalog_url is 'http://"),
@@ -202,14 +202,14 @@ def test_messages_cannot_name_the_quarantine_as_registry(template: JsonObject) -
         ({"max_receive_count": 999}, "max_receive_count is 999: "),
     ],
 )
-def test_invalid_props_are_refused_with_their_values(props: dict[str, Any], told: str) -> None:
+def test_invalid_props_are_refused_with_their_values(props: dict[str, Any], message: str) -> None:
     stack = make_stack()
     if "quarantine_registry" in props:
         registry = existing_bucket(stack, "reg")
         props = {"quarantine_registry": registry, "registry_buckets": [registry]}
     with pytest.raises(ValueError, match="Invalid props of PackagingEngine: ") as refused:
         add_engine(stack, **props)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_published_schema_is_the_committed_one(

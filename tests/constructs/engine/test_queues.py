@@ -1,4 +1,4 @@
-"""The queue and its dead-letter queue: times, encryption, who may send, and what feeds on it."""
+"""The queue and its dead-letter queue: times, encryption, senders, and the consumer."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def test_failing_jobs_end_in_the_dead_letter_queue(template: JsonObject) -> None
     (dead_letters,) = find(template, "AWS::SQS::Queue", like=DEAD_LETTERS)
     assert queue_properties(template, QUEUE)["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
-        # The function gives up at the fifth. One may be spent on waiting, one on telling of it.
+        # Five attempts, one delivery to wait for late files, and one to report a crashed attempt.
         "maxReceiveCount": 5 + 2,
     }
 

@@ -1,4 +1,4 @@
-"""Several engines in one stack are told apart by what the templates have of each."""
+"""Several engines in one stack have distinct names in the template."""
 
 from aws_cdk import Stack
 from constructs import Construct

@@ -1,4 +1,4 @@
-"""The state machine of large jobs, its functions, and what each of them may do."""
+"""The state machine of large jobs, its functions, and their permissions."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def states(template: JsonObject) -> JsonObject:
 
 
 def definition_of(template: JsonObject) -> Any:
-    """The machine's definition, with `<id>` for what CloudFormation inserts."""
+    """The machine's definition, with `<id>` for values that CloudFormation inserts."""
     joined = properties_of(template, "AWS::StepFunctions::StateMachine")["DefinitionString"]
     parts = joined["Fn::Join"][1]
     return json.loads("".join(each if isinstance(each, str) else reference(each) for each in parts))
@@ -300,7 +300,7 @@ def test_stopped_jobs_are_reported(
             "stateMachineArn": [{"Ref": machine}],
             "$or": [
                 {"status": ["ABORTED", "TIMED_OUT"]},
-                # What no state can catch; what GiveUp ends has a code of ours.
+                # No state can catch these; executions that GiveUp fails have a code of ours.
                 {"status": ["FAILED"], "error": [{"prefix": "States."}]},
             ],
         },

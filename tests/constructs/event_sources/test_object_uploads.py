@@ -1,4 +1,4 @@
-"""Uploads: what is gathered, where it is announced, and what the coalescer may do."""
+"""Uploads: their patterns, announcements, and the permissions of the coalescer."""
 
 import json
 from typing import Any
@@ -52,7 +52,7 @@ def statements(template: JsonObject) -> dict[str, JsonObject]:
 
 
 def settings(template: JsonObject) -> JsonObject:
-    """The settings of the coalescer, with `?` for what is known only once it is deployed."""
+    """The settings of the coalescer, with `?` for values that are known after deployment."""
     function = properties_of(template, "AWS::Lambda::Function", like="Coalescer")
     _, parts = function["Environment"]["Variables"][VARIABLE]["Fn::Join"]
     text = "".join(part if isinstance(part, str) else "?" for part in parts)
@@ -127,7 +127,7 @@ def test_settings_reach_the_coalescer() -> None:
 
 
 def packager_settings(template: JsonObject) -> Settings:
-    """What the packager is told of event sources."""
+    """The packager's settings of event sources."""
     function = properties_of(template, "AWS::Lambda::Function", like="PackagerFunction")
     name = "QUILT_PACKAGER_SOURCES"
     text = function["Environment"]["Variables"].get(name)

@@ -1,4 +1,4 @@
-"""Event sources: which events they match, on which bus, and what reaches the queue."""
+"""Event sources: their patterns, buses, and messages."""
 
 import json
 import re
@@ -244,7 +244,7 @@ SOURCES = "QUILT_PACKAGER_SOURCES"
 
 
 def sources_of(*event_sources: EventSource, **props: Any) -> Any:
-    """What the function is told of the event sources; None: nothing."""
+    """The packager's setting of event sources. None: there is none."""
     stack = make_stack()
     add_engine(stack, event_sources=event_sources, **props)
     functions = find(template_of(stack), "AWS::Lambda::Function", like="PackagerFunction")

@@ -1,4 +1,4 @@
-"""cdk-nag finds nothing in any preset but what the constructs acknowledge, each with its reason."""
+"""cdk-nag has no finding in any preset that the constructs do not accept with a reason."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.constructs.presets import PRESETS
 
 
 def findings(app: App) -> list[str]:
-    """What cdk-nag finds: each finding, and the path of its construct."""
+    """The findings of cdk-nag, each with the path of its construct."""
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     try:
         app.synth()

@@ -1,4 +1,4 @@
-"""What the packager's role may do: every row of it, no more, and what is refused to it for ever."""
+"""The permissions of the packager's role: each statement, no others, and the explicit denials."""
 
 import pytest
 from aws_cdk import aws_iam as iam

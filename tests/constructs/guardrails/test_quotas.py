@@ -1,4 +1,4 @@
-"""What AWS takes only shorter is refused when the app is synthesized, with a way out."""
+"""Texts that exceed a quota of AWS fail synthesis, with a remedy."""
 
 import json
 import os

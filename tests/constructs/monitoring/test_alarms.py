@@ -1,4 +1,4 @@
-"""Alarms: what they look at, when they go off, whom they tell, and that they say what to do."""
+"""Alarms: their metrics, thresholds, topic, and instructions."""
 
 import json
 import shlex
@@ -46,7 +46,7 @@ def alarm(template: JsonObject, name: str) -> JsonObject:
 
 
 def text_of(value: object) -> str:
-    """A text, with `?` for what is known only once it is deployed."""
+    """A text, with `?` for values that are known after deployment."""
     if isinstance(value, dict):
         return "".join(each if isinstance(each, str) else "?" for each in value["Fn::Join"][1])
     return str(value)

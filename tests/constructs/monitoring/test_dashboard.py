@@ -1,4 +1,4 @@
-"""The dashboard: what is on it, and what it is called."""
+"""The dashboard: its widgets and its name."""
 
 import json
 
@@ -19,7 +19,7 @@ DASHBOARD = "AWS::CloudWatch::Dashboard"
 
 
 def body_of(stack: Stack) -> str:
-    """The dashboard's JSON, with `?` for what is known only once it is deployed."""
+    """The dashboard's JSON, with `?` for values that are known after deployment."""
     _, parts = properties_of(template_of(stack), DASHBOARD)["DashboardBody"]["Fn::Join"]
     return "".join(part if isinstance(part, str) else "?" for part in parts)
 
