@@ -193,7 +193,7 @@ def _transitions(metrics: EngineMetrics) -> cloudwatch.GraphWidget:
             statistic=cloudwatch.Stats.SUM, label="transitions of the account"
         )
     )
-    graph.add_right_metric(metrics.metric_large_jobs(label="handed over"))
+    graph.add_right_metric(metrics.metric_large_jobs(label="started"))
     return graph
 
 

@@ -49,7 +49,7 @@ def size_scale(most_bytes: int) -> tuple[float, tuple[str, str, str]]:
         if most_bytes / unit_bytes <= 1000:  # noqa: PLR2004 - 1,000 MiB is 1 GiB on an axis
             break
         unit, unit_bytes = larger, unit_bytes * formats.KIBI
-    top = whole_top(math.ceil(most_bytes / unit_bytes))
+    top = whole_top(-(-most_bytes // unit_bytes))  # exact above 2**53 as well
     return top * unit_bytes, (f"{top:,} {unit}", f"{top // 2:,}", "0")
 
 

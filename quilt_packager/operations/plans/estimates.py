@@ -54,7 +54,7 @@ class Rates(msgspec.Struct, frozen=True):
         read_bytes: Bytes read and hashed, a second.
         copied_bytes: Bytes copied inside S3, a second.
         other_seconds: Start of the function, and requests of every job.
-        hand_over_seconds: Start of the state machine and of its functions.
+        hand_off_seconds: Start of the state machine and of its functions.
     """
 
     objects: float
@@ -62,7 +62,7 @@ class Rates(msgspec.Struct, frozen=True):
     read_bytes: float
     copied_bytes: float
     other_seconds: float
-    hand_over_seconds: float
+    hand_off_seconds: float
 
 
 FAST = Rates(60_000, 5_500, 80e6, 5e9, 1, 10)
@@ -209,7 +209,7 @@ def estimate(
         shared = hashing_alone * slowness / min(shards, DEFAULT_CHECKSUM_CONCURRENCY)
         shared = max(shared, heads_and_gets / FAST.requests)
         # A large job lists the folder twice.
-        seconds.append(rates.other_seconds + 2 * listing + shared + rates.hand_over_seconds)
+        seconds.append(rates.other_seconds + 2 * listing + shared + rates.hand_off_seconds)
         billed.append(alone + listing + shards * rates.other_seconds)
     transitions = shards * TRANSITIONS_A_SHARD + TRANSITIONS_A_JOB if shards else 0
     usd = (

@@ -133,7 +133,7 @@ def test_all_that_is_drawn_is_within_the_chart(jobs: list[Job]) -> None:
         assert 0 <= y <= HEIGHT
 
 
-@given(st.integers(0, 10**16))
+@given(st.integers(0, 2**53))
 def test_scales_contain_the_largest_value_and_fit_closely(most: int) -> None:
     assert most <= whole_top(most) <= max(2, 4 * most)
     assert most <= size_scale(most)[0]
