@@ -21,7 +21,7 @@ LARGE_JOBS = "LargeJobs"
 SCRATCH_BUCKET = "ScratchBucket"
 PACKAGER_FUNCTION = "PackagerFunction"
 
-# Names of functions and of their log groups. The large-job function shares the packager's.
+# Names of log groups, below `/quilt/<service>/`. The large-job function shares the packager's.
 PACKAGER_LAMBDA = "PackagerLambda"
 CHECKSUM_LAMBDA = "ChecksumLambda"
 

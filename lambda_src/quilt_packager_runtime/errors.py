@@ -263,7 +263,7 @@ class DeadlineExceeded(Failed):
 
     title = "Deadline exceeded"
     usual_cause = "The job is too large for one invocation, or S3 was slow."
-    usual_remedy = "Enable large jobs or increase the function's timeout, and retry."
+    usual_remedy = "Lower max_inline_size, or raise the function's memory or timeout; then retry."
 
 
 class DiskFull(Failed):

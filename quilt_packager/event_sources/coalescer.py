@@ -76,14 +76,14 @@ class Coalescer(Construct):
             partition_key=dynamodb.Attribute(name="window", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute="expires_at",
-            # What it holds is of use for minutes.
+            # Its items are needed for minutes.
             removal_policy=RemovalPolicy.DESTROY,
         )
         acknowledge(
             self.table,
             {
-                "AwsSolutions-DDB3": "Windows are of use for minutes; those of the past would only "
-                "announce again what is announced.",
+                "AwsSolutions-DDB3": "Windows are needed for minutes; restored ones would only "
+                "announce folders again.",
             },
         )
         self.function = engine.add_function(

@@ -137,7 +137,7 @@ class ObjectUploads:
         engine.add_source_options(
             msgspec.structs.replace(
                 self._options,
-                # No job is of other buckets: all of them need no room in the environment.
+                # All source buckets is the default, which takes no space in the environment.
                 only=names if self._buckets is not None else (),
                 sender=self._settings.source,
             )

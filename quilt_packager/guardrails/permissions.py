@@ -1,4 +1,4 @@
-"""The permissions of the functions: one named statement a capability, with explicit actions.
+"""The permissions of the functions: named statements for each capability, with explicit actions.
 
 The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion), so none is used.
 """
@@ -26,12 +26,12 @@ _WORKFLOWS = ".quilt/workflows/*"
 
 _NAMED_AT_RUN_TIME = "Packages, revisions, uploads and runs get their names at run time."
 _WILDCARD_REASONS = {
-    "ReadSources": "Which objects are packaged is for the messages to say.",
+    "ReadSources": "Messages name the objects to package.",
     "ReadRegistries": _NAMED_AT_RUN_TIME,
     "WriteRegistries": _NAMED_AT_RUN_TIME,
     "AbortManifests": _NAMED_AT_RUN_TIME,
     "HashInScratch": _NAMED_AT_RUN_TIME,
-    "KeepJobs": _NAMED_AT_RUN_TIME,
+    "AccessJobFiles": _NAMED_AT_RUN_TIME,
     "GetOmicsRuns": _NAMED_AT_RUN_TIME,
 }
 
@@ -118,7 +118,7 @@ def access_job_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
             conditions={"StringLike": {"s3:prefix": f"{JOBS_PREFIX}*"}, **_in_accounts([bucket])},
         ),
         iam.PolicyStatement(
-            sid="KeepJobs",
+            sid="AccessJobFiles",
             actions=["s3:GetObject", "s3:PutObject"],
             resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
             conditions=_in_accounts([bucket]),
@@ -249,10 +249,10 @@ def coalescer_permissions(
             resources=[table.table_arn],
         ),
         iam.PolicyStatement(
-            sid="SendLooks", actions=["sqs:SendMessage"], resources=[queue.queue_arn]
+            sid="ScheduleChecks", actions=["sqs:SendMessage"], resources=[queue.queue_arn]
         ),
         iam.PolicyStatement(
-            sid="Announce",
+            sid="PublishReadyPrefixes",
             actions=["events:PutEvents"],
             resources=[bus.event_bus_arn],
             conditions={"StringEquals": {"events:source": source}},

@@ -227,7 +227,7 @@ def test_roles_suffice_for_a_large_job(
     assert "server-side copy denied" not in caplog.text
 
 
-@pytest.mark.parametrize("sid", ["ReadSources", "KeepJobs"])
+@pytest.mark.parametrize("sid", ["ReadSources", "AccessJobFiles"])
 def test_checksum_function_needs_each_statement(functions: Functions, sid: str) -> None:
     state = functions.hand_off()
     functions.become("Checksum", without=sid)
@@ -251,7 +251,7 @@ def test_checksum_function_needs_hash_in_scratch(
         "ListSources",
         "ReadSources",
         "ListJobs",
-        "KeepJobs",
+        "AccessJobFiles",
         "ListRegistries",
         "ReadRegistries",
         "WriteRegistries",
@@ -285,7 +285,7 @@ def test_role_of_the_coalescer_suffices(functions: Functions) -> None:
     assert functions.upload(*uploads(), "no JSON") == []
 
 
-@pytest.mark.parametrize("sid", ["KeepWindows", "SendLooks", "Announce"])
+@pytest.mark.parametrize("sid", ["KeepWindows", "ScheduleChecks", "PublishReadyPrefixes"])
 def test_coalescer_needs_each_statement(functions: Functions, sid: str) -> None:
     functions.become("Coalescer", without=sid)
     assert functions.upload(*uploads()) == ["0", "1"]
@@ -343,13 +343,13 @@ def test_roles_cannot_publish_on_other_buses(
 
 def test_all_statements_are_tried_here(roles: Roles) -> None:
     tried = {
-        "Checksum": {"ReadSources", "KeepJobs", "HashInScratch"} | TO_MISS_KEYS,
+        "Checksum": {"ReadSources", "AccessJobFiles", "HashInScratch"} | TO_MISS_KEYS,
         "LargeJob": {
-            *("ListSources", "ReadSources", "ListJobs", "KeepJobs", "HashInScratch"),
+            *("ListSources", "ReadSources", "ListJobs", "AccessJobFiles", "HashInScratch"),
             *("ListRegistries", "ReadRegistries", "WriteRegistries"),
             *("PutOutcomes", "SendDeadLetters"),
         },
-        "Coalescer": {"KeepWindows", "SendLooks", "Announce", "SendDeadLetters"},
+        "Coalescer": {"KeepWindows", "ScheduleChecks", "PublishReadyPrefixes", "SendDeadLetters"},
     }
     for function, sids in tried.items():
         assert sids == {

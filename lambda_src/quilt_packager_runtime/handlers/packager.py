@@ -45,7 +45,7 @@ class RetryLater(Exception):
     """Not an error: the folder has to settle before its message is delivered again."""
 
     def __init__(self, seconds: int) -> None:
-        """Keep the time until then."""
+        """Store the delay."""
         super().__init__(f"the message is deferred for {seconds} s")
         self.seconds = seconds
 

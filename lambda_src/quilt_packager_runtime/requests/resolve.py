@@ -1,6 +1,6 @@
 """From the body of a message to a complete request, before the job begins.
 
-Metadata that a message names has to be usable. A crate beside which an event points is optional:
+Metadata that a message names has to be usable. A crate that an event names is optional:
 if it is unusable, the package is published without metadata, and the outcome has a remark.
 """
 

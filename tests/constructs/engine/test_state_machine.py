@@ -212,7 +212,7 @@ def test_role_of_the_machine_has_one_policy(template: JsonObject) -> None:
 
 def test_job_files_are_only_in_the_scratch_bucket(template: JsonObject) -> None:
     for function in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction"):
-        statement = permissions_of(template, function)["KeepJobs"]
+        statement = permissions_of(template, function)["AccessJobFiles"]
         assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
         assert "/jobs/*" in str(statement["Resource"])
         assert "aws:ResourceAccount" in str(statement["Condition"])
@@ -225,7 +225,7 @@ def test_workers_cannot_write_registries_or_queues(template: JsonObject) -> None
         "ReadSources",
         "HashInScratch",
         "ListJobs",
-        "KeepJobs",
+        "AccessJobFiles",
         "NeverDeleteOrReconfigure",
         "NeverWriteWorkflows",
     }

@@ -101,7 +101,7 @@ def test_announcements_can_replace_those_of_edp() -> None:
     assert not find(template, "AWS::Events::EventBus")
     assert rule(template, "ObjectUploadsReady")["EventBusName"] == "edp"
     assert rule(template, "ObjectUploadsReady")["EventPattern"]["source"] == ["com.quiltdata.edp"]
-    condition = statements(template)["Announce"]["Condition"]
+    condition = statements(template)["PublishReadyPrefixes"]["Condition"]
     assert condition == {"StringEquals": {"events:source": "com.quiltdata.edp"}}
 
 
@@ -216,15 +216,15 @@ def test_role_may_only_keep_windows_look_and_announce(
     assert set(found) == {
         "['logs:CreateLogStream', 'logs:PutLogEvents']",
         "KeepWindows",
-        "SendLooks",
-        "Announce",
+        "ScheduleChecks",
+        "PublishReadyPrefixes",
         "ConsumeQueue",
         "SendDeadLetters",
     }
     assert found["KeepWindows"]["Action"] == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
     assert found["KeepWindows"]["Resource"] == {"Fn::GetAtt": [table, "Arn"]}
-    assert found["SendLooks"]["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
-    assert found["Announce"]["Condition"] == {
+    assert found["ScheduleChecks"]["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+    assert found["PublishReadyPrefixes"]["Condition"] == {
         "StringEquals": {"events:source": "quilt.packager.uploads"}
     }
 

@@ -54,7 +54,7 @@ def test_all_capabilities_of_the_role_are_tested_here(
         "AbortManifests",
         "HashInScratch",
         "ListJobs",
-        "KeepJobs",
+        "AccessJobFiles",
         "StartLargeJobs",
         "ConsumeQueue",
         "SendDeadLetters",
