@@ -1,5 +1,6 @@
 """`quilt-packager admin`: a local web page that shows and operates an engine."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -69,10 +70,9 @@ def admin(
             threading.Thread(target=webbrowser.open, args=[address.url_once], daemon=True).start()
         terminal.hint(f"Serving the page of {deployment.name}. Press Ctrl-C to stop.")
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         serve(deployment, on_ready=announce, port=port, read_only=read_only)
-    except KeyboardInterrupt:
-        terminal.hint("Stopped.")
+    terminal.hint("Stopped.")
     return Exit.OK
 
 
