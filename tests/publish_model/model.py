@@ -1,4 +1,6 @@
-"""The publish protocol as a state machine, without S3: docs/adr/0020 and 0022 describe it.
+"""The complete publish protocol as a state machine, without S3.
+
+docs/adr/0020-publish-protocol.md says which of its rules the engine follows today.
 
 A state is a value; every request of a job is one atomic step. Breadth-first search visits every
 state that can be reached. What is modelled beside pointers and `latest`: manifests are keyed by
