@@ -50,10 +50,10 @@ class Scenario:
     Attributes:
         changes: Each writes a content into a folder, as a new version.
         jobs: The change that sends a job's message, its folder and its package.
-        crashes: How many jobs crash and are delivered again.
-        expiries: How often all noncurrent versions are deleted.
-        ticks: How often a second passes.
-        metadata: What each job's message adds to the top hash.
+        crashes: Number of jobs that crash and are delivered again.
+        expiries: Number of times that all noncurrent versions are deleted.
+        ticks: Number of seconds that pass.
+        metadata: Metadata of each job's message.
     """
 
     changes: tuple[tuple[int, int], ...]
@@ -112,7 +112,7 @@ class State(NamedTuple):
     """All buckets and jobs.
 
     Attributes:
-        changed: How many changes happened.
+        changed: Number of changes so far.
         folders: Each folder's content and version.
         oldest: The oldest version of each folder that is not expired.
         manifests: The folder and version that the manifest of a top hash names.
@@ -120,8 +120,8 @@ class State(NamedTuple):
         latest: Of each package.
         jobs: The jobs.
         second: The clock.
-        crashed: How many jobs crashed.
-        expired: How often versions expired.
+        crashed: Number of crashes so far.
+        expired: Number of expiries so far.
     """
 
     changed: int
@@ -140,9 +140,9 @@ class Result(NamedTuple):
     """The outcome of a search.
 
     Attributes:
-        states: How many states there are.
+        states: Number of states.
         faults: Each fault that was found, with the shortest way to it.
-        endless: Whether jobs can run forever.
+        endless: True if jobs can run forever.
     """
 
     states: int
@@ -439,7 +439,7 @@ def _way(came_from: Mapping[State, tuple[State, str] | None], state: State) -> t
 
 
 def _has_cycle(follows: Mapping[State, list[State]]) -> bool:
-    """Whether a path leads back to where it was: then a job can go on forever."""
+    """Return whether a path leads back to a former state: then a job can run forever."""
     waiting_for = dict.fromkeys(follows, 0)
     for states in follows.values():
         for state in states:
