@@ -68,7 +68,6 @@ class KeyRange:
         until: Inclusive end of the range; lowered by a split.
         position: Exclusive start of the next page.
         is_done: True if all keys up to `until` are listed.
-        end_is_unknown: True if there may be no keys near the end.
         pages: Number of pages listed since the range began or was last split.
 
     Example:
@@ -95,7 +94,6 @@ class KeyRange:
         self.until = until
         self.position = after
         self.is_done = False
-        self.end_is_unknown = until is None
         self.pages = 0
         self._prefix = prefix
         self._ahead = ahead
@@ -188,7 +186,6 @@ class KeyRange:
             previous=self._previous,
             position=self.position,
             until=self.until,
-            end_is_unknown=self.end_is_unknown,
             sample=self._sample,
         )
         return self.split(split_points(rest, parts))
@@ -212,10 +209,8 @@ class KeyRange:
             for after, until in pairwise([*points, self.until])
             if after is not None
         ]
-        others[-1].end_is_unknown = self.end_is_unknown
         self._ahead = self._ahead.between(self.position, points[0])
         self.until = points[0]
-        self.end_is_unknown = False
         self.pages = 0
         return others
 

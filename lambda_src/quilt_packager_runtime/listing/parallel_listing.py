@@ -75,23 +75,17 @@ class _Listing:
         self._tasks.create_task(self._list(keys))
 
     async def _list(self, keys: KeyRange) -> None:
-        is_empty = True
         listing = self._s3.list_version_pages(
             self._folder.bucket, self._folder.prefix, after=keys.after, until=lambda: keys.until
         )
         async with aclosing(listing) as pages:
             async for page in pages:
                 self._requests += 1
-                own = self._advance(keys, page)
-                is_empty = is_empty and not own
-                self._take(own)
+                self._take(self._advance(keys, page))
                 if keys.is_done:
                     break
                 self._spread()
         self._running.remove(keys)
-        if is_empty:
-            for neighbour in self._running:
-                neighbour.end_is_unknown |= neighbour.until == keys.after
         self._spread()
 
     async def _query_subfolders(self, keys: KeyRange, folder: str) -> None:

@@ -16,8 +16,7 @@ from quilt_packager_runtime.formats.objects import MAX_KEY_BYTES
 
 T = TypeVar("T")
 
-MIN_PART_PAGES = 3
-MIN_LEAP_PAGES = 4
+MIN_PART_PAGES = 4
 LEAP_FACTOR = 3
 MAX_LEAPS = 4
 SPARE_DIGITS = 8
@@ -34,7 +33,6 @@ class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         previous: Exclusive start of the last page.
         position: Last key of the last page.
         until: Inclusive end of the range; None for the end of the folder.
-        end_is_unknown: True if there may be no keys near the end.
         sample: Some keys of the last page, ascending.
     """
 
@@ -43,15 +41,14 @@ class RemainingRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     previous: str
     position: str
     until: str | None
-    end_is_unknown: bool
     sample: Sequence[str]
 
 
 def split_points(rest: RemainingRange, parts: int) -> list[str]:
     """Estimate keys that split the remaining range.
 
-    If keys are known to continue to the end, the parts are even. Otherwise, the first is as long
-    as the keys listed so far, and each following one `LEAP_FACTOR` times as long.
+    If the range has an end, the parts are even. Otherwise, the first is as long as the keys listed
+    so far, and each following one `LEAP_FACTOR` times as long.
 
     Args:
         rest: Remaining range to split.
@@ -67,12 +64,11 @@ def split_points(rest: RemainingRange, parts: int) -> list[str]:
         ...     previous="f010",
         ...     position="f020",
         ...     until="f399",
-        ...     end_is_unknown=False,
         ...     sample=["f011", "f015", "f020"],
         ... )
         >>> split_points(rest, 3)
         ['f146626262', 'f272262626']
-        >>> split_points(msgspec.structs.replace(rest, end_is_unknown=True), 3)
+        >>> split_points(msgspec.structs.replace(rest, until=None), 3)
         ['f060', 'f130']
     """
     alphabet = alphabet_of(rest.sample)
@@ -81,11 +77,11 @@ def split_points(rest: RemainingRange, parts: int) -> list[str]:
     scale = _KeyScale(rest, alphabet)
     start, end = scale.number(rest.position), scale.number(rest.until)
     page = start - scale.number(rest.previous)
-    if page <= 0 or end <= start:
+    if page <= 0:
         return []
-    if rest.end_is_unknown or not scale.measures(rest.until):
+    if not scale.measures(rest.until):
         behind = start - scale.number(rest.first) if scale.measures(rest.first) else 0
-        leap = min(max(behind, page * MIN_LEAP_PAGES), (end - start) // 2)
+        leap = min(max(behind, page * MIN_PART_PAGES), (end - start) // 2)
         numbers = [start + leap * LEAP_FACTOR**n for n in range(min(parts - 1, MAX_LEAPS))]
     else:
         parts = min(parts, (end - start) // (page * MIN_PART_PAGES))
@@ -146,8 +142,6 @@ class _KeyScale:
         length = len(rest.prefix)
         while length < len(position) and position[length] not in alphabet:
             length += 1
-        if rest.until is not None:
-            length = max(length, shared_length(position, rest.until))
         self._stem = position[:length]
         self._alphabet = alphabet
         self._base = len(alphabet) + 1

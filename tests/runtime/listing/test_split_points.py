@@ -21,7 +21,6 @@ def rest_of(keys: list[str], page: int, **known: object) -> RemainingRange:
         "previous": keys[page - 1],
         "position": keys[2 * page - 1],
         "until": None,
-        "end_is_unknown": True,
         "sample": keys[page : 2 * page],
     }
     return msgspec.convert(fields | known, RemainingRange)
@@ -36,13 +35,12 @@ def shares(keys: list[str], rest: RemainingRange, points: list[str]) -> list[int
 @given(
     keys=st.sets(TEXTS, min_size=2).map(sorted),
     until=st.none() | TEXTS,
-    end_is_unknown=st.booleans(),
     parts=st.integers(2, 16),
 )
 def test_split_points_ascend_within_the_remaining_range(
-    keys: list[str], until: str | None, end_is_unknown: bool, parts: int
+    keys: list[str], until: str | None, parts: int
 ) -> None:
-    rest = rest_of(keys, len(keys) // 2, until=until, end_is_unknown=end_is_unknown)
+    rest = rest_of(keys, len(keys) // 2, until=until)
     points = split_points(rest, parts)
     assert len(points) < parts
     ends = [] if until is None else [until]
@@ -78,19 +76,19 @@ def test_an_alphabet_holds_the_families_of_differing_characters(
 
 def test_a_range_with_a_known_end_is_split_evenly() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(1000)]
-    rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
+    rest = rest_of(keys, 10, until=keys[-1])
     assert shares(keys, rest, split_points(rest, 4)) == pytest.approx([245] * 4, rel=0.1)
 
 
-def test_each_part_has_three_pages_or_more() -> None:
+def test_each_part_has_four_pages_or_more() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(100)]
-    rest = rest_of(keys, 10, until=keys[-1], end_is_unknown=False)
-    assert len(split_points(rest, 16)) + 1 == 80 // 30
+    rest = rest_of(keys, 10, until=keys[-1])
+    assert len(split_points(rest, 16)) + 1 == 80 // 40
 
 
 def test_a_remaining_range_of_few_pages_is_not_split() -> None:
     keys = [f"run/f{n:05}.csv" for n in range(70)]
-    assert split_points(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 16) == []
+    assert split_points(rest_of(keys, 10, until=keys[-1]), 16) == []
 
 
 def test_a_range_with_an_unknown_end_is_split_in_growing_steps() -> None:
@@ -129,11 +127,30 @@ def test_the_prefix_is_kept() -> None:
     assert all(point.startswith("2024/f") for point in split_points(rest, 16))
 
 
-def test_no_split_point_is_longer_than_a_key_may_be() -> None:
-    long = "0" * (MAX_KEY_BYTES - 5)
-    keys = [f"{long}{n:05}" for n in range(100)]
-    points = split_points(rest_of(keys, 10, until=keys[-1], end_is_unknown=False), 3)
-    assert all(len(point) <= MAX_KEY_BYTES for point in points)
+@pytest.mark.parametrize("character", ["0", "é"])
+def test_no_split_point_is_longer_than_a_key_may_be(character: str) -> None:
+    long = character * ((MAX_KEY_BYTES - 5) // len(character.encode()))
+    keys = [f"{long}{n:05}" for n in range(1000)]
+    points = split_points(rest_of(keys, 10, until=keys[-1]), 4)
+    assert all(len(point.encode()) <= MAX_KEY_BYTES for point in points)
+
+
+def test_a_page_of_no_measurable_length_yields_no_split_points() -> None:
+    rest = rest_of(["x1", "x2"], 1, previous="a", position="b", until="b9", sample=["x1", "x2"])
+    assert split_points(rest, 3) == []
+
+
+def test_a_first_key_outside_the_stem_does_not_lengthen_the_first_step() -> None:
+    keys = [f"run/f{n:07}.csv" for n in range(10_000)]
+    outside = split_points(rest_of(keys, 10, first="a"), 16)
+    assert outside == split_points(rest_of(keys, 10, first=keys[9]), 16)
+
+
+def test_steps_stay_within_the_alphabet() -> None:
+    keys = [f"f{n:02}" for n in range(100)]
+    points = split_points(rest_of(keys, 10), 16)
+    assert points == sorted(set(points))
+    assert all("f19" < point <= "f99\U0010ffff" for point in points)
 
 
 def test_a_sample_of_one_key_yields_no_split_points() -> None:
