@@ -47,14 +47,6 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
     Attributes are added as far as the size limit of messages allows: the names first, then the
     sentences, of which the last may be cut. The message itself is always sent.
 
-    Args:
-        queue_url: URL of the dead-letter queue.
-        body: The message's body, unchanged.
-        error: The reason.
-        job_id: Id of the job in the log.
-        package_name: Name of the package, if known.
-        registry: Registry of the package, if known.
-
     Raises:
         AwsError: The message was not sent.
     """
@@ -88,11 +80,6 @@ def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
 
 def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int) -> None:
     """Delay redelivery of a message.
-
-    Args:
-        queue_arn: ARN of its queue.
-        receipt_handle: Receipt handle of the delivery.
-        seconds: The delay.
 
     Raises:
         AwsError: The queue's visibility timeout applies instead.
@@ -154,11 +141,6 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
 def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]) -> None:
     """Start an execution, unless one of that name exists.
 
-    Args:
-        state_machine_arn: The state machine.
-        name: The execution's name.
-        job: Input of the execution.
-
     Raises:
         AwsError: The execution was not started.
     """
@@ -181,13 +163,6 @@ def put_event(
     bus: str, *, source: str, detail_type: str, detail: str, resources: Sequence[str] = ()
 ) -> None:
     """Publish an event on a bus.
-
-    Args:
-        bus: Name or ARN of the bus.
-        source: `source` of the event.
-        detail_type: `detail-type` of the event.
-        detail: `detail` of the event, as JSON.
-        resources: ARNs of the resources concerned.
 
     Raises:
         AwsError: The event was not published.
@@ -216,12 +191,7 @@ def put_event(
 
 
 def publish_notice(topic_arn: str, subject: str, text: str) -> None:
-    """Publish a notification.
-
-    Args:
-        topic_arn: The SNS topic.
-        subject: Subject in ASCII, shorter than 100 characters.
-        text: The message.
+    """Publish a notification, with an ASCII subject shorter than 100 characters.
 
     Raises:
         AwsError: The notification was not published.
@@ -263,11 +233,7 @@ def calling() -> Iterator[None]:
 
 @cache
 def prepare(service: str) -> None:
-    """Start to create a client in the background, once.
-
-    Args:
-        service: The service.
-    """
+    """Start to create a client in the background, once."""
     executor = ThreadPoolExecutor(max_workers=1)
     _prepared[service, None] = executor.submit(_make_client, service, None)
     executor.shutdown(wait=False)

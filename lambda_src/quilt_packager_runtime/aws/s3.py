@@ -106,7 +106,6 @@ class S3:
         *,
         on_request: Callable[[Request], object] = lambda _request: None,
     ) -> None:
-        """Store the transport; no request is sent."""
         self._transport = transport
         self._last_date: str | None = None
         self._on_request = on_request
@@ -127,11 +126,7 @@ class S3:
         )
 
     def watched(self, on_request: Callable[[Request], object]) -> Self:
-        """Return the same client with another `on_request`.
-
-        Args:
-            on_request: Called with each request before it is sent, not with retries.
-        """
+        """Return the same client with another `on_request`."""
         return type(self)(self._transport, on_request=on_request)
 
     def region_of(self, bucket: str) -> str:
@@ -155,12 +150,7 @@ class S3:
         return int(parsedate_to_datetime(self._last_date).timestamp())
 
     async def head_object(self, uri: S3Uri, *, if_match: str | None = None) -> ObjectHead:
-        """Return an object's size, ETag and stored checksums.
-
-        Args:
-            uri: The object or version.
-            if_match: The required ETag.
-        """
+        """Return an object's size, ETag and stored checksums."""
         headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
         request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
         try:
@@ -225,12 +215,7 @@ class S3:
         )
 
     async def stream_object(self, uri: S3Uri, *, step_bytes: int) -> AsyncIterator[ObjectBody]:
-        """Read an object of any size in ranges, all of the same version.
-
-        Args:
-            uri: The object or version, which is not empty.
-            step_bytes: Size of a range.
-        """
+        """Read an object of any size in ranges, all of the same version."""
         body = await self.get_object(uri, last_byte=step_bytes - 1)
         yield body
         for first_byte in range(step_bytes, body.size_bytes, step_bytes):
@@ -277,10 +262,6 @@ class S3:
 
     async def get_part_sizes_bytes(self, uri: S3Uri, *, if_match: str | None = None) -> list[int]:
         """Return the sizes of the parts of a multipart upload, in order.
-
-        Args:
-            uri: The object or version.
-            if_match: The required ETag.
 
         Returns:
             Empty if S3 does not know them.
@@ -329,12 +310,6 @@ class S3:
     ) -> str:
         """Write a small object with a checksum, which S3 verifies.
 
-        Args:
-            uri: The target.
-            body: Its content.
-            if_match: The required ETag of the existing object.
-            if_none_match: Require that no object exists.
-
         Returns:
             The new object's ETag.
         """
@@ -350,13 +325,7 @@ class S3:
     async def put_file(
         self, uri: S3Uri, path: Path, *, metadata: Mapping[str, str] | None = None
     ) -> None:
-        """Write a file of any size as an object, in parallel parts if it is large.
-
-        Args:
-            uri: The target.
-            path: The file.
-            metadata: User metadata of the object.
-        """
+        """Write a file of any size as an object, in parallel parts if it is large."""
         headers = [(METADATA_PREFIX + name, value) for name, value in (metadata or {}).items()]
         await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, file=path, headers=headers)
@@ -398,22 +367,13 @@ class S3:
             yield version_page(page, following, until())
 
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
-        """List the keys under a prefix in pages, in S3's order.
-
-        Args:
-            bucket: The bucket.
-            prefix: Prefix of the keys.
-        """
+        """List the keys under a prefix in pages, in S3's order."""
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         async for page, _ in self._pages(KEYS, bucket, query):
             yield key_page(page)
 
     async def send(self, request: Request) -> Response:
-        """Send a request.
-
-        Args:
-            request: The request.
-        """
+        """Send a request."""
         self._on_request(request)
         response = await self._transport.send(request)
         self._last_date = response.headers.get("date", self._last_date)

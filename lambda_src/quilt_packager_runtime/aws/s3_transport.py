@@ -137,7 +137,6 @@ class S3Transport:
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> None:
-        """Store the options: clients are created with their first request."""
         self._endpoint = urlsplit(endpoint_url) if endpoint_url else None
         self._home_region = region or DEFAULT_REGION
         self._credentials = credentials
