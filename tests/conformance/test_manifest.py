@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from quilt3.packages import PackageEntry
 from quilt3.util import PhysicalKey, QuiltException
 from quilt_packager_runtime.errors import ManifestLineTooLong
-from quilt_packager_runtime.formats.manifest import Header, sort_key, write_manifest
-from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri
+from quilt_packager_runtime.formats.manifest import Header, write_manifest
+from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri, sort_key
 
 # Every character that UTF-8 can carry, and more often those that encoders disagree about.
 characters = st.sampled_from("\x01\n\"\\/ #?%+\x7f\x80ä\u0301\u2028\ufeff\U0001f9ec'<&") | (

@@ -9,9 +9,7 @@ from functools import cache
 from typing import Any
 
 from quilt_packager_runtime.errors import (
-    AccessDenied,
     AwsError,
-    NoRunOutput,
     PackagerError,
     printable,
 )
@@ -27,10 +25,6 @@ ATTEMPTS = 3
 
 REFUSED_ENTRY_PAUSE_SECONDS = 0.5
 """Increment of the pause before a refused entry is sent to EventBridge again."""
-
-DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
-# For responses without an error code boto3 uses the status: then HealthOmics does not exist there.
-UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
 
 
 def send_to_dead_letters(  # noqa: PLR0913 - what is known of the job, by name
@@ -101,41 +95,6 @@ def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int)
             why="Its folder has to settle first, or a failed service has to recover.",
             remedy="It is redelivered later; allow sqs:ChangeMessageVisibility.",
         ) from failure
-
-
-def get_run(run_id: str, *, region: str) -> dict[str, Any]:
-    """Return the description of a HealthOmics run.
-
-    Args:
-        run_id: The run.
-        region: Region of the run.
-
-    Returns:
-        The response of `omics:GetRun`. Its `outputUri` is the parent of the run's folder.
-
-    Raises:
-        AccessDenied: A policy denies `omics:GetRun`.
-        NoRunOutput: The run does not exist.
-        AwsError: HealthOmics did not answer.
-    """
-    try:
-        with calling():
-            run: dict[str, Any] = connect("omics", region).get_run(id=run_id)
-    except CallFailed as failure:
-        if failure.code in DENIED_CODES:
-            raise AccessDenied(
-                f"Access denied: omics:GetRun on run {run_id}.",
-                why="The event has no runOutputUri, and no policy allows the lookup.",
-                remedy="Allow omics:GetRun, deploy, and send the event again.",
-            ) from failure
-        if failure.code in UNKNOWN_RUN_CODES:
-            raise no_output(run_id, f"HealthOmics knows no such run in {region}") from failure
-        raise AwsError(
-            f"HealthOmics did not describe run {run_id}: {failure}.",
-            why="The event lacks fields that only HealthOmics has.",
-            remedy="The job is retried automatically; investigate if this recurs.",
-        ) from failure
-    return run
 
 
 def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]) -> None:
@@ -260,20 +219,6 @@ def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as 
     )
     # A session is not to be used by two threads.
     return boto3.session.Session().client(service, region_name=region, config=config)
-
-
-def no_output(run_id: str, happened: str) -> NoRunOutput:
-    """Return the error for a run whose output location is unknown.
-
-    Args:
-        run_id: The run.
-        happened: The reason.
-    """
-    return NoRunOutput(
-        f"The output location of HealthOmics run {run_id} is unknown: {happened}.",
-        why="The event has no runOutputUri, and the run was deleted, or ran elsewhere.",
-        remedy="Send a message with the run's output folder as its source_prefix.",
-    )
 
 
 def _not_published(subject: str, target: str, failure: object) -> AwsError:

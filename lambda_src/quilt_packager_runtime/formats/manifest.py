@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from quilt_packager_runtime.errors import InvalidMetadata, ManifestLineTooLong, quote
-from quilt_packager_runtime.formats.objects import Checksum, Entry
+from quilt_packager_runtime.formats.objects import Checksum, Entry, sort_key
 
 MAX_LINE_BYTES = 1_000_000
 """Maximum size of a line for the catalog's indexers and Athena, without its newline."""
@@ -25,9 +25,6 @@ WRITTEN_BY_US = {"quilt-packager": "1"}
 MAX_CHARACTER_BYTES = 4
 ENTRIES_AT_ONCE = 1000
 """Number of entries that are encoded before they are written and hashed: at most 6 MB."""
-
-SEPARATOR = b"\0\0"
-"""Between the components of a sort key."""
 
 _encode_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_hashed = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -45,28 +42,6 @@ class Header(msgspec.Struct, frozen=True):
     user_meta: dict[str, Any] | None
     message: str
     workflow: dict[str, Any] | None = None
-
-
-def sort_key(logical_key: str) -> bytes:
-    r"""Return a key that sorts entries as in a manifest: by `logical_key.split("/")`.
-
-    `SEPARATOR` sorts before every character, U+0000 included, and occurs only between components.
-
-    Example:
-        >>> sorted(["a-b", "a/b", "a"], key=sort_key)
-        ['a', 'a/b', 'a-b']
-    """
-    return logical_key.encode().replace(b"\0", b"\0\1").replace(b"/", SEPARATOR)
-
-
-def key_of(sort_key: bytes) -> str:
-    r"""Return the logical key of a sort key.
-
-    Example:
-        >>> key_of(sort_key("a/b"))
-        'a/b'
-    """
-    return sort_key.replace(SEPARATOR, b"/").replace(b"\0\1", b"\0").decode()
 
 
 def write_manifest(

@@ -25,6 +25,9 @@ MAX_KEY_BYTES = 1024
 MAX_MESSAGE_BYTES = 1024 * 1024
 """Maximum size of a message in SQS, its attributes included."""
 
+SEPARATOR = b"\0\0"
+"""Between the components of a sort key."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 
 
@@ -177,3 +180,25 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     physical_key: str
     size_bytes: int
     checksum: Checksum
+
+
+def sort_key(logical_key: str) -> bytes:
+    r"""Return a key that sorts entries as in a manifest: by `logical_key.split("/")`.
+
+    `SEPARATOR` sorts before every character, U+0000 included, and occurs only between components.
+
+    Example:
+        >>> sorted(["a-b", "a/b", "a"], key=sort_key)
+        ['a', 'a/b', 'a-b']
+    """
+    return logical_key.encode().replace(b"\0", b"\0\1").replace(b"/", SEPARATOR)
+
+
+def key_of(sort_key: bytes) -> str:
+    r"""Return the logical key of a sort key.
+
+    Example:
+        >>> key_of(sort_key("a/b"))
+        'a/b'
+    """
+    return sort_key.replace(SEPARATOR, b"/").replace(b"\0\1", b"\0").decode()

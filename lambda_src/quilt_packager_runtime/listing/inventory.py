@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Seque
 from typing import Any, Self
 
 from quilt_packager_runtime.formats.globs import match_any
-from quilt_packager_runtime.formats.manifest import key_of, sort_key
 from quilt_packager_runtime.formats.objects import (
     Checksum,
     ChecksumAlgorithm,
@@ -18,6 +17,8 @@ from quilt_packager_runtime.formats.objects import (
     S3Uri,
     SourceFolder,
     SourceObject,
+    key_of,
+    sort_key,
 )
 
 CACHE_BYTES = 64 * 1024 * 1024

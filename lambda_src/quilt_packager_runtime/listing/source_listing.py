@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
-from quilt_packager_runtime.formats.manifest import SEPARATOR, key_of
-from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceObject
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SEPARATOR, SourceObject, key_of
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
@@ -79,7 +78,7 @@ class KeyCheck:
         prefix: Prefix of the folder, to report whole keys.
 
     Example:
-        >>> from quilt_packager_runtime.formats.manifest import sort_key
+        >>> from quilt_packager_runtime.formats.objects import sort_key
         >>> check = KeyCheck("f/")
         >>> check.take([sort_key("a"), sort_key("a/b")])
         >>> check.end()

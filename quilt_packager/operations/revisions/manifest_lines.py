@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from quilt_packager_runtime.formats.manifest import sort_key
-from quilt_packager_runtime.formats.objects import Checksum
+from quilt_packager_runtime.formats.objects import Checksum, sort_key
 
 
 class ManifestHeader(msgspec.Struct):

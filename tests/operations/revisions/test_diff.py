@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from quilt3.packages import PackageEntry
 from quilt3.util import PhysicalKey
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US, Header, sort_key, write_manifest
-from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri
+from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US, Header, write_manifest
+from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri, sort_key
 from quilt_packager_runtime.hashing import reuse
 from quilt_packager_runtime.registry.publish import Package
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.clients import (
     change_message_visibility,
-    get_run,
     send_to_dead_letters,
 )
 from quilt_packager_runtime.errors import (
@@ -25,6 +24,7 @@ from quilt_packager_runtime.errors import (
     name_some,
 )
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
+from quilt_packager_runtime.requests.omics_runs import get_run
 
 from tests.boto_stub import Service
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.errors import InvalidMetadata, ManifestLineTooLong
-from quilt_packager_runtime.formats.manifest import Header, sort_key, write_manifest
-from quilt_packager_runtime.formats.objects import Checksum, Entry
+from quilt_packager_runtime.formats.manifest import Header, write_manifest
+from quilt_packager_runtime.formats.objects import Checksum, Entry, sort_key
 
 HEADER = Header(None, "First")
 
