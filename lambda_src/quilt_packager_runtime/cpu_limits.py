@@ -1,10 +1,14 @@
 """A limit on the CPU time of work that other people's input decides, such as their patterns."""
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+REPEAT_SECONDS = 0.1
+"""Interval of further signals, in case the first exception is ignored."""
 
 
 class CpuLimitExceeded(Exception):
@@ -34,13 +38,21 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
+    is_over = False
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise CpuLimitExceeded
+        if not is_over:
+            raise CpuLimitExceeded
 
     previous = signal.signal(signal.SIGPROF, interrupt)
+    # Python ignores exceptions in callbacks of the garbage collector and in finalizers: there are
+    # no callbacks meanwhile, and the signal is repeated.
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
     try:
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds, REPEAT_SECONDS)
         yield
     finally:
+        is_over = True
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
+        gc.callbacks[:] = callbacks

@@ -1,3 +1,4 @@
+import contextlib
 import re
 import signal
 import threading
@@ -52,3 +53,20 @@ def test_another_thread_has_no_limit() -> None:
     thread.join()
 
     assert done
+
+
+def test_an_exception_that_is_ignored_is_raised_again() -> None:
+    class Swallows:
+        def __del__(self) -> None:
+            with contextlib.suppress(CpuLimitExceeded):
+                while True:
+                    pass
+
+    def work() -> None:
+        with cpu_limit(0.05):
+            Swallows()
+            while True:
+                pass
+
+    with pytest.raises(CpuLimitExceeded):
+        work()

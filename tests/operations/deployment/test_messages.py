@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.requests import omics_runs
 from quilt_packager_runtime.requests.events import OmicsRun
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
@@ -52,7 +52,7 @@ def test_a_message_that_requests_nothing_is_refused() -> None:
 @pytest.fixture
 def run_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """HealthOmics returns the output location of each run."""
-    monkeypatch.setattr(clients, "get_run", lambda *_, **__: {"outputUri": "s3://raw/out"})
+    monkeypatch.setattr(omics_runs, "get_run", lambda *_, **__: {"outputUri": "s3://raw/out"})
 
 
 def test_the_output_location_of_a_run_is_looked_up(run_output: None) -> None:
