@@ -1,7 +1,7 @@
 """A limit on the CPU time of work that other people's input decides, such as their patterns."""
 
-import gc
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,15 +39,20 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         return
 
     is_over = False
+    report_unraisable = sys.unraisablehook
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if not is_over:
             raise CpuLimitExceeded
 
+    def report_others(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(unraisable.exc_value, CpuLimitExceeded):
+            report_unraisable(unraisable)
+
     previous = signal.signal(signal.SIGPROF, interrupt)
-    # Python ignores exceptions in callbacks of the garbage collector and in finalizers: there are
-    # no callbacks meanwhile, and the signal is repeated.
-    callbacks, gc.callbacks[:] = gc.callbacks[:], []
+    # Python ignores exceptions in finalizers and in callbacks of weak references and of the garbage
+    # collector: the signal is repeated until one interrupts the body, and the others are no error.
+    sys.unraisablehook = report_others
     try:
         signal.setitimer(signal.ITIMER_PROF, seconds, REPEAT_SECONDS)
         yield
@@ -55,4 +60,4 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         is_over = True
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
-        gc.callbacks[:] = callbacks
+        sys.unraisablehook = report_unraisable

@@ -1,8 +1,10 @@
 import contextlib
 import re
 import signal
+import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
@@ -55,18 +57,54 @@ def test_another_thread_has_no_limit() -> None:
     assert done
 
 
-def test_an_exception_that_is_ignored_is_raised_again() -> None:
-    class Swallows:
-        def __del__(self) -> None:
-            with contextlib.suppress(CpuLimitExceeded):
-                while True:
-                    pass
+class Swallows:
+    """Has a finalizer that handles the exception of the limit."""
 
+    def __del__(self) -> None:
+        with contextlib.suppress(CpuLimitExceeded):
+            spin()
+
+
+class Endless:
+    """Has a finalizer that only the exception of the limit ends; Python ignores the exception."""
+
+    def __del__(self) -> None:
+        spin()
+
+
+@pytest.mark.parametrize("finalized", [Swallows, Endless])
+def test_an_exception_that_is_ignored_is_raised_again(finalized: type) -> None:
     def work() -> None:
         with cpu_limit(0.05):
-            Swallows()
-            while True:
-                pass
+            finalized()
+            spin()
 
     with pytest.raises(CpuLimitExceeded):
         work()
+
+
+def test_an_ignored_exception_of_the_limit_is_not_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+
+    with pytest.raises(CpuLimitExceeded), cpu_limit(0.05):
+        Endless()
+        spin()
+
+    assert not reported
+
+
+def test_other_ignored_exceptions_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fails:
+        def __del__(self) -> None:
+            raise KeyError
+
+    reported: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+
+    with cpu_limit(1):
+        Fails()
+
+    assert [ignored.exc_type for ignored in reported] == [KeyError]
