@@ -3,6 +3,7 @@
 A facet is a string of 1 to 256 characters, or a list of such strings that is not empty.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -12,6 +13,8 @@ MAX_CHARACTERS = 256
 
 MAX_ITEMS = 100
 """Maximum number of values in a list."""
+
+_YEAR_OR_MONTH = re.compile(r"(?!0000)[0-9]{4}(?:-(?:0[1-9]|1[0-2]))?")
 
 Facet = str | list[str]
 
@@ -34,16 +37,20 @@ def make_facets(values: Mapping[str, str | Iterable[str] | None]) -> dict[str, F
 def iso_time(text: str) -> str | None:
     """Normalize a date or time in ISO 8601; None for other text.
 
-    A time has a precision of seconds, and is in UTC if its zone is known.
+    A time has a precision of seconds, and is in UTC if its zone is known. A date may be a year, or
+    a month of a year.
 
     Example:
         >>> iso_time("2024-12-10T09:07:42.073671473+01:00"), iso_time("2024-12-10")
         ('2024-12-10T08:07:42Z', '2024-12-10')
-        >>> iso_time("last week")
+        >>> iso_time("2017"), iso_time("last week")
+        ('2017', None)
     """
     text = text.strip()
     try:
-        if len(text) == len("2024-12-10"):
+        if _YEAR_OR_MONTH.fullmatch(text):
+            return text
+        if "T" not in text.upper() and " " not in text:
             return date.fromisoformat(text).isoformat()
         return format_time(datetime.fromisoformat(text))
     except (ValueError, OverflowError):

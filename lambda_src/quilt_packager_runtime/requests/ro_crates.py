@@ -17,6 +17,7 @@ from quilt_packager_runtime.formats.catalog_fields import (
     iso_time,
     make_facets,
 )
+from quilt_packager_runtime.formats.prose import first_sentence
 
 CRATE_FIELDS = (
     "name",
@@ -49,8 +50,11 @@ PLACEHOLDER_NAMES = frozenset({"john doe", "jane doe", "university of xyz"})
 _ORCID = re.compile(r"\b(\d{4}-\d{4}-\d{4}-\d{3}[\dX])\b")
 _NO_ORCID = "0000-0000-0000-0000"
 _NO_ROR = re.compile(r"ror\.org/0+$")
-_NAMESPACE = re.compile(r"^(?:schema:|https?://schema\.org/)")
+_NAMESPACE = re.compile(r"^(?:(?:bio)?schemas?:|https?://(?:bioschemas|schema)\.org/)")
 _SPDX = re.compile(r"^https?://spdx\.org/licenses/(.+?)(?:\.html|\.json)?/?$")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_GLOBAL_ID = re.compile(r"(?!file:|arcp:)[a-z][a-z0-9+.-]*:[^#]+", re.IGNORECASE)
+_WORKFLOW_TYPES = frozenset({"ComputationalWorkflow", "Workflow"})
 _REMOTE = frozenset({"az", "drs", "ftp", "ftps", "gs", "http", "https", "s3", "sftp"})
 
 
@@ -64,6 +68,11 @@ class Entity(dict[str, Any]):
     def types(self) -> frozenset[str]:
         """Its types, without the namespace of schema.org."""
         return frozenset(_NAMESPACE.sub("", name) for name in _texts(self, "@type"))
+
+    @cached_property
+    def is_workflow(self) -> bool:
+        """The entity is a workflow."""
+        return not self.types.isdisjoint(_WORKFLOW_TYPES)
 
     @cached_property
     def label(self) -> str:
@@ -119,16 +128,16 @@ def read_crate(document: bytes) -> dict[str, Facet]:
     }
     found: dict[str, str | Iterator[str] | None] = {
         "name": _first(root, "name"),
-        "description": _first(root, "description"),
+        "description": first_sentence(_first(root, "description")),
         "license": _license(root),
         "author": (each.label for each in persons),
         "author_orcid": (each.orcid for each in persons),
         "organization": (each.label for each in organizations),
         "workflow_name": workflow.label,
         "workflow_version": _first(workflow, "version", "softwareVersion"),
-        "workflow_repository": (_repository(workflow, "@id") or _repository(root)),
+        "workflow_repository": graph.repository(),
         "workflow_engine": graph.engine(),
-        "run_id": _run_id(run),
+        "run_id": graph.run_id(),
         "run_status": _status(run),
         "tools": (each.label for each in graph.tools()),
         "input_uris": (uri for each in graph.linked(run, "object") for uri in _uris(each)),
@@ -185,6 +194,9 @@ class _Graph:
             Entity(),
         )
         self.root = self._find_root()
+        self._main_workflow = next(
+            (each for each in self.linked(self.root, "mainEntity") if each.is_workflow), None
+        )
         self.run, self.workflow = self._find_run()
 
     def linked(self, entity: Entity, *names: str) -> list[Entity]:
@@ -215,10 +227,29 @@ class _Graph:
         for action in self._of_type("CreateAction"):
             steps += self.linked(action, "instrument")
         for step in steps:
-            if not step.types.isdisjoint({"SoftwareApplication", "SoftwareSourceCode"}):
-                workflows = {"ComputationalWorkflow", "Workflow"}
-                if step is not self.workflow and step.types.isdisjoint(workflows):
-                    yield step
+            is_tool = not step.types.isdisjoint({"SoftwareApplication", "SoftwareSourceCode"})
+            if is_tool and not step.is_workflow:
+                yield step
+
+    def repository(self) -> str | None:
+        """Return the repository of the workflow."""
+        found = _repository(self.workflow, "@id")
+        if found is None and self._main_workflow is not None:
+            # Otherwise the root is based on other data.
+            found = _repository(self.root)
+        return found
+
+    def run_id(self) -> str:
+        """Return the engine's id of the run; empty if its id means something in the crate only."""
+        identifiers = (_first(each, "value", "@id") for each in self.linked(self.run, "identifier"))
+        texts = [text for text in identifiers if text and not text.startswith(("#", "_:"))]
+        crate_id = _id(self.run)
+        if _GLOBAL_ID.fullmatch(crate_id) or _UUID.search(crate_id):
+            texts.append(crate_id)
+        for text in texts:
+            parts = re.split(r"[#/]|urn:uuid:", text.rstrip("/"))
+            return next(filter(_UUID.search, parts), parts[-1])
+        return ""
 
     def _find_root(self) -> Entity:
         for root in self.linked(self.descriptor, "about"):
@@ -230,14 +261,19 @@ class _Graph:
         return next(self._of_type("Dataset"), Entity())
 
     def _find_run(self) -> tuple[Entity, Entity]:
-        """Find the action of the run, and its workflow."""
-        workflow = next(iter(self.linked(self.root, "mainEntity")), Entity())
-        workflow = workflow or next(self._of_type("ComputationalWorkflow"), Entity())
+        """Find the action of the run, and its workflow.
+
+        The main entity may be anything: only a workflow counts.
+        """
         actions = [*self.linked(self.root, "mentions"), *self._of_type("CreateAction")]
         actions = [each for each in actions if "CreateAction" in each.types]
+        main = self._main_workflow
         for action in actions:
-            if workflow and any(each is workflow for each in self.linked(action, "instrument")):
-                return action, workflow
+            for instrument in self.linked(action, "instrument"):
+                if instrument is main or (main is None and instrument.is_workflow):
+                    return action, instrument
+        any_workflow = (each for each in self._entities.values() if each.is_workflow)
+        workflow = main or next(any_workflow, Entity())
         alone = len({id(each) for each in actions}) == 1
         # Several actions without a workflow are processes, none of which is the run.
         return (actions[0] if alone else Entity()), workflow
@@ -292,12 +328,6 @@ def _license(root: Entity) -> str:
 def _repository(entity: Entity, *more: str) -> str | None:
     texts = _texts(entity, "codeRepository", "url", "isBasedOn", *more)
     return next((uri for text in texts if (uri := _remote_uri(text))), None)
-
-
-def _run_id(run: Entity) -> str:
-    """Return the engine's id of the run, without the prefix that makes it an id of the crate."""
-    text = _first(run, "identifier") or _id(run)
-    return re.split(r"[#/]|urn:uuid:", text.rstrip("/"))[-1]
 
 
 def _status(run: Entity) -> str:

@@ -125,7 +125,7 @@ class TestEngines:
 
     def test_cwltool(self) -> None:
         facets = read(
-            {**ROOT, "mainEntity": ref("packed.cwl"), "mentions": [ref("#d27f")]},
+            {**ROOT, "mainEntity": ref("packed.cwl"), "mentions": [ref(f"#{RUN}")]},
             {
                 "@id": "packed.cwl",
                 "@type": ["File", "ComputationalWorkflow"],
@@ -138,21 +138,21 @@ class TestEngines:
                 "@id": "#9ede",
                 "@type": "OrganizeAction",
                 "instrument": ref("#124c"),
-                "result": ref("#d27f"),
+                "result": ref(f"#{RUN}"),
             },
-            {"@id": "#d27f", "@type": "CreateAction", "instrument": ref("packed.cwl")},
+            {"@id": f"#{RUN}", "@type": "CreateAction", "instrument": ref("packed.cwl")},
             {"@id": "#f722", "@type": "CreateAction", "instrument": ref("packed.cwl#dirdate.cwl")},
         )
         assert facets == {
             "workflow_name": "packed.cwl",
             "workflow_engine": "cwltool 3.1",
-            "run_id": "d27f",
+            "run_id": RUN,
             "tools": ["dirdate"],
         }
 
     def test_galaxy(self) -> None:
         facets = read(
-            {**ROOT, "mainEntity": ref("w/main.gxwf.yml"), "mentions": ref("#wfrun-5a5970ab")},
+            {**ROOT, "mainEntity": ref("w/main.gxwf.yml"), "mentions": ref(f"#wfrun-{RUN}")},
             {
                 "@id": "w/main.gxwf.yml",
                 "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
@@ -167,7 +167,7 @@ class TestEngines:
                 "version": 25.0,
             },
             {
-                "@id": "#wfrun-5a5970ab",
+                "@id": f"#wfrun-{RUN}",
                 "@type": "CreateAction",
                 "instrument": ref("w/main.gxwf.yml"),
                 "actionStatus": "http://schema.org/CompletedActionStatus",
@@ -177,7 +177,7 @@ class TestEngines:
             "workflow_name": "COVID-19: variants",
             "workflow_version": "3",
             "workflow_engine": "Galaxy 25.0",
-            "run_id": "wfrun-5a5970ab",
+            "run_id": f"wfrun-{RUN}",
             "run_status": "COMPLETED",
         }
 
@@ -224,7 +224,8 @@ class TestEngines:
         source = tmp_path / "main.cwl"
         source.write_text("class: Workflow")
         workflow = made.add_workflow(source, "main.cwl", main=True, lang="cwl")
-        made.add_action(workflow, "#run-42", properties={"@type": "CreateAction"})
+        properties = {"@type": "CreateAction", "identifier": "run-42"}
+        made.add_action(workflow, "#action", properties=properties)
         made.write(tmp_path / "crate")
         facets = read_crate((tmp_path / "crate" / ID).read_bytes())
         expected = {
@@ -255,7 +256,7 @@ class TestPeople:
 
     def test_are_whoever_ran_it_if_nobody_else_is_named(self) -> None:
         run = {"@id": "#run", "@type": "CreateAction", "agent": {"name": "Ada"}}
-        assert read(ROOT, run) == {"author": ["Ada"], "run_id": "run"}
+        assert read(ROOT, run) == {"author": ["Ada"]}
 
     @pytest.mark.parametrize(
         "author",
@@ -263,6 +264,132 @@ class TestPeople:
     )
     def test_are_left_out_if_they_are_placeholders(self, author: object) -> None:
         assert with_author(author) == {}
+
+
+WORKFLOW = {"@id": "flow.nf", "@type": ["File", "ComputationalWorkflow"], "name": "flow"}
+ACTION = {
+    "@id": f"#{RUN}",
+    "@type": "CreateAction",
+    "instrument": ref("flow.nf"),
+    "actionStatus": "http://schema.org/CompletedActionStatus",
+    "startTime": "2026-03-04T10:00:00Z",
+}
+
+
+class TestRuns:
+    @pytest.mark.parametrize(
+        "crate_id",
+        [
+            *("#create-action", "#action1", "#run", "#execution/1", "_:b0", "create-action"),
+            *("runs/1", "file:///tmp/run", "arcp://name,crate/run", "https://x.org/crate/#run"),
+        ],
+    )
+    def test_an_id_that_means_something_in_the_crate_only_is_no_run_id(self, crate_id: str) -> None:
+        for identifier in ({}, {"identifier": crate_id} if crate_id[0] in "#_" else {}):
+            assert read(ROOT, {"@id": crate_id, "@type": "CreateAction", **identifier}) == {}
+
+    @pytest.mark.parametrize(
+        ("crate_id", "run_id"),
+        [
+            (f"#{RUN}", RUN),
+            (f"#{RUN}/run", RUN),
+            (f"urn:uuid:{RUN}", RUN),
+            ("https://tower.nf/runs/42", "42"),
+            ("arn:aws:omics:us-east-1:123456789012:run/42", "42"),
+        ],
+    )
+    def test_an_id_that_is_known_elsewhere_is_the_run_id(self, crate_id: str, run_id: str) -> None:
+        assert read(ROOT, {"@id": crate_id, "@type": "CreateAction"}) == {"run_id": run_id}
+
+    @pytest.mark.parametrize("identifier", ["42", ["42"], ref("#pv"), {"value": "42"}])
+    def test_an_identifier_of_its_own_is_the_run_id(self, identifier: object) -> None:
+        value = {"@id": "#pv", "@type": "PropertyValue", "value": "42"}
+        run = {"@id": "#run", "@type": "CreateAction", "identifier": identifier}
+        assert read(ROOT, run, value) == {"run_id": "42"}
+
+    @pytest.mark.parametrize(
+        "main",
+        [
+            ref("data.csv"),
+            ref("data/"),
+            "A table of counts",
+            [ref("data.csv"), "A table"],
+            [ref("data.csv"), ref("flow.nf")],
+            ref("missing.nf"),
+            {"@type": "Dataset", "name": "counts"},
+            None,
+        ],
+    )
+    def test_of_a_workflow_beside_another_main_entity_is_found(self, main: object) -> None:
+        data = {"@id": "data.csv", "@type": "File", "name": "counts"}
+        folder = {"@id": "data/", "@type": "Dataset", "name": "counts"}
+        merge = {"@id": "#merge", "@type": "CreateAction", "instrument": ref("#tool")}
+        facets = read({**ROOT, "mainEntity": main}, data, folder, merge, ACTION, WORKFLOW)
+        assert facets == {
+            "workflow_name": "flow",
+            "run_id": RUN,
+            "run_status": "COMPLETED",
+            "start_time": "2026-03-04T10:00:00Z",
+        }
+
+    @pytest.mark.parametrize(
+        "main", [ref("data.csv"), "A table", [ref("data.csv"), "A table"], ref("missing.nf")]
+    )
+    def test_without_a_workflow_have_no_workflow_name(self, main: object) -> None:
+        data = {"@id": "data.csv", "@type": "File", "name": "counts", "version": "2"}
+        assert read({**ROOT, "mainEntity": main}, data) == {}
+
+    def test_are_that_of_the_workflow_among_other_actions(self) -> None:
+        other = {"@id": f"#{RUN[::-1]}", "@type": "CreateAction", "instrument": ref("#tool")}
+        failed = {**ACTION, "actionStatus": "http://schema.org/FailedActionStatus"}
+        mentions = [ref(f"#{RUN[::-1]}"), ref(f"#{RUN}")]
+        root = {**ROOT, "mainEntity": ref("flow.nf"), "mentions": mentions}
+        facets = read(root, other, failed, WORKFLOW)
+        assert (facets["run_id"], facets["run_status"]) == (RUN, "FAILED")
+
+    def test_types_may_be_uris(self) -> None:
+        flow = {**WORKFLOW, "@type": "https://bioschemas.org/ComputationalWorkflow"}
+        assert read(ROOT, flow) == {"workflow_name": "flow"}
+
+
+class TestRepositories:
+    DOI = "https://doi.org/10.5555/source-pictures"
+
+    def test_of_no_workflow_are_left_out(self) -> None:
+        run = {"@id": "#convert", "@type": "CreateAction", "instrument": ref("https://x.org/")}
+        tool = {"@id": "https://x.org/", "@type": "SoftwareApplication", "name": "x"}
+        assert read({**ROOT, "isBasedOn": self.DOI}, run, tool) == {"tools": ["x"]}
+
+    def test_are_not_the_origin_of_data_that_a_workflow_made(self) -> None:
+        data = {"@id": "data.csv", "@type": "File"}
+        root = {**ROOT, "mainEntity": ref("data.csv"), "isBasedOn": self.DOI}
+        assert "workflow_repository" not in read(root, data, WORKFLOW)
+
+    def test_may_be_those_of_a_crate_about_a_workflow(self) -> None:
+        uri = "https://github.com/lab/flow"
+        root = {**ROOT, "mainEntity": ref("flow.nf"), "isBasedOn": uri}
+        assert read(root, WORKFLOW)["workflow_repository"] == uri
+
+
+class TestFields:
+    def test_a_description_is_its_first_sentence_of_prose(self) -> None:
+        readme = (
+            "<h1>\n <img src='logo.png'>\n</h1>\n\n## Usage\n\n**flow** calls variants. Fast.\n"
+        )
+        assert read({**ROOT, "description": readme}) == {"description": "flow calls variants."}
+
+    def test_a_description_without_prose_is_left_out(self) -> None:
+        assert read({**ROOT, "description": "<img src='logo.png'>\n\n[![CI](a.svg)](b)"}) == {}
+
+    @pytest.mark.parametrize("year", ["2017", 2017])
+    def test_a_date_may_be_a_year(self, year: object) -> None:
+        assert read({**ROOT, "datePublished": year}) == {"date_published": "2017"}
+
+    def test_an_orcid_may_be_repeated_in_its_id(self) -> None:
+        orcid = "https://orcid.org/https://orcid.org/0000-0002-1825-0097"
+        author = {"@id": orcid, "@type": "Person", "name": "Ada"}
+        facets = with_author([ref(orcid)], author)
+        assert facets == {"author": ["Ada"], "author_orcid": ["0000-0002-1825-0097"]}
 
 
 class TestOddities:
@@ -299,9 +426,10 @@ class TestOddities:
         assert read(root) == {"name": "Run", "license": "MIT"}
 
     def test_cycles_end(self) -> None:
-        loop = {"@id": "#a", "@type": "CreateAction", "instrument": ref("#a"), "agent": ref("#a")}
-        facets = read({**ROOT, "mainEntity": ref("#a"), "mentions": ref("#a")}, loop)
-        assert facets["run_id"] == "a"
+        run = f"#{RUN}"
+        loop = {"@id": run, "@type": "CreateAction", "instrument": ref(run), "agent": ref(run)}
+        facets = read({**ROOT, "mainEntity": ref(run), "mentions": ref(run)}, loop)
+        assert facets["run_id"] == RUN
 
     def test_several_processes_without_a_workflow_are_no_run(self) -> None:
         actions = [{"@id": f"#{n}", "@type": "CreateAction"} for n in range(2)]
