@@ -4,7 +4,7 @@ import pytest
 
 from tests.torture.fuzz import INPUTS, fuzz
 
-EXAMPLES = 60
+EXAMPLES = 40
 
 
 @pytest.mark.parametrize("name", INPUTS)
