@@ -1,6 +1,5 @@
 """Shared by the handlers: state that outlives an invocation, deadlines, unexpected errors."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,15 +8,20 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.deadlines import deadline_at
 from quilt_packager_runtime.errors import DeadlineExceeded, InternalError, PackagerError, printable
-from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 DEADLINE_MARGIN_SECONDS = 10
-"""Time that is reserved at the end of an invocation, to clean up and to report a timeout."""
+"""Time from an invocation's own deadline to Lambda's timeout.
+
+Lambda ends a function at its timeout without notice. Before that, work is interrupted within a
+second of the deadline, uploads are aborted, and the failure is logged, published, and sent to the
+dead-letter queue if no attempt follows: requests that usually take less than a second together.
+"""
 
 HAND_OFF_SECONDS = 60
 """Time that is reserved to write the plan of a large job; less in a short invocation."""
@@ -52,18 +56,18 @@ def hand_off_time(deadline: float) -> float:
 
 
 @asynccontextmanager
-async def until(deadline: float, source: SourceFolder) -> AsyncIterator[None]:
-    """Cancel the packaging of a folder at a deadline.
+async def until(deadline: float, subject: object) -> AsyncIterator[None]:
+    """Cancel the packaging of a subject at a deadline, even in synchronous work.
 
     Raises:
         DeadlineExceeded: The time is over.
     """
     try:
-        async with asyncio.timeout_at(deadline):
+        async with deadline_at(deadline):
             yield
     except TimeoutError:
         raise DeadlineExceeded(
-            f"{source} could not be packaged in the time of one invocation.",
+            f"{subject} could not be packaged in the time of one invocation.",
             why="It holds too many objects, or too many bytes without a stored checksum.",
             remedy="Raise the function's memory, or upload with a SHA-256 checksum.",
         ) from None

@@ -132,7 +132,8 @@ async def run_job(delivery: Delivery, deadline: float) -> Outcome | None:
         The outcome; None if the message asks for nothing, or if the job continues under the state
         machine.
     """
-    request = read_request(delivery.body, invocations.load_settings())
+    async with invocations.until(deadline, "The message"):
+        request = read_request(delivery.body, invocations.load_settings())
     if isinstance(request, Ignored):
         log(MessageIgnored(message_id=delivery.message_id, why=request.why))
         return None

@@ -50,7 +50,6 @@ CPU_SECONDS = 0.5
 CPU_SECONDS_PER_BYTE = 10e-6
 CPU_SECONDS_PER_ENTRY = 1e-3
 MAX_SLICE_SECONDS = 4
-"""Below the margin that an invocation keeps, because a deadline takes effect between slices."""
 
 ENTRIES_AT_ONCE = 1000
 

@@ -1,10 +1,13 @@
 """Messages of a queue: packaged, moved to the dead-letter queue, or redelivered."""
 
 import json
+import re
 from collections.abc import Iterator
+from types import ModuleType
 
 import msgspec
 import pytest
+from quilt_packager_runtime import packaging
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations, packager
@@ -268,6 +271,29 @@ class TestDeadline:
         margin = invocations.DEADLINE_MARGIN_SECONDS
         assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
         assert engine.log.read_end()["code"] == "DeadlineExceeded"
+
+    @pytest.mark.parametrize(
+        ("room", "step"),
+        [
+            (packager, "read_request"),
+            (packager, "resolve"),
+            (packaging, "list_source"),
+            (packaging.gate, "check"),
+            (packaging, "_spool"),
+            (packaging.publish, "publish"),
+        ],
+    )
+    def test_interrupts_a_step_that_does_not_wait(
+        self, engine: Packager, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str
+    ) -> None:
+        def block(*_: object, **__: object) -> None:
+            re.search("^(a+)+$", "a" * 50 + "!")
+
+        monkeypatch.setattr(room, step, block)
+        margin = invocations.DEADLINE_MARGIN_SECONDS
+        assert engine.deliver(*engine.upload("1"), remaining_seconds=margin + 0.1) == [0]
+        assert engine.log.read_end()["code"] == "DeadlineExceeded"
+        assert engine.packages() == []
 
     def test_of_one_invocation_does_not_affect_the_next(self, engine: Packager) -> None:
         bodies = engine.upload("1")
