@@ -34,27 +34,32 @@ def group_members(process_id: int) -> list[int]:
     """The living processes of the group that a process leads, or led."""
     return [
         member
-        for member, group, state in _processes()
+        for member, _, group, state in _processes()
         if group == process_id and not state.startswith("Z")
     ]
 
 
-def _processes() -> Iterator[tuple[int, int, str]]:
-    """Each process, its group and its state. Small images have /proc, but no `ps`."""
+def children_of(process_id: int) -> list[int]:
+    """The processes that a process started, in whatever group, and has not waited for yet."""
+    return [member for member, parent, _, _ in _processes() if parent == process_id]
+
+
+def _processes() -> Iterator[tuple[int, int, int, str]]:
+    """Each process, its parent, group and state. Small images have /proc, but no `ps`."""
     if sys.platform == "linux":
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
                 # The second field is the program's name in parentheses, with anything in it.
-                state, _, group, *_ = path.read_text().rpartition(")")[2].split()
+                state, parent, group, *_ = path.read_text().rpartition(")")[2].split()
             except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
                 continue
-            yield int(path.parent.name), int(group), state
+            yield int(path.parent.name), int(parent), int(group), state
         return
-    command = ["ps", "-A", "-o", "pid=,pgid=,stat="]
+    command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
     for line in listed.stdout.splitlines():
-        member, group, state = line.split()
-        yield int(member), int(group), state
+        member, parent, group, state = line.split()
+        yield int(member), int(parent), int(group), state
 
 
 def _socket_inodes(process_id: int) -> set[str]:

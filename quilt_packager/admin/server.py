@@ -13,6 +13,7 @@ from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import LookupFailed
+from quilt_packager.operations.plans.planning_process import end_plans
 
 LOOPBACK = "127.0.0.1"
 """The only address: a client of the page acts with its user's credentials."""
@@ -96,7 +97,7 @@ def listen(port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Calls back as soon as it answers."""
+    """Calls back as soon as it answers, and ends running plans when it ends."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
@@ -106,3 +107,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_plans()
+        await super().shutdown(sockets)

@@ -1,10 +1,9 @@
 """The New package tab: a form that is checked during input, a plan, and sending the message."""
 
-import asyncio
 from typing import Any, NamedTuple
 
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, Explanation
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,7 +20,7 @@ from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.credentials import environment_of
 from quilt_packager.operations.deployment.messages import send
 from quilt_packager.operations.plans.plan import Plan
-from quilt_packager.operations.plans.planner import plan
+from quilt_packager.operations.plans.planning_process import plan_in_process
 
 TAB = Tab("New package", "/new")
 
@@ -107,11 +106,20 @@ class NewPackagePage(Page):
             **self._values(checked, known),
         )
 
-    def plan(self, request: Request) -> Response:
+    async def plan(self, request: Request) -> Response:
         """Plan the job of the message. Nothing is written."""
-        known = self._configuration()
+        known = await run_in_threadpool(self._configuration)
         checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
-        planned = self._plan(checked, known.configuration) if checked.is_good else None
+        planned = await self._plan(checked, known.configuration) if checked.is_good else None
+        return await run_in_threadpool(self._show_plan, request, checked, known, planned)
+
+    def _show_plan(
+        self,
+        request: Request,
+        checked: Checked,
+        known: KnownConfiguration,
+        planned: Planned | None,
+    ) -> Response:
         if "hx-request" not in request.headers:
             return self._show(request, checked, known, planned)
         return self._renderer.part(
@@ -154,18 +162,16 @@ class NewPackagePage(Page):
             return KnownConfiguration(answer.value)
         return KnownConfiguration(Configuration(), describe_problem(answer.error or LookupError()))
 
-    def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
+    async def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
         if checked.request is None:
             return None
+        session = self._views.deployment.session
         try:
-            s3 = S3.from_environment(environment_of(self._views.deployment.session))
-            made = asyncio.run(
-                plan(
-                    checked.request,
-                    settings=configuration.settings,
-                    s3=s3,
-                    memory_mib=configuration.memory_mib,
-                )
+            made = await plan_in_process(
+                checked.request,
+                settings=configuration.settings,
+                memory_mib=configuration.memory_mib,
+                environment=await run_in_threadpool(environment_of, session),
             )
         except Exception as error:  # noqa: BLE001 - shown where the plan would be
             return Planned(None, describe_problem(error), checked.fingerprint)

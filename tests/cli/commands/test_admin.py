@@ -1,6 +1,7 @@
 """`quilt-packager admin`: the page is served until Ctrl-C, to browsers with its address."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,16 +20,32 @@ from quilt_packager.admin.server import LOOPBACK
 from quilt_packager.cli.commands.admin import has_desktop
 from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
+from tests.running import children_of
+from tests.s3_stub import S3Stub
 
 COMMAND = [sys.executable, "-m", "quilt_packager.cli", "admin", "--json"]
 
 
+WORKFLOWS = """
+version: "1"
+workflows:
+  slow:
+    name: Slow
+    handle_pattern: ^(a+)+$
+default_workflow: slow
+"""
+
+
 @pytest.fixture
-def page(deployment: Deployment) -> Iterator[subprocess.Popen[str]]:
-    """The command, running for an engine in the embedded AWS."""
+def page(deployment: Deployment, s3_stub: S3Stub) -> Iterator[subprocess.Popen[str]]:
+    """The command, running for an engine in the embedded AWS, with the S3 of a stub."""
     options = ["--stack", deployment.stack_name, "--no-browser", "--read-only"]
     process = subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AWS_ENDPOINT_URL_S3": s3_stub.url},
     )
     with process:
         yield process
@@ -74,3 +94,70 @@ def test_browser_is_opened_only_on_a_desktop(
     assert not has_desktop()
     monkeypatch.setenv("DISPLAY", ":0")
     assert has_desktop()
+
+
+class Visitor:
+    """A browser that is signed in to a page."""
+
+    def __init__(self, page: subprocess.Popen[str]) -> None:
+        assert page.stdout is not None
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        url = json.loads(page.stdout.readline())["url"]
+        with self._opener.open(url, timeout=20) as shown:
+            self._root = shown.url.removesuffix("/jobs")
+        self._opener.addheaders = [("Origin", url.partition("/?")[0])]
+        form = self.get("/new")
+        self._csrf = re.findall(r'name="csrf" value="([^"]+)"', form)[0]
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self._root + path, timeout=20) as shown:
+            text: str = shown.read().decode()
+            return text
+
+    def plan(self, package_name: str) -> str:
+        fields = {
+            "csrf": self._csrf,
+            "source_prefix": "s3://raw/runs/1/",
+            "package_name": package_name,
+        }
+        body = urlencode(fields).encode()
+        with self._opener.open(f"{self._root}/new/plan", body, timeout=20) as shown:
+            text: str = shown.read().decode()
+            return text
+
+
+@pytest.mark.parametrize("letters", [28, 40])
+def test_plan_is_rejected_for_a_pattern_that_takes_years(
+    page: subprocess.Popen[str], s3_stub: S3Stub, letters: int
+) -> None:
+    raw = s3_stub.create_bucket("raw")
+    raw.put("runs/1/a.txt", b"a")
+    raw.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
+    visitor = Visitor(page)
+    text = visitor.plan("a" * letters + "/b")
+    assert "This message would be rejected." in text
+    assert "InvalidWorkflowConfig" in text
+    assert "patterns such as ^(a+)+$" in text
+    assert not children_of(page.pid)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_page_answers_during_a_plan_and_ends_with_it(
+    page: subprocess.Popen[str], s3_stub: S3Stub, stop: signal.Signals
+) -> None:
+    s3_stub.create_bucket("raw").put("runs/1/a.txt", b"a")
+    pause = s3_stub.on("ListObjectVersions").pause_before()
+    visitor = Visitor(page)
+    with ThreadPoolExecutor(1) as threads:
+        planned = threads.submit(visitor.plan, "a/b")
+        pause.wait()
+        assert "<title>" in visitor.get("/new")
+        (child,) = children_of(page.pid)
+        page.send_signal(stop)
+        assert page.wait(20) == (0 if stop is signal.SIGINT else -stop)
+        with suppress(OSError):
+            planned.result()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert page.stderr is not None
+    assert "Traceback" not in page.stderr.read()
