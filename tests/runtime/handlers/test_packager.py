@@ -11,8 +11,10 @@ from quilt_packager_runtime import packaging
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations, packager
+from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.settings import Metric, Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
+from quilt_packager_runtime.workflows import gate
 
 from tests.packager_function import (
     DEAD_LETTERS,
@@ -278,9 +280,9 @@ class TestDeadline:
             (packager, "read_request"),
             (packager, "resolve"),
             (packaging, "list_source"),
-            (packaging.gate, "check"),
+            (gate, "check"),
             (packaging, "_spool"),
-            (packaging.publish, "publish"),
+            (publish, "publish"),
         ],
     )
     def test_interrupts_a_step_that_does_not_wait(
