@@ -51,21 +51,28 @@ async def list_folder(s3: S3, folder: SourceFolder = BUCKET) -> list[SourceObjec
         return [found[folder.prefix + logical_key] for logical_key, _ in inventory.sizes()]
 
 
-async def hash_listed(s3: S3, listed: list[SourceObject], **settings: Any) -> Hashes:
+async def hash_listed(
+    s3: S3, listed: list[SourceObject], *, names_checksums: bool = False, **settings: Any
+) -> Hashes:
     """Hash objects of the bucket `raw` with such settings."""
-    progress: list[int] = []
     with Inventory(BUCKET) as inventory:
         inventory.add(listed)
-        hashed = await hash_objects(
-            s3, inventory, settings=Settings(**settings), on_progress=progress.append
-        )
-        checksums = [entry.checksum for entry in inventory.entries()]
-    return Hashes(checksums, hashed.stored, hashed.computed, progress)
+        inventory.names_checksums = names_checksums
+        return await _hash(s3, inventory, Settings(**settings))
 
 
 async def hash_bucket(s3: S3, **settings: Any) -> Hashes:
     """List and hash the bucket `raw`."""
-    return await hash_listed(s3, await list_folder(s3), **settings)
+    with Inventory(BUCKET) as inventory:
+        await list_source(s3, inventory)
+        return await _hash(s3, inventory, Settings(**settings))
+
+
+async def _hash(s3: S3, inventory: Inventory, settings: Settings) -> Hashes:
+    progress: list[int] = []
+    hashed = await hash_objects(s3, inventory, settings=settings, on_progress=progress.append)
+    checksums = [entry.checksum for entry in inventory.entries()]
+    return Hashes(checksums, hashed.stored, hashed.computed, progress)
 
 
 def quilt3_checksum(data: bytes, algorithm: ChecksumAlgorithm = SHA256) -> Checksum:

@@ -57,7 +57,7 @@ def test_only_long_jobs_of_quilt3_are_left_out() -> None:
     cells = scenarios.plan([1_000, 100_000])
     assert sum(cell.objects == 1_000 for cell in cells) == 16
     assert sum(cell.objects == 100_000 and cell.side is Side.ENGINE for cell in cells) == 8
-    assert sum(cell.objects == 100_000 and cell.side is Side.QUILT3 for cell in cells) == 3
+    assert sum(cell.objects == 100_000 and cell.side is Side.QUILT3 for cell in cells) == 4
 
 
 def test_a_process_is_killed_at_its_time_limit() -> None:

@@ -54,7 +54,20 @@ async def test_a_stored_checksum_costs_a_head(
     }
 
 
-async def test_an_absent_checksum_costs_a_head_and_a_read(s3: S3, s3_stub: S3Stub) -> None:
+async def test_an_unusable_checksum_costs_a_read(s3: S3, s3_stub: S3Stub) -> None:
+    s3_stub.create_bucket("packages")
+    s3_stub.store.add(SyntheticBucket("raw", OBJECTS, stored=["CRC64NVME"]))
+    assert await run(s3, s3_stub) == {
+        "ListObjectVersions": PAGES,
+        "GetObject": OBJECTS + LATEST + WORKFLOW_CONFIG,
+        "ListObjectsV2": POINTERS,
+        "PutObject": REVISION,
+    }
+
+
+async def test_an_absent_checksum_costs_a_head_and_a_read_where_no_listing_names_any(
+    s3: S3, s3_stub: S3Stub
+) -> None:
     s3_stub.create_bucket("packages")
     s3_stub.store.add(SyntheticBucket("raw", OBJECTS, stored=[]))
     assert await run(s3, s3_stub) == {

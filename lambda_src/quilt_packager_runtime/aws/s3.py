@@ -53,6 +53,7 @@ from quilt_packager_runtime.formats.objects import (
     StoredChecksums,
 )
 
+CHECKSUM_MODE = ("x-amz-checksum-mode", "ENABLED")
 METADATA_PREFIX = "x-amz-meta-"
 RESTORED = 'ongoing-request="false"'
 PAGE_ATTEMPTS = 3
@@ -83,6 +84,7 @@ class ObjectBody(msgspec.Struct, frozen=True, gc=False):
         etag: ETag with its quotes.
         version_id: Version id; None in an unversioned bucket.
         metadata: User metadata, by lower-case names.
+        stored: Checksums that S3 stores, if they were requested.
     """
 
     data: bytes
@@ -90,6 +92,7 @@ class ObjectBody(msgspec.Struct, frozen=True, gc=False):
     etag: str
     version_id: str | None
     metadata: dict[str, str] = {}
+    stored: StoredChecksums = StoredChecksums()
 
 
 class S3:
@@ -133,6 +136,15 @@ class S3:
         """Return a bucket's region, if a response has named it; otherwise the default."""
         return self._transport.region_of(bucket)
 
+    def remember_region(self, bucket: str, region: str) -> None:
+        """Set the region of a bucket that another client has found."""
+        self._transport.remember_region(bucket, region)
+
+    @property
+    def is_aws(self) -> bool:
+        """The endpoint is AWS, not another S3 server."""
+        return self._transport.is_aws
+
     def server_time_seconds(self) -> int:
         """Return the time of S3's last response, in seconds since 1970.
 
@@ -151,7 +163,7 @@ class S3:
 
     async def head_object(self, uri: S3Uri, *, if_match: str | None = None) -> ObjectHead:
         """Return an object's size, ETag and stored checksums."""
-        headers = [("x-amz-checksum-mode", "ENABLED"), *_condition(if_match)]
+        headers = [CHECKSUM_MODE, *_condition(if_match)]
         request = Request(operation="HeadObject", method="HEAD", uri=uri, headers=headers)
         try:
             head = (await self.send(request)).headers
@@ -169,11 +181,7 @@ class S3:
         return ObjectHead(
             size_bytes=_size_bytes(head, uri),
             etag=_etag(head, uri),
-            stored=StoredChecksums(
-                sha256=head.get("x-amz-checksum-sha256"),
-                crc64nvme=head.get("x-amz-checksum-crc64nvme"),
-                type=head.get("x-amz-checksum-type"),
-            ),
+            stored=_stored_checksums(head),
             restored=RESTORED in head.get("x-amz-restore", ""),
         )
 
@@ -184,6 +192,7 @@ class S3:
         first_byte: int = 0,
         last_byte: int | None = None,
         if_match: str | None = None,
+        with_checksums: bool = False,
     ) -> ObjectBody:
         """Read an object, or a range of it, into memory.
 
@@ -192,8 +201,11 @@ class S3:
             first_byte: First byte of the range.
             last_byte: Last byte of the range, inclusive; None for the whole object.
             if_match: The required ETag.
+            with_checksums: Request the stored checksums, which S3 returns with a whole object.
         """
         headers = _condition(if_match)
+        if with_checksums:
+            headers.append(CHECKSUM_MODE)
         if last_byte is not None:
             headers.append(("Range", f"bytes={first_byte}-{last_byte}"))
         response = await self.send(
@@ -212,6 +224,7 @@ class S3:
                 for name, value in response.headers.items()
                 if name.startswith(METADATA_PREFIX)
             },
+            stored=_stored_checksums(response.headers),
         )
 
     async def stream_object(self, uri: S3Uri, *, step_bytes: int) -> AsyncIterator[ObjectBody]:
@@ -433,6 +446,14 @@ def _size_bytes(headers: Mapping[str, str], uri: S3Uri) -> int:
         return int(text.rpartition("/")[2])
     except ValueError as error:
         raise malformed_response(uri, "it has no valid size") from error
+
+
+def _stored_checksums(headers: Mapping[str, str]) -> StoredChecksums:
+    return StoredChecksums(
+        sha256=headers.get("x-amz-checksum-sha256"),
+        crc64nvme=headers.get("x-amz-checksum-crc64nvme"),
+        type=headers.get("x-amz-checksum-type"),
+    )
 
 
 def _condition(if_match: str | None) -> list[tuple[str, str]]:

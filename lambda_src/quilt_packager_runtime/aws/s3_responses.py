@@ -20,7 +20,8 @@ NULL_VERSION = "null"
 
 NEWEST, NONCURRENT = "<IsLatest>true</IsLatest>", "<IsLatest>false</IsLatest>"
 FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
-SHA256, CRC64NVME = (f"<ChecksumAlgorithm>{name}</" for name in ("SHA256", "CRC64NVME"))
+NAMED = "<ChecksumAlgorithm>"
+SHA256, CRC64NVME = (f"{NAMED}{name}</" for name in ("SHA256", "CRC64NVME"))
 COMPOSITE = "<ChecksumType>COMPOSITE</"
 
 Position: TypeAlias = tuple[tuple[str, str], ...]
@@ -73,11 +74,13 @@ class VersionPage(msgspec.Struct, frozen=True, gc=False):
         objects: Newest versions on the page, in S3's order.
         folders: Common prefixes, if the listing has a delimiter.
         next_key: Key at which the next page continues; None on the last page.
+        names_checksums: A row names the algorithm of a stored checksum.
     """
 
     objects: list[SourceObject]
     folders: list[str]
     next_key: str | None
+    names_checksums: bool = False
 
 
 def parse_xml(body: bytes | str, uri: S3Uri) -> ET.Element:
@@ -192,7 +195,12 @@ def version_page(
         objects.append(found)
     prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
     folders = [decode(prefix.text or "") for prefix in prefixes]
-    return VersionPage(objects, folders, dict(following or ()).get("key-marker"))
+    return VersionPage(
+        objects,
+        folders,
+        next_key=dict(following or ()).get("key-marker"),
+        names_checksums=any(NAMED in row for row in page.rows),
+    )
 
 
 def _stored(row: str, size_bytes: int) -> ChecksumAlgorithm | None:

@@ -179,6 +179,15 @@ class S3Transport:
         """Return a bucket's region, if a response has named it; otherwise the default."""
         return self._bucket_regions.get(bucket, self._home_region)
 
+    def remember_region(self, bucket: str, region: str) -> None:
+        """Set the region of a bucket that another client has found."""
+        self._bucket_regions[bucket] = region
+
+    @property
+    def is_aws(self) -> bool:
+        """The endpoint is AWS, not another S3 server."""
+        return self._endpoint is None
+
     async def send(self, request: Request) -> Response:
         """Send a request, and return its successful response.
 
@@ -190,7 +199,7 @@ class S3Transport:
         response = await self._send_to_region(request, region)
         actual_region = response.headers.get(REGION_HEADER, region)
         if response.status in WRONG_REGION_STATUSES and actual_region != region:
-            self._bucket_regions[bucket] = actual_region
+            self.remember_region(bucket, actual_region)
             response = await self._send_to_region(request, actual_region)
         if response.is_error:
             raise error_of(request, response)

@@ -11,7 +11,12 @@ from binascii import a2b_base64
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeAlias
 
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, StoredChecksums
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    SourceObject,
+    StoredChecksums,
+)
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -126,6 +131,20 @@ def decode_digest(algorithm: ChecksumAlgorithm, text: str) -> bytes | None:
         return None
     is_canonical = _encode(digest) == text
     return digest if is_canonical and len(digest) == DIGEST_BYTES[algorithm] else None
+
+
+def may_be_stored(
+    found: SourceObject, algorithms: Sequence[ChecksumAlgorithm], *, names_checksums: bool
+) -> bool:
+    """Return whether HEAD has to show if S3 has a usable checksum, or a restored copy.
+
+    Args:
+        found: An object that is not empty.
+        algorithms: Acceptable algorithms.
+        names_checksums: The listing names the algorithms of stored checksums, so that a row
+            without one means that there is none.
+    """
+    return found.archived or not names_checksums or found.stored in algorithms
 
 
 def needs_part_sizes(

@@ -141,7 +141,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
-    """The checksums that HeadObject returns in checksum mode.
+    """The checksums that HeadObject and GetObject return in checksum mode.
 
     Attributes:
         sha256: `x-amz-checksum-sha256`: base64, followed by `-N` for a hash of N parts.

@@ -53,7 +53,8 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         deadline: Time to stop, on the event loop's clock; the other objects remain unhashed in
             the inventory.
         skip_changed: Skip objects that have changed since they were listed.
-        only_stored: Compute nothing: skip objects without a usable stored checksum.
+        only_stored: Compute nothing: query each object, and skip those without a usable stored
+            checksum.
 
     Raises:
         SourceChanged: An object has changed since it was listed.
@@ -61,7 +62,9 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         UnreadableObjects: Objects that are encrypted with a customer-provided key.
         AccessDenied: Objects that the role has no permission to read.
     """
-    hasher = ObjectHasher(s3, inventory.folder.bucket, settings)
+    hasher = ObjectHasher(
+        s3, inventory.folder.bucket, settings, names_checksums=inventory.names_checksums
+    )
     unrecorded: list[tuple[str, Checksum]] = []
     done = 0
     unreadable = UnreadableKeys()

@@ -1,8 +1,9 @@
 """Find or compute the checksum of an object by the cheapest route.
 
-A stored checksum costs one HEAD. Small objects are read and hashed here; large ones are copied
-inside S3, which hashes the parts, or read in ranges if that fails. Each route yields the same
-value, and each request names the listed version and ETag.
+A stored checksum costs one HEAD, which is left out where the listing shows that there is none.
+Small objects are read and hashed here; large ones are copied inside S3, which hashes the parts, or
+read in ranges if that fails. Each route yields the same value, and each request names the listed
+version and ETag.
 """
 
 from collections.abc import AsyncIterator
@@ -14,7 +15,6 @@ from quilt_packager_runtime.errors import (
     ArchivedObjects,
     BadRequest,
     InvalidObjectState,
-    MalformedResponse,
     NoSuchKey,
     PreconditionFailed,
     SourceChanged,
@@ -24,16 +24,16 @@ from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
     from_chunk_digests,
     from_stored,
+    may_be_stored,
     needs_part_sizes,
 )
 from quilt_packager_runtime.formats.objects import (
     Checksum,
-    ChecksumAlgorithm,
     S3Uri,
     SourceObject,
     StoredChecksums,
 )
-from quilt_packager_runtime.hashing.range_reader import RangeReader
+from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES, RangeReader
 from quilt_packager_runtime.hashing.server_side_copy import PartCopier
 from quilt_packager_runtime.hashing.unhashable import Unreadable
 from quilt_packager_runtime.settings import Settings
@@ -44,10 +44,18 @@ class NotStored(Exception):
 
 
 class ObjectHasher:
-    """Hashes the objects of a bucket, concurrently if needed."""
+    """Hashes the objects of a bucket, concurrently if needed.
 
-    def __init__(self, s3: S3, bucket: str, settings: Settings) -> None:
+    Args:
+        s3: S3.
+        bucket: Bucket of the objects.
+        settings: Algorithms and scratch buckets.
+        names_checksums: The listing names the algorithms of stored checksums. AWS always does.
+    """
+
+    def __init__(self, s3: S3, bucket: str, settings: Settings, *, names_checksums: bool) -> None:
         self._s3 = s3
+        self._names_checksums = names_checksums or s3.is_aws
         self._bucket = bucket
         self._algorithms = settings.checksum_algorithms
         self._copier = PartCopier(s3, settings)
@@ -63,6 +71,8 @@ class ObjectHasher:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._translate_s3_errors(uri, found):
+            if not only_stored and not self._needs_head(found):
+                return await self._compute(uri, found, None)
             stored = await self._look_up(uri, found)
             if isinstance(stored, Checksum):
                 return stored
@@ -79,15 +89,19 @@ class ObjectHasher:
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
         async with self._translate_s3_errors(uri, found):
-            stored = await self._look_up(uri, found)
-            if isinstance(stored, Checksum):
-                return stored
+            if self._needs_head(found):
+                stored = await self._look_up(uri, found)
+                if isinstance(stored, Checksum):
+                    return stored
             algorithm = self._algorithms[0]
             copied = await self._copier.digests_of(uri, found, algorithm, chunks)
             if copied is not None:
                 return copied
             (digests,) = await self._reader.digests_of(uri, found, [algorithm], chunks)
             return digests
+
+    def _needs_head(self, found: SourceObject) -> bool:
+        return may_be_stored(found, self._algorithms, names_checksums=self._names_checksums)
 
     @asynccontextmanager
     async def _translate_s3_errors(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
@@ -96,6 +110,8 @@ class ObjectHasher:
             yield
         except InvalidObjectState:
             raise Unreadable(ArchivedObjects) from None
+        except BadRequest:
+            raise Unreadable(UnreadableObjects) from None
         except AccessDenied as error:
             if error.key_state is not None:
                 raise Unreadable(AccessDenied, error.key_state) from None
@@ -111,10 +127,7 @@ class ObjectHasher:
 
         The bytes can then be read, or `Unreadable` is raised.
         """
-        try:
-            head = await self._s3.head_object(uri, if_match=found.etag)
-        except BadRequest:
-            raise Unreadable(UnreadableObjects) from None
+        head = await self._s3.head_object(uri, if_match=found.etag)
         if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
             raise _changed(uri)
         for algorithm in self._algorithms:
@@ -135,33 +148,24 @@ class ObjectHasher:
         except AccessDenied:
             return None  # the bytes may still be readable
 
-    async def _compute(self, uri: S3Uri, found: SourceObject, stored: StoredChecksums) -> Checksum:
+    async def _compute(
+        self, uri: S3Uri, found: SourceObject, stored: StoredChecksums | None
+    ) -> Checksum:
+        """Compute a checksum; `stored` is what S3 has stored, if that was looked up."""
         algorithm = self._algorithms[0]
         checksum = None
         if found.size_bytes >= MIN_CHUNK_BYTES:
             checksum = await self._copier.checksum_of(uri, found, algorithm)
-        if checksum is None:
-            checksum = await self._read(uri, found, algorithm, stored)
+        if checksum is None and found.size_bytes <= RANGE_BYTES:
+            checksum = await self._reader.checksum_of_whole(uri, found, algorithm, stored)
+        elif checksum is None:
+            # Ranges bring no stored checksums to compare the bytes with.
+            looked_up = stored or await self._look_up(uri, found)
+            if isinstance(looked_up, Checksum):
+                return looked_up
+            checksum = await self._reader.checksum_of_ranges(uri, found, algorithm, looked_up)
         self.computed += 1
         return checksum
-
-    async def _read(
-        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm, stored: StoredChecksums
-    ) -> Checksum:
-        """Hash the bytes of an object, and compare them with all stored checksums."""
-        known = {
-            other: checksum
-            for other in ChecksumAlgorithm
-            if (checksum := from_stored(other, found.size_bytes, stored)) is not None
-        }
-        wanted, *others = await self._reader.checksums_of(uri, found, [algorithm, *known])
-        if others != list(known.values()):
-            raise MalformedResponse(
-                f"The bytes of {uri} do not match the checksums that S3 has stored.",
-                why="They were corrupted in transit, or the stored checksum is wrong.",
-                remedy="The job is retried automatically; upload the object again if this recurs.",
-            )
-        return wanted
 
     async def _is_listed(self, found: SourceObject) -> bool:
         async for page in self._s3.list_latest_versions(self._bucket, found.key):

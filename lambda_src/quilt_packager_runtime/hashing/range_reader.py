@@ -1,10 +1,10 @@
 """Read objects in ranges and hash them, within a memory budget."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.concurrency import ByteBudget, for_each
 from quilt_packager_runtime.errors import MalformedResponse
 from quilt_packager_runtime.formats.checksums import (
@@ -14,8 +14,15 @@ from quilt_packager_runtime.formats.checksums import (
     chunk_ranges,
     count_chunks,
     from_chunk_digests,
+    from_stored,
 )
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    S3Uri,
+    SourceObject,
+    StoredChecksums,
+)
 
 RANGE_BYTES = MIN_CHUNK_BYTES
 """Maximum number of bytes of a GET."""
@@ -39,17 +46,43 @@ class RangeReader:
         self._s3 = s3
         self._budget = ByteBudget(READ_BUDGET_BYTES)
 
-    async def checksums_of(
-        self, uri: S3Uri, found: SourceObject, algorithms: Sequence[ChecksumAlgorithm]
-    ) -> list[Checksum]:
-        """Read an object once, which is not empty, and return a checksum for each algorithm."""
+    async def checksum_of_whole(
+        self,
+        uri: S3Uri,
+        found: SourceObject,
+        algorithm: ChecksumAlgorithm,
+        stored: StoredChecksums | None,
+    ) -> Checksum:
+        """Read an object of at most `RANGE_BYTES` by one GET, and hash it.
+
+        Raises:
+            MalformedResponse: The bytes do not match the checksums that S3 has stored, or S3
+                repeatedly sent other bytes than requested.
+        """
+        async with self._budget.hold(found.size_bytes):
+            body = await self._read_range(uri, found, 0, found.size_bytes)
+            known = _known(found, stored or body.stored)
+            algorithms = [algorithm, *known]
+            digests = await _hash(algorithms, body.data)
+        return _verified(uri, found, algorithms, [[digest] for digest in digests], known)
+
+    async def checksum_of_ranges(
+        self,
+        uri: S3Uri,
+        found: SourceObject,
+        algorithm: ChecksumAlgorithm,
+        stored: StoredChecksums,
+    ) -> Checksum:
+        """Read an object once in ranges, and hash it.
+
+        Raises:
+            MalformedResponse: As `checksum_of_whole`.
+        """
+        known = _known(found, stored)
+        algorithms = [algorithm, *known]
         chunks = (0, count_chunks(found.size_bytes))
-        return [
-            from_chunk_digests(algorithm, found.size_bytes, digests)
-            for algorithm, digests in zip(
-                algorithms, await self.digests_of(uri, found, algorithms, chunks), strict=True
-            )
-        ]
+        digests = await self.digests_of(uri, found, algorithms, chunks)
+        return _verified(uri, found, algorithms, digests, known)
 
     async def digests_of(
         self,
@@ -71,7 +104,7 @@ class RangeReader:
             for start in range(first_byte, last_byte + 1, RANGE_BYTES):
                 size_bytes = min(RANGE_BYTES, last_byte + 1 - start)
                 async with self._budget.hold(size_bytes):
-                    data = await self._read_range(uri, found, start, size_bytes)
+                    data = (await self._read_range(uri, found, start, size_bytes)).data
                     if size_bytes < MIN_THREAD_BYTES:
                         _update(hashers, data)
                     else:
@@ -85,20 +118,63 @@ class RangeReader:
 
     async def _read_range(
         self, uri: S3Uri, found: SourceObject, first_byte: int, size_bytes: int
-    ) -> bytes:
-        last_byte = first_byte + size_bytes - 1
+    ) -> ObjectBody:
+        is_whole = size_bytes == found.size_bytes
         for _ in range(RANGE_ATTEMPTS):
             body = await self._s3.get_object(
-                uri, first_byte=first_byte, last_byte=last_byte, if_match=found.etag
+                uri,
+                first_byte=first_byte,
+                last_byte=None if is_whole else first_byte + size_bytes - 1,
+                if_match=found.etag,
+                with_checksums=is_whole,
             )
             if len(body.data) == size_bytes and body.etag == found.etag:
-                return body.data
+                return body
         raise MalformedResponse(
             f"Requested {size_bytes} bytes of {uri} ({found.etag}), "
             f"received {len(body.data)} ({body.etag}).",
             why="The response was truncated in transit, or the endpoint differs from S3.",
             remedy="The job is retried automatically; investigate if this recurs.",
         )
+
+
+def _known(found: SourceObject, stored: StoredChecksums) -> dict[ChecksumAlgorithm, Checksum]:
+    """Return the checksums of an object's bytes that S3 has stored."""
+    return {
+        algorithm: checksum
+        for algorithm in ChecksumAlgorithm
+        if (checksum := from_stored(algorithm, found.size_bytes, stored)) is not None
+    }
+
+
+def _verified(
+    uri: S3Uri,
+    found: SourceObject,
+    algorithms: Sequence[ChecksumAlgorithm],
+    digests: Sequence[Sequence[bytes]],
+    known: Mapping[ChecksumAlgorithm, Checksum],
+) -> Checksum:
+    """Return the checksum of the first algorithm, if those of the others are the known ones."""
+    wanted, *others = (
+        from_chunk_digests(algorithm, found.size_bytes, chunks)
+        for algorithm, chunks in zip(algorithms, digests, strict=True)
+    )
+    if others != list(known.values()):
+        raise MalformedResponse(
+            f"The bytes of {uri} do not match the checksums that S3 has stored.",
+            why="They were corrupted in transit, or the stored checksum is wrong.",
+            remedy="The job is retried automatically; upload the object again if this recurs.",
+        )
+    return wanted
+
+
+async def _hash(algorithms: Sequence[ChecksumAlgorithm], data: bytes) -> list[bytes]:
+    hashers = [chunk_hasher(algorithm) for algorithm in algorithms]
+    if len(data) < MIN_THREAD_BYTES:
+        _update(hashers, data)
+    else:
+        await asyncio.to_thread(_update, hashers, data)
+    return [hasher.digest() for hasher in hashers]
 
 
 def _update(hashers: Sequence[ChunkHasher], data: bytes) -> None:

@@ -68,7 +68,7 @@ class PartCopier:
     ) -> list[bytes] | None:
         """Return the digests of a range of chunks, or None if the bytes have to be read instead.
 
-        S3 must already have responded for the object's bucket, so that its region is known.
+        The region of the object's bucket must be known: by a response, or by the hand-off.
         """
         bucket = self._bucket_by_region.get(self._s3.region_of(uri.bucket), self._home_bucket)
         if bucket is None or bucket in self._unusable:

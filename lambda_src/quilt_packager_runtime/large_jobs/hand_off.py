@@ -159,7 +159,18 @@ async def write_plan(
 
     left, _ = await inventory.unhashed_totals()
     await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
-    items = (Item(files.job_id, files.round, number, inventory.folder) for number in range(shards))
+    folder = inventory.folder
+    items = (
+        Item(
+            files.job_id,
+            files.round,
+            number,
+            folder,
+            region=s3.region_of(folder.bucket),
+            names_checksums=inventory.names_checksums,
+        )
+        for number in range(shards)
+    )
     await write((files.items, items))
     return HandedOff(files, shards=shards, objects=left)
 

@@ -85,12 +85,16 @@ class Item(msgspec.Struct, frozen=True):
         round: The round of the job.
         shard: The number of the shard.
         folder: The folder of the shard's objects.
+        region: The region of its bucket, which copies must not leave.
+        names_checksums: The listing names the algorithms of stored checksums.
     """
 
     job_id: str
     round: int
     shard: int
     folder: SourceFolder
+    region: str | None = None
+    names_checksums: bool = False
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

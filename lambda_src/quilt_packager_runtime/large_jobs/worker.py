@@ -61,9 +61,11 @@ async def hash_shard(
     if await s3.read_if_exists(result, max_bytes=1) is not None:
         return Work()
     tasks = decode_tasks((await s3.get_object(files.shard(item.shard))).data)
+    if item.region is not None:
+        s3.remember_region(item.folder.bucket, item.region)
     records: list[ResultRecord] = []
     size_bytes = 0
-    hasher = ObjectHasher(s3, item.folder.bucket, settings)
+    hasher = ObjectHasher(s3, item.folder.bucket, settings, names_checksums=item.names_checksums)
     # Shares of large objects come first: at the deadline they are lost as a whole.
     for task in tasks:
         record = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
@@ -72,6 +74,7 @@ async def hash_shard(
             size_bytes += task.size_bytes
     with translate_disk_full(), Inventory(item.folder) as inventory:
         inventory.add(task.found for task in tasks if task.chunks is None)
+        inventory.names_checksums = item.names_checksums
         hashed = await hash_objects(
             s3,
             inventory,

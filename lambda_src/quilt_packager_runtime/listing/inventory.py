@@ -81,6 +81,8 @@ class Inventory:
 
     Attributes:
         excluded: Number of objects left out because of `exclude`.
+        names_checksums: The listing names the algorithms of stored checksums. Some servers name
+            none, although they store checksums.
 
     Example:
         >>> with Inventory(SourceFolder("b", "f/")) as inventory:
@@ -94,6 +96,7 @@ class Inventory:
     def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
         self.folder = folder
         self.excluded = 0
+        self.names_checksums = False
         self._is_excluded = match_any(exclude) if exclude else None
         self._objects = 0
         self._size_bytes = 0

@@ -26,7 +26,7 @@ PAGES_PER_TRY = 25
 
 async def list_folder(
     s3: S3, folder: SourceFolder, take: Callable[[list[SourceObject]], object]
-) -> None:
+) -> bool:
     """List the newest versions of a folder's objects, each once. Pages arrive in any order.
 
     A folder of up to two pages takes no extra requests. Beyond that, the remaining range is split
@@ -41,13 +41,18 @@ async def list_folder(
         folder: Folder to list.
         take: Called with the objects of each page, in S3's order.
 
+    Returns:
+        Whether the listing names the algorithms of stored checksums.
+
     Raises:
         MalformedResponse: S3 returned keys out of order.
         S3Error: A request failed.
         Rejected: The folder cannot be listed.
     """
     async with task_group() as tasks:
-        _Listing(s3, folder, take, tasks).start(KeyRange(folder.prefix))
+        listing = _Listing(s3, folder, take, tasks)
+        listing.start(KeyRange(folder.prefix))
+    return listing.names_checksums
 
 
 class _Listing:
@@ -67,6 +72,7 @@ class _Listing:
         self._running: list[KeyRange] = []
         self._querying: set[KeyRange] = set()
         self._requests = 0
+        self.names_checksums = False
         self._tries = 0
 
     def start(self, keys: KeyRange) -> None:
@@ -82,6 +88,7 @@ class _Listing:
             async for page in pages:
                 self._requests += 1
                 self._take(self._advance(keys, page))
+                self.names_checksums = self.names_checksums or page.names_checksums
                 if keys.is_done:
                     break
                 self._spread()

@@ -44,7 +44,7 @@ async def list_source(
         found += len(page)
         on_progress(found)
 
-    await list_folder(s3, folder, take)
+    inventory.names_checksums = await list_folder(s3, folder, take)
     objects, _ = inventory.totals()
     if not objects and inventory.excluded:
         count = inventory.excluded

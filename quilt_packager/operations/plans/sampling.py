@@ -10,9 +10,11 @@ from enum import StrEnum
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import Rejected
+from quilt_packager_runtime.formats import checksums
 from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceObject
 from quilt_packager_runtime.hashing.hash_objects import hash_objects
+from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
@@ -67,12 +69,13 @@ class SampledChecksums(msgspec.Struct, frozen=True):
 class _Listed:
     """Objects without a reusable checksum, sorted by the stored checksum in the listing."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, names_checksums: bool) -> None:
         self._algorithms = settings.checksum_algorithms
+        self._names_checksums = names_checksums
         self.can_copy = bool(settings.scratch_bucket or settings.scratch_buckets)
         # The same folder gets the same plan.
         self._random = random.Random(0)  # noqa: S311 - chooses a sample
-        self.stored = self.archived = self.heads = self.part_requests = 0
+        self.stored = self.archived = self.nonempty = self.heads = self.part_requests = 0
         self.absent = Load()
         self.frozen = Load()
         self.unclear = Load()
@@ -86,7 +89,12 @@ class _Listed:
             if found.size_bytes == 0:
                 self.stored += 1
                 continue
-            self.heads += 1
+            self.nonempty += 1
+            may_be_stored = checksums.may_be_stored(
+                found, self._algorithms, names_checksums=self._names_checksums
+            )
+            is_read_in_ranges = found.size_bytes > RANGE_BYTES and not self.can_copy
+            self.heads += may_be_stored or is_read_in_ranges
             is_whole = (
                 found.stored is ChecksumAlgorithm.CRC64NVME or found.size_bytes <= MIN_CHUNK_BYTES
             )
@@ -96,12 +104,12 @@ class _Listed:
                 self.frozen.add(found, can_copy=self.can_copy)
                 if len(self.archived_sample) < SAMPLE_OBJECTS:
                     self.archived_sample.append(found)
-            elif found.stored in self._algorithms and is_whole:
-                self.stored += 1
-            elif found.stored is None or found.stored in self._algorithms:
-                self._add_unclear(found)
-            else:
+            elif not may_be_stored:
                 self.absent.add(found, can_copy=self.can_copy)
+            elif found.stored is not None and is_whole:
+                self.stored += 1
+            else:
+                self._add_unclear(found)
 
     def _add_unclear(self, found: SourceObject) -> None:
         """Add an object to the sample: each has the same chance."""
@@ -134,7 +142,7 @@ async def sample_checksums(
         exact: Query each object.
         on_progress: Called with the number of checksums found by queries.
     """
-    listed = _Listed(settings)
+    listed = _Listed(settings, names_checksums=inventory.names_checksums or s3.is_aws)
     for archived in (True, False):
         async for block in inventory.unhashed(archived=archived):
             listed.add(block)
@@ -195,7 +203,7 @@ async def _ask_all(
         stored=before - after,
         computed=load.objects,
         basis=Basis.ASKED,
-        asked=listed.heads,
+        asked=listed.nonempty,
         archived=listed.archived,
         restored=restored,
         heads=listed.heads,

@@ -185,6 +185,16 @@ class TestChecksums:
         assert (made.checksums.basis, made.checksums.asked) == (Basis.SAMPLE, 8)
         assert s3_stub.counts["HeadObject"] == 8
 
+    async def test_an_unusable_checksum_in_the_listing_is_not_queried(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/small", b"x", stored=["CRC32"])
+        raw.put("runs/42/large", Pattern(9 * MIB), stored=["CRC64NVME"])
+        made = await make(s3)
+        assert made.checksums is not None
+        assert (made.checksums.computed, made.checksums.basis) == (2, Basis.LISTING)
+        assert s3_stub.counts["HeadObject"] == 0
+
     async def test_exact_queries_each_object(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
         raw.put("runs/42/stored", b"x", stored=["SHA256"])
         raw.put("runs/42/absent", b"x", stored=[])
@@ -276,7 +286,7 @@ class TestRefusals:
         packages.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
         raw.put("runs/42/a//b", b"x", stored=["SHA256"])
         raw.put("runs/42/old", b"hello", stored=[], storage_class="GLACIER")
-        raw.put("runs/42/own", b"hello", stored=[])
+        raw.put("runs/42/own", Pattern(9 * MIB), stored=["SHA256"], part_sizes=[9 * MIB])
         s3_stub.on("*Object", key="runs/42/own", times=None).answer(400, "InvalidRequest")
         made = await make(s3)
         assert codes(made) == [

@@ -1,9 +1,11 @@
 """Large jobs from the message to the revision; the test stands in for the state machine."""
 
 import json
+import os
 from collections.abc import Callable
 
 import pytest
+from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
     DeadlineExceeded,
@@ -195,7 +197,7 @@ class TestHandOff:
         inline_hash: Callable[[], str],
     ) -> None:
         configure(max_inline_objects=OBJECTS, max_requests_in_flight=1)
-        s3_stub.on("HeadObject", key="runs/42/20.txt", times=None).delay(60)
+        s3_stub.on("*Object", key="runs/42/20.txt", times=None).delay(60)
         state = engine.hand_off(remaining_seconds=invocations.DEADLINE_MARGIN_SECONDS + 4)
         s3_stub.faults.clear()
         shards = engine.items(state)
@@ -292,8 +294,30 @@ class TestVeryLargeObject:
         state = engine.hand_off()
         s3_stub.forget_requests()
         checksum.handler(engine.items(state)[-1], invocation(900))
-        asked = [each.key for each in s3_stub.requests_of("HeadObject")]
-        assert asked == ["runs/42/large", "runs/42/small"]
+        operations = [each.operation for each in s3_stub.requests]
+        assert s3_stub.requests[-2].key == "runs/42/small"
+        assert "UploadPartCopy" in operations[:-2]
+
+    def test_without_a_usable_checksum_is_copied_in_its_region_without_a_head(
+        self,
+        engine: LargeJobs,
+        s3_stub: S3Stub,
+        configure: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        engine.raw.region = "eu-west-1"
+        engine.raw.put("runs/42/large", Pattern(20 * MIB))
+        s3_stub.create_bucket("far", region="eu-west-1")
+        configure(
+            max_shard_bytes=16 * MIB, max_shard_objects=100, scratch_buckets=("eu-west-1=far",)
+        )
+        state = engine.hand_off()
+        s3_stub.forget_requests()
+        environment = {**os.environ, "AWS_ENDPOINT_URL": s3_stub.url}
+        monkeypatch.setattr(invocations, "connect", lambda: S3.from_environment(environment))
+        checksum.handler(engine.items(state)[-1], invocation(900))
+        assert {each.bucket for each in s3_stub.requests_of("UploadPartCopy")} == {"far"}
+        assert not [each for each in s3_stub.requests_of("HeadObject") if "large" in each.key]
 
     def test_with_chunks_larger_than_a_part_is_read_in_ranges(
         self,
@@ -512,7 +536,7 @@ class TestStory:
     ) -> None:
         state = engine.hand_off()
         log.read()
-        s3_stub.on("HeadObject", key="runs/42/00.txt", times=None).answer(403)
+        s3_stub.deny("*Object", key="runs/42/00.txt")
         with pytest.raises(AccessDenied):
             engine.hash_shards(state)
         failed = log.read_lines()[-1]
@@ -560,7 +584,7 @@ class TestRounds:
         state = engine.hand_off()
         engine.hash_shards(state)
         changed = self.change_some(engine)
-        s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
+        s3_stub.on("*Object", key=changed[2], times=None).delay(60)
         seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
         state = engine.publish(state, remaining_seconds=seconds)
         assert state["goes_on"] is True
@@ -580,12 +604,12 @@ class TestRounds:
         engine.hash_shards(state)
         changed = self.change_some(engine)
         seconds = invocations.DEADLINE_MARGIN_SECONDS + 2
-        s3_stub.on("HeadObject", key=changed[1], times=None).delay(60)
+        s3_stub.on("*Object", key=changed[1], times=None).delay(60)
         s3_stub.on("PutObject", key="jobs/id/01/shards/*", times=None).answer(503, "SlowDown")
         with pytest.raises(ServiceUnavailable):
             engine.publish(state, remaining_seconds=seconds)
         s3_stub.faults.clear()
-        s3_stub.on("HeadObject", key=changed[2], times=None).delay(60)
+        s3_stub.on("*Object", key=changed[2], times=None).delay(60)
         assert engine.publish(state, remaining_seconds=seconds)["goes_on"] is True
         assert engine.inline_keys() == changed[:2]
         assert engine.keys("jobs/id/01/shards/000000.jsonl") == changed[2:]

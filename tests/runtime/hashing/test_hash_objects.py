@@ -121,6 +121,53 @@ class TestRequests:
         assert (hashed.stored, hashed.computed) == (1, 0)
         assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 3}
 
+    @pytest.mark.parametrize("stored", [["CRC64NVME"], ["CRC32"]])
+    async def test_an_unusable_checksum_in_the_listing_gets_no_head(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, stored: list[str]
+    ) -> None:
+        bucket.put("k", b"hello", stored=stored)
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
+        assert s3_stub.counts == {"ListObjectVersions": 1, "GetObject": 1}
+
+    async def test_an_absent_checksum_gets_no_head_if_the_listing_names_others(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("before 2024", b"hello", stored=[])
+        bucket.put("stored", b"x", stored=["SHA256"])
+        await hash_bucket(s3)
+        assert s3_stub.counts == {"ListObjectVersions": 1, "HeadObject": 1, "GetObject": 1}
+
+    async def test_an_absent_checksum_gets_no_head_on_aws(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(S3, "is_aws", True)
+        bucket.put("k", b"hello", stored=[])
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
+        assert s3_stub.counts == {"ListObjectVersions": 1, "GetObject": 1}
+
+    async def test_a_large_object_with_an_unusable_checksum_is_copied_without_a_head(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        s3_stub.create_bucket("scratch")
+        data = bucket.put("k", Pattern(9 * MIB)).data
+        hashed = await hash_bucket(s3, scratch_bucket="scratch")
+        assert hashed.checksums == [quilt3_checksum(data)]
+        assert s3_stub.counts == {
+            "ListObjectVersions": 1,
+            "CreateMultipartUpload": 1,
+            "UploadPartCopy": 2,
+            "AbortMultipartUpload": 1,
+        }
+
+    async def test_a_get_without_a_head_names_version_and_etag(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put("k", b"hello")
+        await hash_bucket(s3)
+        [get] = s3_stub.requests_of("GetObject")
+        assert get.query["versionId"] == version.version_id
+        assert get.headers["if-match"] == f'"{version.etag}"'
+
     async def test_an_empty_inventory_gets_no_request(self, s3: S3, s3_stub: S3Stub) -> None:
         assert (await hash_listed(s3, [])).checksums == []
         assert not s3_stub.counts
@@ -150,8 +197,9 @@ async def test_the_first_stored_algorithm_is_used_or_the_first_is_computed(
     s3_stub.create_bucket("raw").put("k", b"hello", stored=stored)
     hashed = await hash_bucket(s3, checksum_algorithms=wanted)
     assert hashed.checksums == [quilt3_checksum(b"hello", expected)]
-    assert s3_stub.counts["HeadObject"] == 1
-    assert s3_stub.counts["GetObject"] == (expected.removesuffix("_CHUNKED") not in stored)
+    is_stored = expected.removesuffix("_CHUNKED") in stored
+    assert s3_stub.counts["HeadObject"] == (is_stored or not stored)
+    assert s3_stub.counts["GetObject"] == (not is_stored)
 
 
 async def test_an_empty_object_has_a_checksum_of_the_first_algorithm(
@@ -167,7 +215,7 @@ class TestFirstFailure:
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         for n in range(500):
-            bucket.put(f"{n:03}", b"x")
+            bucket.put(f"{n:03}", b"x", stored=["SHA256"])
         s3_stub.on("HeadObject", key="007").answer(404, "NoSuchKey")
         s3_stub.on("HeadObject", times=None).pause_before()
         with pytest.raises(SourceChanged, match="s3://raw/007"):
@@ -339,7 +387,7 @@ class TestDeniedObjects:
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
         for n in range(500):
-            bucket.put(f"{n:03}", b"x")
+            bucket.put(f"{n:03}", b"x", stored=["SHA256"])
         s3_stub.deny("HeadObject")
         with pytest.raises(AccessDenied) as failure:
             await hash_bucket(s3, max_requests_in_flight=4)
@@ -399,7 +447,7 @@ class TestDeniedObjects:
         code: str,
         kind: type[PackagerError],
     ) -> None:
-        s3_stub.create_bucket("raw").put("k", b"x")
+        s3_stub.create_bucket("raw").put("k", b"x", stored=["SHA256"])
         s3_stub.on("HeadObject", times=None).answer(400, code)
         s3_stub.on("GetObject", times=None).answer(status, code)
         with pytest.raises(kind):
@@ -408,7 +456,7 @@ class TestDeniedObjects:
     async def test_that_can_be_read_after_all_fail_the_job_for_a_retry(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
-        bucket.put("k", b"x")
+        bucket.put("k", b"x", stored=["SHA256"])
         s3_stub.on("HeadObject").answer(400, "KMS.ThrottlingException")
         with pytest.raises(ServiceUnavailable, match=r"s3://raw/k.*it is readable"):
             await hash_bucket(s3)
@@ -425,7 +473,7 @@ class TestDeniedObjects:
     async def test_that_were_deleted_are_changes(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
-        version = bucket.put("k", b"x")
+        version = bucket.put("k", b"x", stored=["SHA256"])
         bucket.put("k2", b"x")
         bucket.hides_missing_keys = True
         pause = s3_stub.on("HeadObject", key="k").pause_before()

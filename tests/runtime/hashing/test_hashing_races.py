@@ -47,6 +47,8 @@ def delete_version(bucket: Bucket) -> None:
 
 STORED = Content(b"before", ("SHA256",))
 SMALL = Content(b"before")
+WITHOUT_HEAD = Content(b"before", ("CRC32",))
+LARGE_WITHOUT_HEAD = Content(Pattern(LARGE_BYTES, "before"), ("CRC32",))
 LARGE = Content(Pattern(LARGE_BYTES, "before"))
 LARGE_AFTER = Content(Pattern(LARGE_BYTES, "after"))
 IN_PARTS = Content(Pattern(LARGE_BYTES, "before"), ("SHA256",), PARTS_OF_QUILT)
@@ -63,6 +65,12 @@ RACES = {
     "one read, emptied": Race(SMALL, Content(b"").put),
     "one read, deleted": Race(SMALL, delete),
     "one read, version deleted": Race(SMALL, delete_version),
+    "read without a HEAD, overwritten": Race(WITHOUT_HEAD, Content(b"after!").put),
+    "read without a HEAD, grown": Race(WITHOUT_HEAD, LARGE_AFTER.put),
+    "read without a HEAD, emptied": Race(WITHOUT_HEAD, Content(b"").put),
+    "read without a HEAD, version deleted": Race(WITHOUT_HEAD, delete_version),
+    "copied without a HEAD, overwritten": Race(LARGE_WITHOUT_HEAD, LARGE_AFTER.put, "scratch"),
+    "copied without a HEAD, version deleted": Race(LARGE_WITHOUT_HEAD, delete_version, "scratch"),
     "ranges, overwritten": Race(LARGE, LARGE_AFTER.put),
     "ranges, shrunk": Race(LARGE, SMALL.put),
     "ranges, deleted": Race(LARGE, delete),
@@ -88,7 +96,13 @@ async def list_anew(s3: S3, stub: S3Stub, race: Race, versioning: Versioning) ->
 
 
 async def hash_one(s3: S3, listed: list[SourceObject], race: Race) -> Checksum:
-    [checksum] = (await hash_listed(s3, listed, scratch_bucket=race.scratch_bucket)).checksums
+    hashed = await hash_listed(
+        s3,
+        listed,
+        names_checksums=bool(race.content.stored),
+        scratch_bucket=race.scratch_bucket,
+    )
+    [checksum] = hashed.checksums
     return checksum
 
 
@@ -120,7 +134,9 @@ async def test_a_changing_object_gets_a_correct_hash_or_fails_the_job(
 
 @pytest.mark.parametrize("versioning", [Versioning.OFF, Versioning.SUSPENDED])
 @pytest.mark.parametrize(
-    "content", [STORED, SMALL, LARGE, IN_PARTS], ids=["stored", "small", "large", "parts"]
+    "content",
+    [STORED, SMALL, LARGE, IN_PARTS, WITHOUT_HEAD],
+    ids=["stored", "small", "large", "parts", "without a HEAD"],
 )
 async def test_an_object_overwritten_after_the_listing_fails_the_job(
     s3: S3, s3_stub: S3Stub, content: Content, versioning: Versioning
@@ -130,4 +146,4 @@ async def test_an_object_overwritten_after_the_listing_fails_the_job(
     s3_stub.store.buckets["raw"].put("k", b"something else")
     with pytest.raises(SourceChanged, match="s3://raw/k changed"):
         await hash_one(s3, listed, race)
-    assert s3_stub.counts == {"HeadObject": 1}
+    assert s3_stub.counts == {"GetObject" if content is WITHOUT_HEAD else "HeadObject": 1}
