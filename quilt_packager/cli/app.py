@@ -8,6 +8,7 @@ import typer
 
 from quilt_packager.cli.commands import backfill, failures, jobs, sources
 from quilt_packager.cli.commands.admin import admin
+from quilt_packager.cli.commands.check import check
 from quilt_packager.cli.commands.demo import demo
 from quilt_packager.cli.commands.diff import diff
 from quilt_packager.cli.commands.package import package
@@ -30,6 +31,7 @@ PROGRAM = "quilt-packager"
 COMMANDS: tuple[Command, ...] = (
     # Show the engine and its jobs.
     status,
+    check,
     jobs.app,
     admin,
     # Change queues and event sources.

@@ -20,9 +20,21 @@ COMMON = SECTIONS["Common options"]
 LINK = "[common options](#common-options)"
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
 PACKAGE = Path(quilt_packager.__file__).parent
-SERVICES = "cloudformation cloudwatch events lambda logs omics s3 sqs stepfunctions sts"
+SERVICES = "cloudformation cloudwatch events iam kms lambda logs omics s3 sqs stepfunctions sts"
 # Operations whose action has a different name.
-ACTIONS = {"ListObjectsV2": "ListBucket", "ChangeMessageVisibilityBatch": "ChangeMessageVisibility"}
+ACTIONS = {
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+    "CreateMultipartUpload": "PutObject",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    # A method of the runtime's S3, and of no relation to KMS.
+    "ListKeys": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjectsV2": "ListBucket",
+    "UploadPartCopy": "PutObject",
+}
 
 
 def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,13 @@ STYLES: dict[str, tuple[str, str]] = {
     State.IGNORED: ("-", "dim"),
 }
 
+FINDING_STYLES: dict[str, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "notice": ("!", "yellow"),
+    "unconfirmed": ("?", "dim"),
+    "wrong": ("✗", "red"),
+}
+
 STATE_COLUMNS = max(map(len, STYLES)) + 4
 """Width of a glyph, the longest state, and a gap."""
 
@@ -86,6 +93,14 @@ class Terminal:
     def outcome(self, result: str, words: str) -> None:
         """Write a result or a `State`, and text beside it."""
         self._out.print(Text.assemble(self.state(result), "  ", printable(words)), soft_wrap=True)
+
+    def finding(self, status: str, subject: str, words: str, note: str) -> None:
+        """Write a finding of a check: its status, its subject, a sentence, and a dim note."""
+        glyph, style = FINDING_STYLES[status]
+        shown = Text.assemble((self._glyph_or(f"{glyph} ", ""), style), (status, style), "  ")
+        shown.append(printable(subject), "bold").append(f"  {printable(words)}")
+        shown.append(f"  {note}" if note else "", "dim")
+        self._out.print(shown, soft_wrap=True)
 
     def change(self, moment: datetime, state: str, words: str) -> None:
         """Write a change of a job's state, aligned with others."""

@@ -179,6 +179,16 @@ class Deployment:
         return client
 
     @cached_property
+    def iam(self) -> Any:  # noqa: ANN401 - made at run time
+        """IAM."""
+        return self._connect("iam")
+
+    @cached_property
+    def kms(self) -> Any:  # noqa: ANN401 - made at run time
+        """KMS."""
+        return self._connect("kms")
+
+    @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
         client: CloudWatchLogsClient = self._connect("logs")

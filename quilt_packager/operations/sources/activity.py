@@ -125,7 +125,7 @@ def count_events(
         StartTime=now - DAY,
         EndTime=now,
         MetricDataQueries=[
-            _query(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
+            query_events(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
         ],
     )
     counts = {each["Id"]: each.get("Values", []) for each in answer["MetricDataResults"]}
@@ -133,7 +133,8 @@ def count_events(
     return {name: round(sum(values)) for name, values in known if values}
 
 
-def _query(number: int, source: Source) -> "MetricDataQueryTypeDef":
+def query_events(number: int, source: Source) -> "MetricDataQueryTypeDef":
+    """Return the query of the number of events that a rule matched in each hour."""
     dimensions = {"RuleName": source.rule}
     if source.event_bus != DEFAULT_BUS:
         dimensions["EventBusName"] = source.event_bus

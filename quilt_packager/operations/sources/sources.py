@@ -45,6 +45,26 @@ class Rule(NamedTuple):
     bus: str
 
 
+class DeployedRule(NamedTuple):
+    """A rule in the template of a deployed engine.
+
+    Attributes:
+        rule: The rule.
+        properties: Its properties in the template.
+        named: Metadata of the source that it switches; empty if it switches none.
+    """
+
+    rule: Rule
+    properties: Mapping[str, Any]
+    named: Mapping[str, str]
+
+    @property
+    def deployed(self) -> bool | None:
+        """The deployed state; None if the template does not show it."""
+        state = self.properties.get("State", "ENABLED")
+        return STATES.get(state) if isinstance(state, str) else None
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """An event source.
 
@@ -86,9 +106,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 def list_sources(deployment: "Deployment") -> list[Source]:
     """List the event sources of an engine, in the order of the template: built-in ones first."""
     resources = _read_template(deployment).get("Resources", {})
-    named = list(_find_rules(deployment, resources))
+    named = [each for each in _find_rules(deployment, resources) if each.named]
     with ThreadPoolExecutor(MAX_CALLS) as pool:
-        return list(pool.map(lambda each: _read_source(deployment, *each), named))
+        return list(pool.map(lambda each: _read_source(deployment, each), named))
+
+
+def list_rules(deployment: "Deployment") -> list[DeployedRule]:
+    """List all rules of an engine, including those that switch no source."""
+    return list(_find_rules(deployment, _read_template(deployment).get("Resources", {})))
 
 
 def find_source(deployment: "Deployment", name: str) -> Source:
@@ -98,7 +123,8 @@ def find_source(deployment: "Deployment", name: str) -> Source:
         UnknownSource: The engine has no source of that name.
     """
     resources = _read_template(deployment).get("Resources", {})
-    named = {each[2]["name"]: each for each in _find_rules(deployment, resources)}
+    rules = _find_rules(deployment, resources)
+    named = {each.named["name"]: each for each in rules if each.named}
     if name not in named:
         raise UnknownSource(
             f'{deployment.name} has no event source "{name}".',
@@ -107,7 +133,7 @@ def find_source(deployment: "Deployment", name: str) -> Source:
             if named
             else "Deploy the stack with this version, which adds the metadata.",
         )
-    return _read_source(deployment, *named[name])
+    return _read_source(deployment, named[name])
 
 
 def set_enabled(deployment: "Deployment", name: str, *, enabled: bool) -> Source:
@@ -148,19 +174,17 @@ def _read_yaml(text: str) -> dict[str, Any]:
     return read
 
 
-def _find_rules(
-    deployment: "Deployment", resources: Mapping[str, Any]
-) -> Iterator[tuple[Rule, Mapping[str, Any], Mapping[str, str]]]:
-    """Yield each rule with metadata, its properties, and the metadata."""
+def _find_rules(deployment: "Deployment", resources: Mapping[str, Any]) -> Iterator[DeployedRule]:
     physical_ids = {each.logical_id: each.physical_id for each in deployment.resources}
     # The event bus may belong to another construct.
     buses = {each.logical_id: each.physical_id for each in deployment.stack_resources}
     for logical_id, resource in resources.items():
-        named = resource.get("Metadata", {}).get(contract.SOURCE_METADATA)
-        if resource["Type"] == RULE and named and logical_id in physical_ids:
+        if resource["Type"] == RULE and logical_id in physical_ids:
             properties = resource.get("Properties", {})
+            named = resource.get("Metadata", {}).get(contract.SOURCE_METADATA) or {}
             bus = _resolve(properties.get("EventBusName"), buses)
-            yield read_rule(physical_ids[logical_id], bus or DEFAULT_BUS), properties, named
+            rule = read_rule(physical_ids[logical_id], bus or DEFAULT_BUS)
+            yield DeployedRule(rule, properties, named)
 
 
 def read_rule(physical_id: str, bus: str) -> Rule:
@@ -197,14 +221,13 @@ def _resolve(value: object, physical_ids: Mapping[str, str]) -> str | None:
             return None
 
 
-def _read_source(
-    deployment: "Deployment", rule: Rule, properties: Mapping[str, Any], named: Mapping[str, str]
-) -> Source:
+def _read_source(deployment: "Deployment", found_rule: DeployedRule) -> Source:
+    rule, _, named = found_rule
     name, kind = named["name"], named["kind"]
-    found = _describe(deployment, rule)
+    found = describe_rule(deployment, rule)
     pattern = json.loads(found.get("EventPattern") or "{}")
     enabled = found.get("State", "DISABLED") != "DISABLED"
-    deployed = _deployed_state(properties)
+    deployed = found_rule.deployed
     differs = deployed is not None and deployed != enabled
     bus = rule.bus.rpartition(":event-bus/")[2]
     return Source(
@@ -223,18 +246,13 @@ def _read_source(
     )
 
 
-def _describe(deployment: "Deployment", rule: Rule) -> Mapping[str, Any]:
+def describe_rule(deployment: "Deployment", rule: Rule) -> Mapping[str, Any]:
     """Describe a rule; return nothing if it was deleted."""
     client = deployment.events
     try:
         return client.describe_rule(Name=rule.name, EventBusName=rule.bus)
     except client.exceptions.ResourceNotFoundException:
         return {}
-
-
-def _deployed_state(properties: Mapping[str, Any]) -> bool | None:
-    state = properties.get("State", "ENABLED")
-    return STATES.get(state) if isinstance(state, str) else None
 
 
 def _title(name: str, kind: str, pattern: Mapping[str, Any]) -> str:
