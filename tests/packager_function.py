@@ -125,7 +125,7 @@ def crate(run_id: str) -> str:
     graph = [
         {"@id": "./", "name": f"Run {run_id}", "mainEntity": {"@id": "w"}},
         {"@id": "w", "@type": "ComputationalWorkflow", "name": "demo"},
-        {"@id": f"#{run_id}", "@type": "CreateAction", "instrument": {"@id": "w"}},
+        {"@id": "#run", "@type": "CreateAction", "identifier": run_id, "instrument": {"@id": "w"}},
     ]
     return json.dumps({"@graph": graph})
 

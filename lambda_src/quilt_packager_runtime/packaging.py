@@ -42,6 +42,7 @@ from quilt_packager_runtime.registry.quarantine import (
     with_quarantine_error,
     with_quarantine_link,
 )
+from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.package_request import PackageRequest
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
@@ -144,6 +145,10 @@ async def _run_pass(context: _Context) -> Outcome | None:
     on_progress = context.on_progress
     package = publish.Package(request.registry, request.package_name)
     latest = await publish.read_latest(s3, package)
+    if request.lacks_run_fields and latest.top_hash is not None:
+        newest = package.manifest(latest.top_hash)
+        request = await keep_run_fields(s3, request, newest)
+        context = msgspec.structs.replace(context, request=request)
     with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
         await list_source(s3, inventory, lambda found: on_progress("listing", found, None))
@@ -174,7 +179,7 @@ async def _run_pass(context: _Context) -> Outcome | None:
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
-        remark=request.metadata_warning,
+        remark=" ".join(request.warnings) or None,
     )
 
 

@@ -35,7 +35,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         reused: Number of checksums reused from the previous revision.
         stored: Number of checksums stored in S3.
         computed: Number of checksums computed by the job.
-        remark: An optional part that the revision lacks.
+        remark: Warnings about fields that the revision lacks, or that the message misspells.
         code: The error's stable code.
         reason: The error in words.
         quarantine: The quarantined package, as a `quilt+s3` URI.

@@ -114,9 +114,8 @@ async def handle_message(delivery: Delivery, deadline: float) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - raised again
         failure = invocations.as_failure(error)
-        delivery.is_last_attempt = (
-            settings.max_attempts is not None
-            and number_of_attempt(delivery) >= settings.max_attempts
+        delivery.is_last_attempt = settings.max_attempts is not None and not has_attempts_left(
+            delivery
         )
         if not report_failure(delivery, failure, settings):
             raise failure from failure.__cause__
@@ -132,8 +131,9 @@ async def run_job(delivery: Delivery, deadline: float) -> Outcome | None:
         The outcome; None if the message asks for nothing, or if the job continues under the state
         machine.
     """
+    settings = invocations.load_settings()
     async with invocations.until(deadline, "The message"):
-        request = read_request(delivery.body, invocations.load_settings())
+        request = read_request(delivery.body, settings, may_retry=has_attempts_left(delivery))
     if isinstance(request, Ignored):
         log(MessageIgnored(message_id=delivery.message_id, why=request.why))
         return None
@@ -171,7 +171,9 @@ async def package_or_hand_off(
     check_attempts(delivery)
     try:
         async with invocations.until(deadline, request.source):
-            delivery.request = complete = await resolve(request, settings=settings, s3=s3)
+            delivery.request = complete = await resolve(
+                request, settings=settings, s3=s3, may_retry=has_attempts_left(delivery)
+            )
             return await package(
                 complete,
                 settings=settings,
@@ -220,6 +222,12 @@ def defer(record: Mapping[str, Any], seconds: int, delivery: Delivery) -> None:
     else:
         origin = origin_of(delivery.request)
         log(MessageDeferred(message_id=delivery.message_id, seconds=seconds, **origin))
+
+
+def has_attempts_left(delivery: Delivery) -> bool:
+    """Return whether another attempt is certain to follow if this one fails."""
+    max_attempts = invocations.load_settings().max_attempts
+    return max_attempts is not None and number_of_attempt(delivery) < max_attempts
 
 
 def check_attempts(delivery: Delivery) -> None:

@@ -17,7 +17,7 @@ from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome, Result
 from quilt_packager_runtime.requests.events import Kind, Trigger
 
 MAX_REASON_CHARACTERS = 8192
-"""Maximum length of a published reason. EventBridge accepts 256 KiB for the whole event."""
+"""Maximum length of a published reason or remark. EventBridge accepts 256 KiB in all."""
 
 _Value = TypeVar("_Value")
 _TopHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -68,6 +68,10 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
         UNSET
     )
     seconds: Annotated[float, Meta(ge=0, description="Duration of the job.")]
+    remark: (
+        Annotated[str, Meta(description="Warnings about a package that was created or unchanged.")]
+        | UnsetType
+    ) = UNSET
     code: Annotated[str, Meta(description="The error's stable code.")] | UnsetType = UNSET
     reason: Annotated[str, Meta(description="The error in words.")] | UnsetType = UNSET
     links: Links
@@ -141,6 +145,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         stored=_known(outcome.stored),
         computed=_known(outcome.computed),
         seconds=round(seconds, 3),
+        remark=outcome.remark[:MAX_REASON_CHARACTERS] if outcome.remark else UNSET,
         code=_known(outcome.code),
         reason=outcome.reason[:MAX_REASON_CHARACTERS] if outcome.reason else UNSET,
         links=Links(

@@ -9,6 +9,26 @@ from typing import Any
 from quilt_packager_runtime.formats.catalog_fields import Facet, format_time, make_facets
 from quilt_packager_runtime.requests.events import OmicsRun
 
+RUN_FIELDS = (
+    "name",
+    "workflow_name",
+    "workflow_version",
+    "workflow_id",
+    "run_id",
+    "run_status",
+    "failure_reason",
+    "start_time",
+    "end_time",
+    "duration",
+    "output_uri",
+    "tags",
+    "parameters",
+)
+"""Fields that a run may provide."""
+
+LOOKED_UP_FIELDS = ("workflow_version", "start_time", "end_time", "duration", "tags")
+"""Fields that no event has."""
+
 REDACTED = "[redacted]"
 
 _SECRET = re.compile(

@@ -1,34 +1,55 @@
 """HealthOmics runs: an event names a run, and `omics:GetRun` has its output and its details."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AccessDenied, AwsError, NoRunOutput
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    AwsError,
+    NoRunOutput,
+    PackagerError,
+    printable,
+)
 from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRun, omics_folder
-from quilt_packager_runtime.requests.omics_metadata import describe_run
+from quilt_packager_runtime.requests.omics_metadata import LOOKED_UP_FIELDS, describe_run
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
 # For responses without an error code boto3 uses the status: then HealthOmics does not exist there.
 UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
 
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("name", "workflowId", "workflowVersionName", "failureReason"), str),
+    **dict.fromkeys(("outputUri", "runOutputUri"), str),
+    **dict.fromkeys(("startTime", "stopTime"), datetime),
+    "tags": dict,
+}
+"""Types of the fields that are used. botocore does not check the types of a response."""
+
 
 def request_for_run(
-    run: OmicsRun, *, default_registry: str | None = None
+    run: OmicsRun, *, default_registry: str | None = None, may_retry: bool = False
 ) -> UnresolvedRequest | Ignored:
     """Request the package of a run, with metadata of the event and of `omics:GetRun`.
+
+    If HealthOmics does not describe the run, the event's fields have to be enough.
 
     Args:
         run: The run.
         default_registry: The registry of the package; None for the source bucket.
+        may_retry: The job has attempts left, in which HealthOmics may answer.
 
     Raises:
         AccessDenied: The event does not have the location of the output, and the lookup is denied.
         NoRunOutput: The location of the output is unknown.
-        AwsError: HealthOmics did not answer.
+        AwsError: HealthOmics did not answer, and the event does not have the location of the
+            output, or the job has attempts left.
     """
-    answer = _look_up(run)
+    answer, warning = _look_up(run, may_retry=may_retry)
     source = run.source
     if source is None:
         if not answer.get("outputUri"):
@@ -37,24 +58,45 @@ def request_for_run(
         refused = run.options.refuse(source)
         if refused:
             return Ignored(refused)
-    return request_for_folder(
+    request = request_for_folder(
         FolderReady(source, run.trigger, run.options),
         described=describe_run(run, answer),
         default_registry=default_registry,
     )
+    if warning is None:
+        return request
+    return msgspec.structs.replace(
+        request,
+        warnings=(warning, *request.warnings),
+        lacks_run_fields=request.metadata is not None,
+    )
 
 
-def _look_up(run: OmicsRun) -> Mapping[str, Any]:
-    """Look up a run. If that is refused or the run is gone, the event has to be enough."""
+def _look_up(run: OmicsRun, *, may_retry: bool) -> tuple[Mapping[str, Any], str | None]:
+    """Look up a run, and return its valid fields, with a warning if some are missing."""
     has_enough = run.source is not None
     if has_enough and not run.options.metadata and run.options.package_name is None:
-        return {}
+        return {}, None
     try:
-        return get_run(run.run_id, region=run.arn.split(":")[3])
-    except (AccessDenied, NoRunOutput):
-        if has_enough:
-            return {}
-        raise
+        answer = get_run(run.run_id, region=run.arn.split(":")[3])
+    except PackagerError as error:
+        # Without a failed call, the response was malformed: another would be, too.
+        is_transient = isinstance(error, AwsError) and isinstance(
+            error.__cause__, clients.CallFailed
+        )
+        if not has_enough or (is_transient and may_retry):
+            raise
+        missing = [*LOOKED_UP_FIELDS, *(["parameters"] if run.options.parameters else [])]
+        return {}, f"The metadata lacks {', '.join(missing)} of the run. {error.happened}"
+    malformed = [
+        name
+        for name, expected in _TYPES.items()
+        if not isinstance(answer.get(name), expected | None)
+    ]
+    if not malformed:
+        return answer, None
+    valid = {name: value for name, value in answer.items() if name not in malformed}
+    return valid, f"HealthOmics returned malformed fields of the run: {', '.join(malformed)}."
 
 
 def get_run(run_id: str, *, region: str) -> dict[str, Any]:
@@ -70,11 +112,13 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
     Raises:
         AccessDenied: A policy denies `omics:GetRun`.
         NoRunOutput: The run does not exist.
-        AwsError: HealthOmics did not answer.
+        AwsError: HealthOmics did not answer, or its response was malformed.
     """
     try:
         with clients.calling():
             run: dict[str, Any] = clients.connect("omics", region).get_run(id=run_id)
+        if run.get("id") != run_id:
+            raise LookupError("the response describes no such run")  # noqa: TRY301 - as malformed
     except clients.CallFailed as failure:
         if failure.code in DENIED_CODES:
             raise AccessDenied(
@@ -89,6 +133,12 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
             why="The event lacks fields that only HealthOmics has.",
             remedy="The job is retried automatically; investigate if this recurs.",
         ) from failure
+    except Exception as error:
+        raise AwsError(
+            f"HealthOmics did not describe run {run_id}: {printable(str(error))}.",
+            why="Its response was malformed.",
+            remedy="The job is retried automatically; investigate if this recurs.",
+        ) from error
     return run
 
 

@@ -48,6 +48,9 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         settle_seconds: Minimum age of the message when the folder is read.
         trigger: The message or event that made the request.
         ignored_fields: Names of unknown fields of the message: at most `MAX_NAMED`, shortened.
+        warnings: Sentences about fields that the package lacks, or that the message misspells.
+        lacks_run_fields: HealthOmics did not describe the run: the fields that the newest revision
+            has of the same run are kept.
     """
 
     source: SourceFolder
@@ -59,6 +62,8 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settle_seconds: int = 0
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    lacks_run_fields: bool = False
 
 
 class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
@@ -80,11 +85,9 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
 
     Attributes:
         package_name: `prefix/suffix`.
-        metadata_warning: The reason why optional metadata is missing.
     """
 
     package_name: str
-    metadata_warning: str | None = None
 
 
 def request_for_folder(
@@ -106,12 +109,12 @@ def request_for_folder(
     source, options = ready.source, ready.options
     violations = Violations()
     violations.check("bucket", source.bucket, names.check_bucket)
-    name, missing = name_package(options.package_name, source, described or {})
+    name, warning = _make_name(options.package_name, source, described or {})
     violations.check_inferred_name(name)
     if violations:
         raise violations.as_error()
     has_crate = ready.trigger.kind == "workflow_run_crate"
-    is_named_by_crate = has_crate and bool(missing)
+    is_named_by_crate = has_crate and warning is not None
     crate: MetadataFile | None = None
     if has_crate and (options.metadata or is_named_by_crate):
         crate = MetadataFile(
@@ -128,6 +131,7 @@ def request_for_folder(
         exclude=options.exclude,
         settle_seconds=options.settle_seconds,
         trigger=ready.trigger,
+        warnings=(warning,) if warning is not None and not is_named_by_crate else (),
     )
 
 
@@ -142,22 +146,36 @@ def complete(
         warning: The reason why the file is unusable.
 
     Raises:
-        InvalidMessage: The name is too long for a package.
+        InvalidMessage: The name of the folder is too long for a package.
     """
-    name = request.package_name
+    name, name_warning = request.package_name, None
     if name is None:
-        name, _ = name_package(request.name_template, request.source, file or {})
+        name, name_warning = _make_name(request.name_template, request.source, file or {})
         violations = Violations()
         violations.check_inferred_name(name)
         if violations:
             raise violations.as_error()
     describes = request.metadata_file is not None and not request.metadata_file.only_name
     shared = {field: getattr(request, field) for field in _Request.__struct_fields__}
-    return PackageRequest(
-        **{**shared, "metadata": file} if describes else shared,
-        package_name=name,
-        metadata_warning=warning if describes else None,
-    )
+    if describes:
+        shared["metadata"] = file
+    shared["warnings"] += tuple(filter(None, (warning, name_warning)))
+    return PackageRequest(**shared, package_name=name)
+
+
+def _make_name(
+    template: str | None, source: SourceFolder, values: Mapping[str, Any]
+) -> tuple[str, str | None]:
+    """Make a package's name; if the template cannot, from the folder, with a warning."""
+    name, missing = name_package(template, source, values)
+    if missing:
+        reason = f"the run has no {', '.join(missing)}"
+    elif template is not None and len(name) > names.MAX_PACKAGE_NAME:
+        name = names.infer_package_name(source.prefix)
+        reason = f"the name would exceed {names.MAX_PACKAGE_NAME} characters"
+    else:
+        return name, None
+    return name, f'The package is named after its folder, not by "{template}": {reason}.'
 
 
 def crate_in(source: SourceFolder) -> S3Uri:

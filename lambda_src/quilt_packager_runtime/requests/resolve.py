@@ -1,7 +1,8 @@
 """From the body of a message to a complete request, before the job begins.
 
-Metadata that a message names has to be usable. A crate that an event names is optional:
-if it is unusable, the package is published without metadata, and the outcome has a remark.
+Metadata that a message names has to be usable. All else that describes a package is optional: a
+crate that an event names, and HealthOmics. Without it the package is published with what is known,
+and the outcome has a remark. An error that may pass is raised while the job has attempts left.
 """
 
 from typing import Any
@@ -13,6 +14,8 @@ from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     InvalidMetadata,
     InvalidObjectState,
+    PackagerError,
+    Rejected,
     name_some,
     quote,
 )
@@ -34,12 +37,15 @@ MAX_CRATE_CPU_SECONDS = 10
 """Maximum CPU time to read a crate. One of `MAX_CRATE_BYTES` takes about a second."""
 
 
-def read_request(body: str, settings: Settings) -> UnresolvedRequest | Ignored:
+def read_request(
+    body: str, settings: Settings, *, may_retry: bool = False
+) -> UnresolvedRequest | Ignored:
     """Validate a message, and look up the HealthOmics run that an event names.
 
     Args:
         body: The body of the message, as SQS delivers it.
         settings: The engine's default registry and the options of its event sources.
+        may_retry: The job has attempts left, in which HealthOmics may answer.
 
     Raises:
         InvalidMessage: The message breaks rules.
@@ -50,11 +56,13 @@ def read_request(body: str, settings: Settings) -> UnresolvedRequest | Ignored:
     registry = settings.default_registry
     request = parse_message(body, default_registry=registry, sources=settings.sources)
     if isinstance(request, OmicsRun):
-        return request_for_run(request, default_registry=registry)
+        return request_for_run(request, default_registry=registry, may_retry=may_retry)
     return request
 
 
-async def resolve(request: UnresolvedRequest, *, settings: Settings, s3: S3) -> PackageRequest:
+async def resolve(
+    request: UnresolvedRequest, *, settings: Settings, s3: S3, may_retry: bool = False
+) -> PackageRequest:
     """Complete a request by its metadata file, which is read once.
 
     The name and the metadata come from the same bytes, and stay as they are: passes that are
@@ -64,22 +72,25 @@ async def resolve(request: UnresolvedRequest, *, settings: Settings, s3: S3) -> 
         request: The validated request.
         settings: The buckets that the engine may use.
         s3: The client for the metadata file.
+        may_retry: The job has attempts left, in which the file may be read.
 
     Raises:
         BucketNotAllowed: The engine may not use a bucket of the request.
-        InvalidMessage: The name that the file gives is too long.
+        InvalidMessage: The name of the folder is too long, and the file gives none.
         InvalidMetadata: The file is missing or unusable, and not optional.
-        AccessDenied: The file must not be read.
+        AccessDenied: The file must not be read, and is not optional.
+        S3Error: The file could not be read; it is not optional, or the job has attempts left.
     """
     check_buckets(request, settings)
     if request.metadata_file is None:
         return complete(request, None)
     try:
-        return complete(request, await _read(s3, request.metadata_file))
-    except InvalidMetadata as error:
-        if not request.metadata_file.optional:
+        file = await _read(s3, request.metadata_file)
+    except PackagerError as error:
+        if not request.metadata_file.optional or (may_retry and not isinstance(error, Rejected)):
             raise
-        return complete(request, None, warning=error.happened)
+        return complete(request, None, warning=f"The crate was not used. {error.happened}")
+    return complete(request, file)
 
 
 def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:

@@ -14,6 +14,7 @@ JSON_FIELDS = (
     "top_hash",
     "objects",
     "bytes",
+    "remark",
     "code",
     "reason",
 )
@@ -34,7 +35,8 @@ def write_success(terminal: Terminal, outcome: Outcome | Job, *, seconds: float)
         formats.duration(seconds),
     ]
     terminal.outcome(outcome.outcome, ", ".join(facts))
-    terminal.fields([("top hash", outcome.top_hash or "")])
+    fields = {"top hash": outcome.top_hash, "warning": outcome.remark}
+    terminal.fields([(name, value) for name, value in fields.items() if value])
 
 
 def write_failure(terminal: Terminal, outcome: Outcome, error: PackagerError) -> None:

@@ -19,6 +19,7 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
 from quilt_packager_runtime.packaging import OnProgress
 from quilt_packager_runtime.registry import publish
+from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.package_request import (
     PackageRequest,
     UnresolvedRequest,
@@ -157,6 +158,9 @@ class _Planner:
         self._sent_once = self._sent.copy()
         with refusals:
             published = await self._read_published(watched)
+        if self._request.lacks_run_fields and published and published.latest.top_hash:
+            newest = self._package().manifest(published.latest.top_hash)
+            self._request = await keep_run_fields(watched, self._request, newest)
         with Inventory(self._request.source, self._request.exclude) as inventory:
             on_progress("listing", 0, None)
             with refusals:
@@ -210,9 +214,7 @@ class _Planner:
         return header
 
     def _begin(self, published: _Published | None, header: Header | None) -> Plan:
-        warning = self._request.metadata_warning
-        if warning is not None:
-            self._notes.append(f"Without metadata: {warning.rstrip('.')}")
+        self._notes += [warning.rstrip(".") for warning in self._request.warnings]
         quarantine = self._settings.quarantine_registry
         if quarantine is not None and self._refusals.has(WorkflowViolations):
             self._notes.append(f"It would be quarantined in {quarantine}")

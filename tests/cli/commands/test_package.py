@@ -40,6 +40,7 @@ def test_a_folder_becomes_a_package(cli: Cli, bucket: Bucket) -> None:
         "top_hash": top_hash,
         "objects": 2,
         "bytes": 8,
+        "remark": None,
         "code": None,
         "reason": None,
     }
@@ -148,9 +149,16 @@ def test_json_always_has_every_field() -> None:
         "top_hash",
         "objects",
         "bytes",
+        "remark",
         "code",
         "reason",
     )
+
+
+def test_a_package_without_its_crates_metadata_has_a_warning(cli: Cli, bucket: Bucket) -> None:
+    bucket.put("runs/42/ro-crate-metadata.json", b"{")
+    _, _, warning = cli("package", f"{FOLDER}ro-crate-metadata.json").out.split("  ", 2)
+    assert "The crate was not used." in " ".join(warning.split())
 
 
 def test_a_created_package_is_written_in_two_lines(cli: Cli, bucket: Bucket) -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import msgspec
 import pytest
+from botocore.parsers import ResponseParserError
 from quilt_packager_runtime import packaging
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
@@ -28,6 +29,8 @@ from tests.packager_function import (
 from tests.s3_stub import S3Stub
 
 RUN_ARN = "arn:aws:omics:us-east-1:123456789012:run/123"
+LOOKED_UP = {"tags": {"project": "x"}}
+RETRYING = Settings(dead_letter_queue_url=DEAD_LETTERS, event_bus="bus", max_attempts=2)
 TOKEN = "hunter2-7a1c"
 
 SECRET_FIELDS: dict[str, dict[str, object]] = {
@@ -350,7 +353,7 @@ class TestOmicsRun:
 
     def test_is_described_by_the_event_and_by_healthomics(self, engine: Packager) -> None:
         engine.upload("123")
-        engine.omics.script.add_response("get_run", {"tags": {"project": "x"}}, {"id": "123"})
+        engine.omics.script.add_response("get_run", {"id": "123", **LOOKED_UP}, {"id": "123"})
         assert engine.deliver(omics_event(runOutputUri=self.OUTPUT, runName="NA12878")) == []
         assert engine.metadata("123") == {
             "name": "NA12878",
@@ -375,7 +378,8 @@ class TestOmicsRun:
 
     def test_without_its_output_is_looked_up(self, engine: Packager) -> None:
         engine.upload("123")
-        engine.omics.script.add_response("get_run", {"outputUri": "s3://raw/runs/"}, {"id": "123"})
+        answer = {"id": "123", "outputUri": "s3://raw/runs/"}
+        engine.omics.script.add_response("get_run", answer, {"id": "123"})
         assert engine.deliver(omics_event()) == []
         assert engine.packages() == ["123"]
 
@@ -395,10 +399,124 @@ class TestOmicsRun:
         assert code == "AccessDenied"
         assert "omics:GetRun" in reason
 
-    def test_is_redelivered_while_healthomics_is_throttled(self, engine: Packager) -> None:
+    @pytest.mark.parametrize("packager_settings", [RETRYING])
+    @pytest.mark.parametrize("detail", [{}, {"runOutputUri": OUTPUT}])
+    def test_is_redelivered_while_healthomics_is_throttled(
+        self, engine: Packager, detail: dict[str, str]
+    ) -> None:
         engine.omics.fail("get_run", "ThrottlingException")
-        assert engine.deliver(omics_event()) == [0]
+        assert engine.deliver(omics_event(**detail)) == [0]
         assert engine.log.read_end()["code"] == "AwsError"
+
+    @pytest.mark.parametrize("packager_settings", [RETRYING])
+    @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerException", "503"])
+    def test_is_described_by_its_event_in_the_last_attempt(
+        self, engine: Packager, code: str
+    ) -> None:
+        engine.upload("123")
+        engine.omics.fail("get_run", code)
+        engine.expect_events()
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT), delivery=2) == []
+        assert engine.metadata("123")["run_id"] == "123"
+        ((name, detail),) = engine.announced()
+        assert name == "Package Created"
+        assert engine.log.read_end()["remark"] == detail["remark"]
+        assert detail["remark"].startswith(
+            "The metadata lacks workflow_version, start_time, end_time, duration, tags of the run."
+            f" HealthOmics did not describe run 123: An error occurred ({code})"
+        )
+
+    def test_that_is_looked_up_leaves_no_remark(self, engine: Packager) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {"id": "123"}, {"id": "123"})
+        engine.deliver(omics_event(runOutputUri=self.OUTPUT))
+        assert "remark" not in engine.log.read_end()
+
+    @pytest.mark.parametrize(
+        ("response", "remark"),
+        [
+            ({}, "the response describes no such run"),
+            ({"id": "124", "name": "another"}, "the response describes no such run"),
+            ({"id": "123", "name": 5, "tags": []}, "malformed fields of the run: name, tags."),
+        ],
+    )
+    def test_whose_lookup_answers_nonsense_is_described_by_its_event(
+        self, engine: Packager, monkeypatch: pytest.MonkeyPatch, response: object, remark: str
+    ) -> None:
+        engine.upload("123")
+        # The stub would check the types of the response, which botocore does not.
+        monkeypatch.setattr(engine.omics.client, "get_run", lambda **_: response)
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT)) == []
+        assert engine.metadata("123") == {
+            "run_id": "123",
+            "run_status": "COMPLETED",
+            "output_uri": "s3://raw/runs/123/",
+        }
+        assert remark in engine.log.read_end()["remark"]
+
+    def test_whose_lookup_breaks_botocore_is_described_by_its_event(
+        self, engine: Packager, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def break_parser(**_: object) -> None:
+            raise ResponseParserError("Unable to parse response")
+
+        engine.upload("123")
+        monkeypatch.setattr(engine.omics.client, "get_run", break_parser)
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT)) == []
+        assert "Unable to parse response" in engine.log.read_end()["remark"]
+
+    def test_keeps_the_fields_of_its_newest_revision_if_the_lookup_fails(
+        self, engine: Packager
+    ) -> None:
+        engine.upload("123")
+        engine.omics.script.add_response("get_run", {"id": "123", **LOOKED_UP}, {"id": "123"})
+        engine.deliver(omics_event(runOutputUri=self.OUTPUT))
+        engine.log.read()
+        engine.omics.fail("get_run", "AccessDeniedException")
+        engine.deliver(omics_event(runOutputUri=self.OUTPUT))
+        ended = engine.log.read_end()
+        assert ended["outcome"] == "unchanged"
+        assert ended["remark"].endswith("Kept from the newest revision: tags.")
+
+    def test_keeps_no_fields_of_another_run(self, engine: Packager) -> None:
+        engine.upload("123")
+        engine.deliver(message("123", metadata={"run_id": "122", "tags": ["project=y"]}))
+        engine.omics.fail("get_run", "AccessDeniedException")
+        engine.deliver(omics_event(runOutputUri=self.OUTPUT))
+        assert "tags" not in engine.metadata("123")
+
+    @pytest.mark.parametrize("fault", [403, b"{", b"[1]\n"])
+    def test_keeps_nothing_of_a_revision_that_cannot_be_read(
+        self, engine: Packager, s3_stub: S3Stub, fault: int | bytes
+    ) -> None:
+        engine.upload("123")
+        engine.deliver(message("123", metadata={"run_id": "123", "tags": ["project=y"]}))
+        latest = engine.raw.get(LATEST.format("123"))
+        assert latest
+        key = f".quilt/packages/{latest.data.decode()}"
+        if isinstance(fault, bytes):
+            engine.raw.put(key, fault)
+        else:
+            s3_stub.on("GetObject", key=key, times=None).answer(fault, "AccessDenied")
+        engine.omics.fail("get_run", "AccessDeniedException")
+        assert engine.deliver(omics_event(runOutputUri=self.OUTPUT)) == []
+        assert "tags" not in engine.metadata("123")
+
+    @pytest.mark.parametrize(
+        "packager_settings",
+        [
+            Settings(
+                sources=(SourceOptions(kind="health_omics", package_name="x/{workflow_version}"),)
+            )
+        ],
+    )
+    def test_whose_template_lacks_a_field_says_so(self, engine: Packager) -> None:
+        engine.upload("123")
+        engine.omics.fail("get_run", "AccessDeniedException")
+        engine.deliver(omics_event(runOutputUri=self.OUTPUT))
+        ended = engine.log.read_end()
+        assert ended["package_name"] == "runs/123"
+        assert 'not by "x/{workflow_version}": the run has no workflow_version.' in ended["remark"]
 
 
 CRATE = json.dumps({"@graph": [{"@id": "./", "name": "Run 42"}]})
@@ -573,20 +691,16 @@ class TestStory:
             )
         ],
     )
-    def test_names_no_package_before_its_crate_does(
-        self, engine: Packager, s3_stub: S3Stub
-    ) -> None:
-        engine.upload("42")
-        s3_stub.on("GetObject", key="runs/42/ro-crate-metadata.json", times=None).answer(500)
+    def test_names_no_package_before_its_crate_does(self, engine: Packager) -> None:
         engine.expect_dead_letters()
         engine.expect_events()
-        assert engine.deliver(crate_event("42")) == []
+        assert engine.deliver(crate_event("42"), delivery=2) == []
         started, ended = engine.log.read_lines()
         [(_, announced)] = engine.announced()
         [letter] = engine.sqs.asked
         for reported in (started, ended, announced, letter["MessageAttributes"]):
             assert "package_name" not in reported
-        assert (ended["code"], ended["registry"]) == ("ServiceUnavailable", "raw")
+        assert (ended["code"], ended["registry"]) == ("AttemptsExhausted", "raw")
 
     def test_goes_through_its_phases_to_its_end(self, engine: Packager) -> None:
         engine.deliver(*engine.upload("1"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import InvalidMessage, InvalidMetadata
+from quilt_packager_runtime.errors import AccessDenied, InvalidMetadata, S3Error
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import Trigger
@@ -26,10 +26,11 @@ CRATE = json.dumps(
         "@graph": [
             {"@id": "./", "name": "Run", "mainEntity": {"@id": "w"}},
             {"@id": "w", "@type": "ComputationalWorkflow", "name": "nf-core/demo"},
-            {"@id": "#42", "@type": "CreateAction", "instrument": {"@id": "w"}},
+            {"@id": "https://x.org/runs/42", "@type": "CreateAction", "instrument": {"@id": "w"}},
         ]
     }
 )
+CODES = {403: "AccessDenied", 500: "InternalError"}
 FACETS = {"name": "Run", "workflow_name": "nf-core/demo", "run_id": "42"}
 
 
@@ -84,7 +85,7 @@ async def test_the_fields_of_the_message_are_taken_over(s3: S3) -> None:
 async def test_a_crate_gives_its_facets(s3: S3, upload: Any) -> None:
     upload(CRATE)
     request = await complete(s3, crate())
-    assert (request.metadata, request.metadata_warning) == (FACETS, None)
+    assert (request.metadata, request.warnings) == (FACETS, ())
 
 
 async def test_a_crate_may_be_read_as_plain_json(s3: S3, upload: Any) -> None:
@@ -109,8 +110,9 @@ async def test_an_optional_crate_may_be_missing_or_broken(
         upload(data)
     request = await complete(s3, crate(optional=True))
     assert request.metadata is None
-    assert request.metadata_warning
-    assert "ro-crate-metadata.json" in request.metadata_warning
+    (warning,) = request.warnings
+    assert warning.startswith("The crate was not used. ")
+    assert "ro-crate-metadata.json" in warning
 
 
 async def test_a_crate_names_its_package(s3: S3, upload: Any) -> None:
@@ -125,16 +127,68 @@ async def test_a_crate_may_name_its_package_without_describing_it(s3: S3, upload
     assert (request.package_name, request.metadata) == ("runs/42", None)
 
 
-async def test_a_crate_that_only_names_its_package_leaves_no_warning(s3: S3, upload: Any) -> None:
-    request = await complete(s3, crate(template="runs/{run_id}", optional=True, only_name=True))
-    assert (request.package_name, request.metadata_warning) == ("package/run", None)
+@pytest.mark.parametrize("only_name", [True, False])
+async def test_a_template_that_lacks_a_field_leaves_a_warning(
+    s3: S3, upload: Any, only_name: bool
+) -> None:
+    upload(CRATE.replace("https://x.org/runs/42", "#create-action"))
+    request = await complete(
+        s3, crate(template="runs/{run_id}", optional=True, only_name=only_name)
+    )
+    assert request.package_name == "package/run"
+    assert request.warnings == (
+        'The package is named after its folder, not by "runs/{run_id}": the run has no run_id.',
+    )
 
 
-async def test_a_name_of_a_crate_that_is_too_long_is_rejected(s3: S3, upload: Any) -> None:
+async def test_a_crate_that_should_name_its_package_and_is_missing_leaves_two_warnings(
+    s3: S3, upload: Any
+) -> None:
+    request = await complete(s3, crate(template="runs/{run_id}", optional=True))
+    assert [warning.split(".")[0] for warning in request.warnings] == [
+        "The crate was not used",
+        'The package is named after its folder, not by "runs/{run_id}": the run has no run_id',
+    ]
+
+
+@pytest.mark.parametrize(("status", "may_retry"), [(403, True), (403, False), (500, False)])
+async def test_an_optional_crate_that_cannot_be_read_leaves_a_warning(
+    s3: S3, s3_stub: S3Stub, upload: Any, status: int, may_retry: bool
+) -> None:
+    upload(CRATE)
+    s3_stub.on("GetObject", times=None).answer(status, CODES[status])
+    request = await resolve(crate(optional=True), settings=Settings(), s3=s3, may_retry=may_retry)
+    assert request.metadata is None
+    assert "The crate was not used" in request.warnings[0]
+
+
+async def test_an_optional_crate_is_read_again_while_attempts_are_left(
+    s3: S3, s3_stub: S3Stub, upload: Any
+) -> None:
+    upload(CRATE)
+    s3_stub.on("GetObject", times=None).answer(500)
+    with pytest.raises(S3Error):
+        await resolve(crate(optional=True), settings=Settings(), s3=s3, may_retry=True)
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, AccessDenied), (500, S3Error)])
+async def test_a_required_crate_must_be_readable(
+    s3: S3, s3_stub: S3Stub, upload: Any, status: int, error: type[Exception]
+) -> None:
+    upload(CRATE)
+    s3_stub.on("GetObject", times=None).answer(status, CODES[status])
+    with pytest.raises(error):
+        await complete(s3, crate())
+
+
+async def test_a_name_of_a_crate_that_is_too_long_gives_way_to_the_folder(
+    s3: S3, upload: Any
+) -> None:
     upload(CRATE.replace("nf-core/demo", "n" * 256))
     template = "{workflow_name}/" + "{workflow_name}" * 3
-    with pytest.raises(InvalidMessage, match=r'package_name \(inferred\) "n+.*at most 991 char'):
-        await complete(s3, crate(template=template, optional=True))
+    request = await complete(s3, crate(template=template, optional=True))
+    assert request.package_name == "package/run"
+    assert "the name would exceed 991 characters" in request.warnings[0]
 
 
 @pytest.mark.parametrize("data", [None, "{", '{"@graph": []}'])
@@ -167,8 +221,7 @@ async def test_a_crate_that_takes_too_long_to_read_leaves_a_warning(
     upload(CRATE)
     request = await complete(s3, crate(optional=True))
     assert request.metadata is None
-    assert request.metadata_warning
-    assert "takes more than 0.05 s to read" in request.metadata_warning
+    assert "takes more than 0.05 s to read" in request.warnings[0]
 
 
 async def test_name_and_metadata_agree_if_a_crate_is_overwritten_meanwhile(
