@@ -307,10 +307,10 @@ class AwsError(Failed):
 
 
 class NotificationFailed(AwsError):
-    """The job ended, but its outcome could not be published."""
+    """The event of a job's outcome could not be published."""
 
     title = "Outcome not published"
-    usual_cause = "EventBridge or SNS was down or throttled, or denied the request."
+    usual_cause = "EventBridge was down or throttled, or denied the request."
     usual_remedy = "Retry when the packager can publish outcomes."
 
 

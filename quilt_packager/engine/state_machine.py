@@ -38,7 +38,10 @@ MAX_FAIL_JOB_RETRIES = 75
 
 THROTTLED = "Lambda.TooManyRequestsException"
 TRANSIENT = [
-    *(each.__name__ for each in (AwsError, CredentialsRefused, ServiceUnavailable)),
+    *(
+        each.__name__
+        for each in (AwsError, CredentialsRefused, NotificationFailed, ServiceUnavailable)
+    ),
     "Lambda.AWSLambdaException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.SdkClientException",
@@ -233,8 +236,6 @@ def _define(
         payload_response_only=True,
         retry_on_service_exceptions=False,
     )
-    # The message is in the dead-letter queue by then, and again with each retry.
-    _add_retry(give_up, [NotificationFailed.__name__], MAX_RETRIES)
     # Until then the message is nowhere else: a denied action may be allowed in time.
     _add_retry(give_up, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))

@@ -159,7 +159,12 @@ def publish_notice(topic_arn: str, subject: str, text: str) -> None:
         with calling():
             connect("sns").publish(TopicArn=topic_arn, Subject=subject, Message=text)
     except CallFailed as failure:
-        raise _not_published(subject, f"topic {topic_arn}", failure) from failure
+        raise _not_published(
+            subject,
+            f"topic {topic_arn}",
+            failure,
+            remedy="It is not retried. Allow sns:Publish on the topic, and the use of its key.",
+        ) from failure
 
 
 class CallFailed(Exception):
@@ -221,12 +226,18 @@ def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as 
     return boto3.session.Session().client(service, region_name=region, config=config)
 
 
-def _not_published(subject: str, target: str, failure: object) -> AwsError:
+def _not_published(
+    subject: str,
+    target: str,
+    failure: object,
+    *,
+    remedy: str = "It is retried automatically, and continues where it stopped; investigate if this "
+    "recurs.",
+) -> AwsError:
     return AwsError(
         f'Could not publish "{printable(subject)}" to {target}: {failure}.',
         why="Subscribers would miss it.",
-        remedy="It is retried automatically, and continues where it stopped; investigate if this "
-        "recurs.",
+        remedy=remedy,
     )
 
 

@@ -45,11 +45,17 @@ class Batch:
         self._coalescer = Coalescer(load_settings())
         # For each folder, the digests of its uploads by their messages.
         self._uploads: dict[SourceFolder, dict[str, bytes]] = {}
+        self._invalid: dict[str, tuple[str, Rejected]] = {}
 
     def add(self, message_id: str, body: str) -> None:
-        """Check a window at once; collect uploads by folder for `record_uploads`."""
+        """Check a window at once; collect the other messages for the methods below."""
+        try:
+            arrival = parse_arrival(body)
+        except Rejected as rejection:
+            self._invalid[message_id] = body, rejection
+            return
         with self._redelivered_if_failed([message_id]):
-            match read_message(body):
+            match arrival:
                 case WindowCheck() as check:
                     announced = self._coalescer.check(check, lifetime_ms=self._lifetime_ms())
                     _record(check.folder, announced)
@@ -73,6 +79,17 @@ class Batch:
                     )
                     self.recorded += len(uploads)
                     _record(folder, announced)
+
+    def move_invalid_messages(self) -> None:
+        """Move messages that describe no upload to the dead-letter queue.
+
+        The last step: if the function dies, its whole batch is redelivered, and what it has moved
+        would be moved again.
+        """
+        for message_id, (body, rejection) in self._invalid.items():
+            with self._redelivered_if_failed([message_id]):
+                clients.send_to_dead_letters(load_settings().dead_letter_queue_url, body, rejection)
+                log(MessageRejected(reason=rejection.reason))
 
     @contextmanager
     def _redelivered_if_failed(self, message_ids: Collection[str]) -> Iterator[None]:
@@ -105,21 +122,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         batch.add(message["messageId"], message["body"])
     batch.record_uploads()
     record_uploads(batch.recorded)
+    batch.move_invalid_messages()
     return {"batchItemFailures": [{"itemIdentifier": each} for each in sorted(batch.failed)]}
-
-
-def read_message(body: str) -> Upload | WindowCheck | None:
-    """Read a message, or move it to the dead-letter queue if it is not valid.
-
-    Raises:
-        AwsError: The message could not be moved.
-    """
-    try:
-        return parse_arrival(body)
-    except Rejected as rejection:
-        clients.send_to_dead_letters(load_settings().dead_letter_queue_url, body, rejection)
-        log(MessageRejected(reason=rejection.reason))
-        return None
 
 
 def _record(folder: SourceFolder, announced: int) -> None:

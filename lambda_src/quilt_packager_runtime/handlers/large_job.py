@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime.errors import NoSuchKey, NotificationFailed
+from quilt_packager_runtime.errors import NoSuchKey
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
@@ -125,19 +125,19 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
 async def fail_job(
     files: JobFiles, reason: StateError, *, will_be_redelivered: bool
 ) -> dict[str, object]:
-    """Move the message of a job to the dead-letter queue, and report the failure.
+    """Report the failure of a job, and move its message to the dead-letter queue.
 
     Args:
         files: The files of the job.
         reason: The error that the state machine reports.
-        will_be_redelivered: The step is retried if it fails. If not, the outcome is published
-            although the message could not be moved.
+        will_be_redelivered: The step is retried if it fails. If not, the message is moved although
+            the outcome could not be published.
 
     Returns:
         The error's code and reason.
 
     Raises:
-        AwsError: The message could not be moved, or the outcome not be published.
+        AwsError: The outcome could not be published, or the message not be moved.
     """
     s3 = invocations.connect()
     delivery = await hand_off.read_message(s3, files)
@@ -161,8 +161,7 @@ async def fail_job_with_retries(
         will_be_redelivered = monotonic() + wait_seconds + TRY_SECONDS <= deadline
         try:
             return await fail_job(files, reason, will_be_redelivered=will_be_redelivered)
-        except (NotificationFailed, NoSuchKey):
-            # The message is in the dead-letter queue, or it does not exist.
+        except NoSuchKey:  # there is no message
             raise
         except Exception as error:
             failure = invocations.as_failure(error)

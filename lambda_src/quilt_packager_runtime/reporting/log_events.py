@@ -178,6 +178,15 @@ class PackageFailed(_FailureEvent, tag="package failed", frozen=True, kw_only=Tr
     level: ClassVar[int] = logging.ERROR
 
 
+class OutcomeNotPublished(JobEvent, tag="outcome not published", frozen=True, kw_only=True):
+    """A job ended without its notification, or, at its last delivery, without its event."""
+
+    level: ClassVar[int] = logging.ERROR
+
+    destination: str
+    reason: str
+
+
 class PrefixReady(LogEvent, tag="prefix ready", frozen=True, kw_only=True):
     """Uploads to a folder have stopped, and a message requests its package."""
 
@@ -223,6 +232,7 @@ AnyLogEvent: TypeAlias = (
     | ShardHashed
     | StepFailed
     | MessageNotDeferred
+    | OutcomeNotPublished
     | PrefixReady
     | UploadsNotRecorded
     | MessageRejected

@@ -1,9 +1,9 @@
 """Ends a job: publishes the outcome event, sends the notification, and logs the outcome.
 
-Every handler ends its jobs here. Each outcome is published at least once: if publishing fails, the
-attempt fails, and the retry finds the package unchanged and publishes that. A message is moved to
-the dead-letter queue before its outcome is published: otherwise an unavailable event bus could lose
-the message, or each retry would publish its outcome again.
+Every handler ends its jobs here. Each outcome is published at least once, and each failed message
+becomes one dead letter, because sending the letter is the last step: nothing after it can be
+refused, and bring the message back. A refused event fails the attempt; the next delivery publishes
+it. A refused notification is only logged. docs/adr/0064-one-dead-letter.md has the orders of faults.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, NotificationFailed, PackagerError, Rejected
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome
-from quilt_packager_runtime.reporting.log_events import Origin
+from quilt_packager_runtime.reporting.log_events import Origin, OutcomeNotPublished
 from quilt_packager_runtime.reporting.notifications import format_notification
-from quilt_packager_runtime.reporting.outcome_events import outcome_detail
-from quilt_packager_runtime.reporting.telemetry import record_outcome
+from quilt_packager_runtime.reporting.outcome_events import OutcomeDetail, outcome_detail
+from quilt_packager_runtime.reporting.telemetry import record_outcome, record_unpublished
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.requests.package_request import PackageRequest, UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
@@ -34,10 +34,10 @@ def report_success(delivery: Delivery, outcome: Outcome, settings: Settings) -> 
     """Report a package that was created or found unchanged.
 
     Raises:
-        AwsError: The outcome could not be published; retry the job.
+        NotificationFailed: The event could not be published; retry the job.
     """
     with _failure_recorded(delivery):
-        _publish(delivery, outcome, settings)
+        _publish(_detail_of(delivery, outcome, settings), settings)
     _record(delivery, outcome)
 
 
@@ -48,7 +48,7 @@ def report_failure(delivery: Delivery, error: PackagerError, settings: Settings)
         True if the job has ended, False if it will be retried.
 
     Raises:
-        NotificationFailed: The message was moved, but the outcome could not be published.
+        NotificationFailed: The event could not be published, so the message was not moved.
         AwsError: The message could not be moved.
     """
     can_be_moved = settings.dead_letter_queue_url is not None
@@ -75,33 +75,29 @@ def origin_of(request: UnresolvedRequest | PackageRequest | None) -> Origin:
 
 def _fail_job(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
     outcome = _outcome_of(delivery, error)
+    detail = _detail_of(delivery, outcome, settings)
     try:
-        if settings.dead_letter_queue_url is not None:
-            clients.send_to_dead_letters(
-                settings.dead_letter_queue_url,
-                delivery.body,
-                error,
-                job_id=delivery.message_id,
-                package_name=outcome.package_name,
-                registry=outcome.registry,
-            )
-    except AwsError:
-        # Otherwise the delivery that moves the message publishes the outcome.
-        if not delivery.will_be_redelivered:
-            with contextlib.suppress(AwsError):
-                _publish(delivery, outcome, settings)
-        raise
-    try:
-        _publish(delivery, outcome, settings)
-    except AwsError as failure:
-        raise NotificationFailed(
-            failure.happened, why=failure.why, remedy=failure.remedy
-        ) from failure
+        _publish(detail, settings)
+    except NotificationFailed as refused:
+        if delivery.will_be_redelivered:
+            raise
+        _record_unpublished(delivery, "event bus", refused)
+    _notify(delivery, detail, settings)
+    if settings.dead_letter_queue_url is not None:
+        # The last step: a message that comes back after it would become a second letter.
+        clients.send_to_dead_letters(
+            settings.dead_letter_queue_url,
+            delivery.body,
+            error,
+            job_id=delivery.message_id,
+            package_name=outcome.package_name,
+            registry=outcome.registry,
+        )
 
 
-def _publish(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
+def _detail_of(delivery: Delivery, outcome: Outcome, settings: Settings) -> OutcomeDetail:
     request = delivery.request
-    detail = outcome_detail(
+    return outcome_detail(
         outcome,
         engine=settings.engine or "",
         message_id=delivery.message_id,
@@ -110,18 +106,43 @@ def _publish(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
         trigger=request.trigger if request else None,
         catalog_url=settings.catalog_url,
     )
-    if settings.event_bus is not None:
+
+
+def _publish(detail: OutcomeDetail, settings: Settings) -> None:
+    if settings.event_bus is None:
+        return
+    try:
         clients.put_event(
             settings.event_bus,
             source=EVENT_SOURCE,
-            detail_type=DETAIL_TYPES[outcome.outcome],
+            detail_type=DETAIL_TYPES[detail.outcome],
             detail=msgspec.json.encode(detail).decode(),
         )
-    if settings.notifications_topic_arn is not None and outcome.code is not None:
-        notification = format_notification(detail)
+    except AwsError as refused:
+        raise NotificationFailed(
+            refused.happened, why=refused.why, remedy=refused.remedy
+        ) from refused
+
+
+def _notify(delivery: Delivery, detail: OutcomeDetail, settings: Settings) -> None:
+    """Send the notification of a failure. It informs people, so its own failure ends no job."""
+    if settings.notifications_topic_arn is None:
+        return
+    notification = format_notification(detail)
+    try:
         clients.publish_notice(
             settings.notifications_topic_arn, notification.subject, notification.text
         )
+    except AwsError as refused:
+        _record_unpublished(delivery, "topic", refused)
+
+
+def _record_unpublished(delivery: Delivery, destination: str, refused: AwsError) -> None:
+    record_unpublished(
+        OutcomeNotPublished(
+            message_id=delivery.message_id, destination=destination, reason=refused.reason
+        )
+    )
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from quilt_packager_runtime.reporting.log_events import (
     LargeJobStarted,
     LogEvent,
     Origin,
+    OutcomeNotPublished,
     PackageProgress,
     PrefixReady,
     StepFailed,
@@ -138,6 +139,12 @@ def record_step_failure(
         remedy=error.remedy,
     )
     log(event, crash=_crash_of(error))
+
+
+def record_unpublished(event: OutcomeNotPublished) -> None:
+    """Log and count an outcome that was not published. The metrics of the outcome follow."""
+    log(event)
+    metrics.add_metric(Metric.OUTCOMES_NOT_PUBLISHED, MetricUnit.Count, 1)
 
 
 def record_ready_prefix(folder: SourceFolder, *, uploads: int) -> None:

@@ -47,6 +47,7 @@ class Metric(StrEnum):
     COMPUTED = "ChecksumsComputed"
     SECONDS = "Seconds"
     LARGE_JOBS = "LargeJobs"
+    OUTCOMES_NOT_PUBLISHED = "OutcomesNotPublished"
     UPLOADS = "Uploads"
     PREFIXES_ANNOUNCED = "PrefixesAnnounced"
 

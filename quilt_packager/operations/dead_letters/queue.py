@@ -168,7 +168,7 @@ def retry(
     """Send messages to the engine's queue again, and delete each from the dead-letter queue.
 
     An interruption loses no message, and sends at most one twice. Messages that cannot be retried
-    stay unchanged.
+    stay unchanged. Of several letters of one job, which a function that died may leave, one is sent.
 
     Args:
         deployment: Engine whose queue receives the messages.
@@ -182,12 +182,15 @@ def retry(
     """
     sqs = deployment.sqs
     sent: list[tuple[Failure, str]] = []
+    sent_jobs: set[str | None] = set()
     letters = tuple(failures)
 
     def send(failure: Failure) -> None:
-        answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
-        sent.append((failure, answer["MessageId"]))
-        on_sent(failure, answer["MessageId"])
+        if failure.job_id is None or failure.job_id not in sent_jobs:
+            answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
+            sent.append((failure, answer["MessageId"]))
+            on_sent(failure, answer["MessageId"])
+            sent_jobs.add(failure.job_id)
         try:
             _delete(deployment, failure)
         except Exception as error:

@@ -266,6 +266,16 @@ def test_retried_messages_are_in_the_queue_alone(deployment: Deployment) -> None
     assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
 
 
+def test_letters_of_one_job_are_retried_as_one(deployment: Deployment) -> None:
+    for job_id in ("a", "a", "b"):
+        reject(deployment, EMPTY, job_id=job_id)
+    with read_failures(deployment) as failures:
+        done = retry(deployment, failures.letters)
+    assert (len(done.done), len(done.sent)) == (3, 2)
+    assert bodies_in(deployment, deployment.queue_url) == [folder("runs/1")] * 2
+    assert bodies_in(deployment, deployment.dead_letter_queue_url) == []
+
+
 def test_retry_keeps_events_that_cannot_be_retried(deployment: Deployment) -> None:
     reject(deployment, EMPTY)
     stays = send_dead_letter(deployment, CUSTOM_EVENT, ERROR_CODE="NO_PERMISSIONS")

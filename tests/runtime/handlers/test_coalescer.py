@@ -121,6 +121,19 @@ def test_an_invalid_message_that_cannot_be_moved_is_redelivered(
     assert stub.recorded == {"a/b/": 1}
 
 
+def test_an_invalid_message_moves_only_if_the_function_survives_its_batch(
+    stub: type[StubCoalescer], dead_letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> int:
+        raise MemoryError
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(stub, "record", crash)
+        run("poison", upload("a/b/1"))
+    assert run("poison", upload("a/b/1")) == []
+    assert dead_letters == ["poison"]
+
+
 def test_uploads_without_time_left_are_redelivered(stub: type[StubCoalescer]) -> None:
     assert run(upload("a/b/1"), upload("c/d/1"), remaining_ms=9_999) == [0, 1]
     assert stub.recorded == {}

@@ -1,15 +1,21 @@
 """Large jobs whose execution ended without failing them: the invocation itself retries."""
 
+from collections.abc import Callable
+
 import pytest
-from quilt_packager_runtime.errors import AwsError, NoSuchKey, NotificationFailed
+from quilt_packager_runtime.aws import clients
+from quilt_packager_runtime.errors import AwsError, NoSuchKey
 from quilt_packager_runtime.handlers import invocations, large_job
 
+from tests.boto_stub import Service
+from tests.deliveries import Destinations
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
 from tests.large_job_functions import BODY, DEAD_LETTERS, LargeJobs
 from tests.s3_stub import S3Stub
 
 MARGIN_SECONDS = 10
+TOPIC = "arn:aws:sns:us-east-1:123456789012:notices"
 EVENT = {
     "job_id": "id",
     "round": 0,
@@ -130,19 +136,21 @@ def test_message_that_cannot_be_read_is_read_again(
     assert waits == [5, 10]
 
 
-def test_message_that_has_moved_does_not_move_again(
-    engine: LargeJobs, waits: list[float], monkeypatch: pytest.MonkeyPatch
+def test_message_moves_once_the_outcome_is_published(
+    engine: LargeJobs,
+    waits: list[float],
+    configure_large_jobs: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
-
-    async def fail_job(*_: object, **__: object) -> dict[str, object]:
-        asked.append(1)
-        raise NotificationFailed("It was not published.", why="The bus is gone.", remedy="Make it.")
-
-    monkeypatch.setattr(large_job, "fail_job", fail_job)
-    with pytest.raises(NotificationFailed):
-        large_job.handler(EVENT, invocation())
-    assert (len(asked), waits) == (1, [])
+    configure_large_jobs(event_bus="bus", notifications_topic_arn=TOPIC)
+    services = {"sqs": engine.sqs, "events": Service("events"), "sns": Service("sns")}
+    monkeypatch.setattr(clients, "connect", lambda name, _region=None: services[name].client)
+    destinations = Destinations(monkeypatch, **services)
+    destinations.refuse("PutEvents", times=2)
+    destinations.refuse("Publish")
+    large_job.handler(EVENT, invocation())
+    assert destinations.operations() == ["PutEvents", "SendMessage"]
+    assert waits == [5, 10]
 
 
 def test_missing_message_is_not_read_again(engine: LargeJobs, waits: list[float]) -> None:

@@ -1,4 +1,7 @@
-"""The end of a job: no message and no outcome is lost, whichever step fails."""
+"""The end of a job: no message and no outcome is lost, whichever step fails.
+
+tests/runtime/handlers/test_ends.py counts letters and events over all deliveries of a message.
+"""
 
 import json
 import time
@@ -105,12 +108,12 @@ class TestSuccess:
 
     def test_fails_for_a_retry_if_it_cannot_be_published(self, aws: AwsCalls, log: JobLog) -> None:
         aws.failing = "event"
-        with pytest.raises(AwsError):
+        with pytest.raises(NotificationFailed):
             report_success(attempt(), CREATED, SETTINGS)
         line = log.read_line()
         assert (line["outcome"], line["code"], line["package_name"]) == (
             "failed",
-            "AwsError",
+            "NotificationFailed",
             "runs/42",
         )
 
@@ -129,53 +132,60 @@ class TestFailure:
             (FAILED, True, "Package Failed"),
         ],
     )
-    def test_is_published_after_the_message_is_moved(
+    def test_is_published_before_the_message_is_moved(
         self, aws: AwsCalls, log: JobLog, error: EmptySource, is_last: bool, detail_type: str
     ) -> None:
         assert report_failure(attempt(is_last=is_last), error, SETTINGS)
-        assert aws.names() == ["dead letter", "event", "notice"]
+        assert aws.names() == ["event", "notice", "dead letter"]
         assert aws.event()[0] == detail_type
         assert aws.event()[1]["code"] == error.code
-        assert aws.calls[2][1][:2] == ("topic", f"{detail_type}: runs/42")
+        assert aws.calls[1][1][:2] == ("topic", f"{detail_type}: runs/42")
         known = {"job_id": "m", "package_name": "runs/42", "registry": "raw"}
-        assert aws.calls[0][1] == ("dead-letters", BODY, error, known)
+        assert aws.calls[2][1] == ("dead-letters", BODY, error, known)
         assert log.read_line()["code"] == error.code
 
-    @pytest.mark.parametrize("failing", ["event", "notice"])
-    def test_moves_the_message_even_if_it_cannot_be_published(
-        self, aws: AwsCalls, log: JobLog, failing: str
-    ) -> None:
-        aws.failing = failing
-        with pytest.raises(NotificationFailed, match=f"No {failing}"):
+    def test_that_cannot_be_published_stays_in_its_queue(self, aws: AwsCalls, log: JobLog) -> None:
+        aws.failing = "event"
+        with pytest.raises(NotificationFailed, match="No event"):
             report_failure(attempt(), REJECTED, SETTINGS)
-        assert (aws.names()[0], aws.names()[-1]) == ("dead letter", failing)
+        assert aws.names() == ["event"]
         assert log.read_line()["code"] == "NotificationFailed"
 
-    def test_is_published_once_the_message_can_be_moved(self, aws: AwsCalls, log: JobLog) -> None:
-        aws.failing = "dead letter"
-        for _ in range(2):
-            with pytest.raises(AwsError, match="No dead letter") as raised:
-                report_failure(attempt(), REJECTED, SETTINGS)
-            assert raised.value.code == log.read_line()["code"] == "AwsError"
-        aws.failing = ""
-        report_failure(attempt(), REJECTED, SETTINGS)
-        assert aws.names() == [*["dead letter"] * 3, "event", "notice"]
+    def test_that_cannot_be_published_is_moved_at_its_last_delivery(
+        self, aws: AwsCalls, log: JobLog
+    ) -> None:
+        aws.failing = "event"
+        assert report_failure(attempt(will_be_redelivered=False), REJECTED, SETTINGS)
+        assert aws.names() == ["event", "notice", "dead letter"]
+        unpublished, ended = log.read_lines()
+        assert (unpublished["message"], unpublished["destination"]) == (
+            "outcome not published",
+            "event bus",
+        )
+        assert (ended["code"], ended["final"]) == (REJECTED.code, True)
 
-    @pytest.mark.parametrize("error", [REJECTED, FAILED])
-    def test_is_published_if_the_message_can_neither_be_moved_nor_redelivered(
-        self, aws: AwsCalls, log: JobLog, error: EmptySource
+    def test_is_moved_without_its_notification(self, aws: AwsCalls, log: JobLog) -> None:
+        aws.failing = "notice"
+        assert report_failure(attempt(), REJECTED, SETTINGS)
+        assert aws.names() == ["event", "notice", "dead letter"]
+        unpublished, ended = log.read_lines()
+        assert unpublished["destination"] == "topic"
+        assert (ended["code"], ended["final"]) == (REJECTED.code, True)
+
+    def test_that_cannot_be_moved_is_published_with_each_try(
+        self, aws: AwsCalls, log: JobLog
     ) -> None:
         aws.failing = "dead letter"
-        with pytest.raises(AwsError, match="No dead letter"):
-            report_failure(attempt(is_last=True, will_be_redelivered=False), error, SETTINGS)
-        assert aws.names() == ["dead letter", "event", "notice"]
-        assert aws.event()[1]["code"] == error.code
+        with pytest.raises(AwsError, match="No dead letter") as raised:
+            report_failure(attempt(), REJECTED, SETTINGS)
+        assert raised.value.code == log.read_line()["code"] == "AwsError"
+        assert aws.names() == ["event", "notice", "dead letter"]
 
     def test_of_an_unreadable_message_names_no_package(self, aws: AwsCalls, log: JobLog) -> None:
         report_failure(attempt(parsed=False), REJECTED, SETTINGS)
         assert not {"package_name", "registry", "source", "trigger"} & aws.event()[1].keys()
         known = {"job_id": "m", "package_name": None, "registry": None}
-        assert aws.calls[0][1][-1] == known
+        assert aws.calls[-1][1][-1] == known
 
     def test_without_a_dead_letter_queue_is_left_to_sqs(self, aws: AwsCalls, log: JobLog) -> None:
         assert not report_failure(attempt(), REJECTED, Settings(event_bus="bus"))
@@ -195,8 +205,10 @@ class TestFinal:
         report_failure(attempt(is_last=is_last), error, SETTINGS)
         assert log.read_line()["final"] is final
 
-    @pytest.mark.parametrize("failing", ["dead letter", "event"])
-    @pytest.mark.parametrize("will_be_redelivered", [True, False])
+    @pytest.mark.parametrize(
+        ("failing", "will_be_redelivered"),
+        [("event", True), ("dead letter", True), ("dead letter", False)],
+    )
     def test_is_false_if_reporting_will_be_retried(
         self, aws: AwsCalls, log: JobLog, failing: str, will_be_redelivered: bool
     ) -> None:
