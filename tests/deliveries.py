@@ -80,7 +80,7 @@ class Destinations:
     def _of(self, operation: str) -> list[dict[str, Any]]:
         return [params for name, params in self.accepted if name == operation]
 
-    def _answer(self, params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
+    def _answer(self, params: dict[str, Any], model: Any, **_: object) -> None:
         operation: str = model.name
         if self._kill == (operation, True):
             self._kill = None
@@ -98,7 +98,7 @@ class Destinations:
         script.add_response(method, ANSWERS[operation])
         self.accepted.append((operation, params))
 
-    def _after(self, model: Any, **_: object) -> None:  # noqa: ANN401
+    def _after(self, model: Any, **_: object) -> None:
         if self._kill == (model.name, False):
             self._kill = None
             raise Killed

@@ -231,8 +231,8 @@ def _not_published(
     target: str,
     failure: object,
     *,
-    remedy: str = "It is retried automatically, and continues where it stopped; investigate if this "
-    "recurs.",
+    remedy: str = "It is retried automatically, and continues where it stopped; investigate if "
+    "this recurs.",
 ) -> AwsError:
     return AwsError(
         f'Could not publish "{printable(subject)}" to {target}: {failure}.',

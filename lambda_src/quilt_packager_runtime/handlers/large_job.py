@@ -96,15 +96,18 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
     try:
         delivery = await hand_off.read_message(s3, files)
         request = delivery.complete_request
-        async with invocations.until(deadline, request.source):
-            outcome = await package(
-                request,
-                settings=settings,
-                s3=s3,
-                on_progress=progress_logger(files.job_id),
-                hand_off=permission,
-            )
-        report_success(delivery, outcome, settings)
+        outcome = await hand_off.read_end(s3, files)
+        if outcome is None:
+            async with invocations.until(deadline, request.source):
+                outcome = await package(
+                    request,
+                    settings=settings,
+                    s3=s3,
+                    on_progress=progress_logger(files.job_id),
+                    hand_off=permission,
+                )
+        async with hand_off.kept_if_unreported(s3, files, outcome):
+            report_success(delivery, outcome, settings)
     except HandedOff as handed_off:
         another = AnotherRoundStarted(
             message_id=files.job_id,
@@ -144,7 +147,11 @@ async def fail_job(
     failure = await hand_off.find_failure(s3, files, code=reason.error, cause=reason.cause)
     delivery.is_last_attempt = True  # the state machine has retried its steps
     delivery.will_be_redelivered = will_be_redelivered
-    report_failure(delivery, failure, invocations.load_settings())
+    outcome = await hand_off.read_end(s3, files)
+    if outcome is None:
+        report_failure(delivery, failure, invocations.load_settings())
+    else:  # the package is published, and only its event was refused
+        report_success(delivery, outcome, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 

@@ -4,7 +4,8 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from quilt_packager_runtime.aws import clients
@@ -117,11 +118,14 @@ async def handle_message(delivery: Delivery, deadline: float) -> None:
         delivery.is_last_attempt = settings.max_attempts is not None and not has_attempts_left(
             delivery
         )
-        if not report_failure(delivery, failure, settings):
+        async with kept_if_unreported(delivery, failure):
+            is_end = report_failure(delivery, failure, settings)
+        if not is_end:
             raise failure from failure.__cause__
     else:
         if outcome is not None:
-            report_success(delivery, outcome, settings)
+            async with kept_if_unreported(delivery, outcome):
+                report_success(delivery, outcome, settings)
 
 
 async def run_job(delivery: Delivery, deadline: float) -> Outcome | None:
@@ -158,11 +162,16 @@ async def package_or_hand_off(
 
     Returns:
         The outcome; None if the job continues under the state machine.
+
+    Raises:
+        PackagerError: The job fails, or an earlier delivery failed and could not report it.
     """
     settings, s3 = invocations.load_settings(), invocations.connect()
     permission: HandOff | None = None
     if settings.state_machine_arn is not None and settings.scratch_bucket is not None:
         files = JobFiles(settings.scratch_bucket, delivery.message_id)
+        if delivery.number > 1 and (ended := await hand_off.read_end(s3, files)) is not None:
+            return ended
         if delivery.number > 1 and await hand_off.has_plan(s3, files):
             log(LargeJobRedelivered(message_id=delivery.message_id, execution=files.job_id))
             start_execution(files)
@@ -193,6 +202,20 @@ async def package_or_hand_off(
         record_large_job(started)
         start_execution(handed_off.files)
         return None
+
+
+@asynccontextmanager
+async def kept_if_unreported(
+    delivery: Delivery, end: Outcome | PackagerError
+) -> AsyncIterator[None]:
+    """Keep the end of a job for the next delivery, if there is a bucket for it."""
+    bucket = invocations.load_settings().scratch_bucket
+    if bucket is None:
+        yield
+        return
+    files = JobFiles(bucket, delivery.message_id)
+    async with hand_off.kept_if_unreported(invocations.connect(), files, end):
+        yield
 
 
 def start_execution(files: JobFiles) -> None:

@@ -5,6 +5,7 @@ Objects that have changed meanwhile have no result. docs/adr/0032-large-jobs.md 
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self, TypeAlias
@@ -16,6 +17,7 @@ from quilt_packager_runtime import errors
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import (
+    AwsError,
     Explanation,
     LargeJobFailed,
     PackagerError,
@@ -24,6 +26,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.checksums import count_chunks, from_chunk_digests
 from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.hashing.hash_objects import Hashed
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
@@ -48,6 +51,9 @@ READS_IN_FLIGHT = 8
 
 WRITES_IN_FLIGHT = 8
 """Number of files of a plan that are written at once: each is in memory, some megabytes large."""
+
+MAX_END_BYTES = 8 * 1024**2
+"""Maximum size of a stored end: a reason may name many keys."""
 
 PUBLISH = "publish"
 """The step that publishes. Its failure is stored by this name; those of workers by their shards."""
@@ -90,7 +96,7 @@ class HandedOff(Exception):
 
 @dataclass(frozen=True)
 class StoredFailure(Explanation):
-    """An error of a large job, written to the scratch bucket.
+    """An error of a job, written to the scratch bucket.
 
     Attributes:
         quarantine: `quilt+s3` URI of the quarantined package, if there is one.
@@ -111,6 +117,13 @@ class StoredFailure(Explanation):
         if isinstance(error, WorkflowViolations):
             error.quarantine = self.quarantine
         return error
+
+
+class StoredEnd(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The end of a job, written to the scratch bucket until it can be reported."""
+
+    outcome: Outcome | None = None
+    failure: StoredFailure | None = None
 
 
 async def is_too_large(inventory: Inventory, settings: Settings) -> bool:
@@ -216,6 +229,42 @@ async def read_message(s3: S3, files: JobFiles) -> Delivery:
 async def has_plan(s3: S3, files: JobFiles) -> bool:
     """Return whether the plan of a job is complete, so that the job may run already."""
     return await s3.read_if_exists(files.message, max_bytes=1) is not None
+
+
+@asynccontextmanager
+async def kept_if_unreported(
+    s3: S3, files: JobFiles, end: Outcome | PackagerError
+) -> AsyncIterator[None]:
+    """Store the end of a job that cannot be reported, so that the next try reports this end.
+
+    If it cannot be stored either, the next try repeats the job.
+    """
+    try:
+        yield
+    except AwsError:
+        stored = (
+            StoredEnd(outcome=end)
+            if isinstance(end, Outcome)
+            else StoredEnd(failure=StoredFailure.from_error(end))
+        )
+        with suppress(PackagerError):
+            await s3.put_object(files.end, msgspec.json.encode(stored))
+        raise
+
+
+async def read_end(s3: S3, files: JobFiles) -> Outcome | None:
+    """Return the stored outcome of a job that has ended; None if it has not.
+
+    Raises:
+        PackagerError: The job has ended with this error.
+    """
+    found = await s3.read_if_exists(files.end, max_bytes=MAX_END_BYTES)
+    if found is None:
+        return None
+    stored = msgspec.json.decode(found.data, type=StoredEnd)
+    if stored.failure is not None:
+        raise stored.failure.to_error()
+    return stored.outcome
 
 
 async def write_failure(s3: S3, files: JobFiles, name: int | str, error: PackagerError) -> None:

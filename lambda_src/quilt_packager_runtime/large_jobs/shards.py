@@ -21,11 +21,11 @@ from quilt_packager_runtime.formats.objects import (
 
 
 class JobFiles(msgspec.Struct, frozen=True):
-    """The files of a large job in one round.
+    """The files of a job that takes more than one invocation, in one round.
 
     Attributes:
         bucket: The scratch bucket.
-        job_id: The job's id: the name of its execution and of its folder.
+        job_id: The job's id: the name of its folder, and of the execution of a large job.
         round: The number of rounds that the map has finished.
     """
 
@@ -37,6 +37,11 @@ class JobFiles(msgspec.Struct, frozen=True):
     def message(self) -> S3Uri:
         """The delivered message. It is written last: if it exists, the plan is complete."""
         return self._file("message.json")
+
+    @property
+    def end(self) -> S3Uri:
+        """The end of a job, if it could not be reported at once."""
+        return self._file("end.json")
 
     @property
     def items(self) -> S3Uri:

@@ -1,9 +1,9 @@
 """Ends a job: publishes the outcome event, sends the notification, and logs the outcome.
 
 Every handler ends its jobs here. Each outcome is published at least once, and each failed message
-becomes one dead letter, because sending the letter is the last step: nothing after it can be
-refused, and bring the message back. A refused event fails the attempt; the next delivery publishes
-it. A refused notification is only logged. docs/adr/0064-one-dead-letter.md has the orders of faults.
+becomes one dead letter, because sending the letter is the last step: nothing after it can fail, and
+bring the message back. If the event is refused, the next delivery publishes it; a refused
+notification is only logged. docs/adr/0064-one-dead-letter.md has the orders of faults.
 """
 
 import contextlib
@@ -33,12 +33,19 @@ def prepare(settings: Settings) -> None:
 def report_success(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
     """Report a package that was created or found unchanged.
 
+    At the last delivery, a message whose event is refused becomes a dead letter, so that a retry
+    can publish it.
+
     Raises:
-        NotificationFailed: The event could not be published; retry the job.
+        NotificationFailed: The event could not be published; report the outcome again.
+        AwsError: The message could not be moved.
     """
     with _failure_recorded(delivery):
-        _publish(_detail_of(delivery, outcome, settings), settings)
-    _record(delivery, outcome)
+        refused = _publish(delivery, outcome, settings)
+        if refused is not None:
+            _move(delivery, refused, settings)
+            outcome = _outcome_of(delivery, refused)
+    _record(delivery, outcome, error=refused)
 
 
 def report_failure(delivery: Delivery, error: PackagerError, settings: Settings) -> bool:
@@ -55,7 +62,8 @@ def report_failure(delivery: Delivery, error: PackagerError, settings: Settings)
     is_end = delivery.is_last_attempt or (isinstance(error, Rejected) and can_be_moved)
     if is_end:
         with _failure_recorded(delivery):
-            _fail_job(delivery, error, settings)
+            _publish(delivery, _outcome_of(delivery, error), settings)
+            _move(delivery, error, settings)
     _record(delivery, _outcome_of(delivery, error), error=error, final=is_end)
     return is_end
 
@@ -73,18 +81,49 @@ def origin_of(request: UnresolvedRequest | PackageRequest | None) -> Origin:
     }
 
 
-def _fail_job(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
-    outcome = _outcome_of(delivery, error)
-    detail = _detail_of(delivery, outcome, settings)
+def _publish(delivery: Delivery, outcome: Outcome, settings: Settings) -> NotificationFailed | None:
+    """Publish the event of an outcome.
+
+    Returns:
+        The refusal, if the message is not delivered again; None if the event was published.
+
+    Raises:
+        NotificationFailed: The next delivery has to publish it.
+    """
+    if settings.event_bus is None:
+        return None
     try:
-        _publish(detail, settings)
-    except NotificationFailed as refused:
-        if delivery.will_be_redelivered:
-            raise
-        _record_unpublished(delivery, "event bus", refused)
-    _notify(delivery, detail, settings)
+        clients.put_event(
+            settings.event_bus,
+            source=EVENT_SOURCE,
+            detail_type=DETAIL_TYPES[outcome.outcome],
+            detail=msgspec.json.encode(_detail_of(delivery, outcome, settings)).decode(),
+        )
+    except AwsError as error:
+        refused = NotificationFailed(error.happened, why=error.why, remedy=error.remedy)
+        if delivery.will_be_redelivered or settings.dead_letter_queue_url is None:
+            raise refused from error
+        _record_unpublished(delivery, "event bus", error)
+        return refused
+    return None
+
+
+def _move(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
+    """Send the notification of a failure, and the message to the dead-letter queue.
+
+    In this order: if the function died after the letter, the next delivery would send another. The
+    notification only informs, so its refusal ends no job.
+    """
+    outcome = _outcome_of(delivery, error)
+    if settings.notifications_topic_arn is not None:
+        notification = format_notification(_detail_of(delivery, outcome, settings))
+        try:
+            clients.publish_notice(
+                settings.notifications_topic_arn, notification.subject, notification.text
+            )
+        except AwsError as refused:
+            _record_unpublished(delivery, "topic", refused)
     if settings.dead_letter_queue_url is not None:
-        # The last step: a message that comes back after it would become a second letter.
         clients.send_to_dead_letters(
             settings.dead_letter_queue_url,
             delivery.body,
@@ -106,35 +145,6 @@ def _detail_of(delivery: Delivery, outcome: Outcome, settings: Settings) -> Outc
         trigger=request.trigger if request else None,
         catalog_url=settings.catalog_url,
     )
-
-
-def _publish(detail: OutcomeDetail, settings: Settings) -> None:
-    if settings.event_bus is None:
-        return
-    try:
-        clients.put_event(
-            settings.event_bus,
-            source=EVENT_SOURCE,
-            detail_type=DETAIL_TYPES[detail.outcome],
-            detail=msgspec.json.encode(detail).decode(),
-        )
-    except AwsError as refused:
-        raise NotificationFailed(
-            refused.happened, why=refused.why, remedy=refused.remedy
-        ) from refused
-
-
-def _notify(delivery: Delivery, detail: OutcomeDetail, settings: Settings) -> None:
-    """Send the notification of a failure. It informs people, so its own failure ends no job."""
-    if settings.notifications_topic_arn is None:
-        return
-    notification = format_notification(detail)
-    try:
-        clients.publish_notice(
-            settings.notifications_topic_arn, notification.subject, notification.text
-        )
-    except AwsError as refused:
-        _record_unpublished(delivery, "topic", refused)
 
 
 def _record_unpublished(delivery: Delivery, destination: str, refused: AwsError) -> None:

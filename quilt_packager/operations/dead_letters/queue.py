@@ -168,7 +168,8 @@ def retry(
     """Send messages to the engine's queue again, and delete each from the dead-letter queue.
 
     An interruption loses no message, and sends at most one twice. Messages that cannot be retried
-    stay unchanged. Of several letters of one job, which a function that died may leave, one is sent.
+    stay unchanged. Of several letters of one job, one is sent: a function that dies right after it
+    has sent a letter sends another.
 
     Args:
         deployment: Engine whose queue receives the messages.

@@ -10,6 +10,7 @@ from tests.packager_function import DEAD_LETTERS, LATEST, Packager, message
 from tests.s3_stub import S3Stub
 
 MAX_ATTEMPTS = 5
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:notices"
 POISON = message("none")
 DENIED = "AccessDenied"
@@ -25,6 +26,8 @@ def packager_settings() -> Settings:
         engine="lab",
         max_attempts=MAX_ATTEMPTS,
         notifications_topic_arn=TOPIC,
+        scratch_bucket="scratch",
+        state_machine_arn=MACHINE,
     )
 
 
@@ -48,7 +51,8 @@ class Engine:
 
 
 @pytest.fixture
-def engine(packager: Packager, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(packager: Packager, s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    s3_stub.create_bucket("scratch")
     services = {"sqs": packager.sqs, "events": packager.events, "sns": Service("sns")}
     monkeypatch.setattr(clients, "connect", lambda name, _region=None: services[name].client)
     return Engine(packager, Destinations(monkeypatch, **services))
@@ -88,6 +92,7 @@ class TestRejected:
         engine.to.refuse("PutEvents")
         assert engine.run() == 7
         assert engine.to.operations() == ["Publish", "SendMessage"]
+        assert engine.codes() == ["EmptySource"]
 
     def test_is_announced_if_its_letter_is_refused(self, engine: Engine) -> None:
         engine.to.refuse("SendMessage", times=2)
@@ -132,7 +137,7 @@ class TestFailed:
 
     @pytest.fixture(autouse=True)
     def outage(self, engine: Engine, s3_stub: S3Stub) -> None:
-        s3_stub.on(times=None).answer(500)
+        s3_stub.on(bucket="raw", times=None).answer(500)
 
     def test_is_one_letter_and_one_event_after_the_last_attempt(self, engine: Engine) -> None:
         assert engine.run() == MAX_ATTEMPTS
@@ -145,7 +150,7 @@ class TestFailed:
         engine.to.refuse("PutEvents", times=1)
         assert engine.run() == MAX_ATTEMPTS + 1
         assert engine.to.events() == ["Package Failed"]
-        assert len(engine.to.letters()) == 1
+        assert engine.codes() == ["ServiceUnavailable"]
 
 
 class TestSuccess:
@@ -158,6 +163,38 @@ class TestSuccess:
         assert engine.run(body) is not None
         assert len(engine.to.events()) == 1
         assert engine.to.letters() == []
+        assert len(pointers(engine)) == 1
+
+    def test_is_announced_as_what_it_was_without_another_run(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        engine.to.refuse("PutEvents", times=6)
+        (body,) = engine.packager.upload("1")
+        assert engine.run(body) == 7
+        assert engine.to.events() == ["Package Created"]
+        assert engine.to.letters() == []
+        assert len(s3_stub.requests_of("ListObjectVersions")) == 1
+
+    def test_is_one_letter_that_a_retry_announces_if_the_bus_never_accepts(
+        self, engine: Engine
+    ) -> None:
+        engine.to.refuse("PutEvents")
+        (body,) = engine.packager.upload("1")
+        assert engine.run(body) == 7
+        assert engine.codes() == ["NotificationFailed"]
+        engine.to.accept()
+        assert engine.run(body) == 1
+        assert engine.to.events() == ["Package Unchanged"]
+        assert len(pointers(engine)) == 1
+
+    def test_is_announced_after_another_run_if_it_cannot_be_stored(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on("PutObject", key="jobs/0/end.json", times=None).answer(403, "AccessDenied")
+        engine.to.refuse("PutEvents", times=2)
+        (body,) = engine.packager.upload("1")
+        assert engine.run(body) == 3
+        assert engine.to.events() == ["Package Unchanged"]
         assert len(pointers(engine)) == 1
 
     @pytest.mark.parametrize("before", [True, False])

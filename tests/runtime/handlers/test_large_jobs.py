@@ -5,21 +5,25 @@ import os
 from collections.abc import Callable
 
 import pytest
+from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
     DeadlineExceeded,
     InternalError,
+    NotificationFailed,
     ServiceUnavailable,
     WorkflowViolations,
 )
 from quilt_packager_runtime.formats.json_documents import MAX_INTEGER_DIGITS, MAX_METADATA_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
-from quilt_packager_runtime.handlers import checksum, invocations
+from quilt_packager_runtime.handlers import checksum, invocations, large_job
 from quilt_packager_runtime.hashing import server_side_copy
 from quilt_packager_runtime.large_jobs import worker
 from quilt_packager_runtime.large_jobs.hand_off import MAX_ROUNDS, StoredFailure
 
+from tests.boto_stub import Service
+from tests.deliveries import Destinations, Killed
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
 from tests.large_job_functions import (
@@ -27,6 +31,7 @@ from tests.large_job_functions import (
     LATEST,
     OBJECTS,
     LargeJobs,
+    State,
 )
 from tests.packager_function import crate
 from tests.s3_stub import Pattern, S3Stub
@@ -464,6 +469,94 @@ class TestFailing:
         reported = StoredFailure.from_error(error).to_error()
         assert isinstance(reported, WorkflowViolations)
         assert (reported.quarantine, reported.reason) == (error.quarantine, error.reason)
+
+
+class TestUnpublished:
+    """A job whose events the bus refuses for a while."""
+
+    @pytest.fixture
+    def destinations(
+        self,
+        engine: LargeJobs,
+        configure: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Destinations:
+        configure(event_bus="bus", max_attempts=5)
+        services = {
+            "stepfunctions": engine.states,
+            "sqs": engine.sqs,
+            "events": Service("events"),
+        }
+        monkeypatch.setattr(clients, "connect", lambda name, _region=None: services[name].client)
+        return Destinations(monkeypatch, sqs=engine.sqs, events=services["events"])
+
+    @pytest.fixture
+    def state(self, engine: LargeJobs, destinations: Destinations) -> State:
+        state = engine.hand_off()
+        engine.hash_shards(state)
+        return state
+
+    def test_is_published_once_and_announced_by_a_retry(
+        self, engine: LargeJobs, destinations: Destinations, state: State, s3_stub: S3Stub
+    ) -> None:
+        destinations.refuse("PutEvents", times=1)
+        with pytest.raises(NotificationFailed):
+            engine.publish(state)
+        listings = s3_stub.counts["ListObjectVersions"]
+        engine.publish(state)
+        assert destinations.operations() == ["PutEvents"]
+        assert destinations.events() == ["Package Created"]
+        assert s3_stub.counts["ListObjectVersions"] == listings
+
+    def test_is_announced_by_the_step_that_would_fail_it(
+        self, engine: LargeJobs, destinations: Destinations, state: State
+    ) -> None:
+        destinations.refuse("PutEvents", times=1)
+        with pytest.raises(NotificationFailed):
+            engine.publish(state)
+        reported = large_job.handler(failing(state), invocation())
+        assert reported["code"] == "NotificationFailed"
+        assert destinations.operations() == ["PutEvents"]
+        assert destinations.events() == ["Package Created"]
+
+    @pytest.mark.parametrize(
+        ("operation", "before"), [("PutEvents", True), ("PutEvents", False), ("SendMessage", True)]
+    )
+    def test_that_fails_is_one_letter_if_a_try_dies(
+        self,
+        engine: LargeJobs,
+        destinations: Destinations,
+        state: State,
+        operation: str,
+        before: bool,
+    ) -> None:
+        destinations.kill(operation, before=before)
+        with pytest.raises(Killed):
+            large_job.handler(failing(state), invocation())
+        large_job.handler(failing(state), invocation())
+        assert set(destinations.events()) == {"Package Failed"}
+        assert len(destinations.letters()) == 1
+
+    def test_that_fails_is_one_letter_after_the_last_refusal(
+        self, engine: LargeJobs, destinations: Destinations, state: State
+    ) -> None:
+        destinations.refuse("PutEvents")
+        for retry in range(3):
+            with pytest.raises(NotificationFailed):
+                large_job.handler(failing(state, retry=retry), invocation())
+        large_job.handler(failing(state, retry=3), invocation())
+        assert destinations.operations() == ["SendMessage"]
+
+
+def failing(state: State, *, retry: int = 0) -> State:
+    """The input of the step that fails a job."""
+    return {
+        "job_id": state["job_id"],
+        "round": state["round"],
+        "error": {"Error": "Sandbox.Timedout", "Cause": ""},
+        "retry": retry,
+        "max_retries": 3,
+    }
 
 
 class TestStory:
