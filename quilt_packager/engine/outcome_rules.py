@@ -65,9 +65,7 @@ class Outcomes(Construct):
         """Allow a function to publish outcomes on the bus and notifications to the topic."""
         permissions.add_statements(function, [permissions.put_outcomes(self.event_bus)])
         if self._topic:
-            permissions.add_statements(function, [permissions.publish_notices(self._topic)])
-            if self._topic.master_key:
-                self._topic.master_key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
+            permissions.add_statements(function, permissions.publish_notices(self._topic))
 
     def add_rule(
         self,
@@ -105,9 +103,9 @@ class Outcomes(Construct):
         Annotations.of(self).add_info_v2(
             "quilt-packager:notificationsTopicKey",
             "The notifications_topic is imported without a key. If a customer managed key encrypts "
-            "it, no notification can be published, and rejected jobs are redelivered. Specify the "
-            "key by Topic.from_topic_attributes(key_arn=…) or by the flag "
-            f"{FLAG_PREFIX}notifications_topic_key.",
+            "it, no notification can be published. Specify the key by "
+            f"Topic.from_topic_attributes(key_arn=…) or by the flag {FLAG_PREFIX}"
+            "notifications_topic_key.",
         )
 
     def _publish_schema(self) -> None:

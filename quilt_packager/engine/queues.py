@@ -106,10 +106,8 @@ class JobQueues:
     def grant_send_dead_letters(self, function: lambda_.Function) -> None:
         """Allow a function to send messages to the dead-letter queue."""
         permissions.add_statements(
-            function, [permissions.send_dead_letters(self.dead_letter_queue)]
+            function, permissions.send_dead_letters(self.dead_letter_queue, self._key)
         )
-        if self._key:
-            self._key.grant(function, "kms:Decrypt", "kms:GenerateDataKey")
 
     def add_as_target(self, rule: events.CfnRule, message: events.RuleTargetInput | None) -> None:
         """Add the queue as the target of a rule.

@@ -5,10 +5,11 @@ The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion
 
 from collections.abc import Iterable, Sequence
 
-from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import ArnFormat, Aws, IResource, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -16,7 +17,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
-from quilt_packager_runtime.formats.objects import JOBS_PREFIX, SCRATCH_PREFIX
+from quilt_packager_runtime.formats.objects import ITEMS_FILE, JOBS_PREFIX, SCRATCH_PREFIX
 
 from quilt_packager.guardrails.nag import acknowledge_wildcards
 
@@ -145,11 +146,11 @@ def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
 
 
 def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
-    """Read the list of shards."""
+    """Read the lists of shards, one for each round of a job."""
     return iam.PolicyStatement(
         sid="ReadItems",
         actions=["s3:GetObject"],
-        resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
+        resources=_objects([bucket], [f"{JOBS_PREFIX}*/{ITEMS_FILE}"]),
         conditions=_in_accounts([bucket]),
     )
 
@@ -198,13 +199,18 @@ def write_xray_traces() -> iam.PolicyStatement:
     )
 
 
-def send_dead_letters(dead_letter_queue: sqs.IQueue) -> iam.PolicyStatement:
-    """Send messages to the dead-letter queue."""
-    return iam.PolicyStatement(
-        sid="SendDeadLetters",
-        actions=["sqs:SendMessage"],
-        resources=[dead_letter_queue.queue_arn],
-    )
+def send_dead_letters(
+    dead_letter_queue: sqs.IQueue, key: kms.IKey | None
+) -> list[iam.PolicyStatement]:
+    """Send messages to the dead-letter queue, and use the key of both queues through SQS only."""
+    return [
+        iam.PolicyStatement(
+            sid="SendDeadLetters",
+            actions=["sqs:SendMessage"],
+            resources=[dead_letter_queue.queue_arn],
+        ),
+        *_use_key("UseQueueKey", key, "sqs", dead_letter_queue),
+    ]
 
 
 def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
@@ -217,11 +223,14 @@ def put_outcomes(event_bus: events.IEventBus) -> iam.PolicyStatement:
     )
 
 
-def publish_notices(topic: sns.ITopic) -> iam.PolicyStatement:
-    """Publish notifications of failures."""
-    return iam.PolicyStatement(
-        sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
-    )
+def publish_notices(topic: sns.ITopic) -> list[iam.PolicyStatement]:
+    """Publish notifications of failures, and use the topic's key through SNS only."""
+    return [
+        iam.PolicyStatement(
+            sid="PublishNotices", actions=["sns:Publish"], resources=[topic.topic_arn]
+        ),
+        *_use_key("UseTopicKey", topic.master_key, "sns", topic),
+    ]
 
 
 def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
@@ -357,8 +366,7 @@ def _use_keys(
     encrypted = [(bucket, key) for bucket in buckets if (key := bucket.encryption_key)]
     if not encrypted:
         return []
-    regions = dict.fromkeys(bucket.env.region for bucket, _ in encrypted)
-    services = [f"s3.{region}.{Aws.URL_SUFFIX}" for region in regions]
+    services = list(dict.fromkeys(_endpoint("s3", bucket) for bucket, _ in encrypted))
     return [
         iam.PolicyStatement(
             sid=sid,
@@ -367,3 +375,23 @@ def _use_keys(
             conditions={"StringEquals": {"kms:ViaService": services}},
         )
     ]
+
+
+def _use_key(
+    sid: str, key: kms.IKey | None, service: str, resource: IResource
+) -> list[iam.PolicyStatement]:
+    """Use the key of a queue or a topic, if it has one, through its service only."""
+    if key is None:
+        return []
+    return [
+        iam.PolicyStatement(
+            sid=sid,
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            resources=[key.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": _endpoint(service, resource)}},
+        )
+    ]
+
+
+def _endpoint(service: str, resource: IResource) -> str:
+    return f"{service}.{resource.env.region}.{Aws.URL_SUFFIX}"

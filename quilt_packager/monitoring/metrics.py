@@ -100,6 +100,10 @@ class EngineMetrics:
         """Return the number of jobs that were too large for one invocation."""
         return self.metric(Metric.LARGE_JOBS, **options)
 
+    def metric_outcomes_not_published(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of refused notifications, and of events that were never accepted."""
+        return self.metric(Metric.OUTCOMES_NOT_PUBLISHED, **options)
+
     def metric_uploads(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of uploads that `ObjectUploads` recorded."""
         return self.metric(Metric.UPLOADS, **options)

@@ -87,6 +87,13 @@ def arn(name: str, path: str = "") -> JsonObject:
     return {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, f":s3:::{name}{path}"]]}
 
 
+def via(service: str) -> JsonObject:
+    """The value of `kms:ViaService` for a service in the region of the stack."""
+    return {
+        "Fn::Join": ["", [f"{service}.", {"Ref": "AWS::Region"}, ".", {"Ref": "AWS::URLSuffix"}]]
+    }
+
+
 def assert_protected(template: JsonObject, bucket_id: str) -> None:
     """A bucket is private, reached by TLS alone, encrypted, and owned by the account."""
     bucket = template["Resources"][bucket_id]["Properties"]

@@ -19,6 +19,9 @@ SCRATCH_PREFIX = "hash/"
 JOBS_PREFIX = "jobs/"
 """Prefix of the files of large jobs, in the scratch bucket."""
 
+ITEMS_FILE = "items.jsonl"
+"""Name of the files that the state machine reads: the items of a map."""
+
 MAX_KEY_BYTES = 1024
 """Maximum size of a key in S3, in UTF-8."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from quilt_packager_runtime.formats.checksums import chunk_size_bytes, count_chunks
 from quilt_packager_runtime.formats.objects import (
+    ITEMS_FILE,
     JOBS_PREFIX,
     Checksum,
     ChecksumAlgorithm,
@@ -46,7 +47,7 @@ class JobFiles(msgspec.Struct, frozen=True):
     @property
     def items(self) -> S3Uri:
         """The items of this round's map, one for each shard."""
-        return self._file(f"{self.round:02}/items.jsonl")
+        return self._file(f"{self.round:02}/{ITEMS_FILE}")
 
     def shard(self, number: int) -> S3Uri:
         """Return the location of a worker's tasks."""

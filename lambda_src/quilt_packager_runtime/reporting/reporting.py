@@ -3,7 +3,7 @@
 Every handler ends its jobs here. Each outcome is published at least once, and each failed message
 becomes one dead letter, because sending the letter is the last step: nothing after it can fail, and
 bring the message back. If the event is refused, the next delivery publishes it; a refused
-notification is only logged. docs/adr/0064-one-dead-letter.md has the orders of faults.
+notification is only logged. docs/adr/0065-one-dead-letter.md has the orders of faults.
 """
 
 import contextlib

@@ -141,7 +141,7 @@ def test_functions_may_use_the_key_of_notifications(function: str) -> None:
             notifications_topic_key=KEY,
         )
     )
-    statement = permissions_of(template, function)["['kms:Decrypt', 'kms:GenerateDataKey']"]
+    statement = permissions_of(template, function)["UseTopicKey"]
     assert statement["Resource"] == KEY
 
 

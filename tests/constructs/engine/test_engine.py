@@ -340,6 +340,7 @@ def test_metrics_are_those_that_the_runtime_emits() -> None:
         engine.metric_checksums_computed(),
         engine.metric_seconds(),
         engine.metric_large_jobs(),
+        engine.metric_outcomes_not_published(),
         engine.metric_uploads(),
         engine.metric_prefixes_announced(),
     ]

@@ -23,6 +23,7 @@ from tests.constructs.templates import (
     permissions_of,
     properties_of,
     template_of,
+    via,
 )
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567"
@@ -151,8 +152,12 @@ def test_publish_notices_allows_one_topic_and_its_key(
         "Action": "sns:Publish",
         "Resource": {"Ref": topic},
     }
-    assert statements["['kms:Decrypt', 'kms:GenerateDataKey']"]["Resource"] == {
-        "Fn::GetAtt": [key, "Arn"]
+    assert statements["UseTopicKey"] == {
+        "Sid": "UseTopicKey",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": {"Fn::GetAtt": [key, "Arn"]},
+        "Condition": {"StringEquals": {"kms:ViaService": via("sns")}},
     }
 
 

@@ -17,6 +17,7 @@ from tests.constructs.templates import (
     properties_of,
     rules_of,
     template_of,
+    via,
 )
 
 QUEUE = "PackagerQueue"
@@ -167,10 +168,26 @@ def test_eventbridge_may_use_the_encryption_key(encrypted: JsonObject) -> None:
     } in statements
 
 
-def test_function_may_use_the_encryption_key(encrypted: JsonObject) -> None:
+@pytest.mark.parametrize("function", ["PackagerFunction", "LargeJobFunction"])
+def test_function_may_use_the_encryption_key_through_sqs_only(
+    encrypted: JsonObject, function: str
+) -> None:
     (key,) = find(encrypted, "AWS::KMS::Key")
-    statement = permissions_of(encrypted)["['kms:Decrypt', 'kms:GenerateDataKey']"]
-    assert statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
+    assert permissions_of(encrypted, function)["UseQueueKey"] == {
+        "Sid": "UseQueueKey",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": {"Fn::GetAtt": [key, "Arn"]},
+        "Condition": {"StringEquals": {"kms:ViaService": via("sqs")}},
+    }
+
+
+def test_function_may_use_an_imported_encryption_key_through_sqs_only() -> None:
+    stack = make_stack()
+    key = kms.Key.from_key_arn(stack, "Key", key_arn(stack))
+    add_engine(stack, queue_encryption_key=key)
+    statement = permissions_of(template_of(stack))["UseQueueKey"]
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": via("sqs")}}
 
 
 def test_synthesis_warns_of_the_policy_that_an_imported_key_needs() -> None:

@@ -203,6 +203,10 @@ def test_role_of_the_machine_has_exactly_these_permissions(template: JsonObject)
     }
     (machine,) = find(template, "AWS::StepFunctions::StateMachine")
     assert permissions["StartItems"]["Resource"] == {"Ref": machine}
+    (bucket,) = find(template, "AWS::S3::Bucket", like="Scratch")
+    assert permissions["ReadItems"]["Resource"] == {
+        "Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, "/jobs/*/items.jsonl"]]
+    }
     assert all(statement["Resource"] != "*" for statement in permissions.values())
 
 
@@ -243,7 +247,7 @@ def test_failed_jobs_can_be_sent_to_an_encrypted_queue() -> None:
     add_engine(stack, queue_encryption_key=kms.Key(stack, "Key"))
     permissions = permissions_of(template_of(stack), "LargeJobFunction")
     assert permissions["SendDeadLetters"]["Action"] == "sqs:SendMessage"
-    assert "['kms:Decrypt', 'kms:GenerateDataKey']" in permissions
+    assert "UseQueueKey" in permissions
     assert "ConsumeQueue" not in permissions
 
 
