@@ -96,7 +96,8 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
     try:
         delivery = await hand_off.read_message(s3, files)
         request = delivery.complete_request
-        outcome = await hand_off.read_end(s3, files)
+        end = await hand_off.read_end(s3, files)
+        outcome = end.outcome if end else None
         if outcome is None:
             async with invocations.until(deadline, request.source):
                 outcome = await package(
@@ -147,11 +148,13 @@ async def fail_job(
     failure = await hand_off.find_failure(s3, files, code=reason.error, cause=reason.cause)
     delivery.is_last_attempt = True  # the state machine has retried its steps
     delivery.will_be_redelivered = will_be_redelivered
-    outcome = await hand_off.read_end(s3, files)
-    if outcome is None:
-        report_failure(delivery, failure, invocations.load_settings())
-    else:  # the package is published, and only its event was refused
-        report_success(delivery, outcome, invocations.load_settings())
+    end = await hand_off.read_end(s3, files)
+    if end and end.outcome:  # the package is published, and only its event was refused
+        report_success(delivery, end.outcome, invocations.load_settings())
+    else:
+        delivery.is_announced = end is not None and end.is_announced
+        async with hand_off.kept_if_unreported(s3, files, failure):
+            report_failure(delivery, failure, invocations.load_settings())
     return {"code": failure.code, "reason": failure.reason}
 
 

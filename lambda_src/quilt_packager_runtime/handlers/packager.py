@@ -170,8 +170,11 @@ async def package_or_hand_off(
     permission: HandOff | None = None
     if settings.state_machine_arn is not None and settings.scratch_bucket is not None:
         files = JobFiles(settings.scratch_bucket, delivery.message_id)
-        if delivery.number > 1 and (ended := await hand_off.read_end(s3, files)) is not None:
-            return ended
+        if delivery.number > 1 and (end := await hand_off.read_end(s3, files)):
+            delivery.is_announced = end.is_announced
+            if end.failure:
+                raise end.failure.to_error()
+            return end.outcome
         if delivery.number > 1 and await hand_off.has_plan(s3, files):
             log(LargeJobRedelivered(message_id=delivery.message_id, execution=files.job_id))
             start_execution(files)

@@ -20,6 +20,7 @@ from quilt_packager_runtime.errors import (
     AwsError,
     Explanation,
     LargeJobFailed,
+    NotificationFailed,
     PackagerError,
     Rejected,
     WorkflowViolations,
@@ -120,10 +121,24 @@ class StoredFailure(Explanation):
 
 
 class StoredEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The end of a job, written to the scratch bucket until it can be reported."""
+    """The end of a job, written to the scratch bucket until it can be reported.
+
+    Attributes:
+        outcome: The outcome, if the job succeeded.
+        failure: The error, if it failed.
+        is_announced: The event is published, and the message could not be moved.
+    """
 
     outcome: Outcome | None = None
     failure: StoredFailure | None = None
+    is_announced: bool = False
+
+    @classmethod
+    def from_end(cls, end: Outcome | PackagerError, *, is_announced: bool) -> Self:
+        """Record an end."""
+        if isinstance(end, Outcome):
+            return cls(outcome=end, is_announced=is_announced)
+        return cls(failure=StoredFailure.from_error(end), is_announced=is_announced)
 
 
 async def is_too_large(inventory: Inventory, settings: Settings) -> bool:
@@ -241,30 +256,17 @@ async def kept_if_unreported(
     """
     try:
         yield
-    except AwsError:
-        stored = (
-            StoredEnd(outcome=end)
-            if isinstance(end, Outcome)
-            else StoredEnd(failure=StoredFailure.from_error(end))
-        )
+    except AwsError as refused:
+        stored = StoredEnd.from_end(end, is_announced=not isinstance(refused, NotificationFailed))
         with suppress(PackagerError):
             await s3.put_object(files.end, msgspec.json.encode(stored))
         raise
 
 
-async def read_end(s3: S3, files: JobFiles) -> Outcome | None:
-    """Return the stored outcome of a job that has ended; None if it has not.
-
-    Raises:
-        PackagerError: The job has ended with this error.
-    """
+async def read_end(s3: S3, files: JobFiles) -> StoredEnd | None:
+    """Read the end of a job that could not be reported; None if there is none."""
     found = await s3.read_if_exists(files.end, max_bytes=MAX_END_BYTES)
-    if found is None:
-        return None
-    stored = msgspec.json.decode(found.data, type=StoredEnd)
-    if stored.failure is not None:
-        raise stored.failure.to_error()
-    return stored.outcome
+    return msgspec.json.decode(found.data, type=StoredEnd) if found else None
 
 
 async def write_failure(s3: S3, files: JobFiles, name: int | str, error: PackagerError) -> None:

@@ -90,7 +90,7 @@ def _publish(delivery: Delivery, outcome: Outcome, settings: Settings) -> Notifi
     Raises:
         NotificationFailed: The next delivery has to publish it.
     """
-    if settings.event_bus is None:
+    if settings.event_bus is None or delivery.is_announced:
         return None
     try:
         clients.put_event(
@@ -115,7 +115,7 @@ def _move(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
     notification only informs, so its refusal ends no job.
     """
     outcome = _outcome_of(delivery, error)
-    if settings.notifications_topic_arn is not None:
+    if settings.notifications_topic_arn is not None and not delivery.is_announced:
         notification = format_notification(_detail_of(delivery, outcome, settings))
         try:
             clients.publish_notice(

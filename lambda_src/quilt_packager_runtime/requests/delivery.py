@@ -24,6 +24,8 @@ class Delivery(msgspec.Struct, kw_only=True, omit_defaults=True):
         is_last_attempt: No attempt follows a failure.
         will_be_redelivered: The message, or the step, comes back after an error, if only to report
             the outcome.
+        is_announced: The event of the job's failure is published, and its message could not be
+            moved to the dead-letter queue.
     """
 
     body: str
@@ -34,6 +36,7 @@ class Delivery(msgspec.Struct, kw_only=True, omit_defaults=True):
     request: UnresolvedRequest | PackageRequest | None = None
     is_last_attempt: bool = False
     will_be_redelivered: bool = True
+    is_announced: bool = False
 
     @property
     def complete_request(self) -> PackageRequest:

@@ -94,17 +94,26 @@ class TestRejected:
         assert engine.to.operations() == ["Publish", "SendMessage"]
         assert engine.codes() == ["EmptySource"]
 
-    def test_is_announced_if_its_letter_is_refused(self, engine: Engine) -> None:
+    def test_is_announced_once_if_its_letter_is_refused_for_a_while(self, engine: Engine) -> None:
+        engine.to.refuse("SendMessage", times=2)
+        assert engine.run() == 3
+        assert engine.to.operations() == ["PutEvents", "Publish", "SendMessage"]
+
+    def test_is_announced_once_and_left_to_sqs_if_its_letter_is_always_refused(
+        self, engine: Engine
+    ) -> None:
+        engine.to.refuse("SendMessage")
+        assert engine.run() is None
+        assert engine.to.operations() == ["PutEvents", "Publish"]
+
+    def test_is_announced_if_neither_its_end_nor_its_letter_can_be_stored(
+        self, engine: Engine, s3_stub: S3Stub
+    ) -> None:
+        s3_stub.on("PutObject", key="jobs/0/end.json", times=None).answer(403, "AccessDenied")
         engine.to.refuse("SendMessage", times=2)
         assert engine.run() == 3
         assert engine.to.events() == ["Package Rejected"] * 3
         assert len(engine.to.letters()) == 1
-
-    def test_is_left_to_sqs_if_its_letter_is_always_refused(self, engine: Engine) -> None:
-        engine.to.refuse("SendMessage")
-        assert engine.run() is None
-        assert engine.to.letters() == []
-        assert set(engine.to.events()) == {"Package Rejected"}
 
     @pytest.mark.parametrize(
         ("operation", "before"),

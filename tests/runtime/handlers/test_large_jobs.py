@@ -9,6 +9,7 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
+    AwsError,
     DeadlineExceeded,
     InternalError,
     NotificationFailed,
@@ -536,6 +537,16 @@ class TestUnpublished:
         large_job.handler(failing(state), invocation())
         assert set(destinations.events()) == {"Package Failed"}
         assert len(destinations.letters()) == 1
+
+    def test_that_fails_is_announced_once_while_its_letter_is_refused(
+        self, engine: LargeJobs, destinations: Destinations, state: State
+    ) -> None:
+        destinations.refuse("SendMessage", times=2)
+        for retry in range(2):
+            with pytest.raises(AwsError):
+                large_job.handler(failing(state, retry=retry), invocation())
+        large_job.handler(failing(state, retry=2), invocation())
+        assert destinations.operations() == ["PutEvents", "SendMessage"]
 
     def test_that_fails_is_one_letter_after_the_last_refusal(
         self, engine: LargeJobs, destinations: Destinations, state: State
