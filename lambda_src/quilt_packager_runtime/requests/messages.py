@@ -5,14 +5,15 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta
 
-from quilt_packager_runtime.errors import MAX_NAMED, MAX_QUOTED
+from quilt_packager_runtime.errors import MAX_NAMED, MAX_QUOTED, printable
 from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.globs import MAX_GLOBS, check_globs
 from quilt_packager_runtime.formats.json_documents import check_metadata, read_json
@@ -43,7 +44,7 @@ _BASE = "s3://source-bucket/"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """The description of a package. A field that is null counts as absent."""
+    """The description of a package. Fields count as absent if null or, except workflow, empty."""
 
     source_prefix: Annotated[
         str,
@@ -67,7 +68,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             description="The package's name. Default: made from the folder.",
             examples=["runs/42"],
             extra_json_schema={
-                "pattern": f"^{names.PACKAGE_NAME.pattern}$",
+                "pattern": f"^({names.PACKAGE_NAME.pattern})?$",
                 "maxLength": names.MAX_PACKAGE_NAME,
             },
         ),
@@ -95,7 +96,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="The revision's message. Default: one that names the source folder.",
-            extra_json_schema={"pattern": r"\S"},
+            extra_json_schema={"pattern": r"^$|\S"},
         ),
     ] = None
     workflow: Annotated[
@@ -175,9 +176,13 @@ def _unwrap(body: str) -> dict[str, Any]:
     return value
 
 
-def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -> UnresolvedRequest:
+def _request_from_fields(
+    message: dict[str, Any], default_registry: str | None
+) -> UnresolvedRequest:
     violations = Violations()
     types = {field.name: field.type for field in msgspec.structs.fields(Message)}
+    optional = types.keys() - {"source_prefix", "workflow"}
+    fields = {name: value for name, value in message.items() if value != "" or name not in optional}
     given = {
         name: violations.check(name, fields.get(name), partial(msgspec.convert, type=types[name]))
         for name in types
@@ -199,7 +204,7 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
 
     if violations or source is None or name is None:
         raise violations.as_error()
-    unknown = [field[:MAX_QUOTED] for field in fields if field not in types]
+    unknown = [field[:MAX_QUOTED] for field in message if field not in types][:MAX_NAMED]
     return UnresolvedRequest(
         source=source,
         registry=registry or default_registry or source.bucket,
@@ -210,8 +215,14 @@ def _request_from_fields(fields: dict[str, Any], default_registry: str | None) -
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
         trigger=Trigger("message"),
-        ignored_fields=tuple(unknown[:MAX_NAMED]),
+        ignored_fields=tuple(unknown),
+        warnings=tuple(_describe_unknown(field, types) for field in unknown),
     )
+
+
+def _describe_unknown(field: str, known: Iterable[str]) -> str:
+    meant = get_close_matches(field, known, n=1)
+    return f"Unknown field {printable(field)}{f'; did you mean {meant[0]}?' if meant else '.'}"
 
 
 def _metadata_file(

@@ -14,6 +14,7 @@ from quilt_packager_runtime.errors import (
     InvalidObjectState,
     NoSuchBucket,
     WorkflowViolations,
+    quote,
 )
 from quilt_packager_runtime.formats.names import check_bucket
 from quilt_packager_runtime.formats.objects import S3Uri
@@ -63,8 +64,9 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
     if config is None:
         if workflow is UNSET:
             return None
+        wanted = "no workflow" if workflow is None else f"the workflow {quote(workflow)}"
         raise WorkflowViolations(
-            f"The message chooses {'no workflow' if workflow is None else 'a workflow'}.",
+            f"The message chooses {wanted}.",
             why=f"The registry {registry} has no workflows: {CONFIG_KEY} does not exist.",
             remedy="Remove workflow from the message, or configure workflows.",
         )

@@ -105,9 +105,29 @@ class TestFields:
     def test_null_equals_absent(self, field: str) -> None:
         assert parse_message(body(**{field: None})) == parse_message(body())
 
+    @pytest.mark.parametrize(
+        "field", [name for name in FIELDS if name not in {"source_prefix", "workflow"}]
+    )
+    def test_empty_equals_absent(self, field: str) -> None:
+        assert parse_message(body(**{field: ""})) == parse_message(body())
+
+    def test_an_empty_field_excludes_no_other(self) -> None:
+        file = request(body(metadata="", metadata_uri="m.json")).metadata_file
+        assert file
+        assert str(file.uri) == "s3://raw/runs/42/m.json"
+        assert request(body(metadata={}, metadata_uri="")).metadata == {}
+
     def test_unknown_fields_are_ignored_and_reported(self) -> None:
         parsed = request(body(should_copy_data=True, x=None))
         assert parsed.ignored_fields == ("should_copy_data", "x")
+        assert parsed.warnings == ("Unknown field should_copy_data.", "Unknown field x.")
+
+    def test_a_misspelled_field_leaves_a_suggestion(self) -> None:
+        parsed = request(body(packge_name="a/b", exlude=["*.tmp"]))
+        assert parsed.warnings == (
+            "Unknown field packge_name; did you mean package_name?",
+            "Unknown field exlude; did you mean exclude?",
+        )
 
     def test_reported_fields_are_bounded(self) -> None:
         parsed = request(body(**{f"{n}-" + "x" * 5000: n for n in range(30)}))
@@ -174,16 +194,13 @@ class TestRules:
             ({"source_prefix": ""}, 'source_prefix "": an S3 URI begins with s3://'),
             ({"source_prefix": "s3://b/%FF/"}, "its percent-escapes are not UTF-8"),
             ({"source_prefix": "s3://b/.quilt/"}, ".quilt/ holds the registry itself"),
-            ({"registry": ""}, 'registry "": a bucket\'s name'),
             ({"registry": "arn:aws:s3:::b"}, 'registry "arn:aws:s3:::b": a bucket\'s name'),
             ({"registry": "s3://b/c"}, "a registry is a whole bucket"),
-            ({"package_name": ""}, 'package_name "": a package name is prefix/suffix'),
             ({"package_name": "a/b\n"}, 'package_name "a/b\\n": a package name'),
             ({"metadata": []}, "metadata: Expected `object | null`, got `array`"),
             ({"metadata": "{}"}, "metadata: Expected `object | null`, got `str`"),
             ({"metadata_uri": "http://b/m"}, "metadata is read from S3 alone"),
             ({"metadata_uri": "sub/"}, "it leads to a folder"),
-            ({"commit_message": ""}, 'commit_message "": it is empty'),
             ({"commit_message": " \n"}, "it is empty"),
             ({"commit_message": 1}, "commit_message: Expected `str | null`, got `int`"),
             ({"workflow": False}, "workflow: Expected `str | null`, got `bool`"),
@@ -212,7 +229,7 @@ class TestRules:
                 package_name="a",
                 metadata={},
                 metadata_uri="http://x",
-                commit_message="",
+                commit_message=" ",
                 workflow=5,
             )
         )
@@ -223,7 +240,7 @@ class TestRules:
             'package_name "a"',
             'metadata_uri "http://x"',
             "metadata, metadata_uri",
-            'commit_message ""',
+            'commit_message " "',
         ]
         assert sorted(order, key=reported.index) == order
 
@@ -506,6 +523,7 @@ class TestSchema:
             body(workflow="", metadata={}),
             body(registry=None, package_name=None, metadata=None, metadata_uri="m"),
             body(package_name="a/b", commit_message="Hi", unknown=5),
+            body(registry="", package_name="", commit_message="", metadata_uri=""),
         ],
     )
     def test_it_accepts_valid_messages(self, text: str) -> None:

@@ -103,12 +103,35 @@ def test_quilt3_is_imported_only_for_workflows() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("workflow", ["alpha", None])
+@pytest.mark.parametrize(
+    ("workflow", "named"), [("alpha", 'the workflow "alpha"'), (None, "no workflow")]
+)
 async def test_a_choice_without_workflows_is_rejected(
-    checked: Checker, workflow: str | None
+    checked: Checker, workflow: str | None, named: str
 ) -> None:
-    with pytest.raises(WorkflowViolations, match="The registry registry has no workflows"):
+    with pytest.raises(WorkflowViolations, match="The registry registry has no workflows") as error:
         await checked(workflow=workflow)
+    assert error.value.happened == f"The message chooses {named}."
+
+
+async def test_a_workflow_that_does_not_exist_is_named(checked: Checker, registry: Bucket) -> None:
+    registry.put(CONFIG_KEY, CONFIG)
+    with pytest.raises(WorkflowViolations, match='There is no workflow "alhpa"'):
+        await checked(workflow="alhpa")
+
+
+@pytest.mark.parametrize(("name", "is_valid"), [("omics/42", True), ("other/42", False)])
+async def test_a_workflow_may_merge_another(
+    checked: Checker, registry: Bucket, name: str, is_valid: bool
+) -> None:
+    beta = "  beta:\n    <<: *alpha\n    name: Beta"
+    config = CONFIG.replace("  alpha:", "  alpha: &alpha").replace("  beta:\n    name: Beta", beta)
+    registry.put(CONFIG_KEY, config)
+    if is_valid:
+        assert (await checked(workflow="beta", package_name=name))["id"] == "beta"
+    else:
+        with pytest.raises(WorkflowViolations, match="required pattern"):
+            await checked(workflow="beta", package_name=name)
 
 
 async def test_a_denied_configuration_rejects_the_job(
