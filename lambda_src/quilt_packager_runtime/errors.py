@@ -16,7 +16,8 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── InvalidMetadata
     │   ├── ManifestLineTooLong
     │   ├── InvalidWorkflowConfig
-    │   └── WorkflowViolations
+    │   ├── WorkflowViolations
+    │   └── UnsupportedEndpoint
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged
         ├── WriteConflict
@@ -236,6 +237,14 @@ class WorkflowViolations(Rejected):
     usual_remedy = "Correct them, and retry."
 
     quarantine: str | None = None
+
+
+class UnsupportedEndpoint(Rejected):
+    """The S3 endpoint lacks something that publishing needs."""
+
+    title = "Unsupported S3 endpoint"
+    usual_cause = "The endpoint, or a proxy in front of it, is not complete."
+    usual_remedy = "Correct the endpoint, and retry."
 
 
 class Failed(PackagerError):

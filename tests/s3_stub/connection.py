@@ -191,12 +191,13 @@ class Connection(asyncio.Protocol):
 
     def _head(self, response: Response) -> bytes:
         status = response.status
+        date = http_date(int(self._service.store.clock()))
+        headers = {"Date": date, **response.headers}
         lines = [
             f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}",
             "Server: AmazonS3",
-            f"Date: {http_date(int(self._service.store.clock()))}",
             "x-amz-request-id: 0A1B2C3D4E5F6789",
-            *[f"{name}: {value}" for name, value in response.headers.items()],
+            *[f"{name}: {value}" for name, value in headers.items() if value or name != "Date"],
         ]
         if status not in _WITHOUT_BODY:
             lines.append(f"Content-Length: {response.size_bytes}")

@@ -93,7 +93,7 @@ class Rule:
         return self._do(Action(rewrite=rewrite))
 
     def rewrite_headers(self, changes: Mapping[str, str | None]) -> "Rule":
-        """Send other headers; None leaves one out."""
+        """Send other headers; None leaves one out, and an empty `Date` that header."""
 
         def rewrite(response: Response) -> Response:
             merged = {**response.headers, **changes}

@@ -44,8 +44,9 @@ from quilt_packager_runtime.errors import (
     NoSuchKey,
     PackagerError,
     PreconditionFailed,
-    S3Error,
     ServiceUnavailable,
+    UnsupportedEndpoint,
+    quote,
 )
 from quilt_packager_runtime.formats.objects import (
     S3Uri,
@@ -110,7 +111,8 @@ class S3:
         on_request: Callable[[Request], object] = lambda _request: None,
     ) -> None:
         self._transport = transport
-        self._last_date: str | None = None
+        self._last_date = ""
+        self._last_host = "S3"
         self._on_request = on_request
 
     @classmethod
@@ -151,15 +153,18 @@ class S3:
         The host's clock may be wrong.
 
         Raises:
-            S3Error: No response has had a date.
+            UnsupportedEndpoint: No response had a `Date` header, or the last one is not valid.
         """
-        if self._last_date is None:
-            raise S3Error(
-                "S3's responses have no Date header.",
-                why="Revisions are numbered by S3's clock.",
-                remedy="Use an endpoint that sends the Date header, which HTTP requires.",
-            )
-        return int(parsedate_to_datetime(self._last_date).timestamp())
+        try:
+            return int(parsedate_to_datetime(self._last_date).timestamp())
+        except (ValueError, OverflowError):
+            header = f"the Date header {quote(self._last_date)}" if self._last_date else "no Date"
+            raise UnsupportedEndpoint(
+                f"{self._last_host} sent a response with {header}.",
+                why="Revisions are numbered by the clock of S3, which this header shows.",
+                remedy="Use an endpoint that sends a valid Date header, which HTTP requires, or "
+                "correct the proxy in front of it.",
+            ) from None
 
     async def head_object(self, uri: S3Uri, *, if_match: str | None = None) -> ObjectHead:
         """Return an object's size, ETag and stored checksums."""
@@ -390,6 +395,7 @@ class S3:
         self._on_request(request)
         response = await self._transport.send(request)
         self._last_date = response.headers.get("date", self._last_date)
+        self._last_host = self._transport.host_of(request.uri)
         return response
 
     async def _probe_with_get(self, uri: S3Uri) -> bool:

@@ -188,6 +188,11 @@ class S3Transport:
         """The endpoint is AWS, not another S3 server."""
         return self._endpoint is None
 
+    def host_of(self, uri: S3Uri) -> str:
+        """Return the host of a bucket's requests."""
+        host, _ = self._address(uri, self.region_of(uri.bucket))
+        return host
+
     async def send(self, request: Request) -> Response:
         """Send a request, and return its successful response.
 

@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +11,7 @@ from quilt_packager_runtime.errors import (
     InvalidRange,
     NoSuchKey,
     PreconditionFailed,
-    S3Error,
+    UnsupportedEndpoint,
 )
 from quilt_packager_runtime.formats.objects import (
     ChecksumAlgorithm,
@@ -343,7 +344,20 @@ class TestClock:
         assert s3.server_time_seconds() == 1_000_000_000
 
     async def test_is_unknown_before_the_first_answer(self, s3: S3) -> None:
-        with pytest.raises(S3Error, match="Date"):
+        with pytest.raises(UnsupportedEndpoint, match="Date"):
+            s3.server_time_seconds()
+
+    @pytest.mark.parametrize(
+        ("date", "named"), [("", "no Date"), ("yesterday", 'the Date header "yesterday"')]
+    )
+    async def test_of_an_endpoint_without_a_valid_date_is_refused_by_name(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, date: str, named: str
+    ) -> None:
+        bucket.put("k")
+        s3_stub.on("HeadObject").rewrite_headers({"Date": date})
+        await s3.head_object(S3Uri("raw", "k"))
+        host = urlsplit(s3_stub.url).netloc
+        with pytest.raises(UnsupportedEndpoint, match=f"{host} sent a response with {named}"):
             s3.server_time_seconds()
 
 

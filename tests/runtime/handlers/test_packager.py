@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -132,6 +133,19 @@ class TestRejected:
         engine.raw.put('runs/1/a\n{"level": "INFO"}\n//b', "x")
         engine.deliver(message("1"))
         assert engine.log.read_end()["code"] == "InvalidKeys"
+
+    @pytest.mark.parametrize("date", ["", "yesterday"])
+    def test_for_an_endpoint_without_a_valid_date_is_found_before_anything_is_written(
+        self, engine: Packager, s3_stub: S3Stub, date: str
+    ) -> None:
+        engine.expect_dead_letters()
+        s3_stub.on(times=None).rewrite_headers({"Date": date})
+        assert engine.deliver(*engine.upload("1")) == []
+        ((_, code, reason),) = engine.dead_letters()
+        assert code == "UnsupportedEndpoint"
+        assert urlsplit(s3_stub.url).netloc in reason
+        assert "Date" in reason
+        assert {each.method for each in s3_stub.requests} <= {"GET", "HEAD"}
 
     @pytest.mark.parametrize(
         "packager_settings",
