@@ -51,6 +51,7 @@ class Typed(NamedTuple):
 
 
 SESSIONS = (
+    Typed("quilt-packager check"),
     Typed("quilt-packager status"),
     Typed("quilt-packager jobs --since 10m"),
     Typed("quilt-packager jobs show ID"),

@@ -94,13 +94,26 @@ class Terminal:
         """Write a result or a `State`, and text beside it."""
         self._out.print(Text.assemble(self.state(result), "  ", printable(words)), soft_wrap=True)
 
-    def finding(self, status: str, subject: str, words: str, note: str) -> None:
-        """Write a finding of a check: its status, its subject, a sentence, and a dim note."""
+    def finding(self, status: str, subject: str, text: str, *, remedy: str, note: str) -> None:
+        """Write a finding of a check: status, subject, sentence, remedy, and a dim note.
+
+        A terminal gets a block, in which each part is wrapped. Elsewhere, a line is a record.
+        """
         glyph, style = FINDING_STYLES[status]
-        shown = Text.assemble((self._glyph_or(f"{glyph} ", ""), style), (status, style), "  ")
-        shown.append(printable(subject), "bold").append(f"  {printable(words)}")
-        shown.append(f"  {note}" if note else "", "dim")
-        self._out.print(shown, soft_wrap=True)
+        mark = Text.assemble((self._glyph_or(f"{glyph} ", "") + status, style), "  ")
+        name = Text(printable(subject), "bold")
+        parts = [("", printable(text)), ("do", printable(remedy)), ("aws", printable(note))]
+        known = [(label, part) for label, part in parts if part]
+        if not self._out.is_terminal:
+            written = [f"{label}: {part}" if label else part for label, part in known]
+            self._out.print(Text("  ").join([mark + name, *map(Text, written)]), soft_wrap=True)
+        elif remedy or status != "ok":
+            self._out.print(mark + name, soft_wrap=True)
+            _write_labelled(self._out, known, indent="  ", label_columns=5)
+        else:
+            # There are many, which matter less.
+            shown = Text.assemble(mark, printable(text), (f"  {printable(subject)}", "dim"))
+            self._out.print(shown.append(f"  {printable(note)}", "dim"), soft_wrap=True)
 
     def change(self, moment: datetime, state: str, words: str) -> None:
         """Write a change of a job's state, aligned with others."""

@@ -4,6 +4,7 @@ import json
 
 from quilt_packager_runtime.formats.outcome import Result
 
+from quilt_packager.cli.console.findings import write_findings
 from quilt_packager.cli.console.outcomes import write_success
 from quilt_packager.cli.console.tables import Column
 from quilt_packager.cli.console.terminal import Terminal
@@ -19,6 +20,9 @@ from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import ACCOUNT, REGION
 from quilt_packager.local.reading import ReadPackage, read_packages
 from quilt_packager.operations import formats
+from quilt_packager.operations.checks.check import check
+from quilt_packager.operations.checks.finding import Status
+from quilt_packager.operations.deployment.deployments import connect, find_deployment
 
 NEXTFLOW_RUN = samples.nextflow_run("nextflow/rnaseq-7/")
 HEALTH_OMICS_RUN = samples.health_omics_run("omics/3395667/")
@@ -81,6 +85,7 @@ def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     _send_again(terminal, engine)
     _send_for_empty_folder(terminal, engine)
     _show_events(terminal, engine)
+    _check(terminal, engine)
 
 
 def deliver_data(terminal: Terminal, engine: DeployedEngine) -> None:
@@ -165,3 +170,17 @@ def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
         [(event.detail_type, event.detail.package_name or "") for event in events],
         indent="  ",
     )
+
+
+def _check(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Check the engine"):
+        found = check(find_deployment(connect(), engine.stack_name))
+    write_findings(terminal, found)
+    wrong = next((each for each in found if each.status is Status.WRONG), None)
+    if wrong is not None:
+        raise LocalError(
+            f"{wrong.subject}: {wrong.text}",
+            why="The engine of the demo should have no problem.",
+            remedy="This is a bug. Please report it.",
+        )

@@ -79,7 +79,7 @@ def _check_concurrency(function: Function) -> Finding:
 
 def _check_mapping(function: Function, queue: Queue, uuid: str, state: str) -> Finding:
     if state in ACTIVE:
-        return ok(function.handler, f"The function polls {queue.name}.", Behaviour.LAMBDA_MAPPING)
+        return ok(function.handler, "The function polls its queue.", Behaviour.LAMBDA_MAPPING)
     return wrong(
         function.handler,
         f"The event source mapping is {state}: messages in {queue.name} start no job.",
@@ -121,7 +121,7 @@ def _check_queue(engine: "Inspection", queue: Queue, function: Function) -> Iter
         return
     yield ok(
         queue.name,
-        f"Messages that fail are moved to {letters.name}.",
+        "Messages that fail are moved to the dead-letter queue.",
         Behaviour.SQS_REDRIVE,
     )
     yield _check_retention(queue, letters)

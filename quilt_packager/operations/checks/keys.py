@@ -109,7 +109,7 @@ def check_key(engine: "Inspection", use: KeyUse) -> Iterator[Finding]:
             Behaviour.KMS_STATE,
         )
         return
-    yield ok(use.key, f"The key of {use.resources} is enabled.", Behaviour.KMS_STATE)
+    yield ok(use.key, "The key is enabled.", Behaviour.KMS_STATE)
     # The policy of a key that AWS manages cannot be changed.
     if found.get("KeyManager") == "AWS":
         if use.queues:
@@ -160,11 +160,7 @@ def _check_role(engine: "Inspection", function: "Function", use: KeyUse, key: _P
             "Use --canary, whose job runs with the permissions of the engine.",
             behaviour,
         )
-    return ok(
-        subject,
-        f"The role of {function.handler} can use the key of {use.resources}.",
-        behaviour,
-    )
+    return ok(subject, f"The role of {function.handler} can use the key.", behaviour)
 
 
 def _check_eventbridge(engine: "Inspection", use: KeyUse, key: _Policy) -> Finding:
@@ -186,4 +182,4 @@ def _check_eventbridge(engine: "Inspection", use: KeyUse, key: _Policy) -> Findi
             "Use --canary, which sends events.",
             behaviour,
         )
-    return ok(use.key, f"EventBridge can use the key of {use.resources}.", behaviour)
+    return ok(use.key, "EventBridge can use the key.", behaviour)

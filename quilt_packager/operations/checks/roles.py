@@ -32,7 +32,7 @@ def check_role(engine: "Inspection", function: Function) -> Iterator[Finding]:
         for action, resource in find_denied(engine, function.role, need.actions, need.resources)
     ]
     if not denied:
-        text = f"The role of {function.handler} allows its work."
+        text = "The role allows the work of the function."
         yield ok(function.handler, text, Behaviour.IAM_ROLE)
     elif engine.on_aws:
         yield wrong(

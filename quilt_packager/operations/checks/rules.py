@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 EVENTBRIDGE = frozenset({"events.amazonaws.com"})
 
+ALLOWED = {
+    Behaviour.EVENTS_QUEUE_POLICY: "The policy of the queue allows the rule.",
+    Behaviour.EVENTS_DEAD_LETTERS: "The policy of the dead-letter queue allows the rule.",
+}
+
 
 def check_rule(engine: "Inspection", deployed: DeployedRule) -> Iterator[Finding]:
     """Check one rule of an engine."""
@@ -49,9 +54,9 @@ def _check_state(
     behaviour = Behaviour.EVENTS_RULE_STATE
     rule = deployed.rule
     if enabled:
-        return ok(subject, f"The rule {rule.name} is enabled.", behaviour)
+        return ok(subject, "The rule is enabled.", behaviour)
     if deployed.deployed is False:
-        return ok(subject, f"The rule {rule.name} is off, as deployed.", behaviour)
+        return ok(subject, "The rule is off, as deployed.", behaviour)
     name = deployed.named.get("name")
     return wrong(
         subject,
@@ -99,7 +104,7 @@ def _check_policy(
     )
     match decide(queue.policy, request):
         case Decision.ALLOWED:
-            return ok(subject, f"The policy of {queue.name} allows the rule.", behaviour)
+            return ok(subject, ALLOWED[behaviour], behaviour)
         case Decision.UNKNOWN:
             return unconfirmed(
                 subject,

@@ -27,14 +27,16 @@ def test_lists_the_worst_first_with_a_remedy(cli: Cli, deployment: Deployment) -
     assert (ran.code, ran.err) == (Exit.FAILED, "")
     assert ran.out.splitlines()[0] == "lab  us-east-1  123456789012"
     assert ran.out.splitlines()[2].startswith("✗ wrong  ")
-    assert "  do         quilt-packager sources enable omics\n" in ran.out
+    assert "  do: quilt-packager sources enable omics  aws: events-rule-state\n" in ran.out
     assert ran.out.splitlines()[-1].endswith(" right")
 
 
-def test_each_line_names_the_behaviour_of_aws(cli: Cli, deployment: Deployment) -> None:
-    lines = [line for line in cli("check").out.splitlines() if " is enabled." in line]
-    assert lines
-    assert all(line.endswith(f"  {Behaviour.EVENTS_RULE_STATE}") for line in lines)
+def test_findings_that_differ_in_their_subject_only_are_one_line(
+    cli: Cli, deployment: Deployment
+) -> None:
+    (line,) = [line for line in cli("check").out.splitlines() if "The rule is enabled." in line]
+    assert line.startswith("✓ ok  omics, edp, uploads and 2 more  The rule is enabled.")
+    assert line.endswith(f"  aws: {Behaviour.EVENTS_RULE_STATE}")
 
 
 def test_is_one_json_object(cli: Cli, deployment: Deployment) -> None:

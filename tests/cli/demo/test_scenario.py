@@ -17,6 +17,7 @@ from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.local.reading import ReadPackage
 from quilt_packager.local.samples import SampleFolder
+from quilt_packager.operations.checks.finding import wrong
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import ago, failed, succeeded
 
@@ -74,6 +75,7 @@ class InstantEngine(DeployedEngine):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.stack_name = "lab"
 
     def subscribe(self) -> None:
         """Nothing."""
@@ -107,7 +109,20 @@ def test_steps_fit_a_terminal_of_80_columns(
         return [ReadPackage(name, H, None, [], verified=True) for name in names]
 
     monkeypatch.setattr(scenario, "read_packages", read)
+    monkeypatch.setattr(scenario, "find_deployment", lambda *_: None)
+    monkeypatch.setattr(scenario, "check", lambda _: [])
     scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
-    assert len(steps) == 11
+    assert len(steps) == 12
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
+
+
+def test_a_problem_of_the_engine_ends_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenario, "read_packages", lambda *_: [])
+    monkeypatch.setattr(scenario, "PACKAGES", {})
+    monkeypatch.setattr(scenario, "find_deployment", lambda *_: None)
+    monkeypatch.setattr(scenario, "check", lambda _: [wrong("raw", "It is gone.", "Create it.")])
+    with pytest.raises(LocalError, match=r"^raw: It is gone\."):
+        scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
