@@ -98,7 +98,9 @@ def is_event(body: Mapping[str, object]) -> bool:
     return not body.keys().isdisjoint({"detail-type", "Records", "Event"})
 
 
-def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation:
+def translate(  # noqa: PLR0911 - one return for each kind
+    event: Mapping[str, object], sources: Sources = ()
+) -> Translation:
     """Translate an event.
 
     Args:
@@ -121,6 +123,8 @@ def translate(event: Mapping[str, object], sources: Sources = ()) -> Translation
             return _translate_omics(event, sources)
         case "aws.s3", "Object Created":
             return _translate_object_created(event, sources)
+        case "aws.s3", "AWS API Call via CloudTrail":
+            return _translate_api_call(event, sources)
         case _, "package-objects-ready":
             return _translate_objects_ready(event, sources)
         case source, detail_type if source == EVENT_SOURCE and detail_type in DETAIL_TYPES.values():
@@ -305,6 +309,39 @@ def _find_folder(
     return Ignored(refused) if refused else FolderReady(source, trigger, options)
 
 
+# CloudTrail's data events: the same crates. Failed calls are events, too.
+
+_CREATING_CALLS = frozenset({"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"})
+
+
+class _RequestParameters(msgspec.Struct, rename="camel"):
+    bucket_name: _Text
+    key: _Text
+
+
+class _ApiCallDetail(msgspec.Struct, rename="camel"):
+    event_name: _Text
+    error_code: str | None = None
+    request_parameters: dict[str, object] | None = None
+
+
+class _ApiCall(msgspec.Struct):
+    detail: _ApiCallDetail
+    id: str | None = None
+
+
+def _translate_api_call(event: Mapping[str, object], sources: Sources) -> FolderReady | Ignored:
+    read = _read(event, _ApiCall)
+    call = read.detail
+    if call.error_code:
+        return Ignored(f"{quote(call.event_name)} failed: {quote(call.error_code)}")
+    if call.event_name not in _CREATING_CALLS:
+        return Ignored(f"{quote(call.event_name)} creates no object")
+    created = _read(call.request_parameters or {}, _RequestParameters)
+    trigger = Trigger("workflow_run_crate", read.id)
+    return _find_crate(created.bucket_name, created.key, trigger, sources)
+
+
 # Classic S3 notifications, straight to a queue or through SNS: the same crates.
 
 
@@ -329,7 +366,12 @@ def _translate_notification(event: Mapping[str, object], sources: Sources) -> Fo
     ready = {each.source: each for each in found if isinstance(each, FolderReady)}
     if len(ready) > 1:
         folders = name_some([str(source) for source in ready])
-        raise _malformed(f"one notification names several folders: {folders}")
+        raise InvalidMessage(
+            f"One notification names several folders: {folders}.",
+            why="A message requests one package.",
+            remedy="Send S3 events through EventBridge, where each has one object, or send a "
+            "message for each folder.",
+        )
     ignored = (each for each in found if isinstance(each, Ignored))
     return next(iter(ready.values()), None) or next(ignored, Ignored("it holds no records"))
 

@@ -226,6 +226,47 @@ class TestWorkflowRunCrates:
         assert folder_of(object_created("a/b/ro-crate-metadata.json")).prefix == "a/b/"
 
 
+class TestCloudTrail:
+    def call(self, event_name: str = "PutObject", **detail: object) -> dict[str, Any]:
+        return with_detail("cloudtrail-put-object", eventName=event_name, **detail)
+
+    @pytest.mark.parametrize(
+        "event_name", ["PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"]
+    )
+    def test_call_that_creates_a_crate_is_packaged(self, event_name: str) -> None:
+        event = self.call(event_name)
+        assert translate(event) == ready(
+            "amzn-s3-demo-bucket1", "my/s3/folder/", "workflow_run_crate", event["id"]
+        )
+
+    @pytest.mark.parametrize("folder", ODD_KEYS)
+    def test_keys_are_raw(self, folder: str) -> None:
+        parameters = {"bucketName": "b", "key": f"{folder}ro-crate-metadata.json"}
+        assert folder_of(self.call(requestParameters=parameters)).prefix == folder
+
+    def test_failed_call_is_ignored(self) -> None:
+        assert translate(self.call(errorCode="AccessDenied")) == Ignored(
+            '"PutObject" failed: "AccessDenied"'
+        )
+
+    @pytest.mark.parametrize("event_name", ["GetObject", "DeleteObject", "UploadPart"])
+    def test_other_call_is_ignored(self, event_name: str) -> None:
+        event = self.call(event_name, requestParameters=None)
+        assert translate(event) == Ignored(f'"{event_name}" creates no object')
+
+    @pytest.mark.parametrize(
+        "key", ["a/data.csv", "ro-crate-metadata.json", ".quilt/x/ro-crate-metadata.json"]
+    )
+    def test_object_that_is_no_crate_in_a_folder_is_ignored(self, key: str) -> None:
+        event = self.call(requestParameters={"bucketName": "b", "key": key})
+        assert isinstance(translate(event), Ignored)
+
+    @pytest.mark.parametrize("parameters", [None, {}, {"bucketName": "b"}, {"key": "a/b"}])
+    def test_call_without_its_object_is_rejected(self, parameters: object) -> None:
+        with pytest.raises(InvalidMessage, match="Malformed event"):
+            translate(self.call(requestParameters=parameters))
+
+
 class TestClassicNotifications:
     @pytest.mark.parametrize("folder", [*ODD_KEYS, "a//"])
     def test_the_key_is_form_decoded(self, folder: str) -> None:
@@ -259,8 +300,9 @@ class TestClassicNotifications:
 
     def test_several_folders_are_rejected_and_named(self) -> None:
         event = notification("a/ro-crate-metadata.json", "b/ro-crate-metadata.json")
-        with pytest.raises(InvalidMessage, match='"s3://b/a/", "s3://b/b/"'):
+        with pytest.raises(InvalidMessage, match='"s3://b/a/", "s3://b/b/"') as error:
             translate(event)
+        assert "through EventBridge, where each has one object" in error.value.remedy
 
     def test_a_key_that_does_not_decode_is_rejected(self) -> None:
         with pytest.raises(InvalidMessage, match="does not decode"):
@@ -381,7 +423,10 @@ class TestShapes:
         with pytest.raises(InvalidMessage, match=f"missing required field `{field}`"):
             translate(event)
 
-    @pytest.mark.parametrize("name", [*OMICS_GENERATIONS, "s3-object-created", "edp-objects-ready"])
+    @pytest.mark.parametrize(
+        "name",
+        [*OMICS_GENERATIONS, "s3-object-created", "cloudtrail-put-object", "edp-objects-ready"],
+    )
     @pytest.mark.parametrize("detail", [None, [], "x", 5])
     def test_a_detail_of_another_type_is_rejected(self, name: str, detail: object) -> None:
         with pytest.raises(InvalidMessage, match="Expected `object`"):
@@ -392,7 +437,7 @@ class TestShapes:
         [
             ("aws.omics", "Object Created"),
             ("aws.s3", "Object Deleted"),
-            ("aws.s3", "AWS API Call via CloudTrail"),
+            ("aws.ec2", "AWS API Call via CloudTrail"),
             ("com.quiltdata", "package-revision"),
             (None, "x"),
             (["aws.s3"], {}),
@@ -405,7 +450,9 @@ class TestShapes:
             translate({"source": source, "detail-type": detail_type, "detail": {}})
 
     @given(
-        st.sampled_from([*OMICS_GENERATIONS, "s3-object-created", "edp-objects-ready"]),
+        st.sampled_from(
+            [*OMICS_GENERATIONS, "s3-object-created", "cloudtrail-put-object", "edp-objects-ready"]
+        ),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(max_size=5),
             lambda inner: st.dictionaries(
