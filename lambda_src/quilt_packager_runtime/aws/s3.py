@@ -4,6 +4,7 @@ Where an error has no reason, another request finds it. A HEAD by awscrt's clien
 boto3's CPU; docs/adr/0021-s3-over-awscrt.md has the measurement.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -57,6 +58,7 @@ from quilt_packager_runtime.formats.objects import (
 CHECKSUM_MODE = ("x-amz-checksum-mode", "ENABLED")
 METADATA_PREFIX = "x-amz-meta-"
 RESTORED = 'ongoing-request="false"'
+PARTS_OF_ETAG = re.compile(r'(-[0-9]+)"?\Z')
 PAGE_ATTEMPTS = 3
 
 
@@ -455,8 +457,13 @@ def _size_bytes(headers: Mapping[str, str], uri: S3Uri) -> int:
 
 
 def _stored_checksums(headers: Mapping[str, str]) -> StoredChecksums:
+    sha256 = headers.get("x-amz-checksum-sha256")
+    parts = PARTS_OF_ETAG.search(headers.get("etag", ""))
+    # Some servers leave out the suffix of a hash of parts. S3 has no other SHA-256 of an upload.
+    if sha256 is not None and parts is not None and not sha256.endswith(parts[1]):
+        sha256 = None
     return StoredChecksums(
-        sha256=headers.get("x-amz-checksum-sha256"),
+        sha256=sha256,
         crc64nvme=headers.get("x-amz-checksum-crc64nvme"),
         type=headers.get("x-amz-checksum-type"),
     )

@@ -502,6 +502,31 @@ class TestInconsistentResponses:
         assert (await hash_bucket(s3)).checksums == [quilt3_checksum(b"hello")]
         assert s3_stub.counts["GetObject"] == 1
 
+    @pytest.mark.parametrize("checksum_type", [None, "FULL_OBJECT"])
+    @pytest.mark.parametrize("part_sizes", [[5 * MIB, 2 * MIB], [7 * MIB], [8 * MIB, 3 * MIB]])
+    async def test_a_composite_checksum_without_its_suffix_is_not_used(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        bucket: Bucket,
+        part_sizes: list[int],
+        checksum_type: str | None,
+    ) -> None:
+        version = bucket.put(
+            "k", Pattern(sum(part_sizes)), stored=["SHA256"], part_sizes=part_sizes
+        )
+        value, _, _ = version.checksums["SHA256"].partition("-")
+        headers = {"x-amz-checksum-sha256": value, "x-amz-checksum-type": checksum_type}
+        s3_stub.on("*Object", times=None).rewrite_headers(headers)
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(version.data)]
+
+    async def test_a_composite_checksum_of_other_parts_than_the_etag_is_not_used(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put("k", b"hello", stored=["SHA256"], part_sizes=[5], etag="0-2")
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(version.data)]
+        assert s3_stub.counts["GetObject"] == 1
+
     async def test_bytes_that_contradict_a_stored_crc64nvme_fail_the_job(
         self, s3: S3, s3_stub: S3Stub, bucket: Bucket
     ) -> None:
