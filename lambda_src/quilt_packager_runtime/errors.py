@@ -388,10 +388,15 @@ def name_some(values: Sequence[str], count: int | None = None) -> str:
         >>> name_some([str(n) for n in range(22)])[-20:]
         '"19" and 2 more (22)'
     """
-    count = len(values) if count is None else count
-    named = ", ".join(quote(value) for value in values[:MAX_NAMED])
+    named = [quote(value) for value in values[:MAX_NAMED]]
+    return join_some(named, len(values) if count is None else count)
+
+
+def join_some(named: Sequence[str], count: int) -> str:
+    """Join at most `MAX_NAMED` descriptions of values, and count the rest."""
+    text = ", ".join(named[:MAX_NAMED])
     rest = count - MAX_NAMED
-    return f"{named} and {rest} more ({count})" if rest > 0 else named
+    return f"{text} and {rest} more ({count})" if rest > 0 else text
 
 
 def quote(value: str) -> str:

@@ -151,7 +151,9 @@ async def _run_pass(context: _Context) -> Outcome | None:
         context = msgspec.structs.replace(context, request=request)
     with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
-        await list_source(s3, inventory, lambda found: on_progress("listing", found, None))
+        listing_warnings = await list_source(
+            s3, inventory, lambda found: on_progress("listing", found, None)
+        )
         objects, size_bytes = inventory.totals()
         header = await _check(context, inventory)
         reused = 0
@@ -179,7 +181,7 @@ async def _run_pass(context: _Context) -> Outcome | None:
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
-        remark=" ".join(request.warnings) or None,
+        remark=" ".join([*request.warnings, *listing_warnings]) or None,
     )
 
 

@@ -91,7 +91,7 @@ class TestDeadline:
     @pytest.mark.parametrize(
         ("method", "item"),
         [
-            pytest.param("paths", b"k", id="checking the keys"),
+            pytest.param("paths", (b"k", 1), id="checking the keys"),
             pytest.param(
                 "entries", Entry("k", "s3://b/k", 0, Checksum("SHA256", "")), id="the manifest"
             ),
@@ -180,6 +180,21 @@ class TestFolder:
     async def test_becomes_a_package_of_its_own_bucket(self, s3: S3, raw: Bucket) -> None:
         await run(s3, registry="raw")
         assert len(latest_manifest(raw)) == 3
+
+    async def test_may_be_in_buckets_from_before_2018(self, s3: S3, s3_stub: S3Stub) -> None:
+        source = s3_stub.create_bucket("data_bucket")
+        source.put("runs/42/a.txt", b"hello")
+        registry = s3_stub.create_bucket("LabData.2016")
+        s3_stub.create_bucket("Meta_data").put("entry.json", b'{"a": 1}')
+        made = await run(
+            s3,
+            source_prefix="s3://data_bucket/runs/42/",
+            registry="s3://LabData.2016",
+            metadata_uri="s3://Meta_data/entry.json",
+        )
+        assert made.registry == "LabData.2016"
+        _, entry = latest_manifest(registry)
+        assert entry["physical_keys"][0].startswith("s3://data_bucket/runs/42/a.txt?versionId=")
 
     async def test_of_an_unversioned_bucket_has_uris_without_versions(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket

@@ -70,12 +70,14 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
         etag: ETag with its quotes.
         stored: Checksums that S3 stores.
         restored: The object is archived, and a restored copy is readable.
+        content_type: Content type; empty if there is none.
     """
 
     size_bytes: int
     etag: str
     stored: StoredChecksums
     restored: bool
+    content_type: str
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
@@ -190,6 +192,7 @@ class S3:
             etag=_etag(head, uri),
             stored=_stored_checksums(head),
             restored=RESTORED in head.get("x-amz-restore", ""),
+            content_type=head.get("content-type", ""),
         )
 
     async def get_object(

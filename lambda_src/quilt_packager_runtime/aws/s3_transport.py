@@ -51,6 +51,8 @@ CONNECTIONS_PER_GBPS = 2.5
 # awscrt holds up to four parts of 8 MiB of a file in memory for each connection.
 FILE_CONNECTIONS = 4
 RETRY_BASE_MS = 500
+# S3's wildcard certificate covers one label only. Names from before 2018 may be no label at all.
+VIRTUAL_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 REGION_HEADER = "x-amz-bucket-region"
 # Statuses of S3 for a request to another region than the bucket's.
 WRONG_REGION_STATUSES = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST})
@@ -295,7 +297,7 @@ class S3Transport:
         if self._endpoint is not None:
             return self._endpoint.netloc, f"/{uri.bucket}/{key}"
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        if "." in uri.bucket:  # S3's wildcard certificate covers one label only
+        if VIRTUAL_HOST.fullmatch(uri.bucket) is None:
             return f"s3.{region}.{suffix}", f"/{uri.bucket}/{key}"
         return f"{uri.bucket}.s3.{region}.{suffix}", f"/{key}"
 

@@ -21,7 +21,8 @@ PACKAGE_NAME = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+")
 """Full match of a package name."""
 
 NOT_IN_PACKAGE_NAME = re.compile(r"[^A-Za-z0-9_-]")
-_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+# The rule of us-east-1 before March 2018; its buckets still exist.
+_BUCKET = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,255}")
 _IP_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VERSION_QUERY = "?versionId="
@@ -65,7 +66,7 @@ def check_package_name(name: str) -> str:
 def check_bucket(name: str) -> str:
     """Return the name of a general purpose bucket if it is valid; the bucket may not exist.
 
-    The pattern keeps ARNs, addresses and URLs out of the host names of requests.
+    The rule keeps ARNs, addresses and URLs out of requests.
 
     Raises:
         ValueError: It is not valid.
@@ -74,10 +75,10 @@ def check_bucket(name: str) -> str:
         >>> check_bucket("run-data")
         'run-data'
     """
-    if not _BUCKET.fullmatch(name) or ".." in name or _IP_ADDRESS.fullmatch(name):
+    if not _BUCKET.fullmatch(name) or _IP_ADDRESS.fullmatch(name):
         raise ValueError(
-            "a bucket's name has up to 63 of a-z, 0-9, - and single dots, begins and ends with "
-            "a letter or digit, and is no ARN, URL or IP address"
+            "a bucket's name has up to 255 of A-Z, a-z, 0-9, -, _ and dots, and is no ARN, URL or "
+            "IP address"
         )
     return name
 

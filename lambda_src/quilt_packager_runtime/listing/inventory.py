@@ -161,15 +161,23 @@ class Inventory:
             size_bytes += int(part_bytes)
         return objects, size_bytes
 
-    def paths(self) -> Iterator[bytes]:
-        """Iterate over the sort keys of the logical keys, in the manifest's order."""
-        rows = self._database.execute("SELECT path FROM objects ORDER BY path")
-        return (path for (path,) in rows)
+    def paths(self) -> Iterator[tuple[bytes, int]]:
+        """Iterate over the sort keys of the logical keys and sizes, in the manifest's order."""
+        return self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
+
+    def find(self, path: bytes) -> SourceObject:
+        """Return the object of a sort key."""
+        query = f"SELECT {OBJECT} FROM objects WHERE path = ?"  # noqa: S608
+        return self._found(self._database.execute(query, (path,)).fetchone())
+
+    def remove_empty(self, paths: Collection[bytes]) -> None:
+        """Remove empty objects by their sort keys."""
+        self._database.executemany("DELETE FROM objects WHERE path = ?", ((p,) for p in paths))
+        self._objects -= len(paths)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Iterate over logical keys and sizes, in the manifest's order."""
-        rows = self._database.execute("SELECT path, size_bytes FROM objects ORDER BY path")
-        return ((key_of(path), size_bytes) for path, size_bytes in rows)
+        return ((key_of(path), size_bytes) for path, size_bytes in self.paths())
 
     async def unhashed(self, *, archived: bool) -> AsyncIterator[list[SourceObject]]:
         """Iterate over blocks of objects without a checksum, in the manifest's order.

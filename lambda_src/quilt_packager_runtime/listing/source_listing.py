@@ -3,15 +3,28 @@
 import re
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.concurrency import slices
-from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, name_some
-from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SEPARATOR, SourceObject, key_of
+from quilt_packager_runtime.concurrency import for_each, slices
+from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, join_some, quote
+from quilt_packager_runtime.formats.objects import (
+    REGISTRY_PREFIX,
+    SEPARATOR,
+    S3Uri,
+    SourceObject,
+    key_of,
+)
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
 HAS_INVALID_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
+
+DIRECTORY_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
+"""Content types of empty objects that stand for folders."""
+
+HEADS_IN_FLIGHT = 32
 
 PATHS_AT_ONCE = 1000
 """Number of keys checked at a time. Other tasks run in between."""
@@ -19,15 +32,20 @@ PATHS_AT_ONCE = 1000
 
 async def list_source(
     s3: S3, inventory: Inventory, on_progress: Callable[[int], object] = lambda _found: None
-) -> None:
+) -> list[str]:
     """List the objects that become the entries of a package.
 
-    Delete markers, the registry's `.quilt/` and empty folder markers (`key/`) are left out.
+    Delete markers, the registry's `.quilt/` and folder markers are left out. A folder marker is a
+    key that ends in `/`, or an empty object with the content type of a directory and the name of a
+    folder.
 
     Args:
         s3: Client to list with.
         inventory: Inventory of the source folder, which receives the objects.
         on_progress: Called after each page with the number of objects found.
+
+    Returns:
+        Warnings: quilt3 gives one about folder markers that are not empty.
 
     Raises:
         EmptySource: The folder holds no objects to package.
@@ -37,10 +55,14 @@ async def list_source(
     """
     folder = inventory.folder
     found = 0
+    omitted = _Some()
 
     def take(page: list[SourceObject]) -> None:
         nonlocal found
         inventory.add(filter(_is_content, page))
+        for marker in page:
+            if marker.size_bytes and _is_marker(marker):
+                omitted.add(quote(marker.key))
         found += len(page)
         on_progress(found)
 
@@ -60,15 +82,49 @@ async def list_source(
             why="The upload has not begun, the name is wrong, or it holds only folder markers.",
             remedy="Check the folder, then send the message again.",
         )
-    check = KeyCheck(folder.prefix)
-    async for paths in slices(inventory.paths(), PATHS_AT_ONCE):
-        check.take(paths)
-    check.end()
+    await _check_keys(s3, inventory)
+    return [f"Left out folder markers that are not empty: {omitted}."] if omitted.count else []
 
 
 def _is_content(found: SourceObject) -> bool:
-    is_marker = found.size_bytes == 0 and found.key.endswith("/")
-    return not is_marker and not found.key.startswith(REGISTRY_PREFIX)
+    return not _is_marker(found) and not found.key.startswith(REGISTRY_PREFIX)
+
+
+def _is_marker(found: SourceObject) -> bool:
+    return found.key.endswith("/")
+
+
+async def _check_keys(s3: S3, inventory: Inventory) -> None:
+    """Check all keys, and remove markers of folders that have the name of the folder."""
+    folder = inventory.folder
+    check = KeyCheck(folder.prefix)
+    markers: list[bytes] = []
+
+    async def query(collision: Collision) -> None:
+        found = inventory.find(collision.file)
+        uri = S3Uri(folder.bucket, found.key, found.version_id)
+        head = await s3.head_object(uri, if_match=found.etag)
+        if head.content_type.partition(";")[0] in DIRECTORY_TYPES:
+            markers.append(collision.file)
+        else:
+            check.reject(collision)
+
+    async for rows in slices(inventory.paths(), PATHS_AT_ONCE):
+        await for_each(check.take(rows), query, at_once=HEADS_IN_FLIGHT)
+    check.end()
+    inventory.remove_empty(markers)
+
+
+class Collision(msgspec.Struct, frozen=True):
+    """A file that has the name of a folder.
+
+    Attributes:
+        file: Sort key of the file.
+        inside: Sort key of the first file in the folder.
+    """
+
+    file: bytes
+    inside: bytes
 
 
 class KeyCheck:
@@ -80,29 +136,45 @@ class KeyCheck:
     Example:
         >>> from quilt_packager_runtime.formats.objects import sort_key
         >>> check = KeyCheck("f/")
-        >>> check.take([sort_key("a"), sort_key("a/b")])
+        >>> check.take([(sort_key("a"), 5), (sort_key("a/b"), 5)])
+        []
         >>> check.end()
         Traceback (most recent call last):
         ...
-        quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a". ...
+        quilt_packager_runtime.errors.InvalidKeys: 1 key is both a file and a folder: "f/a" ...
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._invalid, self._colliding = _Keys(), _Keys()
-        self._previous = b""
+        self._invalid, self._colliding = _Some(), _Some()
+        self._previous, self._previous_bytes = b"", 0
 
-    def take(self, paths: Iterable[bytes]) -> None:
-        """Check the next sort keys of logical keys, in their order."""
+    def take(self, rows: Iterable[tuple[bytes, int]]) -> list[Collision]:
+        """Check the next sort keys of logical keys, with sizes, in their order.
+
+        Returns:
+            Collisions of empty files, which may be folder markers.
+        """
+        unclear: list[Collision] = []
         previous, below = self._previous, self._previous + SEPARATOR
-        for path in paths:
+        previous_bytes = self._previous_bytes
+        for path, size_bytes in rows:
             if HAS_INVALID_COMPONENT(path):
-                self._invalid.add(self._prefix + key_of(path))
+                self._invalid.add(self._quote(path))
             # The keys in a folder directly follow a file of the same name.
             if previous and path.startswith(below):
-                self._colliding.add(self._prefix + key_of(previous))
-            previous, below = path, path + SEPARATOR
-        self._previous = previous
+                collision = Collision(previous, path)
+                if previous_bytes:
+                    self.reject(collision)
+                else:
+                    unclear.append(collision)
+            previous, below, previous_bytes = path, path + SEPARATOR, size_bytes
+        self._previous, self._previous_bytes = previous, previous_bytes
+        return unclear
+
+    def reject(self, collision: Collision) -> None:
+        """Add a collision to the report."""
+        self._colliding.add(f"{self._quote(collision.file)} ({self._quote(collision.inside)})")
 
     def end(self) -> None:
         """Report the invalid keys.
@@ -125,18 +197,21 @@ class KeyCheck:
                 remedy="Rename or delete these objects, then send the message again.",
             )
 
+    def _quote(self, path: bytes) -> str:
+        return quote(self._prefix + key_of(path))
 
-class _Keys:
-    """Counts keys, and keeps the first `MAX_NAMED`."""
+
+class _Some:
+    """Counts descriptions, and keeps the first `MAX_NAMED`."""
 
     def __init__(self) -> None:
         self.count = 0
         self._first: list[str] = []
 
-    def add(self, key: str) -> None:
+    def add(self, text: str) -> None:
         if self.count < MAX_NAMED:
-            self._first.append(key)
+            self._first.append(text)
         self.count += 1
 
     def __str__(self) -> str:
-        return name_some(self._first, self.count)
+        return join_some(self._first, self.count)

@@ -164,7 +164,7 @@ class _Planner:
         with Inventory(self._request.source, self._request.exclude) as inventory:
             on_progress("listing", 0, None)
             with refusals:
-                await list_source(
+                self._notes += await list_source(
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)

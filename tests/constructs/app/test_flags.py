@@ -54,6 +54,10 @@ def test_flags_of_other_libraries_are_ignored() -> None:
         ({"source_buckets": ["raw", "runs"]}, {"source_buckets": ("raw", "runs")}),
         ({"registry_buckets": "reg"}, {"registry_buckets": ("reg",)}),
         ({"source_buckets": ""}, {"source_buckets": ()}),
+        (
+            {"source_buckets": "data_bucket, Lab.2016"},
+            {"source_buckets": ("data_bucket", "Lab.2016")},
+        ),
         ({"omics_statuses": "COMPLETED,FAILED"}, {"omics_statuses": ("COMPLETED", "FAILED")}),
         (
             {"checksum_algorithms": "CRC64NVME,SHA256_CHUNKED"},
@@ -104,7 +108,7 @@ def test_values_are_read_from_json_and_text(
         ("wrroc", "yess"),
         ("edp", "a bus"),
         ("source_buckets", "s3://raw"),
-        ("source_buckets", "Raw"),
+        ("source_buckets", "_raw"),
         ("source_buckets", "a..b"),
         ("source_buckets", "a.-b"),
         ("registry_buckets", "192.168.1.1"),
@@ -145,7 +149,7 @@ def test_values_are_read_from_json_and_text(
         ("notifications_topic_key", "alias/mine"),
         ("alarms_topic", "operators"),
         ("dashboard", "big"),
-        ("quarantine_registry", "Refused"),
+        ("quarantine_registry", "_refused"),
         ("quarantine_registry", "a..b"),
         ("catalog_url", "http://quilt.example"),
         ("custom", "no/such/file.json"),

@@ -30,6 +30,11 @@ class TestAddressing:
         host, path = address(S3Uri("a.b", "k"), {})
         assert (host, path) == ("s3.eu-west-1.amazonaws.com", "/a.b/k")
 
+    @pytest.mark.parametrize("bucket", ["data_bucket", "LabData", "LabData.2016", "-b", "x" * 64])
+    def test_a_bucket_from_before_2018_that_is_no_host_name_goes_by_path(self, bucket: str) -> None:
+        host, path = address(S3Uri(bucket, "k"), {})
+        assert (host, path) == ("s3.eu-west-1.amazonaws.com", f"/{bucket}/k")
+
     def test_china_has_its_own_domain(self) -> None:
         host, _ = address(S3Uri("raw", "k"), {}, region="cn-north-1")
         assert host == "raw.s3.cn-north-1.amazonaws.com.cn"

@@ -12,6 +12,8 @@ from quilt_packager_runtime.errors import (
     InvalidKeys,
 )
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceFolder, SourceObject
+from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.source_listing import list_source
 
 from tests.hashes import CRC64NVME, MIB, SHA256, list_folder
 from tests.s3_stub import NULL, Bucket, Pattern, S3Stub, Version, Versioning
@@ -235,6 +237,64 @@ async def test_a_folder_without_objects_is_rejected(
         await list_folder(s3, FOLDER)
 
 
+async def warnings_of(s3: S3) -> list[str]:
+    with Inventory(FOLDER) as inventory:
+        return await list_source(s3, inventory)
+
+
+async def test_folder_markers_with_content_are_left_out_with_a_warning(
+    s3: S3, bucket: Bucket
+) -> None:
+    for key in ("run/", "run/sub/", "run/sub/x"):
+        bucket.put(key, b"x")
+    assert await list_keys(s3) == ["run/sub/x"]
+    expected = 'Left out folder markers that are not empty: "run/", "run/sub/".'
+    assert await warnings_of(s3) == [expected]
+
+
+async def test_empty_folder_markers_are_no_warning(s3: S3, bucket: Bucket) -> None:
+    bucket.put("run/sub/", b"")
+    bucket.put("run/sub/x", b"x")
+    assert await warnings_of(s3) == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-directory", "application/x-directory; charset=UTF-8", "httpd/unix-directory"],
+)
+async def test_an_empty_directory_object_with_the_name_of_a_folder_is_left_out(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket, content_type: str
+) -> None:
+    bucket.put("run/Config", b"")
+    bucket.put("run/Config/a.xml", b"x")
+    s3_stub.on("HeadObject", key="run/Config", times=None).rewrite_headers(
+        {"Content-Type": content_type}
+    )
+    assert await list_keys(s3) == ["run/Config/a.xml"]
+
+
+async def test_only_an_empty_object_with_the_name_of_a_folder_gets_a_head(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket
+) -> None:
+    version = bucket.put("run/a", b"")
+    for key in ("run/a/b", "run/c/d", "run/e"):
+        bucket.put(key, b"")
+    with pytest.raises(InvalidKeys, match=r'"run/a" \("run/a/b"\)'):
+        await list_keys(s3)
+    [head] = s3_stub.requests_of("HeadObject")
+    assert (head.key, head.query["versionId"]) == ("run/a", version.version_id)
+
+
+async def test_a_file_with_the_content_type_of_a_directory_is_rejected(
+    s3: S3, s3_stub: S3Stub, bucket: Bucket
+) -> None:
+    bucket.put("run/a", b"x")
+    bucket.put("run/a/b", b"x")
+    s3_stub.on(times=None).rewrite_headers({"Content-Type": "application/x-directory"})
+    with pytest.raises(InvalidKeys):
+        await list_keys(s3)
+
+
 async def test_a_folder_of_deleted_objects_is_rejected(
     s3: S3, bucket: Bucket, small_pages: None
 ) -> None:
@@ -261,13 +321,7 @@ async def test_a_folder_name_may_contain_a_question_mark(s3: S3, bucket: Bucket)
 # Keys that no package can hold
 
 
-async def test_a_marker_with_content_is_rejected_by_its_whole_key(s3: S3, bucket: Bucket) -> None:
-    bucket.put("run/", b"content")
-    with pytest.raises(InvalidKeys, match=r'^1 key has .*: "run/"'):
-        await list_folder(s3, FOLDER)
-
-
-@pytest.mark.parametrize("name", ["a/", "a//b", "/a", ".", "..", "a/./b", "../a", "a/.."])
+@pytest.mark.parametrize("name", ["a//b", "/a", ".", "..", "a/./b", "../a", "a/.."])
 async def test_a_key_that_quilt3_refuses_is_rejected(s3: S3, bucket: Bucket, name: str) -> None:
     bucket.put(f"run/{name}", b"x")
     with pytest.raises(InvalidKeys) as failure:
@@ -288,7 +342,7 @@ async def test_a_file_with_the_name_of_a_folder_is_rejected(s3: S3, bucket: Buck
         bucket.put(key, b"x")
     with pytest.raises(InvalidKeys) as failure:
         await list_folder(s3, FOLDER)
-    assert failure.value.happened == '1 key is both a file and a folder: "run/a".'
+    assert failure.value.happened == '1 key is both a file and a folder: "run/a" ("run/a/b/c").'
 
 
 async def test_the_folder_itself_collides_with_no_file_of_its_name(s3: S3, bucket: Bucket) -> None:
@@ -304,7 +358,7 @@ async def test_all_invalid_keys_are_reported_at_once(s3: S3, bucket: Bucket) -> 
         await list_folder(s3, FOLDER)
     assert failure.value.happened == (
         '2 keys have a component "", "." or "..": "run/f//g", "run/h/..". '
-        '2 keys are both a file and a folder: "run/a", "run/c".'
+        '2 keys are both a file and a folder: "run/a" ("run/a/b"), "run/c" ("run/c/d/e").'
     )
 
 
@@ -312,10 +366,10 @@ async def test_of_many_bad_keys_twenty_are_named_and_all_are_counted(
     s3: S3, bucket: Bucket
 ) -> None:
     for n in range(25):
-        bucket.put(f"run/{n:02}//", b"x")
+        bucket.put(f"run/{n:02}//a", b"x")
     with pytest.raises(InvalidKeys) as failure:
         await list_folder(s3, FOLDER)
-    named = ", ".join(f'"run/{n:02}//"' for n in range(20))
+    named = ", ".join(f'"run/{n:02}//a"' for n in range(20))
     assert failure.value.happened == (
         f'25 keys have a component "", "." or "..": {named} and 5 more (25).'
     )
@@ -357,15 +411,14 @@ async def test_a_listing_equals_a_model(
     expected = [
         as_listed(key, newest_versions[key])
         for key in sorted(newest_versions, key=lambda key: key[len(prefix) :].split("/"))
-        if not key.startswith(".quilt/")
-        and (newest_versions[key].size_bytes or not key.endswith("/"))
+        if not key.startswith(".quilt/") and not key.endswith("/")
     ]
     bad = {found.key for found in expected if not is_accepted(found.key[len(prefix) :])}
-    colliding = {
-        found.key
+    insides = {
+        found.key: [other.key for other in expected if other.key.startswith(found.key + "/")]
         for found in expected
-        if any(other.key.startswith(found.key + "/") for other in expected)
     }
+    colliding = [key for file, inside in insides.items() for key in (file, *inside[:1]) if inside]
     listing = list_folder(s3, SourceFolder("raw", prefix))
     if not expected:
         with pytest.raises(EmptySource):
