@@ -18,7 +18,18 @@ from tests.integration.enforcement import Credentials, EnforcingMiniStack, resol
 from tests.package_requests import package_request, request_of
 
 WORKFLOWS = ".quilt/workflows/config.yml"
-WORKFLOW_CONFIG = b"version: '1'\nis_workflow_required: false\nworkflows: {plain: {name: Plain}}\n"
+WORKFLOW_CONFIG = b"""\
+version: '1'
+is_workflow_required: false
+workflows: {plain: {name: Plain}, described: {name: Described, metadata_schema: run}}
+schemas: {run: {url: 's3://rules/schemas/run.json'}}
+"""
+READ_SCHEMAS = {
+    "Sid": "ReadSchemas",
+    "Effect": "Allow",
+    "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+    "Resource": "arn:aws:s3:::rules/schemas/*",
+}
 MESSAGE = {
     "source_prefix": "s3://raw/run/",
     "registry": "reg",
@@ -33,9 +44,10 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnforcingMiniStack
     """With a source, a registry that has workflows, a scratch bucket, and a run to package."""
     with EnforcingMiniStack(tmp_path_factory.mktemp("aws")) as started:
         s3 = started.client("s3")
-        for name in ("raw", "reg", "scratch"):
+        for name in ("raw", "reg", "scratch", "rules"):
             s3.create_bucket(Bucket=name)
         s3.put_object(Bucket="reg", Key=WORKFLOWS, Body=WORKFLOW_CONFIG)
+        s3.put_object(Bucket="rules", Key="schemas/run.json", Body=b'{"type": "object"}')
         s3.put_object(Bucket="raw", Key="run/meta.json", Body=b'{"assay": "rna-seq"}')
         s3.put_object(Bucket="raw", Key="run/large.bin", Body=os.urandom(9 * 1024 * 1024))
         yield started
@@ -59,8 +71,10 @@ def assume(aws: EnforcingMiniStack) -> Callable[[list[dict[str, Any]]], Credenti
     return aws.assume
 
 
-async def run(aws: EnforcingMiniStack, credentials: Credentials, name: str) -> Outcome:
-    request = request_of(MESSAGE | {"package_name": f"test/{name}"})
+async def run(
+    aws: EnforcingMiniStack, credentials: Credentials, name: str, **fields: str
+) -> Outcome:
+    request = request_of(MESSAGE | {"package_name": f"test/{name}"} | fields)
     environment = {name.upper(): value for name, value in credentials.items()}
     s3 = S3.from_environment(
         environment | {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": REGION}
@@ -94,6 +108,17 @@ async def test_each_statement_is_needed(
     credentials = assume([each for name, each in statements.items() if name != sid])
     with pytest.raises(AccessDenied):
         await run(aws, credentials, f"without-{sid}")
+
+
+async def test_schema_elsewhere_needs_a_statement_of_its_own(
+    aws: EnforcingMiniStack,
+    assume: Callable[..., Credentials],
+    statements: dict[str, dict[str, Any]],
+) -> None:
+    denied, allowed = assume([*statements.values()]), assume([*statements.values(), READ_SCHEMAS])
+    with pytest.raises(AccessDenied, match=r"GetObject on .*s3://rules/schemas/run\.json"):
+        await run(aws, denied, "described", workflow="described")
+    assert (await run(aws, allowed, "described", workflow="described")).outcome == "created"
 
 
 async def test_hash_in_scratch_is_needed(
