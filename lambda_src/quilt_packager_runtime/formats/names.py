@@ -182,6 +182,17 @@ def _resolve_dots(folder: list[str], path: str) -> list[str]:
     return [*components, ""] if is_folder else components
 
 
+def check_key(key: str) -> str:
+    """Return a key or a prefix of keys if it is not too long for S3.
+
+    Raises:
+        ValueError: It is.
+    """
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"a key has at most {MAX_KEY_BYTES} bytes in UTF-8")
+    return key
+
+
 def _parse_uri(text: str) -> S3Uri:
     """Parse an S3 URI whose names are valid in S3."""
     try:
@@ -189,6 +200,5 @@ def _parse_uri(text: str) -> S3Uri:
     except UnicodeDecodeError:
         raise ValueError("its percent-escapes are not UTF-8") from None
     check_bucket(uri.bucket)
-    if len(uri.key.encode()) > MAX_KEY_BYTES:
-        raise ValueError(f"a key has at most {MAX_KEY_BYTES} bytes in UTF-8")
+    check_key(uri.key)
     return uri

@@ -30,6 +30,9 @@ from quilt_packager_runtime.settings import METRICS_NAMESPACE, Metric
 logger = Logger()
 metrics = Metrics(namespace=METRICS_NAMESPACE)
 
+MAX_LOGGED_CHARACTERS = 8192
+"""Maximum length of a logged text. CloudWatch accepts 1 MiB for the whole line."""
+
 WRITERS = {
     logging.INFO: logger.info,
     logging.WARNING: logger.warning,
@@ -44,7 +47,7 @@ RESULT_METRICS = {
 
 
 def log(event: LogEvent, *, crash: BaseException | None = None) -> None:
-    """Log an event, with its text escaped so that it cannot control a reader's terminal.
+    """Log an event, with its texts cut, and escaped so that they cannot control a terminal.
 
     Args:
         event: The event.
@@ -182,7 +185,10 @@ def _crash_of(error: PackagerError | None) -> BaseException | None:
 
 def _escape(value: object) -> object:
     if isinstance(value, str):
-        return printable(value)
+        text = printable(value[: MAX_LOGGED_CHARACTERS + 1])
+        return (
+            text if len(text) <= MAX_LOGGED_CHARACTERS else text[: MAX_LOGGED_CHARACTERS - 1] + "…"
+        )
     if isinstance(value, (list, tuple)):
         return [_escape(each) for each in value]
     return value

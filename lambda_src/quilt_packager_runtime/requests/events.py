@@ -11,7 +11,13 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from quilt_packager_runtime.errors import InvalidMessage, name_some, quote
+from quilt_packager_runtime.errors import (
+    MAX_QUOTED,
+    InvalidMessage,
+    name_some,
+    printable,
+    quote,
+)
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE, UPLOADS_SOURCE
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES
@@ -23,8 +29,12 @@ Sources = Sequence[SourceOptions]
 """The options of an engine's event sources."""
 
 
+MAX_ID_CHARACTERS = 256
+"""Maximum length of a sender's name: EventBridge's ids have 36 characters, those of S3 16."""
+
+
 class Trigger(msgspec.Struct, frozen=True):
-    """The cause of a job.
+    """The cause of a job. Longer texts are cut to `MAX_ID_CHARACTERS`: whoever sends them is free.
 
     Attributes:
         kind: `message` for a package description, otherwise the kind of event.
@@ -35,6 +45,13 @@ class Trigger(msgspec.Struct, frozen=True):
     kind: Kind
     event_id: str | None = None
     event_source: str | None = None
+
+    def __post_init__(self) -> None:
+        """Cut texts that no service writes."""
+        for name in ("event_id", "event_source"):
+            text = getattr(self, name)
+            if text is not None and len(text) > MAX_ID_CHARACTERS:
+                msgspec.structs.force_setattr(self, name, text[:MAX_ID_CHARACTERS])
 
 
 class FolderReady(msgspec.Struct, frozen=True):
@@ -172,7 +189,7 @@ def health_omics_pattern(statuses: Sequence[str] = ("COMPLETED",)) -> dict[str, 
     }
 
 
-_RUN_ARN = re.compile(r"arn:[^:/]+:omics:[^:/]*:[^:/]*:run/([A-Za-z0-9-]+)")
+_RUN_ARN = re.compile(r"arn:[^:/]{1,63}:omics:[^:/]{0,63}:[^:/]{0,63}:run/([A-Za-z0-9-]{1,63})")
 
 
 class _OmicsDetail(msgspec.Struct, rename="camel"):
@@ -433,7 +450,8 @@ def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:
     try:
         return msgspec.convert(event, shape)
     except msgspec.ValidationError as error:
-        raise _malformed(str(error)) from error
+        # Of an unknown value, the whole text is quoted.
+        raise _malformed(printable(str(error)[:MAX_QUOTED])) from error
 
 
 def _malformed(problem: str) -> InvalidMessage:

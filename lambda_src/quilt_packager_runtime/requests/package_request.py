@@ -104,11 +104,13 @@ def request_for_folder(
         default_registry: The registry of the package; None for the source bucket.
 
     Raises:
-        InvalidMessage: The bucket's name is not legal, or the folder gives no legal package name.
+        InvalidMessage: The bucket's name is not legal, the prefix is too long, or the folder gives
+            no legal package name.
     """
     source, options = ready.source, ready.options
     violations = Violations()
     violations.check("bucket", source.bucket, names.check_bucket)
+    violations.check("prefix", source.prefix, names.check_key)
     name, warning = _make_name(options.package_name, source, described or {})
     violations.check_inferred_name(name)
     if violations:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from quilt_packager_runtime.errors import InvalidMessage, quote
+from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable, quote
 from quilt_packager_runtime.formats import names
 
 _Value = TypeVar("_Value")
@@ -38,10 +38,14 @@ class Violations:
             return None
         try:
             return rule(value)
+        except msgspec.ValidationError as error:
+            # The value is not shown, because it may be metadata; of an enumeration, msgspec
+            # quotes all of it.
+            self.add(field, printable(str(error)[:MAX_QUOTED]))
+            return None
         except ValueError as error:
-            # A value of a wrong type is not shown: it may be metadata.
-            is_shown = isinstance(value, str) and not isinstance(error, msgspec.ValidationError)
-            self.add(field, str(error), shown=f"{field} {quote(str(value))}" if is_shown else None)
+            shown = f"{field} {quote(value)}" if isinstance(value, str) else None
+            self.add(field, str(error), shown=shown)
             return None
 
     def check_inferred_name(self, name: str) -> str | None:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from quilt_packager_runtime.errors import InvalidMessage, quote
+from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable, quote
+from quilt_packager_runtime.formats.names import check_key
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -82,11 +83,13 @@ def read_upload(event: Mapping[str, object]) -> Upload:
     """
     try:
         read = msgspec.convert(event, _Event)
-        read.detail.object.key.encode()
+        check_key(read.detail.object.key)
     except msgspec.ValidationError as error:
-        raise _malformed(str(error)) from error
+        raise _malformed(printable(str(error)[:MAX_QUOTED])) from error
     except UnicodeEncodeError as error:
         raise _malformed(f"{quote(str(error.object))} is not a valid key") from error
+    except ValueError as error:
+        raise _malformed(str(error)) from error
     written = read.detail.object
     return Upload(read.detail.bucket.name, written.key, written.sequencer or read.id, written.size)
 

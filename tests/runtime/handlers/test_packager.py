@@ -14,6 +14,7 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations, packager
 from quilt_packager_runtime.registry import publish
+from quilt_packager_runtime.requests.events import MAX_ID_CHARACTERS
 from quilt_packager_runtime.settings import Metric, Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.workflows import gate
@@ -254,6 +255,17 @@ class TestOutcome:
         engine.sqs.fail("send_message", "AccessDenied")
         assert engine.deliver(*engine.upload("1"), delivery=delivery) == [0]
         assert engine.log.read_end()["final"] is final
+
+    def test_of_an_event_with_a_long_id_is_published_once(self, engine: Packager) -> None:
+        engine.expect_events()
+        engine.raw.put("runs/1/ro-crate-metadata.json", crate("1"))
+        event = {**json.loads(crate_event("1")), "id": "x" * 300_000}
+        assert engine.deliver(json.dumps(event)) == []
+        ((kind, detail),) = engine.announced()
+        assert kind == "Package Created"
+        assert detail["trigger"]["event_id"] == "x" * MAX_ID_CHARACTERS
+        assert engine.log.read_end()["event_id"] == "x" * MAX_ID_CHARACTERS
+        assert engine.dead_letters() == []
 
     def test_of_an_ignored_message_is_not_published(self, engine: Packager) -> None:
         assert engine.deliver('{"Event": "s3:TestEvent"}', delivery=4) == []

@@ -26,6 +26,7 @@ from quilt_packager_runtime.requests.events import (
     translate,
     workflow_run_crate_pattern,
 )
+from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
 
 SAMPLES = Path(__file__).parents[2] / "data" / "events"
@@ -468,3 +469,21 @@ class TestShapes:
             assert error.code == "InvalidMessage"  # noqa: PT017 either is fine
             return
         assert isinstance(translation, FolderReady | OmicsRun | Ignored)
+
+
+class TestLongTexts:
+    def test_long_ids_and_senders_are_cut(self) -> None:
+        text = "x" * 300_000
+        trigger = Trigger("objects_ready", text, text)
+        assert trigger == Trigger("objects_ready", "x" * 256, "x" * 256)
+
+    def test_a_prefix_that_s3_cannot_have_is_rejected(self) -> None:
+        event = with_detail("edp-objects-ready", prefix="a" * 1024)
+        with pytest.raises(InvalidMessage, match=r'prefix "a.* at most 1024 bytes'):
+            parse_message(json.dumps(event))
+
+    def test_an_unknown_value_is_not_quoted_in_full(self) -> None:
+        record = {"eventSource": "x" * 300_000, "eventName": "e", "s3": {}}
+        with pytest.raises(InvalidMessage) as raised:
+            translate({"Records": [record]})
+        assert len(raised.value.reason) < 2000

@@ -73,3 +73,8 @@ def test_the_pattern_excludes_packages_and_ignored_prefixes() -> None:
 def test_a_pattern_needs_a_bucket() -> None:
     with pytest.raises(ValueError, match="buckets is empty"):
         uploads_pattern([])
+
+
+def test_key_that_s3_cannot_have_is_malformed() -> None:
+    with pytest.raises(InvalidMessage, match="at most 1024 bytes"):
+        read_upload(event(key="x" * 1025))
