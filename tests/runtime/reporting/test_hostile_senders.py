@@ -129,14 +129,14 @@ def ends(request: UnresolvedRequest | Rejected) -> list[tuple[Outcome, Rejected 
 
 
 def detail_of(request: UnresolvedRequest | Rejected, outcome: Outcome) -> OutcomeDetail:
-    is_known = isinstance(request, UnresolvedRequest)
+    known = request if isinstance(request, UnresolvedRequest) else None
     return outcome_detail(
         outcome,
         engine="lab",
         message_id="2f1c4e3a-0000-4000-8000-000000000000",
         seconds=1,
-        source=request.source if is_known else None,
-        trigger=request.trigger if is_known else None,
+        source=known.source if known else None,
+        trigger=known.trigger if known else None,
         catalog_url="https://catalog.example",
     )
 
