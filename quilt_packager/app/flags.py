@@ -152,7 +152,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     architecture: Annotated[
         Literal["arm64", "x86_64", "host"], Meta(description="arm64, x86_64 or host")
     ] = "arm64"
-    memory_size: Annotated[MemoryMebibytes, Meta(description="128 to 10240 (MiB)")] = (
+    memory_size: Annotated[MemoryMebibytes, Meta(description="512 to 10240 (MiB)")] = (
         DEFAULT_MEMORY_MEBIBYTES
     )
     timeout: Annotated[TimeoutSeconds, Meta(description="120 to 900 (seconds)")] = (

@@ -34,10 +34,15 @@ class StackOptions(TypedDict, total=False):
     """The props of `aws_cdk.Stack` that are passed on."""
 
     description: str
+    """Description of the stack."""
     env: Environment
+    """Account and region of the stack. Default: those of the deployment's credentials."""
     synthesizer: IStackSynthesizer
+    """Synthesizer of the stack's assets and template. Default: that of the app."""
     tags: Mapping[str, str]
+    """Tags of the stack and its resources."""
     termination_protection: bool
+    """Protect the stack from deletion. Default: false."""
 
 
 class PackagingEngineStack(Stack):

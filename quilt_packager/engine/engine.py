@@ -34,6 +34,7 @@ from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_prop
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.engine.source_names import RuleKind, SourceNames
 from quilt_packager.guardrails.limits import MIN_EPHEMERAL_MEBIBYTES
+from quilt_packager.guardrails.prop_types import Bindable, check_props
 from quilt_packager.guardrails.quotas import check_pattern
 from quilt_packager.monitoring.alarms import AlarmThresholds, EngineAlarms
 from quilt_packager.monitoring.dashboard import EngineDashboard
@@ -93,7 +94,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     Raises:
         BundlingError: The asset could not be built.
         LimitExceeded: A text exceeds a quota of AWS.
-        TypeError: A prop is unknown or missing.
+        TypeError: A prop is unknown, missing or of another type. All violations are listed.
         ValueError: A prop has an invalid value. All of them are listed.
 
     Example:
@@ -121,7 +122,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         **props: Unpack[EngineProps],
     ) -> None:
         super().__init__(scope, construct_id)
-        resolved = resolve_props(props)
+        resolved = resolve_props(props, event_sources)
         self.source_buckets = tuple(resolved.source_buckets)
         self.registry_buckets = tuple(resolved.registry_buckets)
         self.service = join_names(Stack.of(self).stack_name, resolved.engine_name)
@@ -163,7 +164,11 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
         Args:
             event_source: An event source of this library, or any object with a `bind` method.
+
+        Raises:
+            TypeError: It is no event source.
         """
+        check_props("add_event_source", {"event_source": (event_source, Bindable)}, {})
         event_source.bind(self)
 
     def add_source_options(self, options: SourceOptions) -> None:
@@ -310,9 +315,17 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             The alarms. Event sources that are added later add theirs.
 
         Raises:
-            TypeError: A threshold is unknown.
+            TypeError: A threshold is unknown, or a prop is of another type.
             ValueError: A threshold can never be reached, or always is.
         """
+        check_props(
+            "add_alarms",
+            {
+                "topic": (topic, sns.ITopic | None),
+                "oldest_message_age": (thresholds.get("oldest_message_age"), Duration | None),
+            },
+            {},
+        )
         alarms = EngineAlarms(
             self,
             "Alarms",
@@ -330,19 +343,26 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         """Add a dashboard of outcomes, waiting jobs, failures and cost drivers.
 
         Args:
-            dashboard_name: The dashboard's name. Default: the engine's `service`, with `-` for `/`.
+            dashboard_name: The dashboard's name, unique in the account. Default: the engine's
+                `service`, with `-` for `/`, and the region.
             default_interval: The period that it shows initially. Default: one day.
 
         Returns:
             The dashboard, to which widgets can be added.
+
+        Raises:
+            TypeError: A prop is of another type.
         """
+        check_props("add_dashboard", {"default_interval": (default_interval, Duration | None)}, {})
         page = EngineDashboard(
             self,
             "Dashboard",
             service=self.service,
             metrics=self,
             log_group=self.log_group,
-            dashboard_name=dashboard_name or self.service.replace("/", "-"),
+            # An account has one namespace of dashboards for all of its regions.
+            dashboard_name=dashboard_name
+            or f"{self.service.replace('/', '-')}-{Stack.of(self).region}",
             default_interval=default_interval or Duration.days(1),
         )
         self._watched.show(page)
@@ -353,7 +373,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
         The jobs of a sender run with the permissions of the engine, not with those of the sender.
         """
-        return self.queue.grant_send_messages(grantee)
+        return self._queues.grant_send_messages(grantee)
 
     def _create_queues(self, props: ResolvedProps) -> JobQueues:
         return JobQueues(

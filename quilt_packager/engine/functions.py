@@ -13,7 +13,7 @@ from constructs import Construct
 from quilt_packager.bundling import LAMBDA_PYTHON, RUNTIME, Platform, build_asset
 from quilt_packager.contract import log_group_name
 from quilt_packager.guardrails.nag import acknowledge
-from quilt_packager.guardrails.quotas import check_environment
+from quilt_packager.guardrails.quotas import RolePolicies, check_environment
 
 PYTHON = lambda_.Runtime(
     f"python{LAMBDA_PYTHON}", lambda_.RuntimeFamily.PYTHON, supports_inline_code=True
@@ -111,6 +111,7 @@ class FunctionFactory:
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"{description} (execution role)",
         )
+        role.node.add_validation(RolePolicies(role))
         log_group.grant_write(role)
         function = lambda_.Function(
             scope,

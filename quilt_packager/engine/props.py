@@ -1,10 +1,10 @@
 """The props of an engine: their meaning, defaults and validation, all violations at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict
+from typing import Any, Required, TypedDict, get_type_hints
 
-from aws_cdk import Duration, Size
+from aws_cdk import Duration, Size, SizeRoundingBehavior
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -25,7 +25,9 @@ from quilt_packager.guardrails.limits import (
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
+    MAX_RETENTION_SECONDS,
     MAX_VISIBILITY_SECONDS,
+    MIN_RETENTION_SECONDS,
     CatalogUrl,
     ChecksumConcurrency,
     EngineName,
@@ -41,96 +43,133 @@ from quilt_packager.guardrails.limits import (
     find_unknown,
     find_violations,
 )
+from quilt_packager.guardrails.prop_types import Bindable, find_wrong_types, raise_violations
 
 
 class EngineProps(TypedDict, total=False):
-    """The props of an engine except its event sources. None means the default.
-
-    Attributes:
-        source_buckets: Buckets whose objects may be packaged. The `encryption_key` of an encrypted
-            bucket must be known: import such a bucket by `Bucket.from_bucket_attributes`.
-        registry_buckets: Buckets that packages may be written to, below `.quilt/`.
-        default_registry: Registry for messages that name none; one of `registry_buckets`. Default:
-            the source's own bucket if every source bucket is a registry, otherwise the first of
-            `registry_buckets`.
-        checksum_algorithms: Acceptable algorithms, the preferred one first. Default:
-            `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
-        memory_size: Memory of each function in MiB, from 128 to 10240. CPU is proportional to
-            memory. Default: 2048, about one CPU.
-        timeout: Maximum duration of an invocation. Default: 15 minutes, Lambda's maximum.
-        ephemeral_storage_size: Size of the functions' `/tmp`, which holds manifests, from 512 to
-            10240 MiB. Default: 10 GiB, enough for ten million objects.
-        architecture: CPU architecture of the functions. Default: arm64.
-        tracing: X-Ray tracing of the functions. Default: disabled.
-        max_concurrency: Maximum number of concurrent jobs, from 2 to 1000. Default: 10.
-        max_receive_count: Number of attempts before a failing job becomes a dead letter. Rejected
-            jobs become dead letters at once. Default: 5.
-        visibility_timeout: Delay before a failed job is retried, at least `timeout`. Default: twice
-            the timeout: one to wait for a free function, one to run.
-        retention_period: Retention period of waiting jobs. Default: 4 days.
-        dead_letter_retention_period: Retention period of dead letters, from the failure of their
-            job, or from the time they were sent if SQS moved them. Default: 14 days, SQS's
-            maximum.
-        queue_encryption_key: KMS key of both queues. Default: SQS's own keys, which cost nothing
-            and need no permission.
-        log_retention: Retention period of logs. Default: one year.
-        max_inline_objects: Maximum number of objects that one invocation hashes. Larger jobs run
-            under Step Functions. Default: 500,000.
-        max_inline_size: Maximum number of bytes that one invocation hashes. Objects whose checksum
-            is stored, according to the listing, do not count. Default: 1 TiB.
-        max_shard_objects: Maximum number of objects in a shard of a large job, from 1 to 100,000.
-            Default: 20,000.
-        max_shard_size: Maximum size of a shard. Several workers share a larger object. Default:
-            32 GiB.
-        checksum_concurrency: Maximum number of concurrent workers of a large job, from 1 to 1000.
-            Default: 20.
-        scratch_buckets: Buckets, by region, in which S3 copies objects of that region to hash them.
-            They need a lifecycle rule that aborts uploads, and their keys must be known. Default:
-            objects of other regions are read.
-        event_bus: Event bus for the outcomes of jobs. Default: the account's default bus.
-        notifications_topic: Topic for notifications of rejected and failed jobs. Import an
-            encrypted topic by `Topic.from_topic_attributes`, with its key. Default: none.
-        quarantine_registry: Bucket for packages that violate the workflow of their registry, with
-            the violations in their metadata; none of `registry_buckets`. Default: none.
-        catalog_url: URL of the Quilt catalog of the registries, for links in events. Default: none.
-        publish_schema: Publish the schema of outcome events in an EventBridge schema registry.
-            Default: false.
-        engine_name: Name that distinguishes several engines in one stack. The log group is
-            `/quilt/<stack>/<name>/PackagerLambda` and the metrics' service `<stack>/<name>`.
-            Default: none; both without `<name>`.
-        code: Asset of the functions. Default: the runtime and its pinned dependencies, built by pip
-            for the architecture.
-    """
+    """The props of an engine except its event sources. None means the default."""
 
     source_buckets: Required[Sequence[s3.IBucket]]
+    """Buckets whose objects may be packaged.
+
+    The `encryption_key` of an encrypted bucket must be known: import such a bucket by
+    `Bucket.from_bucket_attributes`.
+    """
     registry_buckets: Required[Sequence[s3.IBucket]]
+    """Buckets that packages may be written to, below `.quilt/`."""
     default_registry: s3.IBucket | None
+    """Registry for messages that name none; one of `registry_buckets`.
+
+    Default: the source's own bucket if every source bucket is a registry, otherwise the first
+    of `registry_buckets`.
+    """
     checksum_algorithms: Sequence[ChecksumAlgorithm]
+    """Acceptable algorithms, the preferred one first.
+
+    Default: `SHA256_CHUNKED` alone, which every version of quilt3 can verify.
+    """
     memory_size: int
+    """Memory of each function in MiB, from 512 to 10240.
+
+    CPU is proportional to memory. Default: 2048, about one CPU.
+    """
     timeout: Duration | None
+    """Maximum duration of an invocation. Default: 15 minutes, Lambda's maximum."""
     ephemeral_storage_size: Size | None
+    """Size of the functions' `/tmp`, which holds manifests, from 512 to 10240 MiB.
+
+    Default: 10 GiB, enough for ten million objects.
+    """
     architecture: lambda_.Architecture | None
+    """CPU architecture of the functions. Default: arm64."""
     tracing: lambda_.Tracing
+    """X-Ray tracing of the functions. Default: disabled."""
     max_concurrency: int
+    """Maximum number of concurrent jobs, from 2 to 1000. Default: 10."""
     max_receive_count: int
+    """Number of attempts before a failing job becomes a dead letter.
+
+    Rejected jobs become dead letters at once. Default: 5.
+    """
     visibility_timeout: Duration | None
+    """Delay before a failed job is retried, at least `timeout`.
+
+    Default: twice the timeout: one to wait for a free function, one to run.
+    """
     retention_period: Duration | None
+    """Retention period of waiting jobs, from `visibility_timeout` to 14 days. Default: 4 days."""
     dead_letter_retention_period: Duration | None
+    """Retention period of dead letters.
+
+    It starts with the failure of their job, or when they were sent if SQS moved them. Default: 14
+    days, SQS's maximum.
+    """
     queue_encryption_key: kms.IKey | None
+    """KMS key of both queues.
+
+    Default: SQS's own keys, which cost nothing and need no permission.
+    """
     log_retention: logs.RetentionDays
+    """Retention period of logs. Default: one year."""
     max_inline_objects: int
+    """Maximum number of objects that one invocation hashes.
+
+    Larger jobs run under Step Functions. Default: 500,000.
+    """
     max_inline_size: Size | None
+    """Maximum number of bytes that one invocation hashes.
+
+    Objects whose checksum is stored, according to the listing, do not count. Default: 1 TiB.
+    """
     max_shard_objects: int
+    """Maximum number of objects in a shard of a large job, from 1 to 100,000.
+
+    Default: 20,000.
+    """
     max_shard_size: Size | None
+    """Maximum size of a shard. Several workers share a larger object. Default: 32 GiB."""
     checksum_concurrency: int
+    """Maximum number of concurrent workers of a large job, from 1 to 1000. Default: 20."""
     scratch_buckets: Mapping[str, s3.IBucket] | None
+    """Buckets, by region, in which S3 copies objects of that region to hash them.
+
+    They need a lifecycle rule that aborts uploads, and their keys must be known. Default:
+    objects of other regions are read.
+    """
     event_bus: events.IEventBus | None
+    """Event bus for the outcomes of jobs. Default: the account's default bus."""
     notifications_topic: sns.ITopic | None
+    """Topic for notifications of rejected and failed jobs.
+
+    Import an encrypted topic by `Topic.from_topic_attributes`, with its key. Default: none.
+    """
     quarantine_registry: s3.IBucket | None
+    """Bucket for packages that violate the workflow of their registry.
+
+    Their metadata has the violations. None of `registry_buckets`. Default: none.
+    """
     catalog_url: str | None
+    """URL of the Quilt catalog of the registries, for links in events. Default: none."""
     publish_schema: bool
+    """Publish the schema of outcome events in EventBridge. Default: false."""
     engine_name: str | None
+    """Name that distinguishes several engines in one stack.
+
+    The log group is `/quilt/<stack>/<name>/PackagerLambda` and the metrics' service
+    `<stack>/<name>`. Default: none; both without `<name>`.
+    """
     code: lambda_.Code | None
+    """Asset of the functions.
+
+    Default: the runtime and its pinned dependencies, built by pip for the architecture.
+    """
+
+
+_TYPES = {
+    **get_type_hints(EngineProps),
+    # Its values are validated as values.
+    "checksum_algorithms": Any,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +242,13 @@ class ResolvedProps:
 
     def find_violations(self) -> list[str]:
         """Say of each prop that no engine could work with why not."""
-        return [*self._find_missing(), *self._find_unsuitable_registries(), *self._find_excesses()]
+        return [
+            *self._find_missing(),
+            *self._find_unknown_algorithms(),
+            *self._find_unsuitable_registries(),
+            *self._find_excesses(),
+            *self._find_short_lives(),
+        ]
 
     def _find_default_registry(self) -> str | None:
         """Return the registry for messages that name none. None: the bucket of their source."""
@@ -222,11 +267,22 @@ class ResolvedProps:
             f"{name} is empty: name at least one" for name, given in required.items() if not given
         ]
 
+    def _find_unknown_algorithms(self) -> list[str]:
+        given = self.checksum_algorithms
+        known = ", ".join(ChecksumAlgorithm)
+        if isinstance(given, str):
+            return [f"checksum_algorithms is {given!r}: pass a list of some of {known}"]
+        return [
+            f"checksum_algorithms has {each!r}: choose from {known}"
+            for each in given
+            if each not in tuple(ChecksumAlgorithm)
+        ]
+
     def _find_unsuitable_registries(self) -> list[str]:
         violations = []
         registries = _names(self.registry_buckets)
         default, quarantine = self.default_registry, self.quarantine_registry
-        if default and default.bucket_name not in registries:
+        if default and registries and default.bucket_name not in registries:
             violations.append(f"default_registry is {default.node.path}: no registry bucket")
         if quarantine and quarantine.bucket_name in registries:
             violations.append(
@@ -236,60 +292,97 @@ class ResolvedProps:
         return violations
 
     def _find_excesses(self) -> list[str]:
-        timeout_seconds = int(self.timeout.to_seconds())
-        visibility_seconds = int(self.visibility_timeout.to_seconds())
-        ephemeral_mebibytes = int(self.ephemeral_storage_size.to_mebibytes())
-        max_inline_mebibytes = int(self.max_inline_size.to_mebibytes())
-        max_shard_mebibytes = int(self.max_shard_size.to_mebibytes())
-        violations = find_violations(
+        return find_violations(
             {
                 "memory_size": (self.memory_size, MemoryMebibytes),
-                "timeout, in seconds,": (timeout_seconds, TimeoutSeconds),
-                "ephemeral_storage_size, in MiB,": (ephemeral_mebibytes, EphemeralMebibytes),
+                "timeout, in seconds,": (_seconds(self.timeout), TimeoutSeconds),
+                "ephemeral_storage_size, in MiB,": (
+                    _mebibytes(self.ephemeral_storage_size),
+                    EphemeralMebibytes,
+                ),
                 "max_concurrency": (self.max_concurrency, MaxConcurrency),
                 "max_receive_count": (self.max_receive_count, MaxReceiveCount),
                 "max_inline_objects": (self.max_inline_objects, MaxInlineObjects),
-                "max_inline_size, in MiB,": (max_inline_mebibytes, MaxInlineMebibytes),
+                "max_inline_size, in MiB,": (_mebibytes(self.max_inline_size), MaxInlineMebibytes),
                 "max_shard_objects": (self.max_shard_objects, MaxShardObjects),
-                "max_shard_size, in MiB,": (max_shard_mebibytes, MaxShardMebibytes),
+                "max_shard_size, in MiB,": (_mebibytes(self.max_shard_size), MaxShardMebibytes),
                 "checksum_concurrency": (self.checksum_concurrency, ChecksumConcurrency),
                 "catalog_url": (self.catalog_url, CatalogUrl | None),
                 "engine_name": (self.engine_name, EngineName | None),
             }
         )
-        if not timeout_seconds <= visibility_seconds <= MAX_VISIBILITY_SECONDS:
+
+    def _find_short_lives(self) -> list[str]:
+        """Check the times of a message against one another and the limits of SQS."""
+        timeout, visibility = _seconds(self.timeout), _seconds(self.visibility_timeout)
+        violations = []
+        if not timeout <= visibility <= MAX_VISIBILITY_SECONDS:
             violations.append(
-                f"visibility_timeout is {visibility_seconds} s: it must be at least the timeout, "
-                f"{timeout_seconds} s, and at most 12 hours"
+                f"visibility_timeout is {visibility} s: it must be at least the timeout, "
+                f"{timeout} s, and at most 12 hours"
+            )
+        retention = _seconds(self.retention_period)
+        if not visibility <= retention <= MAX_RETENTION_SECONDS:
+            violations.append(
+                f"retention_period is {retention} s: it must be at least the visibility_timeout, "
+                f"{visibility} s, so that a failed job is retried, and at most 14 days"
+            )
+        dead_letters = _seconds(self.dead_letter_retention_period)
+        if not MIN_RETENTION_SECONDS <= dead_letters <= MAX_RETENTION_SECONDS:
+            violations.append(
+                f"dead_letter_retention_period is {dead_letters} s: it must be at least 1 minute "
+                "and at most 14 days"
             )
         return violations
 
 
-def resolve_props(props: EngineProps) -> ResolvedProps:
+def resolve_props(props: EngineProps, event_sources: object = ()) -> ResolvedProps:
     """Apply the defaults of props that are not given, and validate all of them.
 
     Args:
         props: The props that are given.
+        event_sources: The event sources, of which only the type is validated.
 
     Raises:
-        TypeError: A name is that of no prop, or a required prop is missing.
+        TypeError: A name is that of no prop, a required prop is missing, or a prop has a value of
+            another type. All violations are listed.
         ValueError: Props have invalid values. All of them are listed.
     """
-    given: dict[str, Any] = {name: value for name, value in props.items() if value is not None}
     known = [*EngineProps.__annotations__, "event_sources"]
-    if problems := [*find_unknown(props, known, "prop"), *_find_absent(given)]:
-        raise TypeError("PackagingEngine " + "; ".join(problems))
+    unknown = find_unknown(props, known, "prop")
+    given: dict[str, Any] = {
+        name: value for name, value in props.items() if value is not None and name in known
+    }
+    absent = EngineProps.__required_keys__ - given.keys()
+    wrong = find_wrong_types({name: (value, _TYPES[name]) for name, value in given.items()})
+    for name in wrong:
+        del given[name]
+    wrong |= find_wrong_types({"event_sources": (event_sources, Sequence[Bindable])})
     timeout = given.setdefault("timeout", Duration.seconds(DEFAULT_TIMEOUT_SECONDS))
-    given.setdefault("visibility_timeout", Duration.seconds(2 * timeout.to_seconds()))
+    given.setdefault("visibility_timeout", Duration.seconds(2 * _seconds(timeout)))
+    not_judged = EngineProps.__required_keys__ - given.keys()
+    given |= dict.fromkeys(not_judged, ())
     resolved = ResolvedProps(**given)
-    if violations := resolved.find_violations():
-        raise ValueError("Invalid props of PackagingEngine: " + "; ".join(violations))
+    violations = [
+        each
+        for each in resolved.find_violations()
+        if not any(each.startswith(f"{name} is empty") for name in not_judged)
+    ]
+    raise_violations(
+        "PackagingEngine",
+        names=[*unknown, *(f"requires the prop {name!r}" for name in sorted(absent))],
+        wrong_types=wrong.values(),
+        violations=violations,
+    )
     return resolved
 
 
-def _find_absent(given: Mapping[str, object]) -> Iterator[str]:
-    for name in sorted(EngineProps.__required_keys__ - given.keys()):
-        yield f"requires the prop {name!r}"
+def _seconds(duration: Duration) -> int:
+    return int(duration.to_seconds(integral=False))
+
+
+def _mebibytes(size: Size) -> int:
+    return int(size.to_mebibytes(rounding=SizeRoundingBehavior.FLOOR))
 
 
 def _names(buckets: Sequence[s3.IBucket]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from quilt_packager.guardrails import permissions
 from quilt_packager.guardrails.nag import acknowledge
+from quilt_packager.guardrails.quotas import check_queue_policy
 
 
 class JobQueues:
@@ -73,7 +74,7 @@ class JobQueues:
             self.dead_letter_queue,
             {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."},
         )
-        self._rule_arns: list[str] = []
+        self._rules: list[events.CfnRule] = []
         self._statements: list[iam.PolicyStatement] = []
 
     def add_consumer(
@@ -102,6 +103,13 @@ class JobQueues:
             max_concurrency=max_concurrency,
             report_batch_item_failures=True,
         )
+
+    def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Allow a principal to send messages to the queue, and to use its key."""
+        grant = self.queue.grant_send_messages(grantee)
+        if self._key and permissions.is_alias(self._key):
+            grant = grant.combine(permissions.grant_use_by_alias(grantee, self._key))
+        return grant
 
     def grant_send_dead_letters(self, function: lambda_.Function) -> None:
         """Allow a function to send messages to the dead-letter queue."""
@@ -138,11 +146,13 @@ class JobQueues:
 
     def _allow_rule(self, rule: events.CfnRule) -> None:
         """Allow one more rule to send. All share a statement: a queue's policy has at most 20."""
-        self._rule_arns.append(rule.attr_arn)
+        self._rules.append(rule)
+        check_queue_policy(self._scope, f"{self._name}Queue", self._rules)
         if not self._statements:
             self._create_queue_policies()
+        arns = [each.attr_arn for each in self._rules]
         for statement in self._statements:
-            statement.add_conditions({"ArnEquals": {"aws:SourceArn": self._rule_arns}})
+            statement.add_conditions({"ArnEquals": {"aws:SourceArn": arns}})
 
     def _create_queue_policies(self) -> None:
         for queue in (self.queue, self.dead_letter_queue):

@@ -18,6 +18,7 @@ from quilt_packager.engine.source_names import find_name
 from quilt_packager.event_sources.coalescer import Coalescer
 from quilt_packager.event_sources.package_options import (
     CommonOptions,
+    check_buckets,
     read_options,
     watched_bucket_names,
 )
@@ -29,6 +30,7 @@ from quilt_packager.guardrails.limits import (
     ThresholdSeconds,
     find_violations,
 )
+from quilt_packager.guardrails.prop_types import find_wrong_types, raise_violations
 
 _DEFAULTS = UploadSettings()
 
@@ -63,6 +65,7 @@ class ObjectUploads:
             `settle_seconds`. See `CommonOptions`.
 
     Raises:
+        TypeError: Props are of another type. All violations are listed.
         ValueError: Props have invalid values. All of them are listed.
 
     Example:
@@ -87,9 +90,18 @@ class ObjectUploads:
         construct_id: str = _DEFAULT_ID,
         **options: Unpack[CommonOptions],
     ) -> None:
+        wrong = find_wrong_types(
+            {
+                "buckets": (buckets, Sequence[s3.IBucket] | None),
+                "threshold_duration": (threshold_duration, Duration | None),
+                "ignore_prefixes": (ignore_prefixes, Sequence[str]),
+                "event_bus": (event_bus, events.IEventBus | None),
+                "enabled": (enabled, bool),
+            }
+        )
         duration_seconds = _DEFAULTS.threshold_duration_seconds
-        if threshold_duration is not None:
-            duration_seconds = int(threshold_duration.to_seconds())
+        if threshold_duration is not None and "threshold_duration" not in wrong:
+            duration_seconds = int(threshold_duration.to_seconds(integral=False))
         violations = find_violations(
             {
                 "threshold_event_count": (threshold_event_count, ThresholdEventCount),
@@ -99,14 +111,16 @@ class ObjectUploads:
                 "source": (source, EventSourceName),
             }
         )
-        if buckets is not None and not buckets:
-            violations.append("buckets is empty; leave it out to watch all source buckets")
-        try:
-            self._options = read_options("objects_ready", **options)
-        except ValueError as error:
-            violations.append(str(error))
-        if violations:
-            raise ValueError("Invalid props of ObjectUploads: " + "; ".join(violations))
+        for check in (
+            lambda: check_buckets(buckets),
+            lambda: read_options("objects_ready", **options),
+        ):
+            try:
+                check()
+            except ValueError as error:
+                violations.append(str(error))
+        raise_violations("ObjectUploads", wrong_types=wrong.values(), violations=violations)
+        self._options = read_options("objects_ready", **options)
         self._buckets = buckets
         self._settings = UploadSettings(
             threshold_event_count=threshold_event_count,

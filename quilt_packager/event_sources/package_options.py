@@ -11,33 +11,29 @@ if TYPE_CHECKING:
 
 
 class CommonOptions(TypedDict, total=False):
-    """The package options of every built-in event source.
-
-    Attributes:
-        package_name: Template of the packages' names, such as `{workflow_name}/{run_id}`. Default:
-            the folder's name, also for events that lack a field of the template.
-        include_prefixes: Globs of folders to package. Default: all folders.
-        exclude: Globs of files to leave out of the package, relative to the folder. Default: none.
-        settle_seconds: Seconds to wait for late files, from 0 to 900. Default: 0.
-    """
+    """The package options of every built-in event source."""
 
     package_name: str
+    """Template of the packages' names, such as `{workflow_name}/{run_id}`.
+
+    Default: the folder's name, also for events that lack a field of the template.
+    """
     include_prefixes: Sequence[str]
+    """Globs of folders to package. Default: all folders."""
     exclude: Sequence[str]
+    """Globs of files to leave out of the package, relative to the folder. Default: none."""
     settle_seconds: int
+    """Seconds to wait for late files, from 0 to 900. Default: 0."""
 
 
 class PackageOptions(CommonOptions, total=False):
     """The package options of event sources other than `ObjectUploads`.
 
     `ObjectUploads` takes `CommonOptions`: its own `ignore_prefixes` are prefixes of keys.
-
-    Attributes:
-        ignore_prefixes: Globs of folders to ignore, which take precedence over `include_prefixes`.
-            Default: none.
     """
 
     ignore_prefixes: Sequence[str]
+    """Globs of folders to ignore, which take precedence over `include_prefixes`. Default: none."""
 
 
 def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: ANN401 - any of them
@@ -51,6 +47,16 @@ def read_options(kind: SourceKind, **options: Any) -> SourceOptions:  # noqa: AN
         return msgspec.convert({"kind": kind, **options}, SourceOptions)
     except msgspec.ValidationError as error:
         raise ValueError(f"Invalid options of an event source: {error}") from error
+
+
+def check_buckets(buckets: "Sequence[s3.IBucket] | None") -> None:
+    """Refuse an empty list of buckets, which could mean none or all.
+
+    Raises:
+        ValueError: It is empty.
+    """
+    if buckets is not None and not buckets:
+        raise ValueError("buckets is empty; leave it out to watch all source buckets")
 
 
 def watched_bucket_names(

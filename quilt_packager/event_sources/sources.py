@@ -20,10 +20,12 @@ from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.source_names import find_name
 from quilt_packager.event_sources.package_options import (
     PackageOptions,
+    check_buckets,
     read_options,
     watched_bucket_names,
 )
 from quilt_packager.guardrails import permissions
+from quilt_packager.guardrails.prop_types import check_props
 
 _OMICS_ID = "HealthOmicsRuns"
 _CRATES_ID = "WorkflowRunCrates"
@@ -45,7 +47,9 @@ class HealthOmicsRuns:
             `exclude`, `settle_seconds`. See `PackageOptions`.
 
     Raises:
-        ValueError: `statuses` is empty or has an unknown status, or an option is invalid.
+        TypeError: A prop is of another type.
+        ValueError: `statuses` is empty or has an unknown status, or an option is invalid. All
+            violations are listed.
 
     Example:
         >>> failed = HealthOmicsRuns(
@@ -65,6 +69,15 @@ class HealthOmicsRuns:
         construct_id: str = _OMICS_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
+        check_props(
+            "HealthOmicsRuns",
+            {"statuses": (statuses, Sequence[str]), "enabled": (enabled, bool)},
+            {
+                "statuses": lambda: health_omics_pattern(statuses),
+                "metadata": lambda: _is_wanted(metadata, "run"),
+                "options": lambda: read_options("health_omics", parameters=parameters, **options),
+            },
+        )
         self._pattern = health_omics_pattern(statuses)
         self._options = read_options(
             "health_omics",
@@ -107,7 +120,8 @@ class WorkflowRunCrates:
             `exclude`, `settle_seconds`. See `PackageOptions`.
 
     Raises:
-        ValueError: `buckets` is empty, or an option is invalid.
+        TypeError: A prop is of another type.
+        ValueError: `buckets` is empty, or an option is invalid. All violations are listed.
 
     Example:
         >>> crates = WorkflowRunCrates(
@@ -125,8 +139,17 @@ class WorkflowRunCrates:
         construct_id: str = _CRATES_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
-        if buckets is not None and not buckets:
-            raise ValueError("buckets is empty; leave it out to watch all source buckets")
+        check_props(
+            "WorkflowRunCrates",
+            {"buckets": (buckets, Sequence[s3.IBucket] | None), "enabled": (enabled, bool)},
+            {
+                "buckets": lambda: check_buckets(buckets),
+                "metadata": lambda: _is_wanted(metadata, "crate"),
+                "options": lambda: read_options(
+                    "workflow_run_crate", allow_bucket_root=allow_bucket_root, **options
+                ),
+            },
+        )
         self._buckets = buckets
         self._options = read_options(
             "workflow_run_crate",
@@ -172,6 +195,7 @@ class ObjectsReady:
             `exclude`, `settle_seconds`. See `PackageOptions`.
 
     Raises:
+        TypeError: A prop is of another type.
         ValueError: An option is invalid.
 
     Example:
@@ -189,6 +213,15 @@ class ObjectsReady:
         construct_id: str = _READY_ID,
         **options: Unpack[PackageOptions],
     ) -> None:
+        check_props(
+            "ObjectsReady",
+            {"event_bus": (event_bus, events.IEventBus), "enabled": (enabled, bool)},
+            {
+                "options": lambda: read_options(
+                    "objects_ready", allow_bucket_root=allow_bucket_root, **options
+                )
+            },
+        )
         self._event_bus = event_bus
         self._options = read_options(
             "objects_ready", allow_bucket_root=allow_bucket_root, **options
@@ -226,6 +259,7 @@ class CustomEvents:
         name: Name of the source, by which it is switched on and off. Default: the rule's id.
 
     Raises:
+        TypeError: A prop is of another type.
         ValueError: The pattern is empty, which EventBridge does not accept.
 
     Example:
@@ -248,9 +282,17 @@ class CustomEvents:
         construct_id: str = "CustomEvents",
         name: str | None = None,
     ) -> None:
+        check_props(
+            "CustomEvents",
+            {
+                "pattern": (pattern, events.EventPattern),
+                "message": (message, events.RuleTargetInput | None),
+                "event_bus": (event_bus, events.IEventBus | None),
+                "enabled": (enabled, bool),
+            },
+            {"pattern": lambda: _check_pattern(pattern)},
+        )
         self._pattern = _as_json(pattern)
-        if not self._pattern:
-            raise ValueError("pattern is empty; name at least a source")
         self._message = message
         self._event_bus = event_bus
         self._enabled = enabled
@@ -274,6 +316,11 @@ def _is_wanted(metadata: str, name: str) -> bool:
     if metadata not in {name, "none"}:
         raise ValueError(f"metadata is {metadata!r}; it may be {name!r} or 'none'")
     return metadata == name
+
+
+def _check_pattern(pattern: events.EventPattern | Mapping[str, object]) -> None:
+    if not _as_json(pattern):
+        raise ValueError("pattern is empty; name at least a source")
 
 
 def _as_json(pattern: events.EventPattern | Mapping[str, object]) -> Mapping[str, object]:

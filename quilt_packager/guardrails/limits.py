@@ -13,7 +13,7 @@ from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
 
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
-AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
+AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$")]
 # As CDK has it for existing buckets: it raises errors of its own.
 _BUCKET_NAME = r"^(?!.*(\.\.|\.-|-\.))(?!(\d+\.){3}\d+$)[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
 BucketName = Annotated[str, Meta(pattern=_BUCKET_NAME)]
@@ -32,7 +32,8 @@ MaxInlineObjects = Annotated[int, Meta(ge=0)]
 MaxReceiveCount = Annotated[int, Meta(ge=1, le=1000 - EXTRA_RECEIVES)]
 MaxShardMebibytes = Annotated[int, Meta(ge=1)]
 MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
-MemoryMebibytes = Annotated[int, Meta(ge=128, le=10240)]
+# Below 512 MiB a job that reads objects is killed: its reads alone may hold 256 MiB.
+MemoryMebibytes = Annotated[int, Meta(ge=512, le=10240)]
 PrefixDepth = Annotated[int, Meta(ge=1, le=100)]
 ThresholdEventCount = Annotated[int, Meta(ge=1, le=1000)]
 ThresholdSeconds = Annotated[int, Meta(ge=1, le=12 * 60 * 60)]
@@ -40,6 +41,8 @@ ThresholdSeconds = Annotated[int, Meta(ge=1, le=12 * 60 * 60)]
 TimeoutSeconds = Annotated[int, Meta(ge=120, le=900)]
 
 MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+MIN_RETENTION_SECONDS = 60
+MAX_RETENTION_SECONDS = 14 * 24 * 60 * 60
 MIN_EPHEMERAL_MEBIBYTES = 512
 
 MEBIBYTE = 1024 * 1024
@@ -60,7 +63,7 @@ def find_violations(values: Mapping[str, tuple[object, Any]]) -> list[str]:
 
     Example:
         >>> find_violations({"memory_size": (64, MemoryMebibytes), "a": (2, MaxConcurrency)})
-        ['memory_size is 64: Expected `int` >= 128']
+        ['memory_size is 64: Expected `int` >= 512']
     """
     violations = []
     for name, (value, type_) in values.items():

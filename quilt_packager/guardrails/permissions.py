@@ -3,7 +3,7 @@
 The grants of CDK's buckets allow more (any `Get`, any `List`, tagging, deletion), so none is used.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from aws_cdk import ArnFormat, Aws, IResource, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -21,11 +21,22 @@ from quilt_packager_runtime.formats.objects import ITEMS_FILE, JOBS_PREFIX, SCRA
 
 from quilt_packager.guardrails.nag import acknowledge_wildcards
 
+_ALIAS = ":alias/"
+_BY_ALIAS = "ByAlias"
+_ENCRYPT = ["kms:Decrypt", "kms:GenerateDataKey"]
 _MANIFESTS = ".quilt/packages/*"
 _WRITABLE = (_MANIFESTS, ".quilt/named_packages/*")
 _WORKFLOWS = ".quilt/workflows/*"
 
+MAX_STATEMENT_RESOURCES = 15
+"""Number of resources from which a statement is split.
+
+CDK moves whole statements to managed policies, which have at most 6,144 characters, and counts 150
+for each ARN that it cannot resolve. Small statements fill the policies well.
+"""
+
 _NAMED_AT_RUN_TIME = "Packages, revisions, uploads and runs get their names at run time."
+_KNOWN_BY_ALIAS = "Only the alias of the key is known; a condition names it."
 _WILDCARD_REASONS = {
     "ReadSources": "Messages name the objects to package.",
     "ReadRegistries": _NAMED_AT_RUN_TIME,
@@ -40,10 +51,30 @@ _WILDCARD_REASONS = {
 def add_statements(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
     """Add statements to the role of a function."""
     for statement in statements:
-        function.add_to_role_policy(statement)
-        reason = _WILDCARD_REASONS.get(statement.sid or "")
+        for part in _split(statement):
+            function.add_to_role_policy(part)
+        sid = statement.sid or ""
+        reason = _KNOWN_BY_ALIAS if sid.endswith(_BY_ALIAS) else _WILDCARD_REASONS.get(sid)
         if reason and function.role:
             acknowledge_wildcards(function.role, statement, reason)
+
+
+def is_alias(key: kms.IKey) -> bool:
+    """Return whether only the alias of a key is known. Its ARN permits no use of the key."""
+    return _ALIAS in key.key_arn
+
+
+def grant_use_by_alias(grantee: iam.IGrantable, key: kms.IKey) -> iam.Grant:
+    """Allow a principal to send to what a key encrypts of which only the alias is known.
+
+    CDK's own grants leave such keys out.
+    """
+    return iam.Grant.add_to_principal(
+        grantee=grantee,
+        actions=_ENCRYPT,
+        resource_arns=[_any_key(key)],
+        conditions=_has_alias([key]),
+    )
 
 
 def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
@@ -92,7 +123,7 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
             actions=["s3:AbortMultipartUpload"],
             resources=_objects(buckets, [_MANIFESTS]),
         ),
-        *_use_keys("EncryptRegistries", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+        *_use_keys("EncryptRegistries", _ENCRYPT, buckets),
     ]
 
 
@@ -105,7 +136,7 @@ def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
             resources=_objects(buckets, [f"{SCRATCH_PREFIX}*"]),
             conditions=_in_accounts(buckets),
         ),
-        *_use_keys("EncryptScratch", ["kms:Decrypt", "kms:GenerateDataKey"], buckets),
+        *_use_keys("EncryptScratch", _ENCRYPT, buckets),
     ]
 
 
@@ -339,7 +370,7 @@ def encrypt_events() -> iam.PolicyStatement:
     return iam.PolicyStatement(
         sid="EncryptEvents",
         principals=[_event_bridge()],
-        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        actions=_ENCRYPT,
         resources=["*"],
     )
 
@@ -364,34 +395,66 @@ def _use_keys(
 ) -> list[iam.PolicyStatement]:
     """Use the known keys of buckets, through S3 only."""
     encrypted = [(bucket, key) for bucket in buckets if (key := bucket.encryption_key)]
-    if not encrypted:
-        return []
-    services = list(dict.fromkeys(_endpoint("s3", bucket) for bucket, _ in encrypted))
-    return [
-        iam.PolicyStatement(
-            sid=sid,
-            actions=actions,
-            resources=list(dict.fromkeys(key.key_arn for _, key in encrypted)),
-            conditions={"StringEquals": {"kms:ViaService": services}},
-        )
-    ]
+    return _permit_keys(sid, actions, "s3", encrypted)
 
 
 def _use_key(
     sid: str, key: kms.IKey | None, service: str, resource: IResource
 ) -> list[iam.PolicyStatement]:
     """Use the key of a queue or a topic, if it has one, through its service only."""
-    if key is None:
-        return []
-    return [
-        iam.PolicyStatement(
-            sid=sid,
-            actions=["kms:Decrypt", "kms:GenerateDataKey"],
-            resources=[key.key_arn],
-            conditions={"StringEquals": {"kms:ViaService": _endpoint(service, resource)}},
+    return _permit_keys(sid, _ENCRYPT, service, [(resource, key)]) if key else []
+
+
+def _permit_keys(
+    sid: str, actions: Sequence[str], service: str, encrypted: Sequence[tuple[IResource, kms.IKey]]
+) -> list[iam.PolicyStatement]:
+    """Use the keys of resources through a service. The ARN of an alias permits nothing."""
+    statements = []
+    for by_alias in (False, True):
+        chosen = [each for each in encrypted if is_alias(each[1]) is by_alias]
+        if chosen:
+            arns = [_any_key(resource) if by_alias else key.key_arn for resource, key in chosen]
+            endpoints = [
+                f"{service}.{resource.env.region}.{Aws.URL_SUFFIX}" for resource, _ in chosen
+            ]
+            conditions = {"StringEquals": {"kms:ViaService": list(dict.fromkeys(endpoints))}}
+            if by_alias:
+                conditions |= _has_alias(key for _, key in chosen)
+            statements.append(
+                iam.PolicyStatement(
+                    sid=f"{sid}{_BY_ALIAS}" if by_alias else sid,
+                    actions=actions,
+                    resources=list(dict.fromkeys(arns)),
+                    conditions=conditions,
+                )
+            )
+    return statements
+
+
+def _split(statement: iam.PolicyStatement) -> Iterator[iam.PolicyStatement]:
+    """Divide a statement that is too long for a policy by its resources."""
+    resources = statement.resources
+    if len(resources) <= MAX_STATEMENT_RESOURCES:
+        yield statement
+        return
+    for number, start in enumerate(range(0, len(resources), MAX_STATEMENT_RESOURCES), start=1):
+        yield statement.copy(
+            sid=statement.sid if number == 1 else f"{statement.sid}{number}",
+            resources=resources[start : start + MAX_STATEMENT_RESOURCES],
         )
-    ]
 
 
-def _endpoint(service: str, resource: IResource) -> str:
-    return f"{service}.{resource.env.region}.{Aws.URL_SUFFIX}"
+def _has_alias(keys: Iterable[kms.IKey]) -> dict[str, dict[str, list[str]]]:
+    aliases = dict.fromkeys("alias/" + key.key_arn.partition(_ALIAS)[2] for key in keys)
+    return {"ForAnyValue:StringEquals": {"kms:ResourceAliases": list(aliases)}}
+
+
+def _any_key(resource: IResource) -> str:
+    """Return the ARN of all keys in a resource's account and region."""
+    return Stack.of(resource).format_arn(
+        service="kms",
+        resource="key",
+        resource_name="*",
+        account=resource.env.account,
+        region=resource.env.region,
+    )

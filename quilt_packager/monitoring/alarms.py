@@ -43,25 +43,25 @@ FAILURES = " || ".join(
 
 
 class AlarmThresholds(TypedDict, total=False):
-    """The thresholds of alarms.
-
-    Attributes:
-        dead_letters: Number of dead letters. Default: 1.
-        oldest_message_age: Age of the oldest message. Default: 1 hour.
-        function_errors: Number of errors of a function within 15 minutes. A message that succeeds
-            on a retry needs no attention; one that fails on every attempt is a dead letter.
-            Default: 5.
-        throttles: Number of throttled invocations within 5 minutes, three times in a
-            row. Default: 1.
-        large_jobs_failed: Number of large jobs that failed, timed out or were stopped in 5 minutes,
-            each with its own alarm. Default: 1.
-    """
+    """The thresholds of alarms."""
 
     dead_letters: int
+    """Number of dead letters. Default: 1."""
     oldest_message_age: Duration
+    """Age of the oldest message. Default: 1 hour."""
     function_errors: int
+    """Number of errors of a function within 15 minutes. Default: 5.
+
+    A message that succeeds on a retry needs no attention; one that fails on every attempt is a
+    dead letter.
+    """
     throttles: int
+    """Number of throttled invocations within 5 minutes, three times in a row. Default: 1."""
     large_jobs_failed: int
+    """Number of large jobs that failed, timed out or were stopped in 5 minutes. Default: 1.
+
+    Each of these ends has its own alarm.
+    """
 
 
 class EngineAlarms(Construct):

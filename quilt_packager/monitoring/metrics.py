@@ -13,9 +13,13 @@ class MetricOptions(TypedDict, total=False):
     """The props of `aws_cloudwatch.MetricOptions` that the engine's metrics accept."""
 
     statistic: str
+    """Statistic over the period, such as `Sum` or `p99`. Default: that of the metric."""
     period: Duration
+    """Period of a data point. Default: 5 minutes."""
     label: str
+    """Label of the metric in a graph."""
     color: str
+    """Color of the metric in a graph, as `#rrggbb`."""
 
 
 class EngineMetrics:

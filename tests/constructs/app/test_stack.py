@@ -377,4 +377,6 @@ def test_alarms_notify_the_topic_of_the_flag() -> None:
 def test_flag_creates_a_dashboard() -> None:
     template = template_of(make_flagged_stack(dashboard=True))
     dashboard = properties_of(template, "AWS::CloudWatch::Dashboard")
-    assert dashboard["DashboardName"] == "quilt-packager"
+    assert dashboard["DashboardName"] == {
+        "Fn::Join": ["", ["quilt-packager-", {"Ref": "AWS::Region"}]]
+    }

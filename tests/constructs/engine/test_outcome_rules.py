@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations, Match
 from quilt_packager_runtime.reporting.outcome_events import event_schema
 
+from quilt_packager.engine.functions import PYTHON
 from tests.constructs.templates import (
     JsonObject,
     add_engine,
@@ -21,6 +23,7 @@ from tests.constructs.templates import (
     find,
     make_stack,
     permissions_of,
+    placeholder_code,
     properties_of,
     template_of,
     via,
@@ -239,3 +242,20 @@ def test_engine_has_its_bus_as_a_member() -> None:
     bucket = s3.Bucket(stack, "Data")
     engine = add_engine(stack, source_buckets=[bucket], registry_buckets=[bucket], event_bus=bus)
     assert engine.event_bus is bus
+
+
+def test_function_of_another_stack_can_send_jobs_and_receive_outcomes() -> None:
+    app = App()
+    packaging, lab = Stack(app, "Packaging"), Stack(app, "Lab")
+    engine = add_engine(packaging)
+    function = lambda_.Function(
+        lab, "Next", runtime=PYTHON, handler="index.handler", code=placeholder_code()
+    )
+    engine.grant_send_messages(function)
+    engine.on_package_created(
+        "Created", target=targets.LambdaFunction(function), cross_stack_scope=lab
+    )
+    app.synth()  # each stack depends on the other without a cross_stack_scope
+    assert lab.dependencies == [packaging]
+    pattern = properties_of(template_of(lab), "AWS::Events::Rule")["EventPattern"]
+    assert pattern["detail"] == {"engine": ["Packaging"]}

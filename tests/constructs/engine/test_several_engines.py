@@ -1,5 +1,8 @@
 """Several engines in one stack have distinct names in the template."""
 
+import json
+from typing import Any
+
 from aws_cdk import Stack
 from constructs import Construct
 
@@ -65,3 +68,25 @@ def test_engine_beside_that_of_flags_is_told_apart() -> None:
     stack = make_flagged_stack()
     add_named_engine(stack, "Second")
     assert_apart(template_of(stack), "Engine", "Second")
+
+
+def fixed_names(**props: Any) -> set[str]:
+    """The names in the template that CloudFormation does not generate."""
+    stack = make_stack()
+    engine = add_engine(stack, event_sources=[ObjectUploads()], **props)
+    engine.add_alarms()
+    engine.add_dashboard()
+    return {
+        json.dumps(each["Properties"][name])
+        for each in template_of(stack)["Resources"].values()
+        for name in ("AlarmName", "DashboardName", "LogGroupName")
+        if name in each["Properties"]
+    }
+
+
+def test_renamed_engine_with_another_name_collides_with_nothing_of_the_old_one() -> None:
+    # CloudFormation creates the new resources before it deletes the old ones.
+    old = fixed_names(construct_id="Engine")
+    assert len(old) > 10
+    assert old & fixed_names(construct_id="Packaging", engine_name="packaging") == set()
+    assert old == fixed_names(construct_id="Packaging")

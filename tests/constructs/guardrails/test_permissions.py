@@ -4,6 +4,7 @@ import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from quilt_packager_runtime.registry import publish
 
 from quilt_packager import HealthOmicsRuns
@@ -365,3 +366,53 @@ def via_s3(region: object) -> JsonObject:
     if isinstance(region, str):
         return {"Fn::Join": ["", [f"s3.{region}.", {"Ref": "AWS::URLSuffix"}]]}
     return {"Fn::Join": ["", ["s3.", region, ".", {"Ref": "AWS::URLSuffix"}]]}
+
+
+def test_key_that_is_known_by_its_alias_is_permitted_by_a_condition() -> None:
+    stack = make_stack()
+    alias = kms.Alias.from_alias_name(stack, "Alias", "alias/data")
+    data = s3.Bucket.from_bucket_attributes(
+        stack, "Data", bucket_name="data", encryption_key=alias, region="eu-west-1"
+    )
+    add_engine(stack, source_buckets=[data], registry_buckets=[data])
+    statement = permissions_of(template_of(stack))["DecryptSourcesByAlias"]
+    assert statement["Action"] == "kms:Decrypt"
+    assert statement["Resource"] == {
+        "Fn::Join": [
+            "",
+            [
+                "arn:",
+                {"Ref": "AWS::Partition"},
+                ":kms:eu-west-1:",
+                {"Ref": "AWS::AccountId"},
+                ":key/*",
+            ],
+        ]
+    }
+    assert statement["Condition"] == {
+        "StringEquals": {"kms:ViaService": [via_s3("eu-west-1")]},
+        "ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/data"]},
+    }
+
+
+def test_queue_and_topic_keys_that_are_known_by_their_aliases_are_permitted() -> None:
+    stack = make_stack()
+    queue_key = kms.Alias.from_alias_name(stack, "QueueKey", "alias/queues")
+    topic = sns.Topic(
+        stack, "Topic", master_key=kms.Alias.from_alias_name(stack, "TopicKey", "alias/topics")
+    )
+    engine = add_engine(stack, queue_encryption_key=queue_key, notifications_topic=topic)
+    sender = iam.Role(stack, "Sender", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    engine.grant_send_messages(sender)
+    template = template_of(stack)
+    for holder, aliases in (
+        ("PackagerFunction", ["alias/queues", "alias/topics"]),
+        ("Sender", ["alias/queues"]),
+    ):
+        policy = properties_of(template, "AWS::IAM::Policy", like=holder)["PolicyDocument"]
+        permitted = [
+            each["Condition"]["ForAnyValue:StringEquals"]["kms:ResourceAliases"]
+            for each in policy["Statement"]
+            if "ForAnyValue:StringEquals" in each.get("Condition", {})
+        ]
+        assert sorted(name for names in permitted for name in names) == aliases

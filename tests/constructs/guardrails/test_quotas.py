@@ -1,13 +1,15 @@
 """Texts that exceed a quota of AWS fail synthesis, with a remedy."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 from aws_cdk import aws_s3 as s3
 
 from quilt_packager import (
@@ -21,7 +23,9 @@ from quilt_packager.guardrails import quotas
 from quilt_packager.guardrails.quotas import check_environment, check_pattern
 from tests.constructs.templates import (
     add_engine,
+    arn,
     existing_bucket,
+    find,
     make_stack,
     properties_of,
     template_of,
@@ -138,3 +142,109 @@ def test_app_reports_limits_without_a_traceback(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "Lambda takes 4,096" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+LONGEST = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws-iso-b",
+    "AWS::Region": "ap-southeast-7",
+    "AWS::URLSuffix": "amazonaws.com.cn",
+}
+
+
+def written(value: Any) -> Any:
+    """A value of a template as IAM and SQS see it, with names of the longest kind."""
+    match value:
+        case {"Ref": name}:
+            return LONGEST.get(name, "n" * 63)
+        case {"Fn::GetAtt": [logical_id, _]}:
+            return "arn:aws-iso-b:sqs:ap-southeast-7:123456789012:".ljust(110, logical_id[0])
+        case {"Fn::Join": [separator, parts]}:
+            return separator.join(map(written, parts))
+        case dict():
+            return {name: written(each) for name, each in value.items()}
+        case list():
+            return [written(each) for each in value]
+        case _:
+            return value
+
+
+def size_of(document: Any) -> int:
+    return len(json.dumps(written(document), separators=(",", ":")))
+
+
+@pytest.mark.parametrize(
+    ("sources", "registries", "letters"), [(30, 30, 40), (25, 25, 63), (50, 1, 40)]
+)
+def test_policies_of_many_buckets_fit_the_quotas_of_iam(
+    sources: int, registries: int, letters: int
+) -> None:
+    stack = make_stack()
+    names = [f"{number:03}-{'x' * (letters - 4)}" for number in range(sources)]
+    data = [existing_bucket(stack, name) for name in names]
+    add_engine(stack, source_buckets=data, registry_buckets=data[:registries])
+    template = template_of(stack)
+    managed = find(template, "AWS::IAM::ManagedPolicy")
+    assert managed
+    for policy in managed.values():
+        assert size_of(policy["Properties"]["PolicyDocument"]) <= 6144
+    for policy in find(template, "AWS::IAM::Policy").values():
+        assert size_of(policy["Properties"]["PolicyDocument"]) <= 10_240
+
+
+def test_divided_statements_keep_every_resource_and_their_own_ids() -> None:
+    stack = make_stack()
+    data = [existing_bucket(stack, f"bucket-{number:02}") for number in range(20)]
+    add_engine(stack, source_buckets=data)
+    template = template_of(stack)
+    statements = [
+        statement
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for policy in find(template, kind, like="PackagerFunction").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    ]
+    parts = {
+        each["Sid"]: each["Resource"]
+        for each in statements
+        if each.get("Sid", "").startswith("ReadSources")
+    }
+    assert parts.keys() == {"ReadSources", "ReadSources2"}
+    read = [resource for part in parts.values() for resource in part]
+    assert read == [arn(f"bucket-{number:02}", "/*") for number in range(20)]
+
+
+def test_more_policies_than_a_role_can_have_are_refused() -> None:
+    stack = make_stack()
+    data = [existing_bucket(stack, f"bucket-{number:02}") for number in range(45)]
+    add_engine(stack, source_buckets=data, registry_buckets=data)
+    with pytest.raises(
+        RuntimeError, match=r"need \d+ managed policies, .*divide the buckets among"
+    ):
+        App.of(stack).synth()  # type: ignore[union-attr]
+
+
+def rules(count: int) -> list[EventSource]:
+    return [
+        CustomEvents({"source": ["lab"]}, construct_id=f"SequencerRun{number:02}")
+        for number in range(count)
+    ]
+
+
+def test_more_rules_than_the_policy_of_a_queue_can_name_are_refused() -> None:
+    with pytest.raises(LimitExceeded, match=r"PackagerQueue in .*8,\d+ bytes, .* takes 8,192: "):
+        add_engine(make_stack("LaboratoryOfTheWest"), event_sources=rules(90))
+
+
+def test_largest_accepted_policy_of_a_queue_fits_the_quota() -> None:
+    stack = make_stack("LaboratoryOfTheWest")
+    engine = add_engine(stack)
+    added = 0
+    with contextlib.suppress(LimitExceeded):
+        for rule in rules(90):
+            engine.add_event_source(rule)
+            added += 1
+    assert added > 60
+    policy = properties_of(
+        template_of(stack), "AWS::SQS::QueuePolicy", like="EnginePackagerQueuePolicy"
+    )
+    assert size_of(policy["PolicyDocument"]) <= 8192

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from quilt_packager import ObjectUploads
@@ -79,10 +79,22 @@ def test_dashboard_queries_the_log_of_jobs(body: JsonObject) -> None:
     assert "SOURCE '?'" in widget(body, "rejected or failed")
 
 
-def test_dashboard_is_named_after_the_service() -> None:
+def test_dashboard_is_named_after_the_service_and_the_region() -> None:
+    # The dashboards of all regions of an account have one namespace.
     stack = make_stack()
     add_engine(stack, engine_name="lab").add_dashboard()
-    assert properties_of(template_of(stack), DASHBOARD)["DashboardName"] == "Stack-lab"
+    assert properties_of(template_of(stack), DASHBOARD)["DashboardName"] == {
+        "Fn::Join": ["", ["Stack-lab-", {"Ref": "AWS::Region"}]]
+    }
+
+
+def test_dashboards_of_one_stack_in_two_regions_have_two_names() -> None:
+    names = []
+    for region in ("eu-west-1", "us-east-1"):
+        stack = Stack(App(), "Stack", env=Environment(account="123456789012", region=region))
+        add_engine(stack).add_dashboard()
+        names.append(properties_of(template_of(stack), DASHBOARD)["DashboardName"])
+    assert names == ["Stack-eu-west-1", "Stack-us-east-1"]
 
 
 def test_name_and_interval_of_the_dashboard_can_be_chosen() -> None:
