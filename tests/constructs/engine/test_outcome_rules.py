@@ -160,7 +160,7 @@ def test_publish_notices_allows_one_topic_and_its_key(
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": {"Fn::GetAtt": [key, "Arn"]},
-        "Condition": {"StringEquals": {"kms:ViaService": via("sns")}},
+        "Condition": {"StringEquals": {"kms:ViaService": [via("sns")]}},
     }
 
 

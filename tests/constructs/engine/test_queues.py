@@ -178,7 +178,7 @@ def test_function_may_use_the_encryption_key_through_sqs_only(
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": {"Fn::GetAtt": [key, "Arn"]},
-        "Condition": {"StringEquals": {"kms:ViaService": via("sqs")}},
+        "Condition": {"StringEquals": {"kms:ViaService": [via("sqs")]}},
     }
 
 
@@ -187,7 +187,7 @@ def test_function_may_use_an_imported_encryption_key_through_sqs_only() -> None:
     key = kms.Key.from_key_arn(stack, "Key", key_arn(stack))
     add_engine(stack, queue_encryption_key=key)
     statement = permissions_of(template_of(stack))["UseQueueKey"]
-    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": via("sqs")}}
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": [via("sqs")]}}
 
 
 def test_synthesis_warns_of_the_policy_that_an_imported_key_needs() -> None:
