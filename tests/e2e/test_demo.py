@@ -297,7 +297,7 @@ def test_the_printed_examples_work(demo: Demo, line: int) -> None:
     examples.remove("quilt-packager admin")
     assert len(examples) == 4
     assert re.match(
-        rf"{STACK}  us-east-1|3 messages in 3 groups|✓ created|Sent to ",
+        rf"{STACK}  us-east-1|3 messages in 3 groups|✓ created|Sent ",
         demo.shell(examples[line]),
     )
 

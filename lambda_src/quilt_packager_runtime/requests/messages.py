@@ -17,7 +17,7 @@ from quilt_packager_runtime.errors import MAX_NAMED, MAX_QUOTED, printable
 from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.globs import MAX_GLOBS, check_globs
 from quilt_packager_runtime.formats.json_documents import check_metadata, read_json
-from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES, SourceFolder
+from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES, S3Uri, SourceFolder
 from quilt_packager_runtime.requests import events
 from quilt_packager_runtime.requests.events import (
     CRATE_NAME,
@@ -215,9 +215,15 @@ def _request_from_fields(
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
         trigger=Trigger("message"),
+        dropped_component=_dropped_component(str(given["source_prefix"])),
         ignored_fields=tuple(unknown),
         warnings=tuple(_describe_unknown(field, types) for field in unknown),
     )
+
+
+def _dropped_component(source_prefix: str) -> str:
+    uri = S3Uri.parse(source_prefix)
+    return "" if uri.version_id else uri.key.rpartition("/")[2]
 
 
 def _describe_unknown(field: str, known: Iterable[str]) -> str:

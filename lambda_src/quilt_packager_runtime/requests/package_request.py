@@ -73,11 +73,14 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
         package_name: `prefix/suffix`; None if `name_template` and the file make it.
         name_template: The template of the name, if it needs values of the file.
         metadata_file: The file to read; None if the request is complete without one.
+        dropped_component: Last component of a source_prefix that does not end in `/`: a person may
+            have meant a folder of that name.
     """
 
     package_name: str | None
     name_template: str | None = None
     metadata_file: MetadataFile | None = None
+    dropped_component: str = ""
 
 
 class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):

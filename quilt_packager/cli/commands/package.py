@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
@@ -16,7 +16,11 @@ from quilt_packager.cli.console.exits import OF_RESULT, Exit
 from quilt_packager.cli.console.options import MessageArgument, to_body
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.typed_folders import check_folder
 from quilt_packager.operations.deployment import messages
+
+if TYPE_CHECKING:
+    from quilt_packager_runtime.aws.s3 import S3
 
 
 def package(
@@ -39,6 +43,7 @@ def package(
     started = time.monotonic()
     try:
         request = messages.resolve(to_body(message))
+        check_folder(terminal, message, request, _connect)
         outcome = asyncio.run(_package(request, terminal))
     except PackagerError as error:
         outcome = Outcome.from_error(
@@ -49,7 +54,8 @@ def package(
         if as_json:
             write_json(terminal, outcome)
         else:
-            write_failure(terminal, outcome, error)
+            source = str(request.source) if request else None
+            write_failure(terminal, outcome, error, source=source)
         return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
     except Exception as error:
         report = report_error(error)
@@ -60,7 +66,8 @@ def package(
     if as_json:
         write_json(terminal, outcome)
     else:
-        write_success(terminal, outcome, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        write_success(terminal, outcome, seconds=seconds, source=str(request.source))
     return OF_RESULT[outcome.outcome]
 
 
@@ -73,6 +80,12 @@ def crash(report: ErrorReport, request: UnresolvedRequest | None) -> Outcome:
         code=report.code,
         reason=report.reason,
     )
+
+
+def _connect() -> "S3":
+    from quilt_packager_runtime.aws.s3 import S3
+
+    return S3.from_environment(os.environ)
 
 
 async def _package(request: UnresolvedRequest, terminal: Terminal) -> Outcome:

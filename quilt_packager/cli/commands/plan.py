@@ -166,6 +166,7 @@ def _write_refusals(terminal: Terminal, refusals: "Sequence[Explanation]") -> No
 
 
 def _describe(made: "Plan") -> Iterator[tuple[str, str]]:
+    yield "Source", made.source
     package = f"{made.package_name} in {made.registry}"
     if made.revision is not None:
         package += f", revision {made.revision:,}"

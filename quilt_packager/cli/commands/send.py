@@ -60,7 +60,11 @@ def send(
       quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'
         --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/prod-PackagerQueue-1A2B3C
     """
+    from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+
+    from quilt_packager.cli.console.typed_folders import check_folder
     from quilt_packager.operations.deployment import messages
+    from quilt_packager.operations.deployment.credentials import connect_s3
 
     terminal = Terminal()
     if queue_url is not None and (wait or stack):
@@ -71,7 +75,7 @@ def send(
         )
     body = to_body(message)
     try:
-        messages.check(body)
+        request = messages.check(body)
     except InvalidMessage as error:
         outcome = Outcome.from_error(error)
         if as_json:
@@ -79,16 +83,21 @@ def send(
         else:
             write_failure(terminal, outcome, error)
         return Exit.REJECTED
+    if isinstance(request, UnresolvedRequest):
+        check_folder(terminal, message, request, lambda: connect_s3(profile, region))
+        for warning in request.warnings:
+            terminal.hint(f"warning: {warning}")
+    source = str(request.source) if request.source is not None else None
     if queue_url is not None:
         client = _connect(queue_url, profile, region)
         message_id = client.send_message(QueueUrl=queue_url, MessageBody=body)["MessageId"]
-        _write_sent(terminal, queue_url, message_id, as_json=as_json)
+        _write_sent(terminal, queue_url, message_id, source, as_json=as_json)
         return Exit.OK
     deployment = find(stack, profile, region)
     if wait:
-        return _send_and_wait(terminal, deployment, body, as_json=as_json)
+        return _send_and_wait(terminal, deployment, body, source, as_json=as_json)
     message_id = messages.send(deployment, body)
-    _write_sent(terminal, deployment.queue_url, message_id, as_json=as_json)
+    _write_sent(terminal, deployment.queue_url, message_id, source, as_json=as_json)
     return Exit.OK
 
 
@@ -111,15 +120,18 @@ def _connect(queue_url: str, profile: str | None, region: str | None) -> "SQSCli
     return client
 
 
-def _write_sent(terminal: Terminal, queue_url: str, message_id: str, *, as_json: bool) -> None:
+def _write_sent(
+    terminal: Terminal, queue_url: str, message_id: str, source: str | None, *, as_json: bool
+) -> None:
     if as_json:
-        terminal.json({"message_id": message_id, "queue_url": queue_url})
+        terminal.json({"message_id": message_id, "queue_url": queue_url, "source": source})
     else:
-        terminal.write(f"Sent to {queue_url.rpartition('/')[2]}, message {message_id}")
+        sent = f"Sent {source}" if source is not None else "Sent"
+        terminal.write(f"{sent} to {queue_url.rpartition('/')[2]}, message {message_id}")
 
 
 def _send_and_wait(
-    terminal: Terminal, deployment: "Deployment", body: str, *, as_json: bool
+    terminal: Terminal, deployment: "Deployment", body: str, source: str | None, *, as_json: bool
 ) -> int:
     from datetime import UTC, datetime
 
@@ -129,7 +141,7 @@ def _send_and_wait(
     sent = datetime.now(UTC)
     message_id = messages.send(deployment, body)
     if not as_json:
-        _write_sent(terminal, deployment.queue_url, message_id, as_json=False)
+        _write_sent(terminal, deployment.queue_url, message_id, source, as_json=False)
     try:
         job = wait_for(terminal, deployment, message_id, sent)
     except BaseException as error:

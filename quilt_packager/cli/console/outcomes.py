@@ -26,7 +26,9 @@ def write_json(terminal: Terminal, outcome: Outcome) -> None:
     terminal.json({field: getattr(outcome, field) for field in JSON_FIELDS})
 
 
-def write_success(terminal: Terminal, outcome: Outcome | Job, *, seconds: float) -> None:
+def write_success(
+    terminal: Terminal, outcome: Outcome | Job, *, seconds: float, source: str | None = None
+) -> None:
     """Write an outcome that is `created` or `unchanged`, with the duration of its job."""
     facts = [
         f"{outcome.package_name} in {outcome.registry}",
@@ -35,11 +37,16 @@ def write_success(terminal: Terminal, outcome: Outcome | Job, *, seconds: float)
         formats.duration(seconds),
     ]
     terminal.outcome(outcome.outcome, ", ".join(facts))
-    fields = {"top hash": outcome.top_hash, "warning": outcome.remark}
+    fields = {"source": source, "top hash": outcome.top_hash, "warning": outcome.remark}
     terminal.fields([(name, value) for name, value in fields.items() if value])
 
 
-def write_failure(terminal: Terminal, outcome: Outcome, error: PackagerError) -> None:
+def write_failure(
+    terminal: Terminal, outcome: Outcome, error: PackagerError, *, source: str | None = None
+) -> None:
     """Write an outcome that is `rejected` or `failed`, with its error."""
     terminal.outcome(outcome.outcome, error.code)
-    terminal.fields([("happened", error.happened), ("why", error.why), ("do", error.remedy)])
+    known = [("source", source)] if source is not None else []
+    terminal.fields(
+        [*known, ("happened", error.happened), ("why", error.why), ("do", error.remedy)]
+    )

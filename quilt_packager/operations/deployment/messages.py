@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from quilt_packager_runtime.errors import PackagerError
+from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
@@ -10,6 +12,8 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.operations.errors import NoPackageRequested
 
 if TYPE_CHECKING:
+    from quilt_packager_runtime.aws.s3 import S3
+
     from quilt_packager.operations.deployment.deployments import Deployment
 
 
@@ -63,6 +67,23 @@ def resolve(body: str, settings: Settings | None = None) -> UnresolvedRequest:
             raise _no_package_requested(found)
         return found
     return wanted
+
+
+async def find_meant_folder(s3: "S3", request: UnresolvedRequest) -> SourceFolder | None:
+    """Return the folder that a source_prefix without a trailing `/` may mean, if it has objects.
+
+    Nothing is found if the folder cannot be listed: the message is valid as it is.
+    """
+    source, name = request.source, request.dropped_component
+    if not name:
+        return None
+    meant = SourceFolder(source.bucket, f"{source.prefix}{name}/")
+    try:
+        async for keys in s3.list_keys(meant.bucket, meant.prefix):
+            return meant if keys else None
+    except PackagerError:
+        pass
+    return None
 
 
 def send(deployment: "Deployment", body: str) -> str:

@@ -31,6 +31,7 @@ from quilt_packager_runtime.workflows import gate
 
 from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
 from quilt_packager.operations import formats
+from quilt_packager.operations.deployment.messages import find_meant_folder
 from quilt_packager.operations.plans.estimates import (
     INVOCATION_SECONDS,
     Estimate,
@@ -156,6 +157,9 @@ class _Planner:
             resolved = await resolve(self._unresolved, settings=self._settings, s3=watched)
             self._request = resolved
         self._sent_once = self._sent.copy()
+        meant = await find_meant_folder(s3, self._unresolved)
+        if meant is not None:
+            self._notes.append(f"It packages {self._request.source}. Did you mean {meant}?")
         with refusals:
             published = await self._read_published(watched)
         if self._request.lacks_run_fields and published and published.latest.top_hash:

@@ -157,12 +157,50 @@ def test_json_always_has_every_field() -> None:
 
 def test_a_package_without_its_crates_metadata_has_a_warning(cli: Cli, bucket: Bucket) -> None:
     bucket.put("runs/42/ro-crate-metadata.json", b"{")
-    _, _, warning = cli("package", f"{FOLDER}ro-crate-metadata.json").out.split("  ", 2)
-    assert "The crate was not used." in " ".join(warning.split())
+    ran = cli("package", f"{FOLDER}ro-crate-metadata.json")
+    assert ran.code == 0
+    assert "warning The crate was not used." in " ".join(ran.out.split())
+
+
+def test_unknown_fields_of_a_message_are_a_warning(cli: Cli, bucket: Bucket) -> None:
+    ran = cli("package", json.dumps({"source_prefix": FOLDER, "packge_name": "a/b"}))
+    assert ran.code == 0
+    text = " ".join(ran.out.split())
+    assert "warning Unknown field packge_name; did you mean package_name?" in text
+
+
+def test_a_folder_without_its_slash_is_not_its_parent(
+    cli: Cli, bucket: Bucket, stub: S3Stub
+) -> None:
+    ran = cli("package", "s3://raw/runs/42")
+    assert ran.code == 3
+    assert "Did you mean s3://raw/runs/42/?" in ran.err
+    assert bucket.keys(".quilt/") == []
+
+
+def test_a_message_that_names_a_folder_without_its_slash_gets_a_hint(
+    cli: Cli, bucket: Bucket
+) -> None:
+    ran = cli("package", '{"source_prefix": "s3://raw/runs/42"}')
+    assert ran.code == 0
+    assert "The message packages s3://raw/runs/. Did you mean s3://raw/runs/42/?" in ran.err
+    assert "source     s3://raw/runs/\n" in ran.out
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt?versionId=v1", "none"])
+def test_a_file_stands_for_its_folder(cli: Cli, bucket: Bucket, name: str) -> None:
+    ran = cli("package", f"{FOLDER}{name}")
+    assert (ran.code, "Did you mean" in ran.err) == (0, False)
+
+
+def test_a_folder_that_cannot_be_listed_is_no_error(cli: Cli, bucket: Bucket, stub: S3Stub) -> None:
+    stub.on("ListObjectsV2", nth=1).answer(403, "AccessDenied")
+    assert cli("package", "s3://raw/runs/42").code == 0
 
 
 def test_a_created_package_is_written_in_two_lines(cli: Cli, bucket: Bucket) -> None:
-    first, second = cli("package", FOLDER).out.splitlines()
+    first, source, second = cli("package", FOLDER).out.splitlines()
+    assert source.split() == ["source", FOLDER]
     assert first.startswith("✓ created  runs/42 in raw, 2 objects, 8 B, ")
     assert second.split()[:2] == ["top", "hash"]
     assert len(second.split()[2]) == 64
@@ -171,8 +209,8 @@ def test_a_created_package_is_written_in_two_lines(cli: Cli, bucket: Bucket) -> 
 def test_a_rejection_is_written_in_three_sentences(cli: Cli, bucket: Bucket) -> None:
     lines = cli("package", "s3://raw/nothing/here/").out.splitlines()
     assert lines[0] == "⊘ rejected  EmptySource"
-    assert [line.split()[0] for line in lines[1:]] == ["happened", "why", "do"]
-    assert "s3://raw/nothing/here/ has no objects." in lines[1]
+    assert [line.split()[0] for line in lines[1:]] == ["source", "happened", "why", "do"]
+    assert "s3://raw/nothing/here/ has no objects." in lines[2]
 
 
 def test_a_short_job_shows_no_progress(cli: Cli, bucket: Bucket) -> None:

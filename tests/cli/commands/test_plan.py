@@ -37,16 +37,30 @@ def test_a_plan_is_written_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", FOLDER)
     lines = ran.out.splitlines()
     assert ran.code == 0
-    assert lines[:7] == [
+    assert lines[:8] == [
         "Can be packaged. Nothing was written.",
         "",
+        "  Source     s3://raw/runs/42/",
         "  Package    runs/42 in raw, revision 1",
         "  Workflow   none",
         "  Objects    2, 14 B, largest 9 B",
         "  Checksums  1 stored, 0 reusable, 1 to compute",
         "  Route      inline, one invocation",
     ]
-    assert [line.split()[0] for line in lines[7:]] == ["Requests", "Price", "Time"]
+    assert [line.split()[0] for line in lines[8:]] == ["Requests", "Price", "Time"]
+
+
+def test_a_folder_without_its_slash_is_noted(cli: Cli, bucket: Bucket) -> None:
+    ran = cli("plan", "s3://raw/runs/42")
+    text = " ".join(ran.out.split())
+    assert ran.code == 0
+    assert "Source s3://raw/runs/ " in text
+    assert "Note It packages s3://raw/runs/. Did you mean s3://raw/runs/42/?" in text
+
+
+def test_an_unknown_field_is_noted(cli: Cli, bucket: Bucket) -> None:
+    ran = cli("plan", json.dumps({"source_prefix": FOLDER, "exlude": ["b.txt"]}))
+    assert "Note       Unknown field exlude; did you mean exclude?" in ran.out
 
 
 def test_without_an_engine_the_default_settings_apply(cli: Cli, bucket: Bucket) -> None:

@@ -15,6 +15,7 @@ from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import Line, before_now, failed, line, progress, started, succeeded
+from tests.s3_stub import S3Stub
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"
 
@@ -50,7 +51,10 @@ def refusal(code: str) -> ClientError:
 
 def test_a_folder_is_sent_as_a_message(cli: Cli, sqs: Sqs) -> None:
     ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE)
-    assert (ran.code, ran.out) == (0, "Sent to prod-PackagerQueue-1A, message 51c0\n")
+    assert (ran.code, ran.out) == (
+        0,
+        "Sent s3://raw/runs/42/ to prod-PackagerQueue-1A, message 51c0\n",
+    )
     (message,) = sqs.sent
     assert message["QueueUrl"] == QUEUE
     assert json.loads(message["MessageBody"]) == {"source_prefix": "s3://raw/runs/42/"}
@@ -60,6 +64,20 @@ def test_a_message_in_json_is_sent_unchanged(cli: Cli, sqs: Sqs) -> None:
     body = '{"source_prefix":  "s3://raw/runs/42/", "unknown": 1}'
     cli("send", body, "--queue-url", QUEUE)
     assert sqs.sent[0]["MessageBody"] == body
+
+
+def test_an_unknown_field_gets_a_warning(cli: Cli, sqs: Sqs) -> None:
+    body = '{"source_prefix": "s3://raw/runs/42/", "packge_name": "a/b"}'
+    ran = cli("send", body, "--queue-url", QUEUE)
+    assert (ran.code, len(sqs.sent)) == (0, 1)
+    assert "warning: Unknown field packge_name; did you mean package_name?" in ran.err
+
+
+def test_a_folder_without_its_slash_is_not_sent(cli: Cli, sqs: Sqs, stub: S3Stub) -> None:
+    stub.create_bucket("raw").put("runs/42/a.txt", b"hello")
+    ran = cli("send", "s3://raw/runs/42", "--queue-url", QUEUE)
+    assert (ran.code, sqs.sent) == (3, [])
+    assert "Did you mean s3://raw/runs/42/?" in ran.err
 
 
 def test_the_region_is_that_of_the_queue(cli: Cli, sqs: Sqs) -> None:
@@ -133,12 +151,14 @@ class TestStack:
         ran = cli("send", self.FOLDER)
         (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
         queue = deployment.queue_url.rpartition("/")[2]
-        assert (ran.code, ran.out) == (0, f"Sent to {queue}, message {message['MessageId']}\n")
+        sent = f"Sent {self.FOLDER} to {queue}, message {message['MessageId']}\n"
+        assert (ran.code, ran.out) == (0, sent)
 
     def test_is_one_json_object(self, cli: Cli, deployment: Deployment) -> None:
         sent = json.loads(cli("send", self.FOLDER, "--json").out)
         assert sent["queue_url"] == deployment.queue_url
         assert sent["message_id"]
+        assert sent["source"] == self.FOLDER
 
     def test_is_waited_for(self, cli: Cli, answer: Callable[..., None]) -> None:
         answer(
