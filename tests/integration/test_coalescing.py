@@ -20,10 +20,13 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
+from quilt_packager_runtime.uploads import window_table
 from quilt_packager_runtime.uploads.coalescer import Coalescer
 from quilt_packager_runtime.uploads.wake_ups import WindowCheck
-from quilt_packager_runtime.uploads.window_table import WindowTable
+from quilt_packager_runtime.uploads.window_table import MAX_DIGESTS, WindowTable
+from quilt_packager_runtime.uploads.windows import DIGEST_BYTES
 
+from quilt_packager.event_sources.coalescer import BATCH_SIZE
 from quilt_packager.local.ministack import MiniStack
 
 FOLDER = SourceFolder("raw", "lab/plate/")
@@ -32,6 +35,10 @@ VISIBILITY_MS = 360_000
 DURATION_SECONDS = 300
 POINTS = range(14)
 """More points than any history below has: at the last ones, no invocation dies."""
+
+
+def unavailable(**_: object) -> Any:
+    raise ClientError({"Error": {"Code": "Unavailable"}}, "PutEvents")
 
 
 class Killed(BaseException):
@@ -320,6 +327,46 @@ class TestFailure:
         world.now_ms += VISIBILITY_MS
         world.upload(b"1", b"2", b"3")
         assert world.count_announcements() == 1
+
+    def test_to_publish_for_long_neither_fills_the_table_nor_loses_uploads(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(window_table, "MAX_DIGESTS", 50)
+        uploads = [number.to_bytes(DIGEST_BYTES, "big") for number in range(200)]
+        with monkeypatch.context() as patch:
+            patch.setattr(world, "put_events", unavailable)
+            for first in range(0, len(uploads), 20):
+                world.now_ms += VISIBILITY_MS
+                with pytest.raises(AwsError, match="Unavailable"):
+                    world.upload(*uploads[first : first + 20])
+        full = world.table.read(FOLDER)
+        assert uploads[59] in full.uploads
+        assert uploads[60] not in full.uploads
+        world.drain()
+        world.assert_nothing_is_lost(*uploads[:60])
+        assert world.count_announcements() == 1
+
+    def test_to_publish_for_ever_keeps_the_item_below_the_limit_of_dynamodb(self) -> None:
+        # The digests of this window and of the last announcement, each with its overhead.
+        digests = 2 * (MAX_DIGESTS + BATCH_SIZE)
+        assert digests * (DIGEST_BYTES + 1) < 400_000
+
+    def test_to_publish_in_a_full_window_announces_what_came_after_the_claim(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(window_table, "MAX_DIGESTS", 3)
+        world.upload(b"1")
+        with monkeypatch.context() as patch:
+            patch.setattr(world, "put_events", unavailable)
+            with pytest.raises(AwsError):
+                world.upload(b"2", b"3", b"4")
+        claimed = world.table.read(FOLDER)
+        world.upload(b"5")  # while the first invocation still has the claim
+        world.table.close(FOLDER, claimed)
+        assert world.table.read(FOLDER).new
+        world.drain()
+        assert world.count_announcements() == 1
+        assert not world.table.read(FOLDER).new
 
     def test_of_a_slow_write_schedules_another_check(
         self, world: World, monkeypatch: pytest.MonkeyPatch

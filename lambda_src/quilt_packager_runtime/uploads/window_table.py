@@ -3,6 +3,7 @@
 Each write states what it assumes of the item, so that of concurrent writers only one succeeds.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
-from quilt_packager_runtime.uploads.windows import Window
+from quilt_packager_runtime.uploads.windows import DIGEST_BYTES, Window
 
 KEY = "window"
 EXPIRY = "expires_at"
@@ -18,6 +19,13 @@ EXPIRY = "expires_at"
 KEPT_SECONDS = 30 * 24 * 60 * 60
 """Lifetime of an item after its last upload: longer than messages live in the queue and in its
 dead-letter queue together."""
+
+MAX_DIGESTS = 5_000
+"""Number of digests from which on a window is full: its uploads are not distinguished any more.
+
+An item of DynamoDB has at most 400 KB, and a window holds as many digests again of the last
+announcement. Any `threshold_event_count` is reached long before: only an outage fills a window.
+"""
 
 Values = dict[str, dict[str, Any]]
 
@@ -40,7 +48,8 @@ class WindowTable:
     def add(self, folder: SourceFolder, uploads: Collection[bytes], quiet_at_ms: int) -> Window:
         """Add uploads to a window, and move the time at which it is quiet forward, never back.
 
-        The uploads are a set, so that adding them again changes nothing.
+        The uploads are a set, so that adding them again changes nothing. A full window, which is
+        due, takes one digest for all further uploads.
 
         Args:
             folder: Folder of the window.
@@ -53,21 +62,46 @@ class WindowTable:
         Raises:
             AwsError: The uploads may not have been added.
         """
-        add = "ADD uploads :uploads SET generation = if_not_exists(generation, :first)"
         times = {"quiet_at": quiet_at_ms, EXPIRY: quiet_at_ms // 1000 + KEPT_SECONDS}
         values: Values = {
             ":uploads": {"BS": sorted(uploads)},
             ":first": _number(0),
+            ":max": _number(MAX_DIGESTS),
             **{f":{name}": _number(time) for name, time in times.items()},
         }
-        replaced = [f"{name} = :{name}" for name in times]
-        kept = [f"{name} = if_not_exists({name}, :{name})" for name in times]
-        is_later = "attribute_not_exists(quiet_at) OR quiet_at <= :quiet_at"
-        try:
-            return self._update(folder, ", ".join([add, *replaced]), values, is_later)
-        except _ConditionFailed:
+        add = "ADD uploads :uploads SET generation = if_not_exists(generation, :first)"
+        replaced = ", ".join([add, *(f"{name} = :{name}" for name in times)])
+        kept = ", ".join([add, *(f"{name} = if_not_exists({name}, :{name})" for name in times)])
+        has_room = "(attribute_not_exists(uploads) OR size(uploads) < :max)"
+        is_later = "(attribute_not_exists(quiet_at) OR quiet_at <= :quiet_at)"
+        while True:
+            with suppress(_ConditionFailed):
+                return self._update(folder, replaced, values, f"{has_room} AND {is_later}")
             # The window has later times, which stay; or it expired just now, and is opened again.
-            return self._update(folder, ", ".join([add, *kept]), values)
+            with suppress(_ConditionFailed):
+                return self._update(folder, kept, values, has_room)
+            with suppress(_ConditionFailed):
+                return self._add_to_full(folder)
+
+    def _add_to_full(self, folder: SourceFolder) -> Window:
+        """Add one digest for all uploads until the window is claimed or closed again.
+
+        No announcement that is being published covers this digest, because a claim changes it.
+
+        Raises:
+            _ConditionFailed: The window was claimed or closed meanwhile.
+        """
+        seen = self.read(folder)
+        text = f"{seen.generation}/{seen.claimed_until_ms}"
+        digest = hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+        values: Values = {":uploads": {"BS": [digest]}, ":generation": _number(seen.generation)}
+        claim = "attribute_not_exists(claimed_until)"
+        if seen.claimed_until_ms is not None:
+            claim = "claimed_until = :until"
+            values[":until"] = _number(seen.claimed_until_ms)
+        return self._update(
+            folder, "ADD uploads :uploads", values, f"generation = :generation AND {claim}"
+        )
 
     def claim(
         self, folder: SourceFolder, seen: Window, *, now_ms: int, until_ms: int, because_quiet: bool
