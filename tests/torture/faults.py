@@ -1,0 +1,142 @@
+"""Faults of each kind at each request of a job, once and for ever, with the real client of S3.
+
+A job ends as a clean run after its redeliveries, or as a dead letter with a documented code. Its
+package is then the one of a clean run, or the one from before.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby, islice
+from typing import NamedTuple
+
+from quilt_packager_runtime.aws.s3 import S3
+
+from tests.s3_stub import Rule, S3Stub
+from tests.torture.kills import SHAPES, Shape
+from tests.torture.world import MAX_ATTEMPTS, World
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+HANG_SECONDS = 60
+SHORT_INVOCATION_SECONDS = 10.5
+"""Half a second more than the time that an invocation reserves for its end."""
+
+MAX_REQUESTS = 600
+"""Maximum number of requests of a job with its deliveries, each with six attempts of the client."""
+
+FAULTS: Mapping[str, Callable[[Rule], Rule]] = {
+    "403": lambda rule: rule.answer(403, "AccessDenied"),
+    "404": lambda rule: rule.answer(404, "NoSuchKey"),
+    "409": lambda rule: rule.answer(409, "ConditionalRequestConflict"),
+    "412": lambda rule: rule.answer(412, "PreconditionFailed"),
+    "500": lambda rule: rule.answer(500, "InternalError"),
+    "503": lambda rule: rule.answer(503, "SlowDown"),
+    "expired token": lambda rule: rule.answer(400, "ExpiredToken"),
+    "reset before the reply": lambda rule: rule.drop_connection(),
+    "reply lost after the effect": lambda rule: rule.lose_reply(),
+    "cut body": lambda rule: rule.cut_body(10),
+    "short body": lambda rule: rule.rewrite_body(lambda body: body[: len(body) // 2]),
+    "long body": lambda rule: rule.rewrite_body(lambda body: body and body + b"x"),
+    "error in a 200": lambda rule: rule.answer(200, "InternalError"),
+    "malformed XML": lambda rule: rule.rewrite_body(lambda body: body and b"<a>&"),
+    "no ETag": lambda rule: rule.rewrite_headers({"ETag": None}),
+    "hang": lambda rule: rule.delay(HANG_SECONDS),
+}
+LIES = frozenset({"404", "short body", "long body", "malformed XML"})
+"""Faults that make another document of one without a checksum: rules and crates have none."""
+
+NAMES = tuple(name for name, shape in SHAPES.items() if not shape.as_command)
+WITH_DOCUMENTS = frozenset({"quarantine", "crate", "large job"})
+
+
+class Cell(NamedTuple):
+    """A job with a fault.
+
+    Attributes:
+        name: Kind of job.
+        fault: Kind of fault.
+        nth: The first request that has it.
+        lasts: All later requests have it too.
+    """
+
+    name: str
+    fault: str
+    nth: int
+    lasts: bool
+
+
+def cells() -> Iterator[Cell]:
+    """Yield each combination of a job, a request and a fault."""
+    for name in NAMES:
+        requests = sum(_run(SHAPES[name], None)[1].counts.values())
+        for fault in FAULTS:
+            if fault in LIES and name in WITH_DOCUMENTS:
+                continue
+            for nth in range(1, requests + 1):
+                for lasts in (False, True):
+                    yield Cell(name, fault, nth, lasts)
+
+
+def check_each(*, every: int, first: int = 0) -> Counter[str]:
+    """Run every nth cell, and return how often each outcome occurred.
+
+    Raises:
+        AssertionError: A job has another outcome than those that are documented.
+    """
+    outcomes: Counter[str] = Counter()
+    clean = {name: _run(SHAPES[name], None)[0] for name in NAMES}
+    for cell in islice(cells(), first, None, every):
+        try:
+            outcomes[check(cell, clean[cell.name])] += 1
+        except BaseException as error:
+            error.add_note(str(cell))
+            raise
+    return outcomes
+
+
+def check(cell: Cell, clean: World) -> str:
+    """Run a cell, check its outcome, and return it: `clean run` or the code of the dead letter."""
+    world, stub = _run(SHAPES[cell.name], cell)
+    assert stub.counts.total() <= MAX_REQUESTS
+    world.check_whole()
+    world.check_codes()
+    if set(world.letters) == set(clean.letters) and _revisions(world) == _revisions(clean):
+        assert clean.announced() <= world.announced()
+        is_same = world.state() == clean.state()
+        # Announced again: the newest pointer could not be read.
+        return "clean run" if is_same else "clean run, with a repeated pointer"
+    (letter,) = world.letters
+    known = _revisions(clean)
+    for registry, packages in _revisions(world).items():
+        for name, values in packages.items():
+            assert set(values) <= set(known[registry].get(name, ())), "an unknown revision"
+    return letter[1]
+
+
+def _revisions(world: World) -> dict[str, dict[str, list[str]]]:
+    """Return the pointers of each package, without repetitions."""
+    return {
+        registry: {name: [each for each, _ in groupby(values)] for name, values in packages.items()}
+        for registry, (packages, _) in world.state().items()
+    }
+
+
+def _run(shape: Shape, cell: Cell | None) -> tuple[World, S3Stub]:
+    with S3Stub() as stub:
+        environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": stub.url}
+        s3 = S3.from_environment(environment, retry_base_ms=1)
+        with World(shape.settings, service=stub, s3=s3) as world:
+            shape.prepare(world)
+            stub.forget_requests()
+            seconds = 900.0
+            if cell:
+                FAULTS[cell.fault](stub.on(nth=cell.nth, times=None if cell.lasts else 1))
+                seconds = SHORT_INVOCATION_SECONDS if cell.fault == "hang" else seconds
+            for number in range(1, MAX_ATTEMPTS + 2):
+                if world.deliver(shape.body, number=number, remaining_seconds=seconds):
+                    break
+            else:
+                raise AssertionError(world.log.getvalue())
+            for name in world.executions:
+                stub.faults.clear()
+                world.run_execution(name, lambda step: step())
+        return world, stub
