@@ -46,6 +46,11 @@ browser: ## Install Chromium, if it is missing and can be installed
 test: setup browser ## Run the tests; ARGS="-k name" goes to pytest
 	$(BIN)/pytest --numprocesses=auto --dist=loadgroup $(ARGS)
 
+.PHONY: torture
+torture: setup ## Kill, fault and race jobs at length, and print figures; ARGS=0.1 does a tenth
+	$(BIN)/python -m tests.publish_model
+	$(BIN)/python -m tests.torture $(ARGS)
+
 .PHONY: lint
 lint: check-format check-style check-types check-layers check-spelling check-language ## Run every static check
 

@@ -4,6 +4,7 @@ The redelivery ends as a run without a death: the same packages, and the outcome
 least once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import combinations, count
@@ -145,8 +146,8 @@ def run(shape: Shape, points: Collection[int] = ()) -> tuple[World, list[str]]:
     return world, death.passed
 
 
-def check_all(name: str, *, deaths: int = 1) -> int:
-    """Kill a job at each combination of its points, and return their number.
+def check_all(name: str, *, deaths: int = 1) -> Counter[str]:
+    """Kill a job at each combination of its points, and return the number of runs.
 
     Args:
         name: Kind of job.
@@ -171,4 +172,4 @@ def check_all(name: str, *, deaths: int = 1) -> int:
         assert set(world.letters) == set(clean.letters), place
         world.check_whole()
         world.check_codes()
-    return runs
+    return Counter(runs=runs)

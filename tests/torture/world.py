@@ -57,13 +57,13 @@ class MemoryTransport(S3Transport):
         asked = protocol.Request(request.method, uri.bucket, uri.key, query, headers)
         asked.operation = name_operation(asked)
         self._world.hook(f"before {asked.operation} {uri.key}")
-        await self._world.travel(asked.operation)
+        await self._world.travel(asked)
         body = request.file.read_bytes() if request.file else request.body or b""
         service = self._world.service
         service.receive(asked, body)
         answer = service.apply(asked, body)
         response = _to_response(asked, answer, service.store.clock())
-        await self._world.travel(asked.operation)
+        await self._world.travel(asked)
         self._world.hook(f"after {asked.operation} {uri.key}")
         if response.status >= 300:
             raise error_of(request, response)
@@ -105,7 +105,7 @@ class World:
         self.letters: list[tuple[str, str]] = []
         self.executions: dict[str, str] = {}
         self.hook: Hook = lambda _point: None
-        self.travel: Callable[[str], Awaitable[None]] = _arrive
+        self.travel: Callable[[protocol.Request], Awaitable[None]] = _arrive
         self.meta = SimpleNamespace(endpoint_url="https://sqs.us-east-1.amazonaws.com")
         self.service.store.clock = lambda: self.now
         self.raw, self.registry, self.scratch, self.quarantine = (
@@ -261,7 +261,7 @@ def pointers_of(bucket: Bucket) -> Mapping[str, list[str]]:
     return found
 
 
-async def _arrive(_operation: str) -> None:
+async def _arrive(_request: protocol.Request) -> None:
     """Travel without latency."""
 
 

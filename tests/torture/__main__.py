@@ -1,0 +1,57 @@
+"""Run everything at a large size, and print figures: `python -m tests.torture [SCALE]`.
+
+A scale of 1 takes about ten minutes on one core. Exits with the first failure.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from tests.conftest import pytest_configure
+from tests.torture.faults import check_each
+from tests.torture.fuzz import INPUTS, fuzz
+from tests.torture.kills import SHAPES, check_all
+from tests.torture.overlaps import SCENARIOS, run_all
+
+EXAMPLES = 5000
+TRIALS = 1000
+PAIRED = ("first", "one object changed")
+"""Jobs that die twice: a thousand combinations of points each."""
+
+Run = Callable[[], Mapping[str, int]]
+
+
+def parts(scale: float) -> Iterator[tuple[str, Run]]:
+    """Yield the name of each part, and a function that runs it."""
+    number = round(time.time())
+    examples, trials = round(EXAMPLES * scale), round(TRIALS * scale)
+    for name in INPUTS:
+        yield (
+            f"fuzz, seed {number}: {name}",
+            partial(fuzz, name, examples=examples, number=number),
+        )
+    for name in SHAPES:
+        yield f"one death: {name}", partial(check_all, name)
+    for name in PAIRED if scale >= 1 else ():
+        yield f"two deaths: {name}", partial(check_all, name, deaths=2)
+    yield "faults", partial(check_each, every=max(1, round(1 / scale)))
+    for name in SCENARIOS:
+        yield f"overlaps, {trials} trials: {name}", partial(run_all, name, trials=trials)
+
+
+def main(scale: float) -> None:
+    """Run each part, and print its figures."""
+    for name, run in parts(scale):
+        began = time.perf_counter()
+        figures = ", ".join(f"{value:,} {figure}" for figure, value in sorted(run().items()))
+        seconds = time.perf_counter() - began
+        sys.stdout.write(f"{name:46} {seconds:7.1f} s  {figures}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    pytest_configure()
+    logging.getLogger("quilt_packager_runtime").addHandler(logging.NullHandler())
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)

@@ -1,0 +1,176 @@
+"""Overlapping jobs of one package, with the latencies of S3, on a clock that jumps over the waits.
+
+Each trial draws its own latencies and moments. At rest, when each message is acknowledged, `latest`
+must be the revision of a fresh listing, with the newest pointer.
+"""
+
+import asyncio
+import random
+import selectors
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from quilt_packager_runtime.errors import PackagerError
+
+from tests.s3_stub import protocol
+from tests.torture.world import START_SECONDS, World, message, pointers_of
+
+FOLDER = "runs/42/"
+PACKAGE = "runs/42"
+MEDIAN_SECONDS: Mapping[str, float] = {"PutObject": 0.035, "ListObjectVersions": 0.04}
+"""Median latency by operation; others take 20 ms. Half of it passes before the effect."""
+
+READ_SECONDS = 0.2
+"""Median latency of reading an object to hash it, whose size varies more."""
+
+SIGMA = 0.6
+"""Of the logarithm of latencies: one in a hundred takes four times the median."""
+
+REDELIVERY_SECONDS = 5.0
+MAX_DELIVERIES = 20
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for nothing: lets the clock jump to the end of each wait."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise RuntimeError("all tasks wait for each other")
+            self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while all tasks wait, and then at once."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+class Trial:
+    """One package, its source and its messages.
+
+    Attributes:
+        world: The engine.
+        random: Source of latencies and moments.
+    """
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.random = random.Random(number)  # noqa: S311 - no secret
+        self._ids = iter(range(100))
+        loop = asyncio.get_running_loop()
+        world.service.store.clock = lambda: START_SECONDS + loop.time()
+        world.travel = self._travel
+
+    def put(self, name: str, body: str) -> None:
+        self.world.raw.put(FOLDER + name, body, stored=[])
+
+    def wait(self, low: float, high: float) -> Awaitable[None]:
+        return asyncio.sleep(self.random.uniform(low, high))
+
+    async def send(self, delay_seconds: float = 0.1) -> None:
+        """Send a message, and handle its deliveries until it is acknowledged."""
+        name = f"m{next(self._ids)}"
+        sent = START_SECONDS + asyncio.get_running_loop().time()
+        await self.wait(0, 2 * delay_seconds)
+        for number in range(1, MAX_DELIVERIES):
+            try:
+                await self.world.handle(name, message(), sent=sent, number=number)
+            except PackagerError:
+                await asyncio.sleep(REDELIVERY_SECONDS)
+            else:
+                return
+        raise AssertionError("a message is never acknowledged")
+
+    def faults(self) -> Counter[str]:
+        """Return what is wrong at rest, by name."""
+        newest, latest = pointers_of(self.world.raw)[PACKAGE][-2:]
+        return Counter({"newest pointer is not latest": newest != latest})
+
+    async def _travel(self, request: protocol.Request) -> None:
+        is_read = request.operation == "GetObject" and request.key.startswith(FOLDER)
+        median, sigma = MEDIAN_SECONDS.get(request.operation, 0.02), SIGMA
+        if is_read:
+            median, sigma = READ_SECONDS, 2 * SIGMA
+        await asyncio.sleep(median / 2 * self.random.lognormvariate(0, sigma))
+
+
+async def changed_back(trial: Trial) -> None:
+    """Change a file and change it back within 0.6 s, with three writers."""
+    trial.put("a", "one")
+    await trial.send()
+    await trial.wait(1, 2)
+    async with asyncio.TaskGroup() as group:
+        trial.put("a", "two")
+        group.create_task(trial.send())
+        await trial.wait(0.05, 0.6)
+        trial.put("a", "one")
+        group.create_task(trial.send())
+        group.create_task(trial.send())
+
+
+async def temporary_file(trial: Trial) -> None:
+    """Upload files and a temporary one, which is deleted while two writers overlap."""
+    trial.put("a", "one")
+    await trial.send()
+    await trial.wait(1, 2)
+    async with asyncio.TaskGroup() as group:
+        trial.put("b.tmp", "part")
+        group.create_task(trial.send())
+        await trial.wait(0.05, 0.6)
+        trial.world.raw.delete(FOLDER + "b.tmp")
+        group.create_task(trial.send())
+
+
+async def equal_messages(trial: Trial) -> None:
+    """Send eight equal messages at once."""
+    trial.put("a", "one")
+    async with asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(trial.send())
+
+
+SCENARIOS: Mapping[str, Callable[[Trial], Awaitable[None]]] = {
+    "changed back": changed_back,
+    "temporary file": temporary_file,
+    "equal messages": equal_messages,
+}
+
+
+def run(name: str, number: int) -> Counter[str]:
+    """Run a trial of a scenario, and return the faults and figures of its end."""
+    with World() as world, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_run(name, world, number))
+
+
+async def _run(name: str, world: World, number: int) -> Counter[str]:
+    trial = Trial(world, number)
+    await SCENARIOS[name](trial)
+    world.check_whole()
+    world.check_codes()
+    latest = pointers_of(world.raw)[PACKAGE][-1]
+    figures = trial.faults()
+    figures["created"] = sum(kind == "Package Created" for kind, _ in world.events)
+    figures["requests"] = len(world.service.requests)
+    # A clean run, in a registry of its own, names the revision of a fresh listing.
+    await world.handle("clean", message(registry="registry"), sent=START_SECONDS, number=1)
+    figures["latest is stale"] = latest != pointers_of(world.registry)[PACKAGE][-1]
+    return figures
+
+
+def run_all(name: str, *, trials: int) -> Counter[str]:
+    """Run many trials of a scenario, and return the sums of their faults and figures."""
+    total: Counter[str] = Counter()
+    for number in range(trials):
+        total += run(name, number)
+    return total
