@@ -139,7 +139,9 @@ def run(shape: Shape, points: Collection[int] = ()) -> tuple[World, list[str]]:
             death.survive(partial(package_command, shape.body, as_json=True), world)
         else:
             numbers = count(1)
-            death.survive(lambda: world.deliver(shape.body, number=next(numbers)), world)
+            deliver = partial(world.deliver, shape.body)
+            is_done = death.survive(lambda: deliver(number=next(numbers)), world)
+            assert is_done, world.log.getvalue()
             for name in list(world.executions):
                 world.run_execution(name, lambda step: death.survive(step, world))
         world.hook = lambda _point: None
