@@ -20,6 +20,7 @@ CHECKSUM_LOG = "ChecksumLog"
 LARGE_JOBS = "LargeJobs"
 SCRATCH_BUCKET = "ScratchBucket"
 PACKAGER_FUNCTION = "PackagerFunction"
+COALESCER_FUNCTION = "CoalescerFunction"
 
 # Names of log groups, below `/quilt/<service>/`. The large-job function shares the packager's.
 PACKAGER_LAMBDA = "PackagerLambda"

@@ -11,6 +11,7 @@ from quilt_packager.cli.commands.admin import admin
 from quilt_packager.cli.commands.check import check
 from quilt_packager.cli.commands.demo import demo
 from quilt_packager.cli.commands.diff import diff
+from quilt_packager.cli.commands.explain import explain
 from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
 from quilt_packager.cli.commands.send import send
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     # Show the engine and its jobs.
     status,
     check,
+    explain,
     jobs.app,
     admin,
     # Change queues and event sources.

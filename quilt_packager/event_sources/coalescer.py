@@ -9,7 +9,7 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
-from quilt_packager.contract import log_group_name
+from quilt_packager.contract import COALESCER_FUNCTION, log_group_name
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.guardrails import permissions
@@ -88,7 +88,7 @@ class Coalescer(Construct):
         )
         self.function = engine.add_function(
             self,
-            "CoalescerFunction",
+            COALESCER_FUNCTION,
             handler="coalescer",
             description="Finds out when all uploads below a prefix are there",
             log_name=log_name,

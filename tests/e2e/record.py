@@ -53,6 +53,7 @@ class Typed(NamedTuple):
 SESSIONS = (
     Typed("quilt-packager check"),
     Typed("quilt-packager status"),
+    Typed(f"quilt-packager explain s3://{BUCKET}/{ASSAYS[0].prefix}"),
     Typed("quilt-packager jobs --since 10m"),
     Typed("quilt-packager jobs show ID"),
     Typed("quilt-packager failures"),

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
-from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
+from quilt_packager.contract import COALESCER_FUNCTION, DEFAULT_MEMORY_MEBIBYTES
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
@@ -61,3 +62,17 @@ def read_configuration(deployment: "Deployment") -> Configuration:
     answer = deployment.functions.get_function_configuration(FunctionName=deployment.packager)
     variables = answer.get("Environment", {}).get("Variables", {})
     return Configuration(Settings.from_environment(variables), answer["MemorySize"])
+
+
+def read_upload_settings(deployment: "Deployment") -> list[UploadSettings]:
+    """Read the settings of the coalescers of an engine: one for each source of uploads."""
+    client = deployment.functions
+    environments = (
+        client.get_function_configuration(FunctionName=each.physical_id).get("Environment", {})
+        for each in deployment.resources
+        if each.type == "AWS::Lambda::Function" and COALESCER_FUNCTION in each.logical_id
+    )
+    return [
+        UploadSettings.from_environment(environment.get("Variables", {}))
+        for environment in environments
+    ]

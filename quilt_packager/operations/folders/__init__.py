@@ -1,0 +1,1 @@
+"""The reasons why a folder was packaged, or was not."""
