@@ -240,11 +240,11 @@ class WorkflowViolations(Rejected):
 
 
 class UnsupportedEndpoint(Rejected):
-    """The S3 endpoint lacks something that publishing needs."""
+    """The S3 endpoint lacks something that packaging needs, or contradicts itself."""
 
     title = "Unsupported S3 endpoint"
-    usual_cause = "The endpoint, or a proxy in front of it, is not complete."
-    usual_remedy = "Correct the endpoint, and retry."
+    usual_cause = "The endpoint is not AWS, or a proxy in front of it is not complete."
+    usual_remedy = "Use a server that supports what docs/reference/s3-servers.md lists, and retry."
 
 
 class Failed(PackagerError):

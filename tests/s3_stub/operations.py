@@ -8,7 +8,7 @@ from tests.s3_stub.multipart import (
     upload_part,
     upload_part_copy,
 )
-from tests.s3_stub.protocol import Refusal, Request, Response
+from tests.s3_stub.protocol import Refusal, Request, Response, to_document
 from tests.s3_stub.reading import get_object_attributes, read_object
 from tests.s3_stub.store import Bucket, Store, Versioning
 from tests.s3_stub.writing import copy_object, delete_object, put_object
@@ -52,10 +52,17 @@ def _head_bucket(bucket: Bucket, request: Request) -> Response:
     return Response(200, {"x-amz-bucket-region": region})
 
 
+def _get_bucket_versioning(bucket: Bucket, _request: Request) -> Response:
+    status = f"<Status>{bucket.versioning}</Status>" if bucket.versioning else ""
+    document = to_document("VersioningConfiguration", status)
+    return Response(200, {"Content-Type": "application/xml"}, document)
+
+
 _ON_BUCKET = {
     "AbortMultipartUpload": abort_multipart_upload,
     "CreateMultipartUpload": create_multipart_upload,
     "DeleteObject": delete_object,
+    "GetBucketVersioning": _get_bucket_versioning,
     "GetObject": read_object,
     "GetObjectAttributes": get_object_attributes,
     "HeadBucket": _head_bucket,
@@ -90,6 +97,8 @@ def _name_bucket_operation(method: str, query: dict[str, str]) -> str:
         return "CreateBucket"
     if method == "GET" and "versions" in query:
         return "ListObjectVersions"
+    if method == "GET" and "versioning" in query:
+        return "GetBucketVersioning"
     if method == "GET" and query.get("list-type") == "2":
         return "ListObjectsV2"
     return UNKNOWN

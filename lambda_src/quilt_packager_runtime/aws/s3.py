@@ -117,6 +117,7 @@ class S3:
         self._transport = transport
         self._last_date = ""
         self._last_host = "S3"
+        self._without_versions: set[str] = set()
         self._on_request = on_request
 
     @classmethod
@@ -375,19 +376,46 @@ class S3:
     ) -> AsyncGenerator[VersionPage, None]:
         """List the newest versions under a prefix in pages, each with its end, in S3's order.
 
+        Where a server has no ListObjectVersions, an unversioned bucket is listed by its keys.
+
         Args:
             bucket: The bucket.
             prefix: Prefix of the keys.
             after: Key after which the listing starts; it need not exist.
             until: Called with each page for the last key of interest; later keys may be skipped.
             delimiter: Group keys into common prefixes up to this text.
+
+        Raises:
+            UnsupportedEndpoint: The server cannot list the versions of a versioned bucket.
         """
-        query = {"versions": "", "encoding-type": "url", "prefix": prefix}
+        query = {"encoding-type": "url", "prefix": prefix}
         if delimiter:
             query["delimiter"] = delimiter
-        start: Position = (("key-marker", after),) if after else ()
-        async for page, following in self._pages(VERSIONS, bucket, query, start):
+        if bucket not in self._without_versions:
+            try:
+                versions = query | {"versions": ""}
+                async for page, following in self._pages(VERSIONS, bucket, versions, after):
+                    yield version_page(page, following, until())
+            except UnsupportedEndpoint:
+                if await self._is_versioned(bucket):
+                    raise
+                self._without_versions.add(bucket)
+            else:
+                return
+        keys = query | {"list-type": "2"}
+        async for page, following in self._pages(KEYS, bucket, keys, after):
             yield version_page(page, following, until())
+
+    async def _is_versioned(self, bucket: str) -> bool:
+        uri = S3Uri(bucket, "")
+        request = Request(
+            operation="GetBucketVersioning", method="GET", uri=uri, query={"versioning": ""}
+        )
+        try:
+            response = await self.send(request)
+        except UnsupportedEndpoint:
+            return False  # the server has no versions at all
+        return bool(parse_xml(response.body, uri).findtext("{*}Status"))
 
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
         """List the keys under a prefix in pages, in S3's order."""
@@ -418,14 +446,14 @@ class S3:
         return True
 
     async def _pages(
-        self, kind: ListingKind, bucket: str, query: dict[str, str], start: Position = ()
+        self, kind: ListingKind, bucket: str, query: dict[str, str], after: str = ""
     ) -> AsyncIterator[tuple[ListingPage, Position | None]]:
         """Yield the pages of a listing, each with the start of the next.
 
         A page that names no next page is requested again.
         """
         uri = S3Uri(bucket, "")
-        position: Position | None = start
+        position: Position | None = ((kind.start_after, after),) if after else ()
         seen: set[Position] = set()
         while position is not None:
             request = Request(

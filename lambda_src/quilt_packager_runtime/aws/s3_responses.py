@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from quilt_packager_runtime.errors import MalformedResponse
+from quilt_packager_runtime.errors import MalformedResponse, UnsupportedEndpoint
 from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri, SourceObject
 
@@ -34,21 +34,29 @@ class ListingKind(msgspec.Struct, frozen=True):
     Attributes:
         operation: Name of the operation.
         row_name: Name of the repeated element.
+        start_after: Query parameter of the key after which the listing starts.
         markers: Query parameters of the next page, by elements of a response; the first is
             required.
     """
 
     operation: str
     row_name: str
+    start_after: str
     markers: dict[str, str]
 
 
 VERSIONS = ListingKind(
     "ListObjectVersions",
     "Version",
+    "key-marker",
     {"NextKeyMarker": "key-marker", "NextVersionIdMarker": "version-id-marker"},
 )
-KEYS = ListingKind("ListObjectsV2", "Contents", {"NextContinuationToken": "continuation-token"})
+KEYS = ListingKind(
+    "ListObjectsV2",
+    "Contents",
+    "start-after",
+    {"NextContinuationToken": "continuation-token"},
+)
 
 
 class ListingPage(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +76,7 @@ class ListingPage(msgspec.Struct, frozen=True, gc=False):
 
 
 class VersionPage(msgspec.Struct, frozen=True, gc=False):
-    """A page of ListObjectVersions.
+    """A page of ListObjectVersions, or of ListObjectsV2 where a server has no other.
 
     Attributes:
         objects: Newest versions on the page, in S3's order.
@@ -109,6 +117,7 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
 
     Raises:
         MalformedResponse: The body is not XML, or its rows cannot be separated.
+        UnsupportedEndpoint: It is the other listing: the server ignored the request for versions.
     """
     row_name = kind.row_name
     try:
@@ -125,6 +134,12 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
     root = parse_xml("".join([*frame, end]), uri)
     if not is_understood or root.find("{*}" + row_name) is not None:
         raise malformed_response(uri, f"it writes {row_name} in a way that S3 does not")
+    if kind is VERSIONS and root.tag.endswith("ListBucketResult"):
+        raise UnsupportedEndpoint(
+            f"{kind.operation} on {uri} failed: this endpoint lists keys instead of versions.",
+            why="The S3 server does not implement it.",
+            remedy="Use a server that does: see docs/reference/s3-servers.md.",
+        )
     return ListingPage(uri, kind, root, rows)
 
 
@@ -160,7 +175,7 @@ def next_position(page: ListingPage, seen: Container[Position]) -> Position | No
 def version_page(
     page: ListingPage, following: Position | None, until: str | None = None
 ) -> VersionPage:
-    """Parse a page of ListObjectVersions, without delete markers and noncurrent versions.
+    """Parse a page of a listing, without delete markers and noncurrent versions.
 
     Args:
         page: The page.
@@ -173,7 +188,7 @@ def version_page(
     decode = key_decoder(page)
     objects = []
     for row in page.rows:
-        if NEWEST not in row:
+        if page.kind is VERSIONS and NEWEST not in row:
             if NONCURRENT in row:
                 continue
             raise malformed_response(page.uri, "a version lacks IsLatest")
@@ -198,9 +213,16 @@ def version_page(
     return VersionPage(
         objects,
         folders,
-        next_key=dict(following or ()).get("key-marker"),
+        next_key=_next_key(page, following),
         names_checksums=any(NAMED in row for row in page.rows),
     )
+
+
+def _next_key(page: ListingPage, following: Position | None) -> str | None:
+    if following is None or page.kind is VERSIONS:
+        return dict(following or ()).get("key-marker")
+    keys = key_page(page)
+    return keys[-1] if keys else ""
 
 
 def _stored(row: str, size_bytes: int) -> ChecksumAlgorithm | None:

@@ -40,6 +40,7 @@ from quilt_packager_runtime.errors import (
     PreconditionFailed,
     S3Error,
     ServiceUnavailable,
+    UnsupportedEndpoint,
 )
 from quilt_packager_runtime.errors import quote as quoted
 from quilt_packager_runtime.formats.objects import S3Uri, percent_encode
@@ -366,6 +367,14 @@ def error_of(request: Request, response: Response) -> PackagerError:
             why="A policy of the role, of the bucket, or of a KMS key does not allow it, "
             "or the requester would have to pay.",
             remedy="Allow it there, deploy, and retry.",
+        )
+    is_read = bool(request.uri.key) and request.method in {"GET", "HEAD"}
+    is_refused = response.status == HTTPStatus.METHOD_NOT_ALLOWED and not is_read
+    if is_refused or response.status == HTTPStatus.NOT_IMPLEMENTED:
+        return UnsupportedEndpoint(
+            f"{action} failed: this endpoint has no {request.operation} ({response.status}).",
+            why=message or "The S3 server does not implement it.",
+            remedy="Use a server that does: see docs/reference/s3-servers.md.",
         )
     is_passing = code.startswith("KMS.") or "Throttl" in code
     is_down = is_passing or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR

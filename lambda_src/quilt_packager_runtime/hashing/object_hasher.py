@@ -16,9 +16,11 @@ from quilt_packager_runtime.errors import (
     BadRequest,
     InvalidObjectState,
     NoSuchKey,
+    PackagerError,
     PreconditionFailed,
     SourceChanged,
     UnreadableObjects,
+    UnsupportedEndpoint,
 )
 from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
@@ -119,8 +121,27 @@ class ObjectHasher:
             if await self._is_listed(found):
                 raise Unreadable(AccessDenied) from None
             raise _changed(uri) from None
-        except (NoSuchKey, PreconditionFailed) as error:
+        except NoSuchKey as error:
             raise _changed(uri) from error
+        except PreconditionFailed as error:
+            raise await self._explain_difference(uri, found) from error
+
+    async def _explain_difference(self, uri: S3Uri, found: SourceObject) -> PackagerError:
+        """Return the error for an object that differs from its row in the listing."""
+        try:
+            head = await self._s3.head_object(uri)
+        except (NoSuchKey, AccessDenied):
+            return _changed(uri)
+        is_as_listed = (head.size_bytes, head.etag) == (found.size_bytes, found.etag)
+        if is_as_listed or not await self._is_listed(found):
+            return _changed(uri)
+        return UnsupportedEndpoint(
+            f"LIST and HEAD disagree on {uri}: {found.size_bytes} bytes with the ETag "
+            f"{found.etag}, and {head.size_bytes} bytes with {head.etag}.",
+            why="The object has not changed: the S3 server contradicts itself. Some servers do for "
+            "multipart uploads to unversioned buckets.",
+            remedy="Enable versioning, or upload the object in one part; then retry.",
+        )
 
     async def _look_up(self, uri: S3Uri, found: SourceObject) -> Checksum | StoredChecksums:
         """Return the stored checksum; without a usable one, all that S3 has stored of the object.
@@ -129,7 +150,7 @@ class ObjectHasher:
         """
         head = await self._s3.head_object(uri, if_match=found.etag)
         if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
-            raise _changed(uri)
+            raise await self._explain_difference(uri, found)
         for algorithm in self._algorithms:
             part_sizes = None
             if needs_part_sizes(algorithm, found.size_bytes, head.stored):
@@ -145,7 +166,7 @@ class ObjectHasher:
     async def _get_part_sizes(self, uri: S3Uri, found: SourceObject) -> list[int] | None:
         try:
             return await self._s3.get_part_sizes_bytes(uri, if_match=found.etag)
-        except AccessDenied:
+        except (AccessDenied, UnsupportedEndpoint):
             return None  # the bytes may still be readable
 
     async def _compute(

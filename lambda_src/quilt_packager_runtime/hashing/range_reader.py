@@ -6,7 +6,7 @@ from itertools import islice
 
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.concurrency import ByteBudget, for_each
-from quilt_packager_runtime.errors import MalformedResponse
+from quilt_packager_runtime.errors import MalformedResponse, PreconditionFailed
 from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
     ChunkHasher,
@@ -130,6 +130,12 @@ class RangeReader:
             )
             if len(body.data) == size_bytes and body.etag == found.etag:
                 return body
+        if body.etag != found.etag:
+            raise PreconditionFailed(
+                f"Requested {uri} with the ETag {found.etag}, received {body.etag}.",
+                why="The object was overwritten, and the endpoint ignores If-Match.",
+                remedy="The job is retried automatically.",
+            )
         raise MalformedResponse(
             f"Requested {size_bytes} bytes of {uri} ({found.etag}), "
             f"received {len(body.data)} ({body.etag}).",

@@ -9,7 +9,13 @@ from uuid import uuid4
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
-from quilt_packager_runtime.errors import AccessDenied, BadRequest, NoSuchBucket, PackagerError
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    BadRequest,
+    NoSuchBucket,
+    PackagerError,
+    UnsupportedEndpoint,
+)
 from quilt_packager_runtime.formats.checksums import (
     chunk_ranges,
     chunk_size_bytes,
@@ -83,7 +89,7 @@ class PartCopier:
                 self._unusable.add(bucket)
         except _NoChecksum:
             self._unusable.add(bucket)
-        except (AccessDenied, BadRequest, NoSuchBucket) as error:
+        except (AccessDenied, BadRequest, NoSuchBucket, UnsupportedEndpoint) as error:
             # Reading then shows whether the object itself is denied, or only its copy.
             logger.warning("server-side copy denied", extra={"code": error.code})
         return None

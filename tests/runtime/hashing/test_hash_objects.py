@@ -13,6 +13,7 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
     SourceChanged,
     UnreadableObjects,
+    UnsupportedEndpoint,
 )
 from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceFolder
@@ -493,6 +494,32 @@ class TestInconsistentResponses:
         s3_stub.on("HeadObject").rewrite_headers({"ETag": '"of another object"'})
         with pytest.raises(SourceChanged):
             await hash_bucket(s3)
+
+    @pytest.mark.parametrize("stored", [["SHA256"], ["CRC32"]])
+    async def test_a_listing_and_a_head_that_disagree_on_an_unchanged_object_are_reported(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket, stored: list[str]
+    ) -> None:
+        bucket.put("k", b"hello", stored=stored, etag="listed")
+        s3_stub.on("*Object", times=None).rewrite_headers({"ETag": '"returned"'})
+        with pytest.raises(UnsupportedEndpoint, match=r'disagree.*"listed".*"returned"'):
+            await hash_bucket(s3)
+
+    async def test_an_etag_that_is_refused_once_is_a_change(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        bucket.put("k", b"hello", stored=["SHA256"])
+        s3_stub.on("HeadObject").answer(412, "PreconditionFailed")
+        with pytest.raises(SourceChanged):
+            await hash_bucket(s3)
+
+    async def test_part_sizes_that_a_server_does_not_know_are_not_needed(
+        self, s3: S3, s3_stub: S3Stub, bucket: Bucket
+    ) -> None:
+        version = bucket.put(
+            "k", Pattern(11 * MIB), stored=["SHA256"], part_sizes=[8 * MIB, 3 * MIB]
+        )
+        s3_stub.on("GetObjectAttributes").answer(501, "NotImplemented")
+        assert (await hash_bucket(s3)).checksums == [quilt3_checksum(version.data)]
 
     @pytest.mark.parametrize("stored", ["", "-", "AAAA", "not base64", "-1", "A" * 44])
     async def test_an_invalid_stored_checksum_is_ignored(

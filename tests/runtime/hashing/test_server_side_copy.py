@@ -103,6 +103,13 @@ class TestUnusableScratchBucket:
         s3_stub.on("CreateMultipartUpload", times=None).answer(400, "InvalidRequest")
         await self.check(s3, s3_stub)
 
+    @pytest.mark.parametrize("status", [405, 501])
+    async def test_has_no_multipart_uploads(
+        self, s3: S3, s3_stub: S3Stub, scratch: Bucket, status: int
+    ) -> None:
+        s3_stub.on("CreateMultipartUpload", times=None).answer(status, "NotImplemented")
+        await self.check(s3, s3_stub)
+
     async def test_is_in_another_region(self, s3: S3, s3_stub: S3Stub) -> None:
         scratch = s3_stub.create_bucket("scratch", region="eu-west-1")
         await self.check(s3, s3_stub)
