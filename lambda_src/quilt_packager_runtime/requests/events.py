@@ -34,7 +34,7 @@ MAX_ID_CHARACTERS = 256
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """The cause of a job. Longer texts are cut to `MAX_ID_CHARACTERS`: whoever sends them is free.
+    """The cause of a job. Senders choose its texts, which are cut to `MAX_ID_CHARACTERS`.
 
     Attributes:
         kind: `message` for a package description, otherwise the kind of event.

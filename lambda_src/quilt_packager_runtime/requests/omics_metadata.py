@@ -26,9 +26,6 @@ RUN_FIELDS = (
 )
 """Fields that a run may provide."""
 
-LOOKED_UP_FIELDS = ("workflow_version", "start_time", "end_time", "duration", "tags")
-"""Fields that no event has."""
-
 REDACTED = "[redacted]"
 
 _SECRET = re.compile(

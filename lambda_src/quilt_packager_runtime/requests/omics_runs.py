@@ -15,7 +15,7 @@ from quilt_packager_runtime.errors import (
     printable,
 )
 from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRun, omics_folder
-from quilt_packager_runtime.requests.omics_metadata import LOOKED_UP_FIELDS, describe_run
+from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS, describe_run
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
@@ -86,7 +86,11 @@ def _look_up(run: OmicsRun, *, may_retry: bool) -> tuple[Mapping[str, Any], str 
         )
         if not has_enough or (is_transient and may_retry):
             raise
-        missing = [*LOOKED_UP_FIELDS, *(["parameters"] if run.options.parameters else [])]
+        described = describe_run(run, {}).keys()
+        unwanted = (
+            {"failure_reason"} if run.options.parameters else {"failure_reason", "parameters"}
+        )
+        missing = [each for each in RUN_FIELDS if each not in described | unwanted]
         return {}, f"The metadata lacks {', '.join(missing)} of the run. {error.happened}"
     malformed = [
         name

@@ -169,6 +169,12 @@ def test_folder_of_a_job_can_be_packaged(browser: Browser, engine: Engine) -> No
     assert f'href="/new?{query}&amp;package_name=' in browser.htmx("/jobs/a1/body").text
 
 
+def test_remark_is_a_warning(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1", remark="The metadata lacks tags of the run.")]
+    text = browser.htmx("/jobs/a1/body").text
+    assert re.search(r'class="callout warn[^>]*>.*<p>The metadata lacks tags of the run.</p>', text)
+
+
 def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", execution="a1")]
     text = browser.htmx("/jobs/a1/body").text

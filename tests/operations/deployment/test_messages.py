@@ -1,9 +1,17 @@
 """Messages for a deployed engine: checked with its parser, then sent unchanged."""
 
 import json
+from typing import Any
 
 import pytest
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.aws.clients import CallFailed
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    AwsError,
+    InvalidMessage,
+    NoRunOutput,
+    PackagerError,
+)
 from quilt_packager_runtime.requests import omics_runs
 from quilt_packager_runtime.requests.events import OmicsRun
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
@@ -14,7 +22,7 @@ from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.messages import check, resolve, send
 from quilt_packager.operations.errors import NoPackageRequested
 
-RUN = {
+RUN: dict[str, Any] = {
     "id": "e1",
     "source": "aws.omics",
     "detail-type": "Run Status Change",
@@ -41,7 +49,7 @@ def test_a_run_without_an_output_location_is_accepted() -> None:
 
 def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(InvalidMessage, match=r"(?s)source_prefix.*registry"):
-        check('{"source_prefix": "raw", "registry": "No"}')
+        check('{"source_prefix": "raw", "registry": "No!"}')
 
 
 def test_a_message_that_requests_nothing_is_refused() -> None:
@@ -59,6 +67,25 @@ def test_the_output_location_of_a_run_is_looked_up(run_output: None) -> None:
     request = resolve(json.dumps(RUN), Settings(default_registry="packages"))
     assert str(request.source) == "s3://raw/out/123/"
     assert request.registry == "packages"
+
+
+@pytest.mark.parametrize("error", [AccessDenied, NoRunOutput, AwsError])
+def test_a_run_that_cannot_be_looked_up_is_described_by_its_event_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: type[PackagerError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("It failed.", why="", remedy="") from CallFailed()
+
+    monkeypatch.setattr(omics_runs, "get_run", fail)
+    detail = {**RUN["detail"], "runOutputUri": "s3://raw/out/123"}
+    request = resolve(json.dumps({**RUN, "detail": detail}))
+    assert request.metadata == {
+        "run_id": "123",
+        "run_status": "COMPLETED",
+        "output_uri": "s3://raw/out/123/",
+    }
+    (warning,) = request.warnings
+    assert warning.endswith("tags of the run. It failed.")
 
 
 def test_a_run_that_is_ignored_after_the_lookup_is_refused(run_output: None) -> None:

@@ -448,8 +448,9 @@ class TestOmicsRun:
         assert name == "Package Created"
         assert engine.log.read_end()["remark"] == detail["remark"]
         assert detail["remark"].startswith(
-            "The metadata lacks workflow_version, start_time, end_time, duration, tags of the run."
-            f" HealthOmics did not describe run 123: An error occurred ({code})"
+            "The metadata lacks name, workflow_name, workflow_version, workflow_id, start_time, "
+            "end_time, duration, tags of the run. HealthOmics did not describe run 123: "
+            f"An error occurred ({code})"
         )
 
     def test_that_is_looked_up_leaves_no_remark(self, engine: Packager) -> None:
