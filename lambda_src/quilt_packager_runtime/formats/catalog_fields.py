@@ -6,7 +6,6 @@ A facet is a string of 1 to 256 characters, or a list of such strings that is no
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from itertools import islice
 
 MAX_CHARACTERS = 256
 """Maximum length of a string that the catalog indexes."""
@@ -70,8 +69,12 @@ def format_time(time: datetime) -> str:
 
 
 def _texts(values: Iterable[str]) -> list[str]:
-    texts = dict.fromkeys(_text(value) for value in values)
-    return list(islice(filter(None, texts), MAX_ITEMS))
+    texts: dict[str, None] = {}
+    for text in filter(None, map(_text, values)):
+        texts[text] = None
+        if len(texts) == MAX_ITEMS:
+            break
+    return list(texts)
 
 
 def _text(value: str) -> str:

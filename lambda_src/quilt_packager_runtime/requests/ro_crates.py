@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -42,7 +43,14 @@ CRATE_FIELDS = (
 """Fields that a crate may provide."""
 
 MAX_CRATE_BYTES = 16 * 1024 * 1024
-"""Maximum size of a crate. Parsing takes about fifteen times its size in memory."""
+"""Maximum size of a crate. Reading takes at most ten times as much memory."""
+
+MAX_MARKS = 800_000
+"""Maximum number of the characters `,:[{`. A value follows each, which takes up to 120 bytes of
+memory. Crates of workflow engines have one in 20 bytes or more."""
+
+MAX_VALUES = 10_000
+"""Maximum number of values that are read of one property."""
 
 PLACEHOLDER_NAMES = frozenset({"john doe", "jane doe", "university of xyz"})
 """Names in nf-prov's documentation that configurations are copied with."""
@@ -55,6 +63,7 @@ _SPDX = re.compile(r"^https?://spdx\.org/licenses/(.+?)(?:\.html|\.json)?/?$")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _GLOBAL_ID = re.compile(r"(?!file:|arcp:)[a-z][a-z0-9+.-]*:[^#]+", re.IGNORECASE)
 _WORKFLOW_TYPES = frozenset({"ComputationalWorkflow", "Workflow"})
+_SEARCHED_TYPES = _WORKFLOW_TYPES | {"CreateAction", "Dataset", "OrganizeAction"}
 _REMOTE = frozenset({"az", "drs", "ftp", "ftps", "gs", "http", "https", "s3", "sftp"})
 
 
@@ -67,7 +76,7 @@ class Entity(dict[str, Any]):
     @cached_property
     def types(self) -> frozenset[str]:
         """Its types, without the namespace of schema.org."""
-        return frozenset(_NAMESPACE.sub("", name) for name in _texts(self, "@type"))
+        return frozenset(_types(self))
 
     @cached_property
     def is_workflow(self) -> bool:
@@ -155,6 +164,8 @@ def read_crate(document: bytes) -> dict[str, Facet]:
 def _read_graph(document: bytes) -> list[Any]:
     if len(document) > MAX_CRATE_BYTES:
         raise ValueError(f"it has more than {MAX_CRATE_BYTES:,} bytes")
+    if sum(map(document.count, (b",", b":", b"[", b"{"))) > MAX_MARKS:
+        raise ValueError(f"it has more than {MAX_MARKS:,} values")
     try:
         # Numbers stay text: nothing is calculated, and version 1.10 is not 1.1.
         crate = json.loads(
@@ -179,12 +190,18 @@ class _Graph:
 
     def __init__(self, graph: list[Any]) -> None:
         self._entities: dict[str, Entity] = {}
-        for node in graph:
+        graph.reverse()
+        while graph:
+            node = graph.pop()  # and free it: its entity has a copy
             if isinstance(node, dict) and isinstance(node.get("@id"), str):
                 known = self._entities.setdefault(node["@id"], Entity())
                 for name, value in node.items():
                     # Of an entity that is repeated, the first value of each property counts.
                     known.setdefault(_NAMESPACE.sub("", name), value)
+        # The types of all others are not kept.
+        self._searched = [
+            each for each in self._entities.values() if not _SEARCHED_TYPES.isdisjoint(_types(each))
+        ]
         self.descriptor = next(
             (
                 entity
@@ -223,10 +240,9 @@ class _Graph:
 
     def tools(self) -> Iterator[Entity]:
         """Yield the tools that the steps of the workflow ran."""
-        steps = [*self.linked(self.workflow, "hasPart")]
-        for action in self._of_type("CreateAction"):
-            steps += self.linked(action, "instrument")
-        for step in steps:
+        uses = ((action, "instrument") for action in self._of_type("CreateAction"))
+        steps = (self.linked(*use) for use in chain([(self.workflow, "hasPart")], uses))
+        for step in chain.from_iterable(steps):
             is_tool = not step.types.isdisjoint({"SoftwareApplication", "SoftwareSourceCode"})
             if is_tool and not step.is_workflow:
                 yield step
@@ -266,20 +282,22 @@ class _Graph:
         The main entity may be anything: only a workflow counts.
         """
         actions = [*self.linked(self.root, "mentions"), *self._of_type("CreateAction")]
-        actions = [each for each in actions if "CreateAction" in each.types]
+        actions = [each for each in actions if "CreateAction" in _types(each)]
         main = self._main_workflow
         for action in actions:
             for instrument in self.linked(action, "instrument"):
                 if instrument is main or (main is None and instrument.is_workflow):
                     return action, instrument
-        any_workflow = (each for each in self._entities.values() if each.is_workflow)
+        any_workflow = (
+            each for each in self._searched if not _WORKFLOW_TYPES.isdisjoint(_types(each))
+        )
         workflow = main or next(any_workflow, Entity())
         alone = len({id(each) for each in actions}) == 1
         # Several actions without a workflow are processes, none of which is the run.
         return (actions[0] if alone else Entity()), workflow
 
     def _of_type(self, name: str) -> Iterator[Entity]:
-        return (entity for entity in self._entities.values() if name in entity.types)
+        return (entity for entity in self._searched if name in _types(entity))
 
     def _follow(self, value: object) -> Entity:
         if not isinstance(value, dict):
@@ -294,7 +312,7 @@ def _values(entity: Entity, name: str) -> list[Any]:
     value = entity.get(name)
     if isinstance(value, dict):
         value = value.get("@list", value.get("@set", value))
-    values = value if isinstance(value, list) else [value]
+    values = value[:MAX_VALUES] if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str | dict) and each]
 
 
@@ -304,6 +322,10 @@ def _texts(entity: Entity, *names: str) -> Iterator[str]:
             text = value.get("@value", value.get("@id")) if isinstance(value, dict) else value
             if isinstance(text, str) and text.strip():
                 yield text.strip()
+
+
+def _types(entity: Entity) -> Iterator[str]:
+    return (_NAMESPACE.sub("", name) for name in _texts(entity, "@type"))
 
 
 def _first(entity: Entity, *names: str) -> str:
