@@ -4,7 +4,6 @@ Run: `python -m benchmarks.list_folder WAY BUCKET`. It prints CPU seconds and th
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -41,7 +40,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 def list_pages(bucket: str) -> Callable[[], int]:
     """Prepare to read only the pages."""
-    s3 = S3.from_environment(os.environ)
+    s3 = S3.from_environment()
 
     async def count() -> int:
         return sum([len(page) async for page in s3.list_latest_versions(bucket, PREFIX)])
@@ -51,7 +50,7 @@ def list_pages(bucket: str) -> Callable[[], int]:
 
 def list_into_inventory(bucket: str) -> Callable[[], int]:
     """Prepare to list as a job does."""
-    s3 = S3.from_environment(os.environ)
+    s3 = S3.from_environment()
 
     def count() -> int:
         with Inventory(SourceFolder(bucket, PREFIX)) as inventory:

@@ -30,7 +30,7 @@ def main() -> None:
     if not isinstance(request, UnresolvedRequest):
         raise TypeError(f"The message requests no package: {message}")
     settings = Settings.from_environment(os.environ)
-    s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
+    s3 = S3.from_environment(max_connections=settings.max_requests_in_flight)
     sys.stdout.write(asyncio.run(_package(request, settings, s3)).top_hash or "")
 
 

@@ -21,6 +21,7 @@ from awscrt.s3 import S3Client
 from hypothesis import settings
 from quilt_packager_runtime.aws.s3 import S3
 
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import S3Stub
 
 # Each fixture is defined once: one of a session that a second module imports is made once more.
@@ -121,5 +122,4 @@ def s3_stub() -> Iterator[S3Stub]:
 @pytest.fixture
 def s3(s3_stub: S3Stub) -> S3:
     """The runtime's S3 on the stub. Retries wait for a millisecond."""
-    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_stub.url}
-    return S3.from_environment(environment, retry_base_ms=1)
+    return connect_to(s3_stub.url, CREDENTIALS, retry_base_ms=1)

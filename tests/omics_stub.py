@@ -46,11 +46,8 @@ class OmicsStub:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What sends clients here: none shall look for the host workflows-127.0.0.1."""
-        return {
-            "AWS_ENDPOINT_URL_OMICS": f"http://127.0.0.1:{self._server.server_port}",
-            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
-        }
+        """What sends clients here."""
+        return {"AWS_ENDPOINT_URL_OMICS": f"http://127.0.0.1:{self._server.server_port}"}
 
     def add_run(
         self, run_id: str, *, day: int = 20, status: str = "COMPLETED", **more: Any

@@ -27,6 +27,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
         ├── InternalError
         ├── AttemptsExhausted
         ├── AwsError
+        │   ├── InvalidAwsConfiguration
         │   └── NotificationFailed
         └── S3Error
             ├── NoSuchKey
@@ -315,6 +316,14 @@ class AwsError(Failed):
     usual_remedy = "Retry; check the reasons of the messages if the error recurs."
 
 
+class InvalidAwsConfiguration(AwsError):
+    """The endpoint or the region of AWS is not valid."""
+
+    title = "Invalid AWS configuration"
+    usual_cause = "A variable such as AWS_ENDPOINT_URL, or the profile, has a wrong value."
+    usual_remedy = "Correct the function's environment, deploy, and retry."
+
+
 class NotificationFailed(AwsError):
     """The event of a job's outcome could not be published."""
 
@@ -368,11 +377,17 @@ class CredentialsRefused(S3Error):
 
 
 class ServiceUnavailable(S3Error):
-    """S3 was throttled, down or unreachable, despite all retries."""
+    """S3 was throttled, down or unreachable, despite all retries.
+
+    Attributes:
+        is_unreachable: No response arrived.
+    """
 
     title = "S3 unavailable"
     usual_cause = "Many requests went to one prefix, or S3 had an outage."
     usual_remedy = "Retry; lower the concurrency if the error recurs."
+
+    is_unreachable: bool = False
 
 
 def name_some(values: Sequence[str], count: int | None = None) -> str:

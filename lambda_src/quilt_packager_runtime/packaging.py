@@ -132,7 +132,7 @@ async def _run_passes(context: _Context) -> Outcome:
     raise WriteConflict(
         f"Other writers won the race for {context.request.package_name} {MAX_PASSES} times.",
         why="Several jobs or people publish this package at once.",
-        remedy="The job is retried automatically; look for a loop of messages if this recurs.",
+        remedy="Retry; look for a loop of messages if this recurs.",
     )
 
 

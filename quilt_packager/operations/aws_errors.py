@@ -28,6 +28,8 @@ class Kind(StrEnum):
     """The queue does not exist."""
     NO_REGION = "no_region"
     """The region is missing or not valid."""
+    ENDPOINT = "endpoint"
+    """The configured endpoint is not valid."""
     UNREACHABLE = "unreachable"
     """No response arrived."""
     OTHER = "other"
@@ -98,6 +100,7 @@ REMEDIES = {
     Kind.GONE: "Check the region; if the resource was deleted, deploy the stack again.",
     Kind.NO_QUEUE: f"Check the URL: it is the output {QUEUE_OUTPUT} of the stack.",
     Kind.NO_REGION: "Give --region, or set AWS_REGION or a region in the profile.",
+    Kind.ENDPOINT: "Correct AWS_ENDPOINT_URL, or endpoint_url in the profile.",
     Kind.UNREACHABLE: "Check the network, the proxy and AWS_ENDPOINT_URL, and try again.",
     Kind.OTHER: "Try again; if the error recurs, the reason above says what AWS requires.",
 }
@@ -145,6 +148,8 @@ def explain_aws_error(error: Exception) -> AwsExplanation | None:
             kind, happened = Kind.UNREACHABLE, "AWS cannot be reached."
         case exceptions.NoRegionError() | exceptions.InvalidRegionError():
             kind, happened = Kind.NO_REGION, "The AWS region is missing or not valid."
+        case exceptions.EndpointProviderError():
+            kind, happened = Kind.ENDPOINT, "The AWS endpoint is not valid."
         case exceptions.BotoCoreError() if not isinstance(error, exceptions.ParamValidationError):
             # No credentials, an unknown profile, an expired SSO session, and the like.
             kind, happened = Kind.CREDENTIALS, "The AWS credentials cannot be used."

@@ -19,14 +19,16 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from quilt_packager_runtime.aws.endpoints import Endpoint, endpoints_of
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import Request as S3Request
-from quilt_packager_runtime.aws.s3_transport import S3Transport
+from quilt_packager_runtime.aws.s3_transport import _http_request
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri
 from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.conftest import CREDENTIALS
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import S3Stub
 
 ACCESS_KEY, SECRET_KEY = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
@@ -165,8 +167,7 @@ async def test_pages_of_a_listing_are_signed_as_by_botocore(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_a_session_token_is_signed(s3_stub: S3Stub, operation: str) -> None:
-    environment = {**CREDENTIALS, "AWS_SESSION_TOKEN": TOKEN, "AWS_ENDPOINT_URL": s3_stub.url}
-    s3 = S3.from_environment(environment, retry_base_ms=1)
+    s3 = connect_to(s3_stub.url, {**CREDENTIALS, "AWS_SESSION_TOKEN": TOKEN}, retry_base_ms=1)
     await send(s3, operation, S3Uri("raw", "run#1/a b", VERSION))
     check_requests(s3_stub, token=TOKEN)
     [request] = s3_stub.requests
@@ -191,11 +192,13 @@ async def test_the_region_that_a_bucket_turns_out_to_be_in_is_signed(
 
 @pytest.mark.parametrize("bucket", ["raw", "raw.data", "Raw_data"])
 @pytest.mark.parametrize("key", KEYS)
-async def test_requests_to_aws_are_signed_as_by_botocore(key: str, bucket: str) -> None:
+async def test_requests_to_aws_are_signed_as_by_botocore(
+    key: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     credentials = AwsCredentialsProvider.new_static(ACCESS_KEY, SECRET_KEY, TOKEN)
-    transport = S3Transport(credentials=credentials, region=REGION)
     wanted = S3Request(operation="HeadObject", method="HEAD", uri=S3Uri(bucket, key, VERSION))
-    request = transport._http_request(wanted, REGION)
+    request = _http_request(wanted, endpoints_of(boto3.Session())(bucket, REGION))
     config = create_default_s3_signing_config(region=REGION, credential_provider=credentials)
     signed = aws_sign_request(request, config).result(timeout=10)
 
@@ -242,8 +245,8 @@ def boto3_url() -> Callable[[str], str]:
 def test_keys_are_written_into_requests_as_by_boto3(
     key: str, boto3_url: Callable[[str], str]
 ) -> None:
-    credentials = AwsCredentialsProvider.new_static(ACCESS_KEY, SECRET_KEY)
-    ours = S3Transport(credentials=credentials, region=REGION)._http_request(
-        S3Request(operation="HeadObject", method="HEAD", uri=S3Uri("raw", key, VERSION)), REGION
+    ours = _http_request(
+        S3Request(operation="HeadObject", method="HEAD", uri=S3Uri("raw", key, VERSION)),
+        Endpoint("https", f"raw.s3.{REGION}.amazonaws.com", "", REGION),
     )
     assert f"https://raw.s3.{REGION}.amazonaws.com{ours.path}" == boto3_url(key)

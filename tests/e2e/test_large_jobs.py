@@ -71,7 +71,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedEngine]
 
 async def fill(folder: str, objects: int) -> None:
     """Upload small objects with stored checksums."""
-    s3 = S3.from_environment(os.environ)
+    s3 = S3.from_environment()
 
     async def put(number: int) -> None:
         key = f"{folder}well-{number:04}/scan-{number % 7}.csv"
@@ -88,7 +88,7 @@ def put_without_checksum(key: str, body: bytes, **options: Any) -> None:
 def package_inline(message: dict[str, str]) -> Outcome:
 
     async def run() -> Outcome:
-        return await package_request(S3.from_environment(os.environ), request_of(message))
+        return await package_request(S3.from_environment(), request_of(message))
 
     return asyncio.run(run())
 

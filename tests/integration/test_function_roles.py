@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.aws import clients as runtime_aws
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, AwsError, PackagerError
 from quilt_packager_runtime.handlers import checksum, coalescer, invocations, large_job, packager
 from quilt_packager_runtime.settings import Settings
@@ -28,6 +27,7 @@ from tests.integration.enforcement import (
     resolve,
 )
 from tests.lambda_context import invocation
+from tests.runtime_s3 import connect_to
 
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:large-jobs"
 RESOURCES = {
@@ -152,9 +152,8 @@ class Functions:
         """Take a function's role, or what is left of it without a statement."""
         allowed = [each for sid, each in self._roles[function].items() if sid != without]
         credentials = self._aws.assume(allowed)
-        environment = {name.upper(): value for name, value in credentials.items()}
-        s3 = S3.from_environment(
-            environment | {"AWS_ENDPOINT_URL": self._aws.endpoint_url, "AWS_REGION": REGION}
+        s3 = connect_to(
+            self._aws.endpoint_url, {name.upper(): value for name, value in credentials.items()}
         )
         self._patch.setattr(invocations, "connect", lambda: s3)
         self._patch.setattr(

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, NoRunOutput
 from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager_runtime.requests.events import OmicsRun
@@ -20,6 +19,7 @@ from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager.local.ministack import MiniStack
 from tests.omics_stub import OmicsStub
 from tests.package_requests import package_request
+from tests.runtime_s3 import connect_to
 
 RUN = "3395667"
 
@@ -112,7 +112,7 @@ def test_package_of_a_run_has_the_runs_metadata(omics: OmicsStub, ministack: Min
     boto = boto3.client("s3")
     boto.create_bucket(Bucket="raw")
     boto.put_object(Bucket="raw", Key=f"out/{RUN}/out/calls.vcf", Body=b"##fileformat=VCFv4.2\n")
-    s3 = S3.from_environment(ministack.client_settings())
+    s3 = connect_to(ministack.endpoint_url, ministack.client_settings())
     outcome = asyncio.run(package_request(s3, ask_for(read_event({}))))
     assert (outcome.outcome, outcome.package_name) == (Result.CREATED, f"out/{RUN}")
     manifest = boto.get_object(Bucket="raw", Key=f".quilt/packages/{outcome.top_hash}")["Body"]

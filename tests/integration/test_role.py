@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied
 from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.local.ministack import REGION
 from tests.constructs.templates import add_engine, make_stack, permissions_of, template_of
 from tests.integration.enforcement import Credentials, EnforcingMiniStack, resolve
 from tests.package_requests import package_request, request_of
+from tests.runtime_s3 import connect_to
 
 WORKFLOWS = ".quilt/workflows/config.yml"
 WORKFLOW_CONFIG = b"""\
@@ -75,10 +74,7 @@ async def run(
     aws: EnforcingMiniStack, credentials: Credentials, name: str, **fields: str
 ) -> Outcome:
     request = request_of(MESSAGE | {"package_name": f"test/{name}"} | fields)
-    environment = {name.upper(): value for name, value in credentials.items()}
-    s3 = S3.from_environment(
-        environment | {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": REGION}
-    )
+    s3 = connect_to(aws.endpoint_url, {name.upper(): value for name, value in credentials.items()})
     return await package_request(s3, request, SETTINGS)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from quilt_packager_runtime.aws.sessions import create_client, create_session
 from quilt_packager_runtime.errors import (
     AwsError,
     PackagerError,
@@ -114,7 +115,7 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
         raise AwsError(
             f"The execution {name} was not started: {failure}.",
             why="The job is too large for one invocation.",
-            remedy="The job is retried automatically. Allow states:StartExecution on the machine.",
+            remedy="Allow states:StartExecution on the machine, and retry.",
         ) from failure
 
 
@@ -214,8 +215,7 @@ _prepared: dict[tuple[str, str | None], Future[Any]] = {}
 
 
 def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as connect
-    import boto3.session  # noqa: PLC0415 - a tenth of a second of CPU, and not always needed
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - as in sessions
 
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -223,7 +223,7 @@ def _make_client(service: str, region: str | None) -> Any:  # noqa: ANN401 - as 
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
     # A session is not to be used by two threads.
-    return boto3.session.Session().client(service, region_name=region, config=config)
+    return create_client(create_session(), service, region, config)
 
 
 def _not_published(
@@ -231,8 +231,7 @@ def _not_published(
     target: str,
     failure: object,
     *,
-    remedy: str = "It is retried automatically, and continues where it stopped; investigate if "
-    "this recurs.",
+    remedy: str = "Retry: the job continues where it stopped. Investigate if this recurs.",
 ) -> AwsError:
     return AwsError(
         f'Could not publish "{printable(subject)}" to {target}: {failure}.',

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -31,7 +31,6 @@ from quilt_packager_runtime.aws.s3_responses import (
 )
 from quilt_packager_runtime.aws.s3_transport import (
     MAX_CONNECTIONS,
-    RETRY_BASE_MS,
     Request,
     Response,
     S3Transport,
@@ -54,6 +53,9 @@ from quilt_packager_runtime.formats.objects import (
     SourceObject,
     StoredChecksums,
 )
+
+if TYPE_CHECKING:
+    import boto3
 
 CHECKSUM_MODE = ("x-amz-checksum-mode", "ENABLED")
 METADATA_PREFIX = "x-amz-meta-"
@@ -121,19 +123,16 @@ class S3:
         self._on_request = on_request
 
     @classmethod
-    def from_environment(
-        cls,
-        environment: Mapping[str, str],
-        *,
-        max_connections: int = MAX_CONNECTIONS,
-        retry_base_ms: int = RETRY_BASE_MS,
-    ) -> Self:
+    def from_environment(cls, *, max_connections: int = MAX_CONNECTIONS) -> Self:
         """Create a client from the environment; see `S3Transport.from_environment`."""
-        return cls(
-            S3Transport.from_environment(
-                environment, max_connections=max_connections, retry_base_ms=retry_base_ms
-            )
-        )
+        return cls(S3Transport.from_environment(max_connections=max_connections))
+
+    @classmethod
+    def from_session(
+        cls, session: "boto3.Session", *, max_connections: int = MAX_CONNECTIONS
+    ) -> Self:
+        """Create a client from a session; see `S3Transport.from_session`."""
+        return cls(S3Transport.from_session(session, max_connections=max_connections))
 
     def watched(self, on_request: Callable[[Request], object]) -> Self:
         """Return the same client with another `on_request`."""
@@ -185,7 +184,7 @@ class S3:
                 raise ServiceUnavailable(
                     f"HeadObject on {uri} failed: status 400, but it is readable.",
                     why="KMS may have throttled its key, which a HEAD response does not state.",
-                    remedy="The job is retried automatically; investigate if this recurs.",
+                    remedy="Retry; investigate if this recurs.",
                 ) from refusal
             raise
         return ObjectHead(
@@ -313,7 +312,7 @@ class S3:
                 raise PreconditionFailed(
                     f"{uri} was overwritten.",
                     why="Its ETag has changed.",
-                    remedy="The job is retried automatically.",
+                    remedy="Retry.",
                 )
             parts = attributes.find("{*}ObjectParts")
             if parts is None:

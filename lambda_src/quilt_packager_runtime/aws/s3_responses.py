@@ -271,5 +271,5 @@ def malformed_response(uri: S3Uri, problem: str) -> MalformedResponse:
     return MalformedResponse(
         f"Malformed response of S3 for {uri}: {problem}.",
         why="It was truncated in transit, or the endpoint differs from S3.",
-        remedy="The job is retried automatically; investigate if this recurs.",
+        remedy="Retry; investigate if this recurs.",
     )

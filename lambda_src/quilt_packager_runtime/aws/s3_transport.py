@@ -1,22 +1,23 @@
 """Signed requests to S3 over awscrt's C client, for asyncio.
 
-Below the operations of `s3.py`: the address and region of a bucket, credentials, retries (by
-awscrt), and the conversion of error responses.
+Below the operations of `s3.py`: the region of a bucket, retries (by awscrt), and the conversion of
+error responses.
 """
 
 import asyncio
 import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Self
-from urllib.parse import quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote, urlencode
 from xml.etree import ElementTree as ET
 
 import msgspec
-from awscrt.auth import AwsCredentials, AwsCredentialsProvider
+from awscrt.auth import AwsCredentialsProvider
 from awscrt.exceptions import AwsCrtError
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import (
@@ -27,6 +28,17 @@ from awscrt.s3 import (
     create_default_s3_signing_config,
 )
 
+from quilt_packager_runtime.aws.credentials import credentials_of, static_credentials
+from quilt_packager_runtime.aws.endpoints import (
+    GLOBAL_REGION,
+    Endpoint,
+    FindEndpoint,
+    endpoints_of,
+    plain_endpoints,
+    reaches_aws,
+    region_of,
+)
+from quilt_packager_runtime.aws.sessions import create_session
 from quilt_packager_runtime.errors import (
     AccessDenied,
     BadRequest,
@@ -45,18 +57,20 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.errors import quote as quoted
 from quilt_packager_runtime.formats.objects import S3Uri, percent_encode
 
-DEFAULT_REGION = "us-east-1"
+if TYPE_CHECKING:
+    import boto3
+
 MAX_CONNECTIONS = 128
 # awscrt opens this number for each Gbit/s of its target. Its override can only lower the number.
 CONNECTIONS_PER_GBPS = 2.5
 # awscrt holds up to four parts of 8 MiB of a file in memory for each connection.
 FILE_CONNECTIONS = 4
 RETRY_BASE_MS = 500
-# S3's wildcard certificate covers one label only. Names from before 2018 may be no label at all.
-VIRTUAL_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 REGION_HEADER = "x-amz-bucket-region"
 # Statuses of S3 for a request to another region than the bucket's.
-WRONG_REGION_STATUSES = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST})
+WRONG_REGION_STATUSES = frozenset(
+    {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.BAD_REQUEST}
+)
 STATUS_ERRORS: dict[int, type[S3Error]] = {
     HTTPStatus.BAD_REQUEST: BadRequest,
     HTTPStatus.FORBIDDEN: InvalidObjectState,  # other meanings of 403 are handled before
@@ -123,59 +137,76 @@ class S3Transport:
     """Sends requests to S3, each to the region of its bucket.
 
     Args:
-        endpoint_url: Endpoint of another S3 server: path-style addressing, over the URL's scheme.
-            None for AWS: virtual-host addressing over TLS.
-        region: The region to try first.
+        find_endpoint: Returns the address of a bucket.
         credentials: Credentials for signatures.
+        region: Region of the configuration.
+        is_aws: The endpoint is AWS, not another S3 server.
         max_connections: Maximum number of open connections, except for files.
         retry_base_ms: The base of the exponential back-off between the client's five retries.
     """
 
     def __init__(
         self,
+        find_endpoint: FindEndpoint,
         *,
         credentials: AwsCredentialsProvider,
-        endpoint_url: str | None = None,
         region: str | None = None,
+        is_aws: bool = False,
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> None:
-        self._endpoint = urlsplit(endpoint_url) if endpoint_url else None
-        self._home_region = region or DEFAULT_REGION
+        self._find_endpoint = find_endpoint
+        self._home_region = region or GLOBAL_REGION
         self._credentials = credentials
+        self.is_aws = is_aws
         self._max_connections = max_connections
         self._retries = S3RetryConfig(backoff_scale_factor_ms=retry_base_ms)
-        self._clients: dict[tuple[str, int], S3Client] = {}
+        self._clients: dict[tuple[str, str, int], S3Client] = {}
         self._bucket_regions: dict[str, str] = {}
 
     @classmethod
-    def from_environment(
-        cls,
-        environment: Mapping[str, str],
-        *,
-        max_connections: int = MAX_CONNECTIONS,
-        retry_base_ms: int = RETRY_BASE_MS,
-    ) -> Self:
-        """Read endpoint, region and credentials from the environment.
-
-        Credentials come from the variables or, where there are none, by botocore's chain
-        (profiles, SSO, processes, containers, instances).
+    def from_environment(cls, *, max_connections: int = MAX_CONNECTIONS) -> Self:
+        """Configure the transport by the process's environment and AWS configuration files.
 
         Args:
-            environment: The process's environment.
             max_connections: Maximum number of open connections.
-            retry_base_ms: The base of the exponential back-off between the client's five retries.
 
         Raises:
-            CredentialsRefused: No credentials were found.
+            CredentialsRefused: There are no credentials, or they cannot be used.
+        """
+        find_endpoint = plain_endpoints(os.environ)
+        if find_endpoint is None:
+            return cls.from_session(create_session(), max_connections=max_connections)
+        return cls(
+            find_endpoint,
+            credentials=static_credentials(os.environ),
+            region=region_of(os.environ),
+            is_aws=True,
+            max_connections=max_connections,
+        )
+
+    @classmethod
+    def from_session(
+        cls,
+        session: "boto3.Session",
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> Self:
+        """Configure the transport as botocore would configure a client of the session.
+
+        Args:
+            session: Session that no other thread uses.
+            max_connections: Maximum number of open connections.
+
+        Raises:
+            CredentialsRefused: There are no credentials, or they cannot be used.
         """
         return cls(
-            credentials=_credentials(environment),
-            endpoint_url=environment.get("AWS_ENDPOINT_URL_S3")
-            or environment.get("AWS_ENDPOINT_URL"),
-            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
+            endpoints_of(session),
+            credentials=credentials_of(session),
+            region=session.region_name,
+            is_aws=reaches_aws(session),
             max_connections=max_connections,
-            retry_base_ms=retry_base_ms,
         )
 
     def region_of(self, bucket: str) -> str:
@@ -186,15 +217,9 @@ class S3Transport:
         """Set the region of a bucket that another client has found."""
         self._bucket_regions[bucket] = region
 
-    @property
-    def is_aws(self) -> bool:
-        """The endpoint is AWS, not another S3 server."""
-        return self._endpoint is None
-
     def host_of(self, uri: S3Uri) -> str:
         """Return the host of a bucket's requests."""
-        host, _ = self._address(uri, self.region_of(uri.bucket))
-        return host
+        return self._find_endpoint(uri.bucket, self._bucket_regions.get(uri.bucket)).host
 
     async def send(self, request: Request) -> Response:
         """Send a request, and return its successful response.
@@ -203,17 +228,17 @@ class S3Transport:
             PackagerError: The response was an error, or none came.
         """
         bucket = request.uri.bucket
-        region = self.region_of(bucket)
-        response = await self._send_to_region(request, region)
-        actual_region = response.headers.get(REGION_HEADER, region)
-        if response.status in WRONG_REGION_STATUSES and actual_region != region:
-            self.remember_region(bucket, actual_region)
-            response = await self._send_to_region(request, actual_region)
+        endpoint = self._find_endpoint(bucket, self._bucket_regions.get(bucket))
+        response = await self._send_to(endpoint, request)
+        region = _region_elsewhere(response, endpoint.region)
+        if region is not None:
+            self.remember_region(bucket, region)
+            response = await self._send_to(self._find_endpoint(bucket, region), request)
         if response.is_error:
             raise error_of(request, response)
         return response
 
-    async def _send_to_region(self, request: Request, region: str) -> Response:
+    async def _send_to(self, endpoint: Endpoint, request: Request) -> Response:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response | Exception] = loop.create_future()
         head: dict[str, str] = {}
@@ -243,10 +268,10 @@ class S3Transport:
         connections = self._max_connections
         if request.file is not None:
             connections = min(connections, FILE_CONNECTIONS)
-        sent = self._client(region, connections).make_request(
+        sent = self._client(endpoint, connections).make_request(
             type=S3RequestType.DEFAULT if request.file is None else S3RequestType.PUT_OBJECT,
             operation_name=request.operation,
-            request=self._http_request(request, region),
+            request=_http_request(request, endpoint),
             send_filepath=None if request.file is None else str(request.file),
             on_headers=on_headers,
             on_body=lambda chunk, **_: chunks.append(chunk),
@@ -261,15 +286,16 @@ class S3Transport:
             raise _error_without_answer(request, result) from result
         return result
 
-    def _client(self, region: str, connections: int) -> S3Client:
-        client = self._clients.get((region, connections))
+    def _client(self, endpoint: Endpoint, connections: int) -> S3Client:
+        kind = endpoint.scheme, endpoint.region, connections
+        client = self._clients.get(kind)
         if client is None:
-            plain_http = self._endpoint is not None and self._endpoint.scheme == "http"
-            client = self._clients[region, connections] = S3Client(
-                region=region,
+            plain_http = endpoint.scheme == "http"
+            client = self._clients[kind] = S3Client(
+                region=endpoint.region,
                 tls_mode=S3RequestTlsMode.DISABLED if plain_http else S3RequestTlsMode.ENABLED,
                 signing_config=create_default_s3_signing_config(
-                    region=region, credential_provider=self._credentials
+                    region=endpoint.region, credential_provider=self._credentials
                 ),
                 throughput_target_gbps=connections / CONNECTIONS_PER_GBPS,
                 max_active_connections_override=connections,
@@ -277,30 +303,22 @@ class S3Transport:
             )
         return client
 
-    def _http_request(self, request: Request, region: str) -> HttpRequest:
-        host, path = self._address(request.uri, region)
-        query = dict(request.query)
-        if request.uri.version_id is not None:
-            query["versionId"] = request.uri.version_id
-        if query:
-            path += "?" + urlencode(query, quote_via=quote, safe="")
-        headers = HttpHeaders([("Host", host), *request.headers])
-        body: BytesIO | None = None
-        if request.file is not None:
-            headers.add("Content-Length", str(request.file.stat().st_size))
-        elif request.method in {"PUT", "POST"}:
-            body = BytesIO(request.body or b"")
-            headers.add("Content-Length", str(len(request.body or b"")))
-        return HttpRequest(request.method, path, headers, body)
 
-    def _address(self, uri: S3Uri, region: str) -> tuple[str, str]:
-        key = percent_encode(uri.key)
-        if self._endpoint is not None:
-            return self._endpoint.netloc, f"/{uri.bucket}/{key}"
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        if VIRTUAL_HOST.fullmatch(uri.bucket) is None:
-            return f"s3.{region}.{suffix}", f"/{uri.bucket}/{key}"
-        return f"{uri.bucket}.s3.{region}.{suffix}", f"/{key}"
+def _http_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    path = f"{endpoint.path}/{percent_encode(request.uri.key)}"
+    query = dict(request.query)
+    if request.uri.version_id is not None:
+        query["versionId"] = request.uri.version_id
+    if query:
+        path += "?" + urlencode(query, quote_via=quote, safe="")
+    headers = HttpHeaders([("Host", endpoint.host), *request.headers])
+    body: BytesIO | None = None
+    if request.file is not None:
+        headers.add("Content-Length", str(request.file.stat().st_size))
+    elif request.method in {"PUT", "POST"}:
+        body = BytesIO(request.body or b"")
+        headers.add("Content-Length", str(len(request.body or b"")))
+    return HttpRequest(request.method, path, headers, body)
 
 
 def _resolve(future: "asyncio.Future[Response | Exception]", result: Response | Exception) -> None:
@@ -308,29 +326,12 @@ def _resolve(future: "asyncio.Future[Response | Exception]", result: Response | 
         future.set_result(result)
 
 
-def _credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
-    if "AWS_ACCESS_KEY_ID" in environment:
-        return AwsCredentialsProvider.new_static(
-            environment["AWS_ACCESS_KEY_ID"],
-            environment.get("AWS_SECRET_ACCESS_KEY", ""),
-            environment.get("AWS_SESSION_TOKEN"),
-        )
-    from botocore.session import Session  # noqa: PLC0415 - 0.2 s, and never needed in Lambda
-
-    # Searched here, not with the first request: awscrt swallows exceptions of a callback.
-    found = Session().get_credentials()
-    if found is None:
-        raise CredentialsRefused(
-            "No AWS credentials were found.",
-            why="Neither the environment nor a profile, container or instance has any.",
-            remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
-        )
-
-    def current() -> AwsCredentials:
-        frozen = found.get_frozen_credentials()
-        return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
-
-    return AwsCredentialsProvider.new_delegate(current)
+def _region_elsewhere(response: Response, region: str) -> str | None:
+    """Return the bucket's region if S3 refused a request because it went to another one."""
+    if response.status not in WRONG_REGION_STATUSES:
+        return None
+    named = response.headers.get(REGION_HEADER) or _error_text(response.body, "Region")
+    return named if named and named != region else None
 
 
 def error_of(request: Request, response: Response) -> PackagerError:
@@ -338,7 +339,8 @@ def error_of(request: Request, response: Response) -> PackagerError:
 
     HEAD responses have no body and no code: there the status decides.
     """
-    code, message = _error_code(response.body)
+    code = _error_text(response.body, "Code")
+    message = _error_text(response.body, "Message")
     action = f"{request.operation} on {request.uri}"
     if code in CREDENTIAL_CODES:
         return CredentialsRefused(
@@ -382,7 +384,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
     return kind(
         f"{action} failed: S3 responded with {response.status} {code}".rstrip() + ".",
         why=message or "S3 gave no further reason.",
-        remedy="The job is retried automatically; investigate if this recurs.",
+        remedy="Retry; investigate if this recurs.",
     )
 
 
@@ -394,16 +396,18 @@ def _error_without_answer(request: Request, error: Exception) -> PackagerError:
             why="The credentials could not be renewed.",
             remedy="Sign in again, or correct them.",
         )
-    return ServiceUnavailable(
+    unreachable = ServiceUnavailable(
         f"{action} got no valid response ({error}).",
         why="S3 throttled, failed, or could not be reached in all attempts.",
-        remedy="Check the endpoint and the network; the job is retried automatically.",
+        remedy="Check the endpoint and the network, and retry.",
     )
+    unreachable.is_unreachable = True
+    return unreachable
 
 
-def _error_code(body: bytes) -> tuple[str, str]:
+def _error_text(body: bytes, name: str) -> str:
     try:
         root = ET.fromstring(body)  # noqa: S314 - S3 wrote it, and expat refuses entity bombs
     except ET.ParseError:
-        return "", ""
-    return root.findtext("{*}Code", ""), root.findtext("{*}Message", "")
+        return ""
+    return root.findtext(f"{{*}}{name}", "")

@@ -38,7 +38,7 @@ def load_settings() -> Settings:
 @cache
 def connect() -> S3:
     """Return S3, with connections that later invocations reuse."""
-    return S3.from_environment(os.environ, max_connections=load_settings().max_requests_in_flight)
+    return S3.from_environment(max_connections=load_settings().max_requests_in_flight)
 
 
 def deadline_of(context: "LambdaContext") -> float:
@@ -80,7 +80,7 @@ def as_failure(error: Exception) -> PackagerError:
     failure = InternalError(
         f"The packager crashed: {type(error).__name__}: {printable(str(error))}.",
         why="This is a defect of the packager, or a condition that it does not handle.",
-        remedy="The job is retried automatically; report it with its stack trace from the log.",
+        remedy="Retry once; if this recurs, report it with its stack trace from the log.",
     )
     failure.__cause__ = error
     return failure

@@ -198,5 +198,5 @@ def _changed(uri: S3Uri) -> SourceChanged:
     return SourceChanged(
         f"{uri} changed while it was packaged.",
         why="Another process is still writing to the folder.",
-        remedy="The job is retried automatically; complete the folder before sending the message.",
+        remedy="Retry when the folder is complete.",
     )

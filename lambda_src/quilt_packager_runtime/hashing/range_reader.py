@@ -140,7 +140,7 @@ class RangeReader:
             f"Requested {size_bytes} bytes of {uri} ({found.etag}), "
             f"received {len(body.data)} ({body.etag}).",
             why="The response was truncated in transit, or the endpoint differs from S3.",
-            remedy="The job is retried automatically; investigate if this recurs.",
+            remedy="Retry; investigate if this recurs.",
         )
 
 

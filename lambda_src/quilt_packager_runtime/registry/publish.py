@@ -183,7 +183,7 @@ async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: in
         f"Could not write the pointer of a revision of {package.name} in {MAX_POINTER_ATTEMPTS} "
         "attempts.",
         why="Other writers publish this package at the same time.",
-        remedy="The job is retried automatically; look for a loop of messages if the error recurs.",
+        remedy="Retry; look for a loop of messages if the error recurs.",
     )
 
 

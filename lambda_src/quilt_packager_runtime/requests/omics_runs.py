@@ -135,7 +135,7 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
         raise AwsError(
             f"HealthOmics did not describe run {run_id}: {failure}.",
             why="The event lacks fields that only HealthOmics has.",
-            remedy="The job is retried automatically; investigate if this recurs.",
+            remedy="Retry; investigate if this recurs.",
         ) from failure
     except Exception as error:
         raise AwsError(

@@ -17,7 +17,6 @@ from quilt_packager.admin.web.rendering import Tab
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
-from quilt_packager.operations.deployment.credentials import environment_of
 from quilt_packager.operations.deployment.messages import send
 from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planning_process import plan_in_process
@@ -165,13 +164,10 @@ class NewPackagePage(Page):
     async def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
         if checked.request is None:
             return None
-        session = self._views.deployment.session
+        deployment = self._views.deployment
         try:
-            made = await plan_in_process(
-                checked.request,
-                settings=configuration.settings,
-                memory_mib=configuration.memory_mib,
-                environment=await run_in_threadpool(environment_of, session),
+                profile=deployment.options.profile,
+                region=deployment.region,
             )
         except Exception as error:  # noqa: BLE001 - shown where the plan would be
             return Planned(None, describe_problem(error), checked.fingerprint)

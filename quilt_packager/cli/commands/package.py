@@ -3,35 +3,41 @@
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from quilt_packager_runtime.errors import CredentialsRefused, PackagerError
+from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.cli.console.errors import ErrorReport, report_error
+from quilt_packager.cli.console.errors import ErrorReport, exit_code_of_job, report_error
 from quilt_packager.cli.console.exits import OF_RESULT, Exit
-from quilt_packager.cli.console.options import MessageArgument, to_body
+from quilt_packager.cli.console.options import (
+    MessageArgument,
+    ProfileOption,
+    RegionOption,
+    to_body,
+)
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typed_folders import check_folder
 from quilt_packager.operations.deployment import messages
-
-if TYPE_CHECKING:
-    from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager.operations.deployment.credentials import connect_s3
 
 
 def package(
     message: MessageArgument,
     *,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the outcome as JSON.")] = False,
 ) -> int:
     """Package a folder in this process.
 
-    Runs the code that Lambda runs, with the credentials and the AWS_ENDPOINT_URL of this shell. The
-    exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if it failed.
+    Runs the code that Lambda runs, once, with your own credentials. The exit code is 0 if the
+    package was created or is unchanged, 2 if it was rejected, 4 if AWS cannot be used, 1 if it
+    failed otherwise.
 
     Examples:
       quilt-packager package s3://raw/runs/42/
@@ -43,8 +49,8 @@ def package(
     started = time.monotonic()
     try:
         request = messages.resolve(to_body(message))
-        check_folder(terminal, message, request, _connect)
-        outcome = asyncio.run(_package(request, terminal))
+        check_folder(terminal, message, request, lambda: connect_s3(profile, region))
+        outcome = asyncio.run(_package(request, terminal, profile, region))
     except PackagerError as error:
         outcome = Outcome.from_error(
             error,
@@ -56,7 +62,7 @@ def package(
         else:
             source = str(request.source) if request else None
             write_failure(terminal, outcome, error, source=source)
-        return Exit.ACCESS if isinstance(error, CredentialsRefused) else OF_RESULT[outcome.outcome]
+        return exit_code_of_job(error)
     except Exception as error:
         report = report_error(error)
         if as_json and report.exit_code is not Exit.USAGE:
@@ -82,21 +88,16 @@ def crash(report: ErrorReport, request: UnresolvedRequest | None) -> Outcome:
     )
 
 
-def _connect() -> "S3":
-    from quilt_packager_runtime.aws.s3 import S3
-
-    return S3.from_environment(os.environ)
-
-
-async def _package(request: UnresolvedRequest, terminal: Terminal) -> Outcome:
-    from quilt_packager_runtime.aws.s3 import S3
+async def _package(
+    request: UnresolvedRequest, terminal: Terminal, profile: str | None, region: str | None
+) -> Outcome:
     from quilt_packager_runtime.packaging import package as run_job
     from quilt_packager_runtime.requests.resolve import resolve
 
     from quilt_packager.cli.console.progress import JobProgress
 
     settings = Settings.from_environment(os.environ)
-    s3 = S3.from_environment(os.environ, max_connections=settings.max_requests_in_flight)
+    s3 = connect_s3(profile, region, max_connections=settings.max_requests_in_flight)
     with JobProgress(terminal) as progress:
         complete = await resolve(request, settings=settings, s3=s3)
         return await run_job(complete, settings=settings, s3=s3, on_progress=progress)

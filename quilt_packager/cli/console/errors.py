@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 
 import typer
+from quilt_packager_runtime.aws.clients import CallFailed
 from quilt_packager_runtime.errors import (
     AccessDenied,
+    AwsError,
     CredentialsRefused,
     ExplainedError,
     Explanation,
+    InvalidAwsConfiguration,
     NoSuchBucket,
+    PackagerError,
     Rejected,
+    ServiceUnavailable,
 )
 
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.local.errors import LocalError, MissingExtra
-from quilt_packager.operations.aws_errors import AwsExplanation, Kind
+from quilt_packager.operations.aws_errors import AwsExplanation, Kind, explain_aws_error
 from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.explanations import explain
 
@@ -42,6 +47,7 @@ EXIT_CODES = {
     Kind.UNREACHABLE: Exit.ACCESS,
     Kind.NO_QUEUE: Exit.USAGE,
     Kind.NO_REGION: Exit.USAGE,
+    Kind.ENDPOINT: Exit.USAGE,
 }
 
 
@@ -93,14 +99,23 @@ def report_error(error: Exception) -> ErrorReport:
     )
 
 
+def exit_code_of_job(error: PackagerError) -> Exit:
+    """Choose the exit code of a job that ended with an error."""
+    return Exit.REJECTED if isinstance(error, Rejected) else report_error(error).exit_code
+
+
 def _exit_code(error: Exception, found: Explanation) -> Exit:
     match error:
-        case CredentialsRefused() | AccessDenied():
+        case CredentialsRefused() | AccessDenied() | ServiceUnavailable(is_unreachable=True):
             return Exit.ACCESS
-        case Misuse() | LookupFailed() | MissingExtra() | NoSuchBucket():
+        case (
+            Misuse() | LookupFailed() | MissingExtra() | NoSuchBucket() | InvalidAwsConfiguration()
+        ):
             return Exit.USAGE
         case Rejected():
             return Exit.REJECTED
+        case AwsError(__cause__=CallFailed(__cause__=Exception() as cause)):
+            return _exit_code(cause, explain_aws_error(cause) or found)
     if isinstance(found, AwsExplanation):
         return EXIT_CODES.get(found.kind, Exit.FAILED)
     return Exit.FAILED

@@ -226,21 +226,22 @@ class Deployment:
 
 def connect(profile: str | None = None, region: str | None = None) -> "boto3.Session":
     """Create a session; the default chain finds missing credentials and a missing region."""
-    import boto3  # half a second
+    from quilt_packager_runtime.aws.sessions import create_session
 
-    return boto3.Session(profile_name=profile, region_name=region)
+    return create_session(profile, region)
 
 
 def make_client(session: "boto3.Session", service: str, region: str | None = None) -> Any:  # noqa: ANN401 - made at run time
     """Create a client with short timeouts, in the region of the session by default."""
     from botocore.config import Config
+    from quilt_packager_runtime.aws.sessions import create_client
 
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
-    return session.client(service, region_name=region, config=config)
+    return create_client(session, service, region, config)
 
 
 def find_deployment(session: "boto3.Session", stack_name: str | None = None) -> Deployment:

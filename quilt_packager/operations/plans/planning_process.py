@@ -7,17 +7,16 @@ could end it: the limits of `cpu_limits` apply in the main thread only, which th
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from math import ceil
 
 import msgspec
 from quilt_packager_runtime import errors
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import ExplainedError, Explanation, PackagerError
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.operations.deployment.credentials import connect_s3
 from quilt_packager.operations.errors import OperationError
 from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planner import plan
@@ -40,14 +39,16 @@ class Order(msgspec.Struct, frozen=True):
         request: Packaging request.
         settings: Settings of the engine.
         memory_mib: Memory of the engine's functions.
-        environment: Variables with the endpoints and the credentials of S3.
+        profile: Profile of the AWS configuration; None for that of the environment.
+        region: Region; None for that of the AWS configuration.
         limit_seconds: Time after which the child ends by itself, if its parent cannot end it.
     """
 
     request: UnresolvedRequest
     settings: Settings
     memory_mib: int
-    environment: Mapping[str, str]
+    profile: str | None
+    region: str | None
     limit_seconds: float
 
 
@@ -64,19 +65,20 @@ async def plan_in_process(
     *,
     settings: Settings,
     memory_mib: int,
-    environment: Mapping[str, str],
+    profile: str | None = None,
+    region: str | None = None,
     limit_seconds: float = LIMIT_SECONDS,
 ) -> Plan:
     """Plan the package of a request as `planner.plan` does. The child ends if the task does.
 
     The child reads the order from its standard input: arguments and variables are visible to
-    other programs, and the order has credentials and metadata.
+    other programs, and the order has metadata. Its AWS configuration is that of this process.
 
     Raises:
         PackagerError: S3 failed.
         PlanNotFinished: There was no plan in time.
     """
-    order = Order(request, settings, memory_mib, environment, limit_seconds)
+    order = Order(request, settings, memory_mib, profile, region, limit_seconds)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", __name__),
         stdin=asyncio.subprocess.PIPE,
@@ -142,7 +144,7 @@ async def _answer(order: Order) -> _Planned | _Failed:
         made = await plan(
             order.request,
             settings=order.settings,
-            s3=S3.from_environment(order.environment),
+            s3=connect_s3(order.profile, order.region),
             memory_mib=order.memory_mib,
         )
     except PackagerError as error:

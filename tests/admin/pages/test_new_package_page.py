@@ -81,7 +81,6 @@ class Sender:
 def plans(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> Plans:
     made = Plans()
     monkeypatch.setattr(new_package_page, "plan_in_process", made.make)
-    monkeypatch.setattr(new_package_page, "environment_of", lambda _: {"AWS_REGION": "us-east-1"})
     engine.configuration = Configuration(SETTINGS)
     return made
 

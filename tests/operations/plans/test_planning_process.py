@@ -37,7 +37,6 @@ async def make(stub: S3Stub, **options: Any) -> Plan:
         request_of(MESSAGE),
         settings=Settings(registry_buckets=("raw",)),
         memory_mib=2048,
-        environment={**CREDENTIALS, "AWS_ENDPOINT_URL": stub.url},
         **options,
     )
 

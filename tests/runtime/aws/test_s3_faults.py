@@ -24,6 +24,8 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri
 from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
+from tests.conftest import CREDENTIALS
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import Bucket, Pattern, S3Stub
 
 MIB = 2**20
@@ -144,16 +146,10 @@ class TestEveryCall:
 
 
 async def test_an_endpoint_where_nobody_listens_is_a_failure() -> None:
-    s3 = S3.from_environment(
-        {
-            "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        },
-        retry_base_ms=1,
-    )
-    with pytest.raises(ServiceUnavailable, match="refused"):
+    s3 = connect_to("http://127.0.0.1:9", CREDENTIALS, retry_base_ms=1)
+    with pytest.raises(ServiceUnavailable, match="refused") as raised:
         await s3.head_object(URI)
+    assert raised.value.is_unreachable
 
 
 @pytest.mark.parametrize("operation", ["ListObjectVersions", "ListObjectsV2"])

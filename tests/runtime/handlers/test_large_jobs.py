@@ -1,12 +1,10 @@
 """Large jobs from the message to the revision; the test stands in for the state machine."""
 
 import json
-import os
 from collections.abc import Callable
 
 import pytest
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
     AwsError,
@@ -24,6 +22,7 @@ from quilt_packager_runtime.large_jobs import worker
 from quilt_packager_runtime.large_jobs.hand_off import MAX_ROUNDS, StoredFailure
 
 from tests.boto_stub import Service
+from tests.conftest import CREDENTIALS
 from tests.deliveries import Destinations, Killed
 from tests.job_log import JobLog
 from tests.lambda_context import invocation
@@ -35,6 +34,7 @@ from tests.large_job_functions import (
     State,
 )
 from tests.packager_function import crate
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import Pattern, S3Stub
 
 MIB, TIB = 2**20, 2**40
@@ -319,8 +319,8 @@ class TestVeryLargeObject:
         )
         state = engine.hand_off()
         s3_stub.forget_requests()
-        environment = {**os.environ, "AWS_ENDPOINT_URL": s3_stub.url}
-        monkeypatch.setattr(invocations, "connect", lambda: S3.from_environment(environment))
+        s3 = connect_to(s3_stub.url, CREDENTIALS)
+        monkeypatch.setattr(invocations, "connect", lambda: s3)
         checksum.handler(engine.items(state)[-1], invocation(900))
         assert {each.bucket for each in s3_stub.requests_of("UploadPartCopy")} == {"far"}
         assert not [each for each in s3_stub.requests_of("HeadObject") if "large" in each.key]

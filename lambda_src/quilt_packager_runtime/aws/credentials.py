@@ -1,0 +1,55 @@
+"""Credentials of awscrt: those of the environment, or botocore's, which are renewed in time."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from awscrt.auth import AwsCredentials, AwsCredentialsProvider
+
+from quilt_packager_runtime.errors import CredentialsRefused
+
+if TYPE_CHECKING:
+    import boto3
+
+
+def static_credentials(environment: Mapping[str, str]) -> AwsCredentialsProvider:
+    """Return the credentials of an environment that has them."""
+    return AwsCredentialsProvider.new_static(
+        environment["AWS_ACCESS_KEY_ID"],
+        environment["AWS_SECRET_ACCESS_KEY"],
+        environment.get("AWS_SESSION_TOKEN"),
+    )
+
+
+def credentials_of(session: "boto3.Session") -> AwsCredentialsProvider:
+    """Return the credentials of a session by botocore's chain, which renews them.
+
+    The chain reads the environment, profiles, SSO, processes, containers and instances.
+
+    Raises:
+        CredentialsRefused: There are no credentials, or they are incomplete or cannot be renewed.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in sessions
+
+    try:
+        found = session.get_credentials()
+        if found is not None:
+            # Now, not with the first request: awscrt hides exceptions of the callback.
+            found.get_frozen_credentials()
+    except (BotoCoreError, ClientError) as error:
+        raise CredentialsRefused(
+            f"The AWS credentials cannot be used: {error}".rstrip(".") + ".",
+            why="They are incomplete or have expired, or the profile is not valid.",
+            remedy="Complete them, sign in (aws sso login, aws configure), or set AWS_PROFILE.",
+        ) from error
+    if found is None:
+        raise CredentialsRefused(
+            "No AWS credentials were found.",
+            why="Neither the environment nor a profile, container or instance has any.",
+            remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
+        )
+
+    def current() -> AwsCredentials:
+        frozen = found.get_frozen_credentials()
+        return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    return AwsCredentialsProvider.new_delegate(current)
