@@ -93,7 +93,7 @@ class Engine:
     partition = "aws"
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:LargeJobs"
     s3 = None
-    session = None
+    options = Options()
     queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/PackagerQueue-1A2B"
     dead_letter_queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/PackagerDLQ-4D5E"
 

@@ -1,6 +1,7 @@
 """Credentials of awscrt: those of the environment, or botocore's, which are renewed in time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from awscrt.auth import AwsCredentials, AwsCredentialsProvider
@@ -28,19 +29,11 @@ def credentials_of(session: "boto3.Session") -> AwsCredentialsProvider:
     Raises:
         CredentialsRefused: There are no credentials, or they are incomplete or cannot be renewed.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in sessions
-
-    try:
+    with translating_errors():
         found = session.get_credentials()
         if found is not None:
             # Now, not with the first request: awscrt hides exceptions of the callback.
             found.get_frozen_credentials()
-    except (BotoCoreError, ClientError) as error:
-        raise CredentialsRefused(
-            f"The AWS credentials cannot be used: {error}".rstrip(".") + ".",
-            why="They are incomplete or have expired, or the profile is not valid.",
-            remedy="Complete them, sign in (aws sso login, aws configure), or set AWS_PROFILE.",
-        ) from error
     if found is None:
         raise CredentialsRefused(
             "No AWS credentials were found.",
@@ -53,3 +46,22 @@ def credentials_of(session: "boto3.Session") -> AwsCredentialsProvider:
         return AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     return AwsCredentialsProvider.new_delegate(current)
+
+
+@contextmanager
+def translating_errors() -> Iterator[None]:
+    """Convert the errors of botocore's search for a profile and its credentials.
+
+    Raises:
+        CredentialsRefused: The credentials or the profile cannot be used.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in sessions
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise CredentialsRefused(
+            f"The AWS credentials cannot be used: {error}".rstrip(".") + ".",
+            why="They are incomplete or have expired, or the profile is not valid.",
+            remedy="Complete them, sign in (aws sso login, aws configure), or set AWS_PROFILE.",
+        ) from error

@@ -28,7 +28,11 @@ from awscrt.s3 import (
     create_default_s3_signing_config,
 )
 
-from quilt_packager_runtime.aws.credentials import credentials_of, static_credentials
+from quilt_packager_runtime.aws.credentials import (
+    credentials_of,
+    static_credentials,
+    translating_errors,
+)
 from quilt_packager_runtime.aws.endpoints import (
     GLOBAL_REGION,
     Endpoint,
@@ -176,7 +180,9 @@ class S3Transport:
         """
         find_endpoint = plain_endpoints(os.environ)
         if find_endpoint is None:
-            return cls.from_session(create_session(), max_connections=max_connections)
+            with translating_errors():
+                session = create_session()
+            return cls.from_session(session, max_connections=max_connections)
         return cls(
             find_endpoint,
             credentials=static_credentials(os.environ),
@@ -201,9 +207,10 @@ class S3Transport:
         Raises:
             CredentialsRefused: There are no credentials, or they cannot be used.
         """
+        credentials = credentials_of(session)  # first: its errors name a missing profile
         return cls(
             endpoints_of(session),
-            credentials=credentials_of(session),
+            credentials=credentials,
             region=session.region_name,
             is_aws=reaches_aws(session),
             max_connections=max_connections,

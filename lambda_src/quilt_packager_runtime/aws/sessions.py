@@ -24,9 +24,9 @@ def create_session(profile: str | None = None, region: str | None = None) -> "bo
         profile: Profile of the AWS configuration. Default: that of the environment.
         region: Region. Default: `AWS_REGION`, then botocore's `AWS_DEFAULT_REGION` and profile.
     """
-    import boto3.session  # noqa: PLC0415 - see above
+    import boto3  # noqa: PLC0415 - see above
 
-    return boto3.session.Session(
+    return boto3.Session(
         profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None
     )
 

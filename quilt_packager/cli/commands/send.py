@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from quilt_packager.operations.deployment.deployments import Deployment
 
-QUEUE_HOST = re.compile(r"https://sqs\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/")
+QUEUE_HOST = re.compile(r"https://sqs(-fips)?\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)/")
 
 
 def send(
@@ -109,8 +109,18 @@ def region_of(queue_url: str) -> str | None:
         'eu-west-1'
         >>> region_of("http://127.0.0.1:4566/123456789012/packages")
     """
+    from botocore.session import get_session
+
     match = QUEUE_HOST.match(queue_url)
-    return match["region"] if match else None
+    if match is None:
+        return None
+    domains = {
+        partition["outputs"][kind]
+        for partition in get_session().get_data("partitions")["partitions"]
+        if re.match(partition["regionRegex"], match["region"])
+        for kind in ("dnsSuffix", "dualStackDnsSuffix")
+    }
+    return match["region"] if match["domain"] in domains else None
 
 
 def _connect(queue_url: str, profile: str | None, region: str | None) -> "SQSClient":

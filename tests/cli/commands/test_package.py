@@ -1,10 +1,12 @@
 """`quilt-packager package`: outcomes, exit codes, and both forms of the result."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from quilt_packager_runtime import packaging
+from quilt_packager_runtime.aws import s3_transport
 
 from quilt_packager.cli.console.outcomes import JSON_FIELDS
 from tests.cli.conftest import Cli
@@ -215,3 +217,54 @@ def test_a_rejection_is_written_in_three_sentences(cli: Cli, bucket: Bucket) -> 
 
 def test_a_short_job_shows_no_progress(cli: Cli, bucket: Bucket) -> None:
     assert cli("package", FOLDER).err == ""
+
+
+def test_a_profile_chooses_credentials_and_endpoint(
+    cli: Cli, bucket: Bucket, stub: S3Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(
+        "[profile lab]\naws_access_key_id = AKIALAB\naws_secret_access_key = secret\n"
+        f"endpoint_url = {stub.url}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert cli("package", "--profile", "lab", "--region", "eu-north-1", FOLDER).code == 0
+    signed = {(request.access_key, request.signing_region) for request in stub.requests}
+    assert signed == {("AKIALAB", "eu-north-1")}
+
+
+NO_SECRET = {"AWS_SECRET_ACCESS_KEY": None}
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "text"),
+    [
+        (NO_SECRET, 4, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_PROFILE": "gone"}, 4, "gone"),
+        ({"AWS_ENDPOINT_URL": "banana"}, 3, "banana"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 4, "Check the endpoint and the network"),
+    ],
+)
+@pytest.mark.parametrize("command", ["package", "plan", "status"])
+def test_aws_that_cannot_be_used_has_its_exit_code(
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    command: str,
+    environment: dict[str, str | None],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.setattr(s3_transport, "RETRY_BASE_MS", 1)
+    for name, value in environment.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    ran = cli(command, *([] if command == "status" else [FOLDER]))
+    written = ran.out + ran.err
+    assert ran.code == code
+    assert text in written or "Check the network" in written
+    assert "retried automatically" not in written
+    assert "Unexpected error" not in written

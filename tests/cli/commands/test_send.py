@@ -89,6 +89,10 @@ def test_the_region_is_that_of_the_queue(cli: Cli, sqs: Sqs) -> None:
     ("url", "region"),
     [
         ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1"),
+        ("https://sqs.eusc-de-east-1.amazonaws.eu/1/q", "eusc-de-east-1"),
+        ("https://sqs.us-east-1.api.aws/1/q", "us-east-1"),
+        ("https://sqs.us-east-1.amazonaws.eu/1/q", None),
+        ("https://sqs.internal.example/1/q", None),
         ("http://127.0.0.1:4566/1/q", None),
         ("https://sqs.us-east-1.amazonaws.com.evil.example/1/q", None),
     ],

@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 from quilt_packager_runtime.aws.endpoints import Endpoint
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.aws.s3_transport import FILE_CONNECTIONS, Request, _http_request
+from quilt_packager_runtime.aws.s3_transport import (
+    FILE_CONNECTIONS,
+    Request,
+    Response,
+    _http_request,
+    _region_elsewhere,
+)
 from quilt_packager_runtime.errors import S3Error
 from quilt_packager_runtime.formats.objects import S3Uri
 
@@ -36,6 +42,23 @@ class TestRegion:
             "eu-west-1",
             "eu-west-1",
         ]
+
+    @pytest.mark.parametrize(
+        ("status", "named", "found"),
+        [
+            (400, "eu-west-1", "eu-west-1"),
+            (307, "eu-west-1", "eu-west-1"),
+            (400, "us-east-1", None),
+            (400, "", None),
+            (403, "eu-west-1", None),
+        ],
+    )
+    def test_may_be_named_by_the_body_alone(
+        self, status: int, named: str, found: str | None
+    ) -> None:
+        body = f"<Error><Code>AuthorizationHeaderMalformed</Code><Region>{named}</Region></Error>"
+        response = Response(status, {}, body.encode(), is_error=True)
+        assert _region_elsewhere(response, "us-east-1") == found
 
     async def test_a_body_is_sent_again_to_the_right_region(self, s3: S3, s3_stub: S3Stub) -> None:
         far = s3_stub.create_bucket("far", region="eu-west-1")
