@@ -1,10 +1,10 @@
 """The runtime's S3 at a URL, without the search for endpoint and credentials."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from quilt_packager_runtime.aws.credentials import static_credentials
-from quilt_packager_runtime.aws.endpoints import Endpoint
+from quilt_packager_runtime.aws.endpoints import Endpoint, Endpoints
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import MAX_CONNECTIONS, RETRY_BASE_MS, S3Transport
 
@@ -36,11 +36,11 @@ def connect_to(
     )
 
 
-def endpoints_at(url: str) -> Callable[[str, str | None], Endpoint]:
+def endpoints_at(url: str) -> Endpoints:
     """Address every bucket by path below a URL, as botocore does with a configured endpoint."""
     parts = urlsplit(url)
 
     def find(bucket: str, region: str | None) -> Endpoint:
         return Endpoint(parts.scheme, parts.netloc, f"{parts.path}/{bucket}", region or REGION)
 
-    return find
+    return Endpoints(find, REGION, is_aws=False)

@@ -198,7 +198,7 @@ async def test_requests_to_aws_are_signed_as_by_botocore(
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     credentials = AwsCredentialsProvider.new_static(ACCESS_KEY, SECRET_KEY, TOKEN)
     wanted = S3Request(operation="HeadObject", method="HEAD", uri=S3Uri(bucket, key, VERSION))
-    request = _http_request(wanted, endpoints_of(boto3.Session())(bucket, REGION))
+    request = _http_request(wanted, endpoints_of(boto3.Session()).find(bucket, REGION))
     config = create_default_s3_signing_config(region=REGION, credential_provider=credentials)
     signed = aws_sign_request(request, config).result(timeout=10)
 

@@ -1,7 +1,9 @@
 """The tree of errors: complete in the module's docstring, and each code described."""
 
+import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from quilt_packager_runtime import errors
 from quilt_packager_runtime.errors import Failed, PackagerError, Rejected
@@ -25,3 +27,18 @@ def test_each_code_has_a_title_a_cause_and_a_remedy() -> None:
         assert each.title, each
         assert each.usual_cause.endswith("."), each
         assert each.usual_remedy.endswith("."), each
+
+
+def remedies() -> Iterator[str]:
+    """The source of every remedy of the runtime."""
+    for path in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "remedy":
+                yield ast.unparse(node.value)
+
+
+def test_no_remedy_promises_a_retry() -> None:
+    # The command runs the same code, and has one attempt.
+    promises = re.compile("automatic|by itself|retried|redelivered|tried again")
+    assert [each for each in remedies() if promises.search(each)] == []
+    assert len(list(remedies())) > 50

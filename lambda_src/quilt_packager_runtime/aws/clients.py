@@ -94,7 +94,7 @@ def change_message_visibility(queue_arn: str, receipt_handle: str, seconds: int)
         raise AwsError(
             f"A message could not be deferred for {seconds} s: {failure}.",
             why="Its folder has to settle first, or a failed service has to recover.",
-            remedy="It is redelivered later; allow sqs:ChangeMessageVisibility.",
+            remedy="Allow sqs:ChangeMessageVisibility; meanwhile, the queue's timeout applies.",
         ) from failure
 
 

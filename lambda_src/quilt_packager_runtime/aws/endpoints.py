@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -52,12 +52,26 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False):
     region: str
 
 
-FindEndpoint = Callable[[str, str | None], Endpoint]
-"""Returns the endpoint of a bucket in a region; None: the region of the configuration."""
+class Endpoints(NamedTuple):
+    """The addresses of all buckets.
+
+    Attributes:
+        find: Returns the address of a bucket in a region; None: the region of the configuration.
+        region: Region of the configuration; None if there is none.
+        is_aws: They are AWS's, not those of another S3 server.
+    """
+
+    find: Callable[[str, str | None], Endpoint]
+    region: str | None
+    is_aws: bool
 
 
-def endpoints_of(session: "boto3.Session") -> FindEndpoint:
-    """Return the function that asks botocore for the endpoints of a session."""
+def endpoints_of(session: "boto3.Session") -> Endpoints:
+    """Return the endpoints of a session, which botocore determines.
+
+    Raises:
+        InvalidAwsConfiguration: The endpoint or the region is not valid.
+    """
 
     @cache
     def connect(region: str | None) -> Any:  # noqa: ANN401 - made at run time
@@ -74,31 +88,23 @@ def endpoints_of(session: "boto3.Session") -> FindEndpoint:
                 return addressed.endpoint
         raise AssertionError  # the handler always raises
 
-    return find
-
-
-def reaches_aws(session: "boto3.Session") -> bool:
-    """Return True if the endpoint of S3 is AWS's, and not one of the configuration.
-
-    Raises:
-        InvalidAwsConfiguration: The endpoint or the region is not valid.
-    """
     with _translating_errors():
-        return not has_own_endpoint(session, create_client(session, "s3"))
+        is_aws = not has_own_endpoint(session, connect(None))
+    return Endpoints(find, session.region_name, is_aws)
 
 
-def plain_endpoints(environment: Mapping[str, str]) -> FindEndpoint | None:
-    """Return a function that finds endpoints without botocore, as in Lambda.
+def plain_endpoints(environment: Mapping[str, str]) -> Endpoints | None:
+    """Return the endpoints of an environment as in Lambda, without botocore.
 
-    Importing botocore takes 0.2 s of each cold start. The answers are the same, and the function
-    asks botocore for buckets and regions that are not plain.
+    Importing botocore takes 0.2 s of each cold start. The endpoints are the same, and botocore is
+    asked for buckets and regions that are not plain.
 
     Returns:
         None unless the environment is complete, and nothing but it configures AWS.
     """
-    region = region_of(environment)
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if (
-        region is None
+        not region
         or COMMERCIAL_REGION.fullmatch(region) is None
         or not all(environment.get(name) for name in COMPLETE_CREDENTIALS)
         or any(
@@ -111,22 +117,18 @@ def plain_endpoints(environment: Mapping[str, str]) -> FindEndpoint | None:
     home_region = region
 
     @cache
-    def by_botocore() -> FindEndpoint:
+    def by_botocore() -> Endpoints:
         return endpoints_of(create_session())
 
+    @cache
     def find(bucket: str, region: str | None) -> Endpoint:
         region = region or home_region
         if COMMERCIAL_REGION.fullmatch(region) is None or PLAIN_BUCKET.fullmatch(bucket) is None:
-            return by_botocore()(bucket, region)
+            return by_botocore().find(bucket, region)
         domain = "s3" if region == GLOBAL_REGION else f"s3.{region}"
         return Endpoint("https", f"{bucket}.{domain}.amazonaws.com", "", region)
 
-    return find
-
-
-def region_of(environment: Mapping[str, str]) -> str | None:
-    """Return the region that variables name."""
-    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None
+    return Endpoints(find, home_region, is_aws=True)
 
 
 @contextmanager

@@ -36,11 +36,9 @@ from quilt_packager_runtime.aws.credentials import (
 from quilt_packager_runtime.aws.endpoints import (
     GLOBAL_REGION,
     Endpoint,
-    FindEndpoint,
+    Endpoints,
     endpoints_of,
     plain_endpoints,
-    reaches_aws,
-    region_of,
 )
 from quilt_packager_runtime.aws.sessions import create_session
 from quilt_packager_runtime.errors import (
@@ -141,28 +139,24 @@ class S3Transport:
     """Sends requests to S3, each to the region of its bucket.
 
     Args:
-        find_endpoint: Returns the address of a bucket.
+        endpoints: Addresses of buckets.
         credentials: Credentials for signatures.
-        region: Region of the configuration.
-        is_aws: The endpoint is AWS, not another S3 server.
         max_connections: Maximum number of open connections, except for files.
         retry_base_ms: The base of the exponential back-off between the client's five retries.
     """
 
     def __init__(
         self,
-        find_endpoint: FindEndpoint,
+        endpoints: Endpoints,
         *,
         credentials: AwsCredentialsProvider,
-        region: str | None = None,
-        is_aws: bool = False,
         max_connections: int = MAX_CONNECTIONS,
         retry_base_ms: int = RETRY_BASE_MS,
     ) -> None:
-        self._find_endpoint = find_endpoint
-        self._home_region = region or GLOBAL_REGION
+        self.is_aws = endpoints.is_aws
+        self._find_endpoint = endpoints.find
+        self._home_region = endpoints.region or GLOBAL_REGION
         self._credentials = credentials
-        self.is_aws = is_aws
         self._max_connections = max_connections
         self._retries = S3RetryConfig(backoff_scale_factor_ms=retry_base_ms)
         self._clients: dict[tuple[str, str, int], S3Client] = {}
@@ -178,16 +172,14 @@ class S3Transport:
         Raises:
             CredentialsRefused: There are no credentials, or they cannot be used.
         """
-        find_endpoint = plain_endpoints(os.environ)
-        if find_endpoint is None:
+        endpoints = plain_endpoints(os.environ)
+        if endpoints is None:
             with translating_errors():
                 session = create_session()
             return cls.from_session(session, max_connections=max_connections)
         return cls(
-            find_endpoint,
+            endpoints,
             credentials=static_credentials(os.environ),
-            region=region_of(os.environ),
-            is_aws=True,
             max_connections=max_connections,
         )
 
@@ -211,8 +203,6 @@ class S3Transport:
         return cls(
             endpoints_of(session),
             credentials=credentials,
-            region=session.region_name,
-            is_aws=reaches_aws(session),
             max_connections=max_connections,
         )
 

@@ -110,7 +110,7 @@ class Batch:
             raise DeadlineExceeded(
                 "The uploads of a batch could not all be recorded in the time of one invocation.",
                 why="They lie below too many prefixes, or DynamoDB is slow.",
-                remedy="The rest is redelivered automatically; a smaller prefix_depth helps.",
+                remedy="Set a smaller prefix_depth if this recurs; no upload is lost.",
             )
         return lifetime_ms
 

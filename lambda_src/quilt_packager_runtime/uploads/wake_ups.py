@@ -91,5 +91,5 @@ def _not_sent(failure: str) -> AwsError:
     return AwsError(
         f"The coalescer could not schedule the check of a window: {failure}.",
         why="Without it, a quiet window would go undetected.",
-        remedy="The events are delivered again automatically; investigate if the error recurs.",
+        remedy="Investigate if the error recurs; no upload is lost.",
     )

@@ -186,8 +186,7 @@ class WindowTable:
             raise AwsError(
                 f"The window of an upload in the table {self._name} is not available: {failure}.",
                 why="The table stores the uploads that are not announced yet.",
-                remedy="The events are delivered again automatically; investigate if the error "
-                "recurs.",
+                remedy="Investigate if the error recurs; no upload is lost.",
             ) from failure
         return answer
 

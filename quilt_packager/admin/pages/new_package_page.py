@@ -166,6 +166,10 @@ class NewPackagePage(Page):
             return None
         deployment = self._views.deployment
         try:
+            made = await plan_in_process(
+                checked.request,
+                settings=configuration.settings,
+                memory_mib=configuration.memory_mib,
                 profile=deployment.options.profile,
                 region=deployment.region,
             )

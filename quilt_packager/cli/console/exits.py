@@ -15,9 +15,9 @@ class Exit(IntEnum):
     REJECTED = 2
     """Rejection. The same input can never succeed."""
     USAGE = 3
-    """Invalid arguments, or an extra that is not installed."""
+    """Invalid arguments or AWS configuration, or an extra that is not installed."""
     ACCESS = 4
-    """No credentials, or no access to AWS."""
+    """No usable credentials, no access to AWS, or AWS cannot be reached."""
     INTERRUPTED = 130
     """Ctrl-C. Other signals give 128 plus their number."""
 

@@ -196,7 +196,7 @@ def write_file(profiles: Mapping[str, Mapping[str, str]], services: str) -> str:
 )
 @example(environment={"AWS_REGION": "us-east-1"}, profiles={}, services="", bucket="runs")
 @example(environment={"AWS_REGION": "eu-west-1"}, profiles={}, services="", bucket="lab.data")
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_address_is_that_of_botocore(
     configure: Callable[..., None],
     environment: dict[str, str],
