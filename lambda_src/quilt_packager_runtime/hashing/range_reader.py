@@ -169,7 +169,7 @@ def _verified(
         raise MalformedResponse(
             f"The bytes of {uri} do not match the checksums that S3 has stored.",
             why="They were corrupted in transit, or the stored checksum is wrong.",
-            remedy="The job is retried automatically; upload the object again if this recurs.",
+            remedy="Retry; upload the object again if this recurs.",
         )
     return wanted
 

@@ -141,7 +141,7 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
         raise AwsError(
             f"HealthOmics did not describe run {run_id}: {printable(str(error))}.",
             why="Its response was malformed.",
-            remedy="The job is retried automatically; investigate if this recurs.",
+            remedy="Retry; investigate if this recurs.",
         ) from error
     return run
 

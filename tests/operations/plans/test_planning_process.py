@@ -25,6 +25,12 @@ MESSAGE = {
 Children = Callable[[], list[int]]
 
 
+@pytest.fixture(autouse=True)
+def endpoint(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stub, as the child finds it in its environment."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_stub.url)
+
+
 @pytest.fixture
 def children() -> Children:
     """The processes that the test started."""
@@ -32,7 +38,7 @@ def children() -> Children:
     return lambda: [each for each in children_of(os.getpid()) if each not in before]
 
 
-async def make(stub: S3Stub, **options: Any) -> Plan:
+async def make(**options: Any) -> Plan:
     return await plan_in_process(
         request_of(MESSAGE),
         settings=Settings(registry_buckets=("raw",)),
@@ -43,7 +49,7 @@ async def make(stub: S3Stub, **options: Any) -> Plan:
 
 async def test_plan_is_that_of_the_planner(s3_stub: S3Stub) -> None:
     s3_stub.create_bucket("raw").put("runs/1/a.txt", b"a")
-    made = await make(s3_stub)
+    made = await make()
     assert (made.package_name, made.revision, made.refusals) == ("runs/1", 1, ())
     assert made.contents is not None
     assert made.contents.objects == 1
@@ -52,7 +58,7 @@ async def test_plan_is_that_of_the_planner(s3_stub: S3Stub) -> None:
 
 async def test_credentials_are_those_of_the_environment(s3_stub: S3Stub) -> None:
     s3_stub.create_bucket("raw").put("runs/1/a.txt", b"a")
-    await make(s3_stub)
+    await make()
     used = {each.access_key for each in s3_stub.requests}
     assert used == {CREDENTIALS["AWS_ACCESS_KEY_ID"]}
 
@@ -61,21 +67,21 @@ async def test_error_of_s3_is_raised(s3_stub: S3Stub) -> None:
     s3_stub.create_bucket("raw").put("runs/1/a.txt", b"a")
     s3_stub.on("ListObjectVersions").answer(501, "NotImplemented")
     with pytest.raises(S3Error, match="NotImplemented"):
-        await make(s3_stub)
+        await make()
 
 
 async def test_plan_that_takes_too_long_is_killed(s3_stub: S3Stub, children: Children) -> None:
     s3_stub.create_bucket("raw")
     s3_stub.on("*").pause_before()
     with pytest.raises(PlanNotFinished, match=r"more than 0\.1 s"):
-        await make(s3_stub, limit_seconds=0.1)
+        await make(limit_seconds=0.1)
     assert not children()
 
 
 async def test_cancelled_plan_leaves_no_child(s3_stub: S3Stub, children: Children) -> None:
     s3_stub.create_bucket("raw")
     pause = s3_stub.on("*").pause_before()
-    making = asyncio.create_task(make(s3_stub))
+    making = asyncio.create_task(make())
     await pause.reached()
     assert len(children()) == 1
     making.cancel()
@@ -87,7 +93,7 @@ async def test_cancelled_plan_leaves_no_child(s3_stub: S3Stub, children: Childre
 async def test_killed_child_is_an_error(s3_stub: S3Stub, children: Children) -> None:
     s3_stub.create_bucket("raw")
     pause = s3_stub.on("*").pause_before()
-    making = asyncio.create_task(make(s3_stub))
+    making = asyncio.create_task(make())
     await pause.reached()
     (child,) = children()
     os.kill(child, 9)
