@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from quilt_packager_runtime.aws.s3 import S3
-
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import Rule, S3Stub
 from tests.torture.kills import SHAPES, Shape
 from tests.torture.world import MAX_ATTEMPTS, World
@@ -122,8 +121,7 @@ def _revisions(world: World) -> dict[str, dict[str, list[str]]]:
 
 def _run(shape: Shape, cell: Cell | None) -> tuple[World, S3Stub]:
     with S3Stub() as stub:
-        environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": stub.url}
-        s3 = S3.from_environment(environment, retry_base_ms=1)
+        s3 = connect_to(stub.url, CREDENTIALS, retry_base_ms=1)
         with World(shape.settings, service=stub, s3=s3) as world:
             shape.prepare(world)
             stub.forget_requests()

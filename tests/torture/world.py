@@ -25,6 +25,7 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations.dead_letters.error_codes import describe_code
 from tests.lambda_context import invocation
+from tests.runtime_s3 import endpoints_at
 from tests.s3_stub import Bucket, protocol
 from tests.s3_stub.operations import name_operation
 from tests.s3_stub.service import Service
@@ -50,7 +51,7 @@ class MemoryTransport(S3Transport):
 
     def __init__(self, world: "World") -> None:
         credentials = AwsCredentialsProvider.new_static("id", "secret")
-        super().__init__(credentials=credentials, endpoint_url="http://stub")
+        super().__init__(endpoints_at("http://stub"), credentials=credentials)
         self._world = world
 
     async def send(self, request: Request) -> Response:

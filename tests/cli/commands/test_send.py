@@ -5,12 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from quilt_packager.cli.commands import wait
 from quilt_packager.cli.commands.send import region_of
+from quilt_packager.operations.deployment import deployments
 from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.embedded_aws import WriteLog
@@ -26,9 +26,9 @@ class Sqs:
         self.region: str | None = None
         self.error: Exception | None = None
 
-    def client(self, service: str, *, region_name: str | None, config: object) -> "Sqs":
+    def make_client(self, _session: object, service: str, region: str | None) -> "Sqs":
         assert service == "sqs"
-        self.region = region_name
+        self.region = region
         return self
 
     def send_message(self, **message: Any) -> dict[str, str]:
@@ -41,7 +41,7 @@ class Sqs:
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
     sqs = Sqs()
-    monkeypatch.setattr(boto3, "Session", lambda **_: sqs)
+    monkeypatch.setattr(deployments, "make_client", sqs.make_client)
     return sqs
 
 
