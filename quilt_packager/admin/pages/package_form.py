@@ -179,6 +179,8 @@ def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:
             rules["workflow"] = "it is missing: enter a name, or choose another option"
     if draft.metadata_kind == FILE:
         fields["metadata_uri"] = draft.metadata_uri
+        if not draft.metadata_uri:
+            rules["metadata_uri"] = "it is missing: enter the file's URI, or choose another option"
         if draft.metadata_format != "json":
             fields["metadata_format"] = draft.metadata_format
     elif draft.metadata_kind == HERE:
