@@ -1,6 +1,6 @@
 """Jobs that are too large for one invocation, under the state machine of a deployed engine.
 
-One worker is killed. The revision is identical to that of a single invocation. The engine also
+Workers are killed. The revision is identical to that of a single invocation. The engine also
 waits for folders to settle: the events of one folder lead to one revision.
 """
 
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ SHARD_OBJECTS = 250
 SHARD_MEBIBYTES = 8
 MEBIBYTE = 1024 * 1024
 WAIT_SECONDS = 60
+JOBS = 12
 SETTLE_SECONDS = 4
 
 
@@ -102,14 +103,16 @@ def count_results() -> int:
     return sum("/results/" in each["Key"] for each in found)
 
 
-def kill_a_worker(engine: DeployedEngine) -> None:
-    """Kill one of the processes that run the checksum function."""
-    worker = next(
+def kill_workers(engine: DeployedEngine, function: str) -> int:
+    """Kill the processes that run a function, and return their number."""
+    workers = [
         member
         for member in group_members(engine.aws.process_id)
-        if b"ChecksumFunction" in read_environment(member)
-    )
-    os.kill(worker, signal.SIGKILL)
+        if function.encode() in read_environment(member)
+    ]
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    return len(workers)
 
 
 def read_environment(process_id: int) -> bytes:
@@ -163,7 +166,7 @@ def test_large_job_with_a_killed_worker_has_the_revision_of_an_inline_job(
     message = {"source_prefix": f"s3://{BUCKET}/plates/42/"}
     engine.send_message(message)
     wait_for_results(1)
-    kill_a_worker(engine)
+    assert kill_workers(engine, "ChecksumFunction")
     (outcome,) = engine.wait_for_outcomes(["plates/42"], Result.CREATED)
 
     boto3.client("s3").create_bucket(Bucket="inline")
@@ -176,6 +179,74 @@ def test_large_job_with_a_killed_worker_has_the_revision_of_an_inline_job(
     assert outcome.top_hash == inline.top_hash
     assert outcome.objects == OBJECTS + 1
     assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 1)
+
+
+def ends_of(engine: DeployedEngine, names: Collection[str]) -> dict[str, str]:
+    """Return the top hash of each package that was created or found unchanged."""
+    return {
+        each.package_name: each.top_hash
+        for each in engine._outcomes()
+        if each.package_name and each.package_name in names and each.top_hash
+    }
+
+
+def wait_for_ends(engine: DeployedEngine, names: Collection[str], count: int) -> dict[str, str]:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(found := ends_of(engine, names)) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def short_visibility(engine: DeployedEngine) -> Iterator[None]:
+    """Redeliver the message of a killed worker after seconds instead of hours."""
+    sqs = boto3.client("sqs")
+    url, name = engine.queue_url, "VisibilityTimeout"
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: "4"})
+    yield
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: before})
+
+
+def test_killed_packagers_lose_no_message(engine: DeployedEngine, short_visibility: None) -> None:
+    names = [f"killed/{number}" for number in range(JOBS)]
+    for name in names:
+        asyncio.run(fill(f"{name}/", 3))
+        engine.send_message({"source_prefix": f"s3://{BUCKET}/{name}/"})
+    kills = 0
+    for number in range(1, JOBS, 3):
+        wait_for_ends(engine, names, number)
+        kills += kill_workers(engine, "PackagerFunction")
+    ends = wait_for_ends(engine, names, JOBS)
+    assert kills >= 3
+    boto3.client("s3").create_bucket(Bucket="inline-killed")
+    for name in names:
+        message = {"source_prefix": f"s3://{BUCKET}/{name}/", "registry": "inline-killed"}
+        assert ends[name] == package_inline(message).top_hash
+
+
+@pytest.mark.parametrize("function", ["PackagerFunction", "ChecksumFunction", "LargeJobFunction"])
+def test_large_job_that_loses_its_functions_has_the_revision_of_an_inline_job(
+    engine: DeployedEngine, short_visibility: None, function: str
+) -> None:
+    name = f"lost/{function.lower()}"
+    asyncio.run(fill(f"{name}/", 3 * SHARD_OBJECTS))
+    before = count_results()
+    message = {"source_prefix": f"s3://{BUCKET}/{name}/"}
+    engine.send_message(message)
+    if function != "PackagerFunction":
+        # The first result, and the last: then the job is about to be published.
+        wait_for_results(before + (1 if function == "ChecksumFunction" else 3))
+    kills = 0
+    deadline = time.monotonic() + WAIT_SECONDS
+    while kills < 2:
+        assert time.monotonic() < deadline, "there is no such worker"
+        kills += kill_workers(engine, function)
+        time.sleep(0.3)
+    boto3.client("s3").create_bucket(Bucket=function.lower())
+    inline = package_inline({**message, "registry": function.lower()})
+    assert wait_for_ends(engine, [name], 1) == {name: inline.top_hash}
 
 
 def test_rejected_large_job_has_a_dead_letter_with_its_reason(engine: DeployedEngine) -> None:

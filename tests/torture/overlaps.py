@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 from quilt_packager_runtime.errors import PackagerError
+from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
 
 from tests.s3_stub import protocol
-from tests.torture.world import START_SECONDS, World, message, pointers_of
+from tests.torture.world import SETTINGS, START_SECONDS, World, message, pointers_of
 
 FOLDER = "runs/42/"
 PACKAGE = "runs/42"
@@ -27,8 +29,16 @@ READ_SECONDS = 0.2
 SIGMA = 0.6
 """Of the logarithm of latencies: one in a hundred takes four times the median."""
 
+DELIVERY_SECONDS = 0.1
 REDELIVERY_SECONDS = 5.0
 MAX_DELIVERIES = 20
+
+
+ENGINES = tuple(
+    msgspec.structs.replace(SETTINGS, checksum_algorithms=(algorithm,))
+    for algorithm in ChecksumAlgorithm
+)
+"""The default engine, and one that accepts none of its checksums."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -78,12 +88,14 @@ class Trial:
     def wait(self, low: float, high: float) -> Awaitable[None]:
         return asyncio.sleep(self.random.uniform(low, high))
 
-    async def send(self, delay_seconds: float = 0.1) -> None:
-        """Send a message, and handle its deliveries until it is acknowledged."""
+    async def send(self, settings: Settings = SETTINGS) -> None:
+        """Send a message to an engine, and handle its deliveries until it is acknowledged."""
         name = f"m{next(self._ids)}"
         sent = START_SECONDS + asyncio.get_running_loop().time()
-        await self.wait(0, 2 * delay_seconds)
+        await self.wait(0, 2 * DELIVERY_SECONDS)
         for number in range(1, MAX_DELIVERIES):
+            # Read before the first request.
+            self.world.settings = settings
             try:
                 await self.world.handle(name, message(), sent=sent, number=number)
             except PackagerError:
@@ -140,10 +152,20 @@ async def equal_messages(trial: Trial) -> None:
             group.create_task(trial.send())
 
 
+async def two_engines(trial: Trial) -> None:
+    """Send each change to two engines whose checksums differ."""
+    for body in ("one", "two", "one"):
+        trial.put("a", body)
+        async with asyncio.TaskGroup() as group:
+            for settings in ENGINES:
+                group.create_task(trial.send(settings))
+
+
 SCENARIOS: Mapping[str, Callable[[Trial], Awaitable[None]]] = {
     "changed back": changed_back,
     "temporary file": temporary_file,
     "equal messages": equal_messages,
+    "two engines": two_engines,
 }
 
 
@@ -162,9 +184,11 @@ async def _run(name: str, world: World, number: int) -> Counter[str]:
     figures = trial.faults()
     figures["created"] = sum(kind == "Package Created" for kind, _ in world.events)
     figures["requests"] = len(world.service.requests)
-    # A clean run, in a registry of its own, names the revision of a fresh listing.
-    await world.handle("clean", message(registry="registry"), sent=START_SECONDS, number=1)
-    figures["latest is stale"] = latest != pointers_of(world.registry)[PACKAGE][-1]
+    # A clean run of each engine, in a registry of its own, has the revision of a fresh listing.
+    for world.settings in ENGINES:
+        await world.handle("clean", message(registry="registry"), sent=START_SECONDS, number=1)
+    *fresh, _ = pointers_of(world.registry)[PACKAGE]
+    figures["latest is stale"] = latest not in fresh
     return figures
 
 
