@@ -16,7 +16,7 @@ from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
 
 from tests.s3_stub import protocol
-from tests.torture.world import SETTINGS, START_SECONDS, World, message, pointers_of
+from tests.torture.world import NAMED_PACKAGES, SETTINGS, START_SECONDS, World, message, pointers_of
 
 FOLDER = "runs/42/"
 PACKAGE = "runs/42"
@@ -104,17 +104,18 @@ class Trial:
                 return
         raise AssertionError("a message is never acknowledged")
 
-    def faults(self) -> Counter[str]:
-        """Return what is wrong at rest, by name."""
-        newest, latest = pointers_of(self.world.raw)[PACKAGE][-2:]
-        return Counter({"newest pointer is not latest": newest != latest})
-
     async def _travel(self, request: protocol.Request) -> None:
         is_read = request.operation == "GetObject" and request.key.startswith(FOLDER)
         median, sigma = MEDIAN_SECONDS.get(request.operation, 0.02), SIGMA
         if is_read:
             median, sigma = READ_SECONDS, 2 * SIGMA
         await asyncio.sleep(median / 2 * self.random.lognormvariate(0, sigma))
+
+
+async def alone(trial: Trial) -> None:
+    """Change a file, with one writer."""
+    trial.put("a", "one")
+    await trial.send()
 
 
 async def changed_back(trial: Trial) -> None:
@@ -162,6 +163,7 @@ async def two_engines(trial: Trial) -> None:
 
 
 SCENARIOS: Mapping[str, Callable[[Trial], Awaitable[None]]] = {
+    "alone": alone,
     "changed back": changed_back,
     "temporary file": temporary_file,
     "equal messages": equal_messages,
@@ -169,32 +171,50 @@ SCENARIOS: Mapping[str, Callable[[Trial], Awaitable[None]]] = {
 }
 
 
-def run(name: str, number: int) -> Counter[str]:
-    """Run a trial of a scenario, and return the faults and figures of its end."""
+def run(name: str, number: int) -> tuple[Counter[str], float]:
+    """Run a trial of a scenario.
+
+    Returns:
+        The faults and figures of its end, and the seconds from the last change to `latest`.
+    """
     with World() as world, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_run(name, world, number))
 
 
-async def _run(name: str, world: World, number: int) -> Counter[str]:
-    trial = Trial(world, number)
-    await SCENARIOS[name](trial)
+async def _run(name: str, world: World, number: int) -> tuple[Counter[str], float]:
+    await SCENARIOS[name](Trial(world, number))
     world.check_whole()
     world.check_codes()
-    latest = pointers_of(world.raw)[PACKAGE][-1]
-    figures = trial.faults()
+    figures: Counter[str] = Counter()
     figures["created"] = sum(kind == "Package Created" for kind, _ in world.events)
     figures["requests"] = len(world.service.requests)
+    newest, latest = pointers_of(world.raw)[PACKAGE][-2:]
+    figures["newest pointer is not latest"] = newest != latest
     # A clean run of each engine, in a registry of its own, has the revision of a fresh listing.
     for world.settings in ENGINES:
         await world.handle("clean", message(registry="registry"), sent=START_SECONDS, number=1)
     *fresh, _ = pointers_of(world.registry)[PACKAGE]
     figures["latest is stale"] = latest not in fresh
-    return figures
+    written = world.raw.get(f"{NAMED_PACKAGES}{PACKAGE}/latest")
+    assert written
+    return figures, written.last_modified - _last_change(world)
+
+
+def _last_change(world: World) -> float:
+    versions = (world.raw.versions(key) for key in world.raw.iterate(FOLDER))
+    return max(each.last_modified for found in versions for each in found)
 
 
 def run_all(name: str, *, trials: int) -> Counter[str]:
     """Run many trials of a scenario, and return the sums of their faults and figures."""
     total: Counter[str] = Counter()
+    settled: list[float] = []
     for number in range(trials):
-        total += run(name, number)
+        figures, seconds = run(name, number)
+        total += figures
+        if not figures["latest is stale"]:
+            settled.append(max(0, seconds))
+    for percent in (50, 99):
+        place = sorted(settled)[len(settled) * percent // 100]
+        total[f"ms to latest, p{percent}"] = round(place * 1000)
     return total
