@@ -25,7 +25,12 @@ from tests.runtime_s3 import connect_to
 from tests.s3_stub import S3Stub
 
 # Each fixture is defined once: one of a session that a second module imports is made once more.
-pytest_plugins = ("tests.embedded_aws", "tests.large_job_functions", "tests.packager_function")
+pytest_plugins = (
+    "tests.embedded_aws",
+    "tests.large_job_functions",
+    "tests.packager_function",
+    "tests.seaweedfs",
+)
 
 # A loaded machine is no bug: no example fails for being slow.
 settings.register_profile("quilt-packager", deadline=None)

@@ -139,8 +139,8 @@ class ObjectHasher:
             f"LIST and HEAD disagree on {uri}: {found.size_bytes} bytes with the ETag "
             f"{found.etag}, and {head.size_bytes} bytes with {head.etag}.",
             why="The object has not changed: the S3 server contradicts itself. Some servers do for "
-            "multipart uploads to unversioned buckets.",
-            remedy="Enable versioning, or upload the object in one part; then retry.",
+            "large objects in unversioned buckets.",
+            remedy="Enable versioning, upload the object again, and retry.",
         )
 
     async def _look_up(self, uri: S3Uri, found: SourceObject) -> Checksum | StoredChecksums:
