@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import PreconditionFailed, UnsupportedEndpoint
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.formats.outcome import Outcome, Result
@@ -17,6 +16,7 @@ from quilt_packager.local.reading import read_packages
 from tests.conftest import CREDENTIALS
 from tests.hashes import MIB, SHA256, quilt3_checksum
 from tests.package_requests import package_request, request_of
+from tests.runtime_s3 import connect_to
 from tests.s3_stub import Versioning
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Server:
     def __init__(self, name: str, url: str, stub: "S3Stub | None" = None) -> None:
         self.name = name
         self._stub = stub
-        self.s3 = S3.from_environment({**CREDENTIALS, "AWS_ENDPOINT_URL": url}, retry_base_ms=1)
+        self.s3 = connect_to(url, CREDENTIALS, retry_base_ms=1)
         self.client: S3Client = boto3.client("s3", endpoint_url=url)
         self.registry = self.create_bucket(versioned=True)
         self.scratch = self.create_bucket(versioned=False)
