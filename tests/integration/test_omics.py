@@ -30,15 +30,10 @@ def omics(ministack: MiniStack) -> Iterator[OmicsStub]:
     with ministack.as_only_aws(), OmicsStub() as stub, pytest.MonkeyPatch.context() as patch:
         for name, value in stub.environment.items():
             patch.setenv(name, value)
-        patch.setattr(clients, "connect", connect)
+        # Other tests share the clients that `connect` keeps.
+        patch.setattr(clients, "connect", clients.connect.__wrapped__)
         stub.add_run(RUN)
         yield stub
-
-
-def connect(service: str, region: str) -> Any:
-    """Return a client that other tests do not share."""
-    make: Any = boto3.client
-    return make(service, region_name=region)
 
 
 def read_event(detail: dict[str, Any], options: SourceOptions | None = None) -> OmicsRun:

@@ -362,7 +362,7 @@ class _Planner:
             del again["ListObjectsV2"]  # only the second start lists pointers
             requests += again
             requests["PutObject"] += 2 * shards + 2
-            requests["GetObject"] += 3 * shards + 1
+            requests["GetObject"] += 3 * shards + 2  # the message, and an end that is recorded
             requests["ListObjectsV2"] += ceil(shards / 1000)
         return requests
 
