@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,41 @@ class ReadPackage(msgspec.Struct, frozen=True):
     verified: bool
 
 
-def read_packages(registry: str, names: Sequence[str], home: Path) -> list[ReadPackage]:
+def open_package(registry: str, name: str, *, home: Path, environment: Mapping[str, str]) -> str:
+    """Open a package with quilt3, fetch its files, verify them, and return its top hash.
+
+    Args:
+        registry: The registry's bucket.
+        name: The package's name.
+        home: Folder for quilt3's files, instead of the user's.
+        environment: Environment with the credentials.
+
+    Raises:
+        LocalError: quilt3 could not read the package, or its files do not match.
+    """
+    (package,) = read_packages(registry, [name], home, environment)
+    if not package.verified:
+        raise LocalError(
+            f"quilt3 could not verify the package {name}.",
+            why="Its files or its top hash do not match its manifest.",
+            remedy="Compare its manifest with the objects that it names.",
+        )
+    return package.top_hash
+
+
+def read_packages(
+    registry: str,
+    names: Sequence[str],
+    home: Path,
+    environment: Mapping[str, str] = os.environ,
+) -> list[ReadPackage]:
     """Open packages with quilt3, fetch their files, and verify them.
 
     Args:
-        registry: The registry's bucket, in the AWS of this process's environment.
+        registry: The registry's bucket.
         names: The packages' names.
         home: Folder for quilt3's files, instead of the user's.
+        environment: Environment with the credentials. Default: that of this process.
 
     Raises:
         LocalError: quilt3 could not read the packages.
@@ -44,8 +72,10 @@ def read_packages(registry: str, names: Sequence[str], home: Path) -> list[ReadP
     home.mkdir(exist_ok=True)
     result = subprocess.run(
         [sys.executable, "-m", "quilt_packager.local.quilt3_reader", registry, *names],
-        env=os.environ
-        | {
+        env={
+            # The AWS configuration is below the user's home.
+            "AWS_CONFIG_FILE": str(Path.home() / ".aws" / "config"),
+            **environment,
             "HOME": str(home),
             "XDG_DATA_HOME": str(home / "data"),
             "XDG_CACHE_HOME": str(home / "cache"),

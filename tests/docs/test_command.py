@@ -25,6 +25,7 @@ SERVICES = "cloudformation cloudwatch events iam kms lambda logs omics s3 sqs st
 ACTIONS = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "CreateMultipartUpload": "PutObject",
+    "DeleteObjects": "DeleteObjectVersion",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketNotificationConfiguration": "GetBucketNotification",
     "HeadBucket": "ListBucket",

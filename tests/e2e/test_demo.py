@@ -302,6 +302,21 @@ def test_the_printed_examples_work(demo: Demo, line: int) -> None:
     )
 
 
+def test_a_canary_flies_on_every_route(demo: Demo) -> None:
+    demo.shell("quilt-packager sources enable edp")
+    check = f"quilt-packager check --canary s3://{BUCKET}/canary/ --json"
+    findings = json.loads(demo.shell(check))["findings"]
+    assert [each for each in findings if each["status"] == "wrong"] == []
+    routes = {each["subject"] for each in findings if " led to the package canary/" in each["text"]}
+    assert routes == {"message", "omics", "wrroc", "edp", "uploads"}
+    (opened,) = (each for each in findings if each["text"].startswith("quilt3 opened"))
+    assert opened["status"] == "ok"
+    for prefix in ("canary/", ".quilt/named_packages/canary/"):
+        assert "Versions" not in demo.client("s3").list_object_versions(
+            Bucket=BUCKET, Prefix=prefix
+        )
+
+
 def test_the_printed_command_ends_and_removes_everything(demo: Demo) -> None:
     demo.shell(found("  (kill .*)", demo.output))
     page = demo.page.partition("/?")[0]

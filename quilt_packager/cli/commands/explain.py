@@ -10,7 +10,6 @@ import typer
 from quilt_packager.cli.commands.job_rows import COLUMNS, job_row
 from quilt_packager.cli.commands.jobs import read_since
 from quilt_packager.cli.commands.jobs import to_json as job_to_json
-from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.options import (
     JsonOption,
@@ -18,13 +17,12 @@ from quilt_packager.cli.console.options import (
     RegionOption,
     StackOption,
     find,
+    parse_folder_argument,
 )
 from quilt_packager.cli.console.tables import Row
 from quilt_packager.cli.console.terminal import Terminal
 
 if TYPE_CHECKING:
-    from quilt_packager_runtime.formats.objects import SourceFolder
-
     from quilt_packager.operations.folders.answer import Answer
     from quilt_packager.operations.folders.history import FolderHistory
 
@@ -62,7 +60,7 @@ def explain(
     from quilt_packager.operations.folders.history import read_history
 
     terminal = Terminal()
-    wanted, moment = _parse(folder), read_since(since)
+    wanted, moment = parse_folder_argument(folder), read_since(since)
     deployment = find(stack, profile, region)
     s3 = connect_s3(profile, region)
     history = asyncio.run(read_history(deployment, wanted, s3, since=moment))
@@ -74,19 +72,6 @@ def explain(
     else:
         _write(terminal, history, found)
     return Exit.OK
-
-
-def _parse(text: str) -> "SourceFolder":
-    from quilt_packager.operations.folders.contents import parse_folder
-
-    try:
-        return parse_folder(text)
-    except ValueError as error:
-        raise Misuse(
-            f"Invalid folder: {text}",
-            why=f"{error}.",
-            remedy="quilt-packager explain s3://bucket/folder/",
-        ) from None
 
 
 def _write(terminal: Terminal, history: "FolderHistory", found: "Answer") -> None:

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quilt_packager.cli.console.errors import Misuse
+
 if TYPE_CHECKING:
+    from quilt_packager_runtime.formats.objects import SourceFolder
+
     from quilt_packager.operations.deployment.deployments import Deployment
 
 StackOption = Annotated[
@@ -58,3 +62,19 @@ def to_body(message: str) -> str:
     text = message.strip()
     # Text that is not JSON is meant as a folder, so that errors explain the form of folders.
     return message if text[:1] in JSON_STARTS else json.dumps({"source_prefix": text})
+
+
+def parse_folder_argument(text: str) -> "SourceFolder":
+    """Parse the URI of a folder, with or without its last `/`.
+
+    Raises:
+        Misuse: It is not an S3 URI.
+    """
+    from quilt_packager.operations.folders.contents import parse_folder
+
+    try:
+        return parse_folder(text)
+    except ValueError as error:
+        raise Misuse(
+            f"Invalid folder: {text}", why=f"{error}.", remedy="Give it as s3://bucket/folder/."
+        ) from None

@@ -54,3 +54,26 @@ def test_exit_codes() -> None:
     assert exit_code([ok("raw", "Right."), notice("raw", "To know.")]) is Exit.OK
     assert exit_code([unread]) is Exit.ACCESS
     assert exit_code([unread, wrong("raw", "Wrong.", "Fix it.")]) is Exit.FAILED
+
+
+def test_a_canary_needs_a_folder(cli: Cli) -> None:
+    ran = cli("check", "--canary", "raw")
+    assert (ran.code, ran.out) == (Exit.USAGE, "")
+    assert "Invalid folder: raw" in ran.err
+
+
+def test_a_canary_is_reported_with_the_other_findings(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flown: list[str] = []
+
+    def fly(_deployment: object, below: object, *_: object, **__: object) -> list[Finding]:
+        flown.append(str(below))
+        return [ok("message", "A message led to a package."), wrong("edp", "No job.", "Explain.")]
+
+    monkeypatch.setattr("quilt_packager.operations.checks.canary.run_canary", fly)
+    findings = json.loads(cli("check", "--canary", "s3://raw/a", "--json").out)["findings"]
+    assert flown == ["s3://raw/a/"]
+    order = [each["status"] for each in findings]
+    assert order == sorted(order, key=[*Status].index)
+    assert {"message", "edp"} <= {each["subject"] for each in findings}
