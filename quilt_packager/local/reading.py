@@ -73,8 +73,6 @@ def read_packages(
     result = subprocess.run(
         [sys.executable, "-m", "quilt_packager.local.quilt3_reader", registry, *names],
         env={
-            # The AWS configuration is below the user's home.
-            "AWS_CONFIG_FILE": str(Path.home() / ".aws" / "config"),
             **environment,
             "HOME": str(home),
             "XDG_DATA_HOME": str(home / "data"),

@@ -87,7 +87,7 @@ def _send_canary(
     from quilt_packager.operations.checks.canary import run_canary
     from quilt_packager.operations.deployment.credentials import environment_of
 
-    environment = environment_of(deployment.session)
+    environment = environment_of(deployment.session, deployment.region)
     with tempfile.TemporaryDirectory() as home, JobProgress(terminal) as progress:
         return run_canary(
             deployment,

@@ -1,8 +1,11 @@
-"""The runtime's S3 client, configured by the options of a command."""
+"""The runtime's S3 client, and the environment of a child, as the options of a command say."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import boto3
     from quilt_packager_runtime.aws.s3 import S3
 
 
@@ -25,3 +28,30 @@ def connect_s3(
     with translating_errors():
         session = create_session(profile, region)
     return S3.from_session(session, max_connections=connections)
+
+
+def environment_of(session: "boto3.Session", region: str) -> dict[str, str]:
+    """Return the environment of a child process with the AWS configuration of a session.
+
+    It is independent of the home directory, which may be another in the child. Credentials are
+    copied, so those that expire are not renewed.
+    """
+    folder = Path.home() / ".aws"
+    chosen: dict[str, str | None] = {
+        # Without a configuration, there is no default profile to name.
+        "AWS_PROFILE": None if session.profile_name == "default" else session.profile_name,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+    if found := session.get_credentials():
+        frozen = found.get_frozen_credentials()
+        chosen["AWS_ACCESS_KEY_ID"] = frozen.access_key
+        chosen["AWS_SECRET_ACCESS_KEY"] = frozen.secret_key
+        chosen["AWS_SESSION_TOKEN"] = frozen.token
+    inherited = {name: each for name, each in os.environ.items() if name not in chosen}
+    return {
+        "AWS_CONFIG_FILE": str(folder / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+        **inherited,
+        **{name: each for name, each in chosen.items() if each is not None},
+    }
