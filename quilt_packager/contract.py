@@ -10,6 +10,7 @@ FLAG_PREFIX = "quilt:"
 # Ids of outputs, which the CDK may extend by the ids of scopes and a hash.
 QUEUE_OUTPUT = "PackagerQueueUrl"
 DEAD_LETTERS_OUTPUT = "PackagerDeadLetterQueueUrl"
+ROLES_OUTPUT = "DataAccessRoleArns"
 
 APP_QUEUE = "PackagerQueue"
 """Logical id of the queue in the stack that is made of context flags, and in no other."""

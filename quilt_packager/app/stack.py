@@ -48,7 +48,8 @@ class StackOptions(TypedDict, total=False):
 class PackagingEngineStack(Stack):
     """A stack of one engine, with the buckets and event sources of the context flags.
 
-    Its outputs are `PackagerQueueArn`, `PackagerQueueUrl` and `PackagerDeadLetterQueueUrl`.
+    Its outputs are `PackagerQueueArn`, `PackagerQueueUrl`, `PackagerDeadLetterQueueUrl` and
+    `DataAccessRoleArns`.
 
     Args:
         scope: The app, or a stage of it.
@@ -106,7 +107,7 @@ class PackagingEngineStack(Stack):
         _override_logical_id(
             self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
         )
-        for output in (contract.QUEUE_OUTPUT, contract.DEAD_LETTERS_OUTPUT):
+        for output in (contract.QUEUE_OUTPUT, contract.DEAD_LETTERS_OUTPUT, contract.ROLES_OUTPUT):
             _override_logical_id(self.engine.node.find_child(output), output)
         CfnOutput(
             self,

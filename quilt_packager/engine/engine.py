@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, Unpack
 
 import msgspec
-from aws_cdk import CfnOutput, Duration, Size, Stack
+from aws_cdk import Annotations, CfnOutput, Duration, Fn, Size, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -18,13 +19,16 @@ from quilt_packager.contract import (
     DEAD_LETTERS_OUTPUT,
     PACKAGER_LAMBDA,
     QUEUE_OUTPUT,
+    ROLES_OUTPUT,
     SCRATCH_BUCKET,
     join_names,
+    log_group_name,
 )
 from quilt_packager.engine.buckets import create_scratch_bucket
 from quilt_packager.engine.functions import (
     FunctionFactory,
     FunctionSize,
+    Network,
     bundle_code,
     bundling_platform,
 )
@@ -33,6 +37,7 @@ from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.engine.source_names import RuleKind, SourceNames
+from quilt_packager.guardrails import permissions
 from quilt_packager.guardrails.limits import MIN_EPHEMERAL_MEBIBYTES
 from quilt_packager.guardrails.prop_types import Bindable, check_props
 from quilt_packager.guardrails.quotas import check_pattern
@@ -82,6 +87,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         checksum_function: The function that hashes a shard of a large job.
         large_job_function: The function that publishes large jobs or reports their failure.
         state_machine: The state machine of large jobs.
+        encryption_key: The key of the scratch bucket, logs and environments, or None.
         scratch_bucket: The bucket in which S3 copies objects to hash them, without keeping them,
             and which keeps the files of large jobs for two weeks.
         log_group: The log of the packager and of the large-job function.
@@ -138,7 +144,10 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             publish_schema=resolved.publish_schema,
         )
         self.event_bus = self._outcomes.event_bus
-        self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET)
+        self.encryption_key = resolved.encryption_key
+        if self.encryption_key:
+            self._allow_logs_to_encrypt(self.encryption_key)
+        self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET, self.encryption_key)
         self._factory = self._create_factory(resolved)
         self._functions = self._create_functions(resolved)
         self.packager_function = self._functions.packager
@@ -375,6 +384,24 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         """
         return self._queues.grant_send_messages(grantee)
 
+    @property
+    def data_access_roles(self) -> tuple[iam.IRole, ...]:
+        """The roles of the functions that access buckets, for the policies of other accounts."""
+        functions = (self.packager_function, self.checksum_function, self.large_job_function)
+        return tuple(function.role for function in functions if function.role)
+
+    def _allow_logs_to_encrypt(self, key: kms.IKey) -> None:
+        statement = permissions.encrypt_logs(self, self.service)
+        if not key.add_to_resource_policy(statement).statement_added:
+            Annotations.of(self).add_warning_v2(
+                "quilt-packager:encryptionKey",
+                "The encryption_key is imported, so CDK cannot change its policy. The policy must "
+                f"allow the service logs.{Stack.of(self).region}.amazonaws.com to use "
+                "kms:Decrypt, kms:DescribeKey, kms:Encrypt, kms:GenerateDataKey* and "
+                f"kms:ReEncrypt* for the log groups {log_group_name(self.service, '*')}: otherwise "
+                "the deployment fails.",
+            )
+
     def _create_queues(self, props: ResolvedProps) -> JobQueues:
         return JobQueues(
             self,
@@ -383,7 +410,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             extra_receives=EXTRA_RECEIVES,
             retention_period=props.retention_period,
             dead_letter_retention_period=props.dead_letter_retention_period,
-            key=props.queue_encryption_key,
+            key=props.queue_encryption_key or props.encryption_key,
         )
 
     def _create_factory(self, props: ResolvedProps) -> FunctionFactory:
@@ -393,6 +420,13 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             architecture=props.architecture,
             tracing=props.tracing,
             log_retention=props.log_retention,
+            network=Network.create(
+                self,
+                vpc=props.vpc,
+                subnets=props.vpc_subnets,
+                security_groups=props.security_groups,
+            ),
+            encryption_key=props.encryption_key,
         )
 
     def _create_functions(self, props: ResolvedProps) -> JobFunctions:
@@ -432,6 +466,12 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             DEAD_LETTERS_OUTPUT,
             description="URL of the queue of dead letters",
             value=self.dead_letter_queue.queue_url,
+        )
+        CfnOutput(
+            self,
+            ROLES_OUTPUT,
+            description="ARNs of the roles that access buckets, for policies of other accounts",
+            value=Fn.join(",", [role.role_arn for role in self.data_access_roles]),
         )
 
     def _check_alone(self) -> None:

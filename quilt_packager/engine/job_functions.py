@@ -64,6 +64,7 @@ class JobFunctions:
             description="Hashes shards of large Quilt packages",
             log_group=self.checksum_log_group,
             environment=settings.to_environment(),
+            role_name=props.role_name("checksum"),
         )
         self.large_job = create(
             "LargeJobFunction",
@@ -71,6 +72,7 @@ class JobFunctions:
             description="Publishes large Quilt packages",
             log_group=self.log_group,
             environment=settings.to_environment(),
+            role_name=props.role_name("large-job"),
         )
         self.state_machine = create_state_machine(
             scope,
@@ -90,6 +92,8 @@ class JobFunctions:
             description="Makes Quilt packages of S3 folders",
             log_group=self.log_group,
             environment=self._settings.to_environment(),
+            role_name=props.role_name("packager"),
+            reserved_concurrent_executions=props.reserved_concurrent_executions,
         )
         self._grant_permissions(props, scratch_bucket)
 

@@ -92,9 +92,8 @@ class Outcomes(Construct):
             options: Other props of the rule.
         """
         pattern = outcome_pattern(result, engine=self._engine)
-        scope = options.pop("cross_stack_scope", self)
         return events.Rule(
-            scope,
+            self,
             construct_id,
             event_bus=self.event_bus,
             event_pattern=events.EventPattern(

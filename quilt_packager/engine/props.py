@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Required, TypedDict, get_type_hints
 
 from aws_cdk import Duration, Size, SizeRoundingBehavior
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -39,10 +40,12 @@ from quilt_packager.guardrails.limits import (
     MaxShardMebibytes,
     MaxShardObjects,
     MemoryMebibytes,
+    RoleNamePrefix,
     TimeoutSeconds,
     find_unknown,
     find_violations,
 )
+from quilt_packager.guardrails.permissions import is_alias
 from quilt_packager.guardrails.prop_types import Bindable, find_wrong_types, raise_violations
 
 
@@ -107,7 +110,29 @@ class EngineProps(TypedDict, total=False):
     queue_encryption_key: kms.IKey | None
     """KMS key of both queues.
 
-    Default: SQS's own keys, which cost nothing and need no permission.
+    Default: `encryption_key`; without it, SQS's own keys, which cost nothing and need no
+    permission.
+    """
+    encryption_key: kms.IKey | None
+    """KMS key of what the engine stores.
+
+    It encrypts the scratch bucket, the logs, the environments of functions, the table of
+    `ObjectUploads`, and queues without a `queue_encryption_key`. Default: AWS's own keys.
+    """
+    vpc: ec2.IVpc | None
+    """VPC of the functions, with a route to the services of AWS or endpoints. Default: none."""
+    vpc_subnets: ec2.SubnetSelection | None
+    """Subnets of the functions, which must not be public. Default: the private ones."""
+    security_groups: Sequence[ec2.ISecurityGroup] | None
+    """Security groups of the functions. Default: one that allows outbound HTTPS only."""
+    reserved_concurrent_executions: int | None
+    """Concurrency that is reserved for the packager, at least `max_concurrency`. Default: none."""
+    role_name_prefix: str | None
+    """Prefix of the names of the roles that access buckets.
+
+    The policies of buckets in other accounts can name the roles `<prefix>-packager`,
+    `<prefix>-checksum` and `<prefix>-large-job`, which stay when a role is replaced. Default:
+    CloudFormation generates the names.
     """
     log_retention: logs.RetentionDays
     """Retention period of logs. Default: one year."""
@@ -196,6 +221,12 @@ class ResolvedProps:
     retention_period: Duration = field(default_factory=lambda: Duration.days(4))
     dead_letter_retention_period: Duration = field(default_factory=lambda: Duration.days(14))
     queue_encryption_key: kms.IKey | None = None
+    encryption_key: kms.IKey | None = None
+    vpc: ec2.IVpc | None = None
+    vpc_subnets: ec2.SubnetSelection | None = None
+    security_groups: Sequence[ec2.ISecurityGroup] = ()
+    reserved_concurrent_executions: int | None = None
+    role_name_prefix: str | None = None
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR
     max_inline_objects: int = DEFAULT_MAX_INLINE_OBJECTS
     max_inline_size: Size = field(
@@ -219,6 +250,10 @@ class ResolvedProps:
     def written_buckets(self) -> list[s3.IBucket]:
         """The buckets that packages are written to: the registries, and the quarantine."""
         return [*self.registry_buckets, *filter(None, [self.quarantine_registry])]
+
+    def role_name(self, name: str) -> str | None:
+        """Return the name of a role. None: CloudFormation generates it."""
+        return f"{self.role_name_prefix}-{name}" if self.role_name_prefix else None
 
     def to_settings(self) -> Settings:
         """Return the functions' settings, without those of resources that the engine creates."""
@@ -248,6 +283,8 @@ class ResolvedProps:
             *self._find_unsuitable_registries(),
             *self._find_excesses(),
             *self._find_short_lives(),
+            *self._find_violations_of_the_network(),
+            *self._find_violations_of_accounts(),
         ]
 
     def _find_default_registry(self) -> str | None:
@@ -309,6 +346,7 @@ class ResolvedProps:
                 "checksum_concurrency": (self.checksum_concurrency, ChecksumConcurrency),
                 "catalog_url": (self.catalog_url, CatalogUrl | None),
                 "engine_name": (self.engine_name, EngineName | None),
+                "role_name_prefix": (self.role_name_prefix, RoleNamePrefix | None),
             }
         )
 
@@ -332,6 +370,25 @@ class ResolvedProps:
             violations.append(
                 f"dead_letter_retention_period is {dead_letters} s: it must be at least 1 minute "
                 "and at most 14 days"
+            )
+        return violations
+
+    def _find_violations_of_the_network(self) -> list[str]:
+        names = [] if self.vpc else ["vpc_subnets", "security_groups"]
+        return [f"{name} is given without a vpc" for name in names if getattr(self, name)]
+
+    def _find_violations_of_accounts(self) -> list[str]:
+        violations = []
+        if self.encryption_key and is_alias(self.encryption_key):
+            violations.append(
+                "encryption_key is an alias, which neither logs nor functions accept: import the "
+                "key by Key.from_key_arn or Key.from_lookup"
+            )
+        reserved = self.reserved_concurrent_executions
+        if reserved is not None and reserved < self.max_concurrency:
+            violations.append(
+                f"reserved_concurrent_executions is {reserved}: it must be at least "
+                f"max_concurrency, {self.max_concurrency}, otherwise jobs are throttled"
             )
         return violations
 

@@ -25,7 +25,11 @@ from quilt_packager_runtime.errors import (
 
 from quilt_packager.contract import LARGE_JOBS
 from quilt_packager.guardrails import permissions
-from quilt_packager.guardrails.nag import acknowledge, acknowledge_wildcards
+from quilt_packager.guardrails.nag import (
+    acknowledge,
+    acknowledge_inline_policy,
+    acknowledge_wildcards,
+)
 
 RETRY_INTERVAL = Duration.seconds(5)
 MAX_RETRY_INTERVAL = Duration.minutes(5)
@@ -110,9 +114,10 @@ def create_state_machine(
     )
     # Apart from the role: it names the machine, which needs the role.
     policy = iam.Policy(scope, "LargeJobsPolicy", roles=[role])
+    acknowledge_inline_policy(policy)
     for statement in [
         permissions.invoke([checksum_function, large_job_function]),
-        permissions.read_items(scratch_bucket),
+        *permissions.read_items(scratch_bucket),
         *permissions.run_distributed_map(machine),
         *([permissions.write_xray_traces()] if tracing is lambda_.Tracing.ACTIVE else []),
     ]:

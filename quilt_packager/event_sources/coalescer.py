@@ -13,7 +13,7 @@ from quilt_packager.contract import COALESCER_FUNCTION, log_group_name
 from quilt_packager.engine.engine import PackagingEngine
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.guardrails import permissions
-from quilt_packager.guardrails.nag import acknowledge
+from quilt_packager.guardrails.nag import acknowledge, acknowledge_controls
 from quilt_packager.guardrails.quotas import check_pattern
 from quilt_packager.monitoring.watched import WatchedQueues
 
@@ -46,6 +46,8 @@ class Coalescer(Construct):
         dead_letter_queue: The queue of uploads that could not be parsed or recorded.
         table: The table of windows.
         function: The function that records uploads and announces folders.
+        log_group: The log of the function.
+        event_bus: The bus of the announcements.
     """
 
     def __init__(
@@ -76,14 +78,25 @@ class Coalescer(Construct):
             partition_key=dynamodb.Attribute(name="window", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             time_to_live_attribute="expires_at",
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if engine.encryption_key else None,
+            encryption_key=engine.encryption_key,
             # Its items are needed for minutes.
             removal_policy=RemovalPolicy.DESTROY,
+        )
+        needed_for_minutes = (
+            "Windows are needed for minutes; restored ones would only announce folders again."
         )
         acknowledge(
             self.table,
             {
-                "AwsSolutions-DDB3": "Windows are needed for minutes; restored ones would only "
-                "announce folders again.",
+                "AwsSolutions-DDB3": needed_for_minutes,
+            },
+        )
+        acknowledge_controls(
+            self.table,
+            {
+                "DynamoDBInBackupPlan": needed_for_minutes,
+                "DynamoDBPITREnabled": needed_for_minutes,
             },
         )
         self.function = engine.add_function(
@@ -103,6 +116,8 @@ class Coalescer(Construct):
                 dead_letter_queue_url=self.dead_letter_queue.queue_url,
             ).to_environment(),
         )
+        self.log_group = self.function.log_group
+        self.event_bus = event_bus
         permissions.add_statements(
             self.function,
             permissions.coalescer_permissions(self.queue, self.table, event_bus, settings.source),

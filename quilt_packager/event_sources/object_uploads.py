@@ -132,6 +132,20 @@ class ObjectUploads:
         self._event_bus = event_bus
         self._enabled = enabled
         self._construct_id = construct_id
+        self._coalescer: Coalescer | None = None
+
+    @property
+    def coalescer(self) -> Coalescer:
+        """The construct that records uploads: its queues, table, function, log group and bus.
+
+        Raises:
+            RuntimeError: The event source has not been added to an engine.
+        """
+        if self._coalescer is None:
+            raise RuntimeError(
+                f"{self._construct_id} has no coalescer yet; add it to an engine first"
+            )
+        return self._coalescer
 
     def bind(self, engine: PackagingEngine) -> None:
         """Add the coalescer, its bus, and the rules to and from it.
@@ -159,7 +173,7 @@ class ObjectUploads:
         bus = self._event_bus or events.EventBus(engine, f"{self._construct_id}Bus")
         is_first = self._construct_id == _DEFAULT_ID
         name = find_name(self._construct_id, _DEFAULT_ID, UPLOADS)
-        coalescer = Coalescer(
+        coalescer = self._coalescer = Coalescer(
             engine,
             self._construct_id,
             name=name,

@@ -35,6 +35,8 @@ MaxShardObjects = Annotated[int, Meta(ge=1, le=100_000)]
 # Below 512 MiB a job that reads objects is killed: its reads alone may hold 256 MiB.
 MemoryMebibytes = Annotated[int, Meta(ge=512, le=10240)]
 PrefixDepth = Annotated[int, Meta(ge=1, le=100)]
+# The longest name is `<prefix>-large-job`, and IAM takes 64 characters.
+RoleNamePrefix = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+=,.@-]{1,54}$")]
 ThresholdEventCount = Annotated[int, Meta(ge=1, le=1000)]
 ThresholdSeconds = Annotated[int, Meta(ge=1, le=12 * 60 * 60)]
 # A job stops a minute before its function's end, to hand over what is left.

@@ -17,6 +17,23 @@ def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
     )
 
 
+def acknowledge_controls(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Accept findings that the packs of NIST 800-53, HIPAA and PCI DSS share: reasons by rule."""
+    for pack in ("HIPAA.Security", "NIST.800.53.R5", "PCI.DSS.321"):
+        acknowledge(construct, {f"{pack}-{rule}": reason for rule, reason in reasons.items()})
+
+
+def acknowledge_inline_policy(role: IConstruct) -> None:
+    """Accept that a role's permissions are a policy of its own."""
+    acknowledge_controls(
+        role,
+        {
+            "IAMNoInlinePolicy": "The permissions belong to this role alone, and are created and "
+            "deleted with it."
+        },
+    )
+
+
 def acknowledge_wildcards(holder: IConstruct, statement: iam.PolicyStatement, reason: str) -> None:
     """Accept the wildcard resources of a statement in a role or policy."""
     stack = Stack.of(holder)

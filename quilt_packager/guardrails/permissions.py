@@ -19,6 +19,7 @@ from constructs import Construct
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.objects import ITEMS_FILE, JOBS_PREFIX, SCRATCH_PREFIX
 
+from quilt_packager.contract import log_group_name
 from quilt_packager.guardrails.nag import acknowledge_wildcards
 
 _ALIAS = ":alias/"
@@ -45,18 +46,25 @@ _WILDCARD_REASONS = {
     "HashInScratch": _NAMED_AT_RUN_TIME,
     "AccessJobFiles": _NAMED_AT_RUN_TIME,
     "GetOmicsRuns": _NAMED_AT_RUN_TIME,
+    "JoinVpc": "EC2 supports no resource for most of these actions.",
 }
 
 
 def add_statements(function: lambda_.Function, statements: Iterable[iam.PolicyStatement]) -> None:
     """Add statements to the role of a function."""
+    if function.role:
+        add_to_role(function.role, statements)
+
+
+def add_to_role(role: iam.IRole, statements: Iterable[iam.PolicyStatement]) -> None:
+    """Add statements to a role."""
     for statement in statements:
         for part in _split(statement):
-            function.add_to_role_policy(part)
+            role.add_to_principal_policy(part)
         sid = statement.sid or ""
         reason = _KNOWN_BY_ALIAS if sid.endswith(_BY_ALIAS) else _WILDCARD_REASONS.get(sid)
-        if reason and function.role:
-            acknowledge_wildcards(function.role, statement, reason)
+        if reason:
+            acknowledge_wildcards(role, statement, reason)
 
 
 def is_alias(key: kms.IKey) -> bool:
@@ -176,13 +184,65 @@ def invoke(functions: Sequence[lambda_.IFunction]) -> iam.PolicyStatement:
     )
 
 
-def read_items(bucket: s3.IBucket) -> iam.PolicyStatement:
+def read_items(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
     """Read the lists of shards, one for each round of a job."""
+    return [
+        iam.PolicyStatement(
+            sid="ReadItems",
+            actions=["s3:GetObject"],
+            resources=_objects([bucket], [f"{JOBS_PREFIX}*/{ITEMS_FILE}"]),
+            conditions=_in_accounts([bucket]),
+        ),
+        *_use_keys("DecryptItems", ["kms:Decrypt"], [bucket]),
+    ]
+
+
+def join_vpc() -> iam.PolicyStatement:
+    """Let Lambda connect a function to a VPC by its role."""
     return iam.PolicyStatement(
-        sid="ReadItems",
-        actions=["s3:GetObject"],
-        resources=_objects([bucket], [f"{JOBS_PREFIX}*/{ITEMS_FILE}"]),
-        conditions=_in_accounts([bucket]),
+        sid="JoinVpc",
+        actions=[
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+        ],
+        resources=["*"],
+    )
+
+
+def decrypt_environment(key: kms.IKey) -> iam.PolicyStatement:
+    """Decrypt the environment of a function, as Lambda does by the function's role."""
+    return iam.PolicyStatement(
+        sid="DecryptEnvironment", actions=["kms:Decrypt"], resources=[key.key_arn]
+    )
+
+
+def encrypt_logs(scope: Construct, service: str) -> iam.PolicyStatement:
+    """Allow CloudWatch Logs to encrypt the logs of an engine, in a key's own policy."""
+    stack = Stack.of(scope)
+    log_groups = stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name=log_group_name(service, "*"),
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    return iam.PolicyStatement(
+        sid="EncryptLogs",
+        principals=[iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")],
+        actions=[
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ],
+        resources=["*"],
+        conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
     )
 
 
@@ -297,6 +357,7 @@ def coalescer_permissions(
             resources=[bus.event_bus_arn],
             conditions={"StringEquals": {"events:source": source}},
         ),
+        *_use_table_key(table),
     ]
 
 
@@ -403,6 +464,13 @@ def _use_key(
 ) -> list[iam.PolicyStatement]:
     """Use the key of a queue or a topic, if it has one, through its service only."""
     return _permit_keys(sid, _ENCRYPT, service, [(resource, key)]) if key else []
+
+
+def _use_table_key(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """Use the key of a table, if it has one, as DynamoDB does by the caller's role."""
+    key = table.encryption_key
+    actions = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"]
+    return _permit_keys("UseTableKey", actions, "dynamodb", [(table, key)]) if key else []
 
 
 def _permit_keys(

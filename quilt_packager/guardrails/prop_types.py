@@ -35,6 +35,7 @@ _REMEDIES: dict[Any, str] = {
     Duration: "Duration.seconds(…) or Duration.minutes(…)",
     Size: "Size.mebibytes(…) or Size.gibibytes(…)",
     ec2.ISecurityGroup: "SecurityGroup.from_security_group_id(scope, id, …)",
+    ec2.SubnetSelection: "SubnetSelection(…)",
     ec2.IVpc: "Vpc.from_lookup(scope, id, vpc_id=…)",
     events.IEventBus: "EventBus.from_event_bus_name(scope, id, …)",
     kms.IKey: "Key.from_key_arn(scope, id, …)",

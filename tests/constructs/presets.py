@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -18,6 +19,7 @@ from quilt_packager import (
 )
 from tests.constructs.templates import add_engine, make_flagged_stack
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 RULES = Path(__file__).with_name("custom_rules.json")
 
 
@@ -28,12 +30,11 @@ def defaults(app: App) -> Stack:
 
 def existing_buckets(app: App) -> Stack:
     """All flags that name existing resources."""
-    key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
     return make_flagged_stack(
         app,
         source_buckets=("raw", "runs"),
         registry_buckets=("registry",),
-        bucket_keys={"raw": key},
+        bucket_keys={"raw": KEY},
         omics=False,
         edp="edp-bus",
         uploads='{"buckets": ["raw"], "threshold_event_count": 50, "ignore_prefixes": ["tmp/"]}',
@@ -78,6 +79,32 @@ def construct(app: App) -> Stack:
     return stack
 
 
+def regulated(app: App) -> Stack:
+    """An engine in an account under NIST 800-53, HIPAA or PCI DSS."""
+    stack = Stack(app, "Stack")
+    data = s3.Bucket.from_bucket_attributes(
+        stack, "Data", bucket_name="data", encryption_key=kms.Key.from_key_arn(stack, "Key", KEY)
+    )
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        private_subnet_ids=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+    )
+    add_engine(
+        stack,
+        source_buckets=[data],
+        registry_buckets=[data],
+        vpc=vpc,
+        encryption_key=kms.Key(stack, "EngineKey", enable_key_rotation=True),
+        reserved_concurrent_executions=10,
+        role_name_prefix="lab",
+        event_sources=[HealthOmicsRuns(), WorkflowRunCrates(), ObjectUploads()],
+    )
+    return stack
+
+
 PRESETS: dict[str, Callable[[App], Stack]] = {
-    preset.__name__: preset for preset in (defaults, existing_buckets, construct)
+    preset.__name__: preset for preset in (defaults, existing_buckets, construct, regulated)
 }

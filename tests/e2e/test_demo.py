@@ -268,6 +268,7 @@ def test_the_printed_log_exists(demo: Demo) -> None:
 def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:
     stack = demo.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     assert {output["OutputKey"] for output in stack["Outputs"]} == {
+        "DataAccessRoleArns",
         "PackagerQueueArn",
         "PackagerQueueUrl",
         "PackagerDeadLetterQueueUrl",

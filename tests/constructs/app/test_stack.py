@@ -44,6 +44,16 @@ def test_stack_has_exactly_these_outputs(template: JsonObject) -> None:
         "PackagerQueueArn": {"Fn::GetAtt": ["PackagerQueue", "Arn"]},
         "PackagerQueueUrl": {"Ref": "PackagerQueue"},
         "PackagerDeadLetterQueueUrl": {"Ref": "PackagerDeadLetterQueue"},
+        "DataAccessRoleArns": {
+            "Fn::Join": [
+                ",",
+                [
+                    {"Fn::GetAtt": [role, "Arn"]}
+                    for name in ("PackagerFunction", "ChecksumFunction", "LargeJobFunction")
+                    for role in find(template, "AWS::IAM::Role", like=name)
+                ],
+            ]
+        },
     }
 
 

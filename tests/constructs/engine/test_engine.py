@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Size, Stack
+from aws_cdk import App, Duration, Fn, Size, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -208,6 +208,9 @@ def test_command_finds_the_queues_by_the_outputs() -> None:
     assert {name: output["Value"] for name, output in outputs.items()} == {
         "EnginePackagerQueueUrl": stack.resolve(engine.queue.queue_url),
         "EnginePackagerDeadLetterQueueUrl": stack.resolve(engine.dead_letter_queue.queue_url),
+        "EngineDataAccessRoleArns": stack.resolve(
+            Fn.join(",", [role.role_arn for role in engine.data_access_roles])
+        ),
     }
 
 
