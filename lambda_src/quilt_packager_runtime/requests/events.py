@@ -93,6 +93,11 @@ class OmicsRun(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger
     options: SourceOptions
 
+    @property
+    def region(self) -> str:
+        """Region of the run."""
+        return self.arn.split(":")[3]
+
 
 class Ignored(msgspec.Struct, frozen=True):
     """An event that requests no package, with the reason."""

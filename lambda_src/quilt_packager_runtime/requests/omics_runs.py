@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,9 @@ from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRu
 from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS, describe_run
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 
+if TYPE_CHECKING:
+    from types_boto3_omics.client import OmicsClient
+
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
 # For responses without an error code boto3 uses the status: then HealthOmics does not exist there.
 UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException", "400", "404"})
@@ -32,7 +35,11 @@ _TYPES: dict[str, type] = {
 
 
 def request_for_run(
-    run: OmicsRun, *, default_registry: str | None = None, may_retry: bool = False
+    run: OmicsRun,
+    *,
+    default_registry: str | None = None,
+    may_retry: bool = False,
+    omics: "OmicsClient | None" = None,
 ) -> UnresolvedRequest | Ignored:
     """Request the package of a run, with metadata of the event and of `omics:GetRun`.
 
@@ -42,6 +49,7 @@ def request_for_run(
         run: The run.
         default_registry: The registry of the package; None for the source bucket.
         may_retry: The job has attempts left, in which HealthOmics may answer.
+        omics: Client of HealthOmics in the run's region. Default: that of the environment.
 
     Raises:
         AccessDenied: The event does not have the location of the output, and the lookup is denied.
@@ -49,7 +57,7 @@ def request_for_run(
         AwsError: HealthOmics did not answer, and the event does not have the location of the
             output, or the job has attempts left.
     """
-    answer, warning = _look_up(run, may_retry=may_retry)
+    answer, warning = _look_up(run, may_retry=may_retry, omics=omics)
     source = run.source
     if source is None:
         if not answer.get("outputUri"):
@@ -72,13 +80,15 @@ def request_for_run(
     )
 
 
-def _look_up(run: OmicsRun, *, may_retry: bool) -> tuple[Mapping[str, Any], str | None]:
+def _look_up(
+    run: OmicsRun, *, may_retry: bool, omics: "OmicsClient | None"
+) -> tuple[Mapping[str, Any], str | None]:
     """Look up a run, and return its valid fields, with a warning if some are missing."""
     has_enough = run.source is not None
     if has_enough and not run.options.metadata and run.options.package_name is None:
         return {}, None
     try:
-        answer = get_run(run.run_id, region=run.arn.split(":")[3])
+        answer = get_run(run.run_id, region=run.region, omics=omics)
     except PackagerError as error:
         # Without a failed call, the response was malformed: another would be, too.
         is_transient = isinstance(error, AwsError) and isinstance(
@@ -103,12 +113,13 @@ def _look_up(run: OmicsRun, *, may_retry: bool) -> tuple[Mapping[str, Any], str 
     return valid, f"HealthOmics returned malformed fields of the run: {', '.join(malformed)}."
 
 
-def get_run(run_id: str, *, region: str) -> dict[str, Any]:
+def get_run(run_id: str, *, region: str, omics: "OmicsClient | None" = None) -> dict[str, Any]:
     """Return the description of a HealthOmics run.
 
     Args:
         run_id: The run.
         region: Region of the run.
+        omics: Client of HealthOmics in that region. Default: that of the environment.
 
     Returns:
         The response of `omics:GetRun`. Its `outputUri` is the parent of the run's folder.
@@ -120,7 +131,8 @@ def get_run(run_id: str, *, region: str) -> dict[str, Any]:
     """
     try:
         with clients.calling():
-            run: dict[str, Any] = clients.connect("omics", region).get_run(id=run_id)
+            client: OmicsClient = omics or clients.connect("omics", region)
+            run: dict[str, Any] = {**client.get_run(id=run_id)}
         if run.get("id") != run_id:
             raise LookupError("the response describes no such run")  # noqa: TRY301 - as malformed
     except clients.CallFailed as failure:

@@ -48,7 +48,7 @@ def package(
     request: UnresolvedRequest | None = None
     started = time.monotonic()
     try:
-        request = messages.resolve(to_body(message))
+        request = messages.resolve(to_body(message), profile=profile)
         check_folder(terminal, message, request, lambda: connect_s3(profile, region))
         outcome = asyncio.run(_package(request, terminal, profile, region))
     except PackagerError as error:

@@ -77,7 +77,7 @@ def plan(
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
     try:
-        request = messages.resolve(to_body(message), engine.configuration.settings)
+        request = messages.resolve(to_body(message), engine.configuration.settings, profile=profile)
     except Rejected as error:
         refusal = error.explanation
         if as_json:

@@ -44,8 +44,15 @@ def check(body: str, settings: Settings | None = None) -> UnresolvedRequest | Om
     return wanted
 
 
-def resolve(body: str, settings: Settings | None = None) -> UnresolvedRequest:
+def resolve(
+    body: str, settings: Settings | None = None, *, profile: str | None = None
+) -> UnresolvedRequest:
     """Parse a message as `check` does, and look up the output location of a HealthOmics run.
+
+    Args:
+        body: Message body.
+        settings: Settings of the engine. Default: those of an engine without props.
+        profile: Profile of the AWS configuration for the lookup. Default: that of the environment.
 
     Raises:
         InvalidMessage: The message is not valid; the error names all violations.
@@ -62,7 +69,13 @@ def resolve(body: str, settings: Settings | None = None) -> UnresolvedRequest:
         # This imports boto3, which most messages do not need.
         from quilt_packager_runtime.requests.omics_runs import request_for_run
 
-        found = request_for_run(wanted, default_registry=settings.default_registry)
+        from quilt_packager.operations.deployment.deployments import connect, make_client
+
+        found = request_for_run(
+            wanted,
+            default_registry=settings.default_registry,
+            omics=make_client(connect(profile), "omics", wanted.region) if profile else None,
+        )
         if isinstance(found, Ignored):
             raise _no_package_requested(found)
         return found

@@ -1,6 +1,7 @@
 """Messages for a deployed engine: checked with its parser, then sent unchanged."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.messages import check, resolve, send
 from quilt_packager.operations.errors import NoPackageRequested
+from tests.omics_stub import OmicsStub
 
 RUN: dict[str, Any] = {
     "id": "e1",
@@ -99,3 +101,20 @@ def test_a_message_is_sent_unchanged(deployment: Deployment) -> None:
     message_id = send(deployment, body)
     (message,) = deployment.sqs.receive_message(QueueUrl=deployment.queue_url)["Messages"]
     assert (message["MessageId"], message["Body"]) == (message_id, body)
+
+
+def test_a_run_is_looked_up_with_the_profile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with OmicsStub() as omics:
+        omics.add_run("123")
+        (url,) = omics.environment.values()
+        path = tmp_path / "config"
+        path.write_text(
+            "[profile lab]\naws_access_key_id = AKIALAB\naws_secret_access_key = secret\n"
+            f"services = lab\n[services lab]\nomics =\n  endpoint_url = {url}\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+        request = resolve(json.dumps(RUN), profile="lab")
+    assert (str(request.source), omics.asked) == ("s3://raw/out/123/", ["/run/123"])

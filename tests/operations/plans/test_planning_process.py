@@ -65,8 +65,8 @@ async def test_credentials_are_those_of_the_environment(s3_stub: S3Stub) -> None
 
 async def test_error_of_s3_is_raised(s3_stub: S3Stub) -> None:
     s3_stub.create_bucket("raw").put("runs/1/a.txt", b"a")
-    s3_stub.on("ListObjectVersions").answer(501, "NotImplemented")
-    with pytest.raises(S3Error, match="NotImplemented"):
+    s3_stub.on("ListObjectVersions").answer(400, "InvalidRequest")
+    with pytest.raises(S3Error, match="InvalidRequest"):
         await make()
 
 
