@@ -174,6 +174,18 @@ async def test_a_session_token_is_signed(s3_stub: S3Stub, operation: str) -> Non
     assert "x-amz-security-token" in request.headers["authorization"]
 
 
+@pytest.mark.parametrize("operation", ["HeadObject", "GetObject", "PutObject", "ListObjectsV2"])
+async def test_requests_below_the_path_of_an_endpoint_are_signed(
+    s3_stub: S3Stub, operation: str
+) -> None:
+    s3_stub.create_bucket("s3")  # the stub takes the path of the endpoint for a bucket
+    s3 = connect_to(f"{s3_stub.url}/s3", CREDENTIALS, retry_base_ms=1)
+    await send(s3, operation, S3Uri("raw", "run#1/a b"))
+    check_requests(s3_stub)
+    assert s3_stub.requests[0].bucket == "s3"
+    assert s3_stub.requests[0].key.startswith("raw/")
+
+
 async def test_the_region_that_a_bucket_turns_out_to_be_in_is_signed(
     s3: S3, s3_stub: S3Stub
 ) -> None:

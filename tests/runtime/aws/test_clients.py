@@ -197,7 +197,8 @@ class TestPostponement:
 
 class TestRun:
     def test_is_what_healthomics_says(self, omics: Service) -> None:
-        omics.script.add_response("get_run", {"outputUri": "s3://runs/out"}, {"id": "123"})
+        answer = {"id": "123", "outputUri": "s3://runs/out"}
+        omics.script.add_response("get_run", answer, {"id": "123"})
         assert get_run("123", region="us-east-1")["outputUri"] == "s3://runs/out"
 
     def test_that_we_may_not_ask_for_names_the_permission(self, omics: Service) -> None:
