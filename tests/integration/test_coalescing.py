@@ -19,15 +19,18 @@ from hypothesis import strategies as st
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.handlers import coalescer as handler_module
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads import window_table
 from quilt_packager_runtime.uploads.coalescer import Coalescer
-from quilt_packager_runtime.uploads.wake_ups import WindowCheck
+from quilt_packager_runtime.uploads.upload_events import Upload
+from quilt_packager_runtime.uploads.wake_ups import WindowCheck, parse_arrival
 from quilt_packager_runtime.uploads.window_table import MAX_DIGESTS, WindowTable
-from quilt_packager_runtime.uploads.windows import DIGEST_BYTES
+from quilt_packager_runtime.uploads.windows import DIGEST_BYTES, identify
 
 from quilt_packager.event_sources.coalescer import BATCH_SIZE
 from quilt_packager.local.ministack import MiniStack
+from tests.lambda_context import invocation
 
 FOLDER = SourceFolder("raw", "lab/plate/")
 LIFETIME_MS = 60_000
@@ -504,3 +507,52 @@ class TestRaces:
             world.assert_nothing_is_lost(*uploads)
             assert world.count_announcements() == world.table.read(FOLDER).generation
             assert world.count_announcements() <= len(uploads)
+
+
+def record_of(number: int) -> dict[str, str]:
+    """Return the message of an upload, which is the same for each delivery."""
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {
+            "bucket": {"name": FOLDER.bucket},
+            "object": {"key": f"{FOLDER.prefix}{number}", "sequencer": f"0{number}"},
+        },
+    }
+    return {"messageId": str(number), "body": msgspec.json.encode(event).decode()}
+
+
+class TestDisorder:
+    @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        batches=st.lists(st.sets(st.integers(0, 5), min_size=1), min_size=2, max_size=6),
+        waits_seconds=st.lists(st.sampled_from([0, 1, DURATION_SECONDS]), min_size=6, max_size=6),
+        deaths=st.sets(st.integers(0, 40), max_size=3),
+    )
+    def test_of_batches_with_duplicates_replays_and_deaths_loses_nothing(
+        self, on_aws: None, batches: list[set[int]], waits_seconds: list[int], deaths: set[int]
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            world = make_world(patch, threshold_event_count=3)
+            patch.setattr(handler_module, "load_settings", lambda: world.settings)
+            patch.setattr(handler_module, "Coalescer", lambda _settings: world.coalescer())
+            points = itertools.count()
+
+            def hand() -> None:
+                if next(points) in deaths:
+                    raise Killed
+
+            world.hand = hand
+            for batch, wait_seconds in zip(batches, waits_seconds, strict=False):
+                records = {"Records": [record_of(number) for number in batch]}
+                world.until_done(partial(handler_module.handler, records, invocation()))
+                world.now_ms += wait_seconds * 1000
+            world.drain()
+            uploads = {digest_of(number) for number in set().union(*batches)}
+            world.assert_nothing_is_lost(*uploads)
+
+
+def digest_of(number: int) -> bytes:
+    upload = parse_arrival(record_of(number)["body"])
+    assert isinstance(upload, Upload)
+    return identify(upload)
