@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from tests.conftest import pytest_configure
-from tests.torture.faults import check_each
+from tests.torture.faults import check_each, check_services
 from tests.torture.fuzz import INPUTS, fuzz
 from tests.torture.kills import SHAPES, check_all
 from tests.torture.overlaps import SCENARIOS, run_all
@@ -37,6 +37,7 @@ def parts(scale: float) -> Iterator[tuple[str, Run]]:
     for name in PAIRED if scale >= 1 else ():
         yield f"two deaths: {name}", partial(check_all, name, deaths=2)
     yield "faults", partial(check_each, every=max(1, round(1 / scale)))
+    yield "faults of other services", check_services
     for name in SCENARIOS:
         yield f"overlaps, {trials} trials: {name}", partial(run_all, name, trials=trials)
 

@@ -6,12 +6,15 @@ package is then the one of a clean run, or the one from before.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import groupby, islice
-from typing import NamedTuple
+from itertools import count, groupby, islice
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+from quilt_packager_runtime.errors import PackagerError
 
 from tests.runtime_s3 import connect_to
 from tests.s3_stub import Rule, S3Stub
-from tests.torture.kills import SHAPES, Shape
+from tests.torture.kills import SHAPES, Shape, run
 from tests.torture.world import MAX_ATTEMPTS, World
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -44,6 +47,7 @@ LIES = frozenset({"404", "short body", "long body", "malformed XML"})
 """Faults that make another document of one without a checksum: rules and crates have none."""
 
 NAMES = tuple(name for name, shape in SHAPES.items() if not shape.as_command)
+SERVICES = frozenset({"PutEvents", "SendMessage", "StartExecution"})
 WITH_DOCUMENTS = frozenset({"quarantine", "crate", "large job"})
 
 
@@ -109,6 +113,50 @@ def check(cell: Cell, clean: World) -> str:
         for name, values in packages.items():
             assert set(values) <= set(known[registry].get(name, ())), "an unknown revision"
     return letter[1]
+
+
+def check_services() -> Counter[str]:
+    """Fail each request to another service than S3 once, before and after its effect.
+
+    Raises:
+        AssertionError: After a redelivery, something differs from a run without a failure.
+    """
+    runs: Counter[str] = Counter()
+    for name in NAMES:
+        clean, points = run(SHAPES[name])
+        for number, point in enumerate(points):
+            operation = point.split()[1]
+            if operation in SERVICES:
+                world = _run_with_failure(SHAPES[name], number, operation)
+                assert world.state() == clean.state(), (name, point)
+                assert clean.announced() <= world.announced(), (name, point)
+                assert set(clean.letters) == set(world.letters), (name, point)
+                world.check_codes()
+                runs[operation] += 1
+    return runs
+
+
+def _run_with_failure(shape: Shape, number: int, operation: str) -> World:
+    points = count()
+
+    def fail(_point: str) -> None:
+        if next(points) == number:
+            raise ClientError({"Error": {"Code": "InternalFailure"}}, operation)
+
+    def retry(step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except PackagerError:
+            return step()
+
+    with World(shape.settings) as world:
+        shape.prepare(world)
+        world.hook = fail
+        is_done = any(world.deliver(shape.body, number=each) for each in range(1, MAX_ATTEMPTS + 2))
+        assert is_done, world.log.getvalue()
+        for name in world.executions:
+            world.run_execution(name, retry)
+    return world
 
 
 def _revisions(world: World) -> dict[str, dict[str, list[str]]]:
