@@ -1,5 +1,6 @@
 """The story of a job: a folder becomes a revision of a package, or the job is refused."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
@@ -24,7 +25,7 @@ from quilt_packager_runtime.formats.manifest import (
 )
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
-from quilt_packager_runtime.hashing.reuse import reuse_checksums
+from quilt_packager_runtime.hashing.reuse import STEP_BYTES, UNREADABLE, reuse_checksums
 from quilt_packager_runtime.large_jobs.hand_off import (
     NOTHING,
     HandOff,
@@ -33,9 +34,15 @@ from quilt_packager_runtime.large_jobs.hand_off import (
     write_plan,
 )
 from quilt_packager_runtime.listing.inventory import Inventory
-from quilt_packager_runtime.listing.source_listing import list_source
+from quilt_packager_runtime.listing.source_listing import is_unchanged, list_source
 from quilt_packager_runtime.registry import publish
-from quilt_packager_runtime.registry.publish import Publication
+from quilt_packager_runtime.registry.publish import (
+    Message,
+    Pointer,
+    Publication,
+    Publisher,
+    Revision,
+)
 from quilt_packager_runtime.registry.quarantine import (
     note_violations,
     redirect,
@@ -43,6 +50,7 @@ from quilt_packager_runtime.registry.quarantine import (
     with_quarantine_link,
 )
 from quilt_packager_runtime.registry.run_fields import keep_run_fields
+from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.requests.package_request import PackageRequest
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
@@ -57,6 +65,9 @@ AddViolations = Callable[[dict[str, Any] | None], dict[str, Any]]
 """Adds to a package's metadata the reasons why its own registry refuses it."""
 
 
+logger = logging.getLogger(__name__)
+
+
 class _Context(msgspec.Struct, frozen=True):
     """The state that all passes of a job share.
 
@@ -66,6 +77,7 @@ class _Context(msgspec.Struct, frozen=True):
         s3: S3.
         on_progress: Called with the progress of the job.
         hand_off: The permission to hand the job off; None if it has to finish here.
+        delivery: The delivery of the job's message; None without one.
         add_violations: Set for a package in quarantine, which no workflow checks.
     """
 
@@ -74,16 +86,18 @@ class _Context(msgspec.Struct, frozen=True):
     s3: S3
     on_progress: OnProgress
     hand_off: HandOff | None
+    delivery: Delivery | None
     add_violations: AddViolations | None = None
 
 
-async def package(
+async def package(  # noqa: PLR0913 - the job, what it uses, and whom it serves
     request: PackageRequest,
     *,
     settings: Settings,
     s3: S3,
     on_progress: OnProgress = lambda _phase, _done, _total: None,
     hand_off: HandOff | None = None,
+    delivery: Delivery | None = None,
 ) -> Outcome:
     """Publish a folder as a revision of a package, unless the newest revision equals it.
 
@@ -93,6 +107,7 @@ async def package(
         s3: S3.
         on_progress: Called with the progress of the job.
         hand_off: The permission to hand off a job that is too large; None if it has to finish here.
+        delivery: The delivery of the job's message; None for a job that nobody sent.
 
     Returns:
         The outcome, `created` or `unchanged`.
@@ -102,7 +117,7 @@ async def package(
         Rejected: The job can never succeed as it is.
         Failed: The job may succeed later.
     """
-    context = _Context(request, settings, s3, on_progress, hand_off)
+    context = _Context(request, settings, s3, on_progress, hand_off, delivery)
     try:
         return await _run_passes(context)
     except WorkflowViolations as violations:
@@ -123,31 +138,79 @@ async def package(
 
 
 async def _run_passes(context: _Context) -> Outcome:
-    """Run passes until one ends without another writer publishing at the same time."""
+    """Run passes until `latest` is the source, or belongs to a newer message."""
+    request, s3 = context.request, context.s3
+    package = publish.Package(request.registry, request.package_name)
+    latest = await publish.read_latest(s3, package)
+    message = _message_of(context) or Message.now(s3)
+    publisher = Publisher(s3, package, message)
+    created: Outcome | None = None
     for _ in range(MAX_PASSES):
-        with translate_disk_full():
-            outcome = await _run_pass(context)
-        if outcome is not None:
-            return outcome
+        outcome: Outcome | None
+        if latest.is_newer_than(message):
+            is_over = await publisher.yield_to(latest)
+            outcome = created or await _superseded(context, publisher, latest)
+        else:
+            with translate_disk_full():
+                is_over, outcome = await _run_pass(context, publisher, latest)
+        if outcome is not None and outcome.outcome is Result.CREATED:
+            created = outcome
+        if is_over and outcome is not None:
+            return created or outcome
+        latest = await publish.read_latest(s3, package)
     raise WriteConflict(
-        f"Other writers won the race for {context.request.package_name} {MAX_PASSES} times.",
-        why="Several jobs or people publish this package at once.",
-        remedy="Retry; look for a loop of messages if this recurs.",
+        f"{context.request.package_name} or its folder changed during {MAX_PASSES} passes.",
+        why="Files of the folder are still being written, or several jobs or people publish this "
+        "package at once.",
+        remedy="Retry when the uploads are complete; look for a loop of messages if this recurs.",
     )
 
 
-async def _run_pass(context: _Context) -> Outcome | None:
-    """Run one pass; return None if another writer published meanwhile.
+def _message_of(context: _Context) -> Message | None:
+    """Return the message of the job, which lists the folder after its settle time."""
+    delivery = context.delivery
+    if delivery is None or delivery.sent_seconds is None:
+        return None
+    due_seconds = delivery.sent_seconds + context.request.settle_seconds
+    return Message(round(due_seconds * 1000), delivery.message_id)
+
+
+def _is_redelivery(context: _Context) -> bool:
+    """Return whether an earlier attempt may have published."""
+    delivery, hand_off = context.delivery, context.hand_off
+    is_large = hand_off is not None and hand_off.files.round > 0
+    return delivery is not None and (delivery.number > 1 or is_large)
+
+
+async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) -> Outcome:
+    """Return the outcome of a job whose package a newer message has published."""
+    request = context.request
+    own = await publisher.find_own_revision(latest) if _is_redelivery(context) else None
+    return Outcome(
+        outcome=Result.UNCHANGED if own is None else Result.CREATED,
+        package_name=request.package_name,
+        registry=request.registry,
+        top_hash=own or latest.top_hash,
+        remark="A newer message has published this package.",
+    )
+
+
+async def _run_pass(
+    context: _Context, publisher: Publisher, latest: Pointer
+) -> tuple[bool, Outcome | None]:
+    """Package the folder once.
 
     The next pass reads S3 again, except for the metadata, which the request has.
+
+    Returns:
+        Whether the registry has what the folder holds, and the outcome if anything was published.
     """
     request, settings, s3 = context.request, context.settings, context.s3
     on_progress = context.on_progress
     package = publish.Package(request.registry, request.package_name)
-    latest = await publish.read_latest(s3, package)
-    if request.lacks_run_fields and latest.top_hash is not None:
-        newest = package.manifest(latest.top_hash)
-        request = await keep_run_fields(s3, request, newest)
+    previous = await read_previous(publisher, latest)
+    if request.lacks_run_fields and previous is not None:
+        request = keep_run_fields(request, previous.data)
         context = msgspec.structs.replace(context, request=request)
     with Inventory(request.source, request.exclude) as inventory:
         on_progress("listing", 0, None)
@@ -157,32 +220,54 @@ async def _run_pass(context: _Context) -> Outcome | None:
         objects, size_bytes = inventory.totals()
         header = await _check(context, inventory)
         reused = 0
-        if latest.top_hash is not None:
-            previous = package.manifest(latest.top_hash)
-            reused = await reuse_checksums(s3, previous, inventory, settings=settings)
+        if latest.top_hash is not None and previous is not None:
+            manifest = package.manifest(latest.top_hash)
+            reused = await reuse_checksums(
+                s3, manifest, inventory, settings=settings, first=previous
+            )
         hashed = await _hash(context, inventory, reused)
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
-            manifest = Path(folder, "manifest.jsonl")
-            top_hash = await _spool(manifest, header, inventory)
-            publication = await publish.publish(
-                s3, package, latest=latest, top_hash=top_hash, manifest=manifest
-            )
-    if publication is Publication.LOST_RACE:
-        return None
-    return Outcome(
-        outcome=Result.CREATED if publication is Publication.CREATED else Result.UNCHANGED,
+            revision = await _spool(Path(folder, "manifest.jsonl"), header, inventory)
+            publication = await publisher.publish(revision, latest)
+        if publication is Publication.START_OVER:
+            return False, None
+        is_over = publication is Publication.UNCHANGED or (
+            await is_unchanged(s3, inventory) and await publisher.is_settled(revision)
+        )
+    is_created = publication is Publication.CREATED
+    is_own = is_created and latest.top_hash == revision.top_hash
+    return is_over, Outcome(
+        outcome=Result.CREATED if is_created else Result.UNCHANGED,
         package_name=request.package_name,
         registry=request.registry,
-        top_hash=top_hash,
-        previous_top_hash=latest.top_hash,
+        top_hash=revision.top_hash,
+        previous_top_hash=None if is_own else latest.top_hash,
         objects=objects,
         bytes=size_bytes,
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
+        manifest_refreshed=True if publication is Publication.REFRESHED else None,
         remark=" ".join([*request.warnings, *listing_warnings]) or None,
     )
+
+
+async def read_previous(publisher: Publisher, latest: Pointer) -> ObjectBody | None:
+    """Read the first bytes of the newest revision's manifest; it is optional."""
+    if latest.top_hash is None:
+        return None
+    try:
+        return await publisher.read_manifest(latest.top_hash, max_bytes=STEP_BYTES)
+    except UNREADABLE as error:
+        logger.warning(
+            "previous manifest not readable",
+            extra={
+                "manifest": str(publisher.package.manifest(latest.top_hash)),
+                "code": error.code,
+            },
+        )
+        return None
 
 
 async def _check(context: _Context, inventory: Inventory) -> Header:
@@ -201,7 +286,12 @@ async def _check(context: _Context, inventory: Inventory) -> Header:
             metadata=metadata,
             entries=inventory.sizes(),
         )
-    header = Header(user_meta=metadata, message=request.commit_message, workflow=workflow)
+    header = Header(
+        user_meta=metadata,
+        message=request.commit_message,
+        workflow=workflow,
+        source=request.header_source,
+    )
     check_header(header)
     return header
 
@@ -229,10 +319,10 @@ async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
     return Hashed(loaded.stored + hashed.stored, loaded.computed + hashed.computed)
 
 
-async def _spool(path: Path, header: Header, inventory: Inventory) -> str:
-    """Write the manifest to a file, and return its top hash, which is its key in the registry."""
+async def _spool(path: Path, header: Header, inventory: Inventory) -> Revision:
+    """Write the manifest to a file."""
     with path.open("wb") as file:
         manifest = ManifestWriter(header, file.write)
         async for entries in slices(inventory.entries(), ENTRIES_AT_ONCE):
             manifest.add(entries)
-    return manifest.top_hash()
+    return Revision(manifest.top_hash(), path, manifest.file_sha256())

@@ -8,6 +8,7 @@ from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
 from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.local.errors import LocalError
 from quilt_packager.local.reading import ReadPackage, read_packages
 from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
@@ -30,8 +31,17 @@ def packages(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     return s3_stub.create_bucket("packages")
 
 
-async def publish(s3: S3, algorithm: ChecksumAlgorithm) -> Outcome:
-    message = {"source_prefix": f"s3://raw/{FOLDER}", "registry": "packages", "metadata": METADATA}
+async def publish(
+    s3: S3,
+    algorithm: ChecksumAlgorithm = ChecksumAlgorithm.SHA256_CHUNKED,
+    **fields: str,
+) -> Outcome:
+    message = {
+        "source_prefix": f"s3://raw/{FOLDER}",
+        "registry": "packages",
+        "metadata": METADATA,
+        **fields,
+    }
     settings = Settings(checksum_algorithms=(algorithm,))
     return await package_request(s3, request_of(message), settings)
 
@@ -64,3 +74,51 @@ async def test_quilt3_detects_a_changed_byte(s3: S3, s3_stub: S3Stub, tmp_path: 
     await publish(s3, ChecksumAlgorithm.SHA256_CHUNKED)
     raw.put(FOLDER + "a.txt", b"hallo")
     assert not read(tmp_path).verified
+
+
+@pytest.mark.usefixtures("packages")
+async def test_quilt3_accepts_the_source_in_the_header(
+    s3: S3, s3_stub: S3Stub, tmp_path: Path
+) -> None:
+    s3_stub.create_bucket("raw").put(FOLDER + "a.txt", b"hello")
+    outcome = await publish(s3, commit_message="Nightly")
+    found = read(tmp_path)
+    assert (found.top_hash, found.metadata) == (outcome.top_hash, METADATA)
+    assert found.verified
+
+
+async def rewrite_and_expire(s3: S3, raw: Bucket) -> None:
+    """Write equal bytes as a new version, package them, and delete the old version."""
+    old = raw.get(FOLDER + "a.txt")
+    assert old
+    raw.put(FOLDER + "a.txt", b"hello")
+    assert (await publish(s3)).manifest_refreshed
+    raw.delete(FOLDER + "a.txt", old.version_id)
+
+
+@pytest.mark.usefixtures("packages")
+async def test_quilt3_reads_a_refreshed_package_after_old_versions_are_deleted(
+    s3: S3, s3_stub: S3Stub, tmp_path: Path
+) -> None:
+    raw = s3_stub.create_bucket("raw")
+    raw.put(FOLDER + "a.txt", b"hello")
+    outcome = await publish(s3)
+    await rewrite_and_expire(s3, raw)
+    found = read(tmp_path)
+    assert found.verified
+    assert found.top_hash == outcome.top_hash
+
+
+@pytest.mark.usefixtures("packages")
+async def test_quilt3_needs_its_cache_off_to_read_a_package_that_was_refreshed_since(
+    s3: S3, s3_stub: S3Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = s3_stub.create_bucket("raw")
+    raw.put(FOLDER + "a.txt", b"hello")
+    await publish(s3)
+    read(tmp_path)  # quilt3 keeps the manifest by its key, whatever the pointers say
+    await rewrite_and_expire(s3, raw)
+    with pytest.raises(LocalError):
+        read(tmp_path)
+    monkeypatch.setenv("QUILT_DISABLE_CACHE", "true")
+    assert read(tmp_path).verified

@@ -11,7 +11,14 @@ import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.handlers import invocations, packager
-from quilt_packager_runtime.registry.publish import Package, Pointer, Publication, publish
+from quilt_packager_runtime.registry.publish import (
+    Message,
+    Package,
+    Pointer,
+    Publication,
+    Publisher,
+    Revision,
+)
 
 from quilt_packager.local.ministack import MiniStack
 from tests.job_log import JobLog
@@ -96,10 +103,11 @@ async def test_a_job_that_read_latest_before_another_wrote_it_loses(
     s3 = invocations.connect()
 
     async def run(top_hash: str) -> Publication:
-        return await publish(s3, package, latest=Pointer(), top_hash=top_hash, manifest=manifest)
+        publisher = Publisher(s3, package, Message(0, top_hash))
+        return await publisher.publish(Revision(top_hash, manifest, top_hash), Pointer())
 
     assert await run("a" * 64) is Publication.CREATED
-    assert await run("b" * 64) is Publication.LOST_RACE
+    assert await run("b" * 64) is Publication.START_OVER
     pointers = engine.pointers()
     assert pointers.pop("latest") == "a" * 64
     assert sorted(pointers.values()) == ["a" * 64, "b" * 64]

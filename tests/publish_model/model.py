@@ -90,7 +90,7 @@ class Job(NamedTuple):
         base: `latest` as the job has read it.
         listed: The folder's content and version, as listed.
         found: The version that the manifest named before it is replaced; None: there was none.
-        newest: The newest pointer's second.
+        newest: The newest pointer's second, as listed or as this job has written it.
         known: Manifests that were read before the listing began.
         following: The step after the manifest.
     """
@@ -105,7 +105,7 @@ class Job(NamedTuple):
 
 
 DONE = Job("done")
-_STEPS = {"latest": "latest_"}
+_STEPS = {"latest": "latest_", "yield": "yield_"}
 
 
 class State(NamedTuple):
@@ -293,7 +293,14 @@ class _Turn:
         return self.become(Job("wait", known=known))
 
     def wait(self) -> State:
-        return self.go("read manifest", base=self.latest)
+        is_newer = self.protocol.yields and self.latest.message > self.message
+        return self.go("yield" if is_newer else "read manifest", base=self.latest)
+
+    def yield_(self) -> State:
+        base, newest = self.job.base, self.newest
+        if newest.revision == base.revision or newest.message > base.message:
+            return self.become(DONE)
+        return self.go("repair", newest=self.second)
 
     def read_manifest(self) -> State:
         base = self.job.base.revision
@@ -305,13 +312,11 @@ class _Turn:
 
     def decide(self) -> State:
         base, newest = self.job.base, self.newest
-        if self.protocol.yields and base.message > self.message:
-            if newest.revision != base.revision and newest.message <= base.message:
-                return self.go("repair", newest=self.second)
-            return self.become(DONE)
-        found = self.manifests.get(self.revision)
+        known = dict(self.job.known)
+        # A manifest that was not read before is written if it does not exist.
+        found = known.get(self.revision, self.manifests.get(self.revision))
         fits = found == self.mine or (found is not None and not self.protocol.refresh)
-        is_known = found is None or (self.revision, found) in self.job.known
+        is_known = found is None or self.revision in known
         if not fits and not is_known and self.protocol.manifest_first:
             return self.start_over((self.revision, found))
         is_newer = self.protocol.yields and newest.message > self.message
@@ -337,12 +342,12 @@ class _Turn:
         second = max(self.state.second, self.job.newest + 1)
         taken = dict(self.pointers).get(second)
         if taken is not None and taken.revision == self.revision:
-            return self.go("latest")
+            return self.go("latest", newest=second)
         if second <= self.second:
             return self.go("pointer", newest=max(second, self.second))
         pointers = (*self.pointers, (second, Pointer(self.revision, self.message)))
         changed = _put(self.state.pointers, self.package, pointers)
-        return self.become(self.job._replace(at="latest"), pointers=changed)
+        return self.become(self.job._replace(at="latest", newest=second), pointers=changed)
 
     def latest_(self) -> State:
         # The ETag is the digest of the top hash: equal hashes are equal ETags.
@@ -357,18 +362,17 @@ class _Turn:
         same = listed == self.job.listed
         if not self.protocol.refresh:
             same = listed[0] == self.content
-        return self.go("confirm latest") if same else self.start_over()
-
-    def confirm_latest(self) -> State:
-        if self.latest.revision != self.revision:
-            return self.become(DONE)
-        return self.go("confirm pointer", base=self.latest)
+        return self.go("confirm pointer") if same else self.start_over()
 
     def confirm_pointer(self) -> State:
+        return self.become(DONE) if self.second == self.job.newest else self.go("confirm latest")
+
+    def confirm_latest(self) -> State:
         is_newer = self.protocol.yields and self.newest.message > self.message
         if self.newest.revision == self.revision or is_newer:
             return self.become(DONE)
-        return self.go("pointer", newest=self.second)
+        is_others = self.latest.revision != self.revision
+        return self.become(DONE) if is_others else self.start_over()
 
     def repair(self) -> State:
         second = max(self.state.second, self.job.newest + 1)

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from quilt_packager_runtime import packaging
 from quilt_packager_runtime.aws.s3 import S3
@@ -31,6 +33,7 @@ from quilt_packager_runtime.formats.objects import Checksum, Entry
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.packaging import MAX_PASSES
+from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
@@ -169,7 +172,12 @@ class TestFolder:
     ) -> None:
         await run(s3, metadata={"run": 42}, commit_message="Nightly")
         header, first, second = latest_manifest(packages)
-        assert header == {"version": "v0", "user_meta": {"run": 42}, "message": "Nightly"}
+        assert header == {
+            "version": "v0",
+            "user_meta": {"run": 42},
+            "message": "Nightly",
+            "source": "s3://raw/runs/42/",
+        }
         version = raw.get("runs/42/a.txt")
         assert version
         assert first["logical_key"] == "a.txt"
@@ -239,20 +247,194 @@ class TestUnchanged:
         assert not s3_stub.counts.keys() - {"GetObject", "ListObjectVersions", "ListObjectsV2"}
         assert s3_stub.counts["ListObjectVersions"] == s3_stub.counts["ListObjectsV2"] == 1
 
-    async def test_bytes_under_a_new_version_write_nothing(
-        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
-    ) -> None:
-        await run(s3)
-        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
-        s3_stub.forget_requests()
-        assert (await run(s3)).outcome is Result.UNCHANGED
-        assert not s3_stub.requests_of("PutObject")
-
     async def test_folder_with_another_message_is_another_revision(
         self, s3: S3, raw: Bucket, packages: Bucket
     ) -> None:
         await run(s3)
         assert (await run(s3, commit_message="Again")).outcome is Result.CREATED
+
+
+class TestRefresh:
+    """The same bytes are written again, as a pipeline does that resumes."""
+
+    async def test_names_the_versions_that_exist(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        first = await run(s3)
+        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+        s3_stub.forget_requests()
+
+        outcome = await run(s3)
+        assert (outcome.outcome, outcome.top_hash) == (Result.UNCHANGED, first.top_hash)
+        assert outcome.manifest_refreshed
+        newest = raw.get("runs/42/a.txt")
+        assert newest
+        assert latest_manifest(packages)[1]["physical_keys"] == [
+            f"s3://raw/runs/42/a.txt?versionId={newest.version_id}"
+        ]
+        assert [r.key for r in s3_stub.requests_of("PutObject")] == [
+            f".quilt/packages/{first.top_hash}"
+        ]
+
+    async def test_lets_the_next_job_reuse_all_checksums(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        await run(s3)
+        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+        await run(s3)
+        s3_stub.forget_requests()
+        outcome = await run(s3)
+        assert (outcome.reused, outcome.manifest_refreshed) == (2, None)
+        assert not s3_stub.counts["HeadObject"]
+
+
+class TestSource:
+    """Two folders of equal bytes have packages of their own."""
+
+    @pytest.fixture
+    def copied(self, raw: Bucket) -> Bucket:
+        raw.put("runs/tmp/a.txt", b"hello", stored=["SHA256"])
+        raw.put("runs/tmp/b/c.txt", b"", stored=["SHA256"])
+        return raw
+
+    @pytest.mark.usefixtures("copied", "packages")
+    async def test_is_part_of_the_top_hash_if_the_message_does_not_name_it(self, s3: S3) -> None:
+        kept = await run(s3, commit_message="Nightly")
+        scratch = await run(
+            s3,
+            commit_message="Nightly",
+            source_prefix="s3://raw/runs/tmp/",
+            package_name="team/scratch",
+        )
+        assert kept.top_hash != scratch.top_hash
+
+    @pytest.mark.usefixtures("copied")
+    async def test_is_in_the_header(self, s3: S3, packages: Bucket) -> None:
+        await run(s3, commit_message="Nightly")
+        assert latest_manifest(packages)[0]["source"] == "s3://raw/runs/42/"
+
+    @pytest.mark.usefixtures("copied", "packages")
+    async def test_cannot_be_imitated_by_a_message(self, s3: S3) -> None:
+        kept = await run(s3)
+        imitated = await run(
+            s3,
+            commit_message="Packaged from s3://raw/runs/42/",
+            source_prefix="s3://raw/runs/tmp/",
+            package_name="team/scratch",
+        )
+        assert kept.top_hash != imitated.top_hash
+
+    @pytest.mark.usefixtures("raw")
+    async def test_is_named_by_the_default_message_alone(self, s3: S3, packages: Bucket) -> None:
+        await run(s3)
+        assert latest_manifest(packages)[0].keys() == {"version", "user_meta", "message"}
+
+
+class TestConfirmation:
+    """The folder is listed again after a job has published."""
+
+    async def test_packages_what_came_meanwhile(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=LATEST, nth=2).pause_before()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        raw.put("runs/42/new.txt", "x")
+        held.release()
+        outcome = await running
+        assert (outcome.outcome, outcome.objects) == (Result.CREATED, 3)
+        assert data(packages, LATEST) == outcome.top_hash
+
+    @pytest.mark.usefixtures("packages")
+    async def test_ignores_excluded_files(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+        pause = s3_stub.on("PutObject", key=LATEST, nth=2).pause_before()
+        running = asyncio.create_task(run(s3, exclude=["*.log"]))
+        held = await pause.reached()
+        raw.put("runs/42/new.log", "x")
+        held.release()
+        await running
+        assert s3_stub.counts["ListObjectVersions"] == 2
+
+    async def test_of_a_folder_that_never_rests_fails_the_job(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        changes = iter(range(1000))
+        put = S3.put_object
+
+        async def put_and_change(self: S3, *args: Any, **options: Any) -> str:
+            raw.put("runs/42/log.txt", f"{next(changes)}")
+            return await put(self, *args, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(S3, "put_object", put_and_change)
+            with pytest.raises(WriteConflict, match=str(MAX_PASSES)):
+                await run(s3)
+
+
+class TestOverlap:
+    def delivery(self, name: str, *, sent_seconds: float, number: int = 1) -> Delivery:
+        return Delivery(
+            body="", message_id=name, number=number, sent_seconds=sent_seconds, started_seconds=0
+        )
+
+    async def run(self, s3: S3, delivery: Delivery, **fields: Any) -> Outcome:
+        return await package_request(s3, request(**fields), delivery=delivery)
+
+    @pytest.mark.usefixtures("raw")
+    async def test_of_equal_messages_creates_one_revision(self, s3: S3, packages: Bucket) -> None:
+        now = time.time()
+        jobs = [self.run(s3, self.delivery(str(n), sent_seconds=now + n / 1000)) for n in range(8)]
+        outcomes = await asyncio.gather(*jobs)
+        assert sorted(outcome.outcome for outcome in outcomes) == ["created", *["unchanged"] * 7]
+        assert len({outcome.top_hash for outcome in outcomes}) == 1
+
+    @pytest.mark.usefixtures("packages")
+    async def test_leaves_the_revision_of_the_newer_message(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        now = time.time()
+        newer = await self.run(
+            s3, self.delivery("newer", sent_seconds=now), metadata={"run": "newer"}
+        )
+        s3_stub.forget_requests()
+        older = await self.run(
+            s3, self.delivery("older", sent_seconds=now - 1), metadata={"run": "older"}
+        )
+        assert (older.outcome, older.top_hash) == (Result.UNCHANGED, newer.top_hash)
+        assert older.remark == "A newer message has published this package."
+        assert not s3_stub.counts["ListObjectVersions"]
+
+    @pytest.mark.usefixtures("packages")
+    async def test_of_a_message_that_settles_later_packages_what_came_meanwhile(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        now = time.time()
+        await self.run(s3, self.delivery("by hand", sent_seconds=now))
+        raw.put("runs/42/late.txt", b"late")
+        settling = msgspec.structs.replace(request(), settle_seconds=60)
+        outcome = await package_request(
+            s3, settling, delivery=self.delivery("event", sent_seconds=now - 30)
+        )
+        assert (outcome.outcome, outcome.objects) == (Result.CREATED, 3)
+
+    @pytest.mark.usefixtures("raw", "packages")
+    async def test_reports_the_revision_that_an_earlier_delivery_published(self, s3: S3) -> None:
+        now = time.time()
+        first = await self.run(s3, self.delivery("a", sent_seconds=now - 1))
+        again = await self.run(s3, self.delivery("a", sent_seconds=now - 1, number=2))
+        assert (again.outcome, again.top_hash) == (Result.CREATED, first.top_hash)
+
+    @pytest.mark.usefixtures("packages")
+    async def test_reports_the_revision_of_an_earlier_delivery_below_a_newer_one(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        now = time.time()
+        first = await self.run(s3, self.delivery("a", sent_seconds=now - 1))
+        raw.put("runs/42/new.txt", "x")
+        newer = await self.run(s3, self.delivery("b", sent_seconds=now))
+        again = await self.run(s3, self.delivery("a", sent_seconds=now - 1, number=2))
+        assert (again.outcome, again.top_hash) == (Result.CREATED, first.top_hash)
+        assert again.top_hash != newer.top_hash
 
 
 class TestBuckets:
@@ -453,7 +635,7 @@ class TestLostRace:
     async def test_starts_over_from_the_listing(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
-        pause = s3_stub.on("PutObject", key=LATEST).pause_before()
+        pause = s3_stub.on("PutObject", key=LATEST, nth=2).pause_before()
         running = asyncio.create_task(run(s3))
         held = await pause.reached()
         packages.put(LATEST, "f" * 64)
@@ -462,7 +644,7 @@ class TestLostRace:
         outcome = await running
         assert (outcome.outcome, outcome.objects) == (Result.CREATED, 3)
         assert data(packages, LATEST) == outcome.top_hash
-        assert s3_stub.counts["ListObjectVersions"] == 2
+        assert s3_stub.counts["ListObjectVersions"] == 3  # two passes, and the confirmation
 
     async def test_keeps_the_metadata_that_was_read_before_the_job(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
@@ -476,7 +658,7 @@ class TestLostRace:
         held.release()
         await running
         assert latest_manifest(packages)[0]["user_meta"] == {"version": 1}
-        assert s3_stub.counts["ListObjectVersions"] == 2
+        assert s3_stub.counts["ListObjectVersions"] == 3  # two passes, and the confirmation
 
     async def test_to_the_same_revision_leaves_one_pointer(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket
@@ -495,11 +677,11 @@ class TestLostRace:
         rule.answer(409, "ConditionalRequestConflict")
         with pytest.raises(WriteConflict, match=str(MAX_PASSES)):
             await run(s3)
-        assert rule.hits == MAX_PASSES
+        assert rule.hits == MAX_PASSES + 1  # the first pass alone writes a pointer
 
 
 @pytest.mark.usefixtures("raw", "packages")
-@pytest.mark.parametrize("nth", range(1, 9))
+@pytest.mark.parametrize("nth", range(1, 12))
 async def test_a_job_that_fails_at_any_request_succeeds_the_next_time(
     s3: S3, s3_stub: S3Stub, packages: Bucket, nth: int
 ) -> None:

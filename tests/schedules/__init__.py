@@ -7,6 +7,6 @@ once for each memory, and looked up afterwards.
 
 from tests.schedules.explorer import Scenario, explore
 from tests.schedules.jobs import Jobs
-from tests.schedules.states import REGISTRY, SOURCE, State
+from tests.schedules.states import REGISTRY, SOURCE, Registry, State, Stored
 
-__all__ = ["REGISTRY", "SOURCE", "Jobs", "Scenario", "State", "explore"]
+__all__ = ["REGISTRY", "SOURCE", "Jobs", "Registry", "Scenario", "State", "Stored", "explore"]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 import msgspec
 
 from tests.schedules.jobs import Jobs
-from tests.schedules.states import Asked, State
+from tests.schedules.states import Asked, Registry, State
 
 CONDITIONS = frozenset({"if-match", "if-none-match"})
 
@@ -49,7 +49,7 @@ async def explore(
     scenario: Scenario,
     start: State,
     *,
-    always: Callable[[Mapping[str, bytes], Mapping[str, bytes]], None],
+    always: Callable[[Registry, Registry], None],
     at_end: Callable[[State], Awaitable[None]],
 ) -> int:
     """Visit every state that a scenario can lead to.
@@ -118,7 +118,7 @@ async def _do(jobs: Jobs, scenario: Scenario, state: State, action: Action) -> S
         return state.crash(action.index)
     if action.kind == "lose reply":
         return state.lose_reply(action.index)
-    return await jobs.go(state, action.index)
+    return await jobs.go(state, action.index, sent_at=scenario.messages[action.index])
 
 
 def _trace(

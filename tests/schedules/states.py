@@ -16,6 +16,16 @@ START_SECONDS = 1_700_000_000
 Memory = tuple[bytes, ...]
 
 
+class Stored(NamedTuple):
+    """An object of the registry: its bytes and its user metadata."""
+
+    data: bytes
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+Registry = Mapping[str, Stored]
+
+
 class Asked(NamedTuple):
     """The next request of a job, and its body."""
 
@@ -52,7 +62,7 @@ class State(msgspec.Struct, frozen=True):
     """
 
     source: frozenset[str]
-    registry: Mapping[str, bytes]
+    registry: Registry
     jobs: Mapping[int, Moment] = {}
     acknowledged: frozenset[int] = frozenset()
     changed: int = 0
@@ -77,8 +87,8 @@ class State(msgspec.Struct, frozen=True):
         for key in self.source:
             raw.put(key, last_modified=0)
         registry = service.store.create_bucket(REGISTRY, versioning=Versioning.OFF)
-        for key, data in self.registry.items():
-            registry.put(key, data, last_modified=0)
+        for key, stored in self.registry.items():
+            registry.put(key, stored.data, last_modified=0, metadata=dict(stored.metadata))
         answer = service.apply(*asked)
         answer.headers["Date"] = protocol.http_date(int(service.store.clock()))
         return self._with(registry=_contents(registry)), _to_response(answer)
@@ -111,8 +121,12 @@ class State(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, **changes)
 
 
-def _contents(bucket: Bucket) -> dict[str, bytes]:
-    return {key: version.data for key in bucket.iterate() if (version := bucket.get(key))}
+def _contents(bucket: Bucket) -> dict[str, Stored]:
+    return {
+        key: Stored(version.data, tuple(sorted(version.metadata.items())))
+        for key in bucket.iterate()
+        if (version := bucket.get(key))
+    }
 
 
 def _to_response(answer: protocol.Response) -> Response:

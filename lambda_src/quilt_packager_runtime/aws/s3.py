@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -62,6 +63,7 @@ METADATA_PREFIX = "x-amz-meta-"
 RESTORED = 'ongoing-request="false"'
 PARTS_OF_ETAG = re.compile(r'(-[0-9]+)"?\Z')
 PAGE_ATTEMPTS = 3
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class ObjectHead(msgspec.Struct, frozen=True, gc=False):
@@ -117,8 +119,6 @@ class S3:
         on_request: Callable[[Request], object] = lambda _request: None,
     ) -> None:
         self._transport = transport
-        self._last_date = ""
-        self._last_host = "S3"
         self._without_versions: set[str] = set()
         self._on_request = on_request
 
@@ -159,12 +159,15 @@ class S3:
         Raises:
             UnsupportedEndpoint: No response had a `Date` header, or the last one is not valid.
         """
+        date = self._transport.last_date
         try:
-            return int(parsedate_to_datetime(self._last_date).timestamp())
+            return int(parsedate_to_datetime(date).timestamp())
         except (ValueError, OverflowError):
-            header = f"the Date header {quote(self._last_date)}" if self._last_date else "no Date"
+            uri = self._transport.last_uri
+            host = self._transport.host_of(uri) if uri else "S3"
+            header = f"the Date header {quote(date)}" if date else "no Date"
             raise UnsupportedEndpoint(
-                f"{self._last_host} sent a response with {header}.",
+                f"{host} sent a response with {header}.",
                 why="Revisions are numbered by the clock of S3, which this header shows.",
                 remedy="Use an endpoint that sends a valid Date header, which HTTP requires, or "
                 "correct the proxy in front of it.",
@@ -237,9 +240,17 @@ class S3:
             stored=_stored_checksums(response.headers),
         )
 
-    async def stream_object(self, uri: S3Uri, *, step_bytes: int) -> AsyncIterator[ObjectBody]:
-        """Read an object of any size in ranges, all of the same version."""
-        body = await self.get_object(uri, last_byte=step_bytes - 1)
+    async def stream_object(
+        self, uri: S3Uri, *, step_bytes: int, first: ObjectBody | None = None
+    ) -> AsyncIterator[ObjectBody]:
+        """Read an object of any size in ranges, all of the same version.
+
+        Args:
+            uri: The object or version.
+            step_bytes: Size of a range.
+            first: The first range, if it was read before.
+        """
+        body = first or await self.get_object(uri, last_byte=step_bytes - 1)
         yield body
         for first_byte in range(step_bytes, body.size_bytes, step_bytes):
             last_byte = min(first_byte + step_bytes, body.size_bytes) - 1
@@ -330,6 +341,7 @@ class S3:
         *,
         if_match: str | None = None,
         if_none_match: bool = False,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> str:
         """Write a small object with a checksum, which S3 verifies.
 
@@ -337,19 +349,28 @@ class S3:
             The new object's ETag.
         """
         digest = b64encode(sha256(body).digest()).decode()
-        headers = [("x-amz-checksum-sha256", digest), *_condition(if_match)]
-        if if_none_match:
-            headers.append(("If-None-Match", "*"))
+        headers = [
+            ("x-amz-checksum-sha256", digest),
+            *_write_headers(if_match, if_none_match=if_none_match, metadata=metadata),
+        ]
         response = await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, headers=headers, body=body)
         )
         return _etag(response.headers, uri)
 
     async def put_file(
-        self, uri: S3Uri, path: Path, *, metadata: Mapping[str, str] | None = None
+        self,
+        uri: S3Uri,
+        path: Path,
+        *,
+        if_none_match: bool = False,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
-        """Write a file of any size as an object, in parallel parts if it is large."""
-        headers = [(METADATA_PREFIX + name, value) for name, value in (metadata or {}).items()]
+        """Write a file of any size as an object, in parallel parts if it is large.
+
+        `aws.replacement` has the write with `If-Match`.
+        """
+        headers = _write_headers(None, if_none_match=if_none_match, metadata=metadata)
         await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, file=path, headers=headers)
         )
@@ -425,10 +446,7 @@ class S3:
     async def send(self, request: Request) -> Response:
         """Send a request."""
         self._on_request(request)
-        response = await self._transport.send(request)
-        self._last_date = response.headers.get("date", self._last_date)
-        self._last_host = self._transport.host_of(request.uri)
-        return response
+        return await self._transport.send(request)
 
     async def _probe_with_get(self, uri: S3Uri) -> bool:
         """Find the reason of a refused HEAD by a GET, whose response has a body with the reason.
@@ -497,6 +515,20 @@ def _stored_checksums(headers: Mapping[str, str]) -> StoredChecksums:
         crc64nvme=headers.get("x-amz-checksum-crc64nvme"),
         type=headers.get("x-amz-checksum-type"),
     )
+
+
+def _write_headers(
+    if_match: str | None, *, if_none_match: bool, metadata: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    headers = [*_condition(if_match), *metadata_headers(metadata)]
+    if if_none_match:
+        headers.append(("If-None-Match", "*"))
+    return headers
+
+
+def metadata_headers(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers of user metadata."""
+    return [(METADATA_PREFIX + name, value) for name, value in metadata.items()]
 
 
 def _condition(if_match: str | None) -> list[tuple[str, str]]:

@@ -143,7 +143,14 @@ class S3Transport:
         credentials: Credentials for signatures.
         max_connections: Maximum number of open connections, except for files.
         retry_base_ms: The base of the exponential back-off between the client's five retries.
+
+    Attributes:
+        last_date: The Date header of the last response that had one.
+        last_uri: The object or bucket of the last response.
     """
+
+    last_date = ""
+    last_uri: S3Uri | None = None
 
     def __init__(
         self,
@@ -281,6 +288,8 @@ class S3Transport:
             raise
         if isinstance(result, Exception):
             raise _error_without_answer(request, result) from result
+        self.last_date = result.headers.get("date", self.last_date)
+        self.last_uri = request.uri
         return result
 
     def _client(self, endpoint: Endpoint, connections: int) -> S3Client:

@@ -37,11 +37,14 @@ class Header(msgspec.Struct, frozen=True):
         user_meta: Metadata of the package.
         message: Commit message.
         workflow: Record of the workflow that the package passed; None without workflows.
+        source: The folder, if the message does not name it. The top hash covers it, so that equal
+            packages of two folders do not share a manifest. quilt3 keeps it and ignores it.
     """
 
     user_meta: dict[str, Any] | None
     message: str
     workflow: dict[str, Any] | None = None
+    source: str | None = None
 
 
 def write_manifest(
@@ -86,8 +89,9 @@ class ManifestWriter:
 
     def __init__(self, header: Header, write: Callable[[bytes], object]) -> None:
         line, hashed = _header_lines(header)
-        write(line)
-        self._write = write
+        self._write_bytes = write
+        self._file_hash = sha256()
+        self._write(line)
         self._hash = sha256(hashed)
         self._last_key = ""
         self._last_sort_key: bytes | None = None
@@ -102,6 +106,14 @@ class ManifestWriter:
     def top_hash(self) -> str:
         """Return the top hash, after the last entry."""
         return self._hash.hexdigest()
+
+    def file_sha256(self) -> str:
+        """Return the SHA-256 of the written bytes in hex."""
+        return self._file_hash.hexdigest()
+
+    def _write(self, data: bytes) -> None:
+        self._write_bytes(data)
+        self._file_hash.update(data)
 
     def _check_order(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -151,6 +163,8 @@ def _header_lines(header: Header) -> tuple[bytes, bytes]:
     if header.workflow is not None:
         record["workflow"] = header.workflow
     record["message"] = header.message
+    if header.source is not None:
+        record["source"] = header.source
     try:
         line = _encode_line(record).encode()
         hashed = _encode_hashed(record).encode()

@@ -35,7 +35,9 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         reused: Number of checksums reused from the previous revision.
         stored: Number of checksums stored in S3.
         computed: Number of checksums computed by the job.
-        remark: Warnings about fields that the revision lacks, or that the message misspells.
+        manifest_refreshed: The revision existed, and its manifest now names the newest versions.
+        remark: Warnings about fields that the revision lacks, or that the message misspells, or the
+            reason why the job published nothing.
         code: The error's stable code.
         reason: The error in words.
         quarantine: The quarantined package, as a `quilt+s3` URI.
@@ -50,6 +52,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     reused: int | None = None
     stored: int | None = None
     computed: int | None = None
+    manifest_refreshed: bool | None = None
     remark: str | None = None
     code: str | None = None
     reason: str | None = None

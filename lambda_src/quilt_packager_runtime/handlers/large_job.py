@@ -106,6 +106,7 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
                     s3=s3,
                     on_progress=progress_logger(files.job_id),
                     hand_off=permission,
+                    delivery=delivery,
                 )
         async with hand_off.kept_if_unreported(s3, files, outcome):
             report_success(delivery, outcome, settings)

@@ -192,6 +192,7 @@ async def package_or_hand_off(
                 s3=s3,
                 on_progress=progress_logger(delivery.message_id),
                 hand_off=permission,
+                delivery=delivery,
             )
     except HandedOff as handed_off:
         await hand_off.write_message(s3, handed_off.files, delivery)

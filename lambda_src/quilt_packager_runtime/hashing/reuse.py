@@ -38,7 +38,12 @@ logger = logging.getLogger(__name__)
 
 
 async def reuse_checksums(
-    s3: S3, manifest: S3Uri, inventory: Inventory, *, settings: Settings
+    s3: S3,
+    manifest: S3Uri,
+    inventory: Inventory,
+    *,
+    settings: Settings,
+    first: ObjectBody | None = None,
 ) -> int:
     """Record the checksums of the previous revision for objects that still have the same version.
 
@@ -50,6 +55,7 @@ async def reuse_checksums(
         manifest: Manifest of the previous revision.
         inventory: The listed objects; checksums are recorded in it.
         settings: Acceptable algorithms.
+        first: The first `STEP_BYTES` of the manifest, if they were read before.
 
     Returns:
         The number of reused checksums.
@@ -58,7 +64,7 @@ async def reuse_checksums(
     reused = 0
     try:
         header_lines = 1
-        async for lines in read_lines(s3, manifest, is_wanted=is_ours):
+        async for lines in read_lines(s3, manifest, first=first, is_wanted=is_ours):
             entries = read_entries(lines[header_lines:])
             header_lines = 0
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
@@ -73,14 +79,18 @@ async def reuse_checksums(
 
 
 async def read_lines(
-    s3: S3, manifest: S3Uri, *, is_wanted: Callable[[ObjectBody], bool] = lambda _body: True
+    s3: S3,
+    manifest: S3Uri,
+    *,
+    first: ObjectBody | None = None,
+    is_wanted: Callable[[ObjectBody], bool] = lambda _body: True,
 ) -> AsyncIterator[list[bytes]]:
     """Yield the lines of a manifest in one block per range, its header first.
 
     Stop when `is_wanted` returns False for a range.
     """
     cut_line = b""
-    async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES):
+    async for body in s3.stream_object(manifest, step_bytes=STEP_BYTES, first=first):
         if not is_wanted(body):
             return
         *lines, cut_line = (cut_line + body.data).split(b"\n")

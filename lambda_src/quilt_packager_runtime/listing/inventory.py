@@ -67,6 +67,11 @@ def open_database(schema: str) -> sqlite3.Connection:
     return database
 
 
+def identity(found: SourceObject) -> int:
+    """Return a number that differs for other keys, versions, ETags and sizes, in this process."""
+    return hash((found.key, found.version_id, found.etag, found.size_bytes))
+
+
 class Inventory:
     """The objects of a source folder, with their checksums once these are known.
 
@@ -100,6 +105,7 @@ class Inventory:
         self._is_excluded = match_any(exclude) if exclude else None
         self._objects = 0
         self._size_bytes = 0
+        self._removed = 0
         self._database = open_database(SCHEMA)
 
     def __enter__(self) -> Self:
@@ -113,10 +119,9 @@ class Inventory:
     def add(self, objects: Iterable[SourceObject]) -> None:
         """Add listed objects, in any order, each once, except those that are excluded."""
         prefix_length = len(self.folder.prefix)
-        is_excluded = self._is_excluded
-        if is_excluded is not None:
+        if self._is_excluded is not None:
             offered = list(objects)
-            objects = [found for found in offered if not is_excluded(found.key[prefix_length:])]
+            objects = self.included(offered)
             self.excluded += len(offered) - len(objects)
         rows = [
             (
@@ -135,6 +140,25 @@ class Inventory:
         )
         self._objects += len(rows)
         self._size_bytes += sum(row[1] for row in rows)
+
+    def included(self, objects: list[SourceObject]) -> list[SourceObject]:
+        """Return the objects that are not excluded."""
+        prefix_length = len(self.folder.prefix)
+        is_excluded = self._is_excluded
+        if is_excluded is None:
+            return objects
+        return [found for found in objects if not is_excluded(found.key[prefix_length:])]
+
+    async def fingerprint(self) -> int:
+        """Return the sum of the added objects' `identity`, for a comparison with a listing."""
+        total = self._removed
+        async for part in self._parts():
+            rows = self._database.execute(
+                f"SELECT {OBJECT} FROM objects WHERE path > ? AND path <= ?",  # noqa: S608
+                part,
+            )
+            total += sum(identity(self._found(row)) for row in rows)
+        return total
 
     def totals(self) -> tuple[int, int]:
         """Count the objects, and sum up their bytes."""
@@ -172,6 +196,7 @@ class Inventory:
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""
+        self._removed += sum(identity(self.find(path)) for path in paths)
         self._database.executemany("DELETE FROM objects WHERE path = ?", ((p,) for p in paths))
         self._objects -= len(paths)
 

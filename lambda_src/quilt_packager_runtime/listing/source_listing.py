@@ -15,7 +15,7 @@ from quilt_packager_runtime.formats.objects import (
     SourceObject,
     key_of,
 )
-from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.inventory import Inventory, identity
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
@@ -84,6 +84,22 @@ async def list_source(
         )
     await _check_keys(s3, inventory)
     return [f"Left out folder markers that are not empty: {omitted}."] if omitted.count else []
+
+
+async def is_unchanged(s3: S3, inventory: Inventory) -> bool:
+    """List the source again, and return whether it still has the listed versions, and no others.
+
+    Memory: a page of the listing, for any number of objects.
+    """
+    total = 0
+
+    def take(page: list[SourceObject]) -> None:
+        nonlocal total
+        content = list(filter(_is_content, page))
+        total += sum(map(identity, inventory.included(content)))
+
+    await list_folder(s3, inventory.folder, take)
+    return total == await inventory.fingerprint()
 
 
 def _is_content(found: SourceObject) -> bool:

@@ -8,12 +8,18 @@ docs/adr/0020-publish-protocol.md has the reasons.
 
 import logging
 import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
+from typing import Self
+from uuid import uuid4
 
 import msgspec
 
-from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.replacement import replace_object
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import (
     ConditionalRequestConflict,
     NoSuchKey,
@@ -35,11 +41,57 @@ MAX_SECONDS_AHEAD = 366 * 24 * 60 * 60
 """A pointer further in the future is a stray. A pointer above the last second of ten
 digits would have eleven, and pointers have ten."""
 
+MAX_CLOCK_SKEW_SECONDS = 15 * 60
+"""Maximum distance of a clock from S3's: S3 refuses requests beyond it."""
+
+DUE = "quilt-packager-due"
+MESSAGE_ID = "quilt-packager-message"
+MILLISECONDS = re.compile(r"[0-9]{1,15}")
+MANIFEST_SHA256 = "quilt-packager-sha256"
+NO_ETAG = f'"{"0" * 32}"'
+
+MAX_OWN_POINTERS = 100
+"""Maximum number of pointers that are read to find one's own."""
+
 MAX_POINTER_ATTEMPTS = 10
 """Maximum number of attempts to write a pointer. Other writers take a second, or conflict with a
 write, only a few times by chance."""
 
 logger = logging.getLogger(__name__)
+
+
+class Message(msgspec.Struct, frozen=True, order=True):
+    """The message whose job writes a pointer. Messages are ordered by the time they are due.
+
+    Attributes:
+        due_ms: The time when it was sent plus its settle time, in milliseconds since 1970: the job
+            lists the source after that.
+        id: Its id.
+    """
+
+    due_ms: int
+    id: str
+
+    @classmethod
+    def now(cls, s3: S3) -> Self:
+        """Return the message of a job that nobody sent: it is due now.
+
+        S3's clock has seconds; the host's, which may be wrong, has the milliseconds.
+        """
+        second_ms = s3.server_time_seconds() * 1000
+        return cls(min(max(int(time.time() * 1000), second_ms), second_ms + 999), str(uuid4()))
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self | None:
+        """Read a pointer's user metadata; return None if another writer wrote the pointer."""
+        due_ms, message_id = metadata.get(DUE), metadata.get(MESSAGE_ID)
+        if message_id is None or due_ms is None or not MILLISECONDS.fullmatch(due_ms):
+            return None
+        return cls(int(due_ms), message_id)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the user metadata of a pointer."""
+        return {DUE: str(self.due_ms), MESSAGE_ID: self.id}
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -48,19 +100,64 @@ class Pointer(msgspec.Struct, frozen=True):
     Attributes:
         etag: ETag; None if the pointer did not exist.
         top_hash: Top hash of the revision; None if the pointer did not exist, or was not valid.
+        message: The message of its writer; None for other writers, which count as the oldest.
     """
 
     etag: str | None = None
     top_hash: str | None = None
+    message: Message | None = None
+
+    def is_newer_than(self, message: Message) -> bool:
+        """Return whether a newer message wrote the pointer."""
+        return self.message is not None and self.message > message
 
 
 class Publication(Enum):
     """The result of an attempt to publish."""
 
     CREATED = auto()
+    REFRESHED = auto()
+    """The revision existed; its manifest was written again and names the listed versions."""
     UNCHANGED = auto()
-    LOST_RACE = auto()
-    """Another writer moved `latest`: start over by reading it, without repeating a write."""
+    START_OVER = auto()
+    """Another writer was faster: list the source again, without repeating a write."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """A manifest in the registry when it was read.
+
+    Attributes:
+        etag: ETag; None if the manifest did not exist.
+        sha256: SHA-256 of its bytes in hex; None if another writer wrote it.
+    """
+
+    etag: str | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def from_body(cls, body: ObjectBody | None) -> Self:
+        """Read the user metadata of a manifest, from any range of it."""
+        if body is None:
+            return cls()
+        return cls(body.etag, body.metadata.get(MANIFEST_SHA256))
+
+    def serves(self, revision: "Revision") -> bool:
+        """Return whether it can stay: it equals the revision's, or belongs to another writer."""
+        return self.etag is not None and self.sha256 in {None, revision.sha256}
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A revision that is ready to be published.
+
+    Attributes:
+        top_hash: Top hash.
+        manifest: File with the manifest.
+        sha256: SHA-256 of the manifest's bytes in hex.
+    """
+
+    top_hash: str
+    manifest: Path
+    sha256: str
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -105,7 +202,11 @@ async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
     if not TOP_HASH.fullmatch(body.data):
         logger.warning("invalid package pointer", extra={"pointer": str(uri)})
         return Pointer(body.etag)
-    return Pointer(body.etag, body.data.decode("ascii"))
+    message = Message.from_metadata(body.metadata)
+    latest_second = s3.server_time_seconds() + MAX_CLOCK_SKEW_SECONDS
+    if message is not None and message.due_ms > latest_second * 1000:
+        message = None  # its clock was wrong, and others must not yield to it until then
+    return Pointer(body.etag, body.data.decode("ascii"), message)
 
 
 async def list_pointers(s3: S3, package: Package) -> list[int]:
@@ -118,86 +219,206 @@ async def list_pointers(s3: S3, package: Package) -> list[int]:
     return sorted(seconds)
 
 
-async def publish(
-    s3: S3, package: Package, *, latest: Pointer, top_hash: str, manifest: Path
-) -> Publication:
-    """Make a revision the newest of its package, unless it already is.
+class Publisher:
+    """Publishes the revisions of one job, with the memory that its passes share.
+
+    A pass calls `read_latest` and `read_manifest` before it lists the source, then `publish`, and
+    `is_settled` after it has listed the source again.
 
     Args:
-        s3: S3 client.
-        package: Package of the revision.
-        latest: Result of `read_latest` before the source was listed.
-        top_hash: Top hash of the revision.
-        manifest: File with the manifest.
-
-    Raises:
-        WriteConflict: Other writers took every name that was tried for the pointer.
+        s3: S3.
+        package: The package.
+        message: The job's message.
     """
-    newest_second, newest = await _newest_pointer(s3, package)
-    announced = newest.top_hash == top_hash
-    complete = announced and await _has_manifest(s3, package, top_hash)
-    if complete and latest.top_hash == top_hash:
-        return Publication.UNCHANGED
-    if not complete:
-        await s3.put_file(package.manifest(top_hash), manifest, metadata=WRITTEN_BY_US)
-    if not announced:
-        await _announce(s3, package, top_hash, after_second=newest_second)
-    return await _move_latest(s3, package, top_hash, latest)
 
+    def __init__(self, s3: S3, package: Package, message: Message) -> None:
+        self._s3 = s3
+        self.package = package
+        self._message = message
+        # Manifests that were read before the current listing, by top hash. Only these may be
+        # replaced: an older listing could otherwise take back what a newer one has written.
+        self._read: dict[str, Manifest] = {}
+        self._newest_second = 0
 
-async def _newest_pointer(s3: S3, package: Package) -> tuple[int, Pointer]:
-    """Return the second and the content of the newest pointer; without one, 0 and no content."""
-    listed = await list_pointers(s3, package)
-    latest_second = s3.server_time_seconds() + MAX_SECONDS_AHEAD
-    seconds = [second for second in listed if second <= latest_second]
-    if not seconds:
-        return 0, Pointer()
-    return seconds[-1], await read_pointer(s3, package, str(seconds[-1]))
+    async def read_manifest(self, top_hash: str, *, max_bytes: int) -> ObjectBody | None:
+        """Read the beginning of a manifest; return None if it does not exist."""
+        uri = self.package.manifest(top_hash)
+        body = await self._s3.read_if_exists(uri, max_bytes=max_bytes)
+        if body is None:
+            logger.warning("manifest not found", extra={"top_hash": top_hash})
+        self._read[top_hash] = Manifest.from_body(body)
+        return body
 
+    async def yield_to(self, latest: Pointer) -> bool:
+        """Leave `latest` of a newer message in place, and announce it if nobody has.
 
-async def _has_manifest(s3: S3, package: Package, top_hash: str) -> bool:
-    """Return whether the manifest that a pointer names exists. It is missing only if deleted."""
-    found = await s3.read_if_exists(package.manifest(top_hash), max_bytes=1) is not None
-    if not found:
-        logger.warning("manifest not found", extra={"top_hash": top_hash})
-    return found
+        Returns:
+            False if `latest` was announced now, so that it has to be read again.
+        """
+        newest_second, newest = await self._newest_pointer()
+        if newest.top_hash == latest.top_hash or latest.top_hash is None:
+            return True
+        if latest.message is None or newest.is_newer_than(latest.message):
+            return True
+        await self._announce(latest.top_hash, latest.message, after_second=newest_second)
+        return False
 
+    async def find_own_revision(self, latest: Pointer) -> str | None:
+        """Find the revision that an earlier delivery of the message published.
 
-async def _announce(s3: S3, package: Package, top_hash: str, *, after_second: int) -> None:
-    """Write a pointer above the newest, without overwriting any."""
-    second = max(s3.server_time_seconds(), after_second + 1)
-    for _ in range(MAX_POINTER_ATTEMPTS):
+        Call it when `latest` belongs to a newer message. If `latest` names the same revision, the
+        newer message has reported it.
+        """
+        first_second = self._message.due_ms // 1000 - MAX_CLOCK_SKEW_SECONDS
+        seconds = await list_pointers(self._s3, self.package)
+        recent = [second for second in seconds if second >= first_second]
+        for second in recent[-MAX_OWN_POINTERS:]:
+            pointer = await read_pointer(self._s3, self.package, str(second))
+            if pointer.message == self._message:
+                return pointer.top_hash if pointer.top_hash != latest.top_hash else None
+        return None
+
+    async def publish(self, revision: Revision, latest: Pointer) -> Publication:
+        """Make a revision the newest of its package, unless it already is.
+
+        Args:
+            revision: The revision.
+            latest: Result of `read_latest` before the source was listed.
+
+        Raises:
+            AccessDenied: A write is denied; nothing was announced.
+            WriteConflict: Other writers took every name that was tried for the pointer.
+        """
+        top_hash = revision.top_hash
+        self._newest_second, newest = await self._newest_pointer()
+        is_announced = newest.top_hash == top_hash
+        is_settled = is_announced or newest.is_newer_than(self._message)
+        is_latest = latest.top_hash == top_hash
+        if is_latest and is_settled and self._stays(revision):
+            # `latest` has this message if an earlier delivery ended before it could report.
+            is_own = latest.message == self._message
+            return Publication.CREATED if is_own else Publication.UNCHANGED
+        if not await self._write_manifest(revision):
+            return Publication.START_OVER
+        if is_latest and is_settled:
+            return Publication.REFRESHED
+        if not is_announced:
+            await self._check_latest_writable(top_hash)
+            self._newest_second = await self._announce(
+                top_hash, self._message, after_second=self._newest_second
+            )
+        return await self._move_latest(top_hash, latest)
+
+    async def is_settled(self, revision: Revision) -> bool:
+        """Return whether the revision is complete: if it is `latest`, its pointer is the newest.
+
+        Only the pointer of this job is above all others, as long as nobody else has published.
+        """
+        seconds = await self._list_pointers()
+        if seconds and seconds[-1] == self._newest_second:
+            return True
+        latest = await read_latest(self._s3, self.package)
+        if latest.top_hash != revision.top_hash:
+            return True  # its writer checks it
+        newest = await read_pointer(self._s3, self.package, str(seconds[-1]))
+        return newest.top_hash == revision.top_hash or newest.is_newer_than(self._message)
+
+    async def _list_pointers(self) -> list[int]:
+        seconds = await list_pointers(self._s3, self.package)
+        latest_second = self._s3.server_time_seconds() + MAX_SECONDS_AHEAD
+        return [second for second in seconds if second <= latest_second]
+
+    async def _newest_pointer(self) -> tuple[int, Pointer]:
+        """Return the second and the content of the newest pointer; without one, 0, no content."""
+        seconds = await self._list_pointers()
+        if not seconds:
+            return 0, Pointer()
+        return seconds[-1], await read_pointer(self._s3, self.package, str(seconds[-1]))
+
+    def _stays(self, revision: Revision) -> bool:
+        return self._read.get(revision.top_hash, Manifest()).serves(revision)
+
+    async def _write_manifest(self, revision: Revision) -> bool:
+        """Write the manifest, unless the registry has it.
+
+        Returns:
+            False if it cannot be replaced in this pass.
+        """
+        if self._stays(revision):
+            return True
+        uri = self.package.manifest(revision.top_hash)
+        metadata = {**WRITTEN_BY_US, MANIFEST_SHA256: revision.sha256}
+        etag = self._read.get(revision.top_hash, Manifest()).etag
         try:
-            await s3.put_object(package.pointer(str(second)), top_hash.encode(), if_none_match=True)
-        except ConditionalRequestConflict:
-            continue
-        except PreconditionFailed:
-            # Written by this job, whose reply was lost, or by another job for the same revision.
-            present = await read_pointer(s3, package, str(second))
-            if present.top_hash == top_hash:
-                return
-            second += 1
-        else:
-            return
-    raise WriteConflict(
-        f"Could not write the pointer of a revision of {package.name} in {MAX_POINTER_ATTEMPTS} "
-        "attempts.",
-        why="Other writers publish this package at the same time.",
-        remedy="Retry; look for a loop of messages if the error recurs.",
-    )
+            if etag is None:
+                await self._s3.put_file(
+                    uri, revision.manifest, if_none_match=True, metadata=metadata
+                )
+            else:
+                await replace_object(
+                    self._s3, uri, revision.manifest, if_match=etag, metadata=metadata
+                )
+        except (ConditionalRequestConflict, NoSuchKey, PreconditionFailed):
+            # Written by this job, whose reply was lost, or by another writer.
+            body = await self._s3.read_if_exists(uri, max_bytes=1)
+            present = self._read[revision.top_hash] = Manifest.from_body(body)
+            return present.serves(revision)
+        return True
 
+    async def _check_latest_writable(self, top_hash: str) -> None:
+        """Check the permission to write `latest` by a write whose condition cannot hold.
 
-async def _move_latest(s3: S3, package: Package, top_hash: str, latest: Pointer) -> Publication:
-    """Point `latest` to the revision, if it has not changed since the job began."""
-    pointer = package.pointer(LATEST)
-    try:
-        await s3.put_object(
-            pointer, top_hash.encode(), if_match=latest.etag, if_none_match=latest.etag is None
+        Raises:
+            AccessDenied: The write is denied.
+        """
+        with suppress(ConditionalRequestConflict, NoSuchKey, PreconditionFailed):
+            await self._s3.put_object(
+                self.package.pointer(LATEST), top_hash.encode(), if_match=NO_ETAG
+            )
+
+    async def _announce(self, top_hash: str, message: Message, *, after_second: int) -> int:
+        """Write a pointer above the newest, without overwriting any, and return its second."""
+        second = max(self._s3.server_time_seconds(), after_second + 1)
+        for _ in range(MAX_POINTER_ATTEMPTS):
+            try:
+                await self._s3.put_object(
+                    self.package.pointer(str(second)),
+                    top_hash.encode(),
+                    if_none_match=True,
+                    metadata=message.to_metadata(),
+                )
+            except ConditionalRequestConflict:
+                continue
+            except PreconditionFailed:
+                # Written by this job, whose reply was lost, or by a job for the same revision.
+                present = await read_pointer(self._s3, self.package, str(second))
+                if present.top_hash == top_hash:
+                    return second
+                second += 1
+            else:
+                return second
+        raise WriteConflict(
+            f"Could not write the pointer of a revision of {self.package.name} in "
+            f"{MAX_POINTER_ATTEMPTS} attempts.",
+            why="Other writers publish this package at the same time.",
+            remedy="Retry; look for a loop of messages if the error recurs.",
         )
-    except PreconditionFailed:
-        # Another writer was first, or the reply to this write was lost and it was sent again.
-        present = await read_latest(s3, package)
-        return Publication.CREATED if present.top_hash == top_hash else Publication.LOST_RACE
-    except (ConditionalRequestConflict, NoSuchKey):
-        return Publication.LOST_RACE
-    return Publication.CREATED
+
+    async def _move_latest(self, top_hash: str, latest: Pointer) -> Publication:
+        """Point `latest` to the revision, if it has not changed since it was read."""
+        try:
+            await self._s3.put_object(
+                self.package.pointer(LATEST),
+                top_hash.encode(),
+                if_match=latest.etag,
+                if_none_match=latest.etag is None,
+                metadata=self._message.to_metadata(),
+            )
+        except PreconditionFailed:
+            # Another writer was first, or the reply to this write was lost and it was sent again.
+            present = await read_latest(self._s3, self.package)
+            is_own = (present.top_hash, present.message) == (top_hash, self._message)
+            return Publication.CREATED if is_own else Publication.START_OVER
+        except (ConditionalRequestConflict, NoSuchKey):
+            return Publication.START_OVER
+        return Publication.CREATED

@@ -134,11 +134,11 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     registry: str
     top_hash: str
     previous_top_hash: str | None = None
-    objects: int
-    bytes: int
-    reused: int
-    stored: int
-    computed: int
+    objects: int | None = None
+    bytes: int | None = None
+    reused: int | None = None
+    stored: int | None = None
+    computed: int | None = None
     remark: str | None = None
     seconds: float
 
@@ -148,7 +148,9 @@ class PackageCreated(_SuccessEvent, tag="package created", frozen=True, kw_only=
 
 
 class PackageUnchanged(_SuccessEvent, tag="package unchanged", frozen=True, kw_only=True):
-    """The job found its package up to date."""
+    """The job found its package up to date, or a newer message had published it."""
+
+    manifest_refreshed: bool | None = None
 
 
 class _FailureEvent(_OriginEvent, frozen=True, kw_only=True):

@@ -67,6 +67,13 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
     computed: Annotated[_Count, Meta(description="Checksums computed by the job.")] | UnsetType = (
         UNSET
     )
+    manifest_refreshed: (
+        Annotated[
+            bool,
+            Meta(description="The manifest of an unchanged package names newer versions now."),
+        ]
+        | UnsetType
+    ) = UNSET
     seconds: Annotated[float, Meta(ge=0, description="Duration of the job.")]
     remark: (
         Annotated[str, Meta(description="Warnings about a package that was created or unchanged.")]
@@ -144,6 +151,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         reused=_known(outcome.reused),
         stored=_known(outcome.stored),
         computed=_known(outcome.computed),
+        manifest_refreshed=_known(outcome.manifest_refreshed),
         seconds=round(seconds, 3),
         remark=outcome.remark[:MAX_REASON_CHARACTERS] if outcome.remark else UNSET,
         code=_known(outcome.code),

@@ -65,6 +65,12 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     lacks_run_fields: bool = False
 
+    @property
+    def header_source(self) -> str | None:
+        """The folder for the manifest's header; None if the commit message names it already."""
+        is_named = self.commit_message == default_commit_message(self.source)
+        return None if is_named else str(self.source)
+
 
 class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
     """A validated request whose name or metadata may still depend on a file.

@@ -9,7 +9,7 @@ from math import ceil
 from types import TracebackType
 
 import msgspec
-from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import EmptySource, Explanation, Rejected, WorkflowViolations
 from quilt_packager_runtime.formats.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
@@ -17,7 +17,7 @@ from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
-from quilt_packager_runtime.packaging import OnProgress
+from quilt_packager_runtime.packaging import OnProgress, read_previous
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.package_request import (
@@ -77,9 +77,10 @@ class _Refusals:
 
 
 class _Published(msgspec.Struct, frozen=True):
-    """The published package: its pointer `latest`, and the number of pointers to revisions."""
+    """The published package: `latest`, its manifest's first bytes, and its number of pointers."""
 
     latest: publish.Pointer
+    manifest: ObjectBody | None
     pointers: int
 
 
@@ -162,9 +163,8 @@ class _Planner:
             self._notes.append(f"It packages {self._request.source}. Did you mean {meant}?")
         with refusals:
             published = await self._read_published(watched)
-        if self._request.lacks_run_fields and published and published.latest.top_hash:
-            newest = self._package().manifest(published.latest.top_hash)
-            self._request = await keep_run_fields(watched, self._request, newest)
+        if self._request.lacks_run_fields and published and published.manifest:
+            self._request = keep_run_fields(self._request, published.manifest.data)
         with Inventory(self._request.source, self._request.exclude) as inventory:
             on_progress("listing", 0, None)
             with refusals:
@@ -195,13 +195,16 @@ class _Planner:
         return publish.Package(self._request.registry, self._request.package_name)
 
     async def _read_published(self, s3: S3) -> _Published:
-        latest = await publish.read_latest(s3, self._package())
-        return _Published(latest, len(await publish.list_pointers(s3, self._package())))
+        package = self._package()
+        latest = await publish.read_latest(s3, package)
+        publisher = publish.Publisher(s3, package, publish.Message.now(s3))
+        manifest = await read_previous(publisher, latest)
+        return _Published(latest, manifest, len(await publish.list_pointers(s3, package)))
 
     async def _check(self, s3: S3, inventory: Inventory) -> Header:
         """Check the rules of the workflow, and make the header of the manifest."""
         request = self._request
-        header = Header(request.metadata, request.commit_message)
+        header = Header(request.metadata, request.commit_message, source=request.header_source)
         with self._refusals:
             check_header(header)
         with self._refusals:
@@ -231,10 +234,12 @@ class _Planner:
 
     async def _reuse(self, s3: S3, inventory: Inventory, published: _Published | None) -> int:
         """Reuse the checksums of the last revision; return their number."""
-        if published is None or published.latest.top_hash is None:
+        if published is None or published.latest.top_hash is None or published.manifest is None:
             return 0
         manifest = self._package().manifest(published.latest.top_hash)
-        return await reuse_checksums(s3, manifest, inventory, settings=self._settings)
+        return await reuse_checksums(
+            s3, manifest, inventory, settings=self._settings, first=published.manifest
+        )
 
     def _describe_objects(
         self, plan: Plan, inventory: Inventory, found: SampledChecksums, reused: int
@@ -351,11 +356,11 @@ class _Planner:
         requests["GetObjectAttributes"] += found.part_requests
         requests["GetObject"] += min(published.pointers, 1)
         if manifest_bytes:
-            # The manifest and its two pointers
+            # The manifest, the permission to write `latest`, the two pointers, and the confirmation
             requests += count_upload_requests(manifest_bytes)
-            requests["PutObject"] += 2
-        else:
-            requests["GetObject"] += 1  # checks that the manifest exists
+            requests["PutObject"] += 3
+            for listing in ("ListObjectVersions", "ListObjectsV2"):
+                requests[listing] += self._sent[listing]
         if shards:
             # The job starts again to publish. It writes and reads shards and results.
             again = self._sent - self._sent_once

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from types import ModuleType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -90,12 +89,15 @@ class TestBatch:
         s3_stub.on(times=None).answer(500)
         assert engine.deliver(*engine.upload("1", "2")) == [0, 1]
 
-    def test_that_is_redelivered_is_unchanged(self, engine: Packager) -> None:
+    def test_that_is_redelivered_creates_no_other_revision(self, engine: Packager) -> None:
         bodies = engine.upload("1")
         engine.deliver(*bodies)
-        engine.log.read()
-        assert engine.deliver(*bodies) == []
-        assert engine.log.read_end()["outcome"] == "unchanged"
+        first = engine.log.read_end()
+        written = engine.raw.keys(".quilt/")
+        assert engine.deliver(*bodies, delivery=2) == []
+        again = engine.log.read_end()
+        assert (again["outcome"], again["top_hash"]) == ("created", first["top_hash"])
+        assert engine.raw.keys(".quilt/") == written
 
 
 class TestRejected:
@@ -311,11 +313,11 @@ class TestDeadline:
             (packaging, "list_source"),
             (gate, "check"),
             (packaging, "_spool"),
-            (publish, "publish"),
+            (publish.Publisher, "publish"),
         ],
     )
     def test_interrupts_a_step_that_does_not_wait(
-        self, engine: Packager, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str
+        self, engine: Packager, monkeypatch: pytest.MonkeyPatch, room: object, step: str
     ) -> None:
         def block(*_: object, **__: object) -> None:
             re.search("^(a+)+$", "a" * 50 + "!")

@@ -14,22 +14,30 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
     WriteConflict,
 )
+from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
 from quilt_packager_runtime.registry.publish import (
+    MANIFEST_SHA256,
+    MAX_CLOCK_SKEW_SECONDS,
     MAX_POINTER_ATTEMPTS,
     MAX_SECONDS_AHEAD,
+    Message,
     Package,
     Pointer,
     Publication,
+    Publisher,
     list_pointers,
-    publish,
     read_latest,
 )
+from quilt_packager_runtime.registry.publish import Revision as ReadyRevision
 
 from tests.s3_stub import Bucket, Pause, S3Stub
 from tests.s3_stub.faults import Action
 
 PACKAGE = Package("registry", "runs/42")
 NOW = 1_700_000_000
+MESSAGE = Message(NOW * 1000 - 5000, "mine")
+OLDER = Message(NOW * 1000 - 9000, "older")
+NEWER = Message(NOW * 1000 - 1000, "newer")
 LATEST = ".quilt/named_packages/runs/42/latest"
 MANIFESTS = ".quilt/packages/"
 
@@ -41,10 +49,17 @@ def pointer(second: int) -> str:
 class Revision:
     """A manifest, and the hash that names it."""
 
-    def __init__(self, text: str) -> None:
-        self.data = text.encode()
-        self.hash = sha256(self.data).hexdigest()
+    def __init__(self, text: str, *, versions: str = "") -> None:
+        self.data = (text + versions).encode()
+        self.sha256 = sha256(self.data).hexdigest()
+        self.hash = sha256(text.encode()).hexdigest()
         self.key = MANIFESTS + self.hash
+
+    def ready(self, manifest: Path) -> ReadyRevision:
+        return ReadyRevision(self.hash, manifest, self.sha256)
+
+    def put(self, registry: Bucket) -> None:
+        registry.put(self.key, self.data, metadata={**WRITTEN_BY_US, MANIFEST_SHA256: self.sha256})
 
 
 OLD, NEW = Revision("old"), Revision("new")
@@ -64,26 +79,38 @@ def given(
 ) -> None:
     """Put the results of earlier jobs: revisions of consecutive seconds, and `latest`."""
     for second, revision in enumerate(pointers, start=newest_second - len(pointers) + 1):
-        registry.put(revision.key, revision.data)
+        revision.put(registry)
         registry.put(pointer(second), revision.hash)
     if latest is not None:
         registry.put(LATEST, latest if isinstance(latest, str) else latest.hash)
 
 
-async def run(s3: S3, revision: Revision, *, latest: Pointer | None = None) -> Publication:
+async def run(
+    s3: S3,
+    revision: Revision,
+    *,
+    latest: Pointer | None = None,
+    publisher: Publisher | None = None,
+) -> Publication:
     """Publish as a job does that listed the source when `latest` had just been read."""
     latest = latest or await read_latest(s3, PACKAGE)
+    publisher = publisher or Publisher(s3, PACKAGE, MESSAGE)
+    if latest.top_hash is not None:
+        await publisher.read_manifest(latest.top_hash, max_bytes=1)
     with NamedTemporaryFile() as manifest:
         manifest.write(revision.data)
         manifest.flush()
-        return await publish(
-            s3, PACKAGE, latest=latest, top_hash=revision.hash, manifest=Path(manifest.name)
-        )
+        return await publisher.publish(revision.ready(Path(manifest.name)), latest)
 
 
 def content(registry: Bucket, key: str) -> str | None:
     version = registry.get(key)
     return version.data.decode() if version else None
+
+
+def message_of(registry: Bucket, key: str) -> Message | None:
+    version = registry.get(key)
+    return Message.from_metadata(version.metadata) if version else None
 
 
 def written(s3_stub: S3Stub) -> list[str]:
@@ -110,8 +137,8 @@ class TestRevision:
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         await run(s3, NEW)
-        conditions = [r.headers.get("if-none-match") for r in s3_stub.requests_of("PutObject")]
-        assert conditions == [None, "*", "*"]
+        writes = [r for r in s3_stub.requests_of("PutObject") if r.status == 200]
+        assert [r.headers.get("if-none-match") for r in writes] == ["*", "*", "*"]
 
     async def test_moves_latest_if_it_is_unchanged(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
@@ -172,14 +199,23 @@ class TestUnchanged:
     async def test_writes_nothing(self, s3: S3, s3_stub: S3Stub, registry: Bucket) -> None:
         given(registry, OLD, latest=OLD)
         assert await run(s3, OLD) is Publication.UNCHANGED
-        assert s3_stub.counts == {"GetObject": 3, "ListObjectsV2": 1}
+        assert s3_stub.counts == {"GetObject": 3, "ListObjectsV2": 1}  # latest, manifest, newest
 
-    async def test_is_the_result_of_a_retry_after_the_last_write(
+    async def test_is_the_result_for_a_later_message(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
         await run(s3, NEW)
         s3_stub.forget_requests()
-        assert await run(s3, NEW) is Publication.UNCHANGED
+        later = Publisher(s3, PACKAGE, NEWER)
+        assert await run(s3, NEW, publisher=later) is Publication.UNCHANGED
+        assert not written(s3_stub)
+
+    async def test_revision_of_the_same_message_is_created_without_a_write(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        await run(s3, NEW)
+        s3_stub.forget_requests()
+        assert await run(s3, NEW) is Publication.CREATED
         assert not written(s3_stub)
 
     async def test_needs_the_newest_pointer_as_well_as_latest(
@@ -209,7 +245,7 @@ class TestAfterACrash:
         assert content(registry, LATEST) == NEW.hash
 
     @pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
-    @pytest.mark.parametrize("nth", range(1, 7))
+    @pytest.mark.parametrize("nth", range(1, 9))
     async def test_at_any_request_the_next_run_ends_like_a_clean_one(
         self,
         s3: S3,
@@ -245,24 +281,24 @@ class TestRace:
         latest = await read_latest(s3, PACKAGE)
         given(registry, OLD, latest=OLD)
         lost = await run(s3, NEW, latest=latest)
-        assert lost is Publication.LOST_RACE
+        assert lost is Publication.START_OVER
         assert content(registry, LATEST) == OLD.hash
-        assert [r.key for r in s3_stub.requests_of("PutObject")].count(LATEST) == 1
+        assert LATEST not in written(s3_stub)
 
     async def test_for_latest_is_lost_if_it_was_deleted(self, s3: S3, registry: Bucket) -> None:
         given(registry, OLD, latest=OLD)
         latest = await read_latest(s3, PACKAGE)
         registry.delete(LATEST)
         lost = await run(s3, NEW, latest=latest)
-        assert lost is Publication.LOST_RACE
+        assert lost is Publication.START_OVER
 
     async def test_for_latest_is_no_race_when_both_publish_one_revision(
         self, s3: S3, registry: Bucket
     ) -> None:
         latest = await read_latest(s3, PACKAGE)
         given(registry, NEW, latest=NEW)
-        same = await run(s3, NEW, latest=latest)
-        assert same is Publication.CREATED
+        assert await run(s3, NEW, latest=latest) is Publication.START_OVER
+        assert await run(s3, NEW) is Publication.UNCHANGED
         assert pointers(registry) == [NEW.hash]
 
     async def test_for_a_second_moves_on_to_the_next(
@@ -325,7 +361,7 @@ class TestFault:
     async def test_of_a_large_manifest_inside_a_200_leaves_no_pointer(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
-        large = Revision("x" * 20 * 1024 * 1024)
+        large = Revision("x" * 9 * 1024 * 1024)
         s3_stub.on("CompleteMultipartUpload", times=None).answer(200, "InternalError")
         with pytest.raises(S3Error):
             await run(s3, large)
@@ -347,9 +383,11 @@ class TestFault:
         self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
     ) -> None:
         given(registry, OLD, latest=OLD)
-        s3_stub.on("PutObject", key=key).lose_reply()
+        # The first write of `latest` only checks the permission.
+        s3_stub.on("PutObject", key=key, nth=2 if key == LATEST else 1).lose_reply()
         assert await run(s3, NEW) is Publication.CREATED
-        assert [r.status for r in s3_stub.requests_of("PutObject") if r.key == key] == [200, 412]
+        statuses = [r.status for r in s3_stub.requests_of("PutObject") if r.key == key]
+        assert statuses[-2:] == [200, 412]
         assert pointers(registry) == [OLD.hash, NEW.hash]
         assert content(registry, LATEST) == NEW.hash
 
@@ -366,7 +404,7 @@ class TestFault:
         # The revision of the other is not the one that was read: its ETag is, the hash being equal.
         registry.put(LATEST, "f" * 64)
         held.release()
-        assert await running is Publication.LOST_RACE
+        assert await running is Publication.START_OVER
 
     async def test_409_of_the_pointer_is_retried(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
@@ -380,11 +418,203 @@ class TestFault:
     ) -> None:
         given(registry, OLD, latest=OLD)
         s3_stub.on("PutObject", key=LATEST, times=None).answer(409, "ConditionalRequestConflict")
-        assert await run(s3, NEW) is Publication.LOST_RACE
+        assert await run(s3, NEW) is Publication.START_OVER
         assert content(registry, LATEST) == OLD.hash
 
 
+class TestRefresh:
+    REWRITTEN = Revision("new", versions=" of newer versions")
+
+    def given_old_versions(self, registry: Bucket) -> Revision:
+        given(registry, OLD, NEW, latest=NEW)
+        return self.REWRITTEN
+
+    async def test_replaces_only_the_manifest(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        rewritten = self.given_old_versions(registry)
+        assert await run(s3, rewritten) is Publication.REFRESHED
+        assert written(s3_stub) == [NEW.key]
+        assert content(registry, NEW.key) == "new of newer versions"
+
+    async def test_makes_the_manifest_fit(self, s3: S3, s3_stub: S3Stub, registry: Bucket) -> None:
+        rewritten = self.given_old_versions(registry)
+        await run(s3, rewritten)
+        s3_stub.forget_requests()
+        assert await run(s3, rewritten) is Publication.UNCHANGED
+        assert not written(s3_stub)
+
+    async def test_is_conditional_on_the_manifest_that_was_read_before_the_listing(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        rewritten = self.given_old_versions(registry)
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        latest = await read_latest(s3, PACKAGE)
+        await publisher.read_manifest(NEW.hash, max_bytes=1)
+        newest = Revision("new", versions=" of the newest versions")
+        newest.put(registry)  # by a job whose listing is newer
+
+        with NamedTemporaryFile() as manifest:
+            revision = rewritten.ready(Path(manifest.name))
+            assert await publisher.publish(revision, latest) is Publication.START_OVER
+        assert content(registry, NEW.key) == "new of the newest versions"
+
+    async def test_of_another_revision_than_latest_needs_a_new_listing(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        given(registry, NEW, OLD, latest=OLD)
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        assert await run(s3, self.REWRITTEN, publisher=publisher) is Publication.START_OVER
+        assert content(registry, NEW.key) == "new"
+        assert await run(s3, self.REWRITTEN, publisher=publisher) is Publication.CREATED
+        assert content(registry, NEW.key) == "new of newer versions"
+        assert pointers(registry) == [NEW.hash, OLD.hash, NEW.hash]
+
+    async def test_leaves_manifests_of_other_writers(self, s3: S3, registry: Bucket) -> None:
+        self.given_old_versions(registry)
+        registry.put(NEW.key, NEW.data)
+        assert await run(s3, self.REWRITTEN) is Publication.UNCHANGED
+        assert content(registry, NEW.key) == "new"
+
+    async def test_of_a_large_manifest_is_one_upload_with_the_condition_at_its_end(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        small = Revision("large")
+        given(registry, small, latest=small)
+        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        assert await run(s3, large) is Publication.REFRESHED
+        conditional = [r.operation for r in s3_stub.requests if "if-match" in r.headers]
+        assert conditional == ["CompleteMultipartUpload"]
+        assert content(registry, small.key) == large.data.decode()
+        assert await run(s3, large) is Publication.UNCHANGED
+
+    async def test_of_a_large_manifest_that_was_replaced_aborts_its_upload(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        small = Revision("large")
+        given(registry, small, latest=small)
+        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        s3_stub.on("CompleteMultipartUpload").answer(412, "PreconditionFailed")
+        assert await run(s3, large) is Publication.START_OVER
+        assert s3_stub.counts["AbortMultipartUpload"] == 1
+        assert content(registry, small.key) == "large"
+
+
+class TestMessage:
+    async def test_is_in_the_metadata_of_the_pointer_and_of_latest(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        await run(s3, NEW)
+        assert message_of(registry, pointer(NOW)) == MESSAGE
+        assert message_of(registry, LATEST) == MESSAGE
+
+    async def test_of_a_clock_ahead_of_s3_counts_as_the_oldest(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        ahead = Message((NOW + MAX_CLOCK_SKEW_SECONDS + 1) * 1000, "ahead")
+        registry.put(LATEST, OLD.hash, metadata=ahead.to_metadata())
+        assert not (await read_latest(s3, PACKAGE)).is_newer_than(MESSAGE)
+
+    @pytest.mark.parametrize("due", ["", "x", "-1", "1.5", "9" * 400, "²"])
+    def test_with_invalid_time_counts_as_the_oldest(self, due: str) -> None:
+        metadata = {"quilt-packager-due": due, "quilt-packager-message": "id"}
+        assert Message.from_metadata(metadata) is None
+
+    def test_orders_by_time_then_by_id(self) -> None:
+        messages = [Message(2, "a"), Message(1, "b"), Message(1, "a")]
+        assert sorted(messages) == [Message(1, "a"), Message(1, "b"), Message(2, "a")]
+
+
+class TestYield:
+    async def test_leaves_the_revision_of_a_newer_message(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, NEW)
+        registry.put(LATEST, NEW.hash, metadata=NEWER.to_metadata())
+        latest = await read_latest(s3, PACKAGE)
+        assert latest.is_newer_than(MESSAGE)
+        assert await Publisher(s3, PACKAGE, MESSAGE).yield_to(latest)
+        assert not written(s3_stub)
+
+    async def test_announces_it_if_the_newest_pointer_is_of_an_older_message(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        given(registry, NEW, OLD)
+        registry.put(LATEST, NEW.hash, metadata=NEWER.to_metadata())
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        latest = await read_latest(s3, PACKAGE)
+        assert not await publisher.yield_to(latest)
+        assert pointers(registry) == [NEW.hash, OLD.hash, NEW.hash]
+        assert message_of(registry, pointer(NOW)) == NEWER
+        assert await publisher.yield_to(latest)
+
+    async def test_finds_the_revision_of_an_earlier_delivery(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        await run(s3, OLD, publisher=publisher)
+        await run(s3, NEW, publisher=Publisher(s3, PACKAGE, NEWER))
+        latest = await read_latest(s3, PACKAGE)
+        assert await publisher.find_own_revision(latest) == OLD.hash
+
+    async def test_finds_no_revision_that_the_newer_message_has_reported(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        registry.put(pointer(NOW), NEW.hash, metadata=MESSAGE.to_metadata())
+        registry.put(LATEST, NEW.hash, metadata=NEWER.to_metadata())
+        latest = await read_latest(s3, PACKAGE)
+        assert await Publisher(s3, PACKAGE, MESSAGE).find_own_revision(latest) is None
+
+
+class TestSettled:
+    async def published(self, s3: S3, registry: Bucket) -> tuple[Publisher, ReadyRevision]:
+        given(registry, OLD, latest=OLD)
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        await run(s3, NEW, publisher=publisher)
+        return publisher, NEW.ready(Path())
+
+    async def test_needs_one_listing_if_nobody_else_published(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        publisher, revision = await self.published(s3, registry)
+        s3_stub.forget_requests()
+        assert await publisher.is_settled(revision)
+        assert s3_stub.counts == {"ListObjectsV2": 1}
+
+    async def test_is_left_to_the_writer_of_another_latest(self, s3: S3, registry: Bucket) -> None:
+        publisher, revision = await self.published(s3, registry)
+        registry.put(pointer(NOW + 1), OLD.hash)
+        registry.put(LATEST, OLD.hash)
+        assert await publisher.is_settled(revision)
+
+    async def test_is_false_if_an_older_message_announced_another_revision(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        publisher, revision = await self.published(s3, registry)
+        registry.put(pointer(NOW + 1), OLD.hash, metadata=OLDER.to_metadata())
+        assert not await publisher.is_settled(revision)
+
+    async def test_is_left_to_a_newer_message_that_is_being_published(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        publisher, revision = await self.published(s3, registry)
+        registry.put(pointer(NOW + 1), OLD.hash, metadata=NEWER.to_metadata())
+        assert await publisher.is_settled(revision)
+
+
 class TestLatest:
+    @pytest.mark.parametrize("exists", [False, True])
+    async def test_that_may_not_be_written_stops_the_job_before_the_announcement(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket, exists: bool
+    ) -> None:
+        if exists:
+            given(registry, OLD, latest=OLD)
+        before = pointers(registry)
+        s3_stub.deny("PutObject", key=LATEST)
+        with pytest.raises(AccessDenied, match="latest"):
+            await run(s3, NEW)
+        assert pointers(registry) == before
+
     async def test_that_may_not_be_read_stops_the_job_before_writing(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
@@ -436,7 +666,7 @@ class TestLatest:
     ) -> None:
         given(registry, OLD, latest=OLD)
         registry.delete(OLD.key)
-        assert await run(s3, OLD) is Publication.CREATED
+        assert await run(s3, OLD) is Publication.REFRESHED
         assert content(registry, OLD.key) == "old"
         assert pointers(registry) == [OLD.hash]
         assert caplog.messages == ["manifest not found"]
