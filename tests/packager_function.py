@@ -45,6 +45,7 @@ class Packager:
         self.sqs = sqs
         self.omics = omics
         self.log = log
+        self._sent: dict[int, int] = {}
 
     def upload(self, *runs: str) -> list[str]:
         """Fill folders, and return the message for each."""
@@ -60,13 +61,18 @@ class Packager:
         delivery: int = 1,
     ) -> list[int]:
         """Invoke the function, and return which messages it wants delivered again."""
-        sent = str(round((time.time() - age_seconds) * 1000))
+        sent = dict.fromkeys(range(len(bodies)), round((time.time() - age_seconds) * 1000))
+        # A message that is delivered again was sent once.
+        self._sent = self._sent | sent if delivery == 1 else sent | self._sent
         records = [
             {
                 "messageId": str(number),
                 "body": body,
                 "receiptHandle": f"receipt-{number}",
-                "attributes": {"SentTimestamp": sent, "ApproximateReceiveCount": str(delivery)},
+                "attributes": {
+                    "SentTimestamp": str(self._sent[number]),
+                    "ApproximateReceiveCount": str(delivery),
+                },
                 "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:jobs",
             }
             for number, body in enumerate(bodies)

@@ -56,7 +56,10 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
 
 MAX_PASSES = 5
-"""Maximum number of passes of a job that keeps losing the race for `latest`."""
+"""Maximum number of passes of a job whose folder or package keeps changing."""
+
+SUPERSEDED = "A newer message has published this package."
+REFRESHED = "The manifest was written again: equal bytes have newer versions."
 
 OnProgress = Callable[[str, int, int | None], object]
 """Called with the phase, the number of objects that are done, and the total if it is known."""
@@ -191,7 +194,7 @@ async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) 
         package_name=request.package_name,
         registry=request.registry,
         top_hash=own or latest.top_hash,
-        remark="A newer message has published this package.",
+        remark=SUPERSEDED,
     )
 
 
@@ -237,6 +240,7 @@ async def _run_pass(
         )
     is_created = publication is Publication.CREATED
     is_own = is_created and latest.top_hash == revision.top_hash
+    refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
     return is_over, Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
         package_name=request.package_name,
@@ -248,8 +252,8 @@ async def _run_pass(
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
-        manifest_refreshed=True if publication is Publication.REFRESHED else None,
-        remark=" ".join([*request.warnings, *listing_warnings]) or None,
+        manifest_refreshed=True if refreshed else None,
+        remark=" ".join([*request.warnings, *listing_warnings, *refreshed]) or None,
     )
 
 

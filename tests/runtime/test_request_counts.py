@@ -59,9 +59,9 @@ async def test_an_unusable_checksum_costs_a_read(s3: S3, s3_stub: S3Stub) -> Non
     s3_stub.create_bucket("packages")
     s3_stub.store.add(SyntheticBucket("raw", OBJECTS, stored=["CRC64NVME"]))
     assert await run(s3, s3_stub) == {
-        "ListObjectVersions": PAGES,
+        "ListObjectVersions": CONFIRMED * PAGES,
         "GetObject": OBJECTS + LATEST + WORKFLOW_CONFIG,
-        "ListObjectsV2": POINTERS,
+        "ListObjectsV2": CONFIRMED * POINTERS,
         "PutObject": REVISION,
     }
 

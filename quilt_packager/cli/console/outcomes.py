@@ -14,6 +14,7 @@ JSON_FIELDS = (
     "top_hash",
     "objects",
     "bytes",
+    "manifest_refreshed",
     "remark",
     "code",
     "reason",
@@ -30,13 +31,10 @@ def write_success(
     terminal: Terminal, outcome: Outcome | Job, *, seconds: float, source: str | None = None
 ) -> None:
     """Write an outcome that is `created` or `unchanged`, with the duration of its job."""
-    facts = [
-        f"{outcome.package_name} in {outcome.registry}",
-        formats.count(outcome.objects or 0, "object"),
-        formats.size(outcome.bytes or 0),
-        formats.duration(seconds),
-    ]
-    terminal.outcome(outcome.outcome, ", ".join(facts))
+    facts = [f"{outcome.package_name} in {outcome.registry}"]
+    if outcome.objects is not None:
+        facts += [formats.count(outcome.objects, "object"), formats.size(outcome.bytes or 0)]
+    terminal.outcome(outcome.outcome, ", ".join([*facts, formats.duration(seconds)]))
     fields = {"source": source, "top hash": outcome.top_hash, "warning": outcome.remark}
     terminal.fields([(name, value) for name, value in fields.items() if value])
 

@@ -214,7 +214,7 @@ class TestOutcome:
         assert engine.deliver(*bodies) == [0]
         published = engine.raw.keys(".quilt/")
         assert engine.deliver(*bodies, delivery=2) == []
-        assert engine.announced()[-1][0] == "Package Unchanged"
+        assert engine.announced()[-1][0] == "Package Created"
         assert engine.raw.keys(".quilt/") == published
 
     def test_of_a_failure_is_published_only_after_the_last_attempt(
