@@ -1,6 +1,6 @@
 """The complete publish protocol as a state machine, without S3.
 
-docs/adr/0020-publish-protocol.md says which of its rules the engine follows today.
+docs/adr/0020-publish-protocol.md has the protocol in words.
 
 A state is a value; every request of a job is one atomic step. Breadth-first search visits every
 state that can be reached. What is modelled beside pointers and `latest`: manifests are keyed by
