@@ -110,7 +110,7 @@ async def package(  # noqa: PLR0913 - the job, what it uses, and whom it serves
         s3: S3.
         on_progress: Called with the progress of the job.
         hand_off: The permission to hand off a job that is too large; None if it has to finish here.
-        delivery: The delivery of the job's message; None for a job that nobody sent.
+        delivery: The delivery of the job's message; None for a job without one.
 
     Returns:
         The outcome, `created` or `unchanged`.

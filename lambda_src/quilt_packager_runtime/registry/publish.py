@@ -74,7 +74,7 @@ class Message(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def now(cls, s3: S3) -> Self:
-        """Return the message of a job that nobody sent: it is due now.
+        """Return a message for a job that has none: it is due now.
 
         S3's clock has seconds; the host's, which may be wrong, has the milliseconds.
         """
@@ -250,7 +250,7 @@ class Publisher:
         return body
 
     async def yield_to(self, latest: Pointer) -> bool:
-        """Leave `latest` of a newer message in place, and announce it if nobody has.
+        """Leave `latest` of a newer message in place, and announce it if no pointer does.
 
         Returns:
             False if `latest` was announced now, so that it has to be read again.
@@ -312,7 +312,7 @@ class Publisher:
     async def is_settled(self, revision: Revision) -> bool:
         """Return whether the revision is complete: if it is `latest`, its pointer is the newest.
 
-        Only the pointer of this job is above all others, as long as nobody else has published.
+        If the newest pointer is that of this job, no other writer has published.
         """
         seconds = await self._list_pointers()
         if seconds and seconds[-1] == self._newest_second:
