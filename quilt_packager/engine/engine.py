@@ -32,6 +32,7 @@ from quilt_packager.engine.functions import (
     bundle_code,
     bundling_platform,
 )
+from quilt_packager.engine.imported import ImportedEngine
 from quilt_packager.engine.job_functions import JobFunctions
 from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
@@ -76,7 +77,16 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         event_sources: Sources of events that become jobs. Default: none; messages come from
             principals that are granted to send them.
         **props: `source_buckets` and `registry_buckets`, which are required, and optional
-            props; `quilt_packager.engine.props.EngineProps` documents each.
+            props, which `EngineProps` documents. Buckets: `default_registry`,
+            `quarantine_registry`, `scratch_buckets`. Jobs: `checksum_algorithms`,
+            `max_concurrency`, `max_receive_count`, `visibility_timeout`, `retention_period`,
+            `dead_letter_retention_period`. Large jobs: `max_inline_objects`, `max_inline_size`,
+            `max_shard_objects`, `max_shard_size`, `checksum_concurrency`. Functions: `code`,
+            `architecture`, `memory_size`, `timeout`, `ephemeral_storage_size`, `tracing`,
+            `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
+            `security_groups`. Security: `encryption_key`, `queue_encryption_key`,
+            `role_name_prefix`. Outcomes: `event_bus`, `notifications_topic`, `catalog_url`,
+            `publish_schema`. Name: `engine_name`.
 
     Attributes:
         queue: The queue that takes jobs.
@@ -149,7 +159,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self._allow_logs_to_encrypt(self.encryption_key)
         self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET, self.encryption_key)
         self._factory = self._create_factory(resolved)
-        self._functions = self._create_functions(resolved)
+        self._functions = self._create_functions(resolved, self._outcomes.topic_arn)
         self.packager_function = self._functions.packager
         self.checksum_function = self._functions.checksum
         self.large_job_function = self._functions.large_job
@@ -167,6 +177,58 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         for event_source in event_sources:
             self.add_event_source(event_source)
         self._create_outputs()
+
+    @staticmethod
+    def from_queue_arn(scope: Construct, construct_id: str, queue_arn: str) -> ImportedEngine:
+        """Import an engine of another stack by its queue, for senders of messages.
+
+        Args:
+            scope: Scope of the imported engine.
+            construct_id: Its id.
+            queue_arn: ARN of the queue of jobs, such as `engine.queue.queue_arn`.
+        """
+        return ImportedEngine(scope, construct_id, queue_arn=queue_arn)
+
+    @staticmethod
+    def from_engine_attributes(
+        scope: Construct,
+        construct_id: str,
+        *,
+        queue_arn: str,
+        queue_encryption_key: kms.IKey | None = None,
+        service: str | None = None,
+        event_bus: events.IEventBus | None = None,
+    ) -> ImportedEngine:
+        """Import an engine of another stack, for senders and for subscribers to its outcomes.
+
+        Args:
+            scope: Scope of the imported engine.
+            construct_id: Its id.
+            queue_arn: ARN of the queue of jobs.
+            queue_encryption_key: KMS key of the queue, if it has one. Default: none.
+            service: The engine's `service`: `<stack>/<engine_name>`, or `<stack>` without a name.
+                Default: none; outcomes cannot be subscribed to.
+            event_bus: Event bus of the outcomes. Default: the account's default bus.
+
+        Raises:
+            TypeError: An attribute is of another type.
+        """
+        check_props(
+            "from_engine_attributes",
+            {
+                "queue_encryption_key": (queue_encryption_key, kms.IKey | None),
+                "event_bus": (event_bus, events.IEventBus | None),
+            },
+            {},
+        )
+        return ImportedEngine(
+            scope,
+            construct_id,
+            queue_arn=queue_arn,
+            queue_encryption_key=queue_encryption_key,
+            service=service,
+            event_bus=event_bus,
+        )
 
     def add_event_source(self, event_source: EventSource) -> None:
         """Add an event source.
@@ -429,14 +491,14 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             encryption_key=props.encryption_key,
         )
 
-    def _create_functions(self, props: ResolvedProps) -> JobFunctions:
+    def _create_functions(self, props: ResolvedProps, topic_arn: str | None) -> JobFunctions:
         settings = msgspec.structs.replace(
             props.to_settings(),
             engine=self.service,
             scratch_bucket=self.scratch_bucket.bucket_name,
             dead_letter_queue_url=self.dead_letter_queue.queue_url,
             event_bus=self.event_bus.event_bus_arn,
-            notifications_topic_arn=self._outcomes.topic_arn,
+            notifications_topic_arn=topic_arn,
         )
         return JobFunctions(
             self,

@@ -134,7 +134,7 @@ class Outcomes(Construct):
 class OutcomeRules:
     """Rules that react to the outcomes of an engine's jobs."""
 
-    _outcomes: Outcomes
+    _outcomes: Outcomes | None = None
 
     def on_package_created(
         self,
@@ -156,7 +156,7 @@ class OutcomeRules:
         Returns:
             The rule, to which targets can be added.
         """
-        return self._outcomes.add_rule(construct_id, Result.CREATED, target, options)
+        return self._add_outcome_rule(construct_id, Result.CREATED, target, options)
 
     def on_package_unchanged(
         self,
@@ -166,7 +166,7 @@ class OutcomeRules:
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
         """Create a rule for packages that are up to date."""
-        return self._outcomes.add_rule(construct_id, Result.UNCHANGED, target, options)
+        return self._add_outcome_rule(construct_id, Result.UNCHANGED, target, options)
 
     def on_package_rejected(
         self,
@@ -176,7 +176,7 @@ class OutcomeRules:
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
         """Create a rule for rejected jobs."""
-        return self._outcomes.add_rule(construct_id, Result.REJECTED, target, options)
+        return self._add_outcome_rule(construct_id, Result.REJECTED, target, options)
 
     def on_package_failed(
         self,
@@ -186,4 +186,18 @@ class OutcomeRules:
         **options: Unpack[RuleOptions],
     ) -> events.Rule:
         """Create a rule for jobs that failed on their last attempt."""
-        return self._outcomes.add_rule(construct_id, Result.FAILED, target, options)
+        return self._add_outcome_rule(construct_id, Result.FAILED, target, options)
+
+    def _add_outcome_rule(
+        self,
+        construct_id: str,
+        result: Result,
+        target: events.IRuleTarget | None,
+        options: RuleOptions,
+    ) -> events.Rule:
+        if self._outcomes is None:
+            raise ValueError(
+                "the outcomes of an imported engine are those of its service: pass `service` to "
+                "PackagingEngine.from_engine_attributes"
+            )
+        return self._outcomes.add_rule(construct_id, result, target, options)
