@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from quilt_packager.operations.checks.behaviours import Behaviour
 from quilt_packager.operations.checks.finding import Finding, notice, ok, unconfirmed, wrong
 from quilt_packager.operations.checks.policies import Decision, Request, decide, role_names
@@ -34,11 +36,12 @@ def check_bucket(engine: "Inspection", name: str) -> Iterator[Finding]:
             )
             return
         if code in HIDDEN:
-            yield unconfirmed(
+            hidden = unconfirmed(
                 name,
                 "You have no access to the bucket. It may belong to another account.",
                 f"Check the name with its owner, or allow yourself s3:ListBucket on {name}.",
             )
+            yield msgspec.structs.replace(hidden, denied=True)
             return
         raise
     region = found.get("BucketRegion", engine.deployment.region)

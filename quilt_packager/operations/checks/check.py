@@ -15,6 +15,7 @@ from quilt_packager.operations.checks.functions import check_function
 from quilt_packager.operations.checks.inspection import Inspection
 from quilt_packager.operations.checks.keys import check_key, find_keys
 from quilt_packager.operations.checks.last_events import check_last_events
+from quilt_packager.operations.checks.outcomes import check_outcome_bus
 from quilt_packager.operations.checks.roles import check_role
 from quilt_packager.operations.checks.rules import check_rule
 from quilt_packager.operations.checks.scratch import check_scratch
@@ -103,6 +104,12 @@ CHECKS = (
         str,
         lambda engine: engine.buckets,
         check_bucket,
+    ),
+    _Kind(
+        frozenset({"configuration"}),
+        str,
+        lambda engine: filter(None, [engine.configuration.settings.event_bus]),
+        check_outcome_bus,
     ),
     _Kind(
         frozenset({"queues", "rules"}),

@@ -73,6 +73,19 @@ def _check_concurrency(function: Function) -> Finding:
             f"aws lambda delete-function-concurrency --function-name {function.name}",
             Behaviour.LAMBDA_CONCURRENCY,
         )
+    wanted = max(
+        (each.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for each in function.mappings),
+        default=0,
+    )
+    if function.reserved is not None and function.reserved < wanted:
+        return notice(
+            function.handler,
+            f"The reserved concurrency of {function.reserved:,} is below the maximum concurrency "
+            f"of the queue, {wanted:,}: throttled messages lose attempts.",
+            f"aws lambda put-function-concurrency --function-name {function.name} "
+            f"--reserved-concurrent-executions {wanted}",
+            Behaviour.LAMBDA_CONCURRENCY,
+        )
     reserved = "is not limited" if function.reserved is None else f"is {function.reserved:,}"
     return ok(function.handler, f"The concurrency {reserved}.", Behaviour.LAMBDA_CONCURRENCY)
 

@@ -8,9 +8,11 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from quilt_packager.operations.checks.behaviours import Behaviour
+from quilt_packager.operations.checks.buckets import check_bucket
 from quilt_packager.operations.checks.check import Check, check, run
 from quilt_packager.operations.checks.finding import NOT_AWS, Finding, Status, judge, ok
 from quilt_packager.operations.checks.inspection import Function, Inspection
+from quilt_packager.operations.checks.outcomes import check_outcome_bus
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.sources.sources import find_source, set_enabled
 
@@ -243,6 +245,32 @@ def test_a_concurrency_of_zero_is_wrong(engine: Deployment) -> None:
     found = only_problem(engine)
     assert found.behaviours == (Behaviour.LAMBDA_CONCURRENCY,)
     assert found.remedy == f"aws lambda delete-function-concurrency --function-name {name}"
+
+
+def test_a_concurrency_below_that_of_the_queue_is_a_notice(engine: Deployment) -> None:
+    name = function(engine).name
+    engine.functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=2)
+    found = only_problem(engine)
+    assert (found.status, found.behaviours) == (Status.NOTICE, (Behaviour.LAMBDA_CONCURRENCY,))
+    assert "reserved concurrency of 2 is below" in found.text
+
+
+def test_a_missing_event_bus_is_wrong(engine: Deployment) -> None:
+    bus = "arn:aws:events:us-east-1:123456789012:event-bus/gone"
+    (found,) = check_outcome_bus(Inspection(engine), bus)
+    assert (found.subject, found.status) == ("gone", Status.WRONG)
+    assert found.remedy == "aws events create-event-bus --name gone"
+
+
+def test_a_bucket_that_hides_itself_is_unconfirmed(
+    engine: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
+
+    monkeypatch.setattr(engine.s3, "head_bucket", refuse)
+    found = list(check_bucket(Inspection(engine), "raw"))
+    assert [(each.status, each.denied) for each in found] == [(Status.UNCONFIRMED, True)]
 
 
 def test_a_disabled_event_source_mapping_is_wrong(engine: Deployment) -> None:
