@@ -6,7 +6,7 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import Request, Response, S3Transport
 from quilt_packager_runtime.errors import MalformedResponse
-from quilt_packager_runtime.formats.objects import SourceObject
+from quilt_packager_runtime.formats.objects import S3Uri, SourceObject
 
 VERSION = """<Version><Key>{key}</Key><VersionId>v</VersionId><IsLatest>true</IsLatest>
 <ETag>e</ETag><Size>1</Size></Version>"""
@@ -19,6 +19,9 @@ class OnePage:
 
     async def send(self, request: Request) -> Response:
         return Response(200, {}, self.body)
+
+    def host_of(self, _uri: S3Uri) -> str:
+        return "host"
 
 
 @pytest.mark.parametrize(
