@@ -88,10 +88,15 @@ def _send_canary(
     from quilt_packager.operations.deployment.credentials import environment_of
 
     environment = environment_of(deployment.session, deployment.region)
-    with tempfile.TemporaryDirectory() as home, JobProgress(terminal) as progress:
-        return run_canary(
-            deployment,
-            below,
-            partial(open_package, home=Path(home), environment=environment),
-            on_step=progress.doing,
-        )
+    try:
+        with tempfile.TemporaryDirectory() as home, JobProgress(terminal) as progress:
+            return run_canary(
+                deployment,
+                below,
+                partial(open_package, home=Path(home), environment=environment),
+                on_step=progress.doing,
+            )
+    except BaseException:
+        # Its jobs may still run, and would find nothing.
+        terminal.hint(f"The files of the canary stay below {below}.")
+        raise

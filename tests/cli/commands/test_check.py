@@ -77,3 +77,15 @@ def test_a_canary_is_reported_with_the_other_findings(
     order = [each["status"] for each in findings]
     assert order == sorted(order, key=[*Status].index)
     assert {"message", "edp"} <= {each["subject"] for each in findings}
+
+
+def test_an_interrupted_canary_says_what_stays(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> list[Finding]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quilt_packager.operations.checks.canary.run_canary", interrupt)
+    ran = cli("check", "--canary", "s3://raw/a/")
+    assert ran.code == Exit.INTERRUPTED
+    assert "The files of the canary stay below s3://raw/a/." in ran.err
