@@ -32,7 +32,6 @@ OVERLAPPING = {
     "one message twice, a crash": Scenario(changes=(B,), messages=(1, 1), crashes=1),
     "one message twice, a lost reply": Scenario(changes=(B,), messages=(1, 1), lost_replies=1),
     "A to B to C": Scenario(changes=(B, C), messages=(1, 2)),
-    "A to B to A": Scenario(changes=(B, A), messages=(1, 2), ticks=1),
     "A to B to A, a crash": Scenario(changes=(B, A), messages=(1, 2), crashes=1),
 }
 LARGE = {
@@ -152,5 +151,5 @@ async def test_the_schedules_detect_writes_without_conditions(
     put = S3.put_object
     monkeypatch.setattr(S3, "put_object", lambda self, uri, body, **_: put(self, uri, body))
     monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
-    with pytest.raises(AssertionError, match="overwritten"):
+    with pytest.raises(AssertionError, match="overwritten|no pointer"):
         await explore_from(A, LARGE["A to B to C"], check_settled)
