@@ -69,6 +69,7 @@ class MemoryTransport(S3Transport):
         response = _to_response(asked, answer, service.store.clock())
         await self._world.travel(asked)
         self._world.hook(f"after {asked.operation} {uri.key}")
+        self.last_date, self.last_uri = response.headers["date"], uri
         if response.status >= 300:
             raise error_of(request, response)
         return response
