@@ -151,5 +151,5 @@ async def test_the_schedules_detect_writes_without_conditions(
     put = S3.put_object
     monkeypatch.setattr(S3, "put_object", lambda self, uri, body, **_: put(self, uri, body))
     monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
-    with pytest.raises(AssertionError, match="overwritten|no pointer"):
+    with pytest.raises(AssertionError, match=r"overwritten|no pointer"):
         await explore_from(A, LARGE["A to B to C"], check_settled)
