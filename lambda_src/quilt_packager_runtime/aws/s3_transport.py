@@ -249,7 +249,7 @@ class S3Transport:
         chunks: list[bytes] = []
 
         def on_headers(headers: list[tuple[str, str]], **_: object) -> None:
-            head.update((name.lower(), value) for name, value in headers)
+            head.update({name.lower(): value for name, value in headers})
 
         def on_done(
             error: Exception | None = None,

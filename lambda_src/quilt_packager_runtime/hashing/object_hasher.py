@@ -6,9 +6,6 @@ read in ranges if that fails. Each route yields the same value, and each request
 version and ETag.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
@@ -39,6 +36,9 @@ from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES, RangeReader
 from quilt_packager_runtime.hashing.server_side_copy import PartCopier
 from quilt_packager_runtime.hashing.unhashable import Unreadable
 from quilt_packager_runtime.settings import Settings
+
+ERRORS_OF_OBJECTS = (AccessDenied, BadRequest, InvalidObjectState, NoSuchKey, PreconditionFailed)
+"""Errors of S3 that concern an object, not the server."""
 
 
 class NotStored(Exception):
@@ -72,7 +72,7 @@ class ObjectHasher:
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
-        async with self._translate_s3_errors(uri, found):
+        try:
             if not only_stored and not self._needs_head(found):
                 return await self._compute(uri, found, None)
             stored = await self._look_up(uri, found)
@@ -81,6 +81,8 @@ class ObjectHasher:
             if only_stored:
                 raise NotStored
             return await self._compute(uri, found, stored)
+        except ERRORS_OF_OBJECTS as error:
+            raise await self._explain(error, uri, found) from error
 
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]
@@ -90,7 +92,7 @@ class ObjectHasher:
         `chunks` excludes its end. The digests are by the first algorithm of the settings.
         """
         uri = S3Uri(self._bucket, found.key, found.version_id)
-        async with self._translate_s3_errors(uri, found):
+        try:
             if self._needs_head(found):
                 stored = await self._look_up(uri, found)
                 if isinstance(stored, Checksum):
@@ -99,32 +101,29 @@ class ObjectHasher:
             copied = await self._copier.digests_of(uri, found, algorithm, chunks)
             if copied is not None:
                 return copied
-            (digests,) = await self._reader.digests_of(uri, found, [algorithm], chunks)
-            return digests
+            return (await self._reader.digests_of(uri, found, [algorithm], chunks))[0]
+        except ERRORS_OF_OBJECTS as error:
+            raise await self._explain(error, uri, found) from error
 
     def _needs_head(self, found: SourceObject) -> bool:
         return may_be_stored(found, self._algorithms, names_checksums=self._names_checksums)
 
-    @asynccontextmanager
-    async def _translate_s3_errors(self, uri: S3Uri, found: SourceObject) -> AsyncIterator[None]:
-        """Translate S3's errors for an object that existed when it was listed."""
-        try:
-            yield
-        except InvalidObjectState:
-            raise Unreadable(ArchivedObjects) from None
-        except BadRequest:
-            raise Unreadable(UnreadableObjects) from None
-        except AccessDenied as error:
-            if error.key_state is not None:
-                raise Unreadable(AccessDenied, error.key_state) from None
-            # Without permission to list the bucket, S3 returns 403 for a missing object.
-            if await self._is_listed(found):
-                raise Unreadable(AccessDenied) from None
-            raise _changed(uri) from None
-        except NoSuchKey as error:
-            raise _changed(uri) from error
-        except PreconditionFailed as error:
-            raise await self._explain_difference(uri, found) from error
+    async def _explain(self, error: PackagerError, uri: S3Uri, found: SourceObject) -> Exception:
+        """Return the meaning of an error of S3 for an object that existed when it was listed."""
+        match error:
+            case InvalidObjectState():
+                return Unreadable(ArchivedObjects)
+            case BadRequest():
+                return Unreadable(UnreadableObjects)
+            case AccessDenied(key_state=str(key_state)):
+                return Unreadable(AccessDenied, key_state)
+            case AccessDenied():
+                # Without permission to list the bucket, S3 returns 403 for a missing object.
+                is_denied = await self._is_listed(found)
+                return Unreadable(AccessDenied) if is_denied else _changed(uri)
+            case PreconditionFailed():
+                return await self._explain_difference(uri, found)
+        return _changed(uri)
 
     async def _explain_difference(self, uri: S3Uri, found: SourceObject) -> PackagerError:
         """Return the error for an object that differs from its row in the listing."""
@@ -152,10 +151,10 @@ class ObjectHasher:
         if (head.size_bytes, head.etag) != (found.size_bytes, found.etag):
             raise await self._explain_difference(uri, found)
         for algorithm in self._algorithms:
-            part_sizes = None
-            if needs_part_sizes(algorithm, found.size_bytes, head.stored):
+            checksum = from_stored(algorithm, found.size_bytes, head.stored)
+            if checksum is None and needs_part_sizes(algorithm, found.size_bytes, head.stored):
                 part_sizes = await self._get_part_sizes(uri, found)
-            checksum = from_stored(algorithm, found.size_bytes, head.stored, part_sizes)
+                checksum = from_stored(algorithm, found.size_bytes, head.stored, part_sizes)
             if checksum is not None:
                 return checksum
         # A restored object is still listed with the storage class of an archive.
