@@ -52,7 +52,7 @@ def _first(world: World) -> None:
 
 def _unchanged(world: World) -> None:
     _first(world)
-    assert world.deliver(message())
+    assert world.deliver(message(), message_id="an earlier one")
     world.events.clear()
 
 

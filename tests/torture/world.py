@@ -168,10 +168,17 @@ class World:
 
     # What SQS and Step Functions do.
 
-    def deliver(self, body: str, *, number: int = 1, remaining_seconds: float = 900) -> bool:
+    def deliver(
+        self,
+        body: str,
+        *,
+        message_id: str = "m",
+        number: int = 1,
+        remaining_seconds: float = 900,
+    ) -> bool:
         """Deliver a message, and return whether it is acknowledged."""
         record = {
-            "messageId": "m",
+            "messageId": message_id,
             "body": body,
             "receiptHandle": "r",
             "attributes": {
@@ -223,14 +230,8 @@ class World:
         }
 
     def announced(self) -> set[tuple[str, str | None]]:
-        """Return the top hash of each announced revision, and the code of each other outcome."""
-        return {
-            (
-                "revision" if detail.get("top_hash") else kind,
-                detail.get("top_hash") or detail["code"],
-            )
-            for kind, detail in self.events
-        }
+        """Return the kind of each outcome, with the top hash of its revision or its code."""
+        return {(kind, detail.get("top_hash") or detail["code"]) for kind, detail in self.events}
 
     def check_whole(self) -> None:
         """Check what holds at any time: each pointer resolves, and `latest` has a pointer."""
