@@ -342,3 +342,30 @@ def test_only_the_rule_of_ended_jobs_may_fail_jobs(template: JsonObject) -> None
     permission = properties_of(template, "AWS::Lambda::Permission")
     assert permission["Principal"] == "events.amazonaws.com"
     assert permission["SourceArn"] == {"Fn::GetAtt": [rule, "Arn"]}
+
+
+def machines_in(definition: Any) -> list[Any]:
+    """The definition, and those of its maps."""
+    maps = [each["ItemProcessor"] for each in definition["States"].values() if "Label" in each]
+    return [definition, *(found for each in maps for found in machines_in(each))]
+
+
+def next_states(state: JsonObject) -> set[str]:
+    branches = [state, *state.get("Catch", ()), *state.get("Choices", ())]
+    named = {each.get("Next") for each in branches} | {state.get("Default")}
+    return {name for name in named if name is not None}
+
+
+def test_every_state_is_reached_and_every_transition_leads_to_a_state(
+    template: JsonObject,
+) -> None:
+    machines = machines_in(definition_of(template))
+    assert len(machines) == 2
+    for machine in machines:
+        states = machine["States"]
+        reached = {machine["StartAt"]}
+        for state in states.values():
+            reached |= next_states(state)
+            is_end = state.get("End") or state["Type"] in {"Fail", "Succeed"}
+            assert bool(next_states(state)) is not bool(is_end)
+        assert reached == set(states)
