@@ -46,8 +46,10 @@ MAX_CRATE_BYTES = 16 * 1024 * 1024
 """Maximum size of a crate. Reading takes at most ten times as much memory."""
 
 MAX_MARKS = 800_000
-"""Maximum number of the characters `,:[{`. A value follows each, which takes up to 120 bytes of
-memory. Crates of workflow engines have one in 20 bytes or more."""
+"""Maximum number of commas, colons and opening brackets, those in texts included.
+
+Each stands for a Python object at most, which bounds the memory of a parsed crate. Crates of nf-prov
+have one in 14 to 18 bytes, so that the limit applies above 11 MiB."""
 
 MAX_VALUES = 10_000
 """Maximum number of values that are read of one property."""
@@ -165,7 +167,7 @@ def _read_graph(document: bytes) -> list[Any]:
     if len(document) > MAX_CRATE_BYTES:
         raise ValueError(f"it has more than {MAX_CRATE_BYTES:,} bytes")
     if sum(map(document.count, (b",", b":", b"[", b"{"))) > MAX_MARKS:
-        raise ValueError(f"it has more than {MAX_MARKS:,} values")
+        raise ValueError(f"it has more than {MAX_MARKS:,} commas, colons and brackets")
     try:
         # Numbers stay text: nothing is calculated, and version 1.10 is not 1.1.
         crate = json.loads(
