@@ -48,8 +48,8 @@ MAX_CRATE_BYTES = 16 * 1024 * 1024
 MAX_MARKS = 800_000
 """Maximum number of commas, colons and opening brackets, those in texts included.
 
-Each stands for a Python object at most, which bounds the memory of a parsed crate. Crates of nf-prov
-have one in 14 to 18 bytes, so that the limit applies above 11 MiB."""
+A value follows each, which takes up to 120 bytes of memory. Crates that list many files may
+have one in 14 bytes: then the limit applies above 11 MiB."""
 
 MAX_VALUES = 10_000
 """Maximum number of values that are read of one property."""
