@@ -88,6 +88,12 @@ def endpoints_of(session: "boto3.Session") -> Endpoints:
                 return addressed.endpoint
         raise AssertionError  # the handler always raises
 
+    if session.region_name == "":
+        raise InvalidAwsConfiguration(
+            "The AWS region is empty.",
+            why="AWS_DEFAULT_REGION is set, but has no value.",
+            remedy="Set AWS_REGION, or unset AWS_DEFAULT_REGION.",
+        )
     with _translating_errors():
         is_aws = not has_own_endpoint(session, connect(None))
     return Endpoints(find, session.region_name, is_aws)
