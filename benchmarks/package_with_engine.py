@@ -24,7 +24,6 @@ def main() -> None:
         "source_prefix": f"s3://{bucket}/{prefix}",
         "registry": registry,
         "package_name": name,
-        "commit_message": "Benchmark",
     }
     request = parse_message(msgspec.json.encode(message).decode())
     if not isinstance(request, UnresolvedRequest):

@@ -21,7 +21,7 @@ def main() -> None:
         pushed = package.push(
             name,
             registry=f"s3://{registry}",
-            message="Benchmark",
+            message=f"Packaged from s3://{bucket}/{prefix}",  # the default of this engine
             selector_fn=lambda *_: False,
             force=True,
             dedupe=True,
