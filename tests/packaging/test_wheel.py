@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ engine = PackagingEngine(
 )
 app.synth()
 """
+
+
+NO_ASSET = 'context={"aws:cdk:bundling-stacks": []}'
+"""For an app that is only synthesized."""
+
+MAX_MINOR = 20
+"""A minor version of Python 3 that no machine has yet."""
+
+UNSOLVABLE = "No solution found"
+"""The message of uv about dependencies that contradict one another."""
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +138,60 @@ def test_wheel_synthesizes_without_docker_and_checkout(elsewhere: Path, tmp_path
         "boto3/__init__.py",
         "msgspec/_core.cpython-313-aarch64-linux-gnu.so",
     } <= names_in(asset)
+
+
+def newest_python() -> str:
+    """The newest Python on this machine, among them those of pyenv, which uv does not look into."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", ""))
+    folders = [os.environ["PATH"], *map(str, pyenv.glob("versions/*/bin"))]
+    environment = os.environ | {"PATH": os.pathsep.join(folders)}
+    for minor in range(MAX_MINOR, sys.version_info.minor, -1):
+        command = ["-m", "uv", "python", "find", "--system", "--no-python-downloads", f"3.{minor}"]
+        found = subprocess.run(
+            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+        )
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return sys.executable
+
+
+@pytest.mark.parametrize(
+    ("resolution", "python"),
+    [
+        pytest.param("lowest-direct", lambda: sys.executable, id="lowest direct dependencies"),
+        pytest.param("highest", newest_python, id="newest Python and dependencies"),
+    ],
+)
+def test_app_synthesizes_with_the_ends_of_the_supported_range(
+    wheel: Path, tmp_path: Path, resolution: str, python: Callable[[], str]
+) -> None:
+    environment = tmp_path / "environment"
+    run_module("uv", "venv", "--quiet", "--python", python(), str(environment))
+    interpreter = environment / "bin" / "python"
+    options = ["--python", str(interpreter), "--resolution", resolution, str(wheel)]
+    try:
+        run_module("uv", "pip", "install", "--quiet", *options)
+    except subprocess.CalledProcessError as error:
+        if UNSOLVABLE in error.stderr:
+            raise
+        pytest.skip("uv reaches no package index")
+    (tmp_path / "app.py").write_text(APP.replace("App(", f"App({NO_ASSET}, "), "utf-8")
+    path = {"PATH": str(find_node().parent), "HOME": str(tmp_path)}
+    result = subprocess.run(
+        [str(interpreter), "app.py"],
+        cwd=tmp_path,
+        env=path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    template = json.loads((tmp_path / "cdk.out" / "Lab.template.json").read_text("utf-8"))
+    assert {each["Type"] for each in template["Resources"].values()} >= {
+        "AWS::Events::Rule",
+        "AWS::Lambda::Function",
+        "AWS::SQS::Queue",
+    }
 
 
 def find_node() -> Path:
