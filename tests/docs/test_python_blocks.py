@@ -27,8 +27,8 @@ def test_python_in_documents_makes_templates(
     app = functools.partial(aws_cdk.App, outdir=str(tmp_path), context=context)
     monkeypatch.setattr(aws_cdk, "App", app)
     exec(compile(block, "block.py", "exec"), {})  # noqa: S102 - what a reader would run
-    (template,) = tmp_path.glob("*.template.json")
-    types = {each["Type"] for each in json.loads(template.read_text("utf-8"))["Resources"].values()}
+    templates = [json.loads(each.read_text("utf-8")) for each in tmp_path.glob("*.template.json")]
+    types = {each["Type"] for template in templates for each in template["Resources"].values()}
     assert {"AWS::SQS::Queue", "AWS::Lambda::Function"} <= types
 
 
