@@ -13,9 +13,6 @@ def test_overlapping_jobs_leave_the_source_as_the_newest_revision(name: str) -> 
     assert figures["created"] >= TRIALS
     assert figures["newest pointer is not latest"] == 0
     assert figures["latest is stale"] == 0
-    if name == "equal messages":
-        assert figures["created"] == TRIALS
-    assert figures["latest is stale"] == 0
 
 
 def test_equal_messages_create_one_revision() -> None:
