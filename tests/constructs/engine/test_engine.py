@@ -266,7 +266,6 @@ def test_two_stacks_can_have_an_engine_each() -> None:
             "checksum_algorithms is 'SHA256.*: pass a list",
         ),
         ({"checksum_algorithms": ["MD5"]}, "has 'MD5': choose from SHA256_CHUNKED, CRC64NVME"),
-        # Reads and SQLite's cache together exceed less.
         ({"memory_size": 511}, "memory_size is 511: "),
         ({"timeout": Duration.minutes(16)}, "timeout, in seconds, is 960: "),
         ({"ephemeral_storage_size": Size.gibibytes(11)}, "ephemeral_storage_size, .* is 11264: "),
