@@ -13,6 +13,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── InvalidKeys
     │   ├── UnreadableObjects
     │   ├── ArchivedObjects
+    │   ├── InvalidCrate
     │   ├── InvalidMetadata
     │   ├── ManifestLineTooLong
     │   ├── InvalidWorkflowConfig
@@ -200,6 +201,14 @@ class ArchivedObjects(Rejected):
     title = "Objects are archived"
     usual_cause = "A lifecycle rule or a user archived the objects."
     usual_remedy = "Restore the objects, and retry."
+
+
+class InvalidCrate(Rejected):
+    """The crate breaks rules of Quilt's profile, which it claims."""
+
+    title = "Invalid crate"
+    usual_cause = "The program that wrote the crate does not follow the profile."
+    usual_remedy = "Correct the crate, and retry."
 
 
 class InvalidMetadata(Rejected):

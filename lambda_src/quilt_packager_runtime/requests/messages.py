@@ -209,6 +209,7 @@ def _request_from_fields(
         source=source,
         registry=registry or default_registry or source.bucket,
         package_name=name,
+        is_default_name=given["package_name"] is None,
         metadata=metadata,
         metadata_file=metadata_file,
         commit_message=commit_message or default_commit_message(source),

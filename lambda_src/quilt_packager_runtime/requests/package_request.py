@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
+from quilt_packager_runtime.requests.quilt_profile import Crate
 from quilt_packager_runtime.requests.violations import Violations
 from quilt_packager_runtime.settings.name_templates import name_package
 
@@ -77,6 +78,7 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
 
     Attributes:
         package_name: `prefix/suffix`; None if `name_template` and the file make it.
+        is_default_name: The folder made the name, which a crate may replace.
         name_template: The template of the name, if it needs values of the file.
         metadata_file: The file to read; None if the request is complete without one.
         dropped_component: Last component of a source_prefix that does not end in `/`: a person may
@@ -84,6 +86,7 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
     """
 
     package_name: str | None
+    is_default_name: bool = False
     name_template: str | None = None
     metadata_file: MetadataFile | None = None
     dropped_component: str = ""
@@ -135,6 +138,7 @@ def request_for_folder(
         source=source,
         registry=default_registry or source.bucket,
         package_name=None if is_named_by_crate else name,
+        is_default_name=options.package_name is None,
         name_template=options.package_name if is_named_by_crate else None,
         metadata=dict(described) if described and options.metadata else None,
         metadata_file=crate,
@@ -147,7 +151,7 @@ def request_for_folder(
 
 
 def complete(
-    request: UnresolvedRequest, file: dict[str, Any] | None, warning: str | None = None
+    request: UnresolvedRequest, file: Crate | dict[str, Any] | None, warning: str | None = None
 ) -> PackageRequest:
     """Settle the name and the metadata of a request, both by the same content of its file.
 
@@ -159,17 +163,24 @@ def complete(
     Raises:
         InvalidMessage: The name of the folder is too long for a package.
     """
+    crate = file if isinstance(file, Crate) else Crate(fields={})
     name, name_warning = request.package_name, None
     if name is None:
-        name, name_warning = _make_name(request.name_template, request.source, file or {})
-        violations = Violations()
-        violations.check_inferred_name(name)
-        if violations:
-            raise violations.as_error()
+        name, name_warning = _make_name(request.name_template, request.source, crate.fields)
+    if request.is_default_name or name_warning:
+        by_crate = crate.name_package(names.infer_package_name(request.source.prefix))
+        if by_crate is not None:
+            name, name_warning = by_crate, None
+    violations = Violations()
+    violations.check_inferred_name(name)
+    if violations:
+        raise violations.as_error()
     describes = request.metadata_file is not None and not request.metadata_file.only_name
     shared = {field: getattr(request, field) for field in _Request.__struct_fields__}
-    if describes:
-        shared["metadata"] = file
+    if describes and crate.claims_profile:
+        shared["metadata"] = {**crate.fields, "package_name": name}
+    elif describes:
+        shared["metadata"] = crate.fields if isinstance(file, Crate) else file
     shared["warnings"] += tuple(filter(None, (warning, name_warning)))
     return PackageRequest(**shared, package_name=name)
 

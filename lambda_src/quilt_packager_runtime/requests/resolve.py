@@ -5,6 +5,7 @@ crate that an event names, and HealthOmics. Without it the package is published 
 and the outcome has a remark. An error that may pass is raised while the job has attempts left.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from quilt_packager_runtime.aws.s3 import S3
@@ -12,10 +13,12 @@ from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.errors import (
     BadRequest,
     BucketNotAllowed,
+    InvalidCrate,
     InvalidMetadata,
     InvalidObjectState,
     PackagerError,
     Rejected,
+    join_some,
     name_some,
     quote,
 )
@@ -30,7 +33,8 @@ from quilt_packager_runtime.requests.package_request import (
     UnresolvedRequest,
     complete,
 )
-from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES, read_crate
+from quilt_packager_runtime.requests.quilt_profile import Crate, read_crate
+from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES
 from quilt_packager_runtime.settings import Settings
 
 MAX_CRATE_CPU_SECONDS = 10
@@ -78,6 +82,7 @@ async def resolve(
         BucketNotAllowed: The engine may not use a bucket of the request.
         InvalidMessage: The name of the folder is too long, and the file gives none.
         InvalidMetadata: The file is missing or unusable, and not optional.
+        InvalidCrate: The crate breaks rules of Quilt's profile, which it claims.
         AccessDenied: The file must not be read, and is not optional.
         S3Error: The file could not be read; it is not optional, or the job has attempts left.
     """
@@ -90,6 +95,8 @@ async def resolve(
         if not request.metadata_file.optional or (may_retry and not isinstance(error, Rejected)):
             raise
         return complete(request, None, warning=f"The crate was not used. {error.happened}")
+    if isinstance(file, Crate) and file.violations:
+        raise _invalid_crate(request.metadata_file.uri, file.violations)
     return complete(request, file)
 
 
@@ -118,7 +125,7 @@ def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:
         )
 
 
-async def _read(s3: S3, file: MetadataFile) -> dict[str, Any]:
+async def _read(s3: S3, file: MetadataFile) -> Crate | dict[str, Any]:
     is_crate = file.format == "ro-crate"
     max_bytes = MAX_CRATE_BYTES if is_crate else MAX_METADATA_BYTES
     try:
@@ -127,13 +134,15 @@ async def _read(s3: S3, file: MetadataFile) -> dict[str, Any]:
         raise _no_metadata(error.happened) from error
     if body is None:
         raise _no_metadata(f"There is no object {quote(str(file.uri))}.")
-    return (_read_crate if is_crate else read_metadata)(body.data, file.uri)
+    if is_crate:
+        return _read_crate(body.data, file.uri)
+    return read_metadata(body.data, file.uri)
 
 
-def _read_crate(document: bytes, uri: S3Uri) -> dict[str, Any]:
+def _read_crate(document: bytes, uri: S3Uri) -> Crate:
     try:
         with cpu_limit(MAX_CRATE_CPU_SECONDS):
-            return dict(read_crate(document))
+            return read_crate(document)
     except CpuLimitExceeded:
         raise InvalidMetadata(
             f"The crate {quote(str(uri))} takes more than {MAX_CRATE_CPU_SECONDS} s to read.",
@@ -146,6 +155,14 @@ def _read_crate(document: bytes, uri: S3Uri) -> dict[str, Any]:
             why=f"A crate is JSON with a @graph, of at most {MAX_CRATE_BYTES:,} bytes.",
             remedy="Correct it, or send the metadata in the message.",
         ) from error
+
+
+def _invalid_crate(uri: S3Uri, violations: Sequence[str]) -> InvalidCrate:
+    return InvalidCrate(
+        f"The crate {quote(str(uri))} is invalid. {join_some(violations, len(violations))}.",
+        why="It claims Quilt's profile of RO-Crate, which defines the package that it describes.",
+        remedy="Correct the crate, then send the message again.",
+    )
 
 
 def _no_metadata(happened: str) -> InvalidMetadata:

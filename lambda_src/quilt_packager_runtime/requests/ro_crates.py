@@ -54,8 +54,10 @@ have one in 14 bytes: then the limit applies above 11 MiB."""
 MAX_VALUES = 10_000
 """Maximum number of values that are read of one property."""
 
-PLACEHOLDER_NAMES = frozenset({"john doe", "jane doe", "university of xyz"})
-"""Names in nf-prov's documentation that configurations are copied with."""
+PLACEHOLDER_ORGANIZATION = "university of xyz"
+"""Name in nf-prov's documentation that configurations are copied with.
+
+Its persons have a placeholder for an ORCID: John Doe alone may be a name."""
 
 _ORCID = re.compile(r"\b(\d{4}-\d{4}-\d{4}-\d{3}[\dX])\b")
 _NO_ORCID = "0000-0000-0000-0000"
@@ -88,41 +90,35 @@ class Entity(dict[str, Any]):
     @cached_property
     def label(self) -> str:
         """Its name or id."""
-        return _first(self, "name", "@id")
+        return first(self, "name", "@id")
 
     @cached_property
     def orcid(self) -> str:
         """The ORCID of a person; empty without one."""
-        found = _ORCID.search(" ".join(_texts(self, "@id", "identifier", "name", "url")))
+        found = _ORCID.search(" ".join(texts(self, "@id", "identifier", "name", "url")))
         return found[1] if found else ""
 
     @cached_property
     def is_placeholder(self) -> bool:
         """The entity is one of an example, such as John Doe."""
         return (
-            self.label.lower() in PLACEHOLDER_NAMES
+            self.label.lower() == PLACEHOLDER_ORGANIZATION
             or self.orcid == _NO_ORCID
-            or _NO_ROR.search(_id(self)) is not None
+            or _NO_ROR.search(id_of(self)) is not None
         )
 
 
-def read_crate(document: bytes) -> dict[str, Facet]:
+def catalog_fields(graph: "Graph") -> dict[str, Facet]:
     """Extract the catalog fields of a crate, without placeholders.
-
-    Args:
-        document: A `ro-crate-metadata.json`.
 
     Returns:
         Some of `CRATE_FIELDS`, equal for equal bytes.
 
-    Raises:
-        ValueError: It is too large or too deep, is not JSON, or has no `@graph`.
-
     Example:
-        >>> read_crate(b'{"@graph": [{"@id": "./", "name": "Run 42", "author": null}]}')
+        >>> graph = Graph(b'{"@graph": [{"@id": "./", "name": "Run 42", "author": null}]}')
+        >>> catalog_fields(graph)
         {'name': 'Run 42'}
     """
-    graph = _Graph(_read_graph(document))
     root, workflow, run = graph.root, graph.workflow, graph.run
     people = graph.people(root, "author", "creator") or graph.people(run, "agent")
     persons = [each for each in people if "Organization" not in each.types]
@@ -133,19 +129,19 @@ def read_crate(document: bytes) -> dict[str, Facet]:
     ]
     organizations = [each for each in organizations if not each.is_placeholder]
     times = {
-        "date_published": _first(root, "datePublished"),
-        "start_time": _first(run, "startTime"),
-        "end_time": _first(run, "endTime"),
+        "date_published": first(root, "datePublished"),
+        "start_time": first(run, "startTime"),
+        "end_time": first(run, "endTime"),
     }
     found: dict[str, str | Iterator[str] | None] = {
-        "name": _first(root, "name"),
-        "description": first_sentence(_first(root, "description")),
+        "name": first(root, "name"),
+        "description": first_sentence(first(root, "description")),
         "license": _license(root),
         "author": (each.label for each in persons),
         "author_orcid": (each.orcid for each in persons),
         "organization": (each.label for each in organizations),
         "workflow_name": workflow.label,
-        "workflow_version": _first(workflow, "version", "softwareVersion"),
+        "workflow_version": first(workflow, "version", "softwareVersion"),
         "workflow_repository": graph.repository(),
         "workflow_engine": graph.engine(),
         "run_id": graph.run_id(),
@@ -153,10 +149,10 @@ def read_crate(document: bytes) -> dict[str, Facet]:
         "tools": (each.label for each in graph.tools()),
         "input_uris": (uri for each in graph.linked(run, "object") for uri in _uris(each)),
         "conforms_to": (
-            _id(each)
+            id_of(each)
             for entity in (root, graph.descriptor)
             for each in graph.linked(entity, "conformsTo")
-            if "://" in _id(each)
+            if "://" in id_of(each)
         ),
         **{name: iso_time(time) for name, time in times.items()},
     }
@@ -187,10 +183,18 @@ def _read_graph(document: bytes) -> list[Any]:
     return graph
 
 
-class _Graph:
-    """A crate's entities by their ids. Links are followed one at a time, so cycles end."""
+class Graph:
+    """A crate's entities by their ids. Links are followed one at a time, so cycles end.
 
-    def __init__(self, graph: list[Any]) -> None:
+    Args:
+        document: A `ro-crate-metadata.json`.
+
+    Raises:
+        ValueError: It is too large or too deep, is not JSON, or has no `@graph`.
+    """
+
+    def __init__(self, document: bytes) -> None:
+        graph = _read_graph(document)
         self._entities: dict[str, Entity] = {}
         graph.reverse()
         while graph:
@@ -230,9 +234,9 @@ class _Graph:
 
     def engine(self) -> str | None:
         """Return the workflow engine with its version, or the workflow's language."""
-        run_id = _id(self.run)
+        run_id = id_of(self.run)
         for action in self._of_type("OrganizeAction"):
-            results = {_id(each) for each in self.linked(action, "result")}
+            results = {id_of(each) for each in self.linked(action, "result")}
             if not run_id or run_id in results:
                 for instrument in self.linked(action, "instrument"):
                     return _versioned(instrument)
@@ -259,19 +263,19 @@ class _Graph:
 
     def run_id(self) -> str:
         """Return the engine's id of the run; empty if its id means something in the crate only."""
-        identifiers = (_first(each, "value", "@id") for each in self.linked(self.run, "identifier"))
-        texts = [text for text in identifiers if text and not text.startswith(("#", "_:"))]
-        crate_id = _id(self.run)
+        identifiers = (first(each, "value", "@id") for each in self.linked(self.run, "identifier"))
+        found = [text for text in identifiers if text and not text.startswith(("#", "_:"))]
+        crate_id = id_of(self.run)
         if _GLOBAL_ID.fullmatch(crate_id) or _UUID.search(crate_id):
-            texts.append(crate_id)
-        for text in texts:
+            found.append(crate_id)
+        for text in found:
             parts = re.split(r"[#/]|urn:uuid:", text.rstrip("/"))
             return next(filter(_UUID.search, parts), parts[-1])
         return ""
 
     def _find_root(self) -> Entity:
         for root in self.linked(self.descriptor, "about"):
-            if _id(root) in self._entities:
+            if id_of(root) in self._entities:
                 return root
         for name in ("./", ".", ""):
             if name in self._entities:
@@ -318,7 +322,8 @@ def _values(entity: Entity, name: str) -> list[Any]:
     return [each for each in values if isinstance(each, str | dict) and each]
 
 
-def _texts(entity: Entity, *names: str) -> Iterator[str]:
+def texts(entity: Entity, *names: str) -> Iterator[str]:
+    """Yield the texts of properties, in this order; of a reference, its id."""
     for name in names:
         for value in _values(entity, name):
             text = value.get("@value", value.get("@id")) if isinstance(value, dict) else value
@@ -327,42 +332,44 @@ def _texts(entity: Entity, *names: str) -> Iterator[str]:
 
 
 def _types(entity: Entity) -> Iterator[str]:
-    return (_NAMESPACE.sub("", name) for name in _texts(entity, "@type"))
+    return (_NAMESPACE.sub("", name) for name in texts(entity, "@type"))
 
 
-def _first(entity: Entity, *names: str) -> str:
-    return next(_texts(entity, *names), "")
+def first(entity: Entity, *names: str) -> str:
+    """Return the first text of properties, or an empty one."""
+    return next(texts(entity, *names), "")
 
 
-def _id(entity: Entity) -> str:
-    return _first(entity, "@id")
+def id_of(entity: Entity) -> str:
+    """Return the id of an entity; empty without one."""
+    return first(entity, "@id")
 
 
 def _versioned(entity: Entity) -> str:
-    label, version = entity.label, _first(entity, "softwareVersion", "version")
+    label, version = entity.label, first(entity, "softwareVersion", "version")
     return label if version in label else f"{label} {version}"
 
 
 def _license(root: Entity) -> str:
-    text = _first(root, "license")
+    text = first(root, "license")
     spdx = _SPDX.match(text)
     return spdx[1] if spdx else text
 
 
 def _repository(entity: Entity, *more: str) -> str | None:
-    texts = _texts(entity, "codeRepository", "url", "isBasedOn", *more)
-    return next((uri for text in texts if (uri := _remote_uri(text))), None)
+    found = texts(entity, "codeRepository", "url", "isBasedOn", *more)
+    return next((uri for text in found if (uri := _remote_uri(text))), None)
 
 
 def _status(run: Entity) -> str:
     """Return the status as HealthOmics writes it: `COMPLETED`, `FAILED`."""
-    status = re.split(r"[/:#]", _first(run, "actionStatus"))[-1]
+    status = re.split(r"[/:#]", first(run, "actionStatus"))[-1]
     return status.removesuffix("ActionStatus").upper()
 
 
 def _uris(entity: Entity) -> Iterator[str]:
-    texts = _texts(entity, "@id", "contentUrl", "url", "value")
-    return (uri for text in texts if (uri := _remote_uri(text)))
+    found = texts(entity, "@id", "contentUrl", "url", "value")
+    return (uri for text in found if (uri := _remote_uri(text)))
 
 
 def _remote_uri(text: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from quilt_packager_runtime.requests import ro_crates
-from quilt_packager_runtime.requests.ro_crates import read_crate
+from quilt_packager_runtime.requests.quilt_profile import read_crate
 
 MAX_RATIO = 10
 SCALE = 32

@@ -75,6 +75,7 @@ class TestFields:
             source=SourceFolder("raw", "runs/42/"),
             registry="raw",
             package_name="runs/42",
+            is_default_name=True,
             metadata=None,
             metadata_file=None,
             commit_message="Packaged from s3://raw/runs/42/",

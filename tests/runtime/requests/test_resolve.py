@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import AccessDenied, InvalidMetadata, S3Error
+from quilt_packager_runtime.errors import AccessDenied, InvalidCrate, InvalidMetadata, S3Error
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import Trigger
@@ -119,6 +120,58 @@ async def test_a_crate_names_its_package(s3: S3, upload: Any) -> None:
     upload(CRATE)
     request = await complete(s3, crate(template="{workflow_name}/{run_id}", optional=True))
     assert (request.package_name, request.metadata) == ("nf-core-demo/42", FACETS)
+
+
+def quilt_crate(**root: Any) -> str:
+    profile = {"@id": "https://w3id.org/quilt/ro-crate/0.2"}
+    return json.dumps({"@graph": [{"@id": "./", "conformsTo": profile, **root}]})
+
+
+def quilt_name(name: str) -> dict[str, str]:
+    return {"propertyID": "https://w3id.org/quilt/ro-crate#packageName", "value": name}
+
+
+async def test_a_crate_of_quilts_profile_names_and_describes_its_package(
+    s3: S3, upload: Any
+) -> None:
+    upload(quilt_crate(creator={"name": "Ada"}, identifier=quilt_name("assays/1")))
+    request = await complete(s3, msgspec.structs.replace(crate(), is_default_name=True))
+    assert request.package_name == "assays/1"
+    assert request.metadata == {
+        "author": ["Ada"],
+        "conforms_to": ["https://w3id.org/quilt/ro-crate/0.2"],
+        "creator": ["Ada"],
+        "package_name": "assays/1",
+    }
+
+
+async def test_the_name_of_the_message_wins_over_that_of_the_crate(s3: S3, upload: Any) -> None:
+    upload(quilt_crate(identifier=quilt_name("assays/1")))
+    request = await complete(s3, crate())
+    assert request.package_name == "package/run"
+    assert request.metadata
+    assert request.metadata["package_name"] == "package/run"
+
+
+async def test_a_template_wins_over_the_name_of_the_crate(s3: S3, upload: Any) -> None:
+    upload(quilt_crate(name="Run", identifier=quilt_name("assays/1")))
+    assert (await complete(s3, crate(template="runs/{name}"))).package_name == "runs/Run"
+
+
+async def test_the_name_of_the_crate_wins_over_a_template_that_lacks_a_field(
+    s3: S3, upload: Any
+) -> None:
+    upload(quilt_crate(identifier=quilt_name("assays/1")))
+    request = await complete(s3, crate(template="runs/{name}"))
+    assert (request.package_name, request.warnings) == ("assays/1", ())
+
+
+async def test_violations_of_quilts_profile_are_rejected_even_if_the_crate_is_optional(
+    s3: S3, upload: Any
+) -> None:
+    upload(quilt_crate(identifier=[quilt_name("no name"), quilt_name("a/b")]))
+    with pytest.raises(InvalidCrate, match='"no name".*2 different values'):
+        await complete(s3, crate(optional=True))
 
 
 async def test_a_crate_may_name_its_package_without_describing_it(s3: S3, upload: Any) -> None:

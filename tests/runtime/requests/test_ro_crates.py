@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.requests import ro_crates
-from quilt_packager_runtime.requests.ro_crates import CRATE_FIELDS, MAX_CRATE_BYTES, read_crate
+from quilt_packager_runtime.requests.ro_crates import (
+    CRATE_FIELDS,
+    MAX_CRATE_BYTES,
+    Graph,
+    catalog_fields,
+)
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.person import Person
 from rocrate.rocrate import ROCrate
@@ -28,6 +33,10 @@ def ref(identifier: str) -> dict[str, str]:
 def crate(*entities: Any) -> bytes:
     descriptor = {"@id": ID, "@type": "CreativeWork", "about": ref("./")}
     return json.dumps({"@context": "x", "@graph": [descriptor, *entities]}).encode()
+
+
+def read_crate(document: bytes) -> dict[str, Any]:
+    return dict(catalog_fields(Graph(document)))
 
 
 def read(*entities: Any) -> dict[str, Any]:
@@ -260,10 +269,18 @@ class TestPeople:
 
     @pytest.mark.parametrize(
         "author",
-        ["John Doe", ref("https://orcid.org/0000-0000-0000-0000"), {"name": "JANE DOE"}, None],
+        [
+            ref("https://orcid.org/0000-0000-0000-0000"),
+            {"name": "John Doe", "identifier": "https://orcid.org/0000-0000-0000-0000"},
+            None,
+        ],
     )
     def test_are_left_out_if_they_are_placeholders(self, author: object) -> None:
         assert with_author(author) == {}
+
+    @pytest.mark.parametrize("name", ["John Doe", "Jane Doe"])
+    def test_are_persons_if_only_their_names_are_those_of_examples(self, name: str) -> None:
+        assert with_author({"@type": "Person", "name": name}) == {"author": [name]}
 
 
 WORKFLOW = {"@id": "flow.nf", "@type": ["File", "ComputationalWorkflow"], "name": "flow"}
