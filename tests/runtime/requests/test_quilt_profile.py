@@ -59,7 +59,7 @@ class TestNames:
 
     @pytest.mark.parametrize(
         ("name", "package"),
-        [("Assay 1/α", "dev/Assay-1--"), ("../", "dev/7"), (None, "dev/7"), ("-", "dev/7")],
+        [("Assay 1/é", "dev/Assay-1--"), ("../", "dev/7"), (None, "dev/7"), ("-", "dev/7")],
     )
     def test_are_made_of_a_namespace_and_the_name(self, name: str | None, package: str) -> None:
         made = crate(name=name, identifier=identifier("packageNamespace", "dev"))

@@ -170,7 +170,7 @@ async def test_violations_of_quilts_profile_are_rejected_even_if_the_crate_is_op
     s3: S3, upload: Any
 ) -> None:
     upload(quilt_crate(identifier=[quilt_name("no name"), quilt_name("a/b")]))
-    with pytest.raises(InvalidCrate, match='"no name".*2 different values'):
+    with pytest.raises(InvalidCrate, match=r'"no name".*2 different values'):
         await complete(s3, crate(optional=True))
 
 
