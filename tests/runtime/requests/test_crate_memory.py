@@ -83,6 +83,6 @@ def fill(
 def test_crate_with_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     monkeypatch.setattr(ro_crates, "MAX_MARKS", 20)
     text = '{"@graph":[{"@id":"./","name":"{}"}]}'.replace("{}", mark * 13)
-    assert read_crate(text.encode())
+    assert read_crate(text.encode()).fields
     with pytest.raises(ValueError, match="more than 20 commas, colons and brackets"):
         read_crate(text.replace(mark * 13, mark * 14).encode())
