@@ -170,6 +170,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self._outcomes.grant_publish_outcomes(function)
         self._queues.grant_send_dead_letters(self.large_job_function)
         self._queues.add_consumer(self.packager_function, max_concurrency=resolved.max_concurrency)
+        permissions.add_statements(self.packager_function, [permissions.defer_messages(self.queue)])
         self._watched = WatchedParts()
         self.watch(self._watched_queues(), *self._functions.watched)
         self._source_options: list[SourceOptions] = []

@@ -41,6 +41,7 @@ _KNOWN_BY_ALIAS = "Only the alias of the key is known; a condition names it."
 _WILDCARD_REASONS = {
     "ReadSources": "Messages name the objects to package.",
     "ReadRegistries": _NAMED_AT_RUN_TIME,
+    "ReadSchemaVersions": "The workflows of a registry may name versions of schemas.",
     "WriteRegistries": _NAMED_AT_RUN_TIME,
     "AbortManifests": _NAMED_AT_RUN_TIME,
     "HashInScratch": _NAMED_AT_RUN_TIME,
@@ -118,8 +119,13 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
         ),
         iam.PolicyStatement(
             sid="ReadRegistries",
-            actions=["s3:GetObject", "s3:GetObjectVersion"],
+            actions=["s3:GetObject"],
             resources=_objects(buckets, (*_WRITABLE, _WORKFLOWS)),
+        ),
+        iam.PolicyStatement(
+            sid="ReadSchemaVersions",
+            actions=["s3:GetObjectVersion"],
+            resources=_objects(buckets, [_WORKFLOWS]),
         ),
         iam.PolicyStatement(
             sid="WriteRegistries",
@@ -328,12 +334,16 @@ def consume_queue(queue: sqs.IQueue) -> iam.PolicyStatement:
     """Receive and delete messages of the queue, as Lambda's poller does."""
     return iam.PolicyStatement(
         sid="ConsumeQueue",
-        actions=[
-            "sqs:ChangeMessageVisibility",
-            "sqs:DeleteMessage",
-            "sqs:GetQueueAttributes",
-            "sqs:ReceiveMessage",
-        ],
+        actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        resources=[queue.queue_arn],
+    )
+
+
+def defer_messages(queue: sqs.IQueue) -> iam.PolicyStatement:
+    """Delay the redelivery of messages of the queue."""
+    return iam.PolicyStatement(
+        sid="DeferMessages",
+        actions=["sqs:ChangeMessageVisibility"],
         resources=[queue.queue_arn],
     )
 

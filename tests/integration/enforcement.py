@@ -74,7 +74,12 @@ def resolve(value: Any, resources: Mapping[str, str]) -> Any:
         value: The value.
         resources: ARNs, by what the logical ids of their resources contain.
     """
-    known = {"AWS::Partition": "aws", "AWS::AccountId": ACCOUNT, "AWS::Region": REGION}
+    known = {
+        "AWS::AccountId": ACCOUNT,
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
     match value:
         case {"Fn::Join": [separator, parts]}:
             return separator.join(resolve(part, resources) for part in parts)

@@ -51,6 +51,7 @@ def test_all_capabilities_of_the_role_are_tested_here(
         "ReadSources",
         "ListRegistries",
         "ReadRegistries",
+        "ReadSchemaVersions",
         "WriteRegistries",
         "AbortManifests",
         "HashInScratch",
@@ -58,6 +59,7 @@ def test_all_capabilities_of_the_role_are_tested_here(
         "AccessJobFiles",
         "StartLargeJobs",
         "ConsumeQueue",
+        "DeferMessages",
         "SendDeadLetters",
         "PutOutcomes",
         "GetOmicsRuns",
@@ -135,12 +137,21 @@ def test_read_registries_allows_packages_pointers_and_workflows(
     assert permissions["ReadRegistries"] == {
         "Sid": "ReadRegistries",
         "Effect": "Allow",
-        "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+        "Action": "s3:GetObject",
         "Resource": [
             arn("reg", "/.quilt/packages/*"),
             arn("reg", "/.quilt/named_packages/*"),
             arn("reg", "/.quilt/workflows/*"),
         ],
+    }
+
+
+def test_read_schema_versions_allows_only_workflows(permissions: dict[str, JsonObject]) -> None:
+    assert permissions["ReadSchemaVersions"] == {
+        "Sid": "ReadSchemaVersions",
+        "Effect": "Allow",
+        "Action": "s3:GetObjectVersion",
+        "Resource": arn("reg", "/.quilt/workflows/*"),
     }
 
 
@@ -194,12 +205,19 @@ def test_consume_queue_allows_exactly_the_requests_of_the_poller(
     assert permissions["ConsumeQueue"] == {
         "Sid": "ConsumeQueue",
         "Effect": "Allow",
-        "Action": [
-            "sqs:ChangeMessageVisibility",
-            "sqs:DeleteMessage",
-            "sqs:GetQueueAttributes",
-            "sqs:ReceiveMessage",
-        ],
+        "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Resource": {"Fn::GetAtt": [queue, "Arn"]},
+    }
+
+
+def test_defer_messages_allows_only_a_delay_of_jobs(
+    template: JsonObject, permissions: dict[str, JsonObject]
+) -> None:
+    (queue,) = find(template, "AWS::SQS::Queue", like="PackagerQueue")
+    assert permissions["DeferMessages"] == {
+        "Sid": "DeferMessages",
+        "Effect": "Allow",
+        "Action": "sqs:ChangeMessageVisibility",
         "Resource": {"Fn::GetAtt": [queue, "Arn"]},
     }
 
