@@ -399,6 +399,17 @@ class ServiceUnavailable(S3Error):
     is_unreachable: bool = False
 
 
+UNREADABLE = (
+    AccessDenied,
+    BadRequest,
+    InvalidObjectState,
+    InvalidRange,
+    NoSuchKey,
+    PreconditionFailed,
+)
+"""Errors of reading one object, which a job survives if it can do without that object."""
+
+
 def name_some(values: Sequence[str], count: int | None = None) -> str:
     """Quote the first `MAX_NAMED` values, and count the rest.
 

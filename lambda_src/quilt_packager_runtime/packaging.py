@@ -1,6 +1,5 @@
 """The story of a job: a folder becomes a revision of a package, or the job is refused."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
+    EmptySource,
     Rejected,
     WorkflowViolations,
     WriteConflict,
@@ -25,7 +25,7 @@ from quilt_packager_runtime.formats.manifest import (
 )
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
-from quilt_packager_runtime.hashing.reuse import STEP_BYTES, UNREADABLE, reuse_checksums
+from quilt_packager_runtime.hashing.reuse import STEP_BYTES, reuse_checksums
 from quilt_packager_runtime.large_jobs.hand_off import (
     NOTHING,
     HandOff,
@@ -66,9 +66,6 @@ OnProgress = Callable[[str, int, int | None], object]
 
 AddViolations = Callable[[dict[str, Any] | None], dict[str, Any]]
 """Adds to a package's metadata the reasons why its own registry refuses it."""
-
-
-logger = logging.getLogger(__name__)
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -145,7 +142,7 @@ async def _run_passes(context: _Context) -> Outcome:
     request, s3 = context.request, context.s3
     package = publish.Package(request.registry, request.package_name)
     latest = await publish.read_latest(s3, package)
-    message = _message_of(context) or Message.now(s3)
+    message = _message_of(context) or Message.now(s3, latest)
     publisher = Publisher(s3, package, message)
     created: Outcome | None = None
     for _ in range(MAX_PASSES):
@@ -154,10 +151,16 @@ async def _run_passes(context: _Context) -> Outcome:
             is_over = await publisher.yield_to(latest)
             outcome = created or await _superseded(context, publisher, latest)
         else:
-            with translate_disk_full():
-                is_over, outcome = await _run_pass(context, publisher, latest)
+            try:
+                with translate_disk_full():
+                    is_over, outcome = await _run_pass(context, publisher, latest)
+            except EmptySource:
+                if created is None:
+                    raise
+                return created  # its folder was deleted meanwhile
         if outcome is not None and outcome.outcome is Result.CREATED:
-            created = outcome
+            is_known = created is not None and created.top_hash == outcome.top_hash
+            created = created if is_known else outcome
         if is_over and outcome is not None:
             return created or outcome
         latest = await publish.read_latest(s3, package)
@@ -238,8 +241,9 @@ async def _run_pass(
         is_over = publication is Publication.UNCHANGED or (
             await is_unchanged(s3, inventory) and await publisher.is_settled(revision)
         )
-    is_created = publication is Publication.CREATED
-    is_own = is_created and latest.top_hash == revision.top_hash
+    # `latest` has the job's message if an earlier delivery moved it, and could not report it.
+    is_own = (latest.top_hash, latest.message) == (revision.top_hash, publisher.message)
+    is_created = publication is Publication.CREATED or is_own
     refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
     return is_over, Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
@@ -261,17 +265,7 @@ async def read_previous(publisher: Publisher, latest: Pointer) -> ObjectBody | N
     """Read the first bytes of the newest revision's manifest; it is optional."""
     if latest.top_hash is None:
         return None
-    try:
-        return await publisher.read_manifest(latest.top_hash, max_bytes=STEP_BYTES)
-    except UNREADABLE as error:
-        logger.warning(
-            "previous manifest not readable",
-            extra={
-                "manifest": str(publisher.package.manifest(latest.top_hash)),
-                "code": error.code,
-            },
-        )
-        return None
+    return await publisher.read_manifest(latest.top_hash, max_bytes=STEP_BYTES)
 
 
 async def _check(context: _Context, inventory: Inventory) -> Header:

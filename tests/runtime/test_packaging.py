@@ -355,6 +355,31 @@ class TestConfirmation:
         await running
         assert s3_stub.counts["ListObjectVersions"] == 2
 
+    async def test_keeps_the_outcome_if_only_versions_changed_meanwhile(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        before = await run(s3)
+        raw.put("runs/42/new.txt", "x")
+        pause = s3_stub.on("PutObject", key=LATEST, nth=2).pause_before()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        raw.put("runs/42/new.txt", "x")
+        held.release()
+        outcome = await running
+        assert (outcome.outcome, outcome.previous_top_hash) == (Result.CREATED, before.top_hash)
+
+    @pytest.mark.usefixtures("packages")
+    async def test_of_a_folder_that_was_deleted_keeps_its_last_revision(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        pause = s3_stub.on("PutObject", key=LATEST, nth=2).pause_after()
+        running = asyncio.create_task(run(s3))
+        held = await pause.reached()
+        for key in raw.keys("runs/42/"):
+            raw.delete(key)
+        held.release()
+        assert (await running).outcome is Result.CREATED
+
     async def test_of_a_folder_that_never_rests_fails_the_job(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
@@ -418,11 +443,26 @@ class TestOverlap:
         assert (outcome.outcome, outcome.objects) == (Result.CREATED, 3)
 
     @pytest.mark.usefixtures("raw", "packages")
-    async def test_reports_the_revision_that_an_earlier_delivery_published(self, s3: S3) -> None:
+    async def test_reports_the_revision_that_an_earlier_delivery_published(
+        self, s3: S3, s3_stub: S3Stub
+    ) -> None:
         now = time.time()
         first = await self.run(s3, self.delivery("a", sent_seconds=now - 1))
+        s3_stub.forget_requests()
         again = await self.run(s3, self.delivery("a", sent_seconds=now - 1, number=2))
         assert (again.outcome, again.top_hash) == (Result.CREATED, first.top_hash)
+        assert s3_stub.counts["ListObjectVersions"] == 1  # it wrote nothing to confirm
+
+    @pytest.mark.usefixtures("packages")
+    async def test_reports_the_revision_of_an_earlier_delivery_whose_bytes_were_written_again(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        now = time.time()
+        first = await self.run(s3, self.delivery("a", sent_seconds=now - 1))
+        raw.put("runs/42/a.txt", b"hello", stored=["SHA256"])
+        again = await self.run(s3, self.delivery("a", sent_seconds=now - 1, number=2))
+        assert (again.outcome, again.top_hash) == (Result.CREATED, first.top_hash)
+        assert again.manifest_refreshed
 
     @pytest.mark.usefixtures("packages")
     async def test_reports_the_revision_of_an_earlier_delivery_below_a_newer_one(

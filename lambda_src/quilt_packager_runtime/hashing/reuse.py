@@ -7,14 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
-from quilt_packager_runtime.errors import (
-    AccessDenied,
-    BadRequest,
-    InvalidObjectState,
-    InvalidRange,
-    NoSuchKey,
-    PreconditionFailed,
-)
+from quilt_packager_runtime.errors import UNREADABLE
 from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
 from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US, read_entries
 from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri
@@ -23,16 +16,6 @@ from quilt_packager_runtime.settings import Settings
 
 STEP_BYTES = 8 * 1024 * 1024
 """Bytes of the previous manifest held in memory."""
-
-# The manifest is optional: without it, the job sends a request for each object.
-UNREADABLE = (
-    AccessDenied,
-    BadRequest,
-    InvalidObjectState,
-    InvalidRange,
-    NoSuchKey,
-    PreconditionFailed,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +51,7 @@ async def reuse_checksums(
             entries = read_entries(lines[header_lines:])
             header_lines = 0
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
-    except UNREADABLE as error:
+    except UNREADABLE as error:  # without it, the job sends a request for each object
         logger.warning(
             "previous manifest not readable",
             extra={"manifest": str(manifest), "code": error.code},

@@ -21,9 +21,11 @@ import msgspec
 from quilt_packager_runtime.aws.replacement import replace_object
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import (
+    UNREADABLE,
     ConditionalRequestConflict,
     NoSuchKey,
     PreconditionFailed,
+    UnsupportedEndpoint,
     WriteConflict,
 )
 from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
@@ -49,6 +51,7 @@ MESSAGE_ID = "quilt-packager-message"
 MILLISECONDS = re.compile(r"[0-9]{1,15}")
 MANIFEST_SHA256 = "quilt-packager-sha256"
 NO_ETAG = f'"{"0" * 32}"'
+"""An ETag that no object has."""
 
 MAX_OWN_POINTERS = 100
 """Maximum number of pointers that are read to find one's own."""
@@ -73,13 +76,16 @@ class Message(msgspec.Struct, frozen=True, order=True):
     id: str
 
     @classmethod
-    def now(cls, s3: S3) -> Self:
-        """Return a message for a job that has none: it is due now.
+    def now(cls, s3: S3, latest: "Pointer") -> Self:
+        """Return a message for a job that has none: it is due now, and newer than `latest`.
 
         S3's clock has seconds; the host's, which may be wrong, has the milliseconds.
         """
         second_ms = s3.server_time_seconds() * 1000
-        return cls(min(max(int(time.time() * 1000), second_ms), second_ms + 999), str(uuid4()))
+        due_ms = min(max(int(time.time() * 1000), second_ms), second_ms + 999)
+        if latest.message is not None:
+            due_ms = max(due_ms, latest.message.due_ms + 1)
+        return cls(due_ms, str(uuid4()))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self | None:
@@ -127,7 +133,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """A manifest in the registry when it was read.
 
     Attributes:
-        etag: ETag; None if the manifest did not exist.
+        etag: ETag; None if the manifest did not exist, `NO_ETAG` if it could not be read.
         sha256: SHA-256 of its bytes in hex; None if another writer wrote it.
     """
 
@@ -142,7 +148,7 @@ class Manifest(msgspec.Struct, frozen=True):
         return cls(body.etag, body.metadata.get(MANIFEST_SHA256))
 
     def serves(self, revision: "Revision") -> bool:
-        """Return whether it can stay: it equals the revision's, or belongs to another writer."""
+        """Return whether it can stay: it equals the revision's, or may be another writer's."""
         return self.etag is not None and self.sha256 in {None, revision.sha256}
 
 
@@ -234,16 +240,23 @@ class Publisher:
     def __init__(self, s3: S3, package: Package, message: Message) -> None:
         self._s3 = s3
         self.package = package
-        self._message = message
+        self.message = message
         # Manifests that were read before the current listing, by top hash. Only these may be
         # replaced: an older listing could otherwise take back what a newer one has written.
         self._read: dict[str, Manifest] = {}
         self._newest_second = 0
 
     async def read_manifest(self, top_hash: str, *, max_bytes: int) -> ObjectBody | None:
-        """Read the beginning of a manifest; return None if it does not exist."""
+        """Read the beginning of a manifest; return None if it is missing or not readable."""
         uri = self.package.manifest(top_hash)
-        body = await self._s3.read_if_exists(uri, max_bytes=max_bytes)
+        try:
+            body = await self._s3.read_if_exists(uri, max_bytes=max_bytes)
+        except UNREADABLE as error:
+            logger.warning(
+                "previous manifest not readable", extra={"manifest": str(uri), "code": error.code}
+            )
+            self._read[top_hash] = Manifest(NO_ETAG)
+            return None
         if body is None:
             logger.warning("manifest not found", extra={"top_hash": top_hash})
         self._read[top_hash] = Manifest.from_body(body)
@@ -269,12 +282,12 @@ class Publisher:
         Call it when `latest` belongs to a newer message. If `latest` names the same revision, the
         newer message has reported it.
         """
-        first_second = self._message.due_ms // 1000 - MAX_CLOCK_SKEW_SECONDS
+        first_second = self.message.due_ms // 1000 - MAX_CLOCK_SKEW_SECONDS
         seconds = await list_pointers(self._s3, self.package)
         recent = [second for second in seconds if second >= first_second]
         for second in recent[-MAX_OWN_POINTERS:]:
             pointer = await read_pointer(self._s3, self.package, str(second))
-            if pointer.message == self._message:
+            if pointer.message == self.message:
                 return pointer.top_hash if pointer.top_hash != latest.top_hash else None
         return None
 
@@ -292,12 +305,10 @@ class Publisher:
         top_hash = revision.top_hash
         self._newest_second, newest = await self._newest_pointer()
         is_announced = newest.top_hash == top_hash
-        is_settled = is_announced or newest.is_newer_than(self._message)
+        is_settled = is_announced or newest.is_newer_than(self.message)
         is_latest = latest.top_hash == top_hash
         if is_latest and is_settled and self._stays(revision):
-            # `latest` has this message if an earlier delivery ended before it could report.
-            is_own = latest.message == self._message
-            return Publication.CREATED if is_own else Publication.UNCHANGED
+            return Publication.UNCHANGED
         if not await self._write_manifest(revision):
             return Publication.START_OVER
         if is_latest and is_settled:
@@ -305,7 +316,7 @@ class Publisher:
         if not is_announced:
             await self._check_latest_writable(top_hash)
             self._newest_second = await self._announce(
-                top_hash, self._message, after_second=self._newest_second
+                top_hash, self.message, after_second=self._newest_second
             )
         return await self._move_latest(top_hash, latest)
 
@@ -320,8 +331,10 @@ class Publisher:
         latest = await read_latest(self._s3, self.package)
         if latest.top_hash != revision.top_hash:
             return True  # its writer checks it
+        if not seconds:
+            return False  # somebody deleted them
         newest = await read_pointer(self._s3, self.package, str(seconds[-1]))
-        return newest.top_hash == revision.top_hash or newest.is_newer_than(self._message)
+        return newest.top_hash == revision.top_hash or newest.is_newer_than(self.message)
 
     async def _list_pointers(self) -> list[int]:
         seconds = await list_pointers(self._s3, self.package)
@@ -358,11 +371,16 @@ class Publisher:
                 await replace_object(
                     self._s3, uri, revision.manifest, if_match=etag, metadata=metadata
                 )
-        except (ConditionalRequestConflict, NoSuchKey, PreconditionFailed):
+        except (ConditionalRequestConflict, NoSuchKey, PreconditionFailed) as refused:
             # Written by this job, whose reply was lost, or by another writer.
-            body = await self._s3.read_if_exists(uri, max_bytes=1)
-            present = self._read[revision.top_hash] = Manifest.from_body(body)
+            await self.read_manifest(revision.top_hash, max_bytes=1)
+            present = self._read[revision.top_hash]
+            is_same = etag is not None and present.etag == etag
+            if is_same and isinstance(refused, PreconditionFailed):
+                raise _refuses_own_etags(refused) from refused
             return present.serves(revision)
+        # It has another ETag now.
+        self._read.pop(revision.top_hash, None)
         return True
 
     async def _check_latest_writable(self, top_hash: str) -> None:
@@ -412,13 +430,23 @@ class Publisher:
                 top_hash.encode(),
                 if_match=latest.etag,
                 if_none_match=latest.etag is None,
-                metadata=self._message.to_metadata(),
+                metadata=self.message.to_metadata(),
             )
-        except PreconditionFailed:
+        except PreconditionFailed as refused:
             # Another writer was first, or the reply to this write was lost and it was sent again.
             present = await read_latest(self._s3, self.package)
-            is_own = (present.top_hash, present.message) == (top_hash, self._message)
+            if latest.etag is not None and present == latest:
+                raise _refuses_own_etags(refused) from refused
+            is_own = (present.top_hash, present.message) == (top_hash, self.message)
             return Publication.CREATED if is_own else Publication.START_OVER
         except (ConditionalRequestConflict, NoSuchKey):
             return Publication.START_OVER
         return Publication.CREATED
+
+
+def _refuses_own_etags(refused: PreconditionFailed) -> UnsupportedEndpoint:
+    return UnsupportedEndpoint(
+        refused.happened,
+        why="The object still has the ETag that If-Match named: the server does not recognize it.",
+        remedy="Use a server that does: see docs/reference/s3-servers.md.",
+    )

@@ -197,7 +197,7 @@ class _Planner:
     async def _read_published(self, s3: S3) -> _Published:
         package = self._package()
         latest = await publish.read_latest(s3, package)
-        publisher = publish.Publisher(s3, package, publish.Message.now(s3))
+        publisher = publish.Publisher(s3, package, publish.Message.now(s3, latest))
         manifest = await read_previous(publisher, latest)
         return _Published(latest, manifest, len(await publish.list_pointers(s3, package)))
 

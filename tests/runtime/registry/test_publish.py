@@ -12,6 +12,7 @@ from quilt_packager_runtime.errors import (
     NoSuchBucket,
     S3Error,
     ServiceUnavailable,
+    UnsupportedEndpoint,
     WriteConflict,
 )
 from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
@@ -210,13 +211,21 @@ class TestUnchanged:
         assert await run(s3, NEW, publisher=later) is Publication.UNCHANGED
         assert not written(s3_stub)
 
-    async def test_revision_of_the_same_message_is_created_without_a_write(
-        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
+    async def test_revision_may_have_a_manifest_that_is_not_readable(
+        self,
+        s3: S3,
+        s3_stub: S3Stub,
+        registry: Bucket,
+        caplog: pytest.LogCaptureFixture,
+        *,
+        code: str,
     ) -> None:
-        await run(s3, NEW)
-        s3_stub.forget_requests()
-        assert await run(s3, NEW) is Publication.CREATED
+        given(registry, OLD, latest=OLD)
+        s3_stub.on("GetObject", key=OLD.key, times=None).answer(403, code)
+        assert await run(s3, Revision("old", versions=" newer")) is Publication.UNCHANGED
         assert not written(s3_stub)
+        assert caplog.messages == ["previous manifest not readable"]
 
     async def test_needs_the_newest_pointer_as_well_as_latest(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
@@ -413,6 +422,15 @@ class TestFault:
         assert await run(s3, NEW) is Publication.CREATED
         assert pointers(registry) == [NEW.hash]
 
+    @pytest.mark.parametrize("key", [NEW.key, LATEST])
+    async def test_412_for_the_current_etag_rejects_the_server(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket, key: str
+    ) -> None:
+        given(registry, OLD, NEW, latest=OLD if key == LATEST else NEW)
+        s3_stub.on("PutObject", key=key, times=None).answer(412, "PreconditionFailed")
+        with pytest.raises(UnsupportedEndpoint, match="If-Match"):
+            await run(s3, NEW if key == LATEST else Revision("new", versions=" newer"))
+
     async def test_409_of_latest_is_a_lost_race(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
@@ -494,10 +512,35 @@ class TestRefresh:
         small = Revision("large")
         given(registry, small, latest=small)
         large = Revision("large", versions="x" * 9 * 1024 * 1024)
-        s3_stub.on("CompleteMultipartUpload").answer(412, "PreconditionFailed")
-        assert await run(s3, large) is Publication.START_OVER
+        pause = s3_stub.on("CompleteMultipartUpload").pause_before()
+        running = asyncio.create_task(run(s3, large))
+        held = await pause.reached()
+        Revision("large", versions=" of newer versions").put(registry)
+        held.release()
+        assert await running is Publication.START_OVER
         assert s3_stub.counts["AbortMultipartUpload"] == 1
+        assert content(registry, small.key) == "large of newer versions"
+
+    async def test_of_a_large_manifest_that_fails_inside_a_200_fails(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        small = Revision("large")
+        given(registry, small, latest=small)
+        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        s3_stub.on("CompleteMultipartUpload", times=None).answer(200, "InternalError")
+        with pytest.raises(S3Error):
+            await run(s3, large)
         assert content(registry, small.key) == "large"
+
+    async def test_of_a_large_manifest_recognizes_a_lost_reply(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        small = Revision("large")
+        given(registry, small, latest=small)
+        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        s3_stub.on("CompleteMultipartUpload").lose_reply()
+        assert await run(s3, large) is Publication.REFRESHED
+        assert content(registry, small.key) == large.data.decode()
 
 
 class TestMessage:
@@ -514,6 +557,15 @@ class TestMessage:
         ahead = Message((NOW + MAX_CLOCK_SKEW_SECONDS + 1) * 1000, "ahead")
         registry.put(LATEST, OLD.hash, metadata=ahead.to_metadata())
         assert not (await read_latest(s3, PACKAGE)).is_newer_than(MESSAGE)
+
+    async def test_of_a_job_without_one_is_newer_than_latest(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        newer = Message((NOW + 60) * 1000, "newer")
+        registry.put(LATEST, OLD.hash, metadata=newer.to_metadata())
+        latest = await read_latest(s3, PACKAGE)
+        assert Message.now(s3, latest) > newer
+        assert NOW * 1000 <= Message.now(s3, Pointer()).due_ms < (NOW + 1) * 1000
 
     @pytest.mark.parametrize("due", ["", "x", "-1", "1.5", "9" * 400, "²"])
     def test_with_invalid_time_counts_as_the_oldest(self, due: str) -> None:
@@ -592,6 +644,12 @@ class TestSettled:
     ) -> None:
         publisher, revision = await self.published(s3, registry)
         registry.put(pointer(NOW + 1), OLD.hash, metadata=OLDER.to_metadata())
+        assert not await publisher.is_settled(revision)
+
+    async def test_is_false_if_all_pointers_were_deleted(self, s3: S3, registry: Bucket) -> None:
+        publisher, revision = await self.published(s3, registry)
+        for key in registry.keys(pointer(0)[:-1] + "1"):
+            registry.delete(key)
         assert not await publisher.is_settled(revision)
 
     async def test_is_left_to_a_newer_message_that_is_being_published(
