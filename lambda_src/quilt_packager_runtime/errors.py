@@ -18,6 +18,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── ManifestLineTooLong
     │   ├── InvalidWorkflowConfig
     │   ├── WorkflowViolations
+    │   ├── PackageNameTaken
     │   └── UnsupportedEndpoint
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged
@@ -247,6 +248,14 @@ class WorkflowViolations(Rejected):
     usual_remedy = "Correct them, and retry."
 
     quarantine: str | None = None
+
+
+class PackageNameTaken(Rejected):
+    """The name that was made from the folder belongs to the package of another folder."""
+
+    title = "Package name taken"
+    usual_cause = "Two folders give the same package name, such as a/b/c and a_b/c."
+    usual_remedy = "Send a message with a package_name, or set one for the event source; discard."
 
 
 class UnsupportedEndpoint(Rejected):

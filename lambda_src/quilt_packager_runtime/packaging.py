@@ -36,6 +36,7 @@ from quilt_packager_runtime.large_jobs.hand_off import (
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import is_unchanged, list_source
 from quilt_packager_runtime.registry import publish
+from quilt_packager_runtime.registry.ownership import find_refusal
 from quilt_packager_runtime.registry.publish import (
     Message,
     Pointer,
@@ -146,14 +147,18 @@ async def _run_passes(context: _Context) -> Outcome:
     publisher = Publisher(s3, package, message)
     created: Outcome | None = None
     for _ in range(MAX_PASSES):
+        previous = await read_previous(publisher, latest)
+        refusal = find_refusal(request, previous)
         outcome: Outcome | None
-        if latest.is_newer_than(message):
+        if refusal is not None or latest.is_newer_than(message):
             is_over = await publisher.yield_to(latest)
+            if is_over and refusal is not None and created is None:
+                raise refusal
             outcome = created or await _superseded(context, publisher, latest)
         else:
             try:
                 with translate_disk_full():
-                    is_over, outcome = await _run_pass(context, publisher, latest)
+                    is_over, outcome = await _run_pass(context, publisher, latest, previous)
             except EmptySource:
                 if created is None:
                     raise
@@ -202,7 +207,7 @@ async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) 
 
 
 async def _run_pass(
-    context: _Context, publisher: Publisher, latest: Pointer
+    context: _Context, publisher: Publisher, latest: Pointer, previous: ObjectBody | None
 ) -> tuple[bool, Outcome | None]:
     """Package the folder once.
 
@@ -214,7 +219,6 @@ async def _run_pass(
     request, settings, s3 = context.request, context.settings, context.s3
     on_progress = context.on_progress
     package = publish.Package(request.registry, request.package_name)
-    previous = await read_previous(publisher, latest)
     if request.lacks_run_fields and previous is not None:
         request = keep_run_fields(request, previous.data)
         context = msgspec.structs.replace(context, request=request)

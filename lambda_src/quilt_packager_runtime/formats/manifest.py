@@ -5,7 +5,7 @@ top hash is escaped to ASCII; for most keys the two are the same text.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import islice
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -20,7 +20,7 @@ MAX_LINE_BYTES = 1_000_000
 """Maximum size of a line for the catalog's indexers and Athena, without its newline."""
 
 WRITTEN_BY_US = {"quilt-packager": "1"}
-"""S3 user metadata of manifests whose checksums a later revision may reuse."""
+"""S3 user metadata of the manifests of this engine, whose checksums a later revision may reuse."""
 
 MAX_CHARACTER_BYTES = 4
 ENTRIES_AT_ONCE = 1000
@@ -28,6 +28,11 @@ ENTRIES_AT_ONCE = 1000
 
 _encode_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_hashed = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def is_ours(metadata: Mapping[str, str]) -> bool:
+    """Return whether this engine wrote a manifest, by its S3 user metadata."""
+    return metadata.items() >= WRITTEN_BY_US.items()
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import UNREADABLE
 from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
-from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US, read_entries
+from quilt_packager_runtime.formats.manifest import is_ours, read_entries
 from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
@@ -47,7 +47,7 @@ async def reuse_checksums(
     reused = 0
     try:
         header_lines = 1
-        async for lines in read_lines(s3, manifest, first=first, is_wanted=is_ours):
+        async for lines in read_lines(s3, manifest, first=first, is_wanted=_is_ours):
             entries = read_entries(lines[header_lines:])
             header_lines = 0
             reused += inventory.record_versions(_versions(entries, inventory, acceptable))
@@ -83,9 +83,8 @@ async def read_lines(
         yield [cut_line]
 
 
-def is_ours(manifest: ObjectBody) -> bool:
-    """Return whether this engine wrote a manifest, from any range of it."""
-    return manifest.metadata.items() >= WRITTEN_BY_US.items()
+def _is_ours(manifest: ObjectBody) -> bool:
+    return is_ours(manifest.metadata)
 
 
 def _versions(

@@ -263,7 +263,7 @@ class Publisher:
         return body
 
     async def yield_to(self, latest: Pointer) -> bool:
-        """Leave `latest` of a newer message in place, and announce it if no pointer does.
+        """Leave `latest` of another writer in place, and announce it above pointers of this job.
 
         Returns:
             False if `latest` was announced now, so that it has to be read again.
@@ -271,7 +271,9 @@ class Publisher:
         newest_second, newest = await self._newest_pointer()
         if newest.top_hash == latest.top_hash or latest.top_hash is None:
             return True
-        if latest.message is None or newest.is_newer_than(latest.message):
+        is_own = newest.message == self._message
+        is_settled = latest.message is None or newest.is_newer_than(latest.message)
+        if is_settled and not is_own:
             return True
         await self._announce(latest.top_hash, latest.message, after_second=newest_second)
         return False
@@ -394,7 +396,7 @@ class Publisher:
                 self.package.pointer(LATEST), top_hash.encode(), if_match=NO_ETAG
             )
 
-    async def _announce(self, top_hash: str, message: Message, *, after_second: int) -> int:
+    async def _announce(self, top_hash: str, message: Message | None, *, after_second: int) -> int:
         """Write a pointer above the newest, without overwriting any, and return its second."""
         second = max(self._s3.server_time_seconds(), after_second + 1)
         for _ in range(MAX_POINTER_ATTEMPTS):
@@ -403,7 +405,7 @@ class Publisher:
                     self.package.pointer(str(second)),
                     top_hash.encode(),
                     if_none_match=True,
-                    metadata=message.to_metadata(),
+                    metadata=message.to_metadata() if message else {},
                 )
             except ConditionalRequestConflict:
                 continue

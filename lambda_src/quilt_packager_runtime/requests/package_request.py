@@ -17,6 +17,9 @@ from quilt_packager_runtime.requests.quilt_profile import Crate
 from quilt_packager_runtime.requests.violations import Violations
 from quilt_packager_runtime.settings.name_templates import name_package
 
+DEFAULT_COMMIT_MESSAGE = "Packaged from "
+"""Beginning of the default commit message, before the URI of the folder."""
+
 MetadataFormat = Literal["json", "ro-crate"]
 
 
@@ -97,9 +100,11 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
 
     Attributes:
         package_name: `prefix/suffix`.
+        is_name_inferred: The folder made the name, not a sender, a template or a crate.
     """
 
     package_name: str
+    is_name_inferred: bool = False
 
 
 def request_for_folder(
@@ -138,7 +143,8 @@ def request_for_folder(
         source=source,
         registry=default_registry or source.bucket,
         package_name=None if is_named_by_crate else name,
-        is_default_name=options.package_name is None,
+        is_default_name=options.package_name is None
+        or (warning is not None and not is_named_by_crate),
         name_template=options.package_name if is_named_by_crate else None,
         metadata=dict(described) if described and options.metadata else None,
         metadata_file=crate,
@@ -167,10 +173,11 @@ def complete(
     name, name_warning = request.package_name, None
     if name is None:
         name, name_warning = _make_name(request.name_template, request.source, crate.fields)
-    if request.is_default_name or name_warning:
+    is_name_inferred = request.is_default_name or name_warning is not None
+    if is_name_inferred:
         by_crate = crate.name_package(names.infer_package_name(request.source.prefix))
         if by_crate is not None:
-            name, name_warning = by_crate, None
+            name, name_warning, is_name_inferred = by_crate, None, False
     violations = Violations()
     violations.check_inferred_name(name)
     if violations:
@@ -182,7 +189,7 @@ def complete(
     elif describes:
         shared["metadata"] = crate.fields if isinstance(file, Crate) else file
     shared["warnings"] += tuple(filter(None, (warning, name_warning)))
-    return PackageRequest(**shared, package_name=name)
+    return PackageRequest(**shared, package_name=name, is_name_inferred=is_name_inferred)
 
 
 def _make_name(
@@ -215,4 +222,4 @@ def default_commit_message(source: SourceFolder) -> str:
         >>> default_commit_message(SourceFolder("raw", "runs/42/"))
         'Packaged from s3://raw/runs/42/'
     """
-    return f"Packaged from {source}"
+    return f"{DEFAULT_COMMIT_MESSAGE}{source}"

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.errors import InvalidRange, NoSuchKey, quote
+from quilt_packager_runtime.formats.manifest import is_ours
 from quilt_packager_runtime.formats.objects import S3Uri
-from quilt_packager_runtime.hashing.reuse import is_ours, read_lines
+from quilt_packager_runtime.hashing.reuse import read_lines
 from quilt_packager_runtime.listing.inventory import open_database
 from quilt_packager_runtime.registry import publish
 
@@ -160,7 +161,7 @@ class _Manifest:
         header_is_read = False
 
         def see(body: ObjectBody) -> bool:
-            self._is_ours = is_ours(body)
+            self._is_ours = is_ours(body.metadata)
             return True
 
         async for lines in read_lines(self._s3, self._uri, is_wanted=see):
