@@ -255,7 +255,7 @@ class PackageNameTaken(Rejected):
 
     title = "Package name taken"
     usual_cause = "Two folders give the same package name, such as a/b/c and a_b/c."
-    usual_remedy = "Send a message with a package_name, or set one for the event source; discard."
+    usual_remedy = "Send a package_name or set one for the event source, and discard the message."
 
 
 class UnsupportedEndpoint(Rejected):

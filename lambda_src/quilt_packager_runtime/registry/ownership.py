@@ -22,13 +22,13 @@ class _Entry(msgspec.Struct):
     physical_keys: list[str]
 
 
-def folder_of(manifest: ObjectBody) -> SourceFolder | None:
+def folder_of(manifest: bytes) -> SourceFolder | None:
     """Return the folder of a manifest that this engine wrote, from its first bytes.
 
     The header names it, in `source` or in the default commit message. Manifests that are older
     than `source` do not, if their message is not the default one: their first entry does.
     """
-    header_line, _, rest = manifest.data.partition(b"\n")
+    header_line, _, rest = manifest.partition(b"\n")
     try:
         header = msgspec.json.decode(header_line, type=_Header)
         if header.source is not None:
@@ -53,7 +53,7 @@ def find_refusal(request: PackageRequest, manifest: ObjectBody | None) -> Reject
     """
     if not request.is_name_inferred or manifest is None or not is_ours(manifest.metadata):
         return None
-    folder = folder_of(manifest)
+    folder = folder_of(manifest.data)
     if folder is None or folder == request.source:
         return None
     return PackageNameTaken(

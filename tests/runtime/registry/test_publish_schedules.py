@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import PackageNameTaken
 from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PACKAGES, Message
 from quilt_packager_runtime.requests.delivery import Delivery
 
@@ -57,7 +59,13 @@ SERIAL = {
 
 
 async def job(s3: S3, begin_pass: Callable[[], None], message: Message) -> object:
-    body = f'{{"source_prefix": "s3://{SOURCE}/{FOLDER}", "registry": "{REGISTRY}"}}'
+    return await package_folder(s3, begin_pass, message, FOLDER)
+
+
+async def package_folder(
+    s3: S3, begin_pass: Callable[[], None], message: Message, folder: str
+) -> object:
+    body = f'{{"source_prefix": "s3://{SOURCE}/{folder}", "registry": "{REGISTRY}"}}'
 
     def on_progress(phase: str, done: int, _total: int | None) -> None:
         if (phase, done) == ("listing", 0):
@@ -134,6 +142,39 @@ async def test_overlapping_jobs_of_a_new_package_leave_the_source_as_the_newest_
         State(source=A, registry={}),
         always=check_always,
         at_end=check_settled,
+    )
+    assert states > MANY
+
+
+FOLDERS_OF_ONE_NAME = ("a/b/c/", "a_b/c/")
+
+
+async def job_of_one_name(s3: S3, begin_pass: Callable[[], None], message: Message) -> object:
+    """Package one of two folders without a name, by the parity of the message."""
+    folder = FOLDERS_OF_ONE_NAME[int(message.id) % 2]
+    with suppress(PackageNameTaken):
+        return await package_folder(s3, begin_pass, message, folder)
+    return None
+
+
+async def test_overlapping_jobs_of_two_folders_announce_the_first_of_them() -> None:
+    pointers = f"{NAMED_PACKAGES}a_b/c/"
+
+    async def check_announced(state: State) -> None:
+        newest = max(key for key in state.registry if key.startswith(pointers + "1"))
+        assert state.registry[newest].data == state.registry[pointers + LATEST].data
+
+    def check_owner(before: Registry, after: Registry) -> None:
+        if pointers + LATEST in before:
+            assert after[pointers + LATEST].data == before[pointers + LATEST].data
+
+    source = frozenset(folder + "x" for folder in FOLDERS_OF_ONE_NAME)
+    states = await explore(
+        Jobs(job_of_one_name),
+        Scenario(changes=(), messages=(0, 0)),
+        State(source=source, registry={}),
+        always=check_owner,
+        at_end=check_announced,
     )
     assert states > MANY
 
