@@ -82,7 +82,6 @@ class TestFields:
             workflow=UNSET,
             trigger=Trigger("message", None),
             ignored_fields=(),
-            is_name_inferred=True,
         )
 
     def test_all_are_read(self) -> None:
