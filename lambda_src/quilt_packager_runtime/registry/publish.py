@@ -271,7 +271,7 @@ class Publisher:
         newest_second, newest = await self._newest_pointer()
         if newest.top_hash == latest.top_hash or latest.top_hash is None:
             return True
-        is_own = newest.message == self._message
+        is_own = newest.message == self.message
         is_settled = latest.message is None or newest.is_newer_than(latest.message)
         if is_settled and not is_own:
             return True
