@@ -334,7 +334,7 @@ class Publisher:
         if latest.top_hash != revision.top_hash:
             return True  # its writer checks it
         if not seconds:
-            return False  # somebody deleted them
+            return False  # they were deleted
         newest = await read_pointer(self._s3, self.package, str(seconds[-1]))
         return newest.top_hash == revision.top_hash or newest.is_newer_than(self.message)
 
