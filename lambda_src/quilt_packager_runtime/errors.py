@@ -10,6 +10,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── AccessDenied
     │   ├── NoRunOutput
     │   ├── EmptySource
+    │   ├── Incomplete
     │   ├── InvalidKeys
     │   ├── UnreadableObjects
     │   ├── ArchivedObjects
@@ -178,6 +179,14 @@ class EmptySource(Rejected):
     title = "Source folder is empty"
     usual_cause = "The upload had not started, the name is wrong, or exclude matches every object."
     usual_remedy = "Check the folder; then retry or discard the message."
+
+
+class Incomplete(Rejected):
+    """The folder lacks files that its package requires."""
+
+    title = "Source folder is incomplete"
+    usual_cause = "The upload had not finished, or `require` names files that are never written."
+    usual_remedy = "Retry when the files are there, or correct require."
 
 
 class InvalidKeys(Rejected):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
+from quilt_packager_runtime.completeness.check import check_complete
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
@@ -227,6 +228,7 @@ async def _run_pass(
         listing_warnings = await list_source(
             s3, inventory, lambda found: on_progress("listing", found, None)
         )
+        await check_complete(s3, request, inventory)
         objects, size_bytes = inventory.totals()
         header = await _check(context, inventory)
         reused = 0

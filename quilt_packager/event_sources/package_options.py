@@ -1,6 +1,6 @@
 """The package options of the built-in event sources, and their validation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
@@ -24,6 +24,12 @@ class CommonOptions(TypedDict, total=False):
     """Globs of files to leave out of the package, relative to the folder. Default: none."""
     settle_seconds: int
     """Seconds to wait for late files, from 0 to 900. Default: 0."""
+    require: Sequence[str | Mapping[str, Sequence[str]]]
+    """Files without which a folder is not packaged. Default: none.
+
+    `"crate"` for each local part that the folder's `ro-crate-metadata.json` lists;
+    `{"files": ["CopyComplete.txt"]}` for globs that must match.
+    """
 
 
 class PackageOptions(CommonOptions, total=False):

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from quilt_packager_runtime.formats.globs import match_any
 from quilt_packager_runtime.formats.objects import (
+    SEPARATOR,
     Checksum,
     ChecksumAlgorithm,
     Entry,
@@ -193,6 +194,21 @@ class Inventory:
         """Return the object of a sort key."""
         query = f"SELECT {OBJECT} FROM objects WHERE path = ?"  # noqa: S608
         return self._found(self._database.execute(query, (path,)).fetchone())
+
+    def has(self, path: str) -> bool:
+        """Return whether there is an object of a logical key, or one in a folder of that name."""
+        key = sort_key(path)
+        below = key + SEPARATOR
+        query = (
+            "SELECT 1 FROM objects WHERE path = ?"
+            " UNION ALL SELECT 1 FROM objects WHERE path > ? AND path < ? LIMIT 1"
+        )
+        # No UTF-8 has the byte 255.
+        return self._database.execute(query, (key, below, below + b"\xff")).fetchone() is not None
+
+    def excludes(self, path: str) -> bool:
+        """Return whether an object of a logical key would be left out."""
+        return self._is_excluded is not None and self._is_excluded(path)
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""

@@ -35,6 +35,7 @@ from quilt_packager_runtime.requests.package_request import (
     request_for_folder,
 )
 from quilt_packager_runtime.requests.violations import Violations, invalid_message
+from quilt_packager_runtime.settings.requirements import Requirement, check_requirements
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
@@ -113,6 +114,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             "Default: none.",
             examples=[["work/**", ".nextflow*"]],
             extra_json_schema={"maxItems": MAX_GLOBS},
+        ),
+    ] = None
+    require: Annotated[
+        list[Requirement] | None,
+        Meta(
+            description="Files without which the folder is not packaged: crate for each local part "
+            "that the folder's ro-crate-metadata.json lists, or globs that must match. "
+            "Default: none.",
+            examples=[["crate", {"files": ["CopyComplete.txt"]}]],
         ),
     ] = None
 
@@ -201,6 +211,7 @@ def _request_from_fields(
     )
     workflow = given["workflow"]
     exclude = violations.check("exclude", given["exclude"], check_globs)
+    require = violations.check("require", given["require"], check_requirements)
 
     if violations or source is None or name is None:
         raise violations.as_error()
@@ -215,6 +226,7 @@ def _request_from_fields(
         commit_message=commit_message or default_commit_message(source),
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
+        require=require or (),
         trigger=Trigger("message"),
         dropped_component=_dropped_component(str(given["source_prefix"])),
         ignored_fields=tuple(unknown),

@@ -16,6 +16,7 @@ from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trig
 from quilt_packager_runtime.requests.quilt_profile import Crate
 from quilt_packager_runtime.requests.violations import Violations
 from quilt_packager_runtime.settings.name_templates import name_package
+from quilt_packager_runtime.settings.requirements import Requirement
 
 DEFAULT_COMMIT_MESSAGE = "Packaged from "
 """Beginning of the default commit message, before the URI of the folder."""
@@ -50,6 +51,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         workflow: A workflow's name, None for none, UNSET for the registry's default.
         exclude: Globs of files that do not become part of the package.
         settle_seconds: Minimum age of the message when the folder is read.
+        require: Files without which the folder is not packaged.
         trigger: The message or event that made the request.
         ignored_fields: Names of unknown fields of the message: at most `MAX_NAMED`, shortened.
         warnings: Sentences about fields that the package lacks, or that the message misspells.
@@ -64,6 +66,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workflow: str | UnsetType | None = UNSET
     exclude: tuple[str, ...] = ()
     settle_seconds: int = 0
+    require: tuple[Requirement, ...] = ()
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -151,6 +154,7 @@ def request_for_folder(
         commit_message=default_commit_message(source),
         exclude=options.exclude,
         settle_seconds=options.settle_seconds,
+        require=options.require,
         trigger=ready.trigger,
         warnings=(warning,) if warning is not None and not is_named_by_crate else (),
     )

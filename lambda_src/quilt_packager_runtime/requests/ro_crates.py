@@ -159,6 +159,19 @@ def catalog_fields(graph: "Graph") -> dict[str, Facet]:
     return make_facets({name: found[name] for name in CRATE_FIELDS})
 
 
+def list_part_ids(document: bytes) -> list[str]:
+    """List the ids of a crate's data entities: the parts of its root, and parts of these.
+
+    Raises:
+        ValueError: As of `read_crate`.
+
+    Example:
+        >>> list_part_ids(b'{"@graph": [{"@id": "./", "hasPart": [{"@id": "a.bam"}, "b/"]}]}')
+        ['a.bam', 'b/']
+    """
+    return _Graph(_read_graph(document)).part_ids()
+
+
 def _read_graph(document: bytes) -> list[Any]:
     if len(document) > MAX_CRATE_BYTES:
         raise ValueError(f"it has more than {MAX_CRATE_BYTES:,} bytes")
@@ -273,6 +286,18 @@ class Graph:
             return next(filter(_UUID.search, parts), parts[-1])
         return ""
 
+    def part_ids(self) -> list[str]:
+        """Return the ids of all parts of the root, each once."""
+        found: dict[str, None] = {}
+        left = [self.root]
+        for entity in left:
+            for value in _values(entity, "hasPart", at_most=None):
+                part = value.get("@id") if isinstance(value, dict) else value
+                if isinstance(part, str) and part not in found:
+                    found[part] = None
+                    left.append(self._follow(value))
+        return list(found)
+
     def _find_root(self) -> Entity:
         for root in self.linked(self.descriptor, "about"):
             if id_of(root) in self._entities:
@@ -313,12 +338,12 @@ class Graph:
         return known if known is not None else Entity(value)
 
 
-def _values(entity: Entity, name: str) -> list[Any]:
+def _values(entity: Entity, name: str, *, at_most: int | None = MAX_VALUES) -> list[Any]:
     """Return the values of a property: one, several, or a JSON-LD list; null is no value."""
     value = entity.get(name)
     if isinstance(value, dict):
         value = value.get("@list", value.get("@set", value))
-    values = value[:MAX_VALUES] if isinstance(value, list) else [value]
+    values = value[:at_most] if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str | dict) and each]
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 from quilt_packager_runtime.formats.globs import check_globs, match_any
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings.name_templates import check_template
+from quilt_packager_runtime.settings.requirements import Requirement, check_requirements
 
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
 
@@ -45,6 +46,7 @@ class SourceOptions(
         ignore_prefixes: Globs of folders that are ignored.
         exclude: Globs of files that are left out of the package.
         settle_seconds: Minimum age of an event in seconds before its folder is listed.
+        require: Files without which a folder is not packaged.
 
     Example:
         >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
@@ -63,6 +65,7 @@ class SourceOptions(
     ignore_prefixes: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
+    require: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate the template, the globs and the range."""
@@ -73,6 +76,10 @@ class SourceOptions(
                 check_globs(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+        try:
+            check_requirements(self.require)
+        except ValueError as error:
+            raise ValueError(f"require: {error}") from error
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             raise ValueError(f"settle_seconds is {self.settle_seconds}; 0 to {MAX_SETTLE_SECONDS}")
 

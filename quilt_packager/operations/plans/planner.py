@@ -10,6 +10,7 @@ from types import TracebackType
 
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
+from quilt_packager_runtime.completeness.check import check_complete
 from quilt_packager_runtime.errors import EmptySource, Explanation, Rejected, WorkflowViolations
 from quilt_packager_runtime.formats.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
@@ -172,6 +173,7 @@ class _Planner:
                 self._notes += await list_source(
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
+                await check_complete(watched, self._request, inventory)
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
             if resolved is not None and published is not None and is_listed:
                 header = await self._check(watched, inventory)

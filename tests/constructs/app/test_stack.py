@@ -198,7 +198,7 @@ def test_source_options_reach_the_function(tmp_path: Path) -> None:
             {
                 "omics": {"package_name": "{workflow_name}/{run_id}", "parameters": True},
                 "wrroc": {"metadata": "none", "allow_bucket_root": True, "exclude": ["work/**"]},
-                "edp": {"include_prefixes": ["runs/*"], "settle_seconds": 60},
+                "edp": {"include_prefixes": ["runs/*"], "require": [{"files": ["*.ok"]}]},
                 "uploads": {"package_name": "plates/{folder}"},
             }
         ),
@@ -223,7 +223,7 @@ def test_source_options_reach_the_function(tmp_path: Path) -> None:
             "allow_bucket_root": True,
             "exclude": ["work/**"],
         },
-        {"kind": "objects_ready", "include_prefixes": ["runs/*"], "settle_seconds": 60},
+        {"kind": "objects_ready", "include_prefixes": ["runs/*"], "require": [{"files": ["*.ok"]}]},
         {
             "kind": "objects_ready",
             "sender": "quilt.packager.uploads",

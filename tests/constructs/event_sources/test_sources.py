@@ -266,6 +266,7 @@ def test_options_reach_the_function() -> None:
         ignore_prefixes=["runs/tmp"],
         exclude=["work/**"],
         settle_seconds=60,
+        require=["crate", {"files": ["*.bam"]}],
     )
     assert sources_of(crates) == [
         {
@@ -278,6 +279,7 @@ def test_options_reach_the_function() -> None:
             "ignore_prefixes": ["runs/tmp"],
             "exclude": ["work/**"],
             "settle_seconds": 60,
+            "require": ["crate", {"files": ["*.bam"]}],
         }
     ]
 
@@ -305,6 +307,7 @@ def test_contradictory_options_for_an_event_are_refused() -> None:
         ({"package_name": "{folder}"}, "makes no name"),
         ({"exclude": ["/work"]}, "exclude: a glob"),
         ({"exclude": "work"}, "exclude"),
+        ({"require": ["crates"]}, "require"),
         ({"settle_seconds": 901}, "settle_seconds"),
         ({"excludes": ["work"]}, "excludes"),
     ],

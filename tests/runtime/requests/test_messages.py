@@ -36,6 +36,7 @@ from quilt_packager_runtime.requests.package_request import (
     default_commit_message,
     request_for_folder,
 )
+from quilt_packager_runtime.settings.requirements import RequiredFiles
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
 ROOT = Path(__file__).parents[3]
@@ -394,8 +395,9 @@ class TestSourceOptions:
         assert file.only_name
 
     def test_excluded_files_and_time_are_those_of_the_source(self) -> None:
-        wanted = self.of_crate(exclude=("work/**",), settle_seconds=60)
+        wanted = self.of_crate(exclude=("work/**",), settle_seconds=60, require=("crate",))
         assert (wanted.exclude, wanted.settle_seconds) == (("work/**",), 60)
+        assert wanted.require == ("crate",)
 
     def test_a_name_without_fields_of_the_crate_is_complete(self) -> None:
         wanted = self.of_crate(package_name="{bucket}/{folder}")
@@ -428,6 +430,29 @@ class TestExclude:
     @pytest.mark.parametrize("exclude", ["work", [1], [""], ["/work"], ["a"] * 101])
     def test_is_a_list_of_globs(self, exclude: object) -> None:
         assert "exclude" in rejection(body(exclude=exclude))
+
+
+class TestRequire:
+    def test_is_taken_over_each_once(self) -> None:
+        files = {"files": ["CopyComplete.txt", "*.bam"]}
+        assert request(body(require=["crate", files, "crate"])).require == (
+            "crate",
+            RequiredFiles(("CopyComplete.txt", "*.bam")),
+        )
+
+    @pytest.mark.parametrize(
+        "require",
+        [
+            "crate",
+            ["crates"],
+            [{"files": []}],
+            [{"files": ["/a"]}],
+            [{"file": ["a"]}],
+            [{"files": ["a"] * 60}, {"files": ["b"] * 60}],
+        ],
+    )
+    def test_is_a_list_of_requirements(self, require: object) -> None:
+        assert "require" in rejection(body(require=require))
 
 
 class TestAbuse:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from quilt_packager_runtime.settings.requirements import RequiredFiles
 from quilt_packager_runtime.settings.source_options import (
     SourceOptions,
     check_sources,
@@ -29,6 +30,7 @@ def ready(sender: str | None = None, **options: Any) -> SourceOptions:
         ({"include_prefixes": ("",)}, "include_prefixes: a glob"),
         ({"ignore_prefixes": ("a/",)}, "ignore_prefixes: a glob"),
         ({"settle_seconds": 901}, "settle_seconds is 901; 0 to 900"),
+        ({"require": (RequiredFiles(("a/",)),)}, "require: a glob"),
         ({"settle_seconds": -1}, "settle_seconds is -1; 0 to 900"),
     ],
 )

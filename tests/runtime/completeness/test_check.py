@@ -1,0 +1,131 @@
+"""The option `require`: a folder that lacks files is not packaged."""
+
+import json
+from typing import Any
+
+import pytest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import MAX_NAMED, Incomplete, InvalidMetadata
+from quilt_packager_runtime.formats.outcome import Result
+
+from tests.package_requests import package_request, request_of
+from tests.s3_stub import Bucket, S3Stub
+
+CRATE = "ro-crate-metadata.json"
+
+
+@pytest.fixture
+def raw(s3_stub: S3Stub) -> Bucket:
+    bucket = s3_stub.create_bucket("raw")
+    bucket.put("run/a.bam", b"a", stored=["SHA256"])
+    bucket.put("run/logs/run#1 50%.txt", b"b", stored=["SHA256"])
+    return bucket
+
+
+def put_crate(bucket: Bucket, *parts: object, nodes: tuple[Any, ...] = ()) -> None:
+    """Upload a crate whose root has parts."""
+    graph = [
+        {"@id": CRATE, "about": {"@id": "./"}},
+        {"@id": "./", "@type": "Dataset", "hasPart": list(parts)},
+        *nodes,
+    ]
+    bucket.put(f"run/{CRATE}", json.dumps({"@graph": graph}), stored=["SHA256"])
+
+
+async def is_packaged(s3: S3, *require: object, **fields: Any) -> bool:
+    message = {"source_prefix": "s3://raw/run/", "require": require, **fields}
+    return (await package_request(s3, request_of(message))).outcome is Result.CREATED
+
+
+async def missing(s3: S3, *require: object, **fields: Any) -> str:
+    with pytest.raises(Incomplete) as rejected:
+        await is_packaged(s3, *require, **fields)
+    return rejected.value.happened.removeprefix("s3://raw/run/ is incomplete. ")
+
+
+class TestFiles:
+    @pytest.mark.parametrize("glob", ["a.bam", "logs", "*.bam", "**/run#1*", "logs/*"])
+    async def test_that_match_are_packaged(self, s3: S3, raw: Bucket, glob: str) -> None:
+        assert await is_packaged(s3, {"files": ["a.bam", glob]})
+
+    async def test_that_no_object_matches_are_named(self, s3: S3, raw: Bucket) -> None:
+        require = {"files": ["RTAComplete.txt", "a.bam", "*.bai", "a.ba"]}
+        assert await missing(s3, require) == 'No file matches "RTAComplete.txt", "*.bai", "a.ba".'
+
+    async def test_that_are_excluded_are_not_packaged(self, s3: S3, raw: Bucket) -> None:
+        fields = {"exclude": ["*.bam"]}
+        assert await missing(s3, {"files": ["a.bam"]}, **fields) == 'No file matches "a.bam".'
+
+    async def test_are_looked_for_before_any_object_is_hashed(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        await missing(s3, {"files": ["x"]})
+        assert s3_stub.counts == {"GetObject": 1, "ListObjectVersions": 1}  # `latest`
+
+    async def test_cost_no_request(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+        await is_packaged(s3, commit_message="1", package_name="a/b")
+        without = dict(s3_stub.counts)
+        s3_stub.forget_requests()
+        await is_packaged(s3, {"files": ["a.bam"]}, commit_message="2", package_name="a/c")
+        assert s3_stub.counts == without
+
+
+class TestCrate:
+    async def test_whose_parts_are_there_is_packaged(self, s3: S3, raw: Bucket) -> None:
+        put_crate(
+            raw,
+            {"@id": "a.bam"},
+            {"@id": "logs/"},
+            {"@id": "logs"},
+            {"@id": "./logs/run%231%2050%25.txt"},
+            {"@id": "logs/run#1 50%.txt"},
+            {"@id": "s3://raw/run/a.bam?versionId=v1"},
+            {"@id": "a.bam#header"},
+        )
+        assert await is_packaged(s3, "crate")
+
+    async def test_names_its_missing_parts(self, s3: S3, raw: Bucket) -> None:
+        put_crate(raw, {"@id": "b%20c.bam"}, {"@id": "s3://raw/run/d/"}, {"@id": "a.ba"})
+        expected = '3 files of the crate are missing: "b c.bam", "d", "a.ba".'
+        assert await missing(s3, "crate") == expected
+
+    async def test_includes_parts_of_parts(self, s3: S3, raw: Bucket) -> None:
+        node = {"@id": "logs/", "@type": "Dataset", "hasPart": [{"@id": "logs/x"}, {"@id": "./"}]}
+        put_crate(raw, {"@id": "logs/"}, nodes=(node,))
+        assert await missing(s3, "crate") == '1 file of the crate is missing: "logs/x".'
+
+    async def test_may_list_parts_elsewhere(self, s3: S3, raw: Bucket) -> None:
+        others = ["https://example.org/x", "s3://other/x", "s3://raw/x", "file:///x", "/x"]
+        others += ["../x", "#step", "_:x", "./", "s3://", "arcp://uuid,1/x"]
+        put_crate(raw, *({"@id": each} for each in others), None, {"name": "x"})
+        assert await is_packaged(s3, "crate")
+
+    async def test_may_list_excluded_parts(self, s3: S3, raw: Bucket) -> None:
+        put_crate(raw, {"@id": "workdir/a5/sample.fastq.gz"}, {"@id": "multiqc/report.html"})
+        fields = {"exclude": ["workdir"]}
+        assert "1 file" in await missing(s3, "crate", **fields)
+        raw.put("run/multiqc/report.html", b"x", stored=["SHA256"])
+        assert await is_packaged(s3, "crate", **fields)
+
+    async def test_that_is_missing_is_named(self, s3: S3, raw: Bucket) -> None:
+        assert await missing(s3, "crate") == f'1 file of the crate is missing: "{CRATE}".'
+
+    async def test_that_is_no_crate_is_rejected(self, s3: S3, raw: Bucket) -> None:
+        raw.put(f"run/{CRATE}", b"{}")
+        with pytest.raises(InvalidMetadata, match="@graph"):
+            await is_packaged(s3, "crate")
+
+    async def test_names_only_some_of_many_parts(self, s3: S3, raw: Bucket) -> None:
+        put_crate(raw, *(f"x/{number:05}" for number in range(12_000)))
+        text = await missing(s3, "crate")
+        assert text.startswith('12,000 files of the crate are missing: "x/00000"')
+        assert text.count('"x/') == MAX_NAMED
+
+    async def test_may_have_ids_that_are_no_unicode(self, s3: S3, raw: Bucket) -> None:
+        put_crate(raw, {"@id": "\ud800"})
+        assert await missing(s3, "crate") == '1 file of the crate is missing: "?".'
+
+    async def test_is_reported_with_the_files(self, s3: S3, raw: Bucket) -> None:
+        put_crate(raw, {"@id": "x"})
+        reported = await missing(s3, "crate", {"files": ["y"]})
+        assert reported == 'No file matches "y". 1 file of the crate is missing: "x".'
