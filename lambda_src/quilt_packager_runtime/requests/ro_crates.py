@@ -163,13 +163,13 @@ def list_part_ids(document: bytes) -> list[str]:
     """List the ids of a crate's data entities: the parts of its root, and parts of these.
 
     Raises:
-        ValueError: As of `read_crate`.
+        ValueError: It is too large or too deep, is not JSON, or has no `@graph`.
 
     Example:
         >>> list_part_ids(b'{"@graph": [{"@id": "./", "hasPart": [{"@id": "a.bam"}, "b/"]}]}')
         ['a.bam', 'b/']
     """
-    return _Graph(_read_graph(document)).part_ids()
+    return Graph(document).part_ids()
 
 
 def _read_graph(document: bytes) -> list[Any]:
