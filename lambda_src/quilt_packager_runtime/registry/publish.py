@@ -56,6 +56,8 @@ NO_ETAG = f'"{"0" * 32}"'
 MAX_OWN_POINTERS = 100
 """Maximum number of pointers that are read to find one's own."""
 
+MOVE_ATTEMPTS = 2
+
 MAX_POINTER_ATTEMPTS = 10
 """Maximum number of attempts to write a pointer. Other writers take a second, or conflict with a
 write, only a few times by chance."""
@@ -426,24 +428,29 @@ class Publisher:
 
     async def _move_latest(self, top_hash: str, latest: Pointer) -> Publication:
         """Point `latest` to the revision, if it has not changed since it was read."""
-        try:
-            await self._s3.put_object(
-                self.package.pointer(LATEST),
-                top_hash.encode(),
-                if_match=latest.etag,
-                if_none_match=latest.etag is None,
-                metadata=self.message.to_metadata(),
-            )
-        except PreconditionFailed as refused:
-            # Another writer was first, or the reply to this write was lost and it was sent again.
-            present = await read_latest(self._s3, self.package)
-            if latest.etag is not None and present == latest:
-                raise _refuses_own_etags(refused) from refused
-            is_own = (present.top_hash, present.message) == (top_hash, self.message)
-            return Publication.CREATED if is_own else Publication.START_OVER
-        except (ConditionalRequestConflict, NoSuchKey):
-            return Publication.START_OVER
-        return Publication.CREATED
+        for _ in range(MOVE_ATTEMPTS):
+            try:
+                await self._s3.put_object(
+                    self.package.pointer(LATEST),
+                    top_hash.encode(),
+                    if_match=latest.etag,
+                    if_none_match=latest.etag is None,
+                    metadata=self.message.to_metadata(),
+                )
+            except PreconditionFailed as error:
+                # Another writer was first, or the reply was lost and the write was sent again.
+                refused = error
+                present = await read_latest(self._s3, self.package)
+                if (present.top_hash, present.message) == (top_hash, self.message):
+                    return Publication.CREATED
+                if latest.etag is None or present != latest:
+                    return Publication.START_OVER
+                # It changed and changed back, or the server does not recognize its own ETags.
+            except (ConditionalRequestConflict, NoSuchKey):
+                return Publication.START_OVER
+            else:
+                return Publication.CREATED
+        raise _refuses_own_etags(refused) from refused
 
 
 def _refuses_own_etags(refused: PreconditionFailed) -> UnsupportedEndpoint:

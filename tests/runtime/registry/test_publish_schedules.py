@@ -34,7 +34,7 @@ OVERLAPPING = {
     "one message twice, a crash": Scenario(changes=(B,), messages=(1, 1), crashes=1),
     "one message twice, a lost reply": Scenario(changes=(B,), messages=(1, 1), lost_replies=1),
     "A to B to C": Scenario(changes=(B, C), messages=(1, 2)),
-    "A to B to A, a crash": Scenario(changes=(B, A), messages=(1, 2), crashes=1),
+    "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1),
 }
 LARGE = {
     "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=1, lost_replies=1),
