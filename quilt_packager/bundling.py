@@ -35,6 +35,14 @@ _LAMBDA_GLIBC_MINORS = range(34, 16, -1)
 _UNUSED_DAYS = 30
 # Some of these name the machine that ran pip; none is read at run time.
 _INSTALLER_FILES = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
+# The clients of the runtime; a test compares them. The files of botocore for all others are half of
+# the asset. Of these, the runtime needs neither paginators nor waiters.
+BOTO_SERVICES = frozenset({"dynamodb", "events", "omics", "s3", "sns", "sqs", "stepfunctions"})
+_BOTO_FILES = frozenset(
+    {"endpoint-rule-set-1.json.gz", "service-2.json.gz", "service-2.sdk-extras.json"}
+)
+_BOTO_DATA = "botocore/data/"
+_UNUSED_FOLDERS = ("bin/", "boto3/data/", "boto3/examples/")  # boto3's: for resources
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _READABLE_FILE = 0o100644 << 16
 
@@ -267,10 +275,25 @@ def _run_pip(requirements_file: Path, folder: Path, platform: Platform) -> None:
 
 
 def _is_needed(path: str) -> bool:
-    """Return whether Lambda needs an installed file: no scripts, no files of the installer."""
+    """Return whether Lambda needs an installed file.
+
+    It needs no scripts, no files of the installer, and no data of unused services.
+
+    Example:
+        >>> _is_needed("botocore/data/sqs/2012-11-05/service-2.json.gz")
+        True
+        >>> _is_needed("botocore/data/ec2/2016-11-15/service-2.json.gz")
+        False
+        >>> _is_needed("botocore/data/partitions.json")
+        True
+    """
     folder, _, name = path.rpartition("/")
-    is_installer_file = folder.endswith(".dist-info") and name in _INSTALLER_FILES
-    return not is_installer_file and not path.startswith("bin/")
+    if path.startswith(_UNUSED_FOLDERS):
+        return False
+    if folder.startswith(_BOTO_DATA):
+        service = path.removeprefix(_BOTO_DATA).partition("/")[0]
+        return service in BOTO_SERVICES and name in _BOTO_FILES
+    return not (folder.endswith(".dist-info") and name in _INSTALLER_FILES)
 
 
 def _add_to_zip(archive: Path, files: Iterable[tuple[str, bytes]]) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import stat
+import subprocess
 import sys
 import zipfile
 from base64 import b64encode
@@ -15,8 +17,9 @@ import pytest
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
-from quilt_packager.bundling import Platform, build_asset
+from quilt_packager.bundling import BOTO_SERVICES, RUNTIME, Platform, build_asset
 from tests.conftest import CREDENTIALS
+from tests.integration import client_endpoints
 from tests.integration.lambda_sandbox import LambdaFunction, ServiceStub, has_namespaces
 from tests.s3_stub import Bucket, S3Stub, Versioning
 
@@ -245,6 +248,26 @@ def test_coalescer_announces_the_uploads_of_a_batch(functions: Functions) -> Non
     (letter,) = functions.services.asked_for("SendMessage")
     assert letter["MessageBody"] == "poison"
     assert list(coalescer.tmp.iterdir()) == []
+
+
+def test_asset_has_the_models_of_the_clients_that_the_runtime_creates() -> None:
+    source = "".join(path.read_text("utf-8") for path in RUNTIME.rglob("*.py"))
+    created = r'\b(?:connect|create_client|prepare)\((?:session, )?"(\w+)"'
+    assert set(re.findall(created, source)) == BOTO_SERVICES
+
+
+def test_clients_of_the_asset_have_the_endpoints_of_the_whole_botocore(
+    task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    services = sorted(BOTO_SERVICES)
+    printed = subprocess.run(
+        [sys.executable, "-S", client_endpoints.__file__, *services],
+        env={**os.environ, "PYTHONPATH": str(task), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    assert json.loads(printed) == client_endpoints.endpoints(services)
 
 
 @pytest.mark.skipif(not has_namespaces(), reason="no user may make a namespace here")
