@@ -34,10 +34,17 @@ class LargeJobs:
         self.sqs = sqs
 
     def deliver(
-        self, body: str = BODY, *, delivery: int = 1, remaining_seconds: float = 900
+        self,
+        body: str = BODY,
+        *,
+        delivery: int = 1,
+        sent_ms: int | None = None,
+        remaining_seconds: float = 900,
     ) -> list[str]:
         """Deliver the message, and return the ids of those that are wanted again."""
         attributes = {"ApproximateReceiveCount": str(delivery)}
+        if sent_ms is not None:
+            attributes["SentTimestamp"] = str(sent_ms)
         record = {"messageId": "id", "body": body, "attributes": attributes}
         answer = packager.handler({"Records": [record]}, invocation(remaining_seconds))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]

@@ -1,7 +1,8 @@
-"""The state machine of jobs that are too large for one invocation.
+"""The state machine of jobs that are too large for one invocation, or that wait for files.
 
 A Distributed Map runs the checksum function over the shards that the packager has written; then
-the large-job function publishes, starts another round, or reports the failure.
+the large-job function publishes, starts another round, waits for required files, or reports the
+failure.
 """
 
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ TRANSIENT = [
 ENDED_CAUSE = "a user stopped the execution, or Step Functions could not continue it"
 
 _ERROR = "$.error"
+_WAIT_SECONDS = "$.wait_seconds"
 _JOB = {
     "job_id": sfn.JsonPath.string_at("$.job_id"),
     "round": sfn.JsonPath.number_at("$.round"),
@@ -246,10 +248,19 @@ def _define(
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
     hash_shards.add_catch(give_up, result_path=_ERROR)
     publish.add_catch(give_up, result_path=_ERROR)
-    is_done = sfn.Choice(scope, "IsAllHashed")
-    is_done.when(sfn.Condition.boolean_equals("$.goes_on", value=True), hash_shards)
-    is_done.otherwise(sfn.Succeed(scope, "Published"))
-    return hash_shards.next(publish).next(is_done)
+    wait = sfn.Wait(scope, "WaitForFiles", time=sfn.WaitTime.seconds_path(_WAIT_SECONDS))
+    is_published = sfn.Condition.and_(
+        sfn.Condition.is_present("$.goes_on"),
+        sfn.Condition.boolean_equals("$.goes_on", value=False),
+    )
+    hash_shards.next(publish)
+    # The input of the execution, and the output of Publish.
+    next_step = sfn.Choice(scope, "ChooseNextStep")
+    next_step.when(sfn.Condition.is_present(_WAIT_SECONDS), wait.next(publish))
+    next_step.when(is_published, sfn.Succeed(scope, "Published"))
+    next_step.otherwise(hash_shards)
+    publish.next(next_step)
+    return next_step
 
 
 def _retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:

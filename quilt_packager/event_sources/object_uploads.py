@@ -62,7 +62,8 @@ class ObjectUploads:
         enabled: Process uploads. Default: true. Disabled rules stay in place.
         construct_id: Id of the construct. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `exclude`,
-            `settle_seconds`, `require`. See `CommonOptions`.
+            `settle_seconds`, `require`,
+            `require_timeout_seconds`. See `CommonOptions`.
 
     Raises:
         TypeError: Props are of another type. All violations are listed.

@@ -30,6 +30,8 @@ class CommonOptions(TypedDict, total=False):
     `"crate"` for each local part that the folder's `ro-crate-metadata.json` lists;
     `{"files": ["CopyComplete.txt"]}` for globs that must match.
     """
+    require_timeout_seconds: int
+    """Maximum seconds to wait for these files, from 0 to 43,200. Default: 900."""
 
 
 class PackageOptions(CommonOptions, total=False):

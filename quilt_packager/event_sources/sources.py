@@ -44,7 +44,8 @@ class HealthOmicsRuns:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `settle_seconds`, `require`. See `PackageOptions`.
+            `exclude`, `settle_seconds`, `require`,
+            `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.
@@ -117,7 +118,8 @@ class WorkflowRunCrates:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `settle_seconds`, `require`. See `PackageOptions`.
+            `exclude`, `settle_seconds`, `require`,
+            `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.
@@ -192,7 +194,8 @@ class ObjectsReady:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `settle_seconds`, `require`. See `PackageOptions`.
+            `exclude`, `settle_seconds`, `require`,
+            `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.

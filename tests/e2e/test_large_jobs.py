@@ -130,6 +130,12 @@ def wait_for_results(count: int) -> None:
 
 
 def stop_the_running_execution() -> None:
+    execution = wait_for_a_running_execution()
+    boto3.client("stepfunctions").stop_execution(executionArn=execution)
+
+
+def wait_for_a_running_execution() -> str:
+    """Return its ARN."""
     states = boto3.client("stepfunctions")
     (machine,) = states.list_state_machines()["stateMachines"]
     deadline = time.monotonic() + WAIT_SECONDS
@@ -140,7 +146,7 @@ def stop_the_running_execution() -> None:
     ):
         assert time.monotonic() < deadline, "no execution has begun"
         time.sleep(0.02)
-    states.stop_execution(executionArn=running[0]["executionArn"])
+    return str(running[0]["executionArn"])
 
 
 def worker_errors() -> list[str]:
@@ -266,6 +272,31 @@ def test_stopped_large_job_has_a_dead_letter(engine: DeployedEngine) -> None:
     letter = engine.wait_for_dead_letter(message)
     assert letter.code == "LargeJobFailed"
     assert "a user stopped the execution" in letter.reason
+
+
+def test_folder_is_packaged_when_its_required_files_are_there(engine: DeployedEngine) -> None:
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=BUCKET, Key="plates/46/first.txt", Body=b"1")
+    message = {"source_prefix": f"s3://{BUCKET}/plates/46/"}
+    engine.send_message({**message, "require": [{"files": ["last.txt"]}]})
+    wait_for_a_running_execution()
+    assert wait_for_ends(engine, ["plates/46"], 0) == {}
+    s3.put_object(Bucket=BUCKET, Key="plates/46/last.txt", Body=b"2")
+    (outcome,) = engine.wait_for_outcomes(["plates/46"], Result.CREATED)
+    assert outcome.objects == 2
+
+
+def test_folder_that_stays_incomplete_has_a_dead_letter(engine: DeployedEngine) -> None:
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="plates/47/first.txt", Body=b"1")
+    message = {
+        "source_prefix": f"s3://{BUCKET}/plates/47/",
+        "require": [{"files": ["last.txt"]}],
+        "require_timeout_seconds": 2,
+    }
+    engine.send_message(message)
+    letter = engine.wait_for_dead_letter(message)
+    assert letter.code == "Incomplete"
+    assert '"last.txt"' in letter.reason
 
 
 class Subscription:

@@ -57,6 +57,10 @@ def large_job_started(job: str, at: datetime) -> Line:
     return line("large job started", job, at, shards=2, left=20, execution=job)
 
 
+def files_awaited(job: str, at: datetime) -> Line:
+    return line("files awaited", job, at, seconds=15, happened="It is incomplete.", execution=job)
+
+
 def shard_hashed(job: str, at: datetime) -> Line:
     return line("shard hashed", job, at, round=0, shard=1, objects=10, bytes=10, seconds=1.5)
 

@@ -8,8 +8,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.completeness.pauses import pause_seconds
 from quilt_packager_runtime.deadlines import deadline_at
 from quilt_packager_runtime.errors import DeadlineExceeded, InternalError, PackagerError, printable
+from quilt_packager_runtime.reporting.log_events import FilesAwaited
+from quilt_packager_runtime.reporting.reporting import origin_of
+from quilt_packager_runtime.reporting.telemetry import log
+from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +76,28 @@ async def until(deadline: float, subject: object) -> AsyncIterator[None]:
             why="It holds too many objects, or too many bytes without a stored checksum.",
             remedy="Raise the function's memory, or upload with a SHA-256 checksum.",
         ) from None
+
+
+def wait_for_files(missing: PackagerError, delivery: Delivery) -> int | None:
+    """Decide whether a job waits for required files, and log the wait.
+
+    Returns:
+        The time until the next look, in seconds; None if the job ends.
+    """
+    request = delivery.request
+    if request is None or not request.require:
+        return None
+    seconds = pause_seconds(delivery.seconds, timeout_seconds=request.require_timeout_seconds)
+    if seconds is not None:
+        awaited = FilesAwaited(
+            message_id=delivery.message_id,
+            seconds=seconds,
+            happened=missing.happened,
+            execution=delivery.message_id,
+            **origin_of(request),
+        )
+        log(awaited)
+    return seconds
 
 
 def as_failure(error: Exception) -> PackagerError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quilt_packager_runtime.errors import NoSuchKey
+from quilt_packager_runtime.errors import EmptySource, Incomplete, NoSuchKey
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
@@ -84,7 +84,8 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
         deadline: The time to stop, in seconds of `time.monotonic()`.
 
     Returns:
-        The input of the next step; `goes_on` is true if the map has more to do.
+        The input of the next step; `goes_on` is true if the map has more to do, or files are
+        missing.
 
     Raises:
         PackagerError: The state machine retries the step, unless the job was rejected.
@@ -100,14 +101,20 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
         outcome = end.outcome if end else None
         if outcome is None:
             async with invocations.until(deadline, request.source):
-                outcome = await package(
-                    request,
-                    settings=settings,
-                    s3=s3,
-                    on_progress=progress_logger(files.job_id),
-                    hand_off=permission,
-                    delivery=delivery,
-                )
+                try:
+                    outcome = await package(
+                        request,
+                        settings=settings,
+                        s3=s3,
+                        on_progress=progress_logger(files.job_id),
+                        hand_off=permission,
+                        delivery=delivery,
+                    )
+                except (EmptySource, Incomplete) as missing:
+                    wait_seconds = invocations.wait_for_files(missing, delivery)
+                    if wait_seconds is None:
+                        raise
+                    return {**files.to_input(wait_seconds=wait_seconds), "goes_on": True}
         async with hand_off.kept_if_unreported(s3, files, outcome):
             report_success(delivery, outcome, settings)
     except HandedOff as handed_off:

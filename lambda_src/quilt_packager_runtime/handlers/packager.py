@@ -9,7 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AttemptsExhausted, AwsError, PackagerError
+from quilt_packager_runtime.completeness.pauses import MIN_PAUSE_SECONDS
+from quilt_packager_runtime.errors import (
+    AttemptsExhausted,
+    AwsError,
+    EmptySource,
+    Incomplete,
+    PackagerError,
+)
 from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
@@ -177,7 +184,8 @@ async def package_or_hand_off(
             return end.outcome
         if delivery.number > 1 and await hand_off.has_plan(s3, files):
             log(LargeJobRedelivered(message_id=delivery.message_id, execution=files.job_id))
-            start_execution(files)
+            is_waiting = not await hand_off.has_items(s3, files)
+            start_execution(files, wait_seconds=MIN_PAUSE_SECONDS if is_waiting else None)
             return None
         permission = HandOff(files, invocations.hand_off_time(deadline))
     check_attempts(delivery)
@@ -206,6 +214,13 @@ async def package_or_hand_off(
         record_large_job(started)
         start_execution(handed_off.files)
         return None
+    except (EmptySource, Incomplete) as missing:
+        wait_seconds = invocations.wait_for_files(missing, delivery) if permission else None
+        if permission is None or wait_seconds is None:
+            raise
+        await hand_off.write_message(s3, permission.files, delivery)
+        start_execution(permission.files, wait_seconds=wait_seconds)
+        return None
 
 
 @asynccontextmanager
@@ -222,10 +237,12 @@ async def kept_if_unreported(
         yield
 
 
-def start_execution(files: JobFiles) -> None:
-    """Start the execution of a large job, unless it was started before."""
+def start_execution(files: JobFiles, *, wait_seconds: int | None = None) -> None:
+    """Start the execution of a job, unless it was started before."""
     state_machine_arn = invocations.load_settings().state_machine_arn or ""
-    clients.start_execution(state_machine_arn, files.job_id, files.to_input())
+    clients.start_execution(
+        state_machine_arn, files.job_id, files.to_input(wait_seconds=wait_seconds)
+    )
 
 
 def number_of_attempt(delivery: Delivery) -> int:

@@ -242,8 +242,13 @@ async def read_message(s3: S3, files: JobFiles) -> Delivery:
 
 
 async def has_plan(s3: S3, files: JobFiles) -> bool:
-    """Return whether the plan of a job is complete, so that the job may run already."""
+    """Return whether the state machine goes on with a job, which may run already."""
     return await s3.read_if_exists(files.message, max_bytes=1) is not None
+
+
+async def has_items(s3: S3, files: JobFiles) -> bool:
+    """Return whether there are shards to hash; a job that waits for files has none."""
+    return await s3.read_if_exists(files.items, max_bytes=1) is not None
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ class JobFiles(msgspec.Struct, frozen=True):
 
     @property
     def message(self) -> S3Uri:
-        """The delivered message. It is written last: if it exists, the plan is complete."""
+        """The delivered message. It is written last: if it exists, the job goes on from here."""
         return self._file("message.json")
 
     @property
@@ -75,9 +75,14 @@ class JobFiles(msgspec.Struct, frozen=True):
         """Return the files of the next round."""
         return JobFiles(self.bucket, self.job_id, self.round + 1)
 
-    def to_input(self) -> dict[str, object]:
-        """Return the input of the execution. Equal jobs have equal input, and start once."""
-        return {"job_id": self.job_id, "round": self.round, "items_key": self.items.key}
+    def to_input(self, *, wait_seconds: int | None = None) -> dict[str, object]:
+        """Return the input of the execution, or of its next step.
+
+        Args:
+            wait_seconds: Time to wait before the job is published; None to run the map first.
+        """
+        wait = {} if wait_seconds is None else {"wait_seconds": wait_seconds}
+        return {"job_id": self.job_id, "round": self.round, "items_key": self.items.key, **wait}
 
     def _file(self, path: str) -> S3Uri:
         return S3Uri(self.bucket, f"{JOBS_PREFIX}{self.job_id}/{path}")

@@ -108,6 +108,14 @@ class StepFailed(JobEvent, tag="step failed", frozen=True, kw_only=True):
     remedy: str
 
 
+class FilesAwaited(_OriginEvent, tag="files awaited", frozen=True, kw_only=True):
+    """The folder lacks required files; the state machine looks for them again after a pause."""
+
+    seconds: int
+    happened: str
+    execution: str
+
+
 class MessageDeferred(_OriginEvent, tag="message deferred", frozen=True, kw_only=True):
     """The message stays hidden for some seconds before it is redelivered."""
 
@@ -224,6 +232,7 @@ JobStep: TypeAlias = (
     | LargeJobStarted
     | LargeJobRedelivered
     | AnotherRoundStarted
+    | FilesAwaited
     | MessageDeferred
     | MessageIgnored
 )

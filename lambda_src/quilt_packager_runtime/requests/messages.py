@@ -35,7 +35,12 @@ from quilt_packager_runtime.requests.package_request import (
     request_for_folder,
 )
 from quilt_packager_runtime.requests.violations import Violations, invalid_message
-from quilt_packager_runtime.settings.requirements import Requirement, check_requirements
+from quilt_packager_runtime.settings.requirements import (
+    DEFAULT_REQUIRE_TIMEOUT_SECONDS,
+    Requirement,
+    RequireTimeout,
+    check_requirements,
+)
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
@@ -125,6 +130,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             examples=[["crate", {"files": ["CopyComplete.txt"]}]],
         ),
     ] = None
+    require_timeout_seconds: Annotated[
+        RequireTimeout | None,
+        Meta(
+            description="Maximum time to wait for required files that are missing; 0 looks once. "
+            f"Default: {DEFAULT_REQUIRE_TIMEOUT_SECONDS}.",
+            examples=[3600],
+        ),
+    ] = None
 
 
 def parse_message(
@@ -212,6 +225,7 @@ def _request_from_fields(
     workflow = given["workflow"]
     exclude = violations.check("exclude", given["exclude"], check_globs)
     require = violations.check("require", given["require"], check_requirements)
+    timeout_seconds = given["require_timeout_seconds"]
 
     if violations or source is None or name is None:
         raise violations.as_error()
@@ -227,6 +241,9 @@ def _request_from_fields(
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
         require=require or (),
+        require_timeout_seconds=(
+            DEFAULT_REQUIRE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
+        ),
         trigger=Trigger("message"),
         dropped_component=_dropped_component(str(given["source_prefix"])),
         ignored_fields=tuple(unknown),

@@ -16,7 +16,10 @@ from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trig
 from quilt_packager_runtime.requests.quilt_profile import Crate
 from quilt_packager_runtime.requests.violations import Violations
 from quilt_packager_runtime.settings.name_templates import name_package
-from quilt_packager_runtime.settings.requirements import Requirement
+from quilt_packager_runtime.settings.requirements import (
+    DEFAULT_REQUIRE_TIMEOUT_SECONDS,
+    Requirement,
+)
 
 DEFAULT_COMMIT_MESSAGE = "Packaged from "
 """Beginning of the default commit message, before the URI of the folder."""
@@ -52,6 +55,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         exclude: Globs of files that do not become part of the package.
         settle_seconds: Minimum age of the message when the folder is read.
         require: Files without which the folder is not packaged.
+        require_timeout_seconds: Maximum time to wait for these files.
         trigger: The message or event that made the request.
         ignored_fields: Names of unknown fields of the message: at most `MAX_NAMED`, shortened.
         warnings: Sentences about fields that the package lacks, or that the message misspells.
@@ -67,6 +71,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exclude: tuple[str, ...] = ()
     settle_seconds: int = 0
     require: tuple[Requirement, ...] = ()
+    require_timeout_seconds: int = DEFAULT_REQUIRE_TIMEOUT_SECONDS
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -155,6 +160,7 @@ def request_for_folder(
         exclude=options.exclude,
         settle_seconds=options.settle_seconds,
         require=options.require,
+        require_timeout_seconds=options.require_timeout_seconds,
         trigger=ready.trigger,
         warnings=(warning,) if warning is not None and not is_named_by_crate else (),
     )

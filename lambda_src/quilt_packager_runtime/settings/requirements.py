@@ -11,6 +11,11 @@ from msgspec import Meta
 
 from quilt_packager_runtime.formats.globs import check_globs
 
+DEFAULT_REQUIRE_TIMEOUT_SECONDS = 900
+MAX_REQUIRE_TIMEOUT_SECONDS = 43_200
+
+RequireTimeout: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_REQUIRE_TIMEOUT_SECONDS)]
+
 
 class RequiredFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Globs, each of which must match a file of the package."""

@@ -13,7 +13,12 @@ from msgspec import Meta
 from quilt_packager_runtime.formats.globs import check_globs, match_any
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings.name_templates import check_template
-from quilt_packager_runtime.settings.requirements import Requirement, check_requirements
+from quilt_packager_runtime.settings.requirements import (
+    DEFAULT_REQUIRE_TIMEOUT_SECONDS,
+    Requirement,
+    RequireTimeout,
+    check_requirements,
+)
 
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
 
@@ -47,6 +52,7 @@ class SourceOptions(
         exclude: Globs of files that are left out of the package.
         settle_seconds: Minimum age of an event in seconds before its folder is listed.
         require: Files without which a folder is not packaged.
+        require_timeout_seconds: Maximum time to wait for these files.
 
     Example:
         >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
@@ -66,6 +72,7 @@ class SourceOptions(
     exclude: tuple[str, ...] = ()
     settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
     require: tuple[Requirement, ...] = ()
+    require_timeout_seconds: RequireTimeout = DEFAULT_REQUIRE_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
         """Validate the template, the globs and the range."""

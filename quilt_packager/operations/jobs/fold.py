@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from quilt_packager_runtime.reporting.log_events import (
     AttemptEnded,
+    FilesAwaited,
     JobStep,
     MessageDeferred,
     MessageIgnored,
@@ -38,6 +39,9 @@ petabytes. All later steps, including the last resort, take hours.
 
 HASHING = "checksums"
 """The phase in which workers continue a large job."""
+
+WAITING = "waiting"
+"""The phase in which the state machine waits for required files."""
 
 LOST = "Lost"
 """Error code of a job whose outcome was never logged."""
@@ -148,6 +152,9 @@ class _AttemptBuilder:
         if isinstance(event, PackageProgress):
             self.progress = Progress(event.phase, event.done, event.total)
             phase = event.phase
+        elif isinstance(event, FilesAwaited):
+            self.execution, self.progress = event.message_id, Progress(WAITING, 0)
+            phase = WAITING
         else:
             # An execution has the name of its message. Its workers log no progress.
             self.execution, self.progress = event.message_id, None

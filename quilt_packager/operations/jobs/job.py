@@ -23,7 +23,7 @@ class Progress(msgspec.Struct, frozen=True):
     """Progress of a job in its phase.
 
     Attributes:
-        phase: `listing`, `checksums` or `publishing`.
+        phase: `listing`, `waiting`, `checksums` or `publishing`.
         done: Number of objects done.
         total: Number of objects in all; None if unknown.
     """

@@ -9,7 +9,12 @@ TRIGGERS = {
     "objects_ready": "Upload",
 }
 
-PHASES = {"listing": "Listing", "checksums": "Checksums", "publishing": "Publishing"}
+PHASES = {
+    "listing": "Listing",
+    "waiting": "Waiting for files",
+    "checksums": "Checksums",
+    "publishing": "Publishing",
+}
 
 
 def trigger_label(job: Job) -> str:

@@ -308,6 +308,7 @@ def test_contradictory_options_for_an_event_are_refused() -> None:
         ({"exclude": ["/work"]}, "exclude: a glob"),
         ({"exclude": "work"}, "exclude"),
         ({"require": ["crates"]}, "require"),
+        ({"require_timeout_seconds": 43_201}, "require_timeout_seconds"),
         ({"settle_seconds": 901}, "settle_seconds"),
         ({"excludes": ["work"]}, "excludes"),
     ],

@@ -12,12 +12,14 @@ from quilt_packager_runtime.reporting.log_events import JobStep, PackageProgress
 
 from quilt_packager.operations.jobs.fold import fold, list_attempts
 from quilt_packager.operations.jobs.job import Job, Phase, Progress, State
+from quilt_packager.operations.jobs.labels import describe_progress
 from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
 from tests.operations.job_lines import (
     NOW,
     Line,
     ago,
     failed,
+    files_awaited,
     large_job_started,
     line,
     progress,
@@ -106,6 +108,17 @@ class TestJob:
     def test_continues_in_the_state_machine(self) -> None:
         job = job_of(started("a", ago(hours=5)), large_job_started("a", ago(hours=5)))
         assert (job.outcome, job.execution) == (State.RUNNING, "a")
+
+    def test_waits_for_files_in_a_phase_of_its_own(self) -> None:
+        job = job_of(
+            started("a", ago(hours=5)),
+            progress("a", ago(hours=5), "listing"),
+            files_awaited("a", ago(hours=5)),
+            progress("a", ago(hours=4), "listing"),
+            files_awaited("a", ago(hours=4)),
+        )
+        assert (job.outcome, job.execution) == (State.RUNNING, "a")
+        assert describe_progress(job.progress) == "Waiting for files"
 
     def test_is_in_phase_checksums_until_it_publishes(self) -> None:
         job = job_of(

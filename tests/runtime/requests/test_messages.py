@@ -395,9 +395,11 @@ class TestSourceOptions:
         assert file.only_name
 
     def test_excluded_files_and_time_are_those_of_the_source(self) -> None:
-        wanted = self.of_crate(exclude=("work/**",), settle_seconds=60, require=("crate",))
+        wanted = self.of_crate(
+            exclude=("work/**",), settle_seconds=60, require=("crate",), require_timeout_seconds=0
+        )
         assert (wanted.exclude, wanted.settle_seconds) == (("work/**",), 60)
-        assert wanted.require == ("crate",)
+        assert (wanted.require, wanted.require_timeout_seconds) == (("crate",), 0)
 
     def test_a_name_without_fields_of_the_crate_is_complete(self) -> None:
         wanted = self.of_crate(package_name="{bucket}/{folder}")
@@ -433,6 +435,15 @@ class TestExclude:
 
 
 class TestRequire:
+    @pytest.mark.parametrize(("given", "seconds"), [(None, 900), (0, 0), (43_200, 43_200)])
+    def test_is_waited_for_up_to_a_timeout(self, given: object, seconds: int) -> None:
+        assert request(body(require_timeout_seconds=given)).require_timeout_seconds == seconds
+
+    @pytest.mark.parametrize("seconds", [-1, 43_201, 1.5, "1"])
+    def test_timeout_is_limited(self, seconds: object) -> None:
+        reported = rejection(body(require_timeout_seconds=seconds))
+        assert "require_timeout_seconds" in reported
+
     def test_is_taken_over_each_once(self) -> None:
         files = {"files": ["CopyComplete.txt", "*.bam"]}
         assert request(body(require=["crate", files, "crate"])).require == (
