@@ -20,6 +20,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── InvalidWorkflowConfig
     │   ├── WorkflowViolations
     │   ├── PackageNameTaken
+    │   ├── HeldForReview
     │   └── UnsupportedEndpoint
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged
@@ -265,6 +266,16 @@ class PackageNameTaken(Rejected):
     title = "Package name taken"
     usual_cause = "Two folders give the same package name, such as a/b/c and a_b/c."
     usual_remedy = "Send a package_name or set one for the event source, and discard the message."
+
+
+class HeldForReview(Rejected):
+    """The newest revision of the package was published by another writer, and is kept."""
+
+    title = "Held for review"
+    usual_cause = "A person or another program published it, and on_foreign_revision is hold."
+    usual_remedy = (
+        "Retry with --on-foreign-revision replace to publish, or discard to keep that revision."
+    )
 
 
 class UnsupportedEndpoint(Rejected):

@@ -37,7 +37,11 @@ from quilt_packager_runtime.large_jobs.hand_off import (
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import is_unchanged, list_source
 from quilt_packager_runtime.registry import publish
-from quilt_packager_runtime.registry.ownership import find_refusal
+from quilt_packager_runtime.registry.ownership import (
+    describe_replaced,
+    find_refusal,
+    find_replaced,
+)
 from quilt_packager_runtime.registry.publish import (
     Message,
     Pointer,
@@ -149,7 +153,7 @@ async def _run_passes(context: _Context) -> Outcome:
     created: Outcome | None = None
     for _ in range(MAX_PASSES):
         previous = await read_previous(publisher, latest)
-        refusal = find_refusal(request, previous)
+        refusal = find_refusal(request, latest, previous, context.settings)
         outcome: Outcome | None
         if refusal is not None or latest.is_newer_than(message):
             is_over = await publisher.yield_to(latest)
@@ -202,7 +206,8 @@ async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) 
         outcome=Result.UNCHANGED if own is None else Result.CREATED,
         package_name=request.package_name,
         registry=request.registry,
-        top_hash=own or latest.top_hash,
+        top_hash=own.top_hash if own else latest.top_hash,
+        foreign_top_hash=own.replaced if own else None,
         remark=SUPERSEDED,
     )
 
@@ -241,7 +246,8 @@ async def _run_pass(
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
             revision = await _spool(Path(folder, "manifest.jsonl"), header, inventory)
-            publication = await publisher.publish(revision, latest)
+            replaced = find_replaced(latest, previous, publisher.message)
+            publication = await publisher.publish(revision, latest, replaced=replaced)
         if publication is Publication.START_OVER:
             return False, None
         is_over = publication is Publication.UNCHANGED or (
@@ -250,6 +256,8 @@ async def _run_pass(
     # `latest` has the job's message if an earlier delivery moved it, and could not report it.
     is_own = (latest.top_hash, latest.message) == (revision.top_hash, publisher.message)
     is_created = publication is Publication.CREATED or is_own
+    foreign = replaced if is_created and replaced != revision.top_hash else None
+    remarks = [describe_replaced(foreign)] if foreign else []
     refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
     return is_over, Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
@@ -257,13 +265,14 @@ async def _run_pass(
         registry=request.registry,
         top_hash=revision.top_hash,
         previous_top_hash=None if is_own else latest.top_hash,
+        foreign_top_hash=foreign,
         objects=objects,
         bytes=size_bytes,
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
         manifest_refreshed=True if refreshed else None,
-        remark=" ".join([*request.warnings, *listing_warnings, *refreshed]) or None,
+        remark=" ".join([*request.warnings, *listing_warnings, *refreshed, *remarks]) or None,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 from quilt_packager_runtime.errors import name_some, quote
 from quilt_packager_runtime.requests.events import OMICS_STATUSES, health_omics_pattern
-from quilt_packager_runtime.settings import ChecksumAlgorithm
+from quilt_packager_runtime.settings import ChecksumAlgorithm, OnForeignRevision
 
 from quilt_packager.app.custom_rules import CustomRule, read_custom_rules
 from quilt_packager.app.source_flags import SOURCES, read_source_flags
@@ -111,6 +111,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         notifications_topic_key: ARN of the topic's KMS key. Empty: no customer managed key.
         quarantine_registry: Name of an existing bucket for packages that violate the workflow of
             their registry. Empty: none.
+        on_foreign_revision: Handling of a newest revision that another writer published.
         catalog_url: URL of the Quilt catalog, for links in events. Empty: none.
         alarms_topic: ARN of the topic that alarms notify. Empty: no alarms.
         dashboard: Create a CloudWatch dashboard.
@@ -197,6 +198,9 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     quarantine_registry: Annotated[
         BucketNameOrEmpty, Meta(description="the name of an existing bucket, or empty")
     ] = ""
+    on_foreign_revision: Annotated[
+        OnForeignRevision, Meta(description=" or ".join(get_args(OnForeignRevision)))
+    ] = "replace"
     catalog_url: Annotated[
         str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")
     ] = ""

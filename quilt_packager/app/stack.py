@@ -155,6 +155,7 @@ class PackagingEngineStack(Stack):
             quarantine_registry=self._find_bucket("QuarantineRegistry", flags.quarantine_registry)
             if flags.quarantine_registry
             else None,
+            on_foreign_revision=flags.on_foreign_revision,
             catalog_url=flags.catalog_url or None,
             publish_schema=flags.publish_schema,
             code=code or bundle_code(self, flags.architecture),

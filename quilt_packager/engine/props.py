@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict, get_type_hints
+from typing import Any, Required, TypedDict, get_args, get_type_hints
 
 from aws_cdk import Duration, Size, SizeRoundingBehavior
 from aws_cdk import aws_ec2 as ec2
@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
+from quilt_packager_runtime.settings import ChecksumAlgorithm, OnForeignRevision, Settings
 
 from quilt_packager.contract import (
     DEFAULT_CHECKSUM_CONCURRENCY,
@@ -173,6 +173,13 @@ class EngineProps(TypedDict, total=False):
 
     Their metadata has the violations. None of `registry_buckets`. Default: none.
     """
+    on_foreign_revision: OnForeignRevision
+    """Handling of a newest revision that another writer than the engine published.
+
+    Such as a person with quilt3 or the catalog. `replace` publishes a revision above it, and says
+    so in the outcome and in a notification; `hold` rejects the job as `HeldForReview`. Default:
+    `replace`.
+    """
     catalog_url: str | None
     """URL of the Quilt catalog of the registries, for links in events. Default: none."""
     publish_schema: bool
@@ -194,6 +201,7 @@ _TYPES = {
     **get_type_hints(EngineProps),
     # Its values are validated as values.
     "checksum_algorithms": Any,
+    "on_foreign_revision": Any,
 }
 
 
@@ -241,6 +249,7 @@ class ResolvedProps:
     event_bus: events.IEventBus | None = None
     notifications_topic: sns.ITopic | None = None
     quarantine_registry: s3.IBucket | None = None
+    on_foreign_revision: OnForeignRevision = "replace"
     catalog_url: str | None = None
     publish_schema: bool = False
     engine_name: str | None = None
@@ -269,6 +278,7 @@ class ResolvedProps:
             max_attempts=self.max_receive_count,
             catalog_url=self.catalog_url,
             quarantine_registry=quarantine.bucket_name if quarantine else None,
+            on_foreign_revision=self.on_foreign_revision,
             max_inline_objects=self.max_inline_objects,
             max_inline_bytes=int(self.max_inline_size.to_bytes()),
             max_shard_objects=self.max_shard_objects,
@@ -280,6 +290,7 @@ class ResolvedProps:
         return [
             *self._find_missing(),
             *self._find_unknown_algorithms(),
+            *self._find_unknown_actions(),
             *self._find_unsuitable_registries(),
             *self._find_excesses(),
             *self._find_short_lives(),
@@ -314,6 +325,13 @@ class ResolvedProps:
             for each in given
             if each not in tuple(ChecksumAlgorithm)
         ]
+
+    def _find_unknown_actions(self) -> list[str]:
+        given = self.on_foreign_revision
+        known = get_args(OnForeignRevision)
+        if given in known:
+            return []
+        return [f"on_foreign_revision is {given!r}: choose from {', '.join(known)}"]
 
     def _find_unsuitable_registries(self) -> list[str]:
         violations = []

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
-from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions
+from quilt_packager_runtime.settings.source_options import (
+    OnForeignRevision,
+    SourceKind,
+    SourceOptions,
+)
 
 if TYPE_CHECKING:
     from aws_cdk import aws_s3 as s3
@@ -32,6 +36,8 @@ class CommonOptions(TypedDict, total=False):
     """
     require_timeout_seconds: int
     """Maximum seconds to wait for these files, from 0 to 43,200. Default: 900."""
+    on_foreign_revision: OnForeignRevision
+    """Handling of a newest revision that another writer published. Default: as the engine does."""
 
 
 class PackageOptions(CommonOptions, total=False):

@@ -30,6 +30,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         registry: The bucket that holds, or would have held, the package.
         top_hash: The revision's 64 hex characters.
         previous_top_hash: The newest revision when the job began.
+        foreign_top_hash: The revision of another writer that this one replaced.
         objects: Number of entries of the revision.
         bytes: Sum of their sizes.
         reused: Number of checksums reused from the previous revision.
@@ -47,6 +48,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     registry: str | None = None
     top_hash: str | None = None
     previous_top_hash: str | None = None
+    foreign_top_hash: str | None = None
     objects: int | None = None
     bytes: int | None = None
     reused: int | None = None

@@ -1,15 +1,20 @@
-"""The writer of a package's newest revision, and the right of a job to replace it."""
+"""The writer of a package's newest revision, and the right of a job to replace it.
+
+docs/adr/0023-revisions-of-other-writers.md has the reasons.
+"""
 
 import msgspec
 
 from quilt_packager_runtime.aws.s3 import ObjectBody
-from quilt_packager_runtime.errors import PackageNameTaken, Rejected, quote
+from quilt_packager_runtime.errors import HeldForReview, PackageNameTaken, Rejected, quote
 from quilt_packager_runtime.formats.manifest import is_ours
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.registry.publish import Message, Pointer
 from quilt_packager_runtime.requests.package_request import (
     DEFAULT_COMMIT_MESSAGE,
     PackageRequest,
 )
+from quilt_packager_runtime.settings import Settings
 
 
 class _Header(msgspec.Struct):
@@ -44,14 +49,55 @@ def folder_of(manifest: bytes) -> SourceFolder | None:
     return SourceFolder(uri.bucket, uri.key.removesuffix(entry.logical_key))
 
 
-def find_refusal(request: PackageRequest, manifest: ObjectBody | None) -> Rejected | None:
+def is_foreign(latest: Pointer, manifest: ObjectBody | None) -> bool:
+    """Return whether another writer than this engine published the newest revision.
+
+    The engine marks its manifests, and the pointers that it writes. Either mark suffices: older
+    versions of the engine did not mark pointers, and a manifest of another writer with the same top
+    hash stays. Without a manifest that can be read, the pointer decides.
+
+    Args:
+        latest: The pointer.
+        manifest: First bytes of its manifest; None if it is missing or not readable.
+    """
+    if latest.top_hash is None or latest.message is not None:
+        return False
+    return manifest is None or not is_ours(manifest.metadata)
+
+
+def find_replaced(latest: Pointer, manifest: ObjectBody | None, message: Message) -> str | None:
+    """Return the top hash of another writer's revision that a job replaces, or already has.
+
+    Args:
+        latest: The pointer before the job's writes, or after those of an earlier pass or delivery.
+        manifest: First bytes of its manifest.
+        message: The job's message.
+    """
+    if is_foreign(latest, manifest):
+        return latest.top_hash
+    return latest.replaced if latest.message == message else None
+
+
+def describe_replaced(top_hash: str) -> str:
+    """Return the remark about another writer's revision that a job replaced."""
+    return f"Replaced {top_hash}, which this engine did not publish; that revision still exists."
+
+
+def find_refusal(
+    request: PackageRequest, latest: Pointer, manifest: ObjectBody | None, settings: Settings
+) -> Rejected | None:
     """Return the reason why a job must not replace the newest revision; None if it may.
 
     Args:
         request: The job's request.
-        manifest: First bytes of the newest revision's manifest; None if there is none.
+        latest: The pointer to the newest revision.
+        manifest: First bytes of its manifest; None if it is missing or not readable.
+        settings: The engine's settings, for requests that do not say what to do.
     """
-    if not request.is_name_inferred or manifest is None or not is_ours(manifest.metadata):
+    if is_foreign(latest, manifest):
+        action = request.on_foreign_revision or settings.on_foreign_revision
+        return _hold(request, latest) if action == "hold" else None
+    if not request.is_name_inferred or manifest is None:
         return None
     folder = folder_of(manifest.data)
     if folder is None or folder == request.source:
@@ -62,6 +108,16 @@ def find_refusal(request: PackageRequest, manifest: ObjectBody | None) -> Reject
         why=f"The message names no package, and {quote(str(request.source))} gives the same name: "
         "the two folders would replace each other's revisions.",
         remedy="Send package_name in the message, or set a package_name for the event source.",
+    )
+
+
+def _hold(request: PackageRequest, latest: Pointer) -> HeldForReview:
+    return HeldForReview(
+        f"The newest revision of {request.package_name} in {request.registry}, {latest.top_hash}, "
+        "was not published by this engine.",
+        why="on_foreign_revision is hold: such revisions are replaced only after a review.",
+        remedy="To replace it, retry this message by quilt-packager failures retry "
+        "--on-foreign-revision replace; to keep it, discard the message.",
     )
 
 

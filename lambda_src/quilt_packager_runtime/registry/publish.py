@@ -49,6 +49,7 @@ MAX_CLOCK_SKEW_SECONDS = 15 * 60
 DUE = "quilt-packager-due"
 MESSAGE_ID = "quilt-packager-message"
 MILLISECONDS = re.compile(r"[0-9]{1,15}")
+REPLACED = "quilt-packager-replaced"
 MANIFEST_SHA256 = "quilt-packager-sha256"
 NO_ETAG = f'"{"0" * 32}"'
 """An ETag that no object has."""
@@ -109,11 +110,20 @@ class Pointer(msgspec.Struct, frozen=True):
         etag: ETag; None if the pointer did not exist.
         top_hash: Top hash of the revision; None if the pointer did not exist, or was not valid.
         message: The message of its writer; None for other writers, which count as the oldest.
+        replaced: Top hash of another writer's revision that the job of the message replaced.
     """
 
     etag: str | None = None
     top_hash: str | None = None
     message: Message | None = None
+    replaced: str | None = None
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the user metadata of a pointer of the same writer."""
+        if self.message is None:
+            return {}
+        replaced = {} if self.replaced is None else {REPLACED: self.replaced}
+        return {**self.message.to_metadata(), **replaced}
 
     def is_newer_than(self, message: Message) -> bool:
         """Return whether a newer message wrote the pointer."""
@@ -214,7 +224,8 @@ async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
     latest_second = s3.server_time_seconds() + MAX_CLOCK_SKEW_SECONDS
     if message is not None and message.due_ms > latest_second * 1000:
         message = None  # its clock was wrong, and others must not yield to it until then
-    return Pointer(body.etag, body.data.decode("ascii"), message)
+    replaced = None if message is None else body.metadata.get(REPLACED)
+    return Pointer(body.etag, body.data.decode("ascii"), message, replaced)
 
 
 async def list_pointers(s3: S3, package: Package) -> list[int]:
@@ -277,10 +288,10 @@ class Publisher:
         is_settled = latest.message is None or newest.is_newer_than(latest.message)
         if is_settled and not is_own:
             return True
-        await self._announce(latest.top_hash, latest.message, after_second=newest_second)
+        await self._announce(latest.top_hash, latest.to_metadata(), after_second=newest_second)
         return False
 
-    async def find_own_revision(self, latest: Pointer) -> str | None:
+    async def find_own_revision(self, latest: Pointer) -> Pointer | None:
         """Find the revision that an earlier delivery of the message published.
 
         Call it when `latest` belongs to a newer message. If `latest` names the same revision, the
@@ -292,21 +303,26 @@ class Publisher:
         for second in recent[-MAX_OWN_POINTERS:]:
             pointer = await read_pointer(self._s3, self.package, str(second))
             if pointer.message == self.message:
-                return pointer.top_hash if pointer.top_hash != latest.top_hash else None
+                return pointer if pointer.top_hash != latest.top_hash else None
         return None
 
-    async def publish(self, revision: Revision, latest: Pointer) -> Publication:
+    async def publish(
+        self, revision: Revision, latest: Pointer, *, replaced: str | None = None
+    ) -> Publication:
         """Make a revision the newest of its package, unless it already is.
 
         Args:
             revision: The revision.
             latest: Result of `read_latest` before the source was listed.
+            replaced: Top hash of another writer's revision that the job replaces. The pointers keep
+                it, so that a redelivery of the message can report it.
 
         Raises:
             AccessDenied: A write is denied; nothing was announced.
             WriteConflict: Other writers took every name that was tried for the pointer.
         """
         top_hash = revision.top_hash
+        metadata = Pointer(message=self.message, replaced=replaced).to_metadata()
         self._newest_second, newest = await self._newest_pointer()
         is_announced = newest.top_hash == top_hash
         is_settled = is_announced or newest.is_newer_than(self.message)
@@ -320,9 +336,9 @@ class Publisher:
         if not is_announced:
             await self._check_latest_writable(top_hash)
             self._newest_second = await self._announce(
-                top_hash, self.message, after_second=self._newest_second
+                top_hash, metadata, after_second=self._newest_second
             )
-        return await self._move_latest(top_hash, latest)
+        return await self._move_latest(top_hash, latest, metadata)
 
     async def is_settled(self, revision: Revision) -> bool:
         """Return whether the revision is complete: if it is `latest`, its pointer is the newest.
@@ -398,7 +414,9 @@ class Publisher:
                 self.package.pointer(LATEST), top_hash.encode(), if_match=NO_ETAG
             )
 
-    async def _announce(self, top_hash: str, message: Message | None, *, after_second: int) -> int:
+    async def _announce(
+        self, top_hash: str, metadata: Mapping[str, str], *, after_second: int
+    ) -> int:
         """Write a pointer above the newest, without overwriting any, and return its second."""
         second = max(self._s3.server_time_seconds(), after_second + 1)
         for _ in range(MAX_POINTER_ATTEMPTS):
@@ -407,7 +425,7 @@ class Publisher:
                     self.package.pointer(str(second)),
                     top_hash.encode(),
                     if_none_match=True,
-                    metadata=message.to_metadata() if message else {},
+                    metadata=metadata,
                 )
             except ConditionalRequestConflict:
                 continue
@@ -426,7 +444,9 @@ class Publisher:
             remedy="Retry; look for a loop of messages if the error recurs.",
         )
 
-    async def _move_latest(self, top_hash: str, latest: Pointer) -> Publication:
+    async def _move_latest(
+        self, top_hash: str, latest: Pointer, metadata: Mapping[str, str]
+    ) -> Publication:
         """Point `latest` to the revision, if it has not changed since it was read."""
         for _ in range(MOVE_ATTEMPTS):
             try:
@@ -435,7 +455,7 @@ class Publisher:
                     top_hash.encode(),
                     if_match=latest.etag,
                     if_none_match=latest.etag is None,
-                    metadata=self.message.to_metadata(),
+                    metadata=metadata,
                 )
             except PreconditionFailed as error:
                 # Another writer was first, or the reply was lost and the write was sent again.

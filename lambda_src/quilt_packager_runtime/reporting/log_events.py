@@ -154,6 +154,8 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
 class PackageCreated(_SuccessEvent, tag="package created", frozen=True, kw_only=True):
     """The job published a revision."""
 
+    foreign_top_hash: str | None = None
+
 
 class PackageUnchanged(_SuccessEvent, tag="package unchanged", frozen=True, kw_only=True):
     """The job found its package up to date, or a newer message had published it."""

@@ -1,4 +1,4 @@
-"""Notifications of failures for SNS: a subject and a text.
+"""Notifications for SNS, of failures and of replaced revisions: a subject and a text.
 
 The function writes them because an input transformer of EventBridge would insert the reason with
 its quotes unescaped, and could not shorten it.
@@ -27,7 +27,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 def format_notification(detail: OutcomeDetail) -> Notification:
-    """Format the notification of a failed job."""
+    """Format the notification of a job that failed, or that replaced another writer's revision."""
     headline = DETAIL_TYPES[detail.outcome]
     if detail.package_name:
         headline += f": {detail.package_name}"
@@ -37,13 +37,17 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         "Registry": detail.registry,
         "Source": detail.source,
         "Quarantine": detail.links.quarantine,
+        "Revision": detail.top_hash,
+        "Replaced": detail.foreign_top_hash,
         "Trigger": trigger and f"{trigger.kind} {trigger.event_id or ''}".rstrip(),
         "Message": detail.message_id,
         "Engine": detail.engine,
     }
     lines = [f"{label}: {value}" for label, value in facts.items() if value]
     # The reason comes last: only it may be long, and the text is cut at its end.
-    text = "\n".join([headline, "", *map(printable, lines), "", printable(detail.reason or "")])
+    text = "\n".join(
+        [headline, "", *map(printable, lines), "", printable(detail.reason or detail.remark or "")]
+    )
     return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
 
 

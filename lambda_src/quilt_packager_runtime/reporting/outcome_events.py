@@ -55,6 +55,12 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[_TopHash, Meta(description="The newest revision at the start of the job.")]
         | UnsetType
     ) = UNSET
+    foreign_top_hash: (
+        Annotated[
+            _TopHash, Meta(description="The revision of another writer that this one replaced.")
+        ]
+        | UnsetType
+    ) = UNSET
     objects: (
         Annotated[_Count, Meta(description="Number of entries of the revision.")] | UnsetType
     ) = UNSET
@@ -146,6 +152,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         package_name=_known(outcome.package_name),
         top_hash=_known(outcome.top_hash),
         previous_top_hash=_known(outcome.previous_top_hash),
+        foreign_top_hash=_known(outcome.foreign_top_hash),
         objects=_known(outcome.objects),
         bytes=_known(outcome.bytes),
         reused=_known(outcome.reused),

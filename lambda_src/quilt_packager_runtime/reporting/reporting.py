@@ -42,6 +42,8 @@ def report_success(delivery: Delivery, outcome: Outcome, settings: Settings) -> 
     """
     with _failure_recorded(delivery):
         refused = _publish(delivery, outcome, settings)
+        if outcome.foreign_top_hash is not None:
+            _notify(delivery, outcome, settings)
         if refused is not None:
             _move(delivery, refused, settings)
             outcome = _outcome_of(delivery, refused)
@@ -115,14 +117,7 @@ def _move(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
     notification only informs, so its refusal ends no job.
     """
     outcome = _outcome_of(delivery, error)
-    if settings.notifications_topic_arn is not None and not delivery.is_announced:
-        notification = format_notification(_detail_of(delivery, outcome, settings))
-        try:
-            clients.publish_notice(
-                settings.notifications_topic_arn, notification.subject, notification.text
-            )
-        except AwsError as refused:
-            _record_unpublished(delivery, "topic", refused)
+    _notify(delivery, outcome, settings)
     if settings.dead_letter_queue_url is not None:
         clients.send_to_dead_letters(
             settings.dead_letter_queue_url,
@@ -132,6 +127,18 @@ def _move(delivery: Delivery, error: PackagerError, settings: Settings) -> None:
             package_name=outcome.package_name,
             registry=outcome.registry,
         )
+
+
+def _notify(delivery: Delivery, outcome: Outcome, settings: Settings) -> None:
+    if settings.notifications_topic_arn is None or delivery.is_announced:
+        return
+    notification = format_notification(_detail_of(delivery, outcome, settings))
+    try:
+        clients.publish_notice(
+            settings.notifications_topic_arn, notification.subject, notification.text
+        )
+    except AwsError as refused:
+        _record_unpublished(delivery, "topic", refused)
 
 
 def _detail_of(delivery: Delivery, outcome: Outcome, settings: Settings) -> OutcomeDetail:

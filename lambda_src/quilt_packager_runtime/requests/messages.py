@@ -41,10 +41,13 @@ from quilt_packager_runtime.settings.requirements import (
     RequireTimeout,
     check_requirements,
 )
-from quilt_packager_runtime.settings.source_options import SourceOptions
+from quilt_packager_runtime.settings.source_options import OnForeignRevision, SourceOptions
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
 """Maximum size of a commit message, in UTF-8."""
+
+ON_FOREIGN_REVISION = "on_foreign_revision"
+"""The field of a message that an event may have as well: a retry adds it."""
 
 _BASE = "s3://source-bucket/"
 
@@ -138,6 +141,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             examples=[3600],
         ),
     ] = None
+    on_foreign_revision: Annotated[
+        OnForeignRevision | None,
+        Meta(
+            description="The handling of a newest revision that another writer published: replace "
+            "it, or hold the job for review. Default: as the engine does.",
+        ),
+    ] = None
 
 
 def parse_message(
@@ -146,7 +156,7 @@ def parse_message(
     """Validate the body of a message in any of its forms, without I/O.
 
     Forms: the JSON of a `Message`, an EventBridge event, a classic S3 notification; each of them
-    also as a JSON string, or in the envelope of SNS.
+    also as a JSON string, or in the envelope of SNS. An event may have an `on_foreign_revision`.
 
     Args:
         body: The body, as SQS delivers it.
@@ -168,9 +178,24 @@ def parse_message(
     if fields.get("source_prefix") is not None or not events.is_event(fields):
         return _request_from_fields(fields, default_registry)
     event = events.translate(fields, sources)
+    if ON_FOREIGN_REVISION in fields and not isinstance(event, Ignored):
+        event = _with_own_option(event, fields[ON_FOREIGN_REVISION])
     if isinstance(event, FolderReady):
         return request_for_folder(event, default_registry=default_registry)
     return event
+
+
+def with_on_foreign_revision(body: str, action: OnForeignRevision) -> str:
+    """Return a body of any form that says what to do with another writer's revision.
+
+    Raises:
+        InvalidMessage: The body is no JSON object.
+
+    Example:
+        >>> with_on_foreign_revision('{"source_prefix": "s3://b/"}', "replace")
+        '{"source_prefix": "s3://b/", "on_foreign_revision": "replace"}'
+    """
+    return json.dumps({**_unwrap(body), ON_FOREIGN_REVISION: action}, ensure_ascii=False)
 
 
 def message_schema() -> str:
@@ -197,6 +222,18 @@ def _unwrap(body: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid_message("The body of the message is JSON, but not an object.")
     return value
+
+
+def _with_own_option(event: FolderReady | OmicsRun, given: object) -> FolderReady | OmicsRun:
+    """Apply the `on_foreign_revision` of an event instead of that of its source."""
+    violations = Violations()
+    action = violations.check(
+        ON_FOREIGN_REVISION, given, partial(msgspec.convert, type=OnForeignRevision | None)
+    )
+    if violations:
+        raise violations.as_error()
+    options = msgspec.structs.replace(event.options, on_foreign_revision=action)
+    return msgspec.structs.replace(event, options=options)
 
 
 def _request_from_fields(
@@ -244,6 +281,7 @@ def _request_from_fields(
         require_timeout_seconds=(
             DEFAULT_REQUIRE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         ),
+        on_foreign_revision=given[ON_FOREIGN_REVISION],
         trigger=Trigger("message"),
         dropped_component=_dropped_component(str(given["source_prefix"])),
         ignored_fields=tuple(unknown),

@@ -20,6 +20,7 @@ from quilt_packager_runtime.settings.requirements import (
     DEFAULT_REQUIRE_TIMEOUT_SECONDS,
     Requirement,
 )
+from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
 DEFAULT_COMMIT_MESSAGE = "Packaged from "
 """Beginning of the default commit message, before the URI of the folder."""
@@ -59,6 +60,8 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         trigger: The message or event that made the request.
         ignored_fields: Names of unknown fields of the message: at most `MAX_NAMED`, shortened.
         warnings: Sentences about fields that the package lacks, or that the message misspells.
+        on_foreign_revision: Handling of a newest revision that another writer published; None: as
+            the engine does.
         lacks_run_fields: HealthOmics did not describe the run: the fields that the newest revision
             has of the same run are kept.
     """
@@ -75,6 +78,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trigger: Trigger
     ignored_fields: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    on_foreign_revision: OnForeignRevision | None = None
     lacks_run_fields: bool = False
 
     @property
@@ -161,6 +165,7 @@ def request_for_folder(
         settle_seconds=options.settle_seconds,
         require=options.require,
         require_timeout_seconds=options.require_timeout_seconds,
+        on_foreign_revision=options.on_foreign_revision,
         trigger=ready.trigger,
         warnings=(warning,) if warning is not None and not is_named_by_crate else (),
     )

@@ -10,7 +10,7 @@ from typing import Self
 import msgspec
 
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
-from quilt_packager_runtime.settings.source_options import SourceOptions
+from quilt_packager_runtime.settings.source_options import OnForeignRevision, SourceOptions
 
 __all__ = [
     "EXTRA_RECEIVES",
@@ -18,6 +18,7 @@ __all__ = [
     "PREFIX",
     "ChecksumAlgorithm",
     "Metric",
+    "OnForeignRevision",
     "Settings",
 ]
 
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         catalog_url: Quilt catalog that shows the registries, for links.
         quarantine_registry: Registry for packages that break the rules of their own. Default: they
             are not published.
+        on_foreign_revision: Handling of a newest revision that another writer published.
         max_requests_in_flight: Maximum number of concurrent S3 requests of a job.
         state_machine_arn: State machine that continues jobs that are too large for one invocation.
             Default: they fail.
@@ -104,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notifications_topic_arn: str | None = None
     catalog_url: str | None = None
     quarantine_registry: str | None = None
+    on_foreign_revision: OnForeignRevision = "replace"
     max_requests_in_flight: int = 128
     state_machine_arn: str | None = None
     max_inline_objects: int = 500_000

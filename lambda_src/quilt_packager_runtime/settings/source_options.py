@@ -20,6 +20,9 @@ from quilt_packager_runtime.settings.requirements import (
     check_requirements,
 )
 
+OnForeignRevision = Literal["replace", "hold"]
+"""The handling of a newest revision that another writer than the engine published."""
+
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
 
 MAX_SETTLE_SECONDS = 900
@@ -53,6 +56,7 @@ class SourceOptions(
         settle_seconds: Minimum age of an event in seconds before its folder is listed.
         require: Files without which a folder is not packaged.
         require_timeout_seconds: Maximum time to wait for these files.
+        on_foreign_revision: Handling of revisions of other writers; None: as the engine does.
 
     Example:
         >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
@@ -73,6 +77,7 @@ class SourceOptions(
     settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
     require: tuple[Requirement, ...] = ()
     require_timeout_seconds: RequireTimeout = DEFAULT_REQUIRE_TIMEOUT_SECONDS
+    on_foreign_revision: OnForeignRevision | None = None
 
     def __post_init__(self) -> None:
         """Validate the template, the globs and the range."""

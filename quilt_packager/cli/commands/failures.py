@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
 from quilt_packager.cli.commands.failure_list import (
     summarise,
@@ -65,6 +67,14 @@ CodeOption = Annotated[
     str | None, typer.Option("--code", metavar="CODE", help="Select messages by error code.")
 ]
 
+ActionOption = Annotated[
+    OnForeignRevision | None,
+    typer.Option(
+        "--on-foreign-revision",
+        help="Replace the revision of another writer, for which a job was held for review.",
+    ),
+]
+
 
 @app.callback()
 def failures(
@@ -98,6 +108,7 @@ def retry_failures(
     *,
     everything: AllOption = False,
     code: CodeOption = None,
+    on_foreign_revision: ActionOption = None,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -114,6 +125,7 @@ def retry_failures(
       quilt-packager failures retry 3f9a61c2
       quilt-packager failures retry --code AccessDenied
       quilt-packager failures retry --all --yes
+      quilt-packager failures retry 3f9a61c2 --on-foreign-revision replace
     """
     terminal = Terminal()
     deployment = find(stack, profile, region)
@@ -123,7 +135,8 @@ def retry_failures(
     if kept:
         terminal.hint(f"{count_not_retried(len(kept))} Skipped: {_name_ids(kept)}.")
     is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
-    done = _act(terminal, deployment, wanted, retry, "sent again") if is_wanted else NOTHING_DONE
+    action = partial(retry, on_foreign_revision=on_foreign_revision)
+    done = _act(terminal, deployment, wanted, action, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
         sent = [{"id": failure.id, "job_id": job_id} for failure, job_id in done.sent]
         terminal.json(

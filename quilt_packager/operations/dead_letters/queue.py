@@ -11,6 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from quilt_packager_runtime.errors import HeldForReview
+from quilt_packager_runtime.requests.messages import with_on_foreign_revision
+from quilt_packager_runtime.settings.source_options import OnForeignRevision
+
 from quilt_packager.operations.dead_letters.dead_letter import (
     Failure,
     Group,
@@ -164,6 +168,7 @@ def retry(
     on_done: OnDone = lambda _: None,
     *,
     on_sent: OnSent = lambda _failure, _job_id: None,
+    on_foreign_revision: OnForeignRevision | None = None,
 ) -> ActionResult:
     """Send messages to the engine's queue again, and delete each from the dead-letter queue.
 
@@ -177,6 +182,8 @@ def retry(
         on_done: Called after each failure.
         on_sent: Called with the failure and the id of the new message, before the old message is
             deleted: the only record of sent messages if the action fails.
+        on_foreign_revision: Decision about jobs that were held for review. Default: the messages
+            are sent as they are.
 
     Raises:
         NotDeleted: A message was sent, but could not be deleted from the dead-letter queue.
@@ -188,7 +195,10 @@ def retry(
 
     def send(failure: Failure) -> None:
         if failure.job_id is None or failure.job_id not in sent_jobs:
-            answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=failure.body)
+            body = failure.body
+            if on_foreign_revision is not None and failure.code == HeldForReview.__name__:
+                body = with_on_foreign_revision(body, on_foreign_revision)
+            answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=body)
             sent.append((failure, answer["MessageId"]))
             on_sent(failure, answer["MessageId"])
             sent_jobs.add(failure.job_id)

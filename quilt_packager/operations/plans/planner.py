@@ -20,7 +20,7 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import list_source
 from quilt_packager_runtime.packaging import OnProgress, read_previous
 from quilt_packager_runtime.registry import publish
-from quilt_packager_runtime.registry.ownership import find_refusal
+from quilt_packager_runtime.registry.ownership import find_refusal, is_foreign
 from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.package_request import (
     PackageRequest,
@@ -202,8 +202,10 @@ class _Planner:
         latest = await publish.read_latest(s3, package)
         publisher = publish.Publisher(s3, package, publish.Message.now(s3, latest))
         manifest = await read_previous(publisher, latest)
-        if refusal := find_refusal(self._request, manifest):
+        if refusal := find_refusal(self._request, latest, manifest, self._settings):
             self._refusals.add(refusal)
+        elif is_foreign(latest, manifest):
+            self._notes.append(f"It replaces {latest.top_hash}, which this engine did not publish")
         return _Published(latest, manifest, len(await publish.list_pointers(s3, package)))
 
     async def _check(self, s3: S3, inventory: Inventory) -> Header:

@@ -208,6 +208,10 @@ def test_messages_cannot_name_the_quarantine_as_registry(template: JsonObject) -
         ({"catalog_url": "http://catalog.example.com"}, "catalog_url is 'http://"),
         ({"catalog_url": "https://catalog.example.com/b/x"}, "catalog_url is 'https://"),
         ({"max_receive_count": 999}, "max_receive_count is 999: "),
+        (
+            {"on_foreign_revision": "keep"},
+            "on_foreign_revision is 'keep': choose from replace, hold",
+        ),
     ],
 )
 def test_invalid_props_are_refused_with_their_values(props: dict[str, Any], message: str) -> None:

@@ -287,6 +287,17 @@ def test_retry_keeps_events_that_cannot_be_retried(deployment: Deployment) -> No
     assert bodies_in(deployment, deployment.dead_letter_queue_url) == [CUSTOM_EVENT]
 
 
+def test_retry_of_a_held_job_has_the_decision(deployment: Deployment) -> None:
+    held = errors.HeldForReview("It is held.", why="hold", remedy="Decide.")
+    reject(deployment, held)
+    reject(deployment, EMPTY, job_id="other")
+    with read_failures(deployment) as failures:
+        retry(deployment, failures.letters, on_foreign_revision="replace")
+    decided = {**json.loads(folder("runs/1")), "on_foreign_revision": "replace"}
+    sent = [json.loads(each) for each in bodies_in(deployment, deployment.queue_url)]
+    assert sorted(sent, key=len) == [json.loads(folder("runs/1")), decided]
+
+
 def test_largest_message_is_retried(deployment: Deployment) -> None:
     body = json.dumps({"source_prefix": "s3://raw/", "x": "x" * 1_000_000})
     send_dead_letter(deployment, body, code="InvalidMessage")

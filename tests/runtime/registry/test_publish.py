@@ -607,7 +607,9 @@ class TestYield:
         await run(s3, OLD, publisher=publisher)
         await run(s3, NEW, publisher=Publisher(s3, PACKAGE, NEWER))
         latest = await read_latest(s3, PACKAGE)
-        assert await publisher.find_own_revision(latest) == OLD.hash
+        own = await publisher.find_own_revision(latest)
+        assert own is not None
+        assert own.top_hash == OLD.hash
 
     async def test_finds_no_revision_that_the_newer_message_has_reported(
         self, s3: S3, registry: Bucket

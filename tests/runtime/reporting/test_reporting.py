@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AwsError, EmptySource, NotificationFailed, SourceChanged
@@ -116,6 +117,19 @@ class TestSuccess:
             "NotificationFailed",
             "runs/42",
         )
+
+    def test_that_replaced_another_writers_revision_is_notified(
+        self, aws: AwsCalls, log: JobLog
+    ) -> None:
+        outcome = msgspec.structs.replace(CREATED, foreign_top_hash="e" * 64, remark="Replaced.")
+        report_success(attempt(), outcome, SETTINGS)
+        assert aws.names() == ["event", "notice"]
+        assert aws.event()[1]["foreign_top_hash"] == "e" * 64
+        topic, subject, text = aws.calls[1][1]
+        assert (topic, subject) == ("topic", "Package Created: runs/42")
+        assert f"Replaced: {'e' * 64}" in text
+        assert text.endswith("Replaced.")
+        assert log.read_line()["foreign_top_hash"] == "e" * 64
 
 
 class TestFailure:
