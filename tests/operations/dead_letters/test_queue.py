@@ -165,7 +165,7 @@ def test_message_that_was_in_the_queue_before_can_be_retried(
     [
         ({"source_prefix": "raw/runs/1/"}, None, "raw/runs/1/"),
         ({"source_prefix": "raw/1", "package_name": "Run 1"}, "Run 1", "raw/1"),
-        ({"source_prefix": "s3://raw/1/", "registry": "No"}, None, "s3://raw/1/"),
+        ({"source_prefix": "s3://raw/1/", "registry": "n/o"}, None, "s3://raw/1/"),
         ({"source_prefix": "raw/\x1b[2J\n"}, None, r"raw/\x1b[2J\n"),
         ({"source_prefix": "x" * 5000}, None, "x" * 1024 + "…"),
         ({"source_prefix": 7, "package_name": " "}, None, None),
