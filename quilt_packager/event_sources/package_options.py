@@ -32,6 +32,7 @@ class CommonOptions(TypedDict, total=False):
     """Files without which a folder is not packaged. Default: none.
 
     `"crate"` for each local part that the folder's `ro-crate-metadata.json` lists;
+    `"healthomics_outputs"` for each output that the summary of a WDL or CWL run lists;
     `{"files": ["CopyComplete.txt"]}` for globs that must match.
     """
     require_timeout_seconds: int

@@ -83,6 +83,23 @@ def test_package_is_named_by_a_template_with_fields_of_the_run(omics: OmicsStub)
     assert ask_for(read_event({}, options)).package_name == f"omics/NA12878-{RUN}"
 
 
+@pytest.mark.parametrize(
+    ("engine_version", "required"),
+    [("24.10.8", ("crate",)), (None, ("crate", "healthomics_outputs"))],
+    ids=["Nextflow", "WDL"],
+)
+def test_summary_of_outputs_is_required_of_other_engines_than_nextflow(
+    omics: OmicsStub, engine_version: str | None, required: tuple[str, ...]
+) -> None:
+    if engine_version:
+        omics.add_run(RUN, engineVersion=engine_version)
+    options = SourceOptions(
+        kind="health_omics", metadata=False, require=("crate", "healthomics_outputs")
+    )
+    request = ask_for(read_event({"runOutputUri": f"s3://raw/out/{RUN}"}, options))
+    assert request.require == required
+
+
 def test_run_that_is_denied_is_described_by_its_event(omics: OmicsStub) -> None:
     omics.denied = True
     request = ask_for(read_event({"runOutputUri": f"s3://raw/out/{RUN}", "runName": "from event"}))

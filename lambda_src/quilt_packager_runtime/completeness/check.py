@@ -1,9 +1,11 @@
 """The check of the option `require`: after the listing, and before any object is hashed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.completeness.crate_parts import find_crate_parts
+from quilt_packager_runtime.completeness.run_outputs import find_run_outputs
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, Incomplete, name_some
 from quilt_packager_runtime.formats.globs import match_any
@@ -12,8 +14,16 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.requests.package_request import PackageRequest
 from quilt_packager_runtime.settings.requirements import required_globs
 
+FindPaths: TypeAlias = Callable[[S3, Inventory], Awaitable[Iterator[str]]]
+
 PATHS_AT_ONCE = 1000
 """Number of paths checked at a time. Other tasks run in between."""
+
+LISTINGS: dict[str, tuple[FindPaths, str, str]] = {
+    "crate": (find_crate_parts, "file of the crate", "files of the crate"),
+    "healthomics_outputs": (find_run_outputs, "output of the run", "outputs of the run"),
+}
+"""Requirements that a file of the folder lists, with the words for one path and for several."""
 
 _WILDCARDS = frozenset("*?[")
 
@@ -31,17 +41,18 @@ async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) 
 
     Raises:
         Incomplete: Files are missing. Names the first `MAX_NAMED` of each requirement.
-        InvalidMetadata: The crate cannot be read as one.
+        InvalidMetadata: A file that lists others cannot be used.
         S3Error: A file that lists others could not be read.
     """
     missing = []
     if globs := await _find_unmatched(required_globs(request.require), inventory):
         missing.append(f"No file matches {name_some(globs)}.")
-    if "crate" in request.require:
-        parts = await _Missing.among(await find_crate_parts(s3, inventory), inventory)
-        if parts.count:
-            are = "file of the crate is" if parts.count == 1 else "files of the crate are"
-            missing.append(f"{parts.count:,} {are} missing: {parts}.")
+    for name, (find, one, several) in LISTINGS.items():
+        if name in request.require:
+            listed = await _Missing.among(await find(s3, inventory), inventory)
+            if listed.count:
+                are = f"{one} is" if listed.count == 1 else f"{several} are"
+                missing.append(f"{listed.count:,} {are} missing: {listed}.")
     if missing:
         raise Incomplete(
             f"{request.source} is incomplete. {' '.join(missing)}",

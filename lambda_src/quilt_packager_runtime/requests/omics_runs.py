@@ -27,6 +27,7 @@ UNKNOWN_RUN_CODES = frozenset({"ResourceNotFoundException", "ValidationException
 
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("name", "workflowId", "workflowVersionName", "failureReason"), str),
+    "engineVersion": str,
     **dict.fromkeys(("outputUri", "runOutputUri"), str),
     **dict.fromkeys(("startTime", "stopTime"), datetime),
     "tags": dict,
@@ -71,6 +72,8 @@ def request_for_run(
         described=describe_run(run, answer),
         default_registry=default_registry,
     )
+    if answer.get("engineVersion"):
+        request = _without_summary(request)
     if warning is None:
         return request
     return msgspec.structs.replace(
@@ -80,12 +83,20 @@ def request_for_run(
     )
 
 
+def _without_summary(request: UnresolvedRequest) -> UnresolvedRequest:
+    """Require no summary of a Nextflow run: other engines have no `engineVersion`."""
+    require = tuple(each for each in request.require if each != "healthomics_outputs")
+    return msgspec.structs.replace(request, require=require)
+
+
 def _look_up(
     run: OmicsRun, *, may_retry: bool, omics: "OmicsClient | None"
 ) -> tuple[Mapping[str, Any], str | None]:
     """Look up a run, and return its valid fields, with a warning if some are missing."""
     has_enough = run.source is not None
-    if has_enough and not run.options.metadata and run.options.package_name is None:
+    options = run.options
+    needs_engine = "healthomics_outputs" in options.require
+    if has_enough and not (options.metadata or needs_engine or options.package_name is not None):
         return {}, None
     try:
         answer = get_run(run.run_id, region=run.region, omics=omics)

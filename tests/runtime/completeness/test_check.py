@@ -1,7 +1,7 @@
 """The option `require`: a folder that lacks files is not packaged."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
@@ -68,6 +68,66 @@ class TestFiles:
         s3_stub.forget_requests()
         await is_packaged(s3, {"files": ["a.bam"]}, commit_message="2", package_name="a/c")
         assert s3_stub.counts == without
+
+
+class TestHealthOmicsOutputs:
+    """Of WDL, values are URIs or lists of them; of CWL, objects with locations."""
+
+    WDL: ClassVar[dict[str, Any]] = {
+        "Align.bam": "s3://raw/run/a.bam",
+        "Align.logs": ["s3://raw/run/logs/run#1 50%.txt", "s3://raw/run/logs/run%231%2050%25.txt"],
+        "Align.count": 3,
+        "Align.none": None,
+        "Align.reference": "s3://other/run/x",
+        "Align.sibling": "s3://raw/run2/x",
+    }
+    CWL: ClassVar[dict[str, Any]] = {
+        "bam": {
+            "class": "File",
+            "location": "s3://raw/run/a.bam",
+            "secondaryFiles": [{"class": "File", "location": "s3://raw/run/a.bam.bai"}],
+        },
+        "logs": {"class": "Directory", "location": "s3://raw/run/logs/"},
+    }
+
+    @pytest.mark.parametrize("name", ["outputs.json", "output.json"])
+    @pytest.mark.parametrize("folder", ["logs/", "153893cd-097a-40ec-aec7-838a97cd2b21/logs/"])
+    async def test_that_are_missing_are_named(
+        self, s3: S3, raw: Bucket, name: str, folder: str
+    ) -> None:
+        summary = {**self.WDL, "Align.index": ["s3://raw/run/out/a.bam.bai"]}
+        raw.put(f"run/{folder}{name}", json.dumps(summary), stored=["SHA256"])
+        reported = await missing(s3, "healthomics_outputs")
+        assert reported == '1 output of the run is missing: "out/a.bam.bai".'
+
+    async def test_of_wdl_that_are_there_are_packaged(self, s3: S3, raw: Bucket) -> None:
+        raw.put("run/logs/outputs.json", json.dumps(self.WDL), stored=["SHA256"])
+        assert await is_packaged(s3, "healthomics_outputs")
+
+    async def test_of_cwl_include_secondary_files(self, s3: S3, raw: Bucket) -> None:
+        raw.put("run/logs/outputs.json", json.dumps(self.CWL), stored=["SHA256"])
+        reported = await missing(s3, "healthomics_outputs")
+        assert reported == '1 output of the run is missing: "a.bam.bai".'
+        raw.put("run/a.bam.bai", b"x", stored=["SHA256"])
+        assert await is_packaged(s3, "healthomics_outputs")
+
+    async def test_may_have_an_excluded_summary(self, s3: S3, raw: Bucket) -> None:
+        raw.put("run/logs/outputs.json", json.dumps(self.CWL), stored=["SHA256"])
+        reported = await missing(s3, "healthomics_outputs", exclude=["logs"])
+        assert reported == '1 output of the run is missing: "a.bam.bai".'
+
+    async def test_without_a_summary_are_incomplete(self, s3: S3, raw: Bucket) -> None:
+        raw.put("run/out/deep/logs/outputs.json", "{}", stored=["SHA256"])
+        reported = await missing(s3, "healthomics_outputs")
+        assert reported == '1 output of the run is missing: "logs/outputs.json".'
+
+    @pytest.mark.parametrize("summary", ["", "[]", "{", "[" * 1000])
+    async def test_of_an_unusable_summary_are_rejected(
+        self, s3: S3, raw: Bucket, summary: str
+    ) -> None:
+        raw.put("run/logs/outputs.json", summary)
+        with pytest.raises(InvalidMetadata, match=r"outputs\.json"):
+            await is_packaged(s3, "healthomics_outputs")
 
 
 class TestCrate:

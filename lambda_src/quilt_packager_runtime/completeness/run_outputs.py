@@ -1,0 +1,81 @@
+"""The outputs of a HealthOmics run that its own summary lists.
+
+WDL and CWL runs write one when they end:
+https://docs.aws.amazon.com/omics/latest/dev/workflows-run-outputs.html
+"""
+
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.completeness.listings import (
+    MAX_LISTING_BYTES,
+    normalize,
+    read_listing,
+)
+from quilt_packager_runtime.concurrency import slices
+from quilt_packager_runtime.formats.json_documents import read_json
+from quilt_packager_runtime.formats.objects import key_of
+from quilt_packager_runtime.listing.inventory import Inventory
+
+SUMMARIES = ("logs/outputs.json", "logs/output.json")
+"""Paths of the summary below the folder of the run, or below a folder of its UUID.
+
+The documentation of HealthOmics has both names, and both folders.
+"""
+
+PATHS_AT_ONCE = 1000
+
+
+async def find_run_outputs(s3: S3, inventory: Inventory) -> Iterator[str]:
+    """Read the summary of a run, and yield the paths of the outputs that it has in the folder.
+
+    If there is no summary, its own path is the only one.
+
+    Raises:
+        InvalidMetadata: The summary is not a JSON object.
+    """
+    for summary in await _find_summaries(inventory):
+        uris = await read_listing(s3, inventory.folder, summary, _parse)
+        if uris is not None:
+            return (path for uri in uris if (path := _path_of(uri, inventory)))
+    return iter(SUMMARIES[:1])
+
+
+async def _find_summaries(inventory: Inventory) -> list[str]:
+    """Return the paths at which there may be a summary."""
+    if found := [path for path in SUMMARIES if inventory.has(path) or inventory.excludes(path)]:
+        return found
+    async for rows in slices(inventory.paths(), PATHS_AT_ONCE):
+        paths = map(key_of, (path for path, _ in rows))
+        found += (path for path in paths if path.partition("/")[2] in SUMMARIES)
+    return found
+
+
+def _parse(document: bytes) -> list[str]:
+    """Return the S3 URIs of a summary: values of WDL, or locations of CWL, at any depth."""
+    summary = read_json(document, max_bytes=MAX_LISTING_BYTES)
+    if not isinstance(summary, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - the file is wrong, not the call
+    found: dict[str, None] = {}
+    left: list[object] = [summary]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, str) and value.startswith("s3://"):
+            found[value] = None
+    return sorted(found)
+
+
+def _path_of(uri: str, inventory: Inventory) -> str | None:
+    """Return the path of an output below the folder; None if it is elsewhere."""
+    folder = inventory.folder
+    below = f"s3://{folder.bucket}/{folder.prefix}"
+    if not uri.startswith(below):
+        return None
+    path = normalize(uri.removeprefix(below))
+    # The documentation does not say whether URIs are percent-encoded.
+    return path if path is None or inventory.has(path) else unquote(path)
