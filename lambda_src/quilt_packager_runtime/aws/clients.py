@@ -114,7 +114,7 @@ def start_execution(state_machine_arn: str, name: str, job: Mapping[str, object]
             return
         raise AwsError(
             f"The execution {name} was not started: {failure}.",
-            why="The job is too large for one invocation.",
+            why="The job is too large for one invocation, or waits for files.",
             remedy="Allow states:StartExecution on the machine, and retry.",
         ) from failure
 

@@ -39,6 +39,11 @@ def required_globs(require: Sequence[Requirement]) -> tuple[str, ...]:
     return tuple(glob for each in require if isinstance(each, RequiredFiles) for glob in each.files)
 
 
+def required_listings(require: Sequence[Requirement]) -> tuple[str, ...]:
+    """Return the requirements that are not globs."""
+    return tuple(each for each in require if isinstance(each, str))
+
+
 def check_requirements(require: Sequence[Requirement]) -> tuple[Requirement, ...]:
     """Return the requirements, each once, if their globs can match a path.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.requests.events import CRATE_NAME
+from quilt_packager_runtime.settings.requirements import required_globs, required_listings
 from quilt_packager_runtime.settings.source_options import SourceOptions, find_options
 from quilt_packager_runtime.uploads.upload_events import Upload
 from quilt_packager_runtime.uploads.windows import find_folder
@@ -176,6 +177,11 @@ def _notes(options: SourceOptions) -> str:
     notes = f" It leaves out {', '.join(options.exclude)}." if options.exclude else ""
     if options.settle_seconds:
         notes += f" It waits until the event is {formats.age(options.settle_seconds)} old."
+    if options.require:
+        required = ", ".join(
+            [*required_listings(options.require), *required_globs(options.require)]
+        )
+        notes += f" It requires {required}."
     return notes
 
 

@@ -22,7 +22,12 @@ from tests.operations.lambda_functions import lambda_function
 BUCKET = "raw"
 FOLDER = "s3://raw/lab/plate/"
 OPTIONS = (
-    SourceOptions(kind="workflow_run_crate", ignore_prefixes=("tmp",), exclude=("work/**",)),
+    SourceOptions(
+        kind="workflow_run_crate",
+        ignore_prefixes=("tmp",),
+        exclude=("work/**",),
+        require=("crate",),
+    ),
     SourceOptions(kind="health_omics", include_prefixes=("omics/**",)),
 )
 
@@ -109,7 +114,7 @@ def test_a_crate_makes_its_source_package_the_folder(cli: Cli, deployment: Deplo
     (after,) = (each for each in explain(cli)["sources"] if each["name"] == "wrroc")
     assert (after["verdict"], after["why"]) == (
         "packages",
-        "The folder has a ro-crate-metadata.json. It leaves out work/**.",
+        "The folder has a ro-crate-metadata.json. It leaves out work/**. It requires crate.",
     )
 
 

@@ -139,6 +139,10 @@ class TestPackage:
         assert made.contents is not None
         assert made.contents.objects == 1
 
+    async def test_a_folder_that_lacks_required_files_is_refused(self, s3: S3) -> None:
+        made = await make(s3, require=[{"files": ["done.txt"]}])
+        assert [each.code for each in made.refusals] == ["Incomplete"]
+
 
 class TestChecksums:
     @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from quilt_packager_runtime.requests.ro_crates import (
     MAX_CRATE_BYTES,
     Graph,
     catalog_fields,
+    list_part_ids,
 )
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.person import Person
@@ -500,6 +501,7 @@ PROPERTIES = st.sampled_from(
     [
         *("@id", "@type", "@list", "@value", "about", "agent", "author", "affiliation"),
         *("instrument", "mainEntity", "mentions", "object", "result", "startTime", "name"),
+        "hasPart",
     ]
 )
 JSON = st.recursive(
@@ -519,6 +521,7 @@ def test_any_graph_gives_facets_and_nothing_else(graph: list[Any]) -> None:
         assert texts
         assert all(texts)
     assert facets == read_crate(document)
+    assert all(isinstance(each, str) for each in list_part_ids(document))
 
 
 def shared_part(size: int) -> bytes:
