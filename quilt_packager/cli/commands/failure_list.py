@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.errors import HeldForReview, InvalidMessage, PackageNameTaken
 
 from quilt_packager.cli.console.tables import Row
 from quilt_packager.cli.console.terminal import Terminal
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SHOWN_LETTERS = 10
 """Number of messages listed for a group on a terminal."""
+
+UNCORRECTABLE = frozenset({InvalidMessage.__name__, PackageNameTaken.__name__})
+"""Codes of messages that fail again however often they are retried: another one is needed."""
 
 ID_CHARACTERS = 8
 
@@ -85,8 +88,8 @@ def advise(found: Group) -> str:
 
 
 def action_for(code: str) -> str:
-    """Return the command for failures of a code. A retry cannot correct an invalid message."""
-    return "discard" if code == InvalidMessage.__name__ else "retry"
+    """Return the command for failures of a code. A retry cannot correct a message."""
+    return "discard" if code in UNCORRECTABLE else "retry"
 
 
 def to_json(failure: Failure) -> dict[str, object]:
@@ -111,7 +114,9 @@ def to_json(failure: Failure) -> dict[str, object]:
 
 
 def _command_for(deployment: "Deployment", found: Group) -> str:
-    return deployment.command("failures", action_for(found.code), "--code", found.code)
+    held = found.code == HeldForReview.__name__
+    decision = ("--on-foreign-revision", "replace") if held else ()
+    return deployment.command("failures", action_for(found.code), "--code", found.code, *decision)
 
 
 def _specifics(found: Group, failure: Failure) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from quilt_packager_runtime.errors import HeldForReview
 from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
 from quilt_packager.cli.commands.failure_list import (
@@ -134,7 +135,9 @@ def retry_failures(
     kept = [each for each in chosen if not each.can_retry]
     if kept:
         terminal.hint(f"{count_not_retried(len(kept))} Skipped: {_name_ids(kept)}.")
-    is_wanted = bool(wanted) and (yes or terminal.confirm(ask_to_retry(wanted)))
+    is_wanted = bool(wanted) and (
+        yes or terminal.confirm(ask_to_retry(wanted, on_foreign_revision))
+    )
     action = partial(retry, on_foreign_revision=on_foreign_revision)
     done = _act(terminal, deployment, wanted, action, "sent again") if is_wanted else NOTHING_DONE
     if as_json:
@@ -190,9 +193,12 @@ def discard_failures(
     return Exit.FAILED if done.gone else Exit.OK
 
 
-def ask_to_retry(chosen: Sequence[Failure]) -> str:
+def ask_to_retry(
+    chosen: Sequence[Failure], on_foreign_revision: OnForeignRevision | None = None
+) -> str:
     """Return the question to ask before a retry."""
-    rejected = sum(each.needs_change for each in chosen)
+    decided = HeldForReview.__name__ if on_foreign_revision == "replace" else None
+    rejected = sum(each.needs_change for each in chosen if each.code != decided)
     question = f"Retry {formats.count(len(chosen), 'message')}?"
     if not rejected:
         return question

@@ -195,6 +195,20 @@ def test_event_that_needs_its_rule_stays(cli: Cli, deployment: Deployment, chose
     assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [])
 
 
+def test_held_job_is_published_by_a_decision(
+    cli: Cli, deployment: Deployment, answers: list[str]
+) -> None:
+    held = errors.HeldForReview("It is held.", why="hold", remedy="Decide.")
+    reject(deployment, held)
+    decision = "--code HeldForReview --on-foreign-revision replace"
+    assert f"quilt-packager failures retry {decision}" in cli("failures").out
+    answers.append("y")
+    cli("failures", "retry", *decision.split())
+    assert answers == ["Retry 1 message? [y/N]"]
+    (body,) = sent(deployment)
+    assert json.loads(body)["on_foreign_revision"] == "replace"
+
+
 def test_retry_skips_and_names_events_that_need_their_rule(
     cli: Cli, deployment: Deployment, answers: list[str]
 ) -> None:
@@ -321,7 +335,7 @@ def test_interruption_reports_the_progress(
 ) -> None:
     reject(deployment, BUSY)
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "retry", interrupt)

@@ -114,6 +114,21 @@ class TestPackage:
         made = await make(s3)
         assert (made.revision, made.unchanged) == (2, None)
 
+    async def test_a_name_of_another_folder_is_refused(self, s3: S3, raw: Bucket) -> None:
+        await publish(s3)
+        raw.put("/runs/42/a.txt", b"other")
+        made = await make(s3, source_prefix="s3://raw//runs/42/")
+        assert codes(made) == ["PackageNameTaken"]
+
+    async def test_a_revision_of_another_writer_is_noted_or_refused(
+        self, s3: S3, packages: Bucket
+    ) -> None:
+        packages.put(".quilt/packages/" + "f" * 64, b'{"version": "v0"}\n')
+        packages.put(".quilt/named_packages/runs/42/latest", "f" * 64)
+        made = await make(s3)
+        assert any(note.startswith(f"It replaces {'f' * 64}") for note in made.notes)
+        assert codes(await make(s3, on_foreign_revision="hold")) == ["HeldForReview"]
+
     async def test_an_identical_folder_is_unchanged(self, s3: S3) -> None:
         outcome = await publish(s3)
         made = await make(s3)
