@@ -1,5 +1,6 @@
 """The guarantees of docs/adr/0020 in every schedule of jobs that publish one package."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -8,6 +9,7 @@ from itertools import pairwise
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import PackageNameTaken
+from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PACKAGES, Message
 from quilt_packager_runtime.requests.delivery import Delivery
 
@@ -64,7 +66,7 @@ async def job(s3: S3, begin_pass: Callable[[], None], message: Message) -> objec
 
 async def package_folder(
     s3: S3, begin_pass: Callable[[], None], message: Message, folder: str
-) -> object:
+) -> Outcome:
     body = f'{{"source_prefix": "s3://{SOURCE}/{folder}", "registry": "{REGISTRY}"}}'
 
     def on_progress(phase: str, done: int, _total: int | None) -> None:
@@ -175,6 +177,32 @@ async def test_overlapping_jobs_of_two_folders_announce_the_first_of_them() -> N
         State(source=source, registry={}),
         always=check_owner,
         at_end=check_announced,
+    )
+    assert states > MANY
+
+
+FOREIGN = "f" * 64
+FOREIGN_REVISION = {
+    MANIFESTS + FOREIGN: Stored(b'{"version": "v0"}\n'),
+    f"{POINTERS}1600000000": Stored(FOREIGN.encode()),
+    NEWEST: Stored(FOREIGN.encode()),
+}
+
+
+async def job_that_replaces(s3: S3, begin_pass: Callable[[], None], message: Message) -> object:
+    outcome = await package_folder(s3, begin_pass, message, FOLDER)
+    assert outcome.outcome is Result.CREATED
+    assert outcome.foreign_top_hash == FOREIGN, "a revision was replaced silently"
+    return outcome
+
+
+async def test_revision_of_another_writer_is_named_by_its_job_after_any_crash() -> None:
+    states = await explore(
+        Jobs(job_that_replaces),
+        Scenario(changes=(B,), messages=(0,), crashes=2, lost_replies=2, ticks=1),
+        State(source=A, registry=FOREIGN_REVISION),
+        always=check_always,
+        at_end=lambda _state: asyncio.sleep(0),
     )
     assert states > MANY
 
