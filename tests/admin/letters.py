@@ -47,6 +47,7 @@ class Letters:
         self.stop_after = 0
         self.reads = 0
         self.sent: list[str] = []
+        self.decisions: list[str | None] = []
         self.discarded: list[str] = []
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
@@ -76,7 +77,9 @@ class Letters:
             on_done: Callable[[Failure], object],
             *,
             on_sent: Callable[[Failure, str], object] = lambda *_: None,
+            on_foreign_revision: str | None = None,
         ) -> ActionResult:
+            self.decisions.append(on_foreign_revision)
             kept: list[Failure] = []
             acted_on: list[Failure] = []
             sent: list[tuple[Failure, str]] = []

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from quilt_packager_runtime.settings.source_options import OnForeignRevision
+
 from quilt_packager.admin.model.caching import Answer, Cached
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
@@ -44,7 +46,9 @@ class DeadLetters:
         wanted = frozenset(ids)
         return [each for each in last.letters if each.id in wanted] if last else []
 
-    def retry(self, ids: Sequence[str]) -> ActionResult:
+    def retry(
+        self, ids: Sequence[str], *, on_foreign_revision: OnForeignRevision | None = None
+    ) -> ActionResult:
         """Send messages again where possible, each before its letter is deleted."""
         done: list[Failure] = []
         sent: list[tuple[Failure, str]] = []
@@ -55,6 +59,7 @@ class DeadLetters:
                 letters,
                 done.append,
                 on_sent=lambda letter, job_id: sent.append((letter, job_id)),
+                on_foreign_revision=on_foreign_revision,
             ),
             lambda error: ActionResult(tuple(done), sent=tuple(sent), error=error),
         )

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from quilt_packager_runtime.errors import HeldForReview
+
 from quilt_packager.admin.web.rendering import Confirmation
 from quilt_packager.admin.web.security import Form
 from quilt_packager.operations import formats
@@ -14,6 +16,9 @@ PATH = "/failures"
 
 MAX_NAMES = 20
 """Number of messages that a question names; others are only counted."""
+
+DECISION = "on_foreign_revision"
+"""The field of a form with the decision about jobs that were held for review."""
 
 ALL = "all"
 """The choice of all messages on a page."""
@@ -63,6 +68,8 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
     if not chosen.ids:
         raise not_retried(len(kept))
     known = [each for each in known if each.can_retry]
+    if known and all(each.code == HeldForReview.__name__ for each in known):
+        return _ask_to_publish(chosen, known)
     count = formats.count(len(chosen.ids), "message")
     is_one = len(chosen.ids) == 1
     effects = [
@@ -84,6 +91,27 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
         PATH,
         effects=effects,
         items=_names(chosen, known),
+    )
+
+
+def _ask_to_publish(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
+    """Ask whether to replace the revisions for which jobs were held for review."""
+    count = formats.count(len(chosen.ids), "package")
+    return Confirmation(
+        f"Publish {count}?",
+        f"{PATH}/retry",
+        [*_fields(chosen), (DECISION, "replace")],
+        f"Publish {count}",
+        "Not now",
+        PATH,
+        effects=[
+            "The message returns to the queue, and its revision replaces that of another writer:"
+            if len(chosen.ids) == 1
+            else "The messages return to the queue, and their revisions replace those of other "
+            "writers:"
+        ],
+        items=_names(chosen, known),
+        note="A revision that is replaced still exists. To keep it as the newest, discard instead.",
     )
 
 

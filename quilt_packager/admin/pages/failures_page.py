@@ -14,6 +14,7 @@ from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
+    DECISION,
     PATH,
     Choice,
     ask_to_discard,
@@ -147,8 +148,11 @@ class FailuresPage(Page):
 
     def retry(self, request: Request) -> Response:
         """Send messages again."""
-        chosen = read_choice(form_of(request), ALL)
-        result = self._letters.retry(chosen.ids)
+        form = form_of(request)
+        chosen = read_choice(form, ALL)
+        result = self._letters.retry(
+            chosen.ids, on_foreign_revision="replace" if DECISION in form else None
+        )
         for failure, job_id in result.sent:
             self._views.add_pending(
                 make_queued(

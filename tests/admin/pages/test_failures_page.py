@@ -52,7 +52,8 @@ def confirm(browser: Browser, access: Access, asked: Answer) -> Answer:
     behind = re.search(r'name="next" value="([^"]*)"', asked.text)
     assert behind is not None
     form = [("letter", each) for each in read_form(asked)]
-    fields = [("csrf", access.csrf_token), *form, ("next", html.unescape(behind[1]))]
+    decided = re.findall(r'name="(on_foreign_revision)" value="(\w+)"', asked.text)
+    fields = [("csrf", access.csrf_token), *form, *decided, ("next", html.unescape(behind[1]))]
     return browser.post(action[1], fields)
 
 
@@ -212,6 +213,27 @@ def test_question_warns_of_repeated_failure(
     asked = choose(browser, access, retry="all").text
     assert "Retry 2 messages?" in asked
     assert "1 was rejected and will fail again unless something changed." in asked
+
+
+def test_held_jobs_are_published_by_a_decision(
+    browser: Browser, access: Access, letters: Letters
+) -> None:
+    letters.letters = [make_letter(each, "HeldForReview") for each in ("1", "2")]
+    text = browser.get("/failures?whole=1").text
+    assert ("Publish 2" in text, "A retry without a change fails again." in text) == (True, False)
+    asked = choose(browser, access, retry="1")
+    assert "Publish 1 package?" in asked.text
+    assert "its revision replaces that of another writer" in asked.text
+    confirm(browser, access, asked)
+    assert (letters.sent, letters.decisions) == (["1"], ["replace"])
+
+
+def test_retry_of_all_decides_nothing_about_held_jobs(
+    browser: Browser, access: Access, letters: Letters
+) -> None:
+    letters.letters = [make_letter("1", "HeldForReview"), make_letter("2", "SourceChanged")]
+    confirm(browser, access, choose(browser, access, retry="all"))
+    assert letters.decisions == [None]
 
 
 def make_event(letter_id: str, *, can_retry: bool) -> Failure:
