@@ -34,7 +34,7 @@ def _disk_full() -> DiskFull:
     return DiskFull(
         f"The temporary folder {folder} is full: {size_bytes // MIB:,} MiB.",
         why="It holds the list of a job's objects and its manifest: 430 bytes for each object, and "
-        "3.2 times the size of its key.",
+        "3.2 times the size of its key, and the metadata that a crate gives to files.",
         remedy="Increase ephemeral_storage_size, up to 10,240 MiB, and deploy; or split the folder "
         "into several packages.",
     )

@@ -215,11 +215,11 @@ class ArchivedObjects(Rejected):
 
 
 class InvalidCrate(Rejected):
-    """The crate breaks rules of Quilt's profile, which it claims."""
+    """The crate breaks rules of Quilt's profile, or lists parts that are not in its folder."""
 
     title = "Invalid crate"
-    usual_cause = "The program that wrote the crate does not follow the profile."
-    usual_remedy = "Correct the crate, and retry."
+    usual_cause = "A part was not uploaded, or the program that wrote the crate made an error."
+    usual_remedy = "Upload the parts or correct the crate, and retry."
 
 
 class InvalidMetadata(Rejected):

@@ -35,7 +35,11 @@ from quilt_packager_runtime.large_jobs.hand_off import (
     write_plan,
 )
 from quilt_packager_runtime.listing.inventory import Inventory
-from quilt_packager_runtime.listing.source_listing import is_unchanged, list_source
+from quilt_packager_runtime.listing.source_listing import (
+    find_missing_parts,
+    is_unchanged,
+    list_source,
+)
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.registry.ownership import (
     describe_replaced,
@@ -57,7 +61,7 @@ from quilt_packager_runtime.registry.quarantine import (
 )
 from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.delivery import Delivery
-from quilt_packager_runtime.requests.package_request import PackageRequest
+from quilt_packager_runtime.requests.package_request import PackageRequest, note_missing_parts
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.workflows import gate
 
@@ -228,12 +232,15 @@ async def _run_pass(
     if request.lacks_run_fields and previous is not None:
         request = keep_run_fields(request, previous.data)
         context = msgspec.structs.replace(context, request=request)
-    with Inventory(request.source, request.exclude) as inventory:
+    with Inventory(request.source, request.exclude, request.selection) as inventory:
         on_progress("listing", 0, None)
         listing_warnings = await list_source(
             s3, inventory, lambda found: on_progress("listing", found, None)
         )
         await check_complete(s3, request, inventory)
+        if missing := await find_missing_parts(inventory):
+            request = note_missing_parts(request, missing)
+            context = msgspec.structs.replace(context, request=request)
         objects, size_bytes = inventory.totals()
         header = await _check(context, inventory)
         reused = 0
@@ -298,6 +305,7 @@ async def _check(context: _Context, inventory: Inventory) -> Header:
             message=request.commit_message,
             metadata=metadata,
             entries=inventory.sizes(),
+            entry_metadata=inventory.metadata,
         )
     header = Header(
         user_meta=metadata,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 from quilt_packager_runtime.settings.source_options import (
+    Contents,
+    MissingParts,
     OnForeignRevision,
     SourceKind,
     SourceOptions,
@@ -26,6 +28,15 @@ class CommonOptions(TypedDict, total=False):
     """Globs of folders to package. Default: all folders."""
     exclude: Sequence[str]
     """Globs of files to leave out of the package, relative to the folder. Default: none."""
+    contents: Contents
+    """The objects to package: `"folder"` for the whole folder, `"crate"` for the parts that its
+    `ro-crate-metadata.json` lists, `"auto"` for those of the crate if it is the metadata and claims
+    Quilt's profile. Default: `"auto"`.
+    """
+    missing_parts: MissingParts
+    """The treatment of parts that the crate lists and that are not in the folder: `"reject"`, or
+    `"leave_out"`. Default: `"reject"`.
+    """
     settle_seconds: int
     """Seconds to wait for late files, from 0 to 900. Default: 0."""
     require: Sequence[str | Mapping[str, Sequence[str]]]

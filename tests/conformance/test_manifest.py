@@ -39,14 +39,15 @@ checksums = st.builds(
     st.text("ABCxyz019+/=", max_size=44),
 )
 entries = st.builds(
-    lambda key, bucket, version, size, checksum: Entry(
-        key, str(S3Uri(bucket, "d/" + key, version)), size, checksum
+    lambda key, bucket, version, size, checksum, metadata: Entry(
+        key, str(S3Uri(bucket, "d/" + key, version)), size, checksum, metadata
     ),
     logical_keys,
     st.sampled_from(["b", "my-bucket.1"]),
     st.none() | st.text("aZ09._-", min_size=1),
     st.integers(min_value=0, max_value=2**60),
     checksums,
+    st.none() | st.dictionaries(texts, values, min_size=1, max_size=3),
 )
 
 
@@ -70,7 +71,8 @@ def quilt3_package(header: Header, entries: list[Entry]) -> Any:
     for entry in entries:
         checksum = {"type": entry.checksum.type, "value": entry.checksum.value}
         uri = PhysicalKey.from_url(entry.physical_key)
-        package.set(entry.logical_key, PackageEntry(uri, entry.size_bytes, checksum, None))
+        meta = {"user_meta": entry.metadata} if entry.metadata else None
+        package.set(entry.logical_key, PackageEntry(uri, entry.size_bytes, checksum, meta))
     package.set_meta(header.user_meta)
     # What push does after its checks.
     package._workflow = header.workflow
@@ -106,12 +108,14 @@ def test_quilt3_reads_what_we_wrote(header: Header, package: list[Entry]) -> Non
     assert loaded.top_hash == top_hash
     assert loaded.meta == header.user_meta
     assert {
-        key: (str(entry.physical_key), entry.size, entry.hash) for key, entry in loaded.walk()
+        key: (str(entry.physical_key), entry.size, entry.hash, entry.meta)
+        for key, entry in loaded.walk()
     } == {
         entry.logical_key: (
             entry.physical_key,
             entry.size_bytes,
             {"type": entry.checksum.type, "value": entry.checksum.value},
+            entry.metadata or {},
         )
         for entry in package
     }

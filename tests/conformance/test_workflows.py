@@ -37,13 +37,15 @@ class Package(Struct, frozen=True, kw_only=True):
     entries: Mapping[str, int] = msgspec.field(
         default_factory=lambda: {"README.md": 10, "data/a.txt": 0}
     )
+    entry_metadata: Mapping[str, dict[str, Any]] = {}
 
     def as_quilt3(self) -> Any:
         package = quilt3.Package()
         package.set_meta(self.metadata)
         for key, size in self.entries.items():
             uri = PhysicalKey("data", key, None)
-            package.set(key, PackageEntry(uri, size, None, None))
+            meta = self.entry_metadata.get(key)
+            package.set(key, PackageEntry(uri, size, None, meta and {"user_meta": meta}))
         return package
 
 
@@ -80,6 +82,7 @@ def ours(s3: Any, package: Package) -> Any:
                 message=package.message,
                 metadata=package.metadata,
                 entries=sorted(package.entries.items(), key=lambda item: item[0].split("/")),
+                entry_metadata=package.entry_metadata,
             )
         )
     except Rejected as error:
@@ -289,6 +292,8 @@ SCHEMA_TEXTS = [
     '{"properties": {"a": {"const": 1}, "b": {"enum": [1.0, "x"]}}}',
     '{"items": {"properties": {"logical_key": {"pattern": "^[a-z/.]+$"}}}}',
     '{"items": {"properties": {"size": {"maximum": 5}}, "required": ["meta"]}}',
+    '{"items": {"properties": {"meta": {"required": ["a"]}}}}',
+    '{"contains": {"properties": {"meta": {"properties": {"a": {"type": "string"}}}}}}',
     '{"contains": {"properties": {"logical_key": {"const": "a/b"}}}}',
     '{"maxItems": 1, "minItems": 1}',
     '{"uniqueItems": true}',
@@ -338,6 +343,10 @@ packages = st.builds(
     metadata=st.none() | st.dictionaries(st.sampled_from(["a", "b", "cc"]), values),
     entries=st.dictionaries(
         st.sampled_from(["a/b", "a-b", "README.md", "a/c"]), st.integers(0, 10)
+    ),
+    entry_metadata=st.dictionaries(
+        st.sampled_from(["a/b", "README.md"]),
+        st.dictionaries(st.sampled_from(["a", "b"]), scalars, min_size=1),
     ),
 )
 schemas = st.fixed_dictionaries(

@@ -18,6 +18,7 @@ from quilt_packager_runtime.errors import (
     BucketNotAllowed,
     DiskFull,
     EmptySource,
+    InvalidCrate,
     InvalidKeys,
     InvalidMetadata,
     ManifestLineTooLong,
@@ -35,6 +36,7 @@ from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.packaging import MAX_PASSES
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.requests.resolve import resolve
 from quilt_packager_runtime.settings import Settings
 
 from tests.cancelling import ManyItems, check_is_cancelled_within
@@ -521,6 +523,100 @@ class TestBuckets:
         with pytest.raises(AccessDenied, match=r"ListObjectVersions.*raw"):
             await run(s3)
         assert not packages.keys()
+
+
+CRATE = "ro-crate-metadata.json"
+
+
+class TestCrates:
+    """Packages of the parts that a crate lists."""
+
+    @pytest.fixture
+    def put(self, raw: Bucket, packages: Bucket) -> Any:
+        for key in ("runs/42/unlisted.txt", "runs/42/plots/a.png", "runs/42/plots/b.png"):
+            raw.put(key, "x")
+
+        def put_crate(*listed: str, profile: str = "https://w3id.org/quilt/ro-crate/0.2") -> None:
+            root = {"@id": "./", "conformsTo": profile, "hasPart": list(listed)}
+            file = {"@id": "a.txt", "@type": "File", "contentSize": 5, "name": "A"}
+            raw.put(f"runs/42/{CRATE}", json.dumps({"@graph": [root, file]}))
+
+        return put_crate
+
+    async def run(self, s3: S3, **fields: Any) -> Outcome:
+        return await run(s3, metadata_uri=CRATE, metadata_format="ro-crate", **fields)
+
+    def entries(self, packages: Bucket) -> dict[str, Any]:
+        return {line["logical_key"]: line["meta"] for line in latest_manifest(packages)[1:]}
+
+    async def test_have_exactly_the_parts_and_the_crate(
+        self, s3: S3, put: Any, packages: Bucket
+    ) -> None:
+        put("a.txt", "plots")  # the folder has the type of a file, or none
+        await self.run(s3)
+        assert self.entries(packages) == {
+            "a.txt": {"user_meta": {"contentSize": 5}},
+            "plots/a.png": {},
+            "plots/b.png": {},
+            CRATE: {},
+        }
+
+    async def test_are_unchanged_if_only_other_files_change(
+        self, s3: S3, put: Any, raw: Bucket
+    ) -> None:
+        put("a.txt")
+        assert (await self.run(s3)).outcome == Result.CREATED
+        raw.put("runs/42/unlisted.txt", "y")
+        outcome = await self.run(s3)
+        assert (outcome.outcome, outcome.reused) == (Result.UNCHANGED, 2)
+
+    @pytest.mark.parametrize(
+        ("profile", "fields"),
+        [
+            ("https://w3id.org/ro/wfrun/process/0.6", {}),
+            ("https://w3id.org/quilt/ro-crate/0.2", {"contents": "folder"}),
+        ],
+    )
+    async def test_have_the_whole_folder_otherwise(
+        self, s3: S3, put: Any, packages: Bucket, profile: str, fields: dict[str, str]
+    ) -> None:
+        put("a.txt", "missing.txt", profile=profile)
+        await self.run(s3, **fields)
+        assert self.entries(packages).keys() > {"a.txt", "unlisted.txt"}
+        assert not any(self.entries(packages).values())
+
+    async def test_that_lack_parts_are_rejected(self, s3: S3, put: Any, packages: Bucket) -> None:
+        put("a.txt", "missing.txt", "work/")
+        with pytest.raises(InvalidCrate, match=r'lacks parts of its crate: "missing\.txt", "work"'):
+            await self.run(s3)
+        assert not packages.keys()
+
+    async def test_may_lack_parts_and_name_them(self, s3: S3, put: Any, packages: Bucket) -> None:
+        put("a.txt", "missing.txt", "s3://other/plate.csv")
+        outcome = await self.run(s3, missing_parts="leave_out")
+        assert outcome.remark == (
+            "Left out parts of the crate that are not in its folder: "
+            '"s3://other/plate.csv", "missing.txt".'
+        )
+        metadata = latest_manifest(packages)[0]["user_meta"]
+        assert metadata["missing_parts"] == ["s3://other/plate.csv", "missing.txt"]
+        assert self.entries(packages).keys() == {"a.txt", CRATE}
+
+    async def test_have_at_least_one_part(self, s3: S3, put: Any) -> None:
+        put("missing.txt")
+        with pytest.raises(InvalidCrate, match="none of the parts"):
+            await self.run(s3, missing_parts="leave_out")
+
+    async def test_wait_for_another_attempt_if_the_crate_is_replaced(
+        self, s3: S3, put: Any, raw: Bucket
+    ) -> None:
+        put("a.txt")
+        fields = {"metadata_uri": CRATE, "metadata_format": "ro-crate"}
+        settings = Settings()
+        resolved = await resolve(request(**fields), settings=settings, s3=s3)
+        raw.put(f"runs/42/{CRATE}", "{}")
+        with pytest.raises(SourceChanged, match="was replaced or deleted after it was read"):
+            await packaging.package(resolved, settings=settings, s3=s3)
 
 
 @pytest.mark.usefixtures("packages")

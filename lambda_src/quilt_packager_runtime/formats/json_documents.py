@@ -44,10 +44,10 @@ def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 
         value = json.loads(
             document,
             parse_constant=_refuse_constant,
-            parse_float=_read_float,
-            parse_int=_read_integer,
+            parse_float=read_float,
+            parse_int=read_integer,
         )
-        _check_depth(value)
+        check_depth(value)
         _measure(value)  # raises UnicodeEncodeError for half a surrogate pair
     except RecursionError:
         raise _too_deep() from None
@@ -110,7 +110,12 @@ def _check_size(document: str | bytes, max_bytes: int) -> None:
         raise ValueError(f"it has more than {max_bytes:,} bytes")
 
 
-def _check_depth(value: object) -> None:
+def check_depth(value: object) -> None:
+    """Check the nesting of a value of JSON.
+
+    Raises:
+        ValueError: It exceeds `MAX_DEPTH`.
+    """
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -131,14 +136,24 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}, which is not JSON")
 
 
-def _read_float(digits: str) -> float:
+def read_float(digits: str) -> float:
+    """Read a finite number.
+
+    Raises:
+        ValueError: It is too large.
+    """
     value = float(digits)
     if math.isinf(value):
         raise ValueError("it holds a number that is too large for a float")
     return value
 
 
-def _read_integer(digits: str) -> int:
+def read_integer(digits: str) -> int:
+    """Read an integer.
+
+    Raises:
+        ValueError: It has more than `MAX_INTEGER_DIGITS`.
+    """
     if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
         raise ValueError(f"it holds an integer of more than {MAX_INTEGER_DIGITS:,} digits")
     return int(digits)

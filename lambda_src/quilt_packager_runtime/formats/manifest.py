@@ -135,6 +135,8 @@ def read_entries(lines: Iterable[bytes]) -> Iterator[Entry]:
     Args:
         lines: Lines behind the header, with or without their newlines.
 
+    The metadata of entries is not read.
+
     Raises:
         ValueError: A line is not an entry with one physical key and a checksum.
 
@@ -194,16 +196,20 @@ def _entry_lines(entries: list[Entry]) -> tuple[bytes, bytes]:
         ascii_key = encode_basestring_ascii(logical_key)
         is_plain = len(ascii_key) == len(logical_key) + 2
         key = ascii_key if is_plain else encode_basestring(logical_key)
+        meta = hashed_meta = "{}"
+        if entry.metadata:
+            meta = _encode_line({"user_meta": entry.metadata})
+            hashed_meta = _encode_hashed({"user_meta": entry.metadata})
         line = (
             f'{{"logical_key": {key}, "physical_keys": [{encode_basestring(entry.physical_key)}], '
-            f'"size": {size}, "hash": {{"type": {kind}, "value": {value}}}, "meta": {{}}}}\n'
+            f'"size": {size}, "hash": {{"type": {kind}, "value": {value}}}, "meta": {meta}}}\n'
         )
         if len(line) * MAX_CHARACTER_BYTES > MAX_LINE_BYTES:
             _check_length(line[:-1].encode(), f"the entry {quote(logical_key)}")
         lines.append(line)
         parts.append(
             f'{{"hash":{{"type":{kind},"value":{value}}},"logical_key":{ascii_key},'
-            f'"meta":{{}},"size":{size}}}'
+            f'"meta":{hashed_meta},"size":{size}}}'
         )
     return "".join(lines).encode(), "".join(parts).encode()
 

@@ -5,7 +5,7 @@ All are immutable and small: a job holds one or two of them for each of a millio
 
 import re
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import msgspec
@@ -177,12 +177,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         physical_key: Percent-encoded URI of the object's version.
         size_bytes: Size of the object.
         checksum: Checksum of the object.
+        metadata: Metadata of the file, as quilt3's `PackageEntry.meta` returns it.
     """
 
     logical_key: str
     physical_key: str
     size_bytes: int
     checksum: Checksum
+    metadata: dict[str, Any] | None = None
 
 
 def sort_key(logical_key: str) -> bytes:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Self
 
+from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.formats.globs import match_any
 from quilt_packager_runtime.formats.objects import (
     SEPARATOR,
@@ -21,6 +22,7 @@ from quilt_packager_runtime.formats.objects import (
     key_of,
     sort_key,
 )
+from quilt_packager_runtime.formats.selection import Selection
 
 CACHE_BYTES = 64 * 1024 * 1024
 PAGE_BYTES = 8192
@@ -84,9 +86,11 @@ class Inventory:
     Args:
         folder: The source folder.
         exclude: Globs of the logical keys to leave out.
+        selection: The parts that become entries; None for the whole folder.
 
     Attributes:
-        excluded: Number of objects left out because of `exclude`.
+        excluded: Number of objects left out because of `exclude` or `selection`.
+        metadata: Metadata of files, by their logical keys. It takes memory beside the above.
         names_checksums: The listing names the algorithms of stored checksums. Some servers name
             none, although they store checksums.
 
@@ -99,8 +103,15 @@ class Inventory:
         ['a/b', 'a-b']
     """
 
-    def __init__(self, folder: SourceFolder, exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: SourceFolder,
+        exclude: Sequence[str] = (),
+        selection: Selection | None = None,
+    ) -> None:
         self.folder = folder
+        self.selection = selection
+        self.metadata = selection.metadata if selection is not None else {}
         self.excluded = 0
         self.names_checksums = False
         self._is_excluded = match_any(exclude) if exclude else None
@@ -120,7 +131,7 @@ class Inventory:
     def add(self, objects: Iterable[SourceObject]) -> None:
         """Add listed objects, in any order, each once, except those that are excluded."""
         prefix_length = len(self.folder.prefix)
-        if self._is_excluded is not None:
+        if self._is_excluded is not None or self.selection is not None:
             offered = list(objects)
             objects = self.included(offered)
             self.excluded += len(offered) - len(objects)
@@ -145,10 +156,29 @@ class Inventory:
     def included(self, objects: list[SourceObject]) -> list[SourceObject]:
         """Return the objects that are not excluded."""
         prefix_length = len(self.folder.prefix)
-        is_excluded = self._is_excluded
+        is_excluded, selection = self._is_excluded, self.selection
+        if selection is not None:
+            objects = [each for each in objects if selection.includes(each.key[prefix_length:])]
         if is_excluded is None:
             return objects
-        return [found for found in objects if not is_excluded(found.key[prefix_length:])]
+        return [
+            each
+            for each in objects
+            if not is_excluded(path := each.key[prefix_length:])
+            or (selection is not None and path == selection.crate)
+        ]
+
+    async def missing_parts(self) -> list[str]:
+        """Return the parts of the selection that no object is in, unless `exclude` matches them."""
+        missing: list[str] = []
+        if self.selection is None:
+            return missing
+        parts = sorted(self.selection.files | self.selection.folders)
+        async for some in slices(parts, BLOCK_OBJECTS):
+            missing += [
+                part for part in some if not self.has(part) and not self.excludes(part)
+            ]
+        return missing
 
     async def fingerprint(self) -> int:
         """Return the sum of the added objects' `identity`, for a comparison with a listing."""
@@ -209,6 +239,11 @@ class Inventory:
     def excludes(self, path: str) -> bool:
         """Return whether an object of a logical key would be left out."""
         return self._is_excluded is not None and self._is_excluded(path)
+    def find_if_listed(self, path: bytes) -> SourceObject | None:
+        """Return the object of a sort key; None if there is none."""
+        query = f"SELECT {OBJECT} FROM objects WHERE path = ?"  # noqa: S608
+        row = self._database.execute(query, (path,)).fetchone()
+        return None if row is None else self._found(row)
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""
@@ -313,7 +348,8 @@ class Inventory:
             if hash_value is None:
                 raise ValueError(f"Checksum of {key!r} is missing")
             physical_key = str(S3Uri(bucket, prefix + key, version_id))
-            yield Entry(key, physical_key, size_bytes, Checksum(hash_type, hash_value))
+            checksum = Checksum(hash_type, hash_value)
+            yield Entry(key, physical_key, size_bytes, checksum, self.metadata.get(key))
 
     async def _parts(self) -> AsyncIterator[tuple[bytes, bytes]]:
         """Divide the paths into intervals `after < path <= until` of `BLOCK_OBJECTS` each."""

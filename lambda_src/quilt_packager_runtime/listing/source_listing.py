@@ -7,14 +7,24 @@ import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each, slices
-from quilt_packager_runtime.errors import MAX_NAMED, EmptySource, InvalidKeys, join_some, quote
+from quilt_packager_runtime.errors import (
+    MAX_NAMED,
+    EmptySource,
+    InvalidCrate,
+    InvalidKeys,
+    SourceChanged,
+    join_some,
+    quote,
+)
 from quilt_packager_runtime.formats.objects import (
     REGISTRY_PREFIX,
     SEPARATOR,
     S3Uri,
     SourceObject,
     key_of,
+    sort_key,
 )
+from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.listing.inventory import Inventory, identity
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
@@ -50,6 +60,8 @@ async def list_source(
     Raises:
         EmptySource: The folder holds no objects to package.
         InvalidKeys: A package cannot hold some keys. Names the first `MAX_NAMED`, and counts all.
+        InvalidCrate: The folder lacks all parts of its crate.
+        SourceChanged: The folder has another version of the crate than the one that was read.
         AccessDenied: S3 denies the listing.
         NoSuchBucket: The bucket does not exist.
     """
@@ -68,7 +80,9 @@ async def list_source(
 
     inventory.names_checksums = await list_folder(s3, folder, take)
     objects, _ = inventory.totals()
-    if not objects and inventory.excluded:
+    if inventory.selection is not None:
+        _check_crate(inventory, inventory.selection)
+    elif not objects and inventory.excluded:
         count = inventory.excluded
         has = "the only object" if count == 1 else f"all {count:,} objects"
         raise EmptySource(
@@ -76,7 +90,7 @@ async def list_source(
             why="The exclude globs of the message or of its event source match every object.",
             remedy="Correct exclude, then send the message again.",
         )
-    if not objects:
+    elif not objects:
         raise EmptySource(
             f"{folder} has no objects.",
             why="The upload has not begun, the name is wrong, or it holds only folder markers.",
@@ -84,6 +98,46 @@ async def list_source(
         )
     await _check_keys(s3, inventory)
     return [f"Left out folder markers that are not empty: {omitted}."] if omitted.count else []
+
+
+async def find_missing_parts(inventory: Inventory) -> list[str]:
+    """Return the parts of the crate that the package lacks, if it may lack any.
+
+    Raises:
+        InvalidCrate: It may not. Names the first `MAX_NAMED`, and counts all.
+    """
+    missing = await inventory.missing_parts()
+    selection = inventory.selection
+    if missing and selection is not None and not selection.may_lack_parts:
+        named = join_some([quote(part) for part in missing[:MAX_NAMED]], len(missing))
+        raise InvalidCrate(
+            f"{inventory.folder} lacks parts of its crate: {named}.",
+            why="The package of a crate has exactly the parts that the crate lists.",
+            remedy="Upload them or correct the crate, then send the message again; or set "
+            "missing_parts to leave_out.",
+        )
+    return [*selection.elsewhere, *missing] if selection is not None else []
+
+
+def _check_crate(inventory: Inventory, selection: Selection) -> None:
+    """Check that the crate is the one that was read, and that its package has another file."""
+    objects, _ = inventory.totals()
+    crate = inventory.find_if_listed(sort_key(selection.crate))
+    has_versions = crate is not None and crate.version_id and selection.version_id
+    if crate is None or (
+        crate.version_id != selection.version_id if has_versions else crate.etag != selection.etag
+    ):
+        raise SourceChanged(
+            f"The crate of {inventory.folder} was replaced or deleted after it was read.",
+            why="Its package has the parts that one version of the crate lists, and that version.",
+            remedy="Nothing: a later attempt reads the crate again.",
+        )
+    if objects == 1:
+        raise InvalidCrate(
+            f"{inventory.folder} has none of the parts that its crate lists.",
+            why="A package of a crate has at least one part.",
+            remedy="Upload the parts or correct the crate, then send the message again.",
+        )
 
 
 async def is_unchanged(s3: S3, inventory: Inventory) -> bool:

@@ -41,7 +41,12 @@ from quilt_packager_runtime.settings.requirements import (
     RequireTimeout,
     check_requirements,
 )
-from quilt_packager_runtime.settings.source_options import OnForeignRevision, SourceOptions
+from quilt_packager_runtime.settings.source_options import (
+    Contents,
+    MissingParts,
+    OnForeignRevision,
+    SourceOptions,
+)
 
 MAX_COMMIT_MESSAGE_BYTES = 65_536
 """Maximum size of a commit message, in UTF-8."""
@@ -146,6 +151,21 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="The handling of a newest revision that another writer published: replace "
             "it, or hold the job for review. Default: as the engine does.",
+        ),
+    ] = None
+    contents: Annotated[
+        Contents | None,
+        Meta(
+            description="The objects to package: folder for the whole folder, crate for the parts "
+            "that its ro-crate-metadata.json lists, auto for those of the crate if it is the "
+            "metadata and claims Quilt's profile. Default: auto.",
+        ),
+    ] = None
+    missing_parts: Annotated[
+        MissingParts | None,
+        Meta(
+            description="The treatment of parts that the crate lists and that are not in the "
+            "folder: reject the message, or leave_out the parts. Default: reject.",
         ),
     ] = None
 
@@ -275,6 +295,8 @@ def _request_from_fields(
         metadata=metadata,
         metadata_file=metadata_file,
         commit_message=commit_message or default_commit_message(source),
+        contents=given["contents"] or "auto",
+        missing_parts=given["missing_parts"] or "reject",
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
         require=require or (),
@@ -319,14 +341,17 @@ def _metadata_file(
         violations.add("metadata", "they exclude each other", shown="metadata, metadata_uri")
     file_format: MetadataFormat = given["metadata_format"] or "json"
     names_crate = str(given["source_prefix"]).partition("?versionId=")[0].endswith(f"/{CRATE_NAME}")
-    if (
-        source
-        and names_crate
-        and not (has_metadata or has_uri)
-        and fields.get("metadata_format") != "json"
-    ):
-        optional = fields.get("metadata_format") is None
-        return MetadataFile(uri=crate_in(source), format="ro-crate", optional=optional)
+    is_crate = fields.get("contents") == "crate"
+    is_json = fields.get("metadata_format") == "json"
+    if source and not has_uri and (is_crate or (names_crate and not (has_metadata or is_json))):
+        return MetadataFile(
+            uri=crate_in(source),
+            format="ro-crate",
+            optional=not is_crate and fields.get("metadata_format") is None,
+            only_name=has_metadata or is_json,
+        )
+    if is_crate and has_uri and file_format == "json":
+        violations.add("contents", "crate requires metadata_format: ro-crate with metadata_uri")
     if file_format == "ro-crate" and not has_uri:
         violations.add("metadata_format", "it requires a metadata_uri")
     return MetadataFile(uri=uri, format=file_format) if uri else None

@@ -4,14 +4,17 @@ A message is validated without I/O and gives an `UnresolvedRequest`. `resolve` r
 file, if there is one, and gives the `PackageRequest` that a job runs on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from quilt_packager_runtime.errors import MAX_NAMED, join_some, quote
 from quilt_packager_runtime.formats import names
+from quilt_packager_runtime.formats.catalog_fields import make_facets
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
 from quilt_packager_runtime.requests.quilt_profile import Crate
 from quilt_packager_runtime.requests.violations import Violations
@@ -20,7 +23,7 @@ from quilt_packager_runtime.settings.requirements import (
     DEFAULT_REQUIRE_TIMEOUT_SECONDS,
     Requirement,
 )
-from quilt_packager_runtime.settings.source_options import OnForeignRevision
+from quilt_packager_runtime.settings.source_options import Contents, MissingParts, OnForeignRevision
 
 DEFAULT_COMMIT_MESSAGE = "Packaged from "
 """Beginning of the default commit message, before the URI of the folder."""
@@ -96,6 +99,8 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
         is_default_name: The folder made the name, which a crate may replace.
         name_template: The template of the name, if it needs values of the file.
         metadata_file: The file to read; None if the request is complete without one.
+        contents: The objects that become the package.
+        missing_parts: The treatment of parts that the crate lists and that are not in the folder.
         dropped_component: Last component of a source_prefix that does not end in `/`: a person may
             have meant a folder of that name.
     """
@@ -104,6 +109,8 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
     is_default_name: bool = False
     name_template: str | None = None
     metadata_file: MetadataFile | None = None
+    contents: Contents = "auto"
+    missing_parts: MissingParts = "reject"
     dropped_component: str = ""
 
 
@@ -113,10 +120,12 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
     Attributes:
         package_name: `prefix/suffix`.
         is_name_inferred: The folder made the name, not a sender, a template or a crate.
+        selection: The parts of the folder that the crate lists; None for the whole folder.
     """
 
     package_name: str
     is_name_inferred: bool = False
+    selection: Selection | None = None
 
 
 def request_for_folder(
@@ -146,10 +155,14 @@ def request_for_folder(
         raise violations.as_error()
     has_crate = ready.trigger.kind == "workflow_run_crate"
     is_named_by_crate = has_crate and warning is not None
+    describes = has_crate and options.metadata
     crate: MetadataFile | None = None
-    if has_crate and (options.metadata or is_named_by_crate):
+    if describes or is_named_by_crate or options.contents == "crate":
         crate = MetadataFile(
-            uri=crate_in(source), format="ro-crate", optional=True, only_name=not options.metadata
+            uri=crate_in(source),
+            format="ro-crate",
+            optional=options.contents != "crate",
+            only_name=not describes,
         )
     return UnresolvedRequest(
         source=source,
@@ -160,6 +173,8 @@ def request_for_folder(
         name_template=options.package_name if is_named_by_crate else None,
         metadata=dict(described) if described and options.metadata else None,
         metadata_file=crate,
+        contents=options.contents,
+        missing_parts=options.missing_parts,
         commit_message=default_commit_message(source),
         exclude=options.exclude,
         settle_seconds=options.settle_seconds,
@@ -172,24 +187,30 @@ def request_for_folder(
 
 
 def complete(
-    request: UnresolvedRequest, file: Crate | dict[str, Any] | None, warning: str | None = None
+    request: UnresolvedRequest,
+    file: Crate | dict[str, Any] | None,
+    *,
+    selection: Selection | None = None,
+    warning: str | None = None,
 ) -> PackageRequest:
     """Settle the name and the metadata of a request, both by the same content of its file.
 
     Args:
         request: The request.
         file: The content of its metadata file; None if there is none, or none that is usable.
+        selection: The parts of the folder that a crate lists; None for the whole folder.
         warning: The reason why the file is unusable.
 
     Raises:
         InvalidMessage: The name of the folder is too long for a package.
     """
-    crate = file if isinstance(file, Crate) else Crate(fields={})
+    crate = file if isinstance(file, Crate) else None
     name, name_warning = request.package_name, None
     if name is None:
-        name, name_warning = _make_name(request.name_template, request.source, crate.fields)
+        values = crate.fields if crate else {}
+        name, name_warning = _make_name(request.name_template, request.source, values)
     is_name_inferred = request.is_default_name or name_warning is not None
-    if is_name_inferred:
+    if crate and is_name_inferred:
         by_crate = crate.name_package(names.infer_package_name(request.source.prefix))
         if by_crate is not None:
             name, name_warning, is_name_inferred = by_crate, None, False
@@ -199,12 +220,24 @@ def complete(
         raise violations.as_error()
     describes = request.metadata_file is not None and not request.metadata_file.only_name
     shared = {field: getattr(request, field) for field in _Request.__struct_fields__}
-    if describes and crate.claims_profile:
-        shared["metadata"] = {**crate.fields, "package_name": name}
+    if describes and crate:
+        by_profile = {"package_name": name} if crate.follows_profile else {}
+        shared["metadata"] = {**crate.fields, **by_profile}
     elif describes:
-        shared["metadata"] = crate.fields if isinstance(file, Crate) else file
+        shared["metadata"] = file
     shared["warnings"] += tuple(filter(None, (warning, name_warning)))
-    return PackageRequest(**shared, package_name=name, is_name_inferred=is_name_inferred)
+    return PackageRequest(
+        **shared, package_name=name, is_name_inferred=is_name_inferred, selection=selection
+    )
+
+
+def note_missing_parts(request: PackageRequest, missing: Sequence[str]) -> PackageRequest:
+    """Record the parts that the package lacks, in its metadata and in a warning."""
+    metadata = (request.metadata or {}) | make_facets({"missing_parts": missing})
+    named = join_some([quote(part) for part in missing[:MAX_NAMED]], len(missing))
+    warning = f"Left out parts of the crate that are not in its folder: {named}."
+    warnings = (*request.warnings, warning)
+    return msgspec.structs.replace(request, metadata=metadata, warnings=warnings)
 
 
 def _make_name(

@@ -1,4 +1,6 @@
-"""Quilt's profile of RO-Crate: a crate that claims it names and describes its package.
+"""Quilt's profile of RO-Crate: a crate that claims it names, describes and lists its package.
+
+The same rules hold for other crates whose parts become the package.
 
 https://w3id.org/quilt/ro-crate, version 0.2
 """
@@ -10,6 +12,8 @@ import msgspec
 from quilt_packager_runtime.errors import quote
 from quilt_packager_runtime.formats.catalog_fields import Facet, make_facets
 from quilt_packager_runtime.formats.names import NOT_IN_PACKAGE_NAME, check_package_name
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.requests.crate_parts import Parts, read_parts
 from quilt_packager_runtime.requests.ro_crates import (
     Entity,
     Graph,
@@ -18,6 +22,7 @@ from quilt_packager_runtime.requests.ro_crates import (
     id_of,
     texts,
 )
+from quilt_packager_runtime.settings.source_options import Contents
 
 PROFILE = "https://w3id.org/quilt/ro-crate"
 
@@ -31,26 +36,31 @@ class Crate(msgspec.Struct, frozen=True, kw_only=True):
     """The description of a package by its crate.
 
     Attributes:
-        fields: Catalog fields; fields by role too if it claims the profile.
-        claims_profile: The crate conforms to the profile, according to itself.
+        location: The location of the crate.
+        fields: Catalog fields; fields by role too if the profile holds.
+        follows_profile: The rules of the profile hold.
         package_name: Name that it gives to the package; empty for none.
         namespace: First half of the name, for crates that give no `package_name`.
         name: Second half of the name for a `namespace`; empty for that of the default.
+        parts: The contents of the package; None for those of the folder.
         violations: Rules of the profile that it breaks.
     """
 
+    location: S3Uri
     fields: dict[str, Facet]
-    claims_profile: bool = False
+    follows_profile: bool = False
     package_name: str = ""
     namespace: str = ""
     name: str = ""
+    parts: Parts | None = None
     violations: tuple[str, ...] = ()
 
     def name_package(self, default: str) -> str | None:
         """Return the name of the package; None if the crate gives none.
 
         Example:
-            >>> Crate(fields={}, namespace="assays").name_package("raw/42")
+            >>> crate = Crate(location=S3Uri("b", "c"), fields={}, namespace="assays")
+        >>> crate.name_package("raw/42")
             'assays/42'
         """
         if self.package_name:
@@ -60,8 +70,13 @@ class Crate(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def read_crate(document: bytes) -> Crate:
+def read_crate(document: bytes, location: S3Uri, contents: Contents = "auto") -> Crate:
     """Read a `ro-crate-metadata.json`.
+
+    Args:
+        document: The file.
+        location: The location of the file.
+        contents: The contents of the package.
 
     Raises:
         ValueError: It is too large or too deep, is not JSON, or has no `@graph`.
@@ -69,16 +84,21 @@ def read_crate(document: bytes) -> Crate:
     graph = Graph(document)
     root = graph.root
     fields = catalog_fields(graph)
-    if not any(_is_profile(id_of(each)) for each in graph.linked(root, "conformsTo")):
-        return Crate(fields=fields)
-    violations: list[str] = []
+    claims_profile = any(_is_profile(id_of(each)) for each in graph.linked(root, "conformsTo"))
+    has_parts = contents == "crate" or (contents == "auto" and claims_profile)
+    if not has_parts and not claims_profile:
+        return Crate(location=location, fields=fields)
+    parts = read_parts(graph, location) if has_parts else None
+    violations = list(parts.violations) if parts else []
     name = NOT_IN_PACKAGE_NAME.sub("-", first(root, "name"))
     return Crate(
+        location=location,
         fields=fields | _fields_by_role(graph),
-        claims_profile=True,
+        follows_profile=True,
         package_name=_identifier(graph, "packageName", "{}", violations),
         namespace=_identifier(graph, "packageNamespace", "{}/x", violations),
         name=name if name.strip("-") else "",
+        parts=parts,
         violations=tuple(violations),
     )
 

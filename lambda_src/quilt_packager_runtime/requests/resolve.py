@@ -5,10 +5,9 @@ crate that an event names, and HealthOmics. Without it the package is published 
 and the outcome has a remark. An error that may pass is raised while the job has attempts left.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.errors import (
     BadRequest,
@@ -24,6 +23,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.omics_runs import request_for_run
@@ -32,10 +32,12 @@ from quilt_packager_runtime.requests.package_request import (
     PackageRequest,
     UnresolvedRequest,
     complete,
+    crate_in,
 )
 from quilt_packager_runtime.requests.quilt_profile import Crate, read_crate
 from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.source_options import Contents
 
 MAX_CRATE_CPU_SECONDS = 10
 """Maximum CPU time to read a crate. One of `MAX_CRATE_BYTES` takes about a second."""
@@ -82,7 +84,7 @@ async def resolve(
         BucketNotAllowed: The engine may not use a bucket of the request.
         InvalidMessage: The name of the folder is too long, and the file gives none.
         InvalidMetadata: The file is missing or unusable, and not optional.
-        InvalidCrate: The crate breaks rules of Quilt's profile, which it claims.
+        InvalidCrate: The crate breaks rules of Quilt's profile, which holds for it.
         AccessDenied: The file must not be read, and is not optional.
         S3Error: The file could not be read; it is not optional, or the job has attempts left.
     """
@@ -90,14 +92,13 @@ async def resolve(
     if request.metadata_file is None:
         return complete(request, None)
     try:
-        file = await _read(s3, request.metadata_file)
+        file, body = await _read(s3, request.metadata_file, _contents(request))
     except PackagerError as error:
         if not request.metadata_file.optional or (may_retry and not isinstance(error, Rejected)):
             raise
         return complete(request, None, warning=f"The crate was not used. {error.happened}")
-    if isinstance(file, Crate) and file.violations:
-        raise _invalid_crate(request.metadata_file.uri, file.violations)
-    return complete(request, file)
+    selection = _select(request, file, body) if isinstance(file, Crate) else None
+    return complete(request, file, selection=selection)
 
 
 def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:
@@ -125,7 +126,9 @@ def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:
         )
 
 
-async def _read(s3: S3, file: MetadataFile) -> Crate | dict[str, Any]:
+async def _read(
+    s3: S3, file: MetadataFile, contents: Contents
+) -> tuple[Crate | dict[str, Any], ObjectBody]:
     is_crate = file.format == "ro-crate"
     max_bytes = MAX_CRATE_BYTES if is_crate else MAX_METADATA_BYTES
     try:
@@ -135,14 +138,21 @@ async def _read(s3: S3, file: MetadataFile) -> Crate | dict[str, Any]:
     if body is None:
         raise _no_metadata(f"There is no object {quote(str(file.uri))}.")
     if is_crate:
-        return _read_crate(body.data, file.uri)
-    return read_metadata(body.data, file.uri)
+        return _read_crate(body.data, file.uri, contents), body
+    return read_metadata(body.data, file.uri), body
 
 
-def _read_crate(document: bytes, uri: S3Uri) -> Crate:
+def _contents(request: UnresolvedRequest) -> Contents:
+    """Return the contents that the crate of a request may decide."""
+    file = request.metadata_file
+    is_only_name = file is not None and file.only_name and request.contents == "auto"
+    return "folder" if is_only_name else request.contents
+
+
+def _read_crate(document: bytes, uri: S3Uri, contents: Contents) -> Crate:
     try:
         with cpu_limit(MAX_CRATE_CPU_SECONDS):
-            return read_crate(document)
+            return read_crate(document, uri, contents)
     except CpuLimitExceeded:
         raise InvalidMetadata(
             f"The crate {quote(str(uri))} takes more than {MAX_CRATE_CPU_SECONDS} s to read.",
@@ -157,11 +167,37 @@ def _read_crate(document: bytes, uri: S3Uri) -> Crate:
         ) from error
 
 
-def _invalid_crate(uri: S3Uri, violations: Sequence[str]) -> InvalidCrate:
-    return InvalidCrate(
-        f"The crate {quote(str(uri))} is invalid. {join_some(violations, len(violations))}.",
-        why="It claims Quilt's profile of RO-Crate, which defines the package that it describes.",
-        remedy="Correct the crate, then send the message again.",
+def _select(request: UnresolvedRequest, crate: Crate, body: ObjectBody) -> Selection | None:
+    """Return the parts of the folder that a crate lists.
+
+    Raises:
+        InvalidCrate: The crate breaks rules. Names the first `MAX_NAMED`, and counts all.
+    """
+    expected, uri = crate_in(request.source), crate.location
+    parts = crate.parts
+    violations = list(crate.violations)
+    if parts is not None and request.missing_parts == "reject":
+        violations += [f"part {quote(name)}: {why}" for name, why in parts.elsewhere.items()]
+    if parts is not None and (uri.bucket, uri.key) != (expected.bucket, expected.key):
+        violations.append(f"it is not {expected}, but its parts are packaged from its folder")
+    if violations:
+        raise InvalidCrate(
+            f"The crate {quote(str(uri))} is invalid: {join_some(violations, len(violations))}.",
+            why="Quilt's profile of RO-Crate defines the package that a crate describes.",
+            remedy="Correct the crate, or send a message with contents: folder to package its "
+            "whole folder.",
+        )
+    if parts is None:
+        return None
+    return Selection(
+        crate=expected.key.removeprefix(request.source.prefix),
+        etag=body.etag,
+        version_id=body.version_id,
+        files=parts.files,
+        folders=parts.folders,
+        metadata=parts.metadata,
+        elsewhere=tuple(parts.elsewhere),
+        may_lack_parts=request.missing_parts == "leave_out",
     )
 
 

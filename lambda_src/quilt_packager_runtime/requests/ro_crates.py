@@ -18,6 +18,7 @@ from quilt_packager_runtime.formats.catalog_fields import (
     iso_time,
     make_facets,
 )
+from quilt_packager_runtime.formats.json_documents import read_float, read_integer
 from quilt_packager_runtime.formats.prose import first_sentence
 
 CRATE_FIELDS = (
@@ -69,6 +70,12 @@ _GLOBAL_ID = re.compile(r"(?!file:|arcp:)[a-z][a-z0-9+.-]*:[^#]+", re.IGNORECASE
 _WORKFLOW_TYPES = frozenset({"ComputationalWorkflow", "Workflow"})
 _SEARCHED_TYPES = _WORKFLOW_TYPES | {"CreateAction", "Dataset", "OrganizeAction"}
 _REMOTE = frozenset({"az", "drs", "ftp", "ftps", "gs", "http", "https", "s3", "sftp"})
+
+
+class Number(str):
+    """A number as it is written: nothing is calculated, and version 1.10 is not 1.1."""
+
+    __slots__ = ()
 
 
 class Entity(dict[str, Any]):
@@ -178,10 +185,8 @@ def _read_graph(document: bytes) -> list[Any]:
     if sum(map(document.count, (b",", b":", b"[", b"{"))) > MAX_MARKS:
         raise ValueError(f"it has more than {MAX_MARKS:,} commas, colons and brackets")
     try:
-        # Numbers stay text: nothing is calculated, and version 1.10 is not 1.1.
-        crate = json.loads(
-            document, parse_float=str, parse_int=str, parse_constant=lambda _name: None
-        )
+        # A constant, such as NaN, is the only float.
+        crate = json.loads(document, parse_float=Number, parse_int=Number, parse_constant=float)
     except RecursionError:
         raise ValueError("it nests too deeply") from None
     except UnicodeDecodeError as error:
@@ -202,21 +207,30 @@ class Graph:
     Args:
         document: A `ro-crate-metadata.json`.
 
+    Attributes:
+        conflicting: Ids of entities that are repeated with other properties.
+
     Raises:
         ValueError: It is too large or too deep, is not JSON, or has no `@graph`.
     """
 
     def __init__(self, document: bytes) -> None:
         graph = _read_graph(document)
+        self.conflicting: set[str] = set()
         self._entities: dict[str, Entity] = {}
         graph.reverse()
         while graph:
             node = graph.pop()  # and free it: its entity has a copy
             if isinstance(node, dict) and isinstance(node.get("@id"), str):
                 known = self._entities.setdefault(node["@id"], Entity())
+                found = Entity()
                 for name, value in node.items():
-                    # Of an entity that is repeated, the first value of each property counts.
-                    known.setdefault(_NAMESPACE.sub("", name), value)
+                    found.setdefault(_NAMESPACE.sub("", name), value)
+                if known and known != found:
+                    self.conflicting.add(node["@id"])
+                # Of an entity that is repeated, the first value of each property counts.
+                for name, value in found.items():
+                    known.setdefault(name, value)
         # The types of all others are not kept.
         self._searched = [
             each for each in self._entities.values() if not _SEARCHED_TYPES.isdisjoint(_types(each))
@@ -240,6 +254,16 @@ class Graph:
         found = (self._follow(value) for name in names for value in _values(entity, name))
         # Each once, however often it is referred to.
         return list({id(each): each for each in found}.values())
+
+    def entities(self) -> Iterator[Entity]:
+        """Yield the entities of the crate, except those inside of others."""
+        yield from self._entities.values()
+
+    def parts(self, entity: Entity) -> Iterator[Entity]:
+        """Yield the parts of an entity, however many. `a` finds the folder `a/`."""
+        for value in _values(entity, "hasPart", at_most=None):
+            part = self._follow(value)
+            yield self._entities.get(f"{id_of(part)}/", part) if part.keys() == {"@id"} else part
 
     def people(self, entity: Entity, *names: str) -> list[Entity]:
         """Return the linked entities that are not placeholders."""
@@ -345,6 +369,16 @@ def _values(entity: Entity, name: str, *, at_most: int | None = MAX_VALUES) -> l
         value = value.get("@list", value.get("@set", value))
     values = value[:at_most] if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str | dict) and each]
+
+
+def read_number(number: Number) -> int | float:
+    """Return the value of a number.
+
+    Raises:
+        ValueError: It has too many digits, or is too large.
+    """
+    is_integer = number.removeprefix("-").isdigit()
+    return read_integer(number) if is_integer else read_float(number)
 
 
 def texts(entity: Entity, *names: str) -> Iterator[str]:

@@ -25,6 +25,12 @@ OnForeignRevision = Literal["replace", "hold"]
 
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
 
+Contents = Literal["auto", "folder", "crate"]
+"""The objects that become a package; `auto`: those of the crate if it claims Quilt's profile."""
+
+MissingParts = Literal["reject", "leave_out"]
+"""The treatment of parts that a crate lists and that are not in its folder."""
+
 MAX_SETTLE_SECONDS = 900
 
 _RUN_FIELDS = ("name", "workflow_name", "workflow_version", "run_id", "run_status")
@@ -53,6 +59,8 @@ class SourceOptions(
         include_prefixes: Globs of folders; empty: all.
         ignore_prefixes: Globs of folders that are ignored.
         exclude: Globs of files that are left out of the package.
+        contents: The objects that become a package.
+        missing_parts: The treatment of parts that a crate lists and that are not in its folder.
         settle_seconds: Minimum age of an event in seconds before its folder is listed.
         require: Files without which a folder is not packaged.
         require_timeout_seconds: Maximum time to wait for these files.
@@ -74,6 +82,8 @@ class SourceOptions(
     include_prefixes: tuple[str, ...] = ()
     ignore_prefixes: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    contents: Contents = "auto"
+    missing_parts: MissingParts = "reject"
     settle_seconds: Annotated[int, Meta(ge=0, le=MAX_SETTLE_SECONDS)] = 0
     require: tuple[Requirement, ...] = ()
     require_timeout_seconds: RequireTimeout = DEFAULT_REQUIRE_TIMEOUT_SECONDS

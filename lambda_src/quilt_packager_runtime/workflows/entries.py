@@ -5,7 +5,7 @@ the keywords that are about lists are counted, so that neither memory nor the ti
 tasks run depends on the number of entries.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from jsonschema import Draft7Validator
@@ -28,6 +28,7 @@ class EntryRules:
 
     Args:
         validator: Validator of a schema without references; quilt3 rejects others.
+        metadata: Metadata of entries, by logical keys.
 
     Example:
         >>> rules = EntryRules(Draft7Validator({"items": {"required": ["size"]}, "minItems": 3}))
@@ -38,7 +39,10 @@ class EntryRules:
         'the list of entries breaks a rule (minItems: 3)'
     """
 
-    def __init__(self, validator: Draft7Validator) -> None:
+    def __init__(
+        self, validator: Draft7Validator, metadata: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
+        self._metadata = metadata or {}
         self._of_each: list[Draft7Validator] = []
         self._of_all: list[tuple[str, Assertion]] = []
         for keyword, schema in _list_keywords(validator.schema):
@@ -47,7 +51,7 @@ class EntryRules:
             else:
                 rule = describe_rule(keyword, schema[keyword] if keyword else schema)
                 self._of_all.append((rule, _ASSERTIONS[keyword](validator, schema)))
-        self._no_meta: dict[str, Any] = {}  # shared by all entries, as in quilt3
+        self._no_meta: dict[str, Any] = {}  # shared by entries without metadata, as in quilt3
 
     def check(self, entries: Iterable[tuple[str, int]], violations: Violations) -> None:
         """Check the next entries.
@@ -57,7 +61,8 @@ class EntryRules:
             violations: Collects the violations of rules for each entry.
         """
         taken: list[JsonEntry] = [
-            {"logical_key": key, "size": size, "meta": self._no_meta} for key, size in entries
+            {"logical_key": key, "size": size, "meta": self._metadata.get(key, self._no_meta)}
+            for key, size in entries
         ]
         violations.add(
             (

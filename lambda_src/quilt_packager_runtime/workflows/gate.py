@@ -3,7 +3,7 @@
 Most registries have no workflows, so the rules, and quilt3 with them, are imported on demand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -34,6 +34,7 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
     message: str,
     metadata: dict[str, Any] | None,
     entries: Iterable[tuple[str, int]],
+    entry_metadata: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any] | None:
     """Check a package by the rules of its registry.
 
@@ -50,6 +51,7 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
         metadata: Metadata of the manifest's header.
         entries: Logical key and size in bytes of each entry, in the manifest's order. Not consumed
             if no rule applies to entries.
+        entry_metadata: Metadata of entries, by logical keys; None if none has any.
 
     Returns:
         The record of the workflow for the manifest's header; None without workflows.
@@ -87,7 +89,8 @@ async def check(  # noqa: PLR0913 - each is a part of the package that rules are
         except ValueError as error:
             raise invalid_config(uri, f"the schema {schema_uri} {error}") from error
         rules.add_schema(schema_id, schema.data, schema.version_id)
-    return await rules.check(chosen, Subject(package_name, message, metadata, entries))
+    subject = Subject(package_name, message, metadata, entries, entry_metadata or {})
+    return await rules.check(chosen, subject)
 
 
 async def _read_schema(s3: S3, uri: S3Uri) -> ObjectBody:

@@ -7,7 +7,7 @@ this module imports quilt3, which takes longer than all other imports together.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, Self
@@ -75,12 +75,14 @@ class Subject(msgspec.Struct, frozen=True):
         metadata: Metadata of the manifest's header.
         entries: Logical key and size in bytes of each entry, in the manifest's order; read only
             if there are rules for entries.
+        entry_metadata: Metadata of entries, by logical keys.
     """
 
     package_name: str
     message: str
     metadata: dict[str, Any] | None
     entries: Iterable[tuple[str, int]]
+    entry_metadata: Mapping[str, dict[str, Any]]
 
 
 class Rules:
@@ -190,7 +192,7 @@ class Rules:
                 errors = validator.metadata_validator.iter_errors(subject.metadata)
                 violations.add(errors, describe_metadata_error)
         if validator.entries_validator is not None:
-            await self._check_entries(validator.entries_validator, subject.entries, violations)
+            await self._check_entries(validator.entries_validator, subject, violations)
         if violations.count:
             raise WorkflowViolations(
                 f"The package breaks {violations.count} rules of "
@@ -203,7 +205,7 @@ class Rules:
         return record
 
     async def _check_entries(
-        self, validator: Draft7Validator, entries: Iterable[tuple[str, int]], violations: Violations
+        self, validator: Draft7Validator, subject: Subject, violations: Violations
     ) -> None:
         """Check entries in slices, each with its own CPU limit, and run other tasks in between."""
         what = "entries_schema"
@@ -213,9 +215,9 @@ class Rules:
             return min(schema_seconds + entries * CPU_SECONDS_PER_ENTRY, MAX_SLICE_SECONDS)
 
         with _rejecting_config(self._uri, what, schema_seconds):
-            rules = EntryRules(validator)
+            rules = EntryRules(validator, subject.entry_metadata)
         count = 0
-        async for taken in slices(entries, ENTRIES_AT_ONCE):
+        async for taken in slices(subject.entries, ENTRIES_AT_ONCE):
             with _rejecting_config(self._uri, what, seconds(len(taken))):
                 rules.check(taken, violations)
             count += len(taken)

@@ -17,7 +17,7 @@ from quilt_packager_runtime.hashing.reuse import reuse_checksums
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
-from quilt_packager_runtime.listing.source_listing import list_source
+from quilt_packager_runtime.listing.source_listing import find_missing_parts, list_source
 from quilt_packager_runtime.packaging import OnProgress, read_previous
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.registry.ownership import find_refusal, is_foreign
@@ -26,6 +26,7 @@ from quilt_packager_runtime.requests.package_request import (
     PackageRequest,
     UnresolvedRequest,
     complete,
+    note_missing_parts,
 )
 from quilt_packager_runtime.requests.resolve import check_buckets, resolve
 from quilt_packager_runtime.settings import Settings
@@ -167,13 +168,17 @@ class _Planner:
             published = await self._read_published(watched)
         if self._request.lacks_run_fields and published and published.manifest:
             self._request = keep_run_fields(self._request, published.manifest.data)
-        with Inventory(self._request.source, self._request.exclude) as inventory:
+        request = self._request
+        with Inventory(request.source, request.exclude, request.selection) as inventory:
             on_progress("listing", 0, None)
             with refusals:
                 self._notes += await list_source(
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
                 await check_complete(watched, self._request, inventory)
+            with refusals:
+                if missing := await find_missing_parts(inventory):
+                    self._request = note_missing_parts(request, missing)
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
             if resolved is not None and published is not None and is_listed:
                 header = await self._check(watched, inventory)
@@ -223,6 +228,7 @@ class _Planner:
                 message=request.commit_message,
                 metadata=request.metadata,
                 entries=inventory.sizes(),
+                entry_metadata=inventory.metadata,
             )
             return msgspec.structs.replace(header, workflow=workflow)
         return header

@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from quilt_packager_runtime.formats.objects import (
     SourceFolder,
     SourceObject,
 )
+from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.listing import inventory as module
 from quilt_packager_runtime.listing.inventory import Inventory
 
@@ -153,6 +155,44 @@ def test_entries_fail_if_a_checksum_is_missing(inventory: Inventory) -> None:
     inventory.add([found("a")])
     with pytest.raises(ValueError, match="'a' is missing"):
         list(inventory.entries())
+
+
+def selection(*files: str, folders: Sequence[str] = ()) -> Selection:
+    return Selection(
+        crate="crate",
+        etag='"e"',
+        version_id="v1",
+        files=frozenset(files),
+        folders=frozenset(folders),
+    )
+
+
+async def test_objects_that_the_crate_does_not_list_are_left_out() -> None:
+    listed = selection("a", "typed-file", folders=["sub"])
+    with Inventory(FOLDER, ["sub/*.tmp", "crate"], listed) as inventory:
+        keys = ("a", "a-b", "crate", "sub/x/y", "sub/z.tmp", "typed-file/x", "other/sub/x")
+        inventory.add(map(found, keys))
+        assert [key for key, _ in inventory.sizes()] == ["a", "crate", "sub/x/y", "typed-file/x"]
+        assert await inventory.missing_parts() == []
+
+
+async def test_listed_parts_without_objects_are_missing() -> None:
+    listed = selection("a", "b", "excluded", "sub-c", folders=["empty", "sub"])
+    with Inventory(FOLDER, ["excluded"], listed) as inventory:
+        inventory.add(map(found, ["a", "crate", "sub/x", "sub\0"]))
+        assert await inventory.missing_parts() == ["b", "empty", "sub-c"]
+
+
+async def test_the_whole_folder_misses_no_part(inventory: Inventory) -> None:
+    assert await inventory.missing_parts() == []
+
+
+def test_entries_have_the_metadata_of_the_crate() -> None:
+    listed = msgspec.structs.replace(selection("a", "b"), metadata={"a": {"x": 1}})
+    with Inventory(FOLDER, (), listed) as inventory:
+        inventory.add(map(found, ["a", "b"]))
+        inventory.record([("runs/a", CHECKSUM), ("runs/b", CHECKSUM)])
+        assert [each.metadata for each in inventory.entries()] == [{"x": 1}, None]
 
 
 def test_excluded_objects_are_left_out() -> None:

@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.requests import ro_crates
 from quilt_packager_runtime.requests.quilt_profile import read_crate
 
@@ -41,6 +42,8 @@ SHAPES: dict[str, tuple[str, Callable[[int], str], str]] = {
     "one text": ('{"@graph":[{"@id":"./","name":"🧬', lambda _: "a" * 1000, '"}]}'),
 }
 
+CRATE = S3Uri("raw", "run/ro-crate-metadata.json")
+
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reading_takes_at_most_ten_times_the_maximum_size(
@@ -51,9 +54,9 @@ def test_reading_takes_at_most_ten_times_the_maximum_size(
     monkeypatch.setattr(ro_crates, "MAX_MARKS", max_marks)
     monkeypatch.setattr(ro_crates, "MAX_VALUES", ro_crates.MAX_VALUES // SCALE)
     document = fill(*SHAPES[shape], max_bytes=max_bytes, max_marks=max_marks)
-    read_crate(b'{"@graph":[]}')  # what is imported on demand stays
+    read_crate(b'{"@graph":[]}', CRATE, "crate")  # what is imported on demand stays
     tracemalloc.start()
-    read_crate(document)
+    read_crate(document, CRATE, "crate")
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak_bytes + len(document) < MAX_RATIO * max_bytes
@@ -83,6 +86,6 @@ def fill(
 def test_crate_with_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     monkeypatch.setattr(ro_crates, "MAX_MARKS", 20)
     text = '{"@graph":[{"@id":"./","name":"{}"}]}'.replace("{}", mark * 13)
-    assert read_crate(text.encode()).fields
+    assert read_crate(text.encode(), CRATE).fields
     with pytest.raises(ValueError, match="more than 20 commas, colons and brackets"):
-        read_crate(text.replace(mark * 13, mark * 14).encode())
+        read_crate(text.replace(mark * 13, mark * 14).encode(), CRATE)

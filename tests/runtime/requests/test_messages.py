@@ -367,6 +367,27 @@ class TestCrates:
         crate = self.crate_at("amzn-s3-demo-bucket1", "my/s3/folder/", optional=True)
         assert wanted.metadata_file == crate
 
+    @pytest.mark.parametrize("fields", [{}, {"metadata": {}}, {"metadata_format": "json"}])
+    def test_a_crate_of_the_contents_must_be_usable(self, fields: dict[str, Any]) -> None:
+        for source in ("s3://raw/runs/42/", f"s3://raw/runs/42/{CRATE}"):
+            file = request(body(source, contents="crate", **fields)).metadata_file
+            assert file
+            assert (file.uri.key, file.optional) == (f"runs/42/{CRATE}", False)
+            assert file.only_name is bool(fields)
+
+    def test_contents_are_taken_over(self) -> None:
+        wanted = request(body(contents="folder", missing_parts="leave_out"))
+        assert (wanted.contents, wanted.missing_parts) == ("folder", "leave_out")
+        assert wanted.metadata_file is None
+
+    def test_contents_of_a_crate_exclude_other_metadata_files(self) -> None:
+        reason = rejection(body(contents="crate", metadata_uri="entry.json"))
+        assert "contents: crate requires metadata_format: ro-crate" in reason
+
+    @pytest.mark.parametrize("fields", [{"contents": "zip"}, {"missing_parts": "ignore"}])
+    def test_unknown_contents_are_rejected(self, fields: dict[str, Any]) -> None:
+        assert next(iter(fields)) in rejection(body(**fields))
+
     def test_a_format_without_a_file_is_rejected(self) -> None:
         assert "metadata_format: it requires a metadata_uri" in rejection(
             body(metadata_format="ro-crate")
@@ -388,6 +409,19 @@ class TestSourceOptions:
 
     def test_the_crate_may_be_ignored(self) -> None:
         assert self.of_crate(metadata=False).metadata_file is None
+
+    def test_the_crate_may_be_the_contents_alone(self) -> None:
+        wanted = self.of_crate(metadata=False, contents="crate", missing_parts="leave_out")
+        assert wanted.metadata_file
+        assert (wanted.metadata_file.only_name, wanted.metadata_file.optional) == (True, False)
+        assert (wanted.contents, wanted.missing_parts) == ("crate", "leave_out")
+
+    def test_the_contents_of_a_run_may_be_those_of_its_crate(self) -> None:
+        folder = ready("raw", "a/42/", contents="crate")
+        wanted = request_for_folder(folder, described={"run_id": "42"})
+        assert wanted.metadata == {"run_id": "42"}
+        assert wanted.metadata_file
+        assert (wanted.metadata_file.only_name, wanted.metadata_file.optional) == (True, False)
 
     def test_the_crate_may_only_name_the_package(self) -> None:
         file = self.of_crate(metadata=False, package_name="runs/{run_id}").metadata_file

@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.requests.quilt_profile import PROFILE, Crate, read_crate
+from quilt_packager_runtime.settings.source_options import Contents
 
+LOCATION = S3Uri("raw", "run/ro-crate-metadata.json")
 ORCID = "https://orcid.org/0000-0002-1825-0097"
 
 
@@ -23,7 +26,7 @@ def crate(*entities: dict[str, Any], profile: object = f"{PROFILE}/0.2", **root:
         {"@id": "./", "@type": "Dataset", "conformsTo": profile, **root},
         *entities,
     ]
-    return read_crate(json.dumps({"@graph": graph}).encode())
+    return read_crate(json.dumps({"@graph": graph}).encode(), LOCATION, "folder")
 
 
 class TestClaims:
@@ -36,18 +39,32 @@ class TestClaims:
         ],
     )
     def test_are_made_by_the_root(self, profile: object) -> None:
-        assert crate(profile=profile).claims_profile
+        assert crate(profile=profile).follows_profile
 
     @pytest.mark.parametrize(
         "profile", [None, [], "https://w3id.org/ro/wfrun/process/0.6", f"{PROFILE}s", 0.2]
     )
     def test_are_not_made_by_other_crates(self, profile: object) -> None:
         named = crate(profile=profile, identifier=identifier("packageName", "a/b"), creator="Ada")
-        assert named == Crate(fields={"author": ["Ada"]} | conforms(named))
+        assert not named.follows_profile
+        assert named.name_package("raw/7") is None
+        assert "creator" not in named.fields
 
-
-def conforms(found: Crate) -> dict[str, Any]:
-    return {name: value for name, value in found.fields.items() if name == "conforms_to"}
+    @pytest.mark.parametrize(
+        ("contents", "profile", "has_parts"),
+        [
+            ("auto", PROFILE, True),
+            ("auto", None, False),
+            ("crate", None, True),
+            ("folder", PROFILE, False),
+        ],
+    )
+    def test_decide_about_the_contents(
+        self, contents: Contents, profile: str | None, *, has_parts: bool
+    ) -> None:
+        graph = [{"@id": "./", "conformsTo": profile, "hasPart": "a"}]
+        made = read_crate(json.dumps({"@graph": graph}).encode(), LOCATION, contents)
+        assert (made.parts is not None) is has_parts
 
 
 class TestNames:

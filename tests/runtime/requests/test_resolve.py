@@ -8,6 +8,7 @@ import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, InvalidCrate, InvalidMetadata, S3Error
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import Trigger
 from quilt_packager_runtime.requests.package_request import (
@@ -124,7 +125,8 @@ async def test_a_crate_names_its_package(s3: S3, upload: Any) -> None:
 
 def quilt_crate(**root: Any) -> str:
     profile = {"@id": "https://w3id.org/quilt/ro-crate/0.2"}
-    return json.dumps({"@graph": [{"@id": "./", "conformsTo": profile, **root}]})
+    root = {"@id": "./", "conformsTo": profile, "hasPart": "a.txt", **root}
+    return json.dumps({"@graph": [root]})
 
 
 def quilt_name(name: str) -> dict[str, str]:
@@ -172,6 +174,53 @@ async def test_violations_of_quilts_profile_are_rejected_even_if_the_crate_is_op
     upload(quilt_crate(identifier=[quilt_name("no name"), quilt_name("a/b")]))
     with pytest.raises(InvalidCrate, match=r'"no name".*2 different values'):
         await complete(s3, crate(optional=True))
+
+
+async def test_the_parts_of_a_crate_are_selected(s3: S3, upload: Any) -> None:
+    version = upload(quilt_crate(hasPart=["a.txt", "sub/"]))
+    request = await complete(s3, crate(optional=True))
+    assert request.selection == Selection(
+        crate="ro-crate-metadata.json",
+        etag=f'"{version.etag}"',
+        version_id=version.version_id,
+        files=frozenset({"a.txt"}),
+        folders=frozenset({"sub"}),
+    )
+    data = msgspec.json.encode(request)
+    assert msgspec.json.decode(data, type=PackageRequest) == request  # as in a large job
+
+
+@pytest.mark.parametrize(
+    "fields", [{"contents": "folder"}, {"metadata_file": MetadataFile(uri=URI)}]
+)
+async def test_the_whole_folder_is_selected(s3: S3, upload: Any, fields: dict[str, Any]) -> None:
+    upload(quilt_crate())
+    request = msgspec.structs.replace(crate(), **fields)
+    assert (await complete(s3, request)).selection is None
+
+
+async def test_a_crate_without_the_profile_selects_if_it_is_asked_to(s3: S3, upload: Any) -> None:
+    upload('{"@graph": [{"@id": "./", "hasPart": "a.txt"}]}')
+    assert (await complete(s3, crate())).selection is None
+    request = msgspec.structs.replace(crate(only_name=True), contents="crate")
+    assert (await complete(s3, request)).selection is not None
+
+
+async def test_parts_elsewhere_are_rejected_or_left_out(s3: S3, upload: Any) -> None:
+    upload(quilt_crate(hasPart=["a.txt", "s3://other/raw/plate.csv", "../b.txt"]))
+    with pytest.raises(InvalidCrate, match=r'"s3://other/raw/plate.csv": .*"\.\./b\.txt": '):
+        await complete(s3, crate(optional=True))
+    request = msgspec.structs.replace(crate(), missing_parts="leave_out")
+    selection = (await complete(s3, request)).selection
+    assert selection
+    assert selection.elsewhere == ("s3://other/raw/plate.csv", "../b.txt")
+
+
+async def test_a_crate_outside_of_the_folder_selects_nothing(s3: S3, upload: Any) -> None:
+    upload(quilt_crate())
+    request = msgspec.structs.replace(crate(), source=SourceFolder("raw", ""))
+    with pytest.raises(InvalidCrate, match=r"it is not s3://raw/ro-crate-metadata\.json"):
+        await complete(s3, request)
 
 
 async def test_a_crate_may_name_its_package_without_describing_it(s3: S3, upload: Any) -> None:
@@ -265,7 +314,7 @@ async def test_a_crate_that_names_and_describes_its_package_is_read_once(
 async def test_a_crate_that_takes_too_long_to_read_leaves_a_warning(
     s3: S3, upload: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never_ends(_document: bytes) -> dict[str, Any]:
+    def never_ends(*_: object) -> dict[str, Any]:
         while True:
             pass
 
