@@ -60,7 +60,7 @@ class Crate(msgspec.Struct, frozen=True, kw_only=True):
 
         Example:
             >>> crate = Crate(location=S3Uri("b", "c"), fields={}, namespace="assays")
-        >>> crate.name_package("raw/42")
+            >>> crate.name_package("raw/42")
             'assays/42'
         """
         if self.package_name:

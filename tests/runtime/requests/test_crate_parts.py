@@ -48,18 +48,18 @@ class TestPaths:
     )
     def test_are_decoded_once(self, identifier: str, path: str) -> None:
         found = parts(ref(identifier), file(identifier))
-        assert (found.files, found.violations) == ({path}, ())
+        assert (found.files, found.violations) == (frozenset({path}), ())
 
     def test_need_no_entity(self) -> None:
         assert parts(["a", ref("b")]).files == {"a", "b"}
 
     def test_on_the_web_are_left_out(self) -> None:
         found = parts([ref("a"), ref("https://x.org/b"), ref("http://x.org/c#d")])
-        assert (found.files, found.elsewhere, found.violations) == ({"a"}, {}, ())
+        assert (found.files, found.elsewhere, found.violations) == (frozenset({"a"}), {}, ())
 
     def test_of_the_crate_itself_and_its_root_are_no_parts(self) -> None:
         found = parts([ref("a"), ref("./"), ref("ro-crate-metadata.json")])
-        assert (found.files, found.violations) == ({"a"}, ())
+        assert (found.files, found.violations) == (frozenset({"a"}), ())
 
     @pytest.mark.parametrize(
         "identifier",
@@ -70,7 +70,7 @@ class TestPaths:
     )
     def test_outside_of_the_folder_are_kept_apart(self, identifier: str) -> None:
         found = parts([ref("a"), file(identifier)])
-        assert (found.files, list(found.elsewhere)) == ({"a"}, [identifier])
+        assert (found.files, list(found.elsewhere)) == (frozenset({"a"}), [identifier])
 
     def test_that_break_rules_are_all_reported(self) -> None:
         listed = [
@@ -109,7 +109,7 @@ class TestFolders:
 
     def test_are_found_without_their_slash(self) -> None:
         found = parts("sub", folder("sub/"))
-        assert (list(found.files), found.folders) == ([], {"sub"})
+        assert (list(found.files), found.folders) == ([], frozenset({"sub"}))
 
     def test_are_not_found_by_a_slash_that_they_lack(self) -> None:
         assert parts(["sub/", "sub"], file("sub")).violations == (
@@ -118,12 +118,12 @@ class TestFolders:
 
     def test_have_parts_of_their_own(self) -> None:
         found = parts(ref("sub/"), folder("sub/", hasPart=[ref("sub/a"), ref("other/b")]))
-        assert (found.files, found.folders) == ({"sub/a", "other/b"}, {"sub"})
+        assert (found.files, found.folders) == (frozenset({"sub/a", "other/b"}), frozenset({"sub"}))
 
     @pytest.mark.parametrize("identifier", ["#group", "_:b0"])
     def test_may_be_groups_without_a_folder(self, identifier: str) -> None:
         found = parts(ref(identifier), folder(identifier, hasPart=ref("a")))
-        assert (found.files, list(found.folders), found.violations) == ({"a"}, [], ())
+        assert (found.files, list(found.folders), found.violations) == (frozenset({"a"}), [], ())
 
     def test_may_be_cycles(self) -> None:
         one, other = folder("a/", hasPart=ref("b/")), folder("b/", hasPart=[ref("a/"), ref("./")])
