@@ -175,9 +175,7 @@ class Inventory:
             return missing
         parts = sorted(self.selection.files | self.selection.folders)
         async for some in slices(parts, BLOCK_OBJECTS):
-            missing += [
-                part for part in some if not self.has(part) and not self.excludes(part)
-            ]
+            missing += [part for part in some if not self.has(part) and not self.excludes(part)]
         return missing
 
     async def fingerprint(self) -> int:
@@ -239,6 +237,7 @@ class Inventory:
     def excludes(self, path: str) -> bool:
         """Return whether an object of a logical key would be left out."""
         return self._is_excluded is not None and self._is_excluded(path)
+
     def find_if_listed(self, path: bytes) -> SourceObject | None:
         """Return the object of a sort key; None if there is none."""
         query = f"SELECT {OBJECT} FROM objects WHERE path = ?"  # noqa: S608
