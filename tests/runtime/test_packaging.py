@@ -799,6 +799,9 @@ class TestLostRace:
     async def test_to_the_same_revision_leaves_one_pointer(
         self, s3: S3, s3_stub: S3Stub, packages: Bucket
     ) -> None:
+        # In different seconds, both would announce it.
+        now = time.time()
+        s3_stub.store.clock = lambda: now
         pause = s3_stub.on("PutObject", key=LATEST).pause_before()
         running = asyncio.create_task(run(s3))
         held = await pause.reached()
