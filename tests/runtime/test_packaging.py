@@ -430,6 +430,22 @@ class TestOverlap:
         assert (older.outcome, older.top_hash) == (Result.UNCHANGED, newer.top_hash)
         assert older.remark == "A newer message has published this package."
         assert not s3_stub.counts["ListObjectVersions"]
+        assert s3_stub.counts["ListObjectsV2"] == 1  # it searches for no earlier delivery
+
+    @pytest.mark.usefixtures("packages")
+    async def test_reports_the_revision_that_a_newer_message_has_replaced(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket
+    ) -> None:
+        now = time.time()
+        pause = s3_stub.on("ListObjectVersions", nth=2).pause_before()
+        running = asyncio.create_task(self.run(s3, self.delivery("older", sent_seconds=now - 1)))
+        held = await pause.reached()
+        raw.put("runs/42/new.txt", "x")
+        newer = await self.run(s3, self.delivery("newer", sent_seconds=now))
+        held.release()
+        older = await running
+        assert (older.outcome, older.objects) == (Result.CREATED, 2)
+        assert (newer.outcome, newer.previous_top_hash) == (Result.CREATED, older.top_hash)
 
     @pytest.mark.usefixtures("packages")
     async def test_of_a_message_that_settles_later_packages_what_came_meanwhile(
@@ -453,6 +469,7 @@ class TestOverlap:
         s3_stub.forget_requests()
         again = await self.run(s3, self.delivery("a", sent_seconds=now - 1, number=2))
         assert (again.outcome, again.top_hash) == (Result.CREATED, first.top_hash)
+        assert again.previous_top_hash is None
         assert s3_stub.counts["ListObjectVersions"] == 1  # it wrote nothing to confirm
 
     @pytest.mark.usefixtures("packages")

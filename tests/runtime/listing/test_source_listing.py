@@ -1,6 +1,6 @@
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +13,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceFolder, SourceObject
 from quilt_packager_runtime.listing.inventory import Inventory
-from quilt_packager_runtime.listing.source_listing import list_source
+from quilt_packager_runtime.listing.source_listing import is_unchanged, list_source
 
 from tests.hashes import CRC64NVME, MIB, SHA256, list_folder
 from tests.s3_stub import NULL, Bucket, Pattern, S3Stub, Version, Versioning
@@ -437,3 +437,37 @@ def is_accepted(logical_key: str) -> bool:
         validate_key(logical_key)
         return True
     return False
+
+
+# Listing again
+
+
+async def list_twice(s3: S3, change: Callable[[], object]) -> bool:
+    with Inventory(FOLDER) as inventory:
+        await list_source(s3, inventory)
+        change()
+        return await is_unchanged(s3, inventory)
+
+
+async def test_a_folder_with_markers_is_unchanged(s3: S3, s3_stub: S3Stub, bucket: Bucket) -> None:
+    for key in ("run/", "run/a", "run/a/x", "run/b"):
+        bucket.put(key)
+    s3_stub.on("HeadObject").rewrite_headers({"Content-Type": "application/x-directory"})
+    assert await list_twice(s3, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("versioning", "key", "data"),
+    [
+        (Versioning.ENABLED, "run/a", b"x"),
+        (Versioning.OFF, "run/a", b"y"),
+        (Versioning.OFF, "run/b", b"x"),
+    ],
+    ids=["another version of equal bytes", "other bytes of equal size", "another key"],
+)
+async def test_a_folder_is_changed_by(
+    s3: S3, s3_stub: S3Stub, versioning: Versioning, key: str, data: bytes
+) -> None:
+    bucket = s3_stub.create_bucket("raw", versioning=versioning)
+    bucket.put("run/a", b"x")
+    assert not await list_twice(s3, lambda: bucket.put(key, data))

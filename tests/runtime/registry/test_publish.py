@@ -227,6 +227,14 @@ class TestUnchanged:
         assert not written(s3_stub)
         assert caplog.messages == ["previous manifest not readable"]
 
+    async def test_leaves_the_pointer_of_a_newer_message_that_is_being_published(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, OLD, latest=OLD)
+        registry.put(pointer(NOW), NEW.hash, metadata=NEWER.to_metadata())
+        assert await run(s3, OLD) is Publication.UNCHANGED
+        assert not written(s3_stub)
+
     async def test_needs_the_newest_pointer_as_well_as_latest(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
@@ -488,6 +496,16 @@ class TestRefresh:
         assert content(registry, NEW.key) == "new of newer versions"
         assert pointers(registry) == [NEW.hash, OLD.hash, NEW.hash]
 
+    async def test_forgets_the_manifest_that_it_replaced(self, s3: S3, registry: Bucket) -> None:
+        rewritten = self.given_old_versions(registry)
+        publisher = Publisher(s3, PACKAGE, MESSAGE)
+        await run(s3, rewritten, publisher=publisher)
+        registry.put(LATEST, OLD.hash)
+        # The newest version was deleted: the versions are the old ones again.
+        assert await run(s3, NEW, publisher=publisher) is Publication.START_OVER
+        await run(s3, NEW, publisher=publisher)
+        assert content(registry, NEW.key) == "new"
+
     async def test_leaves_manifests_of_other_writers(self, s3: S3, registry: Bucket) -> None:
         self.given_old_versions(registry)
         registry.put(NEW.key, NEW.data)
@@ -503,7 +521,10 @@ class TestRefresh:
         assert await run(s3, large) is Publication.REFRESHED
         conditional = [r.operation for r in s3_stub.requests if "if-match" in r.headers]
         assert conditional == ["CompleteMultipartUpload"]
-        assert content(registry, small.key) == large.data.decode()
+        replaced = registry.get(small.key)
+        assert replaced
+        assert replaced.data == large.data
+        assert replaced.metadata == {**WRITTEN_BY_US, MANIFEST_SHA256: large.sha256}
         assert await run(s3, large) is Publication.UNCHANGED
 
     async def test_of_a_large_manifest_that_was_replaced_aborts_its_upload(
@@ -600,6 +621,17 @@ class TestYield:
         assert message_of(registry, pointer(NOW)) == NEWER
         assert await publisher.yield_to(latest)
 
+    async def test_leaves_the_pointer_of_an_even_newer_message(
+        self, s3: S3, s3_stub: S3Stub, registry: Bucket
+    ) -> None:
+        given(registry, NEW)
+        registry.put(LATEST, NEW.hash, metadata=NEWER.to_metadata())
+        newest = Message(NEWER.due_ms + 1, "newest")
+        registry.put(pointer(NOW), OLD.hash, metadata=newest.to_metadata())
+        latest = await read_latest(s3, PACKAGE)
+        assert await Publisher(s3, PACKAGE, MESSAGE).yield_to(latest)
+        assert not written(s3_stub)
+
     async def test_finds_the_revision_of_an_earlier_delivery(
         self, s3: S3, registry: Bucket
     ) -> None:
@@ -639,6 +671,13 @@ class TestSettled:
         publisher, revision = await self.published(s3, registry)
         registry.put(pointer(NOW + 1), OLD.hash)
         registry.put(LATEST, OLD.hash)
+        assert await publisher.is_settled(revision)
+
+    async def test_is_true_if_an_older_message_announced_the_same_revision(
+        self, s3: S3, registry: Bucket
+    ) -> None:
+        publisher, revision = await self.published(s3, registry)
+        registry.put(pointer(NOW + 1), NEW.hash, metadata=OLDER.to_metadata())
         assert await publisher.is_settled(revision)
 
     async def test_is_false_if_an_older_message_announced_another_revision(
