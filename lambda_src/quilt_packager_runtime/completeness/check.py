@@ -1,7 +1,7 @@
 """The check of the option `require`: after the listing, and before any object is hashed."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.completeness.crate_parts import find_crate_parts
@@ -11,19 +11,35 @@ from quilt_packager_runtime.errors import MAX_NAMED, Incomplete, name_some
 from quilt_packager_runtime.formats.globs import match_any
 from quilt_packager_runtime.formats.objects import key_of
 from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.requests.events import CRATE_NAME
 from quilt_packager_runtime.requests.package_request import PackageRequest
 from quilt_packager_runtime.settings.requirements import required_globs
-
-FindPaths: TypeAlias = Callable[[S3, Inventory], Awaitable[Iterator[str]]]
 
 PATHS_AT_ONCE = 1000
 """Number of paths checked at a time. Other tasks run in between."""
 
-LISTINGS: dict[str, tuple[FindPaths, str, str]] = {
-    "crate": (find_crate_parts, "file of the crate", "files of the crate"),
-    "healthomics_outputs": (find_run_outputs, "output of the run", "outputs of the run"),
+
+class Listing(NamedTuple):
+    """A requirement that files of the folder list.
+
+    Attributes:
+        find: Yields the required paths, in a part for each file that lists some.
+        name: The files that list them, in words.
+        files: The listed files, in words.
+    """
+
+    find: Callable[[S3, Inventory], AsyncIterator[Iterable[str]]]
+    name: str
+    files: str
+
+
+LISTINGS = {
+    "crate": Listing(find_crate_parts, CRATE_NAME, "the crate"),
+    "healthomics_outputs": Listing(
+        find_run_outputs, "summary of the run's outputs (logs/outputs.json)", "the run's summary"
+    ),
 }
-"""Requirements that a file of the folder lists, with the words for one path and for several."""
+"""Requirements that files of the folder list, by their names in `require`."""
 
 _WILDCARDS = frozenset("*?[")
 
@@ -47,12 +63,9 @@ async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) 
     missing = []
     if globs := await _find_unmatched(required_globs(request.require), inventory):
         missing.append(f"No file matches {name_some(globs)}.")
-    for name, (find, one, several) in LISTINGS.items():
-        if name in request.require:
-            listed = await _Missing.among(await find(s3, inventory), inventory)
-            if listed.count:
-                are = f"{one} is" if listed.count == 1 else f"{several} are"
-                missing.append(f"{listed.count:,} {are} missing: {listed}.")
+    for name, listing in LISTINGS.items():
+        if name in request.require and (happened := await _check(s3, listing, inventory)):
+            missing.append(happened)
     if missing:
         raise Incomplete(
             f"{request.source} is incomplete. {' '.join(missing)}",
@@ -61,27 +74,27 @@ async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) 
         )
 
 
-class _Missing:
-    """Required paths that a folder lacks: all are counted, and the first `MAX_NAMED` kept."""
+async def _check(s3: S3, listing: Listing, inventory: Inventory) -> str | None:
+    """Describe the listed files that a folder lacks; None if it has all.
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._first: list[str] = []
-
-    @classmethod
-    async def among(cls, paths: Iterable[str], inventory: Inventory) -> "_Missing":
-        """Find the paths that are neither in a folder nor excluded from its package."""
-        missing = cls()
+    Files that are excluded from the package may be missing.
+    """
+    is_listed = False
+    count, first = 0, list[str]()
+    async for paths in listing.find(s3, inventory):
+        is_listed = True
         async for some in slices(paths, PATHS_AT_ONCE):
-            for path in some:
-                if not inventory.has(path) and not inventory.excludes(path):
-                    missing.count += 1
-                    if missing.count <= MAX_NAMED:
-                        missing._first.append(path)
-        return missing
-
-    def __str__(self) -> str:
-        return name_some(self._first, self.count)
+            missing = [
+                each for each in some if not (inventory.has(each) or inventory.excludes(each))
+            ]
+            count += len(missing)
+            first += missing[: MAX_NAMED - len(first)]
+    if not is_listed:
+        return f"There is no {listing.name}."
+    if not count:
+        return None
+    are = "file is" if count == 1 else "files are"
+    return f"{count:,} {are} missing of {listing.files}: {name_some(first, count)}."
 
 
 async def _find_unmatched(globs: Sequence[str], inventory: Inventory) -> list[str]:

@@ -1,7 +1,7 @@
 """The files of a folder that its crate lists."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable
 from urllib.parse import unquote
 
 from quilt_packager_runtime.aws.s3 import S3
@@ -14,18 +14,15 @@ from quilt_packager_runtime.requests.ro_crates import list_part_ids
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|_:", re.IGNORECASE).match
 
 
-async def find_crate_parts(s3: S3, inventory: Inventory) -> Iterator[str]:
-    """Read the crate of a folder, and yield the paths of the parts that it has in the folder.
-
-    If there is no crate, its own path is the only one.
+async def find_crate_parts(s3: S3, inventory: Inventory) -> AsyncIterator[Iterable[str]]:
+    """Yield the paths of the parts that a folder's crate has in the folder, if there is a crate.
 
     Raises:
         InvalidMetadata: The crate cannot be read as one.
     """
     ids = await read_listing(s3, inventory.folder, CRATE_NAME, list_part_ids)
-    if ids is None:
-        return iter([CRATE_NAME])
-    return (path for each in ids if (path := _path_of(each, inventory)))
+    if ids is not None:
+        yield (path for each in ids if (path := _path_of(each, inventory)))
 
 
 def _path_of(part_id: str, inventory: Inventory) -> str | None:

@@ -4,7 +4,7 @@ WDL and CWL runs write one when they end:
 https://docs.aws.amazon.com/omics/latest/dev/workflows-run-outputs.html
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable
 from urllib.parse import unquote
 
 from quilt_packager_runtime.aws.s3 import S3
@@ -27,10 +27,8 @@ The documentation of HealthOmics has both names, and both folders.
 PATHS_AT_ONCE = 1000
 
 
-async def find_run_outputs(s3: S3, inventory: Inventory) -> Iterator[str]:
-    """Read the summary of a run, and yield the paths of the outputs that it has in the folder.
-
-    If there is no summary, its own path is the only one.
+async def find_run_outputs(s3: S3, inventory: Inventory) -> AsyncIterator[Iterable[str]]:
+    """Yield the paths of the outputs that a run has in its folder, if there is a summary of them.
 
     Raises:
         InvalidMetadata: The summary is not a JSON object.
@@ -38,8 +36,8 @@ async def find_run_outputs(s3: S3, inventory: Inventory) -> Iterator[str]:
     for summary in await _find_summaries(inventory):
         uris = await read_listing(s3, inventory.folder, summary, _parse)
         if uris is not None:
-            return (path for uri in uris if (path := _path_of(uri, inventory)))
-    return iter(SUMMARIES[:1])
+            yield (path for uri in uris if (path := _path_of(uri, inventory)))
+            return
 
 
 async def _find_summaries(inventory: Inventory) -> list[str]:

@@ -98,7 +98,7 @@ class TestHealthOmicsOutputs:
         summary = {**self.WDL, "Align.index": ["s3://raw/run/out/a.bam.bai"]}
         raw.put(f"run/{folder}{name}", json.dumps(summary), stored=["SHA256"])
         reported = await missing(s3, "healthomics_outputs")
-        assert reported == '1 output of the run is missing: "out/a.bam.bai".'
+        assert reported == '1 file is missing of the run\'s summary: "out/a.bam.bai".'
 
     async def test_of_wdl_that_are_there_are_packaged(self, s3: S3, raw: Bucket) -> None:
         raw.put("run/logs/outputs.json", json.dumps(self.WDL), stored=["SHA256"])
@@ -107,19 +107,19 @@ class TestHealthOmicsOutputs:
     async def test_of_cwl_include_secondary_files(self, s3: S3, raw: Bucket) -> None:
         raw.put("run/logs/outputs.json", json.dumps(self.CWL), stored=["SHA256"])
         reported = await missing(s3, "healthomics_outputs")
-        assert reported == '1 output of the run is missing: "a.bam.bai".'
+        assert reported == '1 file is missing of the run\'s summary: "a.bam.bai".'
         raw.put("run/a.bam.bai", b"x", stored=["SHA256"])
         assert await is_packaged(s3, "healthomics_outputs")
 
     async def test_may_have_an_excluded_summary(self, s3: S3, raw: Bucket) -> None:
         raw.put("run/logs/outputs.json", json.dumps(self.CWL), stored=["SHA256"])
         reported = await missing(s3, "healthomics_outputs", exclude=["logs"])
-        assert reported == '1 output of the run is missing: "a.bam.bai".'
+        assert reported == '1 file is missing of the run\'s summary: "a.bam.bai".'
 
     async def test_without_a_summary_are_incomplete(self, s3: S3, raw: Bucket) -> None:
         raw.put("run/out/deep/logs/outputs.json", "{}", stored=["SHA256"])
         reported = await missing(s3, "healthomics_outputs")
-        assert reported == '1 output of the run is missing: "logs/outputs.json".'
+        assert reported == "There is no summary of the run's outputs (logs/outputs.json)."
 
     @pytest.mark.parametrize("summary", ["", "[]", "{", "[" * 1000])
     async def test_of_an_unusable_summary_are_rejected(
@@ -146,13 +146,13 @@ class TestCrate:
 
     async def test_names_its_missing_parts(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, {"@id": "b%20c.bam"}, {"@id": "s3://raw/run/d/"}, {"@id": "a.ba"})
-        expected = '3 files of the crate are missing: "b c.bam", "d", "a.ba".'
+        expected = '3 files are missing of the crate: "b c.bam", "d", "a.ba".'
         assert await missing(s3, "crate") == expected
 
     async def test_includes_parts_of_parts(self, s3: S3, raw: Bucket) -> None:
         node = {"@id": "logs/", "@type": "Dataset", "hasPart": [{"@id": "logs/x"}, {"@id": "./"}]}
         put_crate(raw, {"@id": "logs/"}, nodes=(node,))
-        assert await missing(s3, "crate") == '1 file of the crate is missing: "logs/x".'
+        assert await missing(s3, "crate") == '1 file is missing of the crate: "logs/x".'
 
     async def test_may_list_parts_elsewhere(self, s3: S3, raw: Bucket) -> None:
         others = ["https://example.org/x", "s3://other/x", "s3://raw/x", "file:///x", "/x"]
@@ -168,7 +168,7 @@ class TestCrate:
         assert await is_packaged(s3, "crate", **fields)
 
     async def test_that_is_missing_is_named(self, s3: S3, raw: Bucket) -> None:
-        assert await missing(s3, "crate") == f'1 file of the crate is missing: "{CRATE}".'
+        assert await missing(s3, "crate") == f"There is no {CRATE}."
 
     async def test_that_is_no_crate_is_rejected(self, s3: S3, raw: Bucket) -> None:
         raw.put(f"run/{CRATE}", b"{}")
@@ -178,14 +178,14 @@ class TestCrate:
     async def test_names_only_some_of_many_parts(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, *(f"x/{number:05}" for number in range(12_000)))
         text = await missing(s3, "crate")
-        assert text.startswith('12,000 files of the crate are missing: "x/00000"')
+        assert text.startswith('12,000 files are missing of the crate: "x/00000"')
         assert text.count('"x/') == MAX_NAMED
 
     async def test_may_have_ids_that_are_no_unicode(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, {"@id": "\ud800"})
-        assert await missing(s3, "crate") == '1 file of the crate is missing: "?".'
+        assert await missing(s3, "crate") == '1 file is missing of the crate: "?".'
 
     async def test_is_reported_with_the_files(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, {"@id": "x"})
         reported = await missing(s3, "crate", {"files": ["y"]})
-        assert reported == 'No file matches "y". 1 file of the crate is missing: "x".'
+        assert reported == 'No file matches "y". 1 file is missing of the crate: "x".'
