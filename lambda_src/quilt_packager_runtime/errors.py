@@ -12,6 +12,8 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── EmptySource
     │   ├── Incomplete
     │   ├── InvalidKeys
+    │   ├── InvalidChecksumList
+    │   ├── ChecksumMismatch
     │   ├── UnreadableObjects
     │   ├── ArchivedObjects
     │   ├── InvalidCrate
@@ -183,11 +185,19 @@ class EmptySource(Rejected):
 
 
 class Incomplete(Rejected):
-    """The folder lacks files that its package requires."""
+    """The folder lacks files that its package requires.
+
+    Attributes:
+        is_awaited: A job may wait for the files.
+    """
 
     title = "Source folder is incomplete"
-    usual_cause = "The upload had not finished, or `require` names files that are never written."
-    usual_remedy = "Retry when the files are there, or correct require."
+    usual_cause = (
+        "The upload had not finished, or `require` or a list names files that are missing."
+    )
+    usual_remedy = "Retry when the files are there, or correct require or the list."
+
+    is_awaited: bool = True
 
 
 class InvalidKeys(Rejected):
@@ -196,6 +206,22 @@ class InvalidKeys(Rejected):
     title = "Invalid object keys"
     usual_cause = "quilt3 rejects the keys, or two of them collide."
     usual_remedy = "Rename or exclude the objects, and retry."
+
+
+class InvalidChecksumList(Rejected):
+    """A checksum list of the sender cannot be used."""
+
+    title = "Invalid checksum list"
+    usual_cause = "verify_checksums matches a file that is not a checksum list, or is too large."
+    usual_remedy = "Correct the list or verify_checksums, and retry."
+
+
+class ChecksumMismatch(Rejected):
+    """Files differ from the checksum lists of their sender."""
+
+    title = "Checksums do not match"
+    usual_cause = "The files were damaged or replaced, or their checksum list is out of date."
+    usual_remedy = "Upload the files or the list again, and retry."
 
 
 class UnreadableObjects(Rejected):
@@ -461,6 +487,23 @@ def join_some(named: Sequence[str], count: int) -> str:
     text = ", ".join(named[:MAX_NAMED])
     rest = count - MAX_NAMED
     return f"{text} and {rest} more ({count})" if rest > 0 else text
+
+
+class Samples:
+    """Counts descriptions of values, and keeps the first `MAX_NAMED`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Count a description."""
+        if self.count < MAX_NAMED:
+            self._first.append(text)
+        self.count += 1
+
+    def __str__(self) -> str:
+        return join_some(self._first, self.count)
 
 
 def quote(value: str) -> str:

@@ -27,6 +27,7 @@ from quilt_packager_runtime.formats.manifest import (
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
 from quilt_packager_runtime.hashing.reuse import STEP_BYTES, reuse_checksums
+from quilt_packager_runtime.hashing.verification import Verification
 from quilt_packager_runtime.large_jobs.hand_off import (
     NOTHING,
     HandOff,
@@ -243,6 +244,7 @@ async def _run_pass(
             context = msgspec.structs.replace(context, request=request)
         objects, size_bytes = inventory.totals()
         header = await _check(context, inventory)
+        verification = await Verification.begin(s3, inventory, settings, request)
         reused = 0
         if latest.top_hash is not None and previous is not None:
             manifest = package.manifest(latest.top_hash)
@@ -250,6 +252,7 @@ async def _run_pass(
                 s3, manifest, inventory, settings=settings, first=previous
             )
         hashed = await _hash(context, inventory, reused)
+        verified = await verification.finish()
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
             revision = await _spool(Path(folder, "manifest.jsonl"), header, inventory)
@@ -266,6 +269,7 @@ async def _run_pass(
     foreign = replaced if is_created and replaced != revision.top_hash else None
     remarks = [describe_replaced(foreign)] if foreign else []
     refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
+    warnings = [*request.warnings, *listing_warnings, *verified.warnings, *refreshed, *remarks]
     return is_over, Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
         package_name=request.package_name,
@@ -278,8 +282,10 @@ async def _run_pass(
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
+        verified=verified.objects,
+        checksum_lists=verified.lists,
         manifest_refreshed=True if refreshed else None,
-        remark=" ".join([*request.warnings, *listing_warnings, *refreshed, *remarks]) or None,
+        remark=" ".join(warnings) or None,
     )
 
 

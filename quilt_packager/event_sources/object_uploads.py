@@ -62,7 +62,7 @@ class ObjectUploads:
         enabled: Process uploads. Default: true. Disabled rules stay in place.
         construct_id: Id of the construct. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `exclude`,
-            `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
             `require_timeout_seconds`. See `CommonOptions`.
 
     Raises:

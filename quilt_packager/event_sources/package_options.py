@@ -1,7 +1,7 @@
 """The package options of the built-in event sources, and their validation."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 from quilt_packager_runtime.settings.source_options import (
@@ -39,6 +39,11 @@ class CommonOptions(TypedDict, total=False):
     """
     settle_seconds: int
     """Seconds to wait for late files, from 0 to 900. Default: 0."""
+    verify_checksums: Literal["auto", False] | Sequence[str]
+    """Checksum lists of the sender to check the files against, as globs relative to the folder.
+
+    `False` for none. Default: `"auto"`, lists with usual names, whose differences are warnings.
+    """
     require: Sequence[str | Mapping[str, Sequence[str]]]
     """Files without which a folder is not packaged. Default: none.
 

@@ -44,7 +44,7 @@ class HealthOmicsRuns:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
             `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:
@@ -118,7 +118,7 @@ class WorkflowRunCrates:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
             `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:
@@ -194,7 +194,7 @@ class ObjectsReady:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
             `require_timeout_seconds`. See `PackageOptions`.
 
     Raises:

@@ -137,7 +137,7 @@ def _object_headers(bucket: Bucket, version: Version) -> dict[str, str]:
         "ETag": f'"{version.etag}"',
         "Accept-Ranges": "bytes",
         "Content-Type": "binary/octet-stream",
-        "x-amz-server-side-encryption": "AES256",
+        "x-amz-server-side-encryption": version.encryption,
         **version_header(bucket, version),
     }
     if version.storage_class != "STANDARD":

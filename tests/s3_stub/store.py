@@ -56,6 +56,7 @@ class Bucket:
         etag: str | None = None,
         storage_class: str = "STANDARD",
         restored: bool | None = None,
+        encryption: str = "AES256",
         metadata: Mapping[str, str] | None = None,
         last_modified: float | None = None,
     ) -> Version:
@@ -70,6 +71,7 @@ class Bucket:
             etag: Instead of the one that S3 would give.
             storage_class: Such as `GLACIER`.
             restored: Of an archived one, whether its restore is done; None: there is none.
+            encryption: Such as `aws:kms`.
             metadata: User metadata.
             last_modified: Unix seconds; without it now.
         """
@@ -84,6 +86,7 @@ class Bucket:
                 etag=etag,
                 storage_class=storage_class,
                 restored=restored,
+                encryption=encryption,
                 metadata=metadata,
                 last_modified=self._clock() if last_modified is None else last_modified,
             )

@@ -21,6 +21,7 @@ class Version:
         part_sizes: Of a multipart upload, in order.
         storage_class: An archived one makes reads answer 403 InvalidObjectState.
         restored: Of an archived one, whether its restore is done; None: there is none.
+        encryption: Such as `aws:kms`.
         metadata: User metadata, by names without `x-amz-meta-`.
         last_modified: Unix seconds.
     """
@@ -36,6 +37,7 @@ class Version:
         etag: str | None = None,
         storage_class: str = "STANDARD",
         restored: bool | None = None,
+        encryption: str = "AES256",
         metadata: Mapping[str, str] | None = None,
         last_modified: float = 0.0,
     ) -> None:
@@ -49,6 +51,7 @@ class Version:
         )
         self.storage_class = storage_class
         self.restored = restored
+        self.encryption = encryption
         self.metadata = dict(metadata or {})
         self.last_modified = last_modified
         self._checksums = dict(stored) if isinstance(stored, Mapping) else {}

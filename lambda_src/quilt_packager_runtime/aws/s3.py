@@ -75,6 +75,7 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
         stored: Checksums that S3 stores.
         restored: The object is archived, and a restored copy is readable.
         content_type: Content type; empty if there is none.
+        encryption: Server-side encryption, such as `aws:kms`; empty if the response names none.
     """
 
     size_bytes: int
@@ -82,6 +83,7 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
     stored: StoredChecksums
     restored: bool
     content_type: str
+    encryption: str = ""
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
@@ -196,6 +198,7 @@ class S3:
             stored=_stored_checksums(head),
             restored=RESTORED in head.get("x-amz-restore", ""),
             content_type=head.get("content-type", ""),
+            encryption=head.get("x-amz-server-side-encryption", ""),
         )
 
     async def get_object(

@@ -123,7 +123,7 @@ class ChecksumAlgorithm(StrEnum):
     CRC64NVME = "CRC64NVME"
 
 
-class SourceObject(msgspec.Struct, frozen=True, gc=False):
+class SourceObject(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The newest version of an object, as listed.
 
     Attributes:
@@ -133,6 +133,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
         version_id: Version; None in an unversioned bucket, and for S3's "null" version.
         archived: The storage class requires a restore before the bytes can be read.
         stored: Algorithm of the usable checksum that S3 has, according to the listing.
+        digests: Digests of the bytes to compute with the checksum, by their names in `hashlib`.
     """
 
     key: str
@@ -141,6 +142,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False):
     version_id: str | None
     archived: bool = False
     stored: ChecksumAlgorithm | None = None
+    digests: tuple[str, ...] = ()
 
 
 class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
@@ -157,16 +159,18 @@ class StoredChecksums(msgspec.Struct, frozen=True, gc=False):
     type: str | None = None
 
 
-class Checksum(msgspec.Struct, frozen=True, gc=False):
+class Checksum(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A checksum in a manifest.
 
     Attributes:
         type: `sha2-256-chunked`, `CRC64NVME`, or the legacy `SHA256`, which is only read.
         value: Base64 of the digest; hex for `SHA256`.
+        digests: The `digests` of the object in hex, in their order; never in a manifest.
     """
 
     type: str
     value: str
+    digests: tuple[str, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

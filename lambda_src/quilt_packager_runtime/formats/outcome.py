@@ -36,6 +36,8 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         reused: Number of checksums reused from the previous revision.
         stored: Number of checksums stored in S3.
         computed: Number of checksums computed by the job.
+        verified: Number of objects that match the checksum lists of their sender.
+        checksum_lists: Those lists, by their logical keys; the first 20, and a count of the rest.
         manifest_refreshed: The revision existed, and its manifest now names the newest versions.
         remark: Warnings about fields that the revision lacks, or that the message misspells, or the
             reason why the job published nothing.
@@ -54,6 +56,8 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     reused: int | None = None
     stored: int | None = None
     computed: int | None = None
+    verified: int | None = None
+    checksum_lists: str | None = None
     manifest_refreshed: bool | None = None
     remark: str | None = None
     code: str | None = None

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.completeness.pauses import pause_seconds
 from quilt_packager_runtime.deadlines import deadline_at
-from quilt_packager_runtime.errors import DeadlineExceeded, InternalError, PackagerError, printable
+from quilt_packager_runtime.errors import (
+    DeadlineExceeded,
+    Incomplete,
+    InternalError,
+    PackagerError,
+    printable,
+)
 from quilt_packager_runtime.reporting.log_events import FilesAwaited
 from quilt_packager_runtime.reporting.reporting import origin_of
 from quilt_packager_runtime.reporting.telemetry import log
@@ -85,7 +91,8 @@ def wait_for_files(missing: PackagerError, delivery: Delivery) -> int | None:
         The time until the next look, in seconds; None if the job ends.
     """
     request = delivery.request
-    if request is None or not request.require:
+    is_awaited = not isinstance(missing, Incomplete) or missing.is_awaited
+    if request is None or not request.require or not is_awaited:
         return None
     seconds = pause_seconds(delivery.seconds, timeout_seconds=request.require_timeout_seconds)
     if seconds is not None:

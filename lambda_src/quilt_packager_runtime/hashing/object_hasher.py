@@ -6,6 +6,8 @@ read in ranges if that fails. Each route yields the same value, and each request
 version and ETag.
 """
 
+import msgspec
+
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
@@ -73,6 +75,9 @@ class ObjectHasher:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         try:
+            if found.digests and not only_stored:
+                self.computed += 1
+                return await self._reader.checksum_with_digests(uri, found, self._algorithms[0])
             if not only_stored and not self._needs_head(found):
                 return await self._compute(uri, found, None)
             stored = await self._look_up(uri, found)
@@ -188,8 +193,9 @@ class ObjectHasher:
         return checksum
 
     async def _is_listed(self, found: SourceObject) -> bool:
+        listed = msgspec.structs.replace(found, digests=())
         async for page in self._s3.list_latest_versions(self._bucket, found.key):
-            return found in page
+            return listed in page
         return False
 
 

@@ -1,8 +1,11 @@
 """Read objects in ranges and hash them, within a memory budget."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
+
+import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.concurrency import ByteBudget, for_each
@@ -12,6 +15,7 @@ from quilt_packager_runtime.formats.checksums import (
     ChunkHasher,
     chunk_hasher,
     chunk_ranges,
+    chunk_size_bytes,
     count_chunks,
     from_chunk_digests,
     from_stored,
@@ -32,6 +36,9 @@ READ_BUDGET_BYTES = 128 * 1024 * 1024
 
 RANGES_IN_FLIGHT = 32
 """Maximum number of concurrently read chunks of an object."""
+
+RANGES_AHEAD = 4
+"""Maximum number of concurrent GETs of an object whose bytes are hashed in order."""
 
 RANGE_ATTEMPTS = 3
 
@@ -84,6 +91,41 @@ class RangeReader:
         digests = await self.digests_of(uri, found, algorithms, chunks)
         return _verified(uri, found, algorithms, digests, known)
 
+    async def checksum_with_digests(
+        self, uri: S3Uri, found: SourceObject, algorithm: ChecksumAlgorithm
+    ) -> Checksum:
+        """Read an object once, in order, and compute its checksum and all of its `digests`.
+
+        Raises:
+            MalformedResponse: S3 repeatedly sent other bytes than requested.
+        """
+        chunk_bytes = chunk_size_bytes(found.size_bytes)
+        of_chunk = chunk_hasher(algorithm)
+        of_all = [hashlib.new(name) for name in found.digests]
+        chunk_digests: list[bytes] = []
+        position = 0
+        turn = asyncio.Condition()
+
+        async def read(start: int) -> None:
+            nonlocal of_chunk, position
+            size_bytes = min(RANGE_BYTES, found.size_bytes - start)
+            async with self._budget.hold(size_bytes):
+                data = (await self._read_range(uri, found, start, size_bytes)).data
+                async with turn:
+                    await turn.wait_for(lambda: position == start)
+                    await asyncio.to_thread(_update, [of_chunk, *of_all], data)
+                    position += size_bytes
+                    if position % chunk_bytes == 0 or position == found.size_bytes:
+                        chunk_digests.append(of_chunk.digest())
+                        of_chunk = chunk_hasher(algorithm)
+                    turn.notify_all()
+
+        starts = range(0, found.size_bytes, RANGE_BYTES)
+        await for_each(starts, read, at_once=RANGES_AHEAD)
+        checksum = from_chunk_digests(algorithm, found.size_bytes, chunk_digests)
+        digests = tuple(each.hexdigest() for each in of_all)
+        return msgspec.structs.replace(checksum, digests=digests)
+
     async def digests_of(
         self,
         uri: S3Uri,
@@ -134,7 +176,7 @@ class RangeReader:
             raise PreconditionFailed(
                 f"Requested {uri} with the ETag {found.etag}, received {body.etag}.",
                 why="The object was overwritten, and the endpoint ignores If-Match.",
-                remedy="The job is retried automatically.",
+                remedy="Retry when the folder is complete.",
             )
         raise MalformedResponse(
             f"Requested {size_bytes} bytes of {uri} ({found.etag}), "

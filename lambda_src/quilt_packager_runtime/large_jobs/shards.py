@@ -189,6 +189,8 @@ def decode_result(data: bytes) -> list[ResultRecord]:
 def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
     """Make one task of an object, or several of one that is too large for one worker.
 
+    Digests of all bytes are computed in their order, by one worker.
+
     Args:
         found: The object.
         max_bytes: Maximum number of bytes of a task, unless one chunk is larger.
@@ -199,7 +201,7 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
         >>> [task.chunks for task in tasks]
         [(0, 4096), (4096, 5120)]
     """
-    if found.size_bytes <= max_bytes:
+    if found.size_bytes <= max_bytes or found.digests:
         yield Task(found)
         return
     chunks = count_chunks(found.size_bytes)

@@ -40,13 +40,16 @@ CREATE TABLE objects (
     version_id TEXT,
     archived INTEGER NOT NULL,
     stored TEXT,
+    digests TEXT,
     hash_type TEXT,
     hash_value TEXT,
+    digest_values TEXT,
     hashed_here INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
 
-OBJECT = "path, size_bytes, etag, version_id, archived, stored"
+OBJECT = "path, size_bytes, etag, version_id, archived, stored, digests"
+CHECKSUM = "hash_type, hash_value, digest_values"
 
 
 def open_database(schema: str) -> sqlite3.Connection:
@@ -144,11 +147,12 @@ class Inventory:
                 # SQLite looks up an adapter for each subclass of int and str: see ADR 0031.
                 1 if found.archived else 0,
                 found.stored and found.stored.value,
+                _join(found.digests),
             )
             for found in objects
         ]
         self._database.executemany(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, 0)", rows
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, 0)", rows
         )
         self._objects += len(rows)
         self._size_bytes += sum(row[1] for row in rows)
@@ -204,7 +208,8 @@ class Inventory:
         """
         marks = ",".join("?" * len(expected))
         query = (
-            f"SELECT count(*), total(CASE WHEN stored IN ({marks}) THEN 0 ELSE size_bytes END)"  # noqa: S608
+            f"SELECT count(*), total(CASE WHEN stored IN ({marks}) AND digests IS NULL"  # noqa: S608
+            " THEN 0 ELSE size_bytes END)"
             " FROM objects WHERE hash_value IS NULL AND path > ? AND path <= ?"
         )
         objects = size_bytes = 0
@@ -236,13 +241,33 @@ class Inventory:
 
     def excludes(self, path: str) -> bool:
         """Return whether an object of a logical key would be left out."""
-        return self._is_excluded is not None and self._is_excluded(path)
+        is_excluded, selection = self._is_excluded, self.selection
+        if selection is not None and not selection.includes(path):
+            return True
+        return is_excluded is not None and is_excluded(path)
 
     def find_if_listed(self, path: bytes) -> SourceObject | None:
         """Return the object of a sort key; None if there is none."""
         query = f"SELECT {OBJECT} FROM objects WHERE path = ?"  # noqa: S608
         row = self._database.execute(query, (path,)).fetchone()
         return None if row is None else self._found(row)
+
+    def look_up(self, path: bytes) -> tuple[SourceObject, Checksum | None] | None:
+        """Return the object of a sort key with its checksum, if it is known; None without one."""
+        row = self._database.execute(
+            f"SELECT {CHECKSUM}, {OBJECT} FROM objects WHERE path = ?",  # noqa: S608
+            (path,),
+        ).fetchone()
+        if row is None:
+            return None
+        return self._found(row[3:]), None if row[1] is None else _checksum(row)
+
+    def request_digests(self, digests: Iterable[tuple[bytes, Collection[str]]]) -> None:
+        """Request digests of objects, by their sort keys: only their bytes give a checksum then."""
+        self._database.executemany(
+            "UPDATE objects SET digests = ? WHERE path = ?",
+            ((_join(sorted(names)), path) for path, names in digests),
+        )
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""
@@ -276,9 +301,15 @@ class Inventory:
         """Record the checksums that this job obtained, by object key."""
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
-            "UPDATE objects SET hash_type = ?, hash_value = ?, hashed_here = 1 WHERE path = ?",
+            "UPDATE objects SET hash_type = ?, hash_value = ?, digest_values = ?, hashed_here = 1"
+            " WHERE path = ?",
             (
-                (checksum.type, checksum.value, sort_key(key[prefix_length:]))
+                (
+                    checksum.type,
+                    checksum.value,
+                    _join(checksum.digests),
+                    sort_key(key[prefix_length:]),
+                )
                 for key, checksum in checksums
             ),
         )
@@ -294,7 +325,7 @@ class Inventory:
         """
         return self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?"
-            " WHERE path = ? AND version_id = ? AND hash_value IS NULL",
+            " WHERE path = ? AND version_id = ? AND digests IS NULL AND hash_value IS NULL",
             (
                 (checksum.type, checksum.value, sort_key(key), version_id)
                 for key, version_id, checksum in checksums
@@ -305,17 +336,19 @@ class Inventory:
         """Record known checksums of objects that have not changed since they were listed."""
         prefix_length = len(self.folder.prefix)
         self._database.executemany(
-            "UPDATE objects SET hash_type = ?, hash_value = ?"
-            " WHERE path = ? AND version_id IS ? AND etag = ? AND size_bytes = ?"
+            "UPDATE objects SET hash_type = ?, hash_value = ?, digest_values = ?"
+            " WHERE path = ? AND version_id IS ? AND etag = ? AND size_bytes = ? AND digests IS ?"
             " AND hash_value IS NULL",
             (
                 (
                     checksum.type,
                     checksum.value,
+                    _join(checksum.digests),
                     sort_key(found.key[prefix_length:]),
                     found.version_id,
                     found.etag,
                     found.size_bytes,
+                    _join(found.digests),
                 )
                 for found, checksum in checksums
             ),
@@ -325,12 +358,12 @@ class Inventory:
         """Iterate over the objects passed to `record`, with checksums, in the manifest's order."""
         async for part in self._parts():
             rows = self._database.execute(
-                f"SELECT hash_type, hash_value, {OBJECT} FROM objects"  # noqa: S608
+                f"SELECT {CHECKSUM}, {OBJECT} FROM objects"  # noqa: S608
                 " WHERE path > ? AND path <= ? AND hashed_here ORDER BY path",
                 part,
             ).fetchall()
-            for hash_type, hash_value, *row in rows:
-                yield self._found(row), Checksum(hash_type, hash_value)
+            for row in rows:
+                yield self._found(row[3:]), _checksum(row)
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries of the manifest, in its order.
@@ -366,7 +399,7 @@ class Inventory:
             await asyncio.sleep(0)
 
     def _found(self, row: Sequence[Any]) -> SourceObject:
-        path, size_bytes, etag, version_id, archived, stored = row
+        path, size_bytes, etag, version_id, archived, stored, digests = row
         return SourceObject(
             self.folder.prefix + key_of(path),
             size_bytes,
@@ -374,4 +407,18 @@ class Inventory:
             version_id,
             bool(archived),
             stored and ChecksumAlgorithm(stored),
+            _split(digests),
         )
+
+
+def _checksum(row: Sequence[Any]) -> Checksum:
+    hash_type, hash_value, digest_values, *_ = row
+    return Checksum(hash_type, hash_value, _split(digest_values))
+
+
+def _join(names: Sequence[str]) -> str | None:
+    return " ".join(names) if names else None
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split()) if text else ()

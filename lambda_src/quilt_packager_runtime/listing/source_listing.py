@@ -12,6 +12,7 @@ from quilt_packager_runtime.errors import (
     EmptySource,
     InvalidCrate,
     InvalidKeys,
+    Samples,
     SourceChanged,
     join_some,
     quote,
@@ -67,7 +68,7 @@ async def list_source(
     """
     folder = inventory.folder
     found = 0
-    omitted = _Some()
+    omitted = Samples()
 
     def take(page: list[SourceObject]) -> None:
         nonlocal found
@@ -216,7 +217,7 @@ class KeyCheck:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._invalid, self._colliding = _Some(), _Some()
+        self._invalid, self._colliding = Samples(), Samples()
         self._previous, self._previous_bytes = b"", 0
 
     def take(self, rows: Iterable[tuple[bytes, int]]) -> list[Collision]:
@@ -269,19 +270,3 @@ class KeyCheck:
 
     def _quote(self, path: bytes) -> str:
         return quote(self._prefix + key_of(path))
-
-
-class _Some:
-    """Counts descriptions, and keeps the first `MAX_NAMED`."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._first: list[str] = []
-
-    def add(self, text: str) -> None:
-        if self.count < MAX_NAMED:
-            self._first.append(text)
-        self.count += 1
-
-    def __str__(self) -> str:
-        return join_some(self._first, self.count)

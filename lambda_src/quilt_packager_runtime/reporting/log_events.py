@@ -147,6 +147,8 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     reused: int | None = None
     stored: int | None = None
     computed: int | None = None
+    verified: int | None = None
+    checksum_lists: str | None = None
     remark: str | None = None
     seconds: float
 

@@ -73,6 +73,16 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
     computed: Annotated[_Count, Meta(description="Checksums computed by the job.")] | UnsetType = (
         UNSET
     )
+    verified: (
+        Annotated[
+            _Count,
+            Meta(description="Number of objects that match the checksum lists of their sender."),
+        ]
+        | UnsetType
+    ) = UNSET
+    checksum_lists: (
+        Annotated[str, Meta(description="Those lists, by their keys in the package.")] | UnsetType
+    ) = UNSET
     manifest_refreshed: (
         Annotated[
             bool,
@@ -158,6 +168,10 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         reused=_known(outcome.reused),
         stored=_known(outcome.stored),
         computed=_known(outcome.computed),
+        verified=_known(outcome.verified),
+        checksum_lists=outcome.checksum_lists[:MAX_REASON_CHARACTERS]
+        if outcome.checksum_lists
+        else UNSET,
         manifest_refreshed=_known(outcome.manifest_refreshed),
         seconds=round(seconds, 3),
         remark=outcome.remark[:MAX_REASON_CHARACTERS] if outcome.remark else UNSET,

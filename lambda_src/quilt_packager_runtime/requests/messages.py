@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
 
 from quilt_packager_runtime.errors import MAX_NAMED, MAX_QUOTED, printable
 from quilt_packager_runtime.formats import names
+from quilt_packager_runtime.formats.checksum_lists import check_verify_checksums
 from quilt_packager_runtime.formats.globs import MAX_GLOBS, check_globs
 from quilt_packager_runtime.formats.json_documents import check_metadata, read_json
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES, S3Uri, SourceFolder
@@ -168,6 +169,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             "folder: reject the message, or leave_out the parts. Default: reject.",
         ),
     ] = None
+    verify_checksums: Annotated[
+        Literal["auto"] | list[str] | bool | None,
+        Meta(
+            description="Checksum lists of the sender to check the files against: globs, relative "
+            "to the folder; auto for lists with usual names, which only warn; false for none. "
+            "Default: auto.",
+            examples=["auto", ["md5sum.txt"], ["**/*.md5"], False],
+        ),
+    ] = None
 
 
 def parse_message(
@@ -284,6 +294,10 @@ def _request_from_fields(
     require = violations.check("require", given["require"], check_requirements)
     timeout_seconds = given["require_timeout_seconds"]
 
+    verify_checksums = violations.check(
+        "verify_checksums", given["verify_checksums"], check_verify_checksums
+    )
+
     if violations or source is None or name is None:
         raise violations.as_error()
     unknown = [field[:MAX_QUOTED] for field in message if field not in types][:MAX_NAMED]
@@ -304,6 +318,7 @@ def _request_from_fields(
             DEFAULT_REQUIRE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         ),
         on_foreign_revision=given[ON_FOREIGN_REVISION],
+        verify_checksums="auto" if verify_checksums is None else verify_checksums,
         trigger=Trigger("message"),
         dropped_component=_dropped_component(str(given["source_prefix"])),
         ignored_fields=tuple(unknown),

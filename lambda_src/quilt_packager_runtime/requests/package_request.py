@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from quilt_packager_runtime.errors import MAX_NAMED, join_some, quote
 from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.catalog_fields import make_facets
+from quilt_packager_runtime.formats.checksum_lists import VerifyChecksums
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
@@ -57,6 +58,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         commit_message: The revision's message; constant for an equal source by default.
         workflow: A workflow's name, None for none, UNSET for the registry's default.
         exclude: Globs of files that do not become part of the package.
+        verify_checksums: Checksum lists to check the files against.
         settle_seconds: Minimum age of the message when the folder is read.
         require: Files without which the folder is not packaged.
         require_timeout_seconds: Maximum time to wait for these files.
@@ -75,6 +77,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit_message: str
     workflow: str | UnsetType | None = UNSET
     exclude: tuple[str, ...] = ()
+    verify_checksums: VerifyChecksums = "auto"
     settle_seconds: int = 0
     require: tuple[Requirement, ...] = ()
     require_timeout_seconds: int = DEFAULT_REQUIRE_TIMEOUT_SECONDS
@@ -121,11 +124,13 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
         package_name: `prefix/suffix`.
         is_name_inferred: The folder made the name, not a sender, a template or a crate.
         selection: The parts of the folder that the crate lists; None for the whole folder.
+        is_crate_a_checksum_list: The crate that was read may have SHA-256 values of files.
     """
 
     package_name: str
     is_name_inferred: bool = False
     selection: Selection | None = None
+    is_crate_a_checksum_list: bool = False
 
 
 def request_for_folder(
@@ -177,6 +182,7 @@ def request_for_folder(
         missing_parts=options.missing_parts,
         commit_message=default_commit_message(source),
         exclude=options.exclude,
+        verify_checksums=options.verify_checksums,
         settle_seconds=options.settle_seconds,
         require=options.require,
         require_timeout_seconds=options.require_timeout_seconds,
@@ -227,7 +233,11 @@ def complete(
         shared["metadata"] = file
     shared["warnings"] += tuple(filter(None, (warning, name_warning)))
     return PackageRequest(
-        **shared, package_name=name, is_name_inferred=is_name_inferred, selection=selection
+        **shared,
+        package_name=name,
+        is_name_inferred=is_name_inferred,
+        selection=selection,
+        is_crate_a_checksum_list=crate is not None and crate.has_digests,
     )
 
 

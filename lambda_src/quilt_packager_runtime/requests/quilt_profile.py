@@ -44,6 +44,7 @@ class Crate(msgspec.Struct, frozen=True, kw_only=True):
         name: Second half of the name for a `namespace`; empty for that of the default.
         parts: The contents of the package; None for those of the folder.
         violations: Rules of the profile that it breaks.
+        has_digests: It may have SHA-256 values of files.
     """
 
     location: S3Uri
@@ -54,6 +55,7 @@ class Crate(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     parts: Parts | None = None
     violations: tuple[str, ...] = ()
+    has_digests: bool = False
 
     def name_package(self, default: str) -> str | None:
         """Return the name of the package; None if the crate gives none.

@@ -7,6 +7,8 @@ and the outcome has a remark. An error that may pass is raised while the job has
 
 from typing import Any
 
+import msgspec
+
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.errors import (
@@ -152,7 +154,8 @@ def _contents(request: UnresolvedRequest) -> Contents:
 def _read_crate(document: bytes, uri: S3Uri, contents: Contents) -> Crate:
     try:
         with cpu_limit(MAX_CRATE_CPU_SECONDS):
-            return read_crate(document, uri, contents)
+            crate = read_crate(document, uri, contents)
+            return msgspec.structs.replace(crate, has_digests=b'"sha256"' in document)
     except CpuLimitExceeded:
         raise InvalidMetadata(
             f"The crate {quote(str(uri))} takes more than {MAX_CRATE_CPU_SECONDS} s to read.",

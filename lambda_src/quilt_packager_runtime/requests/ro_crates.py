@@ -179,6 +179,19 @@ def list_part_ids(document: bytes) -> list[str]:
     return Graph(document).part_ids()
 
 
+def file_digests(document: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the id and the `sha256` of each entity of a crate that has one.
+
+    Raises:
+        ValueError: As `read_crate`.
+    """
+    for node in _read_graph(document):
+        if isinstance(node, dict):
+            file_id, digest = node.get("@id"), node.get("sha256")
+            if isinstance(file_id, str) and isinstance(digest, str):
+                yield file_id, digest
+
+
 def _read_graph(document: bytes) -> list[Any]:
     if len(document) > MAX_CRATE_BYTES:
         raise ValueError(f"it has more than {MAX_CRATE_BYTES:,} bytes")

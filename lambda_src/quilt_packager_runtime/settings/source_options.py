@@ -4,12 +4,16 @@ An event does not name the rule that sent it. Its options are found by its kind,
 distinguishes sources of one kind: the bucket, the run's status, or the sender.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from quilt_packager_runtime.formats.checksum_lists import (
+    VerifyChecksums,
+    check_verify_checksums,
+)
 from quilt_packager_runtime.formats.globs import check_globs, match_any
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings.name_templates import check_template
@@ -65,6 +69,7 @@ class SourceOptions(
         require: Files without which a folder is not packaged.
         require_timeout_seconds: Maximum time to wait for these files.
         on_foreign_revision: Handling of revisions of other writers; None: as the engine does.
+        verify_checksums: Checksum lists to check the files against: "auto", globs or False.
 
     Example:
         >>> SourceOptions(kind="health_omics", package_name="runs/{run}")
@@ -88,20 +93,24 @@ class SourceOptions(
     require: tuple[Requirement, ...] = ()
     require_timeout_seconds: RequireTimeout = DEFAULT_REQUIRE_TIMEOUT_SECONDS
     on_foreign_revision: OnForeignRevision | None = None
+    verify_checksums: VerifyChecksums = "auto"
 
     def __post_init__(self) -> None:
         """Validate the template, the globs and the range."""
         if self.package_name is not None:
             check_template(self.package_name, TEMPLATE_FIELDS[self.kind])
-        for name in ("include_prefixes", "ignore_prefixes", "exclude"):
+        checks: dict[str, Callable[[Any], object]] = {
+            "include_prefixes": check_globs,
+            "ignore_prefixes": check_globs,
+            "exclude": check_globs,
+            "require": check_requirements,
+            "verify_checksums": check_verify_checksums,
+        }
+        for name, check in checks.items():
             try:
-                check_globs(getattr(self, name))
+                check(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
-        try:
-            check_requirements(self.require)
-        except ValueError as error:
-            raise ValueError(f"require: {error}") from error
         if not 0 <= self.settle_seconds <= MAX_SETTLE_SECONDS:
             raise ValueError(f"settle_seconds is {self.settle_seconds}; 0 to {MAX_SETTLE_SECONDS}")
 

@@ -197,7 +197,12 @@ def test_source_options_reach_the_function(tmp_path: Path) -> None:
         json.dumps(
             {
                 "omics": {"package_name": "{workflow_name}/{run_id}", "parameters": True},
-                "wrroc": {"metadata": "none", "allow_bucket_root": True, "exclude": ["work/**"]},
+                "wrroc": {
+                    "metadata": "none",
+                    "allow_bucket_root": True,
+                    "exclude": ["work/**"],
+                    "verify_checksums": False,
+                },
                 "edp": {"include_prefixes": ["runs/*"], "require": [{"files": ["*.ok"]}]},
                 "uploads": {"package_name": "plates/{folder}"},
             }
@@ -222,6 +227,7 @@ def test_source_options_reach_the_function(tmp_path: Path) -> None:
             "metadata": False,
             "allow_bucket_root": True,
             "exclude": ["work/**"],
+            "verify_checksums": False,
         },
         {"kind": "objects_ready", "include_prefixes": ["runs/*"], "require": [{"files": ["*.ok"]}]},
         {

@@ -267,6 +267,7 @@ def test_options_reach_the_function() -> None:
         exclude=["work/**"],
         settle_seconds=60,
         require=["crate", {"files": ["*.bam"]}],
+        verify_checksums=["*.md5"],
     )
     assert sources_of(crates) == [
         {
@@ -280,6 +281,7 @@ def test_options_reach_the_function() -> None:
             "exclude": ["work/**"],
             "settle_seconds": 60,
             "require": ["crate", {"files": ["*.bam"]}],
+            "verify_checksums": ["*.md5"],
         }
     ]
 
@@ -309,6 +311,8 @@ def test_contradictory_options_for_an_event_are_refused() -> None:
         ({"exclude": "work"}, "exclude"),
         ({"require": ["crates"]}, "require"),
         ({"require_timeout_seconds": 43_201}, "require_timeout_seconds"),
+        ({"verify_checksums": True}, "verify_checksums"),
+        ({"verify_checksums": ["/a.md5"]}, "verify_checksums: a glob"),
         ({"settle_seconds": 901}, "settle_seconds"),
         ({"excludes": ["work"]}, "excludes"),
     ],

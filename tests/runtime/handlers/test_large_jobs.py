@@ -1,5 +1,6 @@
 """Large jobs from the message to the revision; the test stands in for the state machine."""
 
+import hashlib
 import json
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import (
     AccessDenied,
     AwsError,
+    ChecksumMismatch,
     DeadlineExceeded,
     InternalError,
     NotificationFailed,
@@ -251,6 +253,66 @@ class TestWorker:
         monkeypatch.setattr(worker, "decode_tasks", lambda _data: 1 / 0)
         with pytest.raises(InternalError):
             engine.hash_shards(state)
+
+
+class TestChecksumLists:
+    """Lists whose files have to be read, which workers do."""
+
+    BODY = json.dumps({"source_prefix": "s3://raw/runs/42/", "verify_checksums": ["md5sum.txt"]})
+
+    @pytest.fixture
+    def log(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
+        return JobLog(capsys, monkeypatch)
+
+    @pytest.fixture
+    def listed(self, engine: LargeJobs, configure: Callable[..., None]) -> dict[str, bytes]:
+        """Files that were uploaded in parts, with their list; those of the engine have ETags."""
+        files = {f"{number:02}.txt": f"number {number}".encode() for number in range(OBJECTS)}
+        for name, size_bytes in (("a.bam", 20 * MIB), ("b.bam", 10)):
+            files[name] = bytes(size_bytes)
+            engine.raw.put(f"runs/42/{name}", files[name], part_sizes=[size_bytes])
+        lines = (
+            f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  {name}\n"
+            for name, data in files.items()
+        )
+        engine.raw.put("runs/42/md5sum.txt", "".join(lines))
+        configure(max_shard_bytes=64 * MIB)
+        return files
+
+    def test_are_compared_with_bytes_that_workers_read_once(
+        self,
+        engine: LargeJobs,
+        listed: dict[str, bytes],
+        s3_stub: S3Stub,
+        log: JobLog,
+        inline_hash: Callable[[], str],
+    ) -> None:
+        state = engine.hand_off(body=self.BODY)
+        engine.hash_shards(state)
+        reads = [each.key for each in s3_stub.requests_of("GetObject")]
+        engine.publish(state)
+        (end,) = log.read_ends()
+        assert (end["verified"], end["checksum_lists"]) == (len(listed), '"md5sum.txt"')
+        assert [reads.count(f"runs/42/{key}") for key in ("a.bam", "b.bam")] == [3, 1]
+        made = engine.top_hash()
+        assert made == inline_hash()
+
+    def test_reject_a_file_that_differs(self, engine: LargeJobs, listed: dict[str, bytes]) -> None:
+        engine.raw.put("runs/42/a.bam", b"damaged" + listed["a.bam"][7:], part_sizes=[20 * MIB])
+        state = engine.hand_off(body=self.BODY)
+        engine.hash_shards(state)
+        with pytest.raises(ChecksumMismatch, match=r'1 file differs .*: "a\.bam"'):
+            engine.publish(state)
+
+    def test_are_compared_with_bytes_that_change_after_the_workers(
+        self, engine: LargeJobs, listed: dict[str, bytes], log: JobLog
+    ) -> None:
+        state = engine.hand_off(body=self.BODY)
+        engine.hash_shards(state)
+        engine.raw.put("runs/42/b.bam", listed["b.bam"], part_sizes=[10])
+        engine.publish(state)
+        (end,) = log.read_ends()
+        assert end["verified"] == len(listed)
 
 
 class TestVeryLargeObject:

@@ -99,6 +99,13 @@ class TestWait:
 
 
 class TestNoWait:
+    def test_rejects_files_that_a_checksum_list_names_at_once(self, engine: LargeJobs) -> None:
+        engine.raw.put("runs/42/done.txt", "", stored=["SHA256"])
+        engine.sqs.script.add_response("send_message", {"MessageId": "m"})
+        assert engine.deliver(body=body(verify_checksums=["*.md5"])) == []
+        (letter,) = engine.sqs.asked
+        assert letter["MessageAttributes"]["code"]["StringValue"] == "Incomplete"
+
     @pytest.mark.parametrize("machine", [True, False], ids=["no timeout", "no state machine"])
     def test_rejects_an_incomplete_folder_at_once(
         self, engine: LargeJobs, configure_large_jobs: Callable[..., None], *, machine: bool

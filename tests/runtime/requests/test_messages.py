@@ -463,6 +463,21 @@ class TestExclude:
             ".nextflow*",
         )
 
+    @pytest.mark.parametrize("lists", ["auto", ["*.md5"], False])
+    def test_verify_checksums_is_auto_globs_or_false(self, lists: object) -> None:
+        expected = tuple(lists) if isinstance(lists, list) else lists
+        assert request(body(verify_checksums=lists)).verify_checksums == expected
+
+    @pytest.mark.parametrize("lists", [None, ""])
+    def test_verify_checksums_is_auto_by_default(self, lists: object) -> None:
+        assert request(body(verify_checksums=lists)).verify_checksums == "auto"
+
+    @pytest.mark.parametrize(
+        "lists", [True, [], "md5sum.txt", 1, {}, [""], ["/a.md5"], ["a"] * 101]
+    )
+    def test_other_values_of_verify_checksums_are_rejected(self, lists: object) -> None:
+        assert "verify_checksums" in rejection(body(verify_checksums=lists))
+
     @pytest.mark.parametrize("exclude", ["work", [1], [""], ["/work"], ["a"] * 101])
     def test_is_a_list_of_globs(self, exclude: object) -> None:
         assert "exclude" in rejection(body(exclude=exclude))

@@ -27,6 +27,8 @@ def ready(sender: str | None = None, **options: Any) -> SourceOptions:
     [
         ({"package_name": "{workflow_id}/{run_id}"}, "workflow_id"),
         ({"exclude": ("/work",)}, "exclude: a glob"),
+        ({"verify_checksums": ("/a.md5",)}, "verify_checksums: a glob"),
+        ({"verify_checksums": True}, 'verify_checksums: it is "auto"'),
         ({"include_prefixes": ("",)}, "include_prefixes: a glob"),
         ({"ignore_prefixes": ("a/",)}, "ignore_prefixes: a glob"),
         ({"settle_seconds": 901}, "settle_seconds is 901; 0 to 900"),
