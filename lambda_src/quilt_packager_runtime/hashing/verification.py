@@ -137,8 +137,9 @@ class Verification:
     async def _compare_stored(self, expected: Expected) -> None:
         listed = self._inventory.look_up(expected.path)
         if listed is None:
-            key = key_of(expected.path)
-            if not self._inventory.excludes(key):
+            key, selection = key_of(expected.path), self._inventory.selection
+            is_selected = selection is None or selection.includes(key)
+            if is_selected and not self._inventory.excludes(key):
                 self._missing.add(f"{quote(key)} ({quote(expected.list_key)})")
             return
         found, _ = listed

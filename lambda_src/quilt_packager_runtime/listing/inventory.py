@@ -241,10 +241,7 @@ class Inventory:
 
     def excludes(self, path: str) -> bool:
         """Return whether an object of a logical key would be left out."""
-        is_excluded, selection = self._is_excluded, self.selection
-        if selection is not None and not selection.includes(path):
-            return True
-        return is_excluded is not None and is_excluded(path)
+        return self._is_excluded is not None and self._is_excluded(path)
 
     def find_if_listed(self, path: bytes) -> SourceObject | None:
         """Return the object of a sort key; None if there is none."""

@@ -149,6 +149,18 @@ class TestUsualLists:
         outcome = await run(s3, exclude=["work/**"])
         assert (outcome.verified, outcome.remark) == (1, None)
 
+    async def test_files_that_are_no_parts_of_the_crate_are_not_missing(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        files = {"a.txt": "a", "b.txt": "b"}
+        put(raw, {**files, "md5sum.txt": listed(files)})
+        parts = '{"@graph": [{"@id": "./", "@type": "Dataset", "hasPart": [%s, %s]}]}'
+        parts %= '{"@id": "a.txt"}', '{"@id": "md5sum.txt"}'
+        put(raw, {"ro-crate-metadata.json": parts})
+        uri = "s3://raw/run/ro-crate-metadata.json"
+        outcome = await run(s3, source_prefix=uri, contents="crate")
+        assert (outcome.verified, outcome.objects, outcome.remark) == (1, 3, None)
+
     async def test_a_list_that_lists_itself_is_not_compared_with_itself(
         self, s3: S3, raw: Bucket
     ) -> None:
