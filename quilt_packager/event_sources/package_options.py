@@ -49,6 +49,7 @@ class CommonOptions(TypedDict, total=False):
 
     `"crate"` for each local part that the folder's `ro-crate-metadata.json` lists;
     `"healthomics_outputs"` for each output that the summary of a WDL or CWL run lists;
+    `"checksum_lists"` for each file that a checksum list names, such as `md5sum.txt`;
     `{"files": ["CopyComplete.txt"]}` for globs that must match.
     """
     require_timeout_seconds: int

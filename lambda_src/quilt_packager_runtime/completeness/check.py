@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.completeness.crate_parts import find_crate_parts
+from quilt_packager_runtime.completeness.listed_files import find_listed_files
 from quilt_packager_runtime.completeness.run_outputs import find_run_outputs
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import MAX_NAMED, Incomplete, name_some
@@ -38,6 +39,7 @@ LISTINGS = {
     "healthomics_outputs": Listing(
         find_run_outputs, "summary of the run's outputs (logs/outputs.json)", "the run's summary"
     ),
+    "checksum_lists": Listing(find_listed_files, "checksum list", "the checksum lists"),
 }
 """Requirements that files of the folder list, by their names in `require`."""
 

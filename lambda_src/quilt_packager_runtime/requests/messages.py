@@ -135,7 +135,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Files without which the folder is not packaged: crate for each local part "
             "that the folder's ro-crate-metadata.json lists, healthomics_outputs for each output "
-            "of a HealthOmics run's summary, or globs that must match. Default: none.",
+            "of a HealthOmics run's summary, checksum_lists for each file that a checksum list "
+            "names, or globs that must match. Default: none.",
             examples=[["crate", {"files": ["CopyComplete.txt"]}]],
         ),
     ] = None

@@ -30,7 +30,7 @@ class RequiredFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
-Requirement: TypeAlias = Literal["crate", "healthomics_outputs"] | RequiredFiles
+Requirement: TypeAlias = Literal["crate", "healthomics_outputs", "checksum_lists"] | RequiredFiles
 """Required files: by globs, or all that a file of the folder lists."""
 
 

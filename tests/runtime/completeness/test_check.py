@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.completeness import listed_files
 from quilt_packager_runtime.errors import MAX_NAMED, Incomplete, InvalidMetadata
 from quilt_packager_runtime.formats.outcome import Result
 
@@ -128,6 +129,39 @@ class TestHealthOmicsOutputs:
         raw.put("run/logs/outputs.json", summary)
         with pytest.raises(InvalidMetadata, match=r"outputs\.json"):
             await is_packaged(s3, "healthomics_outputs")
+
+
+class TestChecksumLists:
+    async def test_name_missing_files(self, s3: S3, raw: Bucket) -> None:
+        digest = "d41d8cd98f00b204e9800998ecf8427e"
+        lines = [f"{digest}  {path}" for path in ("../a.bam", "run#1 50%.txt", "x", "../../y")]
+        raw.put("run/logs/md5sum.txt", "\n".join(["# list", *lines]), stored=["SHA256"])
+        raw.put("run/b.bam.md5", digest, stored=["SHA256"])
+        reported = await missing(s3, "checksum_lists")
+        assert reported == '2 files are missing of the checksum lists: "b.bam", "logs/x".'
+        raw.put("run/logs/x", b"x", stored=["SHA256"])
+        raw.put("run/b.bam", b"x", stored=["SHA256"])
+        assert await is_packaged(s3, "checksum_lists")
+
+    async def test_that_are_missing_are_incomplete(self, s3: S3, raw: Bucket) -> None:
+        assert await missing(s3, "checksum_lists") == "There is no checksum list."
+
+    async def test_are_limited_in_number(
+        self, s3: S3, raw: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listed_files, "MAX_LISTS", 1)
+        for name in ("a.bam.md5", "b.bam.md5"):
+            raw.put(f"run/{name}", "")
+        with pytest.raises(InvalidMetadata, match="2 checksum lists"):
+            await is_packaged(s3, "checksum_lists")
+
+    async def test_are_limited_in_size(
+        self, s3: S3, raw: Bucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listed_files, "MAX_LISTING_BYTES", 3)
+        raw.put("run/md5sum.txt", "1234")
+        with pytest.raises(InvalidMetadata, match="3 bytes"):
+            await is_packaged(s3, "checksum_lists")
 
 
 class TestCrate:
