@@ -274,7 +274,7 @@ class Graph:
 
     def parts(self, entity: Entity) -> Iterator[Entity]:
         """Yield the parts of an entity, however many. `a` finds the folder `a/`."""
-        for value in _values(entity, "hasPart", at_most=None):
+        for value in _all_values(entity, "hasPart"):
             part = self._follow(value)
             yield self._entities.get(f"{id_of(part)}/", part) if part.keys() == {"@id"} else part
 
@@ -328,7 +328,7 @@ class Graph:
         found: dict[str, None] = {}
         left = [self.root]
         for entity in left:
-            for value in _values(entity, "hasPart", at_most=None):
+            for value in _all_values(entity, "hasPart"):
                 part = value.get("@id") if isinstance(value, dict) else value
                 if isinstance(part, str) and part not in found:
                     found[part] = None
@@ -375,8 +375,13 @@ class Graph:
         return known if known is not None else Entity(value)
 
 
-def _values(entity: Entity, name: str, *, at_most: int | None = MAX_VALUES) -> list[Any]:
-    """Return the values of a property: one, several, or a JSON-LD list; null is no value."""
+def _values(entity: Entity, name: str) -> list[Any]:
+    """Return the first values of a property: one, several, or a JSON-LD list."""
+    return _all_values(entity, name, at_most=MAX_VALUES)
+
+
+def _all_values(entity: Entity, name: str, *, at_most: int | None = None) -> list[Any]:
+    """Return the values of a property; null is no value."""
     value = entity.get(name)
     if isinstance(value, dict):
         value = value.get("@list", value.get("@set", value))
