@@ -79,6 +79,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         **props: `source_buckets` and `registry_buckets`, which are required, and optional
             props, which `EngineProps` documents. Buckets: `default_registry`,
             `quarantine_registry`, `scratch_buckets`. Jobs: `checksum_algorithms`,
+            `on_foreign_revision`,
             `max_concurrency`, `max_receive_count`, `visibility_timeout`, `retention_period`,
             `dead_letter_retention_period`. Large jobs: `max_inline_objects`, `max_inline_size`,
             `max_shard_objects`, `max_shard_size`, `checksum_concurrency`. Functions: `code`,

@@ -12,7 +12,7 @@ from quilt_packager.local.page import Page as Served
 from tests.e2e.browsing import Person, settle, tab_to
 from tests.e2e.page_stack import HOSTILE_NAME, Stack, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployed"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
 
 SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 """All actions work with and without scripts."""

@@ -17,7 +17,7 @@ from tests.e2e.browsing import Person, settle
 from tests.e2e.page_stack import HOSTILE_NAME, Stack
 from tests.running import listening_addresses
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployed"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
 
 TABS = ("/jobs", "/failures", "/new", "/settings")
 PHONE = {"width": 375, "height": 812}

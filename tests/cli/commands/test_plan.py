@@ -92,7 +92,7 @@ def test_insufficient_permissions_are_no_rejection(
 
 def test_the_reference_has_the_size_of_the_sample() -> None:
     reference = Path(__file__).parents[3] / "docs" / "reference" / "command.md"
-    assert f"a sample of {SAMPLE_OBJECTS} of the other objects" in reference.read_text("utf-8")
+    assert f"a sample of {SAMPLE_OBJECTS} of the objects" in reference.read_text("utf-8")
 
 
 def test_a_named_engine_must_exist(cli: Cli, bucket: Bucket) -> None:

@@ -165,4 +165,4 @@ def test_an_operation_that_the_stub_lacks_says_so(
     boto_s3: "S3Client", s3_stub: S3Stub, bucket: Bucket
 ) -> None:
     with pytest.raises(ClientError, match="NotImplemented"):
-        boto_s3.get_bucket_versioning(Bucket="bucket")
+        boto_s3.get_bucket_acl(Bucket="bucket")
