@@ -79,12 +79,11 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         **props: `source_buckets` and `registry_buckets`, which are required, and optional
             props, which `EngineProps` documents. Buckets: `default_registry`,
             `quarantine_registry`, `scratch_buckets`. Jobs: `checksum_algorithms`,
-            `on_foreign_revision`,
             `max_concurrency`, `max_receive_count`, `visibility_timeout`, `retention_period`,
-            `dead_letter_retention_period`. Large jobs: `max_inline_objects`, `max_inline_size`,
-            `max_shard_objects`, `max_shard_size`, `checksum_concurrency`. Functions: `code`,
-            `architecture`, `memory_size`, `timeout`, `ephemeral_storage_size`, `tracing`,
-            `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
+            `dead_letter_retention_period`, `on_foreign_revision`. Large jobs: `max_inline_objects`,
+            `max_inline_size`, `max_shard_objects`, `max_shard_size`, `checksum_concurrency`.
+            Functions: `code`, `architecture`, `memory_size`, `timeout`, `ephemeral_storage_size`,
+            `tracing`, `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
             `security_groups`. Security: `encryption_key`, `queue_encryption_key`,
             `role_name_prefix`. Outcomes: `event_bus`, `notifications_topic`, `catalog_url`,
             `publish_schema`. Name: `engine_name`.
