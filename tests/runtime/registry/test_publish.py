@@ -455,6 +455,12 @@ class TestRefresh:
         given(registry, OLD, NEW, latest=NEW)
         return self.REWRITTEN
 
+    def given_a_large_manifest(self, registry: Bucket) -> tuple[Revision, Revision]:
+        """Put a revision, and return it with the same one whose manifest takes several parts."""
+        small = Revision("large")
+        given(registry, small, latest=small)
+        return small, Revision("large", versions="x" * 9 * 1024 * 1024)
+
     async def test_replaces_only_the_manifest(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
@@ -515,9 +521,7 @@ class TestRefresh:
     async def test_of_a_large_manifest_is_one_upload_with_the_condition_at_its_end(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
-        small = Revision("large")
-        given(registry, small, latest=small)
-        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        small, large = self.given_a_large_manifest(registry)
         assert await run(s3, large) is Publication.REFRESHED
         conditional = [r.operation for r in s3_stub.requests if "if-match" in r.headers]
         assert conditional == ["CompleteMultipartUpload"]
@@ -530,9 +534,7 @@ class TestRefresh:
     async def test_of_a_large_manifest_that_was_replaced_aborts_its_upload(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
-        small = Revision("large")
-        given(registry, small, latest=small)
-        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        small, large = self.given_a_large_manifest(registry)
         pause = s3_stub.on("CompleteMultipartUpload").pause_before()
         running = asyncio.create_task(run(s3, large))
         held = await pause.reached()
@@ -545,9 +547,7 @@ class TestRefresh:
     async def test_of_a_large_manifest_that_fails_inside_a_200_fails(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
-        small = Revision("large")
-        given(registry, small, latest=small)
-        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        small, large = self.given_a_large_manifest(registry)
         s3_stub.on("CompleteMultipartUpload", times=None).answer(200, "InternalError")
         with pytest.raises(S3Error):
             await run(s3, large)
@@ -556,9 +556,7 @@ class TestRefresh:
     async def test_of_a_large_manifest_recognizes_a_lost_reply(
         self, s3: S3, s3_stub: S3Stub, registry: Bucket
     ) -> None:
-        small = Revision("large")
-        given(registry, small, latest=small)
-        large = Revision("large", versions="x" * 9 * 1024 * 1024)
+        small, large = self.given_a_large_manifest(registry)
         s3_stub.on("CompleteMultipartUpload").lose_reply()
         assert await run(s3, large) is Publication.REFRESHED
         assert content(registry, small.key) == large.data.decode()

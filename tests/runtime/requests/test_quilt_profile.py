@@ -162,5 +162,5 @@ class TestRoles:
         assert made.fields["instrument"] == ["Scope"]
 
     def test_leave_out_who_has_the_placeholder_orcid(self) -> None:
-        nobody = {"@id": "https://orcid.org/0000-0000-0000-0000", "name": "Jane Doe"}
-        assert "creator" not in crate(creator=nobody).fields
+        placeholder = {"@id": "https://orcid.org/0000-0000-0000-0000", "name": "Jane Doe"}
+        assert "creator" not in crate(creator=placeholder).fields

@@ -46,18 +46,18 @@ def read(*entities: Any) -> dict[str, Any]:
 
 def nf_prov() -> list[Any]:
     """A run as nf-prov writes it: repeated nodes, a null agent, paths of the machine."""
-    nobody = ref("https://orcid.org/0000-0000-0000-0000")
+    placeholder = ref("https://orcid.org/0000-0000-0000-0000")
     step = {
         "@id": "#3dac",
         "@type": "CreateAction",
         "name": "TRIM (SAMPLE1)",
         "instrument": ref("#Script_7e"),
-        "agent": nobody,
+        "agent": placeholder,
     }
     return [
         {
             **ROOT,
-            "author": nobody,
+            "author": placeholder,
             "publisher": ref("https://ror.org/000000000"),
             "datePublished": "2024-12-10",
             "conformsTo": [ref(profile) for profile in PROFILES],
@@ -104,7 +104,7 @@ def nf_prov() -> list[Any]:
             ],
         },
         {"@id": "#input", "@type": "PropertyValue", "value": "https://x.org/sheet.csv"},
-        {**nobody, "@type": "Person", "name": "John Doe", "affiliation": ref("#xyz")},
+        {**placeholder, "@type": "Person", "name": "John Doe", "affiliation": ref("#xyz")},
         {"@id": "#xyz", "@type": "Organization", "name": "University of XYZ"},
         None,
     ]
