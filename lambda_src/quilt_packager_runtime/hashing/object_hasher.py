@@ -75,7 +75,9 @@ class ObjectHasher:
             return from_chunk_digests(self._algorithms[0], 0, [])
         uri = S3Uri(self._bucket, found.key, found.version_id)
         try:
-            if found.digests and not only_stored:
+            if found.digests:
+                if only_stored:
+                    raise NotStored
                 self.computed += 1
                 return await self._reader.checksum_with_digests(uri, found, self._algorithms[0])
             if not only_stored and not self._needs_head(found):

@@ -73,12 +73,17 @@ class Verification:
 
     `begin` precedes hashing, and `finish` follows it. If the sender names the lists, the bytes are
     read of objects of which S3 has stored nothing comparable; otherwise these are not compared.
+
+    Attributes:
+        lists: The lists.
+        bytes_to_read: Sum of the sizes of the objects that have to be read.
     """
 
     def __init__(self, s3: S3, inventory: Inventory, lists: SenderLists) -> None:
         self._s3 = s3
         self._inventory = inventory
-        self._lists = lists
+        self.lists = lists
+        self.bytes_to_read = 0
         self._heads = 0
         self._undecided: list[Expected] = []
         self._matching: set[bytes] = set()
@@ -111,7 +116,7 @@ class Verification:
         Raises:
             ChecksumMismatch: Objects differ from a required list.
         """
-        lists = self._lists
+        lists = self.lists
         if not lists.keys:
             return Verified(warnings=lists.warnings)
         async for part in slices(self._undecided, ROWS_AT_ONCE):
@@ -171,6 +176,8 @@ class Verification:
                     continue
                 if found.size_bytes > settings.max_shard_bytes:
                     too_large.add(quote(key_of(expected.path)))
+                if expected.path not in wanted:
+                    self.bytes_to_read += found.size_bytes
                 wanted.setdefault(expected.path, set()).add(expected.algorithm)
         if too_large.count:
             raise InvalidChecksumList(
@@ -186,11 +193,11 @@ class Verification:
         """Return whether HEAD may show a comparable value that the manifest will not have."""
         if not _WRITTEN_BY_ONE_PUT.fullmatch(found.etag):
             return False  # S3 has only hashes of the parts
-        if not self._lists.is_required and self._heads == MAX_AUTO_HEADS:
+        if not self.lists.is_required and self._heads == MAX_AUTO_HEADS:
             return False
         if expected.algorithm == "md5":
             # The bytes are better evidence, and need no HEAD.
-            return not self._lists.is_required
+            return not self.lists.is_required
         return expected.algorithm == "sha256" and count_chunks(found.size_bytes) > 1
 
     def _find_values(self, expected: Expected) -> tuple[str, str] | None:

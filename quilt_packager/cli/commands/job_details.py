@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from quilt_packager.cli.console.outcomes import describe_verified
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.job import Attempt, Job, Phase
@@ -97,6 +98,8 @@ def _revision(terminal: Terminal, job: Job) -> Iterator[tuple[str, str]]:
         yield "Objects", f"{job.objects:,}, {formats.size(job.bytes)}"
         counts = {"reused": job.reused, "stored": job.stored, "computed": job.computed}
         yield "Checksums", ", ".join(f"{count or 0:,} {name}" for name, count in counts.items())
+    if verified := describe_verified(job):
+        yield "Verified", verified
     if job.remark is not None:
         yield "Remark", job.remark
 

@@ -35,8 +35,20 @@ def write_success(
     if outcome.objects is not None:
         facts += [formats.count(outcome.objects, "object"), formats.size(outcome.bytes or 0)]
     terminal.outcome(outcome.outcome, ", ".join([*facts, formats.duration(seconds)]))
-    fields = {"source": source, "top hash": outcome.top_hash, "warning": outcome.remark}
+    fields = {
+        "source": source,
+        "top hash": outcome.top_hash,
+        "verified": describe_verified(outcome),
+        "warning": outcome.remark,
+    }
     terminal.fields([(name, value) for name, value in fields.items() if value])
+
+
+def describe_verified(outcome: Outcome | Job) -> str | None:
+    """Return the number of objects that match their checksum lists; None without lists."""
+    if outcome.verified is None:
+        return None
+    return f"{formats.count(outcome.verified, 'object')} by {outcome.checksum_lists}"
 
 
 def write_failure(

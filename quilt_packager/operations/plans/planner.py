@@ -11,9 +11,16 @@ from types import TracebackType
 import msgspec
 from quilt_packager_runtime.aws.s3 import S3, ObjectBody
 from quilt_packager_runtime.completeness.check import check_complete
-from quilt_packager_runtime.errors import EmptySource, Explanation, Rejected, WorkflowViolations
+from quilt_packager_runtime.errors import (
+    EmptySource,
+    Explanation,
+    Rejected,
+    WorkflowViolations,
+    name_some,
+)
 from quilt_packager_runtime.formats.manifest import Header, check_header, write_manifest
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
+from quilt_packager_runtime.hashing.verification import Verification
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
@@ -179,6 +186,8 @@ class _Planner:
             with refusals:
                 if missing := await find_missing_parts(inventory):
                     self._request = note_missing_parts(request, missing)
+            with refusals:
+                await self._verify(watched, inventory)
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
             if resolved is not None and published is not None and is_listed:
                 header = await self._check(watched, inventory)
@@ -198,6 +207,16 @@ class _Planner:
                     plan = await self._finish(plan, inventory, published, header)
                     plan = await self._estimate(plan, inventory, found, published, route)
         return msgspec.structs.replace(plan, notes=tuple(self._notes))
+
+    async def _verify(self, s3: S3, inventory: Inventory) -> None:
+        """Read the checksum lists of the sender, and compare what S3 has stored."""
+        verification = await Verification.begin(s3, inventory, self._settings, self._request)
+        lists = verification.lists
+        self._notes += [warning.rstrip(".") for warning in lists.warnings]
+        if lists.keys:
+            read = verification.bytes_to_read
+            reading = f", and reads {formats.size(read)} for it" if read else ""
+            self._notes.append(f"It compares the files of {name_some(lists.keys)}{reading}")
 
     def _package(self) -> publish.Package:
         return publish.Package(self._request.registry, self._request.package_name)

@@ -89,6 +89,9 @@ class _Listed:
             if found.size_bytes == 0:
                 self.stored += 1
                 continue
+            if found.digests and not found.archived:
+                self.absent.add(found, can_copy=False)
+                continue
             self.nonempty += 1
             may_be_stored = checksums.may_be_stored(
                 found, self._algorithms, names_checksums=self._names_checksums
@@ -197,7 +200,7 @@ async def _ask_all(
         async for block in inventory.unhashed(archived=archived):
             restored += len(block) if archived else 0
             for found in block:
-                load.add(found, can_copy=listed.can_copy)
+                load.add(found, can_copy=listed.can_copy and not found.digests)
     after, _ = await inventory.unhashed_totals()
     return SampledChecksums(
         stored=before - after,

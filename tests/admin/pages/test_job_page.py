@@ -175,6 +175,12 @@ def test_remark_is_a_warning(browser: Browser, engine: Engine) -> None:
     assert re.search(r'class="callout warn[^>]*>.*<p>The metadata lacks tags of the run.</p>', text)
 
 
+def test_verified_objects_are_counted_with_their_lists(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1", computed=1, verified=12, checksum_lists='"md5sum.txt"')]
+    text = browser.htmx("/jobs/a1/body").text
+    assert '<small title="&#34;md5sum.txt&#34;">12 verified by checksum lists</small>' in text
+
+
 def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", execution="a1")]
     text = browser.htmx("/jobs/a1/body").text

@@ -213,6 +213,15 @@ class TestShow:
             r"[\d-]+T[\d:.]+Z  INFO +package progress +phase=checksums  done=3  total=10", lines[-2]
         )
 
+    def test_counts_the_objects_that_checksum_lists_verify(
+        self, cli: Cli, write_log: WriteLog, deployment: Deployment
+    ) -> None:
+        began = before_now(seconds=9)
+        lists = {"verified": 12, "checksum_lists": '"md5sum.txt"'}
+        write_log(started(ID, began), succeeded(ID, began + timedelta(seconds=8), **lists))
+        lines = cli("jobs", "show", ID).out.splitlines()
+        assert 'Verified   12 objects by "md5sum.txt"' in lines
+
     def test_begins_with_the_error_of_a_failed_job(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:

@@ -166,6 +166,13 @@ def test_a_package_without_its_crates_metadata_has_a_warning(cli: Cli, bucket: B
     assert "warning The crate was not used." in " ".join(ran.out.split())
 
 
+def test_verified_objects_are_counted_with_their_lists(cli: Cli, bucket: Bucket) -> None:
+    bucket.put("runs/42/empty", "")
+    bucket.put("runs/42/empty.md5", "d41d8cd98f00b204e9800998ecf8427e")
+    ran = cli("package", FOLDER)
+    assert 'verified 1 object by "empty.md5"' in " ".join(ran.out.split())
+
+
 def test_unknown_fields_of_a_message_are_a_warning(cli: Cli, bucket: Bucket) -> None:
     ran = cli("package", json.dumps({"source_prefix": FOLDER, "packge_name": "a/b"}))
     assert ran.code == 0

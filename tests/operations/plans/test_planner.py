@@ -1,5 +1,6 @@
 """Plans of packages, with the S3 stub."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -52,6 +53,31 @@ async def make(
     s3: S3, settings: Settings | None = None, *, exact: bool = False, **fields: Any
 ) -> Plan:
     return await plan(request(**fields), settings=settings or Settings(), s3=s3, exact=exact)
+
+
+class TestChecksumLists:
+    @pytest.fixture
+    def listed(self, raw: Bucket, packages: Bucket) -> str:
+        data = bytes(20 * MIB)
+        raw.put("runs/42/a.bam", data, part_sizes=[20 * MIB], stored=["SHA256"])
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        raw.put("runs/42/a.bam.md5", md5, stored=["SHA256"])
+        return "a.bam.md5"
+
+    async def test_of_the_sender_are_read_and_noted(self, s3: S3, listed: str) -> None:
+        made = await make(s3)
+        assert f'It compares the files of "{listed}"' in made.notes
+
+    @pytest.mark.parametrize("exact", [True, False])
+    async def test_cost_the_reads_of_their_files(
+        self, s3: S3, s3_stub: S3Stub, listed: str, *, exact: bool
+    ) -> None:
+        made = await make(s3, exact=exact, verify_checksums=[listed])
+        assert f'It compares the files of "{listed}", and reads 20 MiB for it' in made.notes
+        assert made.estimate
+        s3_stub.forget_requests()
+        await publish(s3, verify_checksums=[listed])
+        assert made.estimate.requests == count_kinds(s3_stub.counts)
 
 
 async def publish(s3: S3, settings: Settings | None = None, **fields: Any) -> Outcome:
@@ -153,6 +179,13 @@ class TestPackage:
         made = await make(s3, exclude=["b/*"])
         assert made.contents is not None
         assert made.contents.objects == 1
+
+    async def test_a_file_that_its_checksum_list_names_is_required(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        raw.put("runs/42/gone.md5", "d41d8cd98f00b204e9800998ecf8427e")
+        made = await make(s3, verify_checksums=["*.md5"])
+        assert [each.code for each in made.refusals] == ["Incomplete"]
 
     async def test_a_folder_that_lacks_required_files_is_refused(self, s3: S3) -> None:
         made = await make(s3, require=[{"files": ["done.txt"]}])
