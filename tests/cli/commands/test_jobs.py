@@ -217,7 +217,7 @@ class TestShow:
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:
         began = before_now(seconds=9)
-        lists = {"verified": 12, "checksum_lists": '"md5sum.txt"'}
+        lists: dict[str, Any] = {"verified": 12, "checksum_lists": '"md5sum.txt"'}
         write_log(started(ID, began), succeeded(ID, began + timedelta(seconds=8), **lists))
         lines = cli("jobs", "show", ID).out.splitlines()
         assert 'Verified   12 objects by "md5sum.txt"' in lines
