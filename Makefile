@@ -52,7 +52,7 @@ torture: setup ## Kill, fault and race jobs at length, and print figures; ARGS=0
 	$(BIN)/python -m tests.torture $(ARGS)
 
 .PHONY: lint
-lint: check-format check-style check-types check-layers check-spelling check-language ## Run every static check
+lint: check-format check-style check-types check-layers check-spelling check-language check-workflows ## Run every static check
 
 .PHONY: check-format
 check-format: setup
@@ -77,6 +77,11 @@ check-spelling: setup
 .PHONY: check-language
 check-language: setup
 	$(BIN)/python .ci/check_language.py quilt_packager lambda_src app.py benchmarks examples docs *.md
+
+.PHONY: check-workflows
+check-workflows: setup
+	$(BIN)/jactionlint --shellcheck=
+	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
 
 .PHONY: format
 format: setup ## Format the code and apply safe fixes
@@ -103,6 +108,14 @@ lock: setup ## Compile the lock files; ARGS=--upgrade takes the newest versions
 	$(LOCK) $(ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt quilt_packager/lambda_requirements.in \
 		--output-file quilt_packager/lambda_requirements.txt
+
+.PHONY: release
+release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
+	rm -rf dist
+	$(BIN)/hatchling build --directory dist
+	$(BIN)/cyclonedx-py requirements quilt_packager/lambda_requirements.txt --output-reproducible \
+		--output-file dist/sbom.cdx.json
+	$(BIN)/python .ci/release_notes.py "$(TAG)" > dist/NOTES.md
 
 .PHONY: clean
 clean: ## Remove the environment and every cache
