@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 
 from quilt_packager.admin.model import job_history, views
 from quilt_packager.admin.web.rendering import EngineIdentity
@@ -17,7 +18,6 @@ from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, St
 from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
-from quilt_packager.operations.revisions.manifest_lines import ManifestLine
 
 IDENTITY = EngineIdentity("prod-packager", "us-east-1", "123456789012")
 ARN = "arn:aws:sts::123456789012:assumed-role/Admin/ana"

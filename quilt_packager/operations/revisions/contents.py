@@ -6,14 +6,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
-
-from quilt_packager.operations.errors import BrokenManifest
-from quilt_packager.operations.revisions.manifest_lines import (
+from quilt_packager_runtime.formats.manifest_lines import (
     ManifestLine,
     decode_entries,
     decode_header,
 )
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
+
+from quilt_packager.operations.errors import BrokenManifest
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

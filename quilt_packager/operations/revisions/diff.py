@@ -1,31 +1,20 @@
 """Differences between two revisions of a package.
 
-Manifests of the packager are sorted, and are merged while they are read. Manifests of other
-programs are sorted first, in a private database. Neither is ever in memory as a whole.
+The manifests are merged while they are read; neither is ever in memory as a whole.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import closing
 from typing import Any
 
 import msgspec
-from quilt_packager_runtime.aws.s3 import S3, ObjectBody
-from quilt_packager_runtime.errors import InvalidRange, NoSuchKey, quote
-from quilt_packager_runtime.formats.manifest import is_ours
+from quilt_packager_runtime.auditing.manifest_reader import ManifestReader, UnreadableManifest
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.formats.manifest_lines import NO_METADATA, ManifestLine
 from quilt_packager_runtime.formats.objects import S3Uri
-from quilt_packager_runtime.hashing.reuse import read_lines
-from quilt_packager_runtime.listing.inventory import open_database
 from quilt_packager_runtime.registry import publish
 
 from quilt_packager.operations.errors import BrokenManifest
-from quilt_packager.operations.revisions.manifest_lines import (
-    ManifestLine,
-    decode_entries,
-    decode_header,
-)
 from quilt_packager.operations.revisions.revisions import Revision
-
-LINES = "CREATE TABLE lines (path BLOB PRIMARY KEY, line BLOB NOT NULL) WITHOUT ROWID"
 
 VERSION, NO_VERSION = "?versionId=", "?versionId=null"
 
@@ -97,9 +86,9 @@ async def compare(
     Raises:
         BrokenManifest: A manifest is missing or malformed.
     """
-    left_manifest = _Manifest(s3, package.manifest(before.top_hash))
-    right_manifest = _Manifest(s3, package.manifest(after.top_hash))
-    lefts, rights = left_manifest.entries(), right_manifest.entries()
+    uris = [package.manifest(each.top_hash) for each in (before, after)]
+    left_manifest, right_manifest = (ManifestReader(s3, uri) for uri in uris)
+    lefts, rights = map(_read, (left_manifest, right_manifest), uris)
     counts = {Added: 0, Removed: 0, Changed: 0}
     same = 0
     left, right = await anext(lefts, None), await anext(rights, None)
@@ -124,84 +113,20 @@ async def compare(
         removed=counts[Removed],
         changed=counts[Changed],
         same=same,
-        metadata_changed=(left_manifest.user_meta or {}) != (right_manifest.user_meta or {}),
+        metadata_changed=left_manifest.metadata != right_manifest.metadata,
     )
 
 
-class _Manifest:
-    """A manifest that is read once.
-
-    Attributes:
-        user_meta: Metadata of the package, available after the first entry.
-    """
-
-    def __init__(self, s3: S3, uri: S3Uri) -> None:
-        self._s3 = s3
-        self._uri = uri
-        self._is_ours = False
-        self.user_meta: dict[str, Any] | None = None
-
-    async def entries(self) -> AsyncIterator[tuple[bytes, ManifestLine]]:
-        """Yield the sort key of each entry and the entry, in the order of manifests."""
-        try:
-            blocks = self._blocks()
-            if await anext(blocks, None) is None:  # no header
-                raise self._broken("it is empty")
-            async for entry in self._in_order(blocks) if self._is_ours else self._sorted(blocks):
-                yield entry
-        except NoSuchKey as error:
-            raise self._broken("it does not exist") from error
-        except InvalidRange as error:
-            raise self._broken("it is empty") from error
-        except (ValueError, RecursionError) as error:
-            raise self._broken(f"a line is malformed ({error})") from error
-
-    async def _blocks(self) -> AsyncIterator[list[bytes]]:
-        """Read the header, then yield it and the other lines."""
-        header_is_read = False
-
-        def see(body: ObjectBody) -> bool:
-            self._is_ours = is_ours(body.metadata)
-            return True
-
-        async for lines in read_lines(self._s3, self._uri, is_wanted=see):
-            if not header_is_read:
-                self.user_meta = decode_header(lines[0]).user_meta
-                header_is_read = True
-                yield lines[:1]
-                yield lines[1:]
-            else:
-                yield lines
-
-    async def _in_order(
-        self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, ManifestLine]]:
-        last = b""
-        async for block in blocks:
-            for path, entry, _ in decode_entries(block):
-                if path <= last:
-                    raise self._broken(f"{quote(entry.logical_key)} is out of order")
-                last = path
-                yield path, entry
-
-    async def _sorted(
-        self, blocks: AsyncIterator[list[bytes]]
-    ) -> AsyncIterator[tuple[bytes, ManifestLine]]:
-        with closing(open_database(LINES)) as database:
-            async for block in blocks:
-                # As in quilt3, later lines override earlier ones.
-                rows = ((path, line) for path, _, line in decode_entries(block))
-                database.executemany("INSERT OR REPLACE INTO lines VALUES (?, ?)", rows)
-            lines = (line for (line,) in database.execute("SELECT line FROM lines ORDER BY path"))
-            for path, entry, _ in decode_entries(lines):
-                yield path, entry
-
-    def _broken(self, how: str) -> BrokenManifest:
-        return BrokenManifest(
-            f"The manifest {self._uri} cannot be read: {how}.",
+async def _read(manifest: ManifestReader, uri: S3Uri) -> AsyncIterator[tuple[bytes, ManifestLine]]:
+    try:
+        async for entry in manifest.entries():
+            yield entry
+    except UnreadableManifest as error:
+        raise BrokenManifest(
+            f"The manifest {uri} cannot be read: {error.defect}.",
             why="It was deleted or overwritten, or another program than quilt3 wrote it.",
             remedy="Compare other revisions.",
-        )
+        ) from error
 
 
 def _difference(before: ManifestLine, after: ManifestLine) -> Changed | None:
@@ -227,4 +152,4 @@ def _is_same_content(before: ManifestLine, after: ManifestLine) -> bool:
 def _metadata(line: ManifestLine) -> Any:  # noqa: ANN401 - any JSON
     """Decode the metadata of an entry; null and {} mean none."""
     raw = bytes(line.meta)
-    return None if raw in {b"", b"null", b"{}"} else msgspec.json.decode(raw)
+    return None if raw in NO_METADATA else msgspec.json.decode(raw)

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.pages.job_page import draw_phases, rebuild_message
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.jobs.job import Attempt, Phase, State
 from quilt_packager.operations.revisions.contents import RevisionContents
-from quilt_packager.operations.revisions.manifest_lines import ManifestLine
 from tests.admin.browser import Browser
 from tests.admin.engine import (
     TOP_HASH,

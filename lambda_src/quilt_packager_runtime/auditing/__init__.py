@@ -1,0 +1,1 @@
+"""Audits of published revisions: whether all that they promise is still there."""
