@@ -20,12 +20,12 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from quilt_packager_runtime.aws.endpoints import Endpoint, endpoints_of
+from quilt_packager_runtime.aws.multipart import MultipartUpload
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import Request as S3Request
 from quilt_packager_runtime.aws.s3_transport import _http_request
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri
-from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.conftest import CREDENTIALS
 from tests.runtime_s3 import connect_to
@@ -90,9 +90,9 @@ async def copy_part(s3: S3, uri: S3Uri) -> None:
     await upload_to(s3, uri).copy_part(1, source=uri, first_byte=0, last_byte=1, if_match='"e"')
 
 
-def upload_to(s3: S3, uri: S3Uri) -> HashingUpload:
+def upload_to(s3: S3, uri: S3Uri) -> MultipartUpload:
     target = S3Uri("scratch", uri.key)
-    return HashingUpload(s3, target, "u+/=", ChecksumAlgorithm.SHA256_CHUNKED)
+    return MultipartUpload(s3, target, "u+/=", ChecksumAlgorithm.SHA256_CHUNKED)
 
 
 async def list_all(pages: Any) -> None:
@@ -109,7 +109,7 @@ OPERATIONS: dict[str, Callable[[S3, S3Uri], Awaitable[object]]] = {
     ),
     "ListObjectVersions": lambda s3, uri: list_all(s3.list_latest_versions(uri.bucket, uri.key)),
     "ListObjectsV2": lambda s3, uri: list_all(s3.list_keys(uri.bucket, uri.key)),
-    "CreateMultipartUpload": lambda s3, uri: HashingUpload.create(
+    "CreateMultipartUpload": lambda s3, uri: MultipartUpload.create(
         s3, S3Uri("scratch", uri.key), ChecksumAlgorithm.CRC64NVME
     ),
     "UploadPartCopy": copy_part,

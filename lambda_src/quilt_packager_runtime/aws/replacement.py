@@ -8,11 +8,9 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
+from quilt_packager_runtime.aws.multipart import MultipartUpload, Part
 from quilt_packager_runtime.aws.s3 import S3, metadata_headers
-from quilt_packager_runtime.aws.s3_responses import parse_xml
-from quilt_packager_runtime.aws.s3_transport import Request
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.objects import S3Uri
@@ -44,59 +42,29 @@ async def replace_object(
         body = _read(path, 0, size_bytes)
         await s3.put_object(uri, body, if_match=if_match, metadata=metadata)
         return
-    upload_id = await _create(s3, uri, metadata)
+    upload = await MultipartUpload.create(s3, uri, headers=metadata_headers(metadata))
     try:
-        etags = await _send_parts(s3, uri, path, size_bytes, upload_id)
-        await s3.send(
-            Request(
-                operation="CompleteMultipartUpload",
-                method="POST",
-                uri=uri,
-                query={"uploadId": upload_id},
-                headers=[("If-Match", if_match)],
-                body=_part_list(etags),
-            )
-        )
+        parts = await _send_parts(upload, path, size_bytes)
+        await upload.complete(parts, condition=("If-Match", if_match))
     except BaseException:
         with suppress(PackagerError):  # the bucket's lifecycle rule aborts it later
-            await asyncio.shield(_abort(s3, uri, upload_id))
+            await asyncio.shield(upload.abort())
         raise
 
 
-async def _create(s3: S3, uri: S3Uri, metadata: Mapping[str, str]) -> str:
-    response = await s3.send(
-        Request(
-            operation="CreateMultipartUpload",
-            method="POST",
-            uri=uri,
-            query={"uploads": ""},
-            headers=metadata_headers(metadata),
-        )
-    )
-    return parse_xml(response.body, uri).findtext("{*}UploadId", "")
-
-
-async def _send_parts(s3: S3, uri: S3Uri, path: Path, size_bytes: int, upload_id: str) -> list[str]:
-    """Upload the parts, and return their ETags in order."""
+async def _send_parts(upload: MultipartUpload, path: Path, size_bytes: int) -> dict[int, Part]:
+    """Upload the parts, and return them by number."""
     part_bytes = max(MIN_PART_BYTES, -(-size_bytes // MAX_PARTS))
-    etags: dict[int, str] = {}
+    parts: dict[int, Part] = {}
 
     async def send(number: int) -> None:
-        body = _read(path, (number - 1) * part_bytes, part_bytes)
-        response = await s3.send(
-            Request(
-                operation="UploadPart",
-                method="PUT",
-                uri=uri,
-                query={"partNumber": str(number), "uploadId": upload_id},
-                body=body,
-            )
+        parts[number] = await upload.send_part(
+            number, _read(path, (number - 1) * part_bytes, part_bytes)
         )
-        etags[number] = response.headers.get("etag", "")
 
     count = -(-size_bytes // part_bytes)
     await for_each(iter(range(1, count + 1)), send, at_once=PARTS_IN_FLIGHT)
-    return [etags[number] for number in sorted(etags)]
+    return parts
 
 
 def _size_bytes(path: Path) -> int:
@@ -107,23 +75,3 @@ def _read(path: Path, first_byte: int, size_bytes: int) -> bytes:
     with path.open("rb") as file:
         file.seek(first_byte)
         return file.read(size_bytes)
-
-
-def _part_list(etags: list[str]) -> bytes:
-    root = ET.Element("CompleteMultipartUpload")
-    for number, etag in enumerate(etags, start=1):
-        part = ET.SubElement(root, "Part")
-        ET.SubElement(part, "PartNumber").text = str(number)
-        ET.SubElement(part, "ETag").text = etag
-    return ET.tostring(root)
-
-
-async def _abort(s3: S3, uri: S3Uri, upload_id: str) -> None:
-    await s3.send(
-        Request(
-            operation="AbortMultipartUpload",
-            method="DELETE",
-            uri=uri,
-            query={"uploadId": upload_id},
-        )
-    )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from uuid import uuid4
 
+from quilt_packager_runtime.aws.multipart import MultipartUpload
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import (
@@ -30,7 +31,6 @@ from quilt_packager_runtime.formats.objects import (
     S3Uri,
     SourceObject,
 )
-from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 from quilt_packager_runtime.settings import Settings
 
 PARTS_IN_FLIGHT = 32
@@ -100,20 +100,20 @@ class PartCopier:
         found: SourceObject,
         algorithm: ChecksumAlgorithm,
         chunks: tuple[int, int],
-        upload: HashingUpload,
+        upload: MultipartUpload,
     ) -> list[bytes]:
         digests: dict[int, bytes] = {}
 
         async def copy(part: tuple[int, tuple[int, int]]) -> None:
             number, (first_byte, last_byte) = part
-            text = await upload.copy_part(
+            copied = await upload.copy_part(
                 number,
                 source=uri,
                 first_byte=first_byte,
                 last_byte=last_byte,
                 if_match=found.etag,
             )
-            digest = decode_digest(algorithm, text or "")
+            digest = decode_digest(algorithm, copied.checksum or "")
             if digest is None:
                 raise _NoChecksum
             digests[number] = digest
@@ -126,10 +126,10 @@ class PartCopier:
     @asynccontextmanager
     async def _upload(
         self, bucket: str, algorithm: ChecksumAlgorithm
-    ) -> AsyncIterator[HashingUpload]:
+    ) -> AsyncIterator[MultipartUpload]:
         """Create an upload that is aborted at the end, even if its creation is cancelled."""
         scratch = S3Uri(bucket, f"{SCRATCH_PREFIX}{uuid4()}")
-        creating = asyncio.create_task(HashingUpload.create(self._s3, scratch, algorithm))
+        creating = asyncio.create_task(MultipartUpload.create(self._s3, scratch, algorithm))
         try:
             yield await asyncio.shield(creating)
         finally:
@@ -138,7 +138,7 @@ class PartCopier:
             else:
                 await self._abort(creating)
 
-    async def _abort(self, creating: "asyncio.Task[HashingUpload]") -> None:
+    async def _abort(self, creating: "asyncio.Task[MultipartUpload]") -> None:
         try:
             async with asyncio.timeout(ABORT_SECONDS):
                 await (await creating).abort()

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from quilt_packager_runtime.aws.multipart import MultipartUpload
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
     InvalidObjectState,
@@ -19,7 +20,6 @@ from quilt_packager_runtime.formats.objects import (
     SourceObject,
     StoredChecksums,
 )
-from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
 from tests.s3_stub.checksums import encode
@@ -320,8 +320,8 @@ class TestUploadPartCopy:
         bucket.put(key, b"newer")
         scratch = s3_stub.create_bucket("scratch")
         target = S3Uri("scratch", "hash/1")
-        upload = await HashingUpload.create(s3, target, algorithm)
-        checksum = await upload.copy_part(
+        upload = await MultipartUpload.create(s3, target, algorithm)
+        part = await upload.copy_part(
             1,
             source=S3Uri("raw", key, version.version_id),
             first_byte=2,
@@ -330,7 +330,7 @@ class TestUploadPartCopy:
         )
         assert version.body
         name = algorithm.value.removesuffix("_CHUNKED")
-        assert checksum == encode(version.body.digest(name, 2, 4))
+        assert part.checksum == encode(version.body.digest(name, 2, 4))
         await upload.abort()
         assert not scratch.uploads
         assert not scratch.keys()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from quilt_packager_runtime.aws.multipart import MultipartUpload
 from quilt_packager_runtime.aws.s3 import PAGE_ATTEMPTS, S3
 from quilt_packager_runtime.errors import (
     AccessDenied,
@@ -22,7 +23,6 @@ from quilt_packager_runtime.errors import (
     ServiceUnavailable,
 )
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, S3Uri
-from quilt_packager_runtime.hashing.hashing_upload import HashingUpload
 
 from tests.conftest import CREDENTIALS
 from tests.runtime_s3 import connect_to
@@ -45,13 +45,14 @@ async def list_keys(s3: S3) -> list[str]:
 
 
 async def copy(s3: S3, etag: str = "*") -> str | None:
-    upload = await HashingUpload.create(s3, S3Uri("raw", "scratch"), SHA256)
-    return await upload.copy_part(1, source=URI, first_byte=0, last_byte=4, if_match=etag)
+    upload = await MultipartUpload.create(s3, S3Uri("raw", "scratch"), SHA256)
+    part = await upload.copy_part(1, source=URI, first_byte=0, last_byte=4, if_match=etag)
+    return part.checksum
 
 
 CALLS: dict[str, Call] = {
-    "AbortMultipartUpload": lambda s3: HashingUpload(s3, URI, "any", SHA256).abort(),
-    "CreateMultipartUpload": lambda s3: HashingUpload.create(s3, URI, SHA256),
+    "AbortMultipartUpload": lambda s3: MultipartUpload(s3, URI, "any", SHA256).abort(),
+    "CreateMultipartUpload": lambda s3: MultipartUpload.create(s3, URI, SHA256),
     "GetObject": lambda s3: s3.get_object(URI),
     "GetObjectAttributes": lambda s3: s3.get_part_sizes_bytes(URI),
     "HeadObject": lambda s3: s3.head_object(URI),
