@@ -109,6 +109,10 @@ lock: setup ## Compile the lock files; ARGS=--upgrade takes the newest versions
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt quilt_packager/lambda_requirements.in \
 		--output-file quilt_packager/lambda_requirements.txt
 
+.PHONY: docs
+docs: setup ## Build the site of the documents into site/; dead links and anchors are errors
+	$(BIN)/zensical build --strict
+
 .PHONY: release
 release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
 	rm -rf dist
@@ -119,5 +123,5 @@ release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
 
 .PHONY: clean
 clean: ## Remove the environment and every cache
-	rm -rf $(VENV) build dist cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
