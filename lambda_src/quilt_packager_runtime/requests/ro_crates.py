@@ -290,17 +290,29 @@ class Graph:
             if not run_id or run_id in results:
                 for instrument in self.linked(action, "instrument"):
                     return _versioned(instrument)
-        for language in self.linked(self.workflow, "programmingLanguage"):
-            return _versioned(language)
+        # Sapporo writes executedBy.
+        for engine in self.linked(self.run, "executedBy") or self._languages(self.workflow):
+            return _versioned(engine)
         return None
 
     def tools(self) -> Iterator[Entity]:
-        """Yield the tools that the steps of the workflow ran."""
-        uses = ((action, "instrument") for action in self._of_type("CreateAction"))
-        steps = (self.linked(*use) for use in chain([(self.workflow, "hasPart")], uses))
-        for step in chain.from_iterable(steps):
+        """Yield the tools that the steps of the workflow ran, without the engine."""
+        engines = {
+            each.label
+            for action in self._of_type("OrganizeAction")
+            for each in self.linked(action, "instrument")
+        }
+        engines.update(each.label for each in self._languages(self.workflow))
+        # Source files among the parts of a workflow are its modules and its configuration.
+        parts = (
+            each
+            for each in self.linked(self.workflow, "hasPart", "instrument")
+            if "File" not in each.types or "SoftwareApplication" in each.types
+        )
+        used = (self.linked(action, "instrument") for action in self._of_type("CreateAction"))
+        for step in chain(parts, chain.from_iterable(used)):
             is_tool = not step.types.isdisjoint({"SoftwareApplication", "SoftwareSourceCode"})
-            if is_tool and not step.is_workflow:
+            if is_tool and not step.is_workflow and step.label not in engines:
                 yield step
 
     def repository(self) -> str | None:
@@ -360,9 +372,17 @@ class Graph:
             each for each in self._searched if not _WORKFLOW_TYPES.isdisjoint(_types(each))
         )
         workflow = main or next(any_workflow, Entity())
+        languages = {each.label for each in self._languages(workflow)}
+        for action in actions:
+            # Snakemake runs the engine, not the workflow.
+            if any(each.label in languages for each in self.linked(action, "instrument")):
+                return action, workflow
         alone = len({id(each) for each in actions}) == 1
         # Several actions without a workflow are processes, none of which is the run.
         return (actions[0] if alone else Entity()), workflow
+
+    def _languages(self, workflow: Entity) -> list[Entity]:
+        return self.linked(workflow, "programmingLanguage")
 
     def _of_type(self, name: str) -> Iterator[Entity]:
         return (entity for entity in self._searched if name in _types(entity))
