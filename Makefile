@@ -113,12 +113,19 @@ lock: setup ## Compile the lock files; ARGS=--upgrade takes the newest versions
 docs: setup ## Build the site of the documents into site/; dead links and anchors are errors
 	$(BIN)/zensical build --strict
 
+STACK_NAME ?= quilt-packager
+
+.PHONY: template
+template: setup ## Write a CloudFormation template and its code to dist/, for deployments without the CDK
+	$(BIN)/python -m quilt_packager.app.template $(STACK_NAME) dist
+
 .PHONY: release
 release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
 	rm -rf dist
 	$(BIN)/hatchling build --directory dist
 	$(BIN)/cyclonedx-py requirements quilt_packager/lambda_requirements.txt --output-reproducible \
 		--output-file dist/sbom.cdx.json
+	$(BIN)/python -m quilt_packager.app.template $(STACK_NAME) dist
 	$(BIN)/python .ci/release_notes.py "$(TAG)" > dist/NOTES.md
 
 .PHONY: clean

@@ -102,19 +102,7 @@ class PackagingEngineStack(Stack):
             )
         if flags.dashboard:
             self.engine.add_dashboard()
-        # CloudFormation names a queue by the stack and this id.
-        _override_logical_id(self.engine.queue.node.default_child, contract.APP_QUEUE)
-        _override_logical_id(
-            self.engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue"
-        )
-        for output in (contract.QUEUE_OUTPUT, contract.DEAD_LETTERS_OUTPUT, contract.ROLES_OUTPUT):
-            _override_logical_id(self.engine.node.find_child(output), output)
-        CfnOutput(
-            self,
-            "PackagerQueueArn",
-            description="ARN of the queue, for grants of sqs:SendMessage",
-            value=self.engine.queue.queue_arn,
-        )
+        name_outputs(self, self.engine)
 
     def _create_engine(self, flags: ContextFlags, code: lambda_.Code | None) -> PackagingEngine:
         sources, registries = self._find_buckets(flags)
@@ -234,6 +222,21 @@ class PackagingEngineStack(Stack):
             construct_id=construct_id,
             name=rule.id,
         )
+
+
+def name_outputs(stack: Stack, engine: PackagingEngine) -> None:
+    """Give the queues and outputs of a stack's only engine their names without the engine's id."""
+    # CloudFormation names a queue by the stack and this id.
+    _override_logical_id(engine.queue.node.default_child, contract.APP_QUEUE)
+    _override_logical_id(engine.dead_letter_queue.node.default_child, "PackagerDeadLetterQueue")
+    for output in (contract.QUEUE_OUTPUT, contract.DEAD_LETTERS_OUTPUT, contract.ROLES_OUTPUT):
+        _override_logical_id(engine.node.find_child(output), output)
+    CfnOutput(
+        stack,
+        "PackagerQueueArn",
+        description="ARN of the queue, for grants of sqs:SendMessage",
+        value=engine.queue.queue_arn,
+    )
 
 
 def _override_logical_id(element: IConstruct | None, logical_id: str) -> None:
