@@ -106,7 +106,7 @@ async def work(route: Route, count: int, folder: Path) -> Worked:
                 cast("S3", results), JobFiles("scratch", "job", 1), inventory
             )
         async for block in inventory.unhashed(archived=False):
-            inventory.record((found.key, generated.CHECKSUM) for found in block)
+            inventory.record((found, generated.CHECKSUM) for found in block)
         hashed_at = time.process_time()
         with path.open("wb") as file:
             write_manifest(Header(None, "Benchmark"), inventory.entries(), file.write)

@@ -233,7 +233,9 @@ async def _run_pass(
     if request.lacks_run_fields and previous is not None:
         request = keep_run_fields(request, previous.data)
         context = msgspec.structs.replace(context, request=request)
-    with Inventory(request.source, request.exclude, request.selection) as inventory:
+    with Inventory(
+        request.source, request.exclude, request.selection, request.numbered_sources
+    ) as inventory:
         on_progress("listing", 0, None)
         listing_warnings = await list_source(
             s3, inventory, lambda found: on_progress("listing", found, None)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from quilt_packager_runtime.aws.s3_responses import (
+    ARCHIVED_CLASSES,
     KEYS,
     VERSIONS,
     ListingKind,
@@ -76,6 +77,8 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
         restored: The object is archived, and a restored copy is readable.
         content_type: Content type; empty if there is none.
         encryption: Server-side encryption, such as `aws:kms`; empty if the response names none.
+        version_id: Version id; None in an unversioned bucket.
+        archived: The storage class requires a restore before the bytes can be read.
     """
 
     size_bytes: int
@@ -84,6 +87,8 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
     restored: bool
     content_type: str
     encryption: str = ""
+    version_id: str | None = None
+    archived: bool = False
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
@@ -199,6 +204,8 @@ class S3:
             restored=RESTORED in head.get("x-amz-restore", ""),
             content_type=head.get("content-type", ""),
             encryption=head.get("x-amz-server-side-encryption", ""),
+            version_id=version_id(head.get("x-amz-version-id")),
+            archived=head.get("x-amz-storage-class") in ARCHIVED_CLASSES,
         )
 
     async def get_object(

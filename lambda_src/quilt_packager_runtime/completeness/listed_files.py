@@ -13,7 +13,7 @@ from quilt_packager_runtime.formats.checksum_lists import (
     path_in_package,
     read_checksum_list,
 )
-from quilt_packager_runtime.formats.objects import key_of
+from quilt_packager_runtime.formats.objects import key_of, sort_key
 from quilt_packager_runtime.listing.inventory import Inventory
 
 MAX_LISTS = 1000
@@ -38,7 +38,8 @@ async def find_listed_files(s3: S3, inventory: Inventory) -> AsyncIterator[list[
             remedy="Leave checksum_lists out of require, or use one list for several files.",
         )
     for key in lists:
-        paths = await read_listing(s3, inventory.folder, key, partial(_parse, key=key))
+        uri = inventory.uri_of(inventory.find(sort_key(key)))
+        paths = await read_listing(s3, uri, partial(_parse, key=key))
         if paths is not None:
             yield paths
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.cpu_limits import CpuLimitExceeded, cpu_limit
 from quilt_packager_runtime.errors import InvalidMetadata, quote
-from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.requests.ro_crates import MAX_CRATE_BYTES
 
 MAX_LISTING_BYTES = MAX_CRATE_BYTES
@@ -13,15 +13,12 @@ MAX_LISTING_CPU_SECONDS = 10
 """Maximum CPU time to read a listing. One of `MAX_LISTING_BYTES` takes about a second."""
 
 
-async def read_listing(
-    s3: S3, folder: SourceFolder, path: str, parse: Callable[[bytes], list[str]]
-) -> list[str] | None:
-    """Read the newest version of a file that lists others.
+async def read_listing(s3: S3, uri: S3Uri, parse: Callable[[bytes], list[str]]) -> list[str] | None:
+    """Read a file that lists others.
 
     Args:
         s3: Client to read with.
-        folder: The folder of the file.
-        path: Path of the file below the folder.
+        uri: The file.
         parse: Parses at most `MAX_LISTING_BYTES`, and one byte more of a larger file.
 
     Returns:
@@ -30,7 +27,6 @@ async def read_listing(
     Raises:
         InvalidMetadata: It cannot be parsed.
     """
-    uri = S3Uri(folder.bucket, folder.prefix + path)
     body = await s3.read_if_exists(uri, max_bytes=MAX_LISTING_BYTES + 1)
     if body is None:
         return None

@@ -15,7 +15,7 @@ from quilt_packager_runtime.completeness.listings import (
 )
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.formats.json_documents import read_json
-from quilt_packager_runtime.formats.objects import key_of
+from quilt_packager_runtime.formats.objects import S3Uri, key_of
 from quilt_packager_runtime.listing.inventory import Inventory
 
 SUMMARIES = ("logs/outputs.json", "logs/output.json")
@@ -28,24 +28,30 @@ PATHS_AT_ONCE = 1000
 
 
 async def find_run_outputs(s3: S3, inventory: Inventory) -> AsyncIterator[Iterable[str]]:
-    """Yield the paths of the outputs that a run has in its folder, if there is a summary of them.
+    """Yield the logical keys of a run's outputs, if the first source has a summary of them.
 
     Raises:
         InvalidMetadata: The summary is not a JSON object.
     """
-    for summary in await _find_summaries(inventory):
-        uris = await read_listing(s3, inventory.folder, summary, _parse)
+    source = inventory.sources[0]
+    for path in await _find_summaries(inventory, source.into):
+        summary = S3Uri(source.bucket, source.prefix + path)
+        uris = await read_listing(s3, summary, _parse)
         if uris is not None:
-            yield (path for uri in uris if (path := _path_of(uri, inventory)))
+            yield (key for uri in uris if (key := _path_of(uri, inventory)))
             return
 
 
-async def _find_summaries(inventory: Inventory) -> list[str]:
-    """Return the paths at which there may be a summary."""
-    if found := [path for path in SUMMARIES if inventory.has(path) or inventory.excludes(path)]:
+async def _find_summaries(inventory: Inventory, into: str) -> list[str]:
+    """Return the paths in the first source at which there may be a summary."""
+    found = [
+        path for path in SUMMARIES if inventory.has(into + path) or inventory.excludes(into + path)
+    ]
+    if found:
         return found
     async for rows in slices(inventory.paths(), PATHS_AT_ONCE):
-        paths = map(key_of, (path for path, _ in rows))
+        keys = map(key_of, (path for path, _ in rows))
+        paths = (key.removeprefix(into) for key in keys if key.startswith(into))
         found += (path for path in paths if path.partition("/")[2] in SUMMARIES)
     return found
 
@@ -69,11 +75,9 @@ def _parse(document: bytes) -> list[str]:
 
 
 def _path_of(uri: str, inventory: Inventory) -> str | None:
-    """Return the path of an output below the folder; None if it is elsewhere."""
-    folder = inventory.folder
-    below = f"s3://{folder.bucket}/{folder.prefix}"
-    if not uri.startswith(below):
-        return None
-    path = normalize(uri.removeprefix(below))
+    """Return the logical key of an output; None if it is in no source."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    found = next(inventory.logical_keys(bucket, key), None)
+    path = found and normalize(found)
     # The documentation does not say whether URIs are percent-encoded.
-    return path if path is None or inventory.has(path) else unquote(path)
+    return path if not path or inventory.has(path) else unquote(path)

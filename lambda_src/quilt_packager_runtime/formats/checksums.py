@@ -200,6 +200,21 @@ def from_stored(
     return _checksum(algorithm, digest) if parts_are_chunks else None
 
 
+def stored_algorithm(size_bytes: int, stored: StoredChecksums) -> ChecksumAlgorithm | None:
+    """Return the algorithm of the checksum in a HEAD's response that may be usable, as a listing.
+
+    Example:
+        >>> stored_algorithm(5, StoredChecksums(crc64nvme="AAAAAAAAAAA="))
+        <ChecksumAlgorithm.CRC64NVME: 'CRC64NVME'>
+    """
+    if stored.crc64nvme is not None:
+        return ChecksumAlgorithm.CRC64NVME
+    sha256 = stored.sha256
+    if sha256 is not None and (size_bytes <= MIN_CHUNK_BYTES or "-" in sha256):
+        return ChecksumAlgorithm.SHA256_CHUNKED
+    return None
+
+
 def _chunk_sizes_bytes(size_bytes: int) -> list[int]:
     return [last_byte - first_byte + 1 for first_byte, last_byte in chunk_ranges(size_bytes)]
 

@@ -116,6 +116,49 @@ class SourceFolder(msgspec.Struct, frozen=True):
         return str(S3Uri(self.bucket, self.prefix))
 
 
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A folder, or an object, and its place in a package.
+
+    An object's `into` is its logical key, so one rule gives the logical keys of both.
+
+    Attributes:
+        bucket: Name of the bucket.
+        prefix: Key prefix that ends in `/`, or empty; the key of an object.
+        into: Prefix of the logical keys that ends in `/`, or empty; the logical key of an object.
+        is_object: It is an object; or a folder of that name, if there is no such object.
+        version_id: Version of the object; None for the newest.
+    """
+
+    bucket: str
+    prefix: str
+    into: str = ""
+    is_object: bool = False
+    version_id: str | None = None
+
+    def __str__(self) -> str:
+        """Return the percent-encoded URI."""
+        return str(S3Uri(self.bucket, self.prefix, self.version_id))
+
+    @classmethod
+    def whole(cls, folder: SourceFolder) -> Self:
+        """Return a folder at the root of the package."""
+        return cls(folder.bucket, folder.prefix)
+
+    @property
+    def folder(self) -> SourceFolder:
+        """The folder, or that of the object's name."""
+        return SourceFolder(self.bucket, self.prefix + "/" if self.is_object else self.prefix)
+
+    def logical_key(self, key: str) -> str:
+        """Return the logical key of an object of this source.
+
+        Example:
+            >>> Source("b", "f/", into="raw/").logical_key("f/x")
+            'raw/x'
+        """
+        return self.into + key[len(self.prefix) :]
+
+
 class ChecksumAlgorithm(StrEnum):
     """The algorithms of checksums in manifests."""
 
@@ -134,6 +177,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         archived: The storage class requires a restore before the bytes can be read.
         stored: Algorithm of the usable checksum that S3 has, according to the listing.
         digests: Digests of the bytes to compute with the checksum, by their names in `hashlib`.
+        source: Number of its source in the request.
     """
 
     key: str
@@ -143,6 +187,7 @@ class SourceObject(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     archived: bool = False
     stored: ChecksumAlgorithm | None = None
     digests: tuple[str, ...] = ()
+    source: int = 0
 
 
 class StoredChecksums(msgspec.Struct, frozen=True, gc=False):

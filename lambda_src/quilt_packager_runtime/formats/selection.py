@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from quilt_packager_runtime.formats.objects import Source
+
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a folder that its crate lists. Paths are relative to the folder.
@@ -15,7 +17,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         files: Paths of files. One may turn out to be a folder.
         folders: Paths of folders, without the trailing slash: all objects below are included.
         metadata: Metadata of files, by their paths.
-        elsewhere: Ids of parts that are outside of the folder, and left out.
+        sources: Parts that are outside of the folder.
+        elsewhere: Ids of parts that no package can hold, and that are left out.
         may_lack_parts: Leave missing parts out.
     """
 
@@ -25,6 +28,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     metadata: dict[str, dict[str, Any]] = {}
+    sources: tuple[Source, ...] = ()
     elsewhere: tuple[str, ...] = ()
     may_lack_parts: bool = False
 

@@ -63,9 +63,9 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         AccessDenied: Objects that the role has no permission to read.
     """
     hasher = ObjectHasher(
-        s3, inventory.folder.bucket, settings, names_checksums=inventory.names_checksums
+        s3, inventory.buckets, settings, names_checksums=inventory.names_checksums
     )
-    unrecorded: list[tuple[str, Checksum]] = []
+    unrecorded: list[tuple[SourceObject, Checksum]] = []
     done = 0
     unreadable = UnreadableKeys()
     tolerated = (SourceChanged, NotStored) if skip_changed else (NotStored,)
@@ -83,11 +83,11 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         except tolerated:
             return
         except Unreadable as finding:
-            count = unreadable.add(finding, found.key)
+            count = unreadable.add(finding, inventory.name_of(found))
             if count >= MAX_NAMED and not found.archived:
                 raise unreadable.error(more=True) from None
             return
-        unrecorded.append((found.key, checksum))
+        unrecorded.append((found, checksum))
         if len(unrecorded) >= RECORD_OBJECTS:
             record()
         done += 1
@@ -124,5 +124,5 @@ async def hash_chunks(
         return await hasher.digests_of(found, chunks)
     except Unreadable as finding:
         unreadable = UnreadableKeys()
-        unreadable.add(finding, found.key)
+        unreadable.add(finding, str(hasher.uri_of(found)) if found.source else found.key)
         raise unreadable.error() from None

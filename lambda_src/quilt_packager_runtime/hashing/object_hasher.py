@@ -6,7 +6,7 @@ read in ranges if that fails. Each route yields the same value, and each request
 version and ETag.
 """
 
-import msgspec
+from collections.abc import Mapping
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
@@ -48,19 +48,21 @@ class NotStored(Exception):
 
 
 class ObjectHasher:
-    """Hashes the objects of a bucket, concurrently if needed.
+    """Hashes objects, concurrently if needed.
 
     Args:
         s3: S3.
-        bucket: Bucket of the objects.
+        buckets: Buckets of the sources of the objects, by their numbers.
         settings: Algorithms and scratch buckets.
         names_checksums: The listing names the algorithms of stored checksums. AWS always does.
     """
 
-    def __init__(self, s3: S3, bucket: str, settings: Settings, *, names_checksums: bool) -> None:
+    def __init__(
+        self, s3: S3, buckets: Mapping[int, str], settings: Settings, *, names_checksums: bool
+    ) -> None:
         self._s3 = s3
         self._names_checksums = names_checksums or s3.is_aws
-        self._bucket = bucket
+        self._buckets = buckets
         self._algorithms = settings.checksum_algorithms
         self._copier = PartCopier(s3, settings)
         self._reader = RangeReader(s3)
@@ -73,7 +75,7 @@ class ObjectHasher:
         """
         if found.size_bytes == 0:
             return from_chunk_digests(self._algorithms[0], 0, [])
-        uri = S3Uri(self._bucket, found.key, found.version_id)
+        uri = self.uri_of(found)
         try:
             if found.digests:
                 if only_stored:
@@ -98,7 +100,7 @@ class ObjectHasher:
 
         `chunks` excludes its end. The digests are by the first algorithm of the settings.
         """
-        uri = S3Uri(self._bucket, found.key, found.version_id)
+        uri = self.uri_of(found)
         try:
             if self._needs_head(found):
                 stored = await self._look_up(uri, found)
@@ -111,6 +113,10 @@ class ObjectHasher:
             return (await self._reader.digests_of(uri, found, [algorithm], chunks))[0]
         except ERRORS_OF_OBJECTS as error:
             raise await self._explain(error, uri, found) from error
+
+    def uri_of(self, found: SourceObject) -> S3Uri:
+        """Return the version of an object."""
+        return S3Uri(self._buckets[found.source], found.key, found.version_id)
 
     def _needs_head(self, found: SourceObject) -> bool:
         return may_be_stored(found, self._algorithms, names_checksums=self._names_checksums)
@@ -195,9 +201,11 @@ class ObjectHasher:
         return checksum
 
     async def _is_listed(self, found: SourceObject) -> bool:
-        listed = msgspec.structs.replace(found, digests=())
-        async for page in self._s3.list_latest_versions(self._bucket, found.key):
-            return listed in page
+        expected = found.key, found.size_bytes, found.etag, found.version_id
+        bucket = self._buckets[found.source]
+        async for page in self._s3.list_latest_versions(bucket, found.key):
+            listed = ((each.key, each.size_bytes, each.etag, each.version_id) for each in page)
+            return expected in listed
         return False
 
 

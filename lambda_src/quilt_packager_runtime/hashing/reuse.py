@@ -90,13 +90,15 @@ def _is_ours(manifest: ObjectBody) -> bool:
 def _versions(
     entries: Iterable[Entry], inventory: Inventory, acceptable: set[str]
 ) -> Iterator[tuple[str, str, Checksum]]:
-    """Yield logical key, version id and checksum of the entries that are in the folder."""
+    """Yield logical key, version id and checksum of the entries' objects that are in a source."""
     folder = inventory.folder
+    is_one_folder = inventory.is_one_folder
     for entry in entries:
         uri = S3Uri.parse(entry.physical_key)
-        if (
-            uri.version_id is not None
-            and entry.checksum.type in acceptable
-            and (uri.bucket, uri.key) == (folder.bucket, folder.prefix + entry.logical_key)
-        ):
+        if uri.version_id is None or entry.checksum.type not in acceptable:
+            continue
+        if not is_one_folder:
+            for logical_key in inventory.logical_keys(uri.bucket, uri.key):
+                yield logical_key, uri.version_id, entry.checksum
+        elif (uri.bucket, uri.key) == (folder.bucket, folder.prefix + entry.logical_key):
             yield entry.logical_key, uri.version_id, entry.checksum

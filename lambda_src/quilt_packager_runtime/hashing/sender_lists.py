@@ -170,7 +170,7 @@ class _Reader:
 
     async def _read_one(self, listed: tuple[str, SourceObject]) -> None:
         key, found = listed
-        uri = S3Uri(self._inventory.folder.bucket, found.key, found.version_id)
+        uri = self._inventory.uri_of(found)
         try:
             body = await self._s3.get_object(uri, if_match=found.etag)
         except UNUSABLE as error:

@@ -27,7 +27,6 @@ from quilt_packager_runtime.formats.checksums import (
 )
 from quilt_packager_runtime.formats.objects import (
     ChecksumAlgorithm,
-    S3Uri,
     SourceObject,
     key_of,
 )
@@ -215,7 +214,7 @@ class Verification:
 
     async def _ask(self, expected: Expected, found: SourceObject) -> tuple[str, str] | None:
         """Return the expected and the stored value, if HEAD shows one."""
-        uri = S3Uri(self._inventory.folder.bucket, found.key, found.version_id)
+        uri = self._inventory.uri_of(found)
         try:
             head = await self._s3.head_object(uri, if_match=found.etag)
         except UNUSABLE:

@@ -171,6 +171,8 @@ async def write_plan(
         results = _inline_results(files, inventory, hashed, settings.max_shard_objects)
         await for_each(results, write, at_once=WRITES_IN_FLIGHT)
     shards = 0
+    folder = inventory.folder
+    others = {n: bucket for n, bucket in inventory.buckets.items() if bucket != folder.bucket}
 
     async def shard_files() -> AsyncIterator[File]:
         nonlocal shards
@@ -180,14 +182,16 @@ async def write_plan(
             async for block in inventory.unhashed(archived=archived)
         )
         async for tasks in plan_shards(
-            blocks, max_objects=settings.max_shard_objects, max_bytes=settings.max_shard_bytes
+            blocks,
+            max_objects=settings.max_shard_objects,
+            max_bytes=settings.max_shard_bytes,
+            buckets=others,
         ):
             yield files.shard(shards), tasks
             shards += 1
 
     left, _ = await inventory.unhashed_totals()
     await for_each(shard_files(), write, at_once=WRITES_IN_FLIGHT)
-    folder = inventory.folder
     items = (
         Item(
             files.job_id,
@@ -196,6 +200,7 @@ async def write_plan(
             folder,
             region=s3.region_of(folder.bucket),
             names_checksums=inventory.names_checksums,
+            regions={bucket: s3.region_of(bucket) for bucket in others.values()},
         )
         for number in range(shards)
     )

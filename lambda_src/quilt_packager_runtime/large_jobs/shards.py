@@ -4,7 +4,8 @@ All are JSON Lines, which people can read too. Each line names the version of it
 result is right independent of the worker that wrote it.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
@@ -88,7 +89,7 @@ class JobFiles(msgspec.Struct, frozen=True):
         return S3Uri(self.bucket, f"{JOBS_PREFIX}{self.job_id}/{path}")
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     """An item of the map: the shard of one worker.
 
     Attributes:
@@ -98,6 +99,7 @@ class Item(msgspec.Struct, frozen=True):
         folder: The folder of the shard's objects.
         region: The region of its bucket, which copies must not leave.
         names_checksums: The listing names the algorithms of stored checksums.
+        regions: Regions of the buckets that tasks name.
     """
 
     job_id: str
@@ -106,6 +108,7 @@ class Item(msgspec.Struct, frozen=True):
     folder: SourceFolder
     region: str | None = None
     names_checksums: bool = False
+    regions: dict[str, str] = {}
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -114,10 +117,12 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     Attributes:
         found: The object.
         chunks: The first chunk to hash, and the chunk to stop before; None for all.
+        bucket: Bucket of the object, if it is not that of the item's folder.
     """
 
     found: SourceObject
     chunks: tuple[int, int] | None = None
+    bucket: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -186,7 +191,7 @@ def decode_result(data: bytes) -> list[ResultRecord]:
     return _result_decoder.decode_lines(data)
 
 
-def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
+def cut(found: SourceObject, *, max_bytes: int, bucket: str | None = None) -> Iterator[Task]:
     """Make one task of an object, or several of one that is too large for one worker.
 
     Digests of all bytes are computed in their order, by one worker.
@@ -194,6 +199,7 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
     Args:
         found: The object.
         max_bytes: Maximum number of bytes of a task, unless one chunk is larger.
+        bucket: Bucket of the object, if it is not that of the item's folder.
 
     Example:
         >>> GIBIBYTE = 1024**3
@@ -202,16 +208,20 @@ def cut(found: SourceObject, *, max_bytes: int) -> Iterator[Task]:
         [(0, 4096), (4096, 5120)]
     """
     if found.size_bytes <= max_bytes or found.digests:
-        yield Task(found)
+        yield Task(found, bucket=bucket)
         return
     chunks = count_chunks(found.size_bytes)
     step = max(1, max_bytes // chunk_size_bytes(found.size_bytes))
     for first in range(0, chunks, step):
-        yield Task(found, (first, min(first + step, chunks)))
+        yield Task(found, (first, min(first + step, chunks)), bucket)
 
 
 async def plan_shards(
-    blocks: AsyncIterable[Iterable[SourceObject]], *, max_objects: int, max_bytes: int
+    blocks: AsyncIterable[Iterable[SourceObject]],
+    *,
+    max_objects: int,
+    max_bytes: int,
+    buckets: Mapping[int, str | None] = MappingProxyType({}),
 ) -> AsyncIterator[list[Task]]:
     """Divide objects into shards, in order.
 
@@ -219,11 +229,16 @@ async def plan_shards(
         blocks: The objects to hash, many at a time.
         max_objects: Maximum number of tasks of a shard.
         max_bytes: Maximum number of bytes of a shard, unless one chunk is larger.
+        buckets: Buckets that are not that of the items' folder, by the numbers of sources.
     """
     tasks: list[Task] = []
     size_bytes = 0
     async for block in blocks:
-        for task in (task for found in block for task in cut(found, max_bytes=max_bytes)):
+        for task in (
+            task
+            for found in block
+            for task in cut(found, max_bytes=max_bytes, bucket=buckets.get(found.source))
+        ):
             if tasks and (len(tasks) >= max_objects or size_bytes + task.size_bytes > max_bytes):
                 yield tasks
                 tasks, size_bytes = [], 0

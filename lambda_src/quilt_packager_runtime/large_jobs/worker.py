@@ -8,7 +8,7 @@ import msgspec
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
-from quilt_packager_runtime.formats.objects import Checksum
+from quilt_packager_runtime.formats.objects import Checksum, Source
 from quilt_packager_runtime.hashing.hash_objects import hash_chunks, hash_objects
 from quilt_packager_runtime.hashing.object_hasher import ObjectHasher
 from quilt_packager_runtime.large_jobs.shards import (
@@ -63,17 +63,25 @@ async def hash_shard(
     tasks = decode_tasks((await s3.get_object(files.shard(item.shard))).data)
     if item.region is not None:
         s3.remember_region(item.folder.bucket, item.region)
+    for bucket, region in item.regions.items():
+        s3.remember_region(bucket, region)
+    # Logical keys do not matter here, if no two objects have the same.
+    sources = {
+        task.found.source: Source(task.bucket or item.folder.bucket, "", f"{task.found.source}/")
+        for task in tasks
+    }
     records: list[ResultRecord] = []
     size_bytes = 0
-    hasher = ObjectHasher(s3, item.folder.bucket, settings, names_checksums=item.names_checksums)
+    buckets = {number: source.bucket for number, source in sources.items()}
+    hasher = ObjectHasher(s3, buckets, settings, names_checksums=item.names_checksums)
     # Shares of large objects come first: at the deadline they are lost as a whole.
     for task in tasks:
         record = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
         if record is not None:
             records.append(record)
             size_bytes += task.size_bytes
-    with translate_disk_full(), Inventory(item.folder) as inventory:
-        inventory.add(task.found for task in tasks if task.chunks is None)
+    with translate_disk_full(), Inventory(item.folder, sources=sources) as inventory:
+        inventory.add_again(task.found for task in tasks if task.chunks is None)
         inventory.names_checksums = item.names_checksums
         hashed = await hash_objects(
             s3,

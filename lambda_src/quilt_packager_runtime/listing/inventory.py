@@ -5,11 +5,15 @@ outgrows the cache: ten objects use no disk, and ten million need no more memory
 """
 
 import asyncio
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from typing import Any, Self
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Self, TypeAlias
 
 from quilt_packager_runtime.concurrency import slices
+from quilt_packager_runtime.errors import Samples, quote
 from quilt_packager_runtime.formats.globs import match_any
 from quilt_packager_runtime.formats.objects import (
     SEPARATOR,
@@ -17,6 +21,7 @@ from quilt_packager_runtime.formats.objects import (
     ChecksumAlgorithm,
     Entry,
     S3Uri,
+    Source,
     SourceFolder,
     SourceObject,
     key_of,
@@ -44,12 +49,16 @@ CREATE TABLE objects (
     hash_type TEXT,
     hash_value TEXT,
     digest_values TEXT,
-    hashed_here INTEGER NOT NULL DEFAULT 0
+    hashed_here INTEGER NOT NULL DEFAULT 0,
+    source INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID
 """
 
-OBJECT = "path, size_bytes, etag, version_id, archived, stored, digests"
+OBJECT = "path, size_bytes, etag, version_id, archived, stored, digests, source"
 CHECKSUM = "hash_type, hash_value, digest_values"
+
+
+Row: TypeAlias = tuple[bytes, int, str, str | None, int, str | None, str | None]
 
 
 def open_database(schema: str) -> sqlite3.Connection:
@@ -73,13 +82,16 @@ def open_database(schema: str) -> sqlite3.Connection:
     return database
 
 
-def identity(found: SourceObject) -> int:
-    """Return a number that differs for other keys, versions, ETags and sizes, in this process."""
-    return hash((found.key, found.version_id, found.etag, found.size_bytes))
+def identity(found: SourceObject, source: int) -> int:
+    """Return a number that differs for other keys, versions, ETags, sizes and sources.
+
+    It is equal in one process only.
+    """
+    return hash((found.key, found.version_id, found.etag, found.size_bytes, source))
 
 
 class Inventory:
-    """The objects of a source folder, with their checksums once these are known.
+    """The objects of one or more sources, with their checksums once these are known.
 
     Memory: `CACHE_BYTES` and one block of `BLOCK_OBJECTS`, for any number of objects. Disk, per
     object beyond the cache: 200 bytes and 1.2 times the logical key. The manifest takes 220 bytes,
@@ -87,11 +99,14 @@ class Inventory:
     for ten million objects with keys of 200 bytes. A full disk raises `DiskFull`.
 
     Args:
-        folder: The source folder.
+        folder: The source folder: the first one, if there are several.
         exclude: Globs of the logical keys to leave out.
-        selection: The parts that become entries; None for the whole folder.
+        selection: The parts of that folder that become entries; None for the whole folder.
+        sources: All sources by their numbers. Default: the folder, as number 0.
 
     Attributes:
+        buckets: Buckets of the sources, by their numbers.
+        overlaps: Logical keys that two sources have, with both objects.
         excluded: Number of objects left out because of `exclude` or `selection`.
         metadata: Metadata of files, by their logical keys. It takes memory beside the above.
         names_checksums: The listing names the algorithms of stored checksums. Some servers name
@@ -111,8 +126,12 @@ class Inventory:
         folder: SourceFolder,
         exclude: Sequence[str] = (),
         selection: Selection | None = None,
+        sources: Mapping[int, Source] | None = None,
     ) -> None:
         self.folder = folder
+        self.sources = sources if sources is not None else {0: Source.whole(folder)}
+        self.buckets = {number: each.bucket for number, each in self.sources.items()}
+        self.overlaps = Samples()
         self.selection = selection
         self.metadata = selection.metadata if selection is not None else {}
         self.excluded = 0
@@ -121,6 +140,18 @@ class Inventory:
         self._objects = 0
         self._size_bytes = 0
         self._removed = 0
+        self._offered: Counter[int] = Counter()
+        # The length of the prefix, and the sort key of `into`.
+        self._places = {
+            number: (len(each.prefix), sort_key(each.into)) for number, each in self.sources.items()
+        }
+        self._locations = {
+            number: (each.bucket, each.prefix, len(each.into))
+            for number, each in self.sources.items()
+        }
+        self._by_prefix: dict[tuple[str, str], list[Source]] = {}
+        for each in self.sources.values():
+            self._by_prefix.setdefault((each.bucket, each.prefix), []).append(each)
         self._database = open_database(SCHEMA)
 
     def __enter__(self) -> Self:
@@ -131,16 +162,19 @@ class Inventory:
         """Delete the database."""
         self._database.close()
 
-    def add(self, objects: Iterable[SourceObject]) -> None:
-        """Add listed objects, in any order, each once, except those that are excluded."""
-        prefix_length = len(self.folder.prefix)
-        if self._is_excluded is not None or self.selection is not None:
-            offered = list(objects)
-            objects = self.included(offered)
-            self.excluded += len(offered) - len(objects)
+    def add(self, objects: Iterable[SourceObject], source: int = 0) -> None:
+        """Add listed objects of a source, in any order, each once, except those excluded.
+
+        Those of several sources at once may overlap: see `overlaps`.
+        """
+        prefix_length, into = self._places[source]
+        offered = list(objects)
+        self._offered[source] += len(offered)
+        objects = self.included(offered, source)
+        self.excluded += len(offered) - len(objects)
         rows = [
             (
-                sort_key(found.key[prefix_length:]),
+                into + sort_key(found.key[prefix_length:]),
                 found.size_bytes,
                 found.etag,
                 found.version_id,
@@ -151,26 +185,68 @@ class Inventory:
             )
             for found in objects
         ]
-        self._database.executemany(
-            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, 0)", rows
-        )
+        insert = "INSERT" if len(self.sources) == 1 else "INSERT OR IGNORE"
+        values = f"?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, 0, {source:d}"
+        added = self._database.executemany(
+            f"{insert} INTO objects VALUES ({values})",
+            rows,
+        ).rowcount
+        if added < len(rows):
+            rows = self._note_overlaps(objects, rows, source)
         self._objects += len(rows)
         self._size_bytes += sum(row[1] for row in rows)
 
-    def included(self, objects: list[SourceObject]) -> list[SourceObject]:
-        """Return the objects that are not excluded."""
-        prefix_length = len(self.folder.prefix)
-        is_excluded, selection = self._is_excluded, self.selection
+    def add_again(self, objects: Iterable[SourceObject]) -> None:
+        """Add objects of an inventory, which know their sources."""
+        by_source = sorted(objects, key=_source_of)
+        for source, some in groupby(by_source, key=_source_of):
+            self.add(some, source)
+
+    def _note_overlaps(
+        self, objects: list[SourceObject], rows: list[Row], source: int
+    ) -> list[Row]:
+        """Record the objects whose logical keys another source has; return the rows of others.
+
+        An object that is listed twice, in two sources, is one entry.
+        """
+        added = []
+        for found, row in zip(objects, rows, strict=True):
+            other = self.find(row[0])
+            if other.source == source:
+                added.append(row)
+            elif self.uri_of(other) == S3Uri(self.buckets[source], found.key, found.version_id):
+                self._removed += identity(found, source)
+            else:
+                uris = sorted([str(self.uri_of(other)), f"s3://{self.buckets[source]}/{found.key}"])
+                self.overlaps.add(f"{quote(key_of(row[0]))} ({' and '.join(uris)})")
+        return added
+
+    def included(self, objects: list[SourceObject], source: int = 0) -> list[SourceObject]:
+        """Return the objects of a source that are not excluded."""
+        is_excluded = self._is_excluded
+        selection = self.selection if source == 0 else None
         if selection is not None:
+            prefix_length, _ = self._places[source]
             objects = [each for each in objects if selection.includes(each.key[prefix_length:])]
         if is_excluded is None:
             return objects
+        logical_key = self.sources[source].logical_key
         return [
             each
             for each in objects
-            if not is_excluded(path := each.key[prefix_length:])
+            if not is_excluded(path := logical_key(each.key))
             or (selection is not None and path == selection.crate)
         ]
+
+    @property
+    def folders(self) -> list[Source]:
+        """The folders that the message names; the other sources are parts of the first."""
+        named = [self.sources[0]] if self.selection else self.sources.values()
+        return [each for each in named if not each.is_object]
+
+    def empty_sources(self) -> list[Source]:
+        """Return the sources without any object, also none that is excluded."""
+        return [each for number, each in self.sources.items() if not self._offered[number]]
 
     async def missing_parts(self) -> list[str]:
         """Return the parts of the selection that no object is in, unless `exclude` matches them."""
@@ -180,7 +256,11 @@ class Inventory:
         parts = sorted(self.selection.files | self.selection.folders)
         async for some in slices(parts, BLOCK_OBJECTS):
             missing += [part for part in some if not self.has(part) and not self.excludes(part)]
-        return missing
+        elsewhere = (each for each in self.empty_sources() if each != self.sources[0])
+        return [
+            *missing,
+            *(str(each) for each in elsewhere if not self.excludes(each.into.rstrip("/"))),
+        ]
 
     async def fingerprint(self) -> int:
         """Return the sum of the added objects' `identity`, for a comparison with a listing."""
@@ -190,7 +270,7 @@ class Inventory:
                 f"SELECT {OBJECT} FROM objects WHERE path > ? AND path <= ?",  # noqa: S608
                 part,
             )
-            total += sum(identity(self._found(row)) for row in rows)
+            total += sum(identity(self._found(row), row[-1]) for row in rows)
         return total
 
     def totals(self) -> tuple[int, int]:
@@ -249,6 +329,26 @@ class Inventory:
         row = self._database.execute(query, (path,)).fetchone()
         return None if row is None else self._found(row)
 
+    def uri_of(self, found: SourceObject) -> S3Uri:
+        """Return the version of an object."""
+        return S3Uri(self.buckets[found.source], found.key, found.version_id)
+
+    def logical_keys(self, bucket: str, key: str) -> Iterator[str]:
+        """Return the logical keys of an object, one for each source that it is in."""
+        slashes = [match.start() for match in re.finditer("/", key)]
+        for end in {0, *slashes, *(at + 1 for at in slashes), len(key)}:
+            for source in self._by_prefix.get((bucket, key[:end]), ()):
+                yield source.logical_key(key)
+
+    @property
+    def is_one_folder(self) -> bool:
+        """There is one source, and it is at the root of the package."""
+        return len(self.sources) == 1 and self.sources.get(0) == Source.whole(self.folder)
+
+    def name_of(self, found: SourceObject) -> str:
+        """Return the name of an object for people: its key, or its URI among several sources."""
+        return found.key if len(self.sources) == 1 else str(self.uri_of(found))
+
     def look_up(self, path: bytes) -> tuple[SourceObject, Checksum | None] | None:
         """Return the object of a sort key with its checksum, if it is known; None without one."""
         row = self._database.execute(
@@ -268,7 +368,8 @@ class Inventory:
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""
-        self._removed += sum(identity(self.find(path)) for path in paths)
+        removed = map(self.find, paths)
+        self._removed += sum(identity(found, found.source) for found in removed)
         self._database.executemany("DELETE FROM objects WHERE path = ?", ((p,) for p in paths))
         self._objects -= len(paths)
 
@@ -294,9 +395,9 @@ class Inventory:
             if rows:
                 yield [self._found(row) for row in rows]
 
-    def record(self, checksums: Iterable[tuple[str, Checksum]]) -> None:
-        """Record the checksums that this job obtained, by object key."""
-        prefix_length = len(self.folder.prefix)
+    def record(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> None:
+        """Record the checksums that this job obtained."""
+        places = self._places
         self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?, digest_values = ?, hashed_here = 1"
             " WHERE path = ?",
@@ -305,9 +406,9 @@ class Inventory:
                     checksum.type,
                     checksum.value,
                     _join(checksum.digests),
-                    sort_key(key[prefix_length:]),
+                    (place := places[found.source])[1] + sort_key(found.key[place[0] :]),
                 )
-                for key, checksum in checksums
+                for found, checksum in checksums
             ),
         )
 
@@ -331,7 +432,7 @@ class Inventory:
 
     def record_known(self, checksums: Iterable[tuple[SourceObject, Checksum]]) -> None:
         """Record known checksums of objects that have not changed since they were listed."""
-        prefix_length = len(self.folder.prefix)
+        places = self._places
         self._database.executemany(
             "UPDATE objects SET hash_type = ?, hash_value = ?, digest_values = ?"
             " WHERE path = ? AND version_id IS ? AND etag = ? AND size_bytes = ? AND digests IS ?"
@@ -341,7 +442,7 @@ class Inventory:
                     checksum.type,
                     checksum.value,
                     _join(checksum.digests),
-                    sort_key(found.key[prefix_length:]),
+                    (place := places[found.source])[1] + sort_key(found.key[place[0] :]),
                     found.version_id,
                     found.etag,
                     found.size_bytes,
@@ -369,14 +470,16 @@ class Inventory:
             ValueError: A checksum is missing.
         """
         rows = self._database.execute(
-            "SELECT path, size_bytes, version_id, hash_type, hash_value FROM objects ORDER BY path"
+            "SELECT path, size_bytes, version_id, hash_type, hash_value, source FROM objects"
+            " ORDER BY path"
         )
-        bucket, prefix = self.folder.bucket, self.folder.prefix
-        for path, size_bytes, version_id, hash_type, hash_value in rows:
+        locations = self._locations
+        for path, size_bytes, version_id, hash_type, hash_value, source in rows:
             key = key_of(path)
             if hash_value is None:
                 raise ValueError(f"Checksum of {key!r} is missing")
-            physical_key = str(S3Uri(bucket, prefix + key, version_id))
+            bucket, prefix, skipped = locations[source]
+            physical_key = str(S3Uri(bucket, prefix + key[skipped:], version_id))
             checksum = Checksum(hash_type, hash_value)
             yield Entry(key, physical_key, size_bytes, checksum, self.metadata.get(key))
 
@@ -396,16 +499,22 @@ class Inventory:
             await asyncio.sleep(0)
 
     def _found(self, row: Sequence[Any]) -> SourceObject:
-        path, size_bytes, etag, version_id, archived, stored, digests = row
+        path, size_bytes, etag, version_id, archived, stored, digests, number = row
+        _, prefix, skipped = self._locations[number]
         return SourceObject(
-            self.folder.prefix + key_of(path),
+            prefix + key_of(path)[skipped:],
             size_bytes,
             etag,
             version_id,
             bool(archived),
             stored and ChecksumAlgorithm(stored),
             _split(digests),
+            number,
         )
+
+
+def _source_of(found: SourceObject) -> int:
+    return found.source
 
 
 def _checksum(row: Sequence[Any]) -> Checksum:

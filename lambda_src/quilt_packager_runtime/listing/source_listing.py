@@ -1,7 +1,8 @@
 """Listing of a source folder: the newest version of each object that a package takes."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 
 import msgspec
 
@@ -12,15 +13,18 @@ from quilt_packager_runtime.errors import (
     EmptySource,
     InvalidCrate,
     InvalidKeys,
+    NoSuchKey,
     Samples,
     SourceChanged,
     join_some,
     quote,
 )
+from quilt_packager_runtime.formats.checksums import stored_algorithm
 from quilt_packager_runtime.formats.objects import (
     REGISTRY_PREFIX,
     SEPARATOR,
     S3Uri,
+    Source,
     SourceObject,
     key_of,
     sort_key,
@@ -36,6 +40,7 @@ DIRECTORY_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
 """Content types of empty objects that stand for folders."""
 
 HEADS_IN_FLIGHT = 32
+SOURCES_AT_ONCE = 16
 
 PATHS_AT_ONCE = 1000
 """Number of keys checked at a time. Other tasks run in between."""
@@ -44,7 +49,7 @@ PATHS_AT_ONCE = 1000
 async def list_source(
     s3: S3, inventory: Inventory, on_progress: Callable[[int], object] = lambda _found: None
 ) -> list[str]:
-    """List the objects that become the entries of a package.
+    """List the objects that become the entries of a package, from all sources.
 
     Delete markers, the registry's `.quilt/` and folder markers are left out. A folder marker is a
     key that ends in `/`, or an empty object with the content type of a directory and the name of a
@@ -52,53 +57,113 @@ async def list_source(
 
     Args:
         s3: Client to list with.
-        inventory: Inventory of the source folder, which receives the objects.
+        inventory: Inventory of the sources, which receives the objects.
         on_progress: Called after each page with the number of objects found.
 
     Returns:
         Warnings: quilt3 gives one about folder markers that are not empty.
 
     Raises:
-        EmptySource: The folder holds no objects to package.
-        InvalidKeys: A package cannot hold some keys. Names the first `MAX_NAMED`, and counts all.
+        EmptySource: A source holds no objects to package.
+        InvalidKeys: A package cannot hold some keys, or two sources have the same logical keys.
+            Names the first `MAX_NAMED`, and counts all.
         InvalidCrate: The folder lacks all parts of its crate.
         SourceChanged: The folder has another version of the crate than the one that was read.
         AccessDenied: S3 denies the listing.
         NoSuchBucket: The bucket does not exist.
     """
-    folder = inventory.folder
     found = 0
     omitted = Samples()
 
-    def take(page: list[SourceObject]) -> None:
+    def take(page: list[SourceObject], source: int) -> None:
         nonlocal found
-        inventory.add(filter(_is_content, page))
+        inventory.add(filter(_is_content, page), source)
         for marker in page:
             if marker.size_bytes and _is_marker(marker):
                 omitted.add(quote(marker.key))
         found += len(page)
         on_progress(found)
 
-    inventory.names_checksums = await list_folder(s3, folder, take)
-    objects, _ = inventory.totals()
+    inventory.names_checksums = await _list_all(s3, inventory.sources, take)
     if inventory.selection is not None:
         _check_crate(inventory, inventory.selection)
-    elif not objects and inventory.excluded:
+    else:
+        _check_not_empty(inventory)
+    _check_overlaps(inventory)
+    await _check_keys(s3, inventory)
+    return [f"Left out folder markers that are not empty: {omitted}."] if omitted.count else []
+
+
+async def _list_all(
+    s3: S3, sources: Mapping[int, Source], take: Callable[[list[SourceObject], int], object]
+) -> bool:
+    """List all sources, some at a time; return whether a listing names stored checksums."""
+    names_checksums = False
+
+    async def list_one(numbered: tuple[int, Source]) -> None:
+        nonlocal names_checksums
+        number, source = numbered
+        if source.is_object:
+            found = await _find_object(s3, source)
+            if found is not None:
+                take([found], number)
+            if found is not None or source.version_id is not None:
+                return
+        is_named = await list_folder(s3, source.folder, lambda page: take(page, number))
+        names_checksums = names_checksums or is_named
+
+    await for_each(sources.items(), list_one, at_once=SOURCES_AT_ONCE)
+    return names_checksums
+
+
+async def _find_object(s3: S3, source: Source) -> SourceObject | None:
+    """Return an object as a listing would; None if there is none."""
+    uri = S3Uri(source.bucket, source.prefix, source.version_id)
+    try:
+        head = await s3.head_object(uri)
+    except NoSuchKey:
+        return None
+    return SourceObject(
+        source.prefix,
+        head.size_bytes,
+        head.etag,
+        head.version_id,
+        head.archived,
+        stored_algorithm(head.size_bytes, head.stored),
+    )
+
+
+def _check_not_empty(inventory: Inventory) -> None:
+    objects, _ = inventory.totals()
+    if empty := inventory.empty_sources():
+        have = "has" if len(empty) == 1 else "have"
+        raise EmptySource(
+            f"{join_some([str(each) for each in empty[:MAX_NAMED]], len(empty))} {have} no "
+            "objects.",
+            why="The upload has not begun, the name is wrong, or it holds only folder markers.",
+            remedy="Check the folder, then send the message again.",
+        )
+    if not objects:
         count = inventory.excluded
         has = "the only object" if count == 1 else f"all {count:,} objects"
+        folder = inventory.folder if len(inventory.sources) == 1 else "all sources"
         raise EmptySource(
             f"The exclude globs match {has} of {folder}.",
             why="The exclude globs of the message or of its event source match every object.",
             remedy="Correct exclude, then send the message again.",
         )
-    elif not objects:
-        raise EmptySource(
-            f"{folder} has no objects.",
-            why="The upload has not begun, the name is wrong, or it holds only folder markers.",
-            remedy="Check the folder, then send the message again.",
+
+
+def _check_overlaps(inventory: Inventory) -> None:
+    overlaps = inventory.overlaps
+    if overlaps.count:
+        has = "logical key has" if overlaps.count == 1 else "logical keys have"
+        raise InvalidKeys(
+            f"{overlaps.count} {has} two objects: {overlaps}.",
+            why="A package has one file of each name, and its sources have several.",
+            remedy="Give the sources different places by into, exclude these files, or correct "
+            "the crate, then send the message again.",
         )
-    await _check_keys(s3, inventory)
-    return [f"Left out folder markers that are not empty: {omitted}."] if omitted.count else []
 
 
 async def find_missing_parts(inventory: Inventory) -> list[str]:
@@ -142,18 +207,18 @@ def _check_crate(inventory: Inventory, selection: Selection) -> None:
 
 
 async def is_unchanged(s3: S3, inventory: Inventory) -> bool:
-    """List the source again, and return whether it still has the listed versions, and no others.
+    """List the sources again, and return whether they have the listed versions and no others.
 
     Memory: a page of the listing, for any number of objects.
     """
     total = 0
 
-    def take(page: list[SourceObject]) -> None:
+    def take(page: list[SourceObject], source: int) -> None:
         nonlocal total
         content = list(filter(_is_content, page))
-        total += sum(map(identity, inventory.included(content)))
+        total += sum(map(identity, inventory.included(content, source), repeat(source)))
 
-    await list_folder(s3, inventory.folder, take)
+    await _list_all(s3, inventory.sources, take)
     return total == await inventory.fingerprint()
 
 
@@ -167,14 +232,13 @@ def _is_marker(found: SourceObject) -> bool:
 
 async def _check_keys(s3: S3, inventory: Inventory) -> None:
     """Check all keys, and remove markers of folders that have the name of the folder."""
-    folder = inventory.folder
-    check = KeyCheck(folder.prefix)
+    # Keys of one folder, logical keys of several sources.
+    check = KeyCheck(inventory.folder.prefix if inventory.is_one_folder else "")
     markers: list[bytes] = []
 
     async def query(collision: Collision) -> None:
         found = inventory.find(collision.file)
-        uri = S3Uri(folder.bucket, found.key, found.version_id)
-        head = await s3.head_object(uri, if_match=found.etag)
+        head = await s3.head_object(inventory.uri_of(found), if_match=found.etag)
         if head.content_type.partition(";")[0] in DIRECTORY_TYPES:
             markers.append(collision.file)
         else:

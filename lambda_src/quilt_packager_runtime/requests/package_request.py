@@ -14,7 +14,7 @@ from quilt_packager_runtime.errors import MAX_NAMED, join_some, quote
 from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.catalog_fields import make_facets
 from quilt_packager_runtime.formats.checksum_lists import VerifyChecksums
-from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.formats.objects import S3Uri, Source, SourceFolder
 from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
 from quilt_packager_runtime.requests.quilt_profile import Crate
@@ -52,7 +52,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields that a message settles by itself.
 
     Attributes:
-        source: The folder to package.
+        source: The folder to package: the first one, if there are several.
         registry: The bucket that receives the package.
         metadata: The package's metadata, except for that of a `MetadataFile`.
         commit_message: The revision's message; constant for an equal source by default.
@@ -69,6 +69,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             the engine does.
         lacks_run_fields: HealthOmics did not describe the run: the fields that the newest revision
             has of the same run are kept.
+        sources: All folders with their places in the package; empty for `source` at its root.
     """
 
     source: SourceFolder
@@ -86,6 +87,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     on_foreign_revision: OnForeignRevision | None = None
     lacks_run_fields: bool = False
+    sources: tuple[Source, ...] = ()
 
     @property
     def header_source(self) -> str | None:
@@ -131,6 +133,12 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
     is_name_inferred: bool = False
     selection: Selection | None = None
     is_crate_a_checksum_list: bool = False
+
+    @property
+    def numbered_sources(self) -> dict[int, Source]:
+        """All sources, those of the crate's parts too, by the numbers of an inventory."""
+        parts = self.selection.sources if self.selection is not None else ()
+        return dict(enumerate((*(self.sources or (Source.whole(self.source),)), *parts)))
 
 
 def request_for_folder(

@@ -176,7 +176,9 @@ class _Planner:
         if self._request.lacks_run_fields and published and published.manifest:
             self._request = keep_run_fields(self._request, published.manifest.data)
         request = self._request
-        with Inventory(request.source, request.exclude, request.selection) as inventory:
+        with Inventory(
+            request.source, request.exclude, request.selection, request.numbered_sources
+        ) as inventory:
             on_progress("listing", 0, None)
             with refusals:
                 self._notes += await list_source(

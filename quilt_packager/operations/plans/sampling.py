@@ -226,8 +226,8 @@ async def _ask(
 ) -> tuple[list[str], list[Rejected]]:
     """Return the keys of objects with a usable stored checksum, and the errors of others."""
     refused: list[Rejected] = []
-    with Inventory(inventory.folder) as asked:
-        asked.add(objects)
+    with Inventory(inventory.folder, sources=inventory.sources) as asked:
+        asked.add_again(objects)
         try:
             await _read_stored(s3, asked, settings, lambda _done: None)
         except Rejected as error:

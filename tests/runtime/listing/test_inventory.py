@@ -46,7 +46,7 @@ async def unhashed(inventory: Inventory, *, archived: bool = False) -> list[list
 
 async def test_totals_count_all_objects_or_those_without_checksum(inventory: Inventory) -> None:
     inventory.add([found("a", size_bytes=3), found("b", size_bytes=4)])
-    inventory.record([("runs/a", CHECKSUM)])
+    inventory.record([(found("a"), CHECKSUM)])
     assert inventory.totals() == (2, 7)
     assert await inventory.unhashed_totals() == (1, 4)
 
@@ -93,7 +93,7 @@ async def test_each_block_continues_after_the_last(
     taken = []
     async for block in inventory.unhashed(archived=False):
         taken.append([each.key for each in block])
-        inventory.record((each.key, CHECKSUM) for each in block)
+        inventory.record((each, CHECKSUM) for each in block)
     assert taken == [["runs/0", "runs/1"], ["runs/2", "runs/3"], ["runs/4"]]
 
 
@@ -121,7 +121,7 @@ async def first_hashed(inventory: Inventory) -> tuple[SourceObject, Checksum] | 
 
 async def test_a_recorded_object_is_not_returned_again(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b")])
-    inventory.record([("runs/a", CHECKSUM)])
+    inventory.record([(found("a"), CHECKSUM)])
     assert await unhashed(inventory) == [[found("b")]]
 
 
@@ -134,7 +134,7 @@ async def test_an_unchanged_version_keeps_its_checksum(inventory: Inventory) -> 
 
 async def test_hashed_leaves_out_checksums_known_before(inventory: Inventory) -> None:
     inventory.add([found("a"), found("b"), found("c")])
-    inventory.record([("runs/a", CHECKSUM)])
+    inventory.record([(found("a"), CHECKSUM)])
     inventory.record_known([(found("b"), CHECKSUM)])
     inventory.record_versions([("c", "v1", CHECKSUM)])
     assert [known async for known in inventory.hashed()] == [(found("a"), CHECKSUM)]
@@ -143,7 +143,7 @@ async def test_hashed_leaves_out_checksums_known_before(inventory: Inventory) ->
 
 def test_entries_name_their_versions(inventory: Inventory) -> None:
     inventory.add([found("a b", version_id="v/1", size_bytes=5)])
-    inventory.record([("runs/a b", CHECKSUM)])
+    inventory.record([(found("a b"), CHECKSUM)])
     [entry] = inventory.entries()
     assert entry.logical_key == "a b"
     assert entry.physical_key == "s3://raw/runs/a%20b?versionId=v%2F1"
@@ -191,7 +191,7 @@ def test_entries_have_the_metadata_of_the_crate() -> None:
     listed = msgspec.structs.replace(selection("a", "b"), metadata={"a": {"x": 1}})
     with Inventory(FOLDER, (), listed) as inventory:
         inventory.add(map(found, ["a", "b"]))
-        inventory.record([("runs/a", CHECKSUM), ("runs/b", CHECKSUM)])
+        inventory.record([(found("a"), CHECKSUM), (found("b"), CHECKSUM)])
         assert [each.metadata for each in inventory.entries()] == [{"x": 1}, None]
 
 
