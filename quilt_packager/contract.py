@@ -30,6 +30,9 @@ CHECKSUM_LAMBDA = "ChecksumLambda"
 SOURCE_METADATA = "quilt:source"
 """CloudFormation metadata of a rule: the name, kind and sender of the source it switches."""
 
+FLAGS_METADATA = "quilt:flags"
+"""CloudFormation metadata of the stack: its flags that are not the defaults, by name."""
+
 # Names of the sources that have flags. A second source of a kind is named by its construct id.
 OMICS = "omics"
 CRATES = "wrroc"

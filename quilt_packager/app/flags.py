@@ -242,6 +242,20 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise ContextError.of(violations)
         return flags
 
+    def differing(self) -> dict[str, Any]:
+        """Return the flags that are not the defaults, as in `cdk.json`.
+
+        Example:
+            >>> ContextFlags(omics=False, source_buckets=("runs",)).differing()
+            {'quilt:source_buckets': ['runs'], 'quilt:omics': False}
+        """
+        defaults, values = msgspec.to_builtins(DEFAULTS), msgspec.to_builtins(self)
+        return {
+            FLAG_PREFIX + name: json.loads(json.dumps(value))
+            for name, value in values.items()
+            if value != defaults[name]
+        }
+
     @cached_property
     def custom_rules(self) -> list[CustomRule]:
         """The rules of the `custom` file, which is read once.

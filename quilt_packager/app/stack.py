@@ -61,6 +61,7 @@ class PackagingEngineStack(Stack):
 
     Attributes:
         engine: The engine.
+        flags: The flags.
         bucket: The bucket that the stack created, or None if the flags name source buckets.
 
     Raises:
@@ -89,6 +90,9 @@ class PackagingEngineStack(Stack):
     ) -> None:
         flags = flags or ContextFlags.from_context(scope.node.get_all_context())
         super().__init__(scope, construct_id, stack_name=flags.stack_name, **options)
+        self.flags = flags
+        if differing := flags.differing():
+            self.template_options.metadata = {contract.FLAGS_METADATA: differing}
         self._bucket_keys = self._find_keys(flags)
         try:
             self.engine = self._create_engine(flags, code)

@@ -224,7 +224,9 @@ def test_source_is_disabled_after_confirmation_and_enabled_at_once(
     expect(page.locator(".toast")).to_contain_text("Nextflow runs: turned off.")
     expect(switch).to_have_attribute("aria-checked", "false")
     assert stack.rule_state("ro-crate-metadata.json") == "DISABLED"
-    expect(page.locator("#sources .callout")).to_contain_text("-c quilt:wrroc=false")
+    expect(page.locator("#sources .callout")).to_contain_text(
+        '"quilt:wrroc": false in the context of cdk.json'
+    )
     switch.click()
     expect(switch).to_have_attribute("aria-checked", "true")
     assert stack.rule_state("ro-crate-metadata.json") == "ENABLED"

@@ -275,5 +275,5 @@ def _permanent_change(deployment: "Deployment", name: str, kind: str, *, enabled
     if is_app and name == contract.UPLOADS:
         return f'"enabled": {state} in {contract.FLAG_PREFIX}{name}'
     if is_app and name in SWITCHES:
-        return f"-c {contract.FLAG_PREFIX}{name}={state}"
+        return f'"{contract.FLAG_PREFIX}{name}": {state} in the context of cdk.json'
     return f"enabled={enabled} of the event source, in the code of the stack"

@@ -156,11 +156,13 @@ def test_unknown_activity_is_shown_as_unknown(
 def test_difference_is_shown_with_the_flag_that_keeps_it(
     browser: Browser, sources: Sources
 ) -> None:
-    sources.sources = [make_source(enabled=False, keep="-c quilt:omics=false")]
+    sources.sources = [
+        make_source(enabled=False, keep='"quilt:omics": false in the context of cdk.json')
+    ]
     text = browser.htmx("/settings/sources").text
     assert "One source differs from what was deployed." in text
     assert "Runs of omics was turned off here or in the console" in text
-    assert "<code>-c quilt:omics=false</code>" in text
+    assert "<code>&#34;quilt:omics&#34;: false in the context of cdk.json</code>" in text
     assert "differs from now" in text
 
 

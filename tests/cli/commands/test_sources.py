@@ -17,7 +17,10 @@ from tests.cli.terminals import piped
 from tests.embedded_aws import CreateStack
 from tests.operations.event_rules import SOURCES
 
-KEEP = "EDP is off until a deployment changes its rule. To keep it off:\n  -c quilt:edp=false\n"
+KEEP = (
+    "EDP is off until a deployment changes its rule. To keep it off:\n"
+    '  "quilt:edp": false in the context of cdk.json\n'
+)
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_a_switch_writes_the_source_as_json(cli: Cli, deployment: Deployment) ->
     assert (result["enabled"], result["differs"], result["keep"]) == (
         False,
         True,
-        "-c quilt:edp=false",
+        '"quilt:edp": false in the context of cdk.json',
     )
 
 

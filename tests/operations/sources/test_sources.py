@@ -67,9 +67,9 @@ def test_a_new_source_has_its_deployed_state(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("name", "enabled", "keep"),
     [
-        ("omics", False, "-c quilt:omics=false"),
-        ("wrroc", True, "-c quilt:wrroc=true"),
-        ("edp", False, "-c quilt:edp=false"),
+        ("omics", False, '"quilt:omics": false in the context of cdk.json'),
+        ("wrroc", True, '"quilt:wrroc": true in the context of cdk.json'),
+        ("edp", False, '"quilt:edp": false in the context of cdk.json'),
         ("uploads", False, '"enabled": false in quilt:uploads'),
         ("lims", False, '"enabled": false of lims in the file of quilt:custom'),
     ],
