@@ -249,11 +249,17 @@ class InvalidCrate(Rejected):
 
 
 class InvalidMetadata(Rejected):
-    """The package metadata cannot be read, or is not a JSON object."""
+    """The package metadata cannot be read, or is not a JSON object.
+
+    Attributes:
+        is_missing: There is no such object.
+    """
 
     title = "Invalid metadata"
     usual_cause = "The metadata file is missing, malformed or too large."
     usual_remedy = "Correct the metadata, and retry."
+
+    is_missing: bool = False
 
 
 class ManifestLineTooLong(Rejected):

@@ -1,4 +1,6 @@
-"""Metadata of a HealthOmics run in its newest revision, for jobs that cannot look the run up."""
+"""Metadata of the newest revision: fields of a HealthOmics run, and fields that would be lost."""
+
+from typing import Any
 
 import msgspec
 
@@ -7,7 +9,20 @@ from quilt_packager_runtime.requests.package_request import PackageRequest
 
 
 class _Header(msgspec.Struct):
-    user_meta: dict[str, object] | None = None
+    user_meta: dict[str, Any] | None = None
+
+
+def read_metadata(manifest: bytes) -> dict[str, Any]:
+    """Return the metadata of a package; empty if it has none, or if this is no manifest.
+
+    Args:
+        manifest: First bytes of the manifest.
+    """
+    try:
+        header = msgspec.json.decode(manifest.partition(b"\n")[0], type=_Header)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return header.user_meta or {}
 
 
 def keep_run_fields(request: PackageRequest, newest: bytes) -> PackageRequest:
@@ -18,11 +33,7 @@ def keep_run_fields(request: PackageRequest, newest: bytes) -> PackageRequest:
         newest: First bytes of the newest revision's manifest. If they are no header, nothing is
             added.
     """
-    try:
-        header = msgspec.json.decode(newest.partition(b"\n")[0], type=_Header)
-    except msgspec.DecodeError:
-        return request
-    known, found = request.metadata or {}, header.user_meta or {}
+    known, found = request.metadata or {}, read_metadata(newest)
     kept = {name: found[name] for name in RUN_FIELDS if name in found and name not in known}
     if not kept or found.get("run_id") != known.get("run_id"):
         return request

@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -205,7 +205,7 @@ def parse_message(
         >>> request.registry, request.package_name, request.commit_message
         ('raw', 'runs/42', 'Packaged from s3://raw/runs/42/')
     """
-    fields = _unwrap(body)
+    fields = read_fields(body)
     if fields.get("source_prefix") is not None or not events.is_event(fields):
         return _request_from_fields(fields, default_registry)
     event = events.translate(fields, sources)
@@ -216,17 +216,17 @@ def parse_message(
     return event
 
 
-def with_on_foreign_revision(body: str, action: OnForeignRevision) -> str:
-    """Return a body of any form that says what to do with another writer's revision.
+def with_fields(body: str, fields: Mapping[str, Any]) -> str:
+    """Return a body of any form with more fields.
 
     Raises:
         InvalidMessage: The body is no JSON object.
 
     Example:
-        >>> with_on_foreign_revision('{"source_prefix": "s3://b/"}', "replace")
+        >>> with_fields('{"source_prefix": "s3://b/"}', {"on_foreign_revision": "replace"})
         '{"source_prefix": "s3://b/", "on_foreign_revision": "replace"}'
     """
-    return json.dumps({**_unwrap(body), ON_FOREIGN_REVISION: action}, ensure_ascii=False)
+    return json.dumps({**read_fields(body), **fields}, ensure_ascii=False)
 
 
 def message_schema() -> str:
@@ -240,10 +240,14 @@ def message_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _unwrap(body: str) -> dict[str, Any]:
-    """Open the strings and envelopes of a body, each of which is shorter than its container."""
+def read_fields(body: str) -> dict[str, Any]:
+    """Return the JSON object of a body, without the strings and envelopes around it.
+
+    Raises:
+        InvalidMessage: The body is no JSON object.
+    """
     value: object = body
-    try:
+    try:  # each container is longer than its content
         while isinstance(value, str):
             value = read_json(value, max_bytes=MAX_MESSAGE_BYTES)
             if isinstance(value, dict) and value.get("Type") == "Notification":

@@ -138,7 +138,9 @@ async def _read(
     except (BadRequest, InvalidObjectState) as error:
         raise _no_metadata(error.happened) from error
     if body is None:
-        raise _no_metadata(f"There is no object {quote(str(file.uri))}.")
+        missing = _no_metadata(f"There is no object {quote(str(file.uri))}.")
+        missing.is_missing = True
+        raise missing
     if is_crate:
         return _read_crate(body.data, file.uri, contents), body
     return read_metadata(body.data, file.uri), body

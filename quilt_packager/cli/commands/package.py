@@ -13,6 +13,11 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.console.errors import ErrorReport, exit_code_of_job, report_error
 from quilt_packager.cli.console.exits import OF_RESULT, Exit
+from quilt_packager.cli.console.folder_metadata import (
+    NoMetadataOption,
+    fill_in_metadata,
+    to_json,
+)
 from quilt_packager.cli.console.options import (
     MessageArgument,
     ProfileOption,
@@ -24,18 +29,21 @@ from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typed_folders import check_folder
 from quilt_packager.operations.deployment import messages
 from quilt_packager.operations.deployment.credentials import connect_s3
+from quilt_packager.operations.deployment.known_metadata import Known
 
 
 def package(
     message: MessageArgument,
     *,
+    no_metadata: NoMetadataOption = False,
     profile: ProfileOption = None,
     region: RegionOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the outcome as JSON.")] = False,
 ) -> int:
     """Package a folder in this process.
 
-    Runs the code that Lambda runs, once, with your own credentials. The exit code is 0 if the
+    Runs the code that Lambda runs, once, with your own credentials. If the message has no metadata,
+    that of the folder's RO-Crate or HealthOmics run is filled in. The exit code is 0 if the
     package was created or is unchanged, 2 if it was rejected, 4 if AWS cannot be used, 1 if it
     failed otherwise.
 
@@ -46,10 +54,21 @@ def package(
     """
     terminal = Terminal()
     request: UnresolvedRequest | None = None
+    known: Known | None = None
     started = time.monotonic()
     try:
-        request = messages.resolve(to_body(message), profile=profile)
+        body = to_body(message)
+        request = messages.resolve(body, profile=profile)
         check_folder(terminal, message, request, lambda: connect_s3(profile, region))
+        known = fill_in_metadata(
+            terminal,
+            body,
+            Settings(),
+            lambda: connect_s3(profile, region),
+            no_metadata=no_metadata,
+        )
+        if known.found:
+            request = messages.resolve(known.body, profile=profile)
         outcome = asyncio.run(_package(request, terminal, profile, region))
     except PackagerError as error:
         outcome = Outcome.from_error(
@@ -58,7 +77,7 @@ def package(
             registry=request.registry if request else None,
         )
         if as_json:
-            write_json(terminal, outcome)
+            write_json(terminal, outcome, **to_json(known))
         else:
             source = str(request.source) if request else None
             write_failure(terminal, outcome, error, source=source)
@@ -67,10 +86,10 @@ def package(
         report = report_error(error)
         if as_json and report.exit_code is not Exit.USAGE:
             # With --json every job has an outcome, even after an unexpected error.
-            write_json(terminal, crash(report, request))
+            write_json(terminal, crash(report, request), **to_json(known))
         raise
     if as_json:
-        write_json(terminal, outcome)
+        write_json(terminal, outcome, **to_json(known))
     else:
         seconds = time.monotonic() - started
         write_success(terminal, outcome, seconds=seconds, source=str(request.source))

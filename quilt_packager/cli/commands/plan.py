@@ -12,6 +12,7 @@ from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.errors import report_error
 from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.folder_metadata import NoMetadataOption, fill_in_metadata
 from quilt_packager.cli.console.options import (
     JsonOption,
     MessageArgument,
@@ -54,6 +55,7 @@ def plan(
             "--exact", help="Check every object for a stored checksum, with one HEAD each."
         ),
     ] = False,
+    no_metadata: NoMetadataOption = False,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -76,20 +78,31 @@ def plan(
 
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
+    body, settings = to_body(message), engine.configuration.settings
     try:
-        request = messages.resolve(to_body(message), engine.configuration.settings, profile=profile)
+        messages.check(body, settings)
+        known = fill_in_metadata(
+            terminal,
+            body,
+            settings,
+            lambda: connect_s3(profile, region),
+            no_metadata=no_metadata,
+            shows_lost=False,  # the plan does
+        )
+        request = messages.resolve(known.body, settings, profile=profile)
     except Rejected as error:
         refusal = error.explanation
         if as_json:
             unknown = dict.fromkeys(Plan.__struct_fields__)
-            known = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
-            terminal.json({"engine": engine.stack, **unknown, **known})
+            refusals = {"refusals": [msgspec.to_builtins(refusal)], "notes": []}
+            terminal.json({"engine": engine.stack, **unknown, **refusals, "metadata_found": None})
         else:
             _write_refusals(terminal, [refusal])
         return Exit.REJECTED
     made = asyncio.run(_plan(terminal, request, engine, connect_s3(profile, region), exact=exact))
     if as_json:
-        terminal.json({"engine": engine.stack, **msgspec.to_builtins(made)})
+        found = {"metadata_found": known.found}
+        terminal.json({"engine": engine.stack, **msgspec.to_builtins(made), **found})
     else:
         _write(terminal, made)
     return _exit_code(made.refusals)

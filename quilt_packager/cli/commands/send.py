@@ -1,14 +1,15 @@
 """`quilt-packager send`: a message for a deployed engine, and its outcome."""
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.errors import Rejected
 from quilt_packager_runtime.formats.outcome import Outcome
 
-from quilt_packager.cli.console.errors import Misuse
+from quilt_packager.cli.console.errors import Misuse, report_error
 from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.folder_metadata import NoMetadataOption, to_json
 from quilt_packager.cli.console.options import (
     JsonOption,
     MessageArgument,
@@ -23,9 +24,12 @@ from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.contract import QUEUE_OUTPUT
 
 if TYPE_CHECKING:
+    from quilt_packager_runtime.aws.s3 import S3
+    from quilt_packager_runtime.settings import Settings
     from types_boto3_sqs.client import SQSClient
 
     from quilt_packager.operations.deployment.deployments import Deployment
+    from quilt_packager.operations.deployment.known_metadata import Known
 
 QUEUE_HOST = re.compile(r"https://sqs(-fips)?\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)/")
 
@@ -44,6 +48,7 @@ def send(
             help=f"URL of the queue, instead of --stack: the stack's output {QUEUE_OUTPUT}.",
         ),
     ] = None,
+    no_metadata: NoMetadataOption = False,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -51,20 +56,17 @@ def send(
 ) -> int:
     """Send a message to an engine's queue.
 
-    A message that the engine would reject as invalid is not sent, and the exit code is 2. With
-    --wait the exit code is 0 if the package was created or is unchanged, 2 if it was rejected, 1 if
-    it failed.
+    A message that the engine would reject as invalid, or for its buckets, is not sent, and the exit
+    code is 2. If the message has no metadata, that of the folder's RO-Crate or HealthOmics run is
+    filled in. With --wait the exit code is 0 if the package was created or is unchanged, 2 if it
+    was rejected, 1 if it failed.
 
     Examples:
       quilt-packager send s3://raw/runs/42/ --wait
       quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'
         --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/prod-PackagerQueue-1A2B3C
     """
-    from quilt_packager_runtime.requests.package_request import UnresolvedRequest
-
-    from quilt_packager.cli.console.typed_folders import check_folder
     from quilt_packager.operations.deployment import messages
-    from quilt_packager.operations.deployment.credentials import connect_s3
 
     terminal = Terminal()
     if queue_url is not None and (wait or stack):
@@ -75,30 +77,82 @@ def send(
         )
     body = to_body(message)
     try:
-        request = messages.check(body)
-    except InvalidMessage as error:
+        messages.check(body)  # before any request to AWS
+        deployment = find(stack, profile, region) if queue_url is None else None
+        settings = _read_settings(terminal, deployment)
+        known = _check(terminal, message, body, settings, _S3Options(profile, region, no_metadata))
+    except Rejected as error:
         outcome = Outcome.from_error(error)
         if as_json:
             write_json(terminal, outcome)
         else:
             write_failure(terminal, outcome, error)
         return Exit.REJECTED
+    if deployment is None:
+        client = _connect(str(queue_url), profile, region)
+        sent = client.send_message(QueueUrl=str(queue_url), MessageBody=known.body)
+        _write_sent(terminal, str(queue_url), sent["MessageId"], known, as_json=as_json)
+        return Exit.OK
+    if wait:
+        return _send_and_wait(terminal, deployment, known, as_json=as_json)
+    message_id = messages.send(deployment, known.body)
+    _write_sent(terminal, deployment.queue_url, message_id, known, as_json=as_json)
+    return Exit.OK
+
+
+def _read_settings(terminal: Terminal, deployment: "Deployment | None") -> "Settings":
+    """Read the settings of the engine, if there is one that the user may read."""
+    from botocore.exceptions import ClientError
+    from quilt_packager_runtime.settings import Settings
+
+    from quilt_packager.operations.deployment.configurations import read_configuration
+
+    if deployment is None:
+        return Settings()
+    try:
+        return read_configuration(deployment).settings
+    except ClientError as error:
+        report = report_error(error)
+        terminal.hint(f"warning: {report.happened} The engine's buckets were not checked.")
+        return Settings()
+
+
+class _S3Options(NamedTuple):
+    """The use of S3 by a check."""
+
+    profile: str | None
+    region: str | None
+    no_metadata: bool
+
+
+def _check(
+    terminal: Terminal, message: str, body: str, settings: "Settings", options: _S3Options
+) -> "Known":
+    """Check what the engine would reject, and what a person may not mean; fill in metadata.
+
+    Raises:
+        InvalidMessage: The message breaks rules.
+        BucketNotAllowed: The engine may not use a bucket of the message.
+        Misuse: The argument is a folder without its slash.
+    """
+    from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+    from quilt_packager_runtime.requests.resolve import check_buckets
+
+    from quilt_packager.cli.console.folder_metadata import fill_in_metadata
+    from quilt_packager.cli.console.typed_folders import check_folder
+    from quilt_packager.operations.deployment import messages
+    from quilt_packager.operations.deployment.credentials import connect_s3
+
+    def connect() -> "S3":
+        return connect_s3(options.profile, options.region)
+
+    request = messages.check(body, settings)
     if isinstance(request, UnresolvedRequest):
-        check_folder(terminal, message, request, lambda: connect_s3(profile, region))
+        check_buckets(request, settings)
+        check_folder(terminal, message, request, connect)
         for warning in request.warnings:
             terminal.hint(f"warning: {warning}")
-    source = str(request.source) if request.source is not None else None
-    if queue_url is not None:
-        client = _connect(queue_url, profile, region)
-        message_id = client.send_message(QueueUrl=queue_url, MessageBody=body)["MessageId"]
-        _write_sent(terminal, queue_url, message_id, source, as_json=as_json)
-        return Exit.OK
-    deployment = find(stack, profile, region)
-    if wait:
-        return _send_and_wait(terminal, deployment, body, source, as_json=as_json)
-    message_id = messages.send(deployment, body)
-    _write_sent(terminal, deployment.queue_url, message_id, source, as_json=as_json)
-    return Exit.OK
+    return fill_in_metadata(terminal, body, settings, connect, no_metadata=options.no_metadata)
 
 
 def region_of(queue_url: str) -> str | None:
@@ -131,17 +185,19 @@ def _connect(queue_url: str, profile: str | None, region: str | None) -> "SQSCli
 
 
 def _write_sent(
-    terminal: Terminal, queue_url: str, message_id: str, source: str | None, *, as_json: bool
+    terminal: Terminal, queue_url: str, message_id: str, known: "Known", *, as_json: bool
 ) -> None:
+    source = str(known.request.source) if known.request.source is not None else None
     if as_json:
-        terminal.json({"message_id": message_id, "queue_url": queue_url, "source": source})
+        sent_to = {"message_id": message_id, "queue_url": queue_url, "source": source}
+        terminal.json({**sent_to, **to_json(known)})
     else:
         sent = f"Sent {source}" if source is not None else "Sent"
         terminal.write(f"{sent} to {queue_url.rpartition('/')[2]}, message {message_id}")
 
 
 def _send_and_wait(
-    terminal: Terminal, deployment: "Deployment", body: str, source: str | None, *, as_json: bool
+    terminal: Terminal, deployment: "Deployment", known: "Known", *, as_json: bool
 ) -> int:
     from datetime import UTC, datetime
 
@@ -149,9 +205,9 @@ def _send_and_wait(
     from quilt_packager.operations.deployment import messages
 
     sent = datetime.now(UTC)
-    message_id = messages.send(deployment, body)
+    message_id = messages.send(deployment, known.body)
     if not as_json:
-        _write_sent(terminal, deployment.queue_url, message_id, source, as_json=False)
+        _write_sent(terminal, deployment.queue_url, message_id, known, as_json=False)
     try:
         job = wait_for(terminal, deployment, message_id, sent)
     except BaseException as error:
@@ -162,5 +218,5 @@ def _send_and_wait(
         if isinstance(error, KeyboardInterrupt):
             return Exit.INTERRUPTED
         raise
-    write_end(terminal, job, as_json=as_json)
+    write_end(terminal, job, as_json=as_json, **to_json(known))
     return exit_code(job)

@@ -86,10 +86,11 @@ def exit_code(job: Job) -> Exit:
     return OF_RESULT[Result(job.outcome.value)]
 
 
-def write_end(terminal: Terminal, job: Job, *, as_json: bool) -> None:
-    """Write the outcome of a job that has ended."""
+def write_end(terminal: Terminal, job: Job, *, as_json: bool, **more: object) -> None:
+    """Write the outcome of a job that has ended, in JSON with more fields."""
     if as_json:
-        terminal.json({"message_id": job.id, **{name: getattr(job, name) for name in JSON_FIELDS}})
+        fields = {name: getattr(job, name) for name in JSON_FIELDS}
+        terminal.json({"message_id": job.id, **fields, **more})
     elif job.outcome is State.IGNORED:
         terminal.outcome(job.outcome, f"the message requests no package: {job.why}")
     elif job.code is None:

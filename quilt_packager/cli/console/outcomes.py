@@ -22,9 +22,9 @@ JSON_FIELDS = (
 """Fields of `--json`. All are always present; unknown values are null."""
 
 
-def write_json(terminal: Terminal, outcome: Outcome) -> None:
-    """Write an outcome as one JSON object."""
-    terminal.json({field: getattr(outcome, field) for field in JSON_FIELDS})
+def write_json(terminal: Terminal, outcome: Outcome, **more: object) -> None:
+    """Write an outcome as one JSON object, with more fields."""
+    terminal.json({**{field: getattr(outcome, field) for field in JSON_FIELDS}, **more})
 
 
 def write_success(

@@ -1,10 +1,12 @@
-"""Folders that a person types without their trailing slash."""
+"""Folders that a person may not mean: without their trailing slash, or a whole bucket."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from quilt_packager_runtime.errors import PackagerError
+from quilt_packager_runtime.formats.objects import SourceFolder
 
 from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.terminal import Terminal
@@ -19,7 +21,8 @@ def check_folder(
 ) -> None:
     """Refuse a typed folder without its trailing slash, whose parent would be packaged.
 
-    In a message in JSON this only gives a hint: its sender may mean a file in the folder.
+    In a message in JSON this only gives a hint: its sender may mean a file in the folder. A whole
+    bucket gives a warning.
 
     Args:
         terminal: The terminal.
@@ -28,22 +31,26 @@ def check_folder(
         connect: Connects to S3 with the permissions of the user, who may have none.
 
     Raises:
-        Misuse: The argument is a folder with objects, without its slash.
+        Misuse: The argument is a folder without its slash, which has objects or whose parent is
+            the bucket.
     """
     from quilt_packager.operations.deployment.messages import find_meant_folder
 
-    if not request.dropped_component:
+    is_typed = message.strip().startswith("s3://")
+    bucket, name = request.source.bucket, request.dropped_component
+    if not request.source.prefix and not (is_typed and name):
+        terminal.hint(f"warning: The message packages the whole bucket {bucket}.")
+    if not name:
         return
-    try:
+    meant: SourceFolder | None = None
+    with suppress(PackagerError):
         meant = asyncio.run(find_meant_folder(connect(), request))
-    except PackagerError:
-        return
-    if meant is None:
-        return
-    if message.strip().startswith("s3://"):
+    if is_typed and (meant is not None or not request.source.prefix):
+        folder = meant or SourceFolder(bucket, f"{name}/")
         raise Misuse(
             f"Without a trailing /, {message.strip()} packages {request.source}.",
-            why=f"{meant} has objects.",
-            remedy=f"Did you mean {meant}? Otherwise, give {request.source}.",
+            why=f"{meant} has objects." if meant else "That is the whole bucket.",
+            remedy=f"Did you mean {folder}? Otherwise, give {request.source}.",
         )
-    terminal.hint(f"The message packages {request.source}. Did you mean {meant}?")
+    if meant is not None:
+        terminal.hint(f"The message packages {request.source}. Did you mean {meant}?")

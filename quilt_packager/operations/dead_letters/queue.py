@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from quilt_packager_runtime.errors import HeldForReview
-from quilt_packager_runtime.requests.messages import with_on_foreign_revision
+from quilt_packager_runtime.requests.messages import ON_FOREIGN_REVISION, with_fields
 from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
 from quilt_packager.operations.dead_letters.dead_letter import (
@@ -197,7 +197,7 @@ def retry(
         if failure.job_id is None or failure.job_id not in sent_jobs:
             body = failure.body
             if on_foreign_revision is not None and failure.code == HeldForReview.__name__:
-                body = with_on_foreign_revision(body, on_foreign_revision)
+                body = with_fields(body, {ON_FOREIGN_REVISION: on_foreign_revision})
             answer = sqs.send_message(QueueUrl=deployment.queue_url, MessageBody=body)
             sent.append((failure, answer["MessageId"]))
             on_sent(failure, answer["MessageId"])

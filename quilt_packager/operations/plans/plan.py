@@ -74,6 +74,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         route: Execution of the job.
         estimate: Requests, duration and price.
         notes: Remarks, each a sentence without its full stop.
+        metadata_lost: Names of metadata fields that the newest revision has, and this one would
+            not.
     """
 
     source: str
@@ -89,3 +91,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     route: Route | None = None
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
+    metadata_lost: tuple[str, ...] = ()

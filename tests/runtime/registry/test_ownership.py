@@ -15,7 +15,7 @@ from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.registry.ownership import folder_of
 from quilt_packager_runtime.registry.publish import MANIFEST_SHA256
 from quilt_packager_runtime.requests.delivery import Delivery
-from quilt_packager_runtime.requests.messages import with_on_foreign_revision
+from quilt_packager_runtime.requests.messages import with_fields
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
@@ -333,7 +333,7 @@ class TestEvent:
 
     def test_has_the_decision_of_a_retry(self) -> None:
         envelope = json.dumps({"Type": "Notification", "Message": json.dumps(self.READY)})
-        body = with_on_foreign_revision(envelope, "replace")
+        body = with_fields(envelope, {"on_foreign_revision": "replace"})
         assert request_of(body, self.HELD).on_foreign_revision == "replace"
 
     def test_with_another_decision_is_rejected(self) -> None:

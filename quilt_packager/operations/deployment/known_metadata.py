@@ -1,0 +1,269 @@
+"""The metadata of a folder that a person packages again.
+
+The event of a run names the run's metadata; a person often names the folder alone. The metadata is
+then that of the RO-Crate in the folder, or of the HealthOmics run that the newest revision names.
+Nothing that is optional here stops a message: what cannot be read is a warning.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import (
+    BucketNotAllowed,
+    InvalidMessage,
+    InvalidMetadata,
+    PackagerError,
+    join_some,
+    printable,
+)
+from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES
+from quilt_packager_runtime.formats.objects import SourceFolder
+from quilt_packager_runtime.registry.publish import Package, read_latest
+from quilt_packager_runtime.registry.run_fields import read_metadata
+from quilt_packager_runtime.requests.events import OMICS_STATUSES, OmicsRun
+from quilt_packager_runtime.requests.messages import (
+    ON_FOREIGN_REVISION,
+    read_fields,
+    with_fields,
+)
+from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS
+from quilt_packager_runtime.requests.package_request import (
+    PackageRequest,
+    UnresolvedRequest,
+    complete,
+    crate_in,
+)
+from quilt_packager_runtime.requests.resolve import check_buckets, resolve
+from quilt_packager_runtime.settings import Settings
+
+from quilt_packager.operations import formats
+from quilt_packager.operations.deployment.messages import check
+from quilt_packager.operations.errors import NoPackageRequested
+
+LIMIT_SECONDS = 20
+"""Maximum time to look for metadata."""
+
+HEADER_BYTES = MAX_METADATA_BYTES + 100_000
+"""Enough of a manifest for its header."""
+
+EVENT_FIELDS = {
+    "runName": "name",
+    "workflowId": "workflow_id",
+    "workflowName": "workflow_name",
+}
+"""Fields of an event of HealthOmics, and their names in the metadata."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """A message with the metadata that is known of its folder.
+
+    Attributes:
+        body: Message, filled in if metadata was found.
+        request: Its request.
+        found: Origin of the metadata that was filled in, for people; None without it.
+        fields: Fields of a message with this metadata.
+        lost: Names of fields that the newest revision has, and this one would not.
+        warnings: Sentences about what could not be read.
+    """
+
+    body: str
+    request: UnresolvedRequest | OmicsRun
+    found: str | None = None
+    fields: dict[str, Any] = {}
+    lost: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def describe_lost(names: Sequence[str]) -> str:
+    """Describe the fields that the newest revision has, and another would not, without values.
+
+    Example:
+        >>> describe_lost(["run_id", "tools"])
+        'The newest revision has 2 metadata fields that this one would not have: run_id, tools'
+    """
+    count = formats.count(len(names), "metadata field")
+    named = join_some([printable(name) for name in names], len(names))
+    return f"The newest revision has {count} that this one would not have: {named}"
+
+
+async def find_metadata(
+    s3: S3, body: str, settings: Settings, *, reads_crate: bool = True
+) -> Known:
+    """Find the metadata of a message's folder, unless the message has its own.
+
+    Requests: GETs of the crate, of `latest`, and of the first bytes of its manifest.
+
+    Args:
+        s3: S3, with the permissions of the user.
+        body: Message body.
+        settings: Settings of the engine.
+        reads_crate: Read the crate, and compare its fields with the newest revision. False only
+            looks whether there is one.
+
+    Raises:
+        InvalidMessage: The message is not valid.
+        NoPackageRequested: The message requests no package.
+    """
+    request = check(body, settings)
+    known = Known(body=body, request=request)
+    if isinstance(request, OmicsRun):
+        return known
+    with suppress(BucketNotAllowed):
+        check_buckets(request, settings)
+        search = _Search(s3, settings, known, request)
+        return await search.run(reads_crate=reads_crate)
+    return known
+
+
+class _Search:
+    """The search for the metadata of one message."""
+
+    def __init__(
+        self, s3: S3, settings: Settings, known: Known, request: UnresolvedRequest
+    ) -> None:
+        self._s3 = s3
+        self._settings = settings
+        self._known = known
+        self._request = request
+        self._warnings: list[str] = []
+
+    async def run(self, *, reads_crate: bool) -> Known:
+        """Search, and return what is known when the time is over."""
+        with self._warning():
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await (self._run() if reads_crate else self._look_for_crate())
+        return msgspec.structs.replace(self._known, warnings=tuple(self._warnings))
+
+    async def _look_for_crate(self) -> None:
+        uri = crate_in(self._request.source)
+        with self._warning():
+            if await self._s3.read_if_exists(uri, max_bytes=1) is not None:
+                self._fill_in_crate()
+                return
+        await self._find_run(complete(self._request, None))
+
+    async def _run(self) -> None:
+        resolved: PackageRequest | None = None
+        is_open = self._lacks_metadata
+        with self._warning():
+            resolved = await (self._read_crate() if is_open else self._resolve(self._request))
+        if resolved is None and not is_open:
+            return  # its metadata is unknown
+        await self._find_run(resolved or complete(self._request, None))
+
+    @property
+    def _lacks_metadata(self) -> bool:
+        request = self._request
+        is_message = request.trigger.kind == "message"
+        return is_message and request.metadata is None and request.metadata_file is None
+
+    async def _resolve(self, request: UnresolvedRequest) -> PackageRequest:
+        return await resolve(request, settings=self._settings, s3=self._s3)
+
+    async def _read_crate(self) -> PackageRequest | None:
+        """Fill in the crate of the folder if it is usable."""
+        with_crate = check(with_fields(self._known.body, self._crate_fields), self._settings)
+        if isinstance(with_crate, OmicsRun):
+            return None
+        try:
+            resolved = await self._resolve(with_crate)
+        except InvalidMetadata as error:
+            if error.is_missing:
+                return None
+            raise
+        self._fill_in_crate()
+        return resolved
+
+    @property
+    def _crate_fields(self) -> dict[str, Any]:
+        uri = crate_in(self._request.source)
+        return {"metadata_uri": str(uri), "metadata_format": "ro-crate"}
+
+    def _fill_in_crate(self) -> None:
+        fields = self._crate_fields
+        found = f"{fields['metadata_uri']} (RO-Crate found in the folder)"
+        self._fill_in(with_fields(self._known.body, fields), fields, found)
+
+    async def _find_run(self, wanted: PackageRequest) -> None:
+        """Fill in the metadata of a run, and compare the metadata with the newest revision."""
+        newest: dict[str, Any] = {}
+        with self._warning():
+            newest = await self._read_newest(wanted)
+        names: Collection[str] = wanted.metadata or {}
+        if self._lacks_metadata and _is_run_of(newest, self._request.source):
+            self._fill_in_run(newest)
+            names = RUN_FIELDS
+        lost = tuple(name for name in newest if name not in names)
+        self._known = msgspec.structs.replace(self._known, lost=lost)
+
+    async def _read_newest(self, wanted: PackageRequest) -> dict[str, Any]:
+        package = Package(wanted.registry, wanted.package_name)
+        latest = await read_latest(self._s3, package)
+        if latest.top_hash is None:
+            return {}
+        manifest = package.manifest(latest.top_hash)
+        body = await self._s3.read_if_exists(manifest, max_bytes=HEADER_BYTES)
+        return read_metadata(body.data) if body else {}
+
+    def _fill_in_run(self, newest: Mapping[str, Any]) -> None:
+        """Send the event of the run again; its fields, if the message has more than a folder."""
+        run = f"HealthOmics run {printable(newest['run_id'])}"
+        fields = {"metadata": {name: newest[name] for name in RUN_FIELDS if name in newest}}
+        event = self._make_event(newest)
+        if event is not None:
+            self._fill_in(event, fields, f"{run} (its event is sent again)")
+            return
+        count = formats.count(len(fields["metadata"]), "field")
+        found = f"{count} of {run} (from the newest revision)"
+        self._fill_in(with_fields(self._known.body, fields), fields, found)
+
+    def _make_event(self, newest: Mapping[str, Any]) -> str | None:
+        """Make the event of a run; None if the engine would not package the same folder for it."""
+        given = read_fields(self._known.body)
+        wanted = {name for name, value in given.items() if value not in (None, "")}
+        if wanted - {"source_prefix", ON_FOREIGN_REVISION}:
+            return None
+        region = self._s3.region_of(self._request.source.bucket)
+        detail = {
+            "arn": f"arn:aws:omics:{region}::run/{newest['run_id']}",
+            "status": newest["run_status"],
+            "runOutputUri": newest["output_uri"],
+            **{name: newest[known] for name, known in EVENT_FIELDS.items() if known in newest},
+        }
+        own = {name: given[name] for name in wanted & {ON_FOREIGN_REVISION}}
+        kind = {"source": "aws.omics", "detail-type": "Run Status Change"}
+        event = json.dumps({**kind, "detail": detail, **own}, ensure_ascii=False)
+        with suppress(InvalidMessage, NoPackageRequested):
+            run = check(event, self._settings)
+            if isinstance(run, OmicsRun) and run.source == self._request.source:
+                return event
+        return None
+
+    def _fill_in(self, body: str, fields: dict[str, Any], found: str) -> None:
+        request = check(body, self._settings)
+        self._known = Known(body=body, request=request, found=found, fields=fields)
+
+    @contextmanager
+    def _warning(self) -> Iterator[None]:
+        """Turn an error into a warning."""
+        try:
+            yield
+        except TimeoutError:
+            self._warnings.append(f"The folder's metadata was not found in {LIMIT_SECONDS} s.")
+        except PackagerError as error:
+            self._warnings.append(f"The folder's metadata was not looked up. {error.happened}")
+
+
+def _is_run_of(metadata: Mapping[str, Any], folder: SourceFolder) -> bool:
+    """Return whether metadata is that of the HealthOmics run that wrote the folder."""
+    texts = [metadata.get(name) for name in ("run_id", "run_status", "output_uri")]
+    if not all(isinstance(text, str) for text in texts) or texts[1] not in OMICS_STATUSES:
+        return False
+    # HealthOmics escapes nothing in its URIs.
+    uris = {str(folder), f"s3://{folder.bucket}/{folder.prefix}"}
+    return str(texts[2]).rstrip("/") in {uri.rstrip("/") for uri in uris}
