@@ -18,6 +18,7 @@ from quilt_packager_runtime.errors import (
     InvalidMessage,
     InvalidMetadata,
     PackagerError,
+    Rejected,
     join_some,
     printable,
 )
@@ -45,7 +46,7 @@ from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.messages import check
 from quilt_packager.operations.errors import NoPackageRequested
 
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 10
 """Maximum time to look for metadata."""
 
 HEADER_BYTES = MAX_METADATA_BYTES + 100_000
@@ -91,6 +92,16 @@ def describe_lost(names: Sequence[str]) -> str:
     return f"The newest revision has {count} that this one would not have: {named}"
 
 
+def find_lost(newest: bytes, names: Collection[str] | None) -> tuple[str, ...]:
+    """Return the names of metadata fields that only the newest revision has.
+
+    Args:
+        newest: First bytes of its manifest.
+        names: Names of the fields of the other metadata.
+    """
+    return tuple(name for name in read_metadata(newest) if name not in (names or ()))
+
+
 async def find_metadata(
     s3: S3, body: str, settings: Settings, *, reads_crate: bool = True
 ) -> Known:
@@ -134,9 +145,13 @@ class _Search:
 
     async def run(self, *, reads_crate: bool) -> Known:
         """Search, and return what is known when the time is over."""
-        with self._warning():
+        try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 await (self._run() if reads_crate else self._look_for_crate())
+        except PackagerError as error:
+            self._warn(error.happened)
+        except TimeoutError:
+            self._warn(f"S3 did not answer in {LIMIT_SECONDS} s.")
         return msgspec.structs.replace(self._known, warnings=tuple(self._warnings))
 
     async def _look_for_crate(self) -> None:
@@ -191,24 +206,24 @@ class _Search:
 
     async def _find_run(self, wanted: PackageRequest) -> None:
         """Fill in the metadata of a run, and compare the metadata with the newest revision."""
-        newest: dict[str, Any] = {}
+        newest = b""
         with self._warning():
             newest = await self._read_newest(wanted)
-        names: Collection[str] = wanted.metadata or {}
-        if self._lacks_metadata and _is_run_of(newest, self._request.source):
-            self._fill_in_run(newest)
+        names: Collection[str] | None = wanted.metadata
+        run = read_metadata(newest)
+        if names is None and self._lacks_metadata and _is_run_of(run, self._request.source):
+            self._fill_in_run(run)
             names = RUN_FIELDS
-        lost = tuple(name for name in newest if name not in names)
-        self._known = msgspec.structs.replace(self._known, lost=lost)
+        self._known = msgspec.structs.replace(self._known, lost=find_lost(newest, names))
 
-    async def _read_newest(self, wanted: PackageRequest) -> dict[str, Any]:
+    async def _read_newest(self, wanted: PackageRequest) -> bytes:
         package = Package(wanted.registry, wanted.package_name)
         latest = await read_latest(self._s3, package)
         if latest.top_hash is None:
-            return {}
+            return b""
         manifest = package.manifest(latest.top_hash)
         body = await self._s3.read_if_exists(manifest, max_bytes=HEADER_BYTES)
-        return read_metadata(body.data) if body else {}
+        return body.data if body else b""
 
     def _fill_in_run(self, newest: Mapping[str, Any]) -> None:
         """Send the event of the run again; its fields, if the message has more than a folder."""
@@ -225,7 +240,7 @@ class _Search:
     def _make_event(self, newest: Mapping[str, Any]) -> str | None:
         """Make the event of a run; None if the engine would not package the same folder for it."""
         given = read_fields(self._known.body)
-        wanted = {name for name, value in given.items() if value not in (None, "")}
+        wanted = {name for name, value in given.items() if value is not None}
         if wanted - {"source_prefix", ON_FOREIGN_REVISION}:
             return None
         region = self._s3.region_of(self._request.source.bucket)
@@ -250,13 +265,14 @@ class _Search:
 
     @contextmanager
     def _warning(self) -> Iterator[None]:
-        """Turn an error into a warning."""
+        """Turn a denied or malformed input into a warning: the rest may be found."""
         try:
             yield
-        except TimeoutError:
-            self._warnings.append(f"The folder's metadata was not found in {LIMIT_SECONDS} s.")
-        except PackagerError as error:
-            self._warnings.append(f"The folder's metadata was not looked up. {error.happened}")
+        except Rejected as error:
+            self._warn(error.happened)
+
+    def _warn(self, reason: str) -> None:
+        self._warnings.append(f"The folder's metadata was not looked up. {reason}")
 
 
 def _is_run_of(metadata: Mapping[str, Any], folder: SourceFolder) -> bool:

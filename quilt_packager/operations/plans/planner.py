@@ -41,6 +41,7 @@ from quilt_packager_runtime.workflows import gate
 
 from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
 from quilt_packager.operations import formats
+from quilt_packager.operations.deployment.known_metadata import describe_lost, find_lost
 from quilt_packager.operations.deployment.messages import find_meant_folder
 from quilt_packager.operations.plans.estimates import (
     INVOCATION_SECONDS,
@@ -171,6 +172,8 @@ class _Planner:
         meant = await find_meant_folder(s3, self._unresolved)
         if meant is not None:
             self._notes.append(f"It packages {self._request.source}. Did you mean {meant}?")
+        elif not self._request.source.prefix:
+            self._notes.append(f"It packages the whole bucket {self._request.source.bucket}")
         with refusals:
             published = await self._read_published(watched)
         if self._request.lacks_run_fields and published and published.manifest:
@@ -260,10 +263,16 @@ class _Planner:
         if quarantine is not None and self._refusals.has(WorkflowViolations):
             self._notes.append(f"It would be quarantined in {quarantine}")
         record = header.workflow if header is not None else None
+        lost: tuple[str, ...] = ()
+        if header is not None and published is not None and published.manifest is not None:
+            lost = find_lost(published.manifest.data, self._request.metadata)
+        if lost:
+            self._notes.append(describe_lost(lost))
         return msgspec.structs.replace(
             _begin(self._request, self._refusals),
             revision=published.pointers + 1 if published is not None else None,
             workflow=record["id"] if record is not None else None,
+            metadata_lost=lost,
         )
 
     async def _reuse(self, s3: S3, inventory: Inventory, published: _Published | None) -> int:

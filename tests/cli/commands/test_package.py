@@ -9,6 +9,7 @@ from quilt_packager_runtime import packaging
 from quilt_packager_runtime.aws import s3_transport
 
 from quilt_packager.cli.console.outcomes import JSON_FIELDS
+from quilt_packager.operations.deployment import known_metadata
 from tests.cli.conftest import Cli
 from tests.s3_stub import Bucket, S3Stub
 
@@ -46,6 +47,8 @@ def test_a_folder_becomes_a_package(cli: Cli, bucket: Bucket) -> None:
         "remark": None,
         "code": None,
         "reason": None,
+        "metadata_found": None,
+        "metadata_lost": [],
     }
 
 
@@ -64,6 +67,27 @@ def test_an_event_is_packaged(cli: Cli, bucket: Bucket) -> None:
         "detail": {"version": "0.1", "bucket": "raw", "prefix": "runs/42/"},
     }
     assert result_of(cli, json.dumps(event))[1]["package_name"] == "runs/42"
+
+
+def test_a_crate_of_the_folder_is_its_metadata(cli: Cli, bucket: Bucket) -> None:
+    bucket.put("runs/42/ro-crate-metadata.json", '{"@graph": [{"@id": "./", "name": "RNA"}]}')
+    code, result = result_of(cli, FOLDER)
+    assert (code, result["metadata_lost"]) == (0, [])
+    assert result["metadata_found"].endswith(
+        "ro-crate-metadata.json (RO-Crate found in the folder)"
+    )
+    ran = cli("package", "--no-metadata", FOLDER)
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_event_of_a_run_is_read_again(cli: Cli, bucket: Bucket) -> None:
+    run = {"run_id": "42", "run_status": "COMPLETED", "output_uri": "s3://raw/runs/42/"}
+    metadata = {**run, "duration": "PT9S"}
+    result_of(cli, json.dumps({"source_prefix": FOLDER, "metadata": metadata}))
+    code, result = result_of(cli, FOLDER)
+    # HealthOmics cannot be reached: the fields of the newest revision are kept.
+    assert (code, result["outcome"]) == (0, "unchanged")
+    assert result["metadata_found"] == "HealthOmics run 42 (its event is sent again)"
 
 
 def test_the_same_again_is_unchanged(cli: Cli, bucket: Bucket) -> None:
@@ -107,7 +131,7 @@ def test_a_message_that_asks_for_no_package_is_wrong_usage(cli: Cli) -> None:
 
 
 def test_an_unexpected_error_has_an_outcome_in_json(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
@@ -119,7 +143,9 @@ def test_an_unexpected_error_has_an_outcome_in_json(
     assert result["code"] == json.loads(ran.err)["error"]["code"] == "ZeroDivisionError"
 
 
-def test_debug_shows_the_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_the_traceback(
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
@@ -128,7 +154,9 @@ def test_debug_shows_the_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
         cli("--debug", "package", FOLDER)
 
 
-def test_ctrl_c_ends_with_its_exit_code(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_with_its_exit_code(
+    cli: Cli, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -266,6 +294,7 @@ def test_aws_that_cannot_be_used_has_its_exit_code(
     text: str,
 ) -> None:
     monkeypatch.setattr(s3_transport, "RETRY_BASE_MS", 1)
+    monkeypatch.setattr(known_metadata, "LIMIT_SECONDS", 0)
     for name, value in environment.items():
         if value is None:
             monkeypatch.delenv(name)

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.commands import wait
 from quilt_packager.cli.commands.send import region_of
-from quilt_packager.operations.deployment import deployments
+from quilt_packager.operations.deployment import configurations, deployments
+from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from tests.cli.conftest import Cli
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import Line, before_now, failed, line, progress, started, succeeded
-from tests.s3_stub import S3Stub
+from tests.s3_stub import Bucket, S3Stub
 
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/prod-PackagerQueue-1A"
 
@@ -39,7 +41,12 @@ class Sqs:
 
 
 @pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+def raw(stub: S3Stub) -> Bucket:
+    return stub.create_bucket("raw")
+
+
+@pytest.fixture
+def sqs(raw: Bucket, monkeypatch: pytest.MonkeyPatch) -> Sqs:
     sqs = Sqs()
     monkeypatch.setattr(deployments, "make_client", sqs.make_client)
     return sqs
@@ -73,11 +80,64 @@ def test_an_unknown_field_gets_a_warning(cli: Cli, sqs: Sqs) -> None:
     assert "warning: Unknown field packge_name; did you mean package_name?" in ran.err
 
 
-def test_a_folder_without_its_slash_is_not_sent(cli: Cli, sqs: Sqs, stub: S3Stub) -> None:
-    stub.create_bucket("raw").put("runs/42/a.txt", b"hello")
+def test_a_folder_without_its_slash_is_not_sent(cli: Cli, sqs: Sqs, raw: Bucket) -> None:
+    raw.put("runs/42/a.txt", b"hello")
     ran = cli("send", "s3://raw/runs/42", "--queue-url", QUEUE)
     assert (ran.code, sqs.sent) == (3, [])
     assert "Did you mean s3://raw/runs/42/?" in ran.err
+
+
+def test_a_folder_at_the_root_of_a_bucket_needs_its_slash(cli: Cli, sqs: Sqs) -> None:
+    ran = cli("send", "s3://raw/runs", "--queue-url", QUEUE)
+    assert (ran.code, sqs.sent) == (3, [])
+    assert "That is the whole bucket." in ran.err
+    assert "Did you mean s3://raw/runs/?" in ran.err
+
+
+@pytest.mark.parametrize("message", ["s3://raw/", '{"source_prefix": "s3://raw/runs"}'])
+def test_a_whole_bucket_gets_a_warning(cli: Cli, sqs: Sqs, message: str) -> None:
+    ran = cli("send", message, "--queue-url", QUEUE)
+    assert (ran.code, len(sqs.sent)) == (0, 1)
+    assert "warning: The message packages the whole bucket raw." in ran.err
+
+
+class TestMetadata:
+    """Metadata that is known of the folder."""
+
+    CRATE = '{"@graph": [{"@id": "./", "@type": "Dataset", "name": "RNA"}]}'
+    URI = "s3://raw/runs/42/ro-crate-metadata.json"
+
+    def test_of_its_crate_is_filled_in(self, cli: Cli, sqs: Sqs, raw: Bucket) -> None:
+        raw.put("runs/42/ro-crate-metadata.json", self.CRATE)
+        ran = cli("send", "s3://raw/runs/42/", "--json", "--queue-url", QUEUE)
+        fields = json.loads(sqs.sent[0]["MessageBody"])
+        assert (fields["metadata_uri"], fields["metadata_format"]) == (self.URI, "ro-crate")
+        found = f"{self.URI} (RO-Crate found in the folder)"
+        assert ran.err == f"metadata: {found}; --no-metadata leaves it out\n"
+        assert json.loads(ran.out)["metadata_found"] == found
+
+    def test_is_left_out_on_request(self, cli: Cli, sqs: Sqs, raw: Bucket, stub: S3Stub) -> None:
+        raw.put("runs/42/ro-crate-metadata.json", self.CRATE)
+        cli("send", "s3://raw/runs/42/", "--no-metadata", "--queue-url", QUEUE)
+        assert json.loads(sqs.sent[0]["MessageBody"]) == {"source_prefix": "s3://raw/runs/42/"}
+        assert stub.requests == []
+
+    def test_that_would_be_lost_is_named(self, cli: Cli, sqs: Sqs, raw: Bucket) -> None:
+        raw.put("runs/42/a.txt", b"hello")
+        cli("package", '{"source_prefix": "s3://raw/runs/42/", "metadata": {"study": "secret"}}')
+        ran = cli("send", "s3://raw/runs/42/", "--json", "--queue-url", QUEUE)
+        assert "1 metadata field that this one would not have: study" in ran.err
+        assert "secret" not in ran.err
+        assert json.loads(ran.out)["metadata_lost"] == ["study"]
+
+    def test_that_cannot_be_looked_up_is_no_obstacle(
+        self, cli: Cli, sqs: Sqs, raw: Bucket, stub: S3Stub
+    ) -> None:
+        raw.put("runs/42/ro-crate-metadata.json", self.CRATE)
+        stub.on("GetObject", times=None).answer(403, "AccessDenied")
+        ran = cli("send", "s3://raw/runs/42/", "--queue-url", QUEUE)
+        assert (ran.code, len(sqs.sent)) == (0, 1)
+        assert "warning: The folder's metadata was not looked up. Access denied" in ran.err
 
 
 def test_the_region_is_that_of_the_queue(cli: Cli, sqs: Sqs) -> None:
@@ -157,6 +217,27 @@ class TestStack:
         queue = deployment.queue_url.rpartition("/")[2]
         sent = f"Sent {self.FOLDER} to {queue}, message {message['MessageId']}\n"
         assert (ran.code, ran.out) == (0, sent)
+
+    def test_is_not_sent_if_the_engine_does_not_use_its_bucket(
+        self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known = Configuration(Settings(source_buckets=("other",)))
+        monkeypatch.setattr(configurations, "read_configuration", lambda _: known)
+        ran = cli("send", self.FOLDER)
+        queue = deployment.queue_url
+        assert (ran.code, ran.out.splitlines()[0]) == (2, "⊘ rejected  BucketNotAllowed")
+        assert "Messages" not in deployment.sqs.receive_message(QueueUrl=queue)
+
+    def test_is_sent_if_the_settings_of_the_engine_are_unknown(
+        self, cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_: object) -> None:
+            raise refusal("AccessDenied")
+
+        monkeypatch.setattr(configurations, "read_configuration", refuse)
+        ran = cli("send", self.FOLDER)
+        assert ran.code == 0
+        assert "The engine's buckets were not checked." in ran.err
 
     def test_is_one_json_object(self, cli: Cli, deployment: Deployment) -> None:
         sent = json.loads(cli("send", self.FOLDER, "--json").out)

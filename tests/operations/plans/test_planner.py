@@ -500,3 +500,20 @@ class TestEstimate:
         made = await make(s3, ENGINE)
         assert made.route is not None
         assert (made.route.is_large, bool(made.notes)) == (is_large, seconds == 3)
+
+
+async def test_fields_that_the_newest_revision_alone_has_are_named(
+    s3: S3, raw: Bucket, packages: Bucket
+) -> None:
+    raw.put("runs/42/a.txt", b"hello")
+    await publish(s3, metadata={"study": "A", "batch": 7})
+    plan = await make(s3, metadata={"batch": 8})
+    assert plan.metadata_lost == ("study",)
+    assert any(note.endswith("would not have: study") for note in plan.notes)
+    assert (await make(s3, metadata={"study": "A", "batch": 7})).metadata_lost == ()
+
+
+async def test_whole_bucket_is_noted(s3: S3, raw: Bucket, packages: Bucket) -> None:
+    raw.put("a.txt", b"hello")
+    plan = await make(s3, source_prefix="s3://raw/", package_name="a/b")
+    assert "It packages the whole bucket raw" in plan.notes
