@@ -16,6 +16,7 @@ from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
 from quilt_packager.cli.commands.send import send
 from quilt_packager.cli.commands.status import status
+from quilt_packager.cli.commands.verify import verify
 from quilt_packager.cli.console.errors import ErrorReport, report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.terminal import Terminal
@@ -44,8 +45,9 @@ COMMANDS: tuple[Command, ...] = (
     send,
     package,
     backfill.app,
-    # Compare revisions.
+    # Compare revisions, with each other and with what is there.
     diff,
+    verify,
     # Try it out.
     demo,
 )

@@ -16,6 +16,8 @@ from tests.s3_stub.store import Bucket
 from tests.s3_stub.versions import Version
 
 MAX_KEYS = 1000
+_RESTORED = "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>"
+_RESTORED += "<RestoreExpiryDate>2030-01-01T00:00:00.000Z</RestoreExpiryDate></RestoreStatus>"
 _OWNER = "<Owner><ID>75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a</ID></Owner>"
 
 
@@ -69,6 +71,7 @@ def list_object_versions(bucket: Bucket, request: Request) -> Response:
     encode = page.encode
     key_marker = request.query.get("key-marker", "")
     version_marker = request.query.get("version-id-marker", "")
+    optional = request.headers.get("x-amz-optional-object-attributes", "")
     if version_marker and not key_marker:
         raise Refusal(
             400,
@@ -87,7 +90,10 @@ def list_object_versions(bucket: Bucket, request: Request) -> Response:
             prefixes.append(key)
             last = (key, "")
         else:
-            rows.append(_version_to_xml(encode(key), version, is_latest=is_latest))
+            row = _version_to_xml(encode(key), version, is_latest=is_latest)
+            if version.restored and "RestoreStatus" in optional:
+                row = row.replace("</Version>", f"{_RESTORED}</Version>")
+            rows.append(row)
             last = (key, version.version_id)
     markers = (
         f"<Name>{bucket.name}</Name><KeyMarker>{encode(key_marker)}</KeyMarker>"

@@ -58,10 +58,18 @@ def _get_bucket_versioning(bucket: Bucket, _request: Request) -> Response:
     return Response(200, {"Content-Type": "application/xml"}, document)
 
 
+def _get_lifecycle(bucket: Bucket, _request: Request) -> Response:
+    if not bucket.lifecycle:
+        raise Refusal(404, "NoSuchLifecycleConfiguration")
+    document = to_document("LifecycleConfiguration", bucket.lifecycle)
+    return Response(200, {"Content-Type": "application/xml"}, document)
+
+
 _ON_BUCKET = {
     "AbortMultipartUpload": abort_multipart_upload,
     "CreateMultipartUpload": create_multipart_upload,
     "DeleteObject": delete_object,
+    "GetBucketLifecycleConfiguration": _get_lifecycle,
     "GetBucketVersioning": _get_bucket_versioning,
     "GetObject": read_object,
     "GetObjectAttributes": get_object_attributes,
@@ -95,13 +103,15 @@ def _name_bucket_operation(method: str, query: dict[str, str]) -> str:
         return "HeadBucket"
     if method == "PUT" and not query:
         return "CreateBucket"
-    if method == "GET" and "versions" in query:
-        return "ListObjectVersions"
-    if method == "GET" and "versioning" in query:
-        return "GetBucketVersioning"
-    if method == "GET" and query.get("list-type") == "2":
-        return "ListObjectsV2"
-    return UNKNOWN
+    if method != "GET":
+        return UNKNOWN
+    named = {
+        "versions": "ListObjectVersions",
+        "lifecycle": "GetBucketLifecycleConfiguration",
+        "versioning": "GetBucketVersioning",
+        "list-type": "ListObjectsV2",
+    }
+    return next((name for field, name in named.items() if field in query), UNKNOWN)
 
 
 def _name_object_operation(request: Request) -> str:

@@ -29,6 +29,7 @@ class Bucket:
         name: Its name.
         versioning: May be changed at any time, as S3's.
         region: Requests signed for another are redirected; None takes any.
+        lifecycle: Rules of its lifecycle configuration, in XML; empty without one.
         hides_missing_keys: A missing key answers 403, as S3 does without ListBucket.
         uploads: The open multipart uploads, by id.
     """
@@ -37,6 +38,7 @@ class Bucket:
         self.name = name
         self.versioning = versioning
         self.region: str | None = None
+        self.lifecycle = ""
         self.hides_missing_keys = False
         self.uploads: dict[str, Upload] = {}
         self._clock = clock

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from quilt_packager_runtime.aws.s3_responses import (
+    ALL_VERSIONS,
     ARCHIVED_CLASSES,
     KEYS,
     VERSIONS,
+    ListedVersion,
     ListingKind,
     ListingPage,
     Position,
     VersionPage,
+    folder_page,
     key_page,
+    listed_versions,
     malformed_response,
     next_position,
     parse_listing,
@@ -57,9 +61,12 @@ from quilt_packager_runtime.formats.objects import (
 )
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
     import boto3
 
 CHECKSUM_MODE = ("x-amz-checksum-mode", "ENABLED")
+RESTORE_STATUS = ("x-amz-optional-object-attributes", "RestoreStatus")
 METADATA_PREFIX = "x-amz-meta-"
 RESTORED = 'ongoing-request="false"'
 PARTS_OF_ETAG = re.compile(r'(-[0-9]+)"?\Z')
@@ -421,20 +428,37 @@ class S3:
         query = {"encoding-type": "url", "prefix": prefix}
         if delimiter:
             query["delimiter"] = delimiter
+        async for page, following in self._version_pages(VERSIONS, bucket, query, after):
+            yield version_page(page, following, until())
+
+    async def list_all_versions(
+        self, bucket: str, prefix: str, *, after: str = ""
+    ) -> AsyncGenerator[list[ListedVersion], None]:
+        """List all versions and delete markers in pages: by key, the newest first.
+
+        The arguments, errors and the way without ListObjectVersions are those of
+        `list_version_pages`.
+        """
+        query = {"encoding-type": "url", "prefix": prefix}
+        async for page, _ in self._version_pages(ALL_VERSIONS, bucket, query, after):
+            yield listed_versions(page)
+
+    async def _version_pages(
+        self, kind: ListingKind, bucket: str, query: dict[str, str], after: str
+    ) -> AsyncIterator[tuple[ListingPage, Position | None]]:
+        """Yield the pages of versions, or those of keys of an unversioned bucket without them."""
         if bucket not in self._without_versions:
             try:
-                versions = query | {"versions": ""}
-                async for page, following in self._pages(VERSIONS, bucket, versions, after):
-                    yield version_page(page, following, until())
+                async for each in self._pages(kind, bucket, query | {"versions": ""}, after):
+                    yield each
             except UnsupportedEndpoint:
                 if await self._is_versioned(bucket):
                     raise
                 self._without_versions.add(bucket)
             else:
                 return
-        keys = query | {"list-type": "2"}
-        async for page, following in self._pages(KEYS, bucket, keys, after):
-            yield version_page(page, following, until())
+        async for each in self._pages(KEYS, bucket, query | {"list-type": "2"}, after):
+            yield each
 
     async def _is_versioned(self, bucket: str) -> bool:
         uri = S3Uri(bucket, "")
@@ -452,6 +476,28 @@ class S3:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         async for page, _ in self._pages(KEYS, bucket, query):
             yield key_page(page)
+
+    async def list_folders(self, bucket: str, prefix: str) -> AsyncIterator[str]:
+        """List the folders directly below a prefix, each with its last `/`."""
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "delimiter": "/"}
+        async for page, _ in self._pages(KEYS, bucket, query):
+            for folder in folder_page(page):
+                yield folder
+
+    async def get_lifecycle_rules(self, bucket: str) -> "list[ET.Element]":
+        """Return the rules of a bucket's lifecycle configuration; none without one."""
+        uri = S3Uri(bucket, "")
+        request = Request(
+            operation="GetBucketLifecycleConfiguration",
+            method="GET",
+            uri=uri,
+            query={"lifecycle": ""},
+        )
+        try:
+            body = (await self.send(request)).body
+        except (NoSuchKey, UnsupportedEndpoint):
+            return []
+        return parse_xml(body, uri).findall("{*}Rule")
 
     async def send(self, request: Request) -> Response:
         """Send a request."""
@@ -484,7 +530,11 @@ class S3:
         seen: set[Position] = set()
         while position is not None:
             request = Request(
-                operation=kind.operation, method="GET", uri=uri, query=query | dict(position)
+                operation=kind.operation,
+                method="GET",
+                uri=uri,
+                query=query | dict(position),
+                headers=[RESTORE_STATUS] if kind.has_markers else [],
             )
             seen.add(position)
             for attempt in range(1, PAGE_ATTEMPTS + 1):

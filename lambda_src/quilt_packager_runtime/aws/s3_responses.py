@@ -20,6 +20,11 @@ NULL_VERSION = "null"
 
 NEWEST, NONCURRENT = "<IsLatest>true</IsLatest>", "<IsLatest>false</IsLatest>"
 FIELDS = re.compile("<(Key|VersionId|ETag|Size|StorageClass)>([^<]*)</")
+MODIFIED = re.compile("<LastModified>([^<]*)</")
+RESTORED_COPY = "<RestoreExpiryDate>"
+MARKER = "<DeleteMarker/>"
+"""Begins the row of a delete marker, in a listing that has rows for them."""
+
 NAMED = "<ChecksumAlgorithm>"
 SHA256, CRC64NVME = (f"{NAMED}{name}</" for name in ("SHA256", "CRC64NVME"))
 COMPOSITE = "<ChecksumType>COMPOSITE</"
@@ -37,12 +42,14 @@ class ListingKind(msgspec.Struct, frozen=True):
         start_after: Query parameter of the key after which the listing starts.
         markers: Query parameters of the next page, by elements of a response; the first is
             required.
+        has_markers: Delete markers are rows, too.
     """
 
     operation: str
     row_name: str
     start_after: str
     markers: dict[str, str]
+    has_markers: bool = False
 
 
 VERSIONS = ListingKind(
@@ -56,6 +63,11 @@ KEYS = ListingKind(
     "Contents",
     "start-after",
     {"NextContinuationToken": "continuation-token"},
+)
+
+
+ALL_VERSIONS = ListingKind(
+    VERSIONS.operation, VERSIONS.row_name, VERSIONS.start_after, VERSIONS.markers, has_markers=True
 )
 
 
@@ -73,6 +85,28 @@ class ListingPage(msgspec.Struct, frozen=True, gc=False):
     kind: ListingKind
     frame: ET.Element
     rows: list[str]
+
+
+class ListedVersion(msgspec.Struct, frozen=True, gc=False):
+    """A version or a delete marker, as listed.
+
+    Attributes:
+        key: Key of the object.
+        version_id: Version; None in an unversioned bucket, and for S3's "null" version.
+        is_marker: It is a delete marker.
+        modified: Time when it was written, in RFC 3339.
+        size_bytes: Size of the object.
+        etag: ETag with its quotes.
+        archived: Its bytes cannot be read before it is restored.
+    """
+
+    key: str
+    version_id: str | None
+    is_marker: bool
+    modified: str
+    size_bytes: int = 0
+    etag: str = ""
+    archived: bool = False
 
 
 class VersionPage(msgspec.Struct, frozen=True, gc=False):
@@ -121,7 +155,11 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
     """
     row_name = kind.row_name
     try:
-        *pieces, end = body.decode().split(f"</{row_name}>")
+        text = body.decode()
+        if kind.has_markers:
+            text = text.replace("<DeleteMarker>", f"<{row_name}>{MARKER}")
+            text = text.replace("</DeleteMarker>", f"</{row_name}>")
+        *pieces, end = text.split(f"</{row_name}>")
     except UnicodeDecodeError as error:
         raise malformed_response(uri, "it is not UTF-8") from error
     frame, rows = [], []
@@ -134,7 +172,7 @@ def parse_listing(body: bytes, kind: ListingKind, uri: S3Uri) -> ListingPage:
     root = parse_xml("".join([*frame, end]), uri)
     if not is_understood or root.find("{*}" + row_name) is not None:
         raise malformed_response(uri, f"it writes {row_name} in a way that S3 does not")
-    if kind is VERSIONS and root.tag.endswith("ListBucketResult"):
+    if kind is not KEYS and root.tag.endswith("ListBucketResult"):
         raise UnsupportedEndpoint(
             f"{kind.operation} on {uri} failed: this endpoint lists keys instead of versions.",
             why="The S3 server does not implement it.",
@@ -208,14 +246,48 @@ def version_page(
         if until is not None and found.key > until:
             break
         objects.append(found)
-    prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
-    folders = [decode(prefix.text or "") for prefix in prefixes]
     return VersionPage(
         objects,
-        folders,
+        folder_page(page),
         next_key=_next_key(page, following),
         names_checksums=any(NAMED in row for row in page.rows),
     )
+
+
+def listed_versions(page: ListingPage) -> list[ListedVersion]:
+    """Parse all rows of a page: versions and delete markers, or keys.
+
+    Raises:
+        MalformedResponse: A row lacks a required field.
+    """
+    decode = key_decoder(page)
+    listed = []
+    for row in page.rows:
+        fields = dict(FIELDS.findall(row))
+        is_marker = row.startswith(MARKER)
+        modified = MODIFIED.search(row)
+        try:
+            found = ListedVersion(
+                key=decode(_text(fields["Key"])),
+                version_id=version_id(_text(fields.get("VersionId", ""))),
+                is_marker=is_marker,
+                modified=modified[1] if modified else "",
+                size_bytes=0 if is_marker else int(fields["Size"]),
+                etag="" if is_marker else _text(fields["ETag"]),
+                archived=fields.get("StorageClass") in ARCHIVED_CLASSES
+                and RESTORED_COPY not in row,
+            )
+        except (KeyError, ValueError) as error:
+            raise malformed_response(page.uri, f"a version lacks a field ({error})") from error
+        listed.append(found)
+    return listed
+
+
+def folder_page(page: ListingPage) -> list[str]:
+    """Return the common prefixes of a page."""
+    decode = key_decoder(page)
+    prefixes = page.frame.iterfind("{*}CommonPrefixes/{*}Prefix")
+    return [decode(prefix.text or "") for prefix in prefixes]
 
 
 def _next_key(page: ListingPage, following: Position | None) -> str | None:

@@ -23,6 +23,7 @@ from quilt_packager_runtime.errors import (
 )
 from quilt_packager_runtime.formats.checksums import (
     MIN_CHUNK_BYTES,
+    count_chunks,
     from_chunk_digests,
     from_stored,
     may_be_stored,
@@ -92,6 +93,23 @@ class ObjectHasher:
             return await self._compute(uri, found, stored)
         except ERRORS_OF_OBJECTS as error:
             raise await self._explain(error, uri, found) from error
+
+    async def recompute(self, found: SourceObject) -> Checksum:
+        """Compute the checksum of an object's bytes, whatever S3 has stored."""
+        uri = S3Uri(self._bucket, found.key, found.version_id)
+        algorithm, size_bytes = self._algorithms[0], found.size_bytes
+        chunks = (0, count_chunks(size_bytes))
+        digests = None
+        try:
+            if found.digests:
+                return await self._reader.checksum_with_digests(uri, found, algorithm)
+            if size_bytes >= MIN_CHUNK_BYTES:
+                digests = await self._copier.digests_of(uri, found, algorithm, chunks)
+            if digests is None:
+                [digests] = await self._reader.digests_of(uri, found, [algorithm], chunks)
+        except ERRORS_OF_OBJECTS as error:
+            raise await self._explain(error, uri, found) from error
+        return from_chunk_digests(algorithm, size_bytes, digests)
 
     async def digests_of(
         self, found: SourceObject, chunks: tuple[int, int]

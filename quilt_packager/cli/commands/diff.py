@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from quilt_packager_runtime.formats.names import check_package_name, parse_registry
 
 from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.exits import Exit
@@ -13,8 +12,10 @@ from quilt_packager.cli.console.options import (
     JsonOption,
     ProfileOption,
     RegionOption,
+    RegistryOption,
     StackOption,
-    find,
+    check_name,
+    find_registry,
 )
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typer_groups import takes_negative_numbers
@@ -50,14 +51,7 @@ def diff(
         ),
     ] = None,
     *,
-    registry: Annotated[
-        str | None,
-        typer.Option(
-            "--registry",
-            metavar="BUCKET",
-            help="Bucket with the package. Default: the engine's registry, if it has one only.",
-        ),
-    ] = None,
+    registry: RegistryOption = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -85,7 +79,7 @@ def diff(
     from quilt_packager.operations.deployment.credentials import connect_s3
 
     _check_arguments(name, [before, after])
-    bucket = _find_registry(registry, stack, profile, region)
+    bucket = find_registry(registry, stack, profile, region)
     comparison = _Comparison(
         Terminal(), connect_s3(profile, region), Package(bucket, name), limit, as_json=as_json
     )
@@ -97,38 +91,7 @@ def _check_arguments(name: str, revisions: list[str | None]) -> None:
     for each in revisions:
         if each is not None and each.startswith("--"):
             raise Misuse(f"No such option: {each}", why="", remedy="quilt-packager diff --help")
-    try:
-        check_package_name(name)
-    except ValueError as error:
-        rule = str(error)
-        raise Misuse(
-            f"Invalid package name: {name}",
-            why=f"{rule[:1].upper()}{rule[1:]}.",
-            remedy="Correct the name.",
-        ) from None
-
-
-def _find_registry(
-    registry: str | None, stack: str | None, profile: str | None, region: str | None
-) -> str:
-    if registry is not None:
-        try:
-            return parse_registry(registry)
-        except ValueError as error:
-            raise Misuse(
-                f"Invalid registry: {registry}", why=f"{error}.", remedy="Use the name of a bucket."
-            ) from None
-    from quilt_packager.operations.deployment.configurations import read_configuration
-
-    deployment = find(stack, profile, region)
-    found = read_configuration(deployment).registry
-    if found is None:
-        raise Misuse(
-            "No registry selected.",
-            why=f"The engine {deployment.name} writes to several buckets.",
-            remedy="--registry BUCKET",
-        )
-    return found
+    check_name(name)
 
 
 class _Comparison:

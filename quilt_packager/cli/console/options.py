@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from quilt_packager_runtime.formats.names import check_package_name, parse_registry
 
 from quilt_packager.cli.console.errors import Misuse
 
@@ -38,6 +39,15 @@ MessageArgument = Annotated[
     ),
 ]
 
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="BUCKET",
+        help="Bucket with the package. Default: the engine's registry, if it has one only.",
+    ),
+]
+
 JSON_STARTS = ("{", "[", '"', "")
 
 
@@ -48,6 +58,51 @@ def find(stack: str | None, profile: str | None, region: str | None) -> "Deploym
     deployment = find_deployment(connect(profile, region), stack)
     deployment.options = Options(deployment.name if stack else None, profile, region)
     return deployment
+
+
+def check_name(name: str) -> None:
+    """Check the name of a package.
+
+    Raises:
+        Misuse: It is not valid.
+    """
+    try:
+        check_package_name(name)
+    except ValueError as error:
+        rule = str(error)
+        raise Misuse(
+            f"Invalid package name: {name}",
+            why=f"{rule[:1].upper()}{rule[1:]}.",
+            remedy="Correct the name.",
+        ) from None
+
+
+def find_registry(
+    registry: str | None, stack: str | None, profile: str | None, region: str | None
+) -> str:
+    """Return the bucket that --registry names; without it, the engine's only registry.
+
+    Raises:
+        Misuse: It is not the name of a bucket, or the engine has several.
+    """
+    if registry is not None:
+        try:
+            return parse_registry(registry)
+        except ValueError as error:
+            raise Misuse(
+                f"Invalid registry: {registry}", why=f"{error}.", remedy="Use the name of a bucket."
+            ) from None
+    from quilt_packager.operations.deployment.configurations import read_configuration
+
+    deployment = find(stack, profile, region)
+    found = read_configuration(deployment).registry
+    if found is None:
+        raise Misuse(
+            "No registry selected.",
+            why=f"The engine {deployment.name} writes to several buckets.",
+            remedy="--registry BUCKET",
+        )
+    return found
 
 
 def to_body(message: str) -> str:

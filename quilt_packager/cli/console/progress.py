@@ -25,6 +25,7 @@ class JobProgress:
         terminal: The terminal to write to.
         bar_after_seconds: Delay before the bar appears on a terminal.
         line_every_seconds: Interval between lines elsewhere.
+        with_bar: False for a command that writes results meanwhile, which a bar would disturb.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class JobProgress:
         *,
         bar_after_seconds: float = BAR_AFTER_SECONDS,
         line_every_seconds: float = LINE_EVERY_SECONDS,
+        with_bar: bool = True,
     ) -> None:
         """Show nothing yet."""
         self._terminal = terminal
+        self._has_bar = with_bar and terminal.interactive
         self._bar_after_seconds = bar_after_seconds
         self._line_every_seconds = line_every_seconds
         self._started = time.monotonic()
@@ -91,7 +94,7 @@ class JobProgress:
         return "  ".join(filter(None, [printable(self._phase), self._count, elapsed]))
 
     def _watch(self) -> None:
-        if self._terminal.interactive:
+        if self._has_bar:
             if self._ended.wait(self._bar_after_seconds):
                 return
             self._bar.start()

@@ -1,0 +1,44 @@
+"""The packages of a registry, and the audit of one: its pointers and its newest revision."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from quilt_packager_runtime.auditing.revision_audit import Revision
+from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.registry.publish import (
+    NAMED_PACKAGES,
+    Package,
+    Pointer,
+    list_pointers,
+    read_latest,
+    read_pointer,
+)
+
+
+async def list_packages(s3: S3, registry: str, *, after: str = "") -> AsyncIterator[Package]:
+    """List the packages of a registry by name, with a request for each first part of a name.
+
+    Args:
+        s3: S3.
+        registry: Bucket of the registry.
+        after: Name after which to start.
+    """
+    async for folder in s3.list_folders(registry, NAMED_PACKAGES):
+        if folder.removeprefix(NAMED_PACKAGES) < after.partition("/")[0]:
+            continue
+        async for package in s3.list_folders(registry, folder):
+            name = package.removeprefix(NAMED_PACKAGES).removesuffix("/")
+            if name > after:
+                yield Package(registry, name)
+
+
+async def find_newest(s3: S3, package: Package) -> Revision | None:
+    """Find the revision that a package's `latest` names; without one, its newest pointer."""
+    seconds = await list_pointers(s3, package)
+    newest = await read_pointer(s3, package, str(seconds[-1])) if seconds else Pointer()
+    latest = await read_latest(s3, package)
+    top_hash = latest.top_hash or newest.top_hash
+    if top_hash is None:
+        return None
+    published = datetime.fromtimestamp(seconds[-1], UTC) if top_hash == newest.top_hash else None
+    return Revision(package, top_hash, published)
