@@ -82,7 +82,7 @@ KINDS = {
     ),
     Code.LATEST_IS_OLDER: Kind(
         "`latest` names another revision than the newest pointer does.",
-        "Nothing if a package is being published, or if someone moved it on purpose.",
+        "Nothing if a package is being published, or if it was moved on purpose.",
         Severity.WARNING,
     ),
     Code.BUCKET_MISSING: Kind(

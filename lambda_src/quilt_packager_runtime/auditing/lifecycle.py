@@ -16,7 +16,7 @@ ENABLED = "Enabled"
 
 
 class Action(msgspec.Struct, frozen=True):
-    """What a rule does to current or to noncurrent versions, and when.
+    """An effect of a rule on current or noncurrent versions, and its time.
 
     Attributes:
         code: Meaning for an entry.

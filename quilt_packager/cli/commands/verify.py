@@ -67,7 +67,7 @@ def verify(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Verify that everything that packages name is still there, unchanged and readable.
+    """Verify that packages are complete, unchanged and readable.
 
     Compares manifests with their hashes, pointers with manifests, and entries with a listing of
     their versions; 1 % of the entries, and at least 100, also with their stored checksum. Warns of

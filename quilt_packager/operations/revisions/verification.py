@@ -21,7 +21,7 @@ PACKAGES_AT_ONCE = 4
 
 
 class Verification(NamedTuple):
-    """How packages are verified.
+    """The parameters of a verification.
 
     Attributes:
         s3: S3.
