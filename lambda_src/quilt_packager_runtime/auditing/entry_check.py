@@ -187,7 +187,7 @@ class EntryCheck:
         key = bucket, algorithm
         if key not in self._hashers:
             settings = msgspec.structs.replace(self._settings, checksum_algorithms=(algorithm,))
-            self._hashers[key] = ObjectHasher(self._s3, bucket, settings, names_checksums=True)
+            self._hashers[key] = ObjectHasher(self._s3, {0: bucket}, settings, names_checksums=True)
         return self._hashers[key]
 
     async def _exists(self, reference: Reference) -> bool:

@@ -96,7 +96,7 @@ class ObjectHasher:
 
     async def recompute(self, found: SourceObject) -> Checksum:
         """Compute the checksum of an object's bytes, whatever S3 has stored."""
-        uri = S3Uri(self._bucket, found.key, found.version_id)
+        uri = self.uri_of(found)
         algorithm, size_bytes = self._algorithms[0], found.size_bytes
         chunks = (0, count_chunks(size_bytes))
         digests = None
