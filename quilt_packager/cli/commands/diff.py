@@ -163,6 +163,9 @@ class _Comparison:
         if found.metadata_changed:
             words += "; the package's metadata changed"
         self._terminal.write(words)
+        for how, names in msgspec.structs.asdict(found.metadata_fields).items():
+            if names:
+                self._terminal.write(f"metadata fields {how}: {', '.join(names)}")
 
 
 def _describe(found: "Changed") -> str:

@@ -3,7 +3,7 @@
 The manifests are merged while they are read; neither is ever in memory as a whole.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
@@ -55,6 +55,20 @@ class Changed(msgspec.Struct, frozen=True, tag_field="change", tag="changed"):
     only_metadata: bool
 
 
+class MetadataFields(msgspec.Struct, frozen=True):
+    """Names of different fields of the package's metadata.
+
+    Attributes:
+        added: Fields of the later revision alone.
+        removed: Fields of the earlier revision alone.
+        changed: Fields with different values.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
 class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
     """Numbers of different entries.
 
@@ -64,6 +78,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
         changed: Number of different entries.
         same: Number of identical entries.
         metadata_changed: True if the metadata of the package differs.
+        metadata_fields: Names of the different fields.
     """
 
     added: int
@@ -71,6 +86,7 @@ class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
     changed: int
     same: int
     metadata_changed: bool
+    metadata_fields: MetadataFields = MetadataFields()
 
 
 async def compare(
@@ -114,6 +130,15 @@ async def compare(
         changed=counts[Changed],
         same=same,
         metadata_changed=left_manifest.metadata != right_manifest.metadata,
+        metadata_fields=_compare_fields(left_manifest.metadata, right_manifest.metadata),
+    )
+
+
+def _compare_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> MetadataFields:
+    return MetadataFields(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in before if name in after and before[name] != after[name]),
     )
 
 

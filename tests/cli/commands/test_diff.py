@@ -84,6 +84,18 @@ def test_a_limit_cuts_differences_and_not_the_summary(cli: Cli) -> None:
     assert ran.out.endswith("1 added, 1 changed, 1 removed, 1 unchanged\n")
 
 
+def test_metadata_fields_are_named_without_their_values(cli: Cli, raw: Bucket) -> None:
+    raw.put("runs/42/a.txt", "1")
+    for metadata in ({"run_id": "r-1", "lane": 1}, {"lane": 2}):
+        message = {"source_prefix": "s3://raw/runs/42/", "metadata": metadata}
+        assert cli("package", json.dumps(message)).code == 0
+    out = cli("diff", "runs/42", "--registry", "raw").out
+    assert out.splitlines()[-2:] == [
+        "metadata fields removed: run_id",
+        "metadata fields changed: lane",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "happened"),
     [

@@ -18,7 +18,14 @@ from quilt_packager_runtime.hashing import reuse
 from quilt_packager_runtime.registry.publish import Package
 
 from quilt_packager.operations.errors import BrokenManifest
-from quilt_packager.operations.revisions.diff import Added, Changed, Removed, Summary, compare
+from quilt_packager.operations.revisions.diff import (
+    Added,
+    Changed,
+    MetadataFields,
+    Removed,
+    Summary,
+    compare,
+)
 from quilt_packager.operations.revisions.revisions import Revision
 from tests.s3_stub import Bucket, S3Stub
 
@@ -108,9 +115,12 @@ class TestOurs:
     async def test_changed_metadata_of_the_package_is_in_the_summary(
         self, s3: S3, tmp_path: Path
     ) -> None:
-        await put(s3, tmp_path, BEFORE, [entry("a")], {"run": 1})
-        await put(s3, tmp_path, AFTER, [entry("a")], {"run": 2})
-        assert await differences(s3) == [summary(same=1, metadata_changed=True)]
+        await put(s3, tmp_path, BEFORE, [entry("a")], {"run": 1, "tools": ["bwa"], "same": 0})
+        await put(s3, tmp_path, AFTER, [entry("a")], {"run": 2, "project": "x", "same": 0})
+        fields = MetadataFields(added=("project",), removed=("tools",), changed=("run",))
+        assert await differences(s3) == [
+            summary(same=1, metadata_changed=True, metadata_fields=fields)
+        ]
 
     async def test_no_entry_is_missed_between_ranges(
         self, s3: S3, s3_stub: S3Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
