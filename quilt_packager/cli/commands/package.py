@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from quilt_packager_runtime.errors import PackagerError
@@ -29,7 +29,9 @@ from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typed_folders import check_folder
 from quilt_packager.operations.deployment import messages
 from quilt_packager.operations.deployment.credentials import connect_s3
-from quilt_packager.operations.deployment.known_metadata import Known
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.deployment.known_metadata import Known
 
 
 def package(
