@@ -3,12 +3,10 @@
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,20 +52,41 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that holds the wheel and what it depends on, nothing else."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    run_module("venv", "--without-pip", str(folder))
-    python = folder / "bin" / "python"
-    lock = (REPOSITORY / "requirements" / "dev.txt").read_text("utf-8")
-    constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join(re.findall(r"^[\w.-]+==[^ \\;]+", lock, re.MULTILINE)))
-    options = ["--quiet", "--constraint", str(constraints), str(wheel)]
+    """The newest Python, with the wheel and the newest versions of what it depends on."""
+    environment = tmp_path_factory.mktemp("elsewhere")
     try:
-        run_module("uv", "pip", "install", "--python", str(python), *options)
-    except subprocess.CalledProcessError:
+        return install(wheel, environment, newest_python(), "highest")
+    except subprocess.CalledProcessError as error:
+        if UNSOLVABLE in error.stderr:
+            raise
         # uv does not read pip's configuration, which may be the only one to know of an index.
-        run_module("pip", "--python", str(python), "install", *options)
-    return python
+        python = environment / "bin" / "python"
+        run_module("pip", "--python", str(python), "install", "--quiet", str(wheel))
+        return python
+
+
+def install(wheel: Path, environment: Path, python: str, resolution: str) -> Path:
+    """Create an environment of a Python with the wheel, and return its interpreter."""
+    run_module("uv", "venv", "--quiet", "--clear", "--python", python, str(environment))
+    interpreter = environment / "bin" / "python"
+    options = ["--python", str(interpreter), "--resolution", resolution, str(wheel)]
+    run_module("uv", "pip", "install", "--quiet", *options)
+    return interpreter
+
+
+def newest_python() -> str:
+    """The newest Python on this machine, among them those of pyenv, which uv does not look into."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", ""))
+    folders = [os.environ["PATH"], *map(str, pyenv.glob("versions/*/bin"))]
+    environment = os.environ | {"PATH": os.pathsep.join(folders)}
+    for minor in range(MAX_MINOR, sys.version_info.minor, -1):
+        command = ["-m", "uv", "python", "find", "--system", "--no-python-downloads", f"3.{minor}"]
+        found = subprocess.run(
+            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+        )
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return sys.executable
 
 
 def run_module(*arguments: str, cwd: Path | None = None) -> str:
@@ -108,7 +127,9 @@ def test_wheel_holds_only_its_two_packages(wheel: Path) -> None:
     }
 
 
-def test_wheel_synthesizes_without_docker_and_checkout(elsewhere: Path, tmp_path: Path) -> None:
+def test_wheel_synthesizes_with_the_newest_python_without_docker_and_checkout(
+    elsewhere: Path, tmp_path: Path
+) -> None:
     tools = tmp_path / "tools"  # all that is on PATH: no docker
     tools.mkdir()
     (tools / "node").symlink_to(find_node())
@@ -140,37 +161,9 @@ def test_wheel_synthesizes_without_docker_and_checkout(elsewhere: Path, tmp_path
     } <= names_in(asset)
 
 
-def newest_python() -> str:
-    """The newest Python on this machine, among them those of pyenv, which uv does not look into."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", ""))
-    folders = [os.environ["PATH"], *map(str, pyenv.glob("versions/*/bin"))]
-    environment = os.environ | {"PATH": os.pathsep.join(folders)}
-    for minor in range(MAX_MINOR, sys.version_info.minor, -1):
-        command = ["-m", "uv", "python", "find", "--system", "--no-python-downloads", f"3.{minor}"]
-        found = subprocess.run(
-            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
-        )
-        if found.returncode == 0:
-            return found.stdout.strip()
-    return sys.executable
-
-
-@pytest.mark.parametrize(
-    ("resolution", "python"),
-    [
-        pytest.param("lowest-direct", lambda: sys.executable, id="lowest direct dependencies"),
-        pytest.param("highest", newest_python, id="newest Python and dependencies"),
-    ],
-)
-def test_app_synthesizes_with_the_ends_of_the_supported_range(
-    wheel: Path, tmp_path: Path, resolution: str, python: Callable[[], str]
-) -> None:
-    environment = tmp_path / "environment"
-    run_module("uv", "venv", "--quiet", "--python", python(), str(environment))
-    interpreter = environment / "bin" / "python"
-    options = ["--python", str(interpreter), "--resolution", resolution, str(wheel)]
+def test_app_synthesizes_with_the_lowest_direct_dependencies(wheel: Path, tmp_path: Path) -> None:
     try:
-        run_module("uv", "pip", "install", "--quiet", *options)
+        interpreter = install(wheel, tmp_path / "environment", sys.executable, "lowest-direct")
     except subprocess.CalledProcessError as error:
         if UNSOLVABLE in error.stderr:
             raise

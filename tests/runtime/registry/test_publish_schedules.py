@@ -199,7 +199,7 @@ async def job_that_replaces(s3: S3, begin_pass: Callable[[], None], message: Mes
 async def test_revision_of_another_writer_is_named_by_its_job_after_any_crash() -> None:
     states = await explore(
         Jobs(job_that_replaces),
-        Scenario(changes=(B,), messages=(0,), crashes=2, lost_replies=2, ticks=1),
+        Scenario(changes=(B,), messages=(0,), crashes=1, lost_replies=1, ticks=1),
         State(source=A, registry=FOREIGN_REVISION),
         always=check_always,
         at_end=lambda _state: asyncio.sleep(0),
