@@ -320,6 +320,7 @@ async def _check(context: _Context, inventory: Inventory) -> Header:
         message=request.commit_message,
         workflow=workflow,
         source=request.header_source,
+        sources=request.named_sources,
     )
     check_header(header)
     return header

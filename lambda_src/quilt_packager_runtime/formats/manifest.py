@@ -5,7 +5,7 @@ top hash is escaped to ASCII; for most keys the two are the same text.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -44,12 +44,14 @@ class Header(msgspec.Struct, frozen=True):
         workflow: Record of the workflow that the package passed; None without workflows.
         source: The folder, if the message does not name it. The top hash covers it, so that equal
             packages of two folders do not share a manifest. quilt3 keeps it and ignores it.
+        sources: All folders with their places, if there are several, for the same reason.
     """
 
     user_meta: dict[str, Any] | None
     message: str
     workflow: dict[str, Any] | None = None
     source: str | None = None
+    sources: Sequence[msgspec.Struct] | None = None
 
 
 def write_manifest(
@@ -172,6 +174,8 @@ def _header_lines(header: Header) -> tuple[bytes, bytes]:
     record["message"] = header.message
     if header.source is not None:
         record["source"] = header.source
+    if header.sources is not None:
+        record["sources"] = msgspec.to_builtins(header.sources)
     try:
         line = _encode_line(record).encode()
         hashed = _encode_hashed(record).encode()

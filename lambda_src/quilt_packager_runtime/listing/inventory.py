@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from itertools import groupby
 from typing import Any, Self, TypeAlias
 
+import msgspec
+
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import Samples, quote
 from quilt_packager_runtime.formats.globs import match_any
@@ -211,14 +213,15 @@ class Inventory:
         """
         added = []
         for found, row in zip(objects, rows, strict=True):
-            other = self.find(row[0])
+            other, offered = self.find(row[0]), msgspec.structs.replace(found, source=source)
             if other.source == source:
                 added.append(row)
-            elif self.uri_of(other) == S3Uri(self.buckets[source], found.key, found.version_id):
+            elif self.uri_of(other) == self.uri_of(offered):
                 self._removed += identity(found, source)
             else:
-                uris = sorted([str(self.uri_of(other)), f"s3://{self.buckets[source]}/{found.key}"])
-                self.overlaps.add(f"{quote(key_of(row[0]))} ({' and '.join(uris)})")
+                both = (S3Uri(self.buckets[each.source], each.key) for each in (other, offered))
+                uris = " and ".join(map(str, sorted(both)))
+                self.overlaps.add(f"{quote(key_of(row[0]))} ({uris})")
         return added
 
     def included(self, objects: list[SourceObject], source: int = 0) -> list[SourceObject]:

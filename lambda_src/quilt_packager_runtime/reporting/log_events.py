@@ -11,6 +11,7 @@ from typing import ClassVar, TypeAlias, TypedDict
 import msgspec
 
 from quilt_packager_runtime.formats.outcome import Result
+from quilt_packager_runtime.requests.sources import MessageSource
 
 
 class LogEvent(
@@ -34,6 +35,7 @@ class Origin(TypedDict, total=False):
     trigger: str
     event_id: str | None
     event_source: str | None
+    sources: tuple[MessageSource, ...] | None
     ignored_fields: tuple[str, ...] | None
 
 
@@ -42,6 +44,7 @@ class _OriginEvent(JobEvent, frozen=True, kw_only=True):
     trigger: str | None = None
     event_id: str | None = None
     event_source: str | None = None
+    sources: tuple[MessageSource, ...] | None = None
     ignored_fields: tuple[str, ...] | None = None
 
 

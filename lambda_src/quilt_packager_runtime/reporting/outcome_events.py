@@ -15,6 +15,7 @@ from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome, Result
 from quilt_packager_runtime.requests.events import Kind, Trigger
+from quilt_packager_runtime.requests.sources import MessageSource
 
 MAX_REASON_CHARACTERS = 8192
 """Maximum length of a published reason or remark. EventBridge accepts 256 KiB in all."""
@@ -48,6 +49,13 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
     message_id: Annotated[str, Meta(description="Id of the message, as in the logs.")]
     trigger: TriggerDetail | UnsetType = UNSET
     source: Annotated[str, Meta(description="The folder, as a URI.")] | UnsetType = UNSET
+    sources: (
+        Annotated[
+            tuple[MessageSource, ...],
+            Meta(description="All folders, the source first, if the message names several."),
+        ]
+        | UnsetType
+    ) = UNSET
     registry: str | UnsetType = UNSET
     package_name: str | UnsetType = UNSET
     top_hash: _TopHash | UnsetType = UNSET
@@ -137,6 +145,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
     message_id: str,
     seconds: float,
     source: SourceFolder | None = None,
+    sources: tuple[MessageSource, ...] | None = None,
     trigger: Trigger | None = None,
     catalog_url: str | None = None,
 ) -> OutcomeDetail:
@@ -148,6 +157,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         message_id: Id of the job's message.
         seconds: Duration of the job.
         source: The folder, if the message could be read.
+        sources: All folders, if there are several.
         trigger: The trigger of the job, if the message could be read.
         catalog_url: URL of the Quilt catalog that shows the registry, if there is one.
     """
@@ -158,6 +168,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         message_id=message_id,
         trigger=TriggerDetail(trigger.kind, _known(trigger.event_id)) if trigger else UNSET,
         source=str(source) if source else UNSET,
+        sources=_known(sources),
         registry=_known(outcome.registry),
         package_name=_known(outcome.package_name),
         top_hash=_known(outcome.top_hash),

@@ -76,6 +76,7 @@ def origin_of(request: UnresolvedRequest | PackageRequest | None) -> Origin:
         return {}
     return {
         "source": str(request.source),
+        "sources": request.named_sources,
         "trigger": request.trigger.kind,
         "event_id": request.trigger.event_id,
         "event_source": request.trigger.event_source,
@@ -149,6 +150,7 @@ def _detail_of(delivery: Delivery, outcome: Outcome, settings: Settings) -> Outc
         message_id=delivery.message_id,
         seconds=delivery.seconds,
         source=request.source if request else None,
+        sources=request.named_sources if request else None,
         trigger=request.trigger if request else None,
         catalog_url=settings.catalog_url,
     )

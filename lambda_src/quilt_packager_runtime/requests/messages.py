@@ -18,7 +18,7 @@ from quilt_packager_runtime.formats import names
 from quilt_packager_runtime.formats.checksum_lists import check_verify_checksums
 from quilt_packager_runtime.formats.globs import MAX_GLOBS, check_globs
 from quilt_packager_runtime.formats.json_documents import check_metadata, read_json
-from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES, S3Uri, SourceFolder
+from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES, S3Uri, Source, SourceFolder
 from quilt_packager_runtime.requests import events
 from quilt_packager_runtime.requests.events import (
     CRATE_NAME,
@@ -35,6 +35,7 @@ from quilt_packager_runtime.requests.package_request import (
     default_commit_message,
     request_for_folder,
 )
+from quilt_packager_runtime.requests.sources import MAX_SOURCES, MessageSource, check_sources
 from quilt_packager_runtime.requests.violations import Violations, invalid_message
 from quilt_packager_runtime.settings.requirements import (
     DEFAULT_REQUIRE_TIMEOUT_SECONDS,
@@ -62,13 +63,28 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """The description of a package. Fields count as absent if null or, except workflow, empty."""
 
     source_prefix: Annotated[
-        str,
+        str | None,
         Meta(
             description="The folder to package, as a percent-encoded S3 URI. Without a trailing / "
-            "its last component is dropped.",
+            "its last component is dropped. Excludes sources.",
             examples=["s3://raw/runs/42/"],
         ),
-    ]
+    ] = None
+    sources: Annotated[
+        list[MessageSource] | None,
+        Meta(
+            description="Folders to package together, each with its place in the package. The "
+            "first one is the source of the package: it gives the defaults of registry, name and "
+            "commit message. Excludes source_prefix.",
+            examples=[
+                [
+                    {"prefix": "s3://raw/runs/42/", "into": "raw/"},
+                    {"prefix": "s3://results/42/", "into": "results/"},
+                ]
+            ],
+            extra_json_schema={"minItems": 1, "maxItems": MAX_SOURCES},
+        ),
+    ] = None
     registry: Annotated[
         str | None,
         Meta(
@@ -232,10 +248,14 @@ def with_fields(body: str, fields: Mapping[str, Any]) -> str:
 def message_schema() -> str:
     """Return the JSON Schema of a `Message`, as text."""
     both = {"metadata": {"type": "object"}, "metadata_uri": {"type": "string"}}
+    either = {"source_prefix": {"type": "string"}, "sources": {"type": "array"}}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(Message),
         "not": {"properties": both, "required": list(both)},
+        "oneOf": [
+            {"properties": {name: rule}, "required": [name]} for name, rule in either.items()
+        ],
     }
     return json.dumps(schema, indent=2) + "\n"
 
@@ -282,9 +302,7 @@ def _request_from_fields(
         name: violations.check(name, fields.get(name), partial(msgspec.convert, type=types[name]))
         for name in types
     }
-    source = violations.check("source_prefix", given["source_prefix"], names.parse_source_prefix)
-    if fields.get("source_prefix") is None:
-        violations.add("source_prefix", "it is missing, and the message is not an event")
+    source, sources = _read_source(fields, given, violations)
     registry = violations.check("registry", given["registry"], names.parse_registry)
     name = violations.check("package_name", given["package_name"], names.check_package_name)
     if source and given["package_name"] is None:
@@ -298,7 +316,6 @@ def _request_from_fields(
     exclude = violations.check("exclude", given["exclude"], check_globs)
     require = violations.check("require", given["require"], check_requirements)
     timeout_seconds = given["require_timeout_seconds"]
-
     verify_checksums = violations.check(
         "verify_checksums", given["verify_checksums"], check_verify_checksums
     )
@@ -308,13 +325,14 @@ def _request_from_fields(
     unknown = [field[:MAX_QUOTED] for field in message if field not in types][:MAX_NAMED]
     return UnresolvedRequest(
         source=source,
+        sources=sources,
         registry=registry or default_registry or source.bucket,
         package_name=name,
         is_default_name=given["package_name"] is None,
         metadata=metadata,
         metadata_file=metadata_file,
         commit_message=commit_message or default_commit_message(source),
-        contents=given["contents"] or "auto",
+        contents="folder" if sources else given["contents"] or "auto",
         missing_parts=given["missing_parts"] or "reject",
         workflow=UNSET if workflow is None else workflow or None,
         exclude=exclude or (),
@@ -325,10 +343,30 @@ def _request_from_fields(
         on_foreign_revision=given[ON_FOREIGN_REVISION],
         verify_checksums="auto" if verify_checksums is None else verify_checksums,
         trigger=Trigger("message"),
-        dropped_component=_dropped_component(str(given["source_prefix"])),
+        dropped_component=_dropped_component(given["source_prefix"] or str(source)),
         ignored_fields=tuple(unknown),
         warnings=tuple(_describe_unknown(field, types) for field in unknown),
     )
+
+
+def _read_source(
+    fields: dict[str, Any], given: dict[str, Any], violations: Violations
+) -> tuple[SourceFolder | None, tuple[Source, ...]]:
+    """Return the source of the package, and all sources unless it is the only one at the root."""
+    source = violations.check("source_prefix", given["source_prefix"], names.parse_source_prefix)
+    has_one, has_several = (fields.get(name) is not None for name in ("source_prefix", "sources"))
+    if has_one and has_several:
+        violations.add("source_prefix", "they exclude each other", shown="source_prefix, sources")
+    elif not has_one and not has_several:
+        violations.add("source_prefix", "it is missing, and the message is not an event")
+    if given["sources"] is None:
+        return source, ()
+    if fields.get("contents") == "crate":
+        violations.add("contents", "crate packages one folder, and excludes sources")
+    sources = check_sources(given["sources"], violations)
+    if not sources:
+        return None, ()
+    return sources[0].folder, () if sources == (Source.whole(sources[0].folder),) else sources
 
 
 def _dropped_component(source_prefix: str) -> str:
@@ -353,7 +391,8 @@ def _metadata_file(
         given["metadata_uri"],
         # Most rules of references do not depend on the source that they are relative to.
         partial(
-            names.resolve_metadata_uri, source_prefix=given["source_prefix"] if source else _BASE
+            names.resolve_metadata_uri,
+            source_prefix=(given["source_prefix"] or str(source)) if source else _BASE,
         ),
     )
     has_metadata, has_uri = (fields.get(name) is not None for name in ("metadata", "metadata_uri"))

@@ -18,6 +18,7 @@ from quilt_packager_runtime.formats.objects import S3Uri, Source, SourceFolder
 from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, Trigger
 from quilt_packager_runtime.requests.quilt_profile import Crate
+from quilt_packager_runtime.requests.sources import MessageSource
 from quilt_packager_runtime.requests.violations import Violations
 from quilt_packager_runtime.settings.name_templates import name_package
 from quilt_packager_runtime.settings.requirements import (
@@ -93,7 +94,12 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def header_source(self) -> str | None:
         """The folder for the manifest's header; None if the commit message names it already."""
         is_named = self.commit_message == default_commit_message(self.source)
-        return None if is_named else str(self.source)
+        return None if is_named and not self.sources else str(self.source)
+
+    @property
+    def named_sources(self) -> tuple[MessageSource, ...] | None:
+        """All sources as in a message; None if there is one, at the root."""
+        return tuple(MessageSource(str(each), each.into) for each in self.sources) or None
 
 
 class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):

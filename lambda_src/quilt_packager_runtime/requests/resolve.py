@@ -109,7 +109,7 @@ def check_buckets(request: UnresolvedRequest, settings: Settings) -> None:
     Raises:
         BucketNotAllowed: Names all of them.
     """
-    sources = {request.source.bucket}
+    sources = {request.source.bucket, *(each.bucket for each in request.sources)}
     if request.metadata_file is not None:
         sources.add(request.metadata_file.uri.bucket)
     refused = [

@@ -99,6 +99,7 @@ def merge_job(before: Job | None, after: Job) -> Job:
         started=min(before.started, after.started),
         attempts=max(before.attempts, after.attempts),
         source=after.source or before.source,
+        sources=after.sources or before.sources,
         trigger=after.trigger or before.trigger,
         package_name=after.package_name or before.package_name,
         registry=after.registry or before.registry,

@@ -32,11 +32,11 @@ def log(deployment: Deployment, job: Job) -> str | None:
 
 
 def again(job: Job) -> str | None:
-    """Link to the form, filled in with the folder of a job; None if the job has no source.
+    """Link to the form, filled in with the folder of a job; None if it has none, or several.
 
     The package may differ from the job's, in its metadata or its workflow: see `REBUILT`.
     """
-    if not job.source:
+    if not job.source or job.sources:
         return None
     fields = {
         "source_prefix": job.source,

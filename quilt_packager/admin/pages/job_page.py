@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -167,12 +168,13 @@ def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
 
 
 def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
-    """Build a message for the folder of a job from the fields that the log contains.
+    """Build a message for the folders of a job from the fields that the log contains.
 
     Metadata, workflow and exclusions are those of the engine's defaults.
     """
     fields = {
-        "source_prefix": job.source,
+        "source_prefix": None if job.sources else job.source,
+        "sources": msgspec.to_builtins(job.sources),
         "registry": job.registry,
         "package_name": job.package_name,
     }

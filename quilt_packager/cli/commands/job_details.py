@@ -79,6 +79,8 @@ def _facts(terminal: Terminal, job: Job, attempts: Sequence[Attempt]) -> Iterato
     if job.source is not None:
         event = f" event {job.event_id}" if job.event_id else ""
         yield "Source", f"{job.source}  {trigger_label(job)}{event}"
+    for number, each in enumerate(job.sources or ()):
+        yield "" if number else "Sources", f"{each.prefix}  {each.into or '/'}"
     if job.phases:
         yield "Phases", ", ".join(_describe_phase(phase) for phase in job.phases)
     if len(attempts) > 1:

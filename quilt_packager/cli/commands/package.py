@@ -22,6 +22,7 @@ from quilt_packager.cli.console.options import (
     MessageArgument,
     ProfileOption,
     RegionOption,
+    SourcesOption,
     to_body,
 )
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 def package(
     message: MessageArgument,
     *,
+    more: SourcesOption = None,
     no_metadata: NoMetadataOption = False,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -59,7 +61,7 @@ def package(
     known: Known | None = None
     started = time.monotonic()
     try:
-        body = to_body(message)
+        body = to_body(message, more or ())
         request = messages.resolve(body, profile=profile)
         check_folder(terminal, message, request, lambda: connect_s3(profile, region))
         known = fill_in_metadata(

@@ -18,6 +18,7 @@ from quilt_packager.cli.console.options import (
     MessageArgument,
     ProfileOption,
     RegionOption,
+    SourcesOption,
     StackOption,
     find,
     to_body,
@@ -49,6 +50,7 @@ class _Engine(NamedTuple):
 def plan(
     message: MessageArgument,
     *,
+    more: SourcesOption = None,
     exact: Annotated[
         bool,
         typer.Option(
@@ -78,7 +80,7 @@ def plan(
 
     terminal = Terminal()
     engine = _find_engine(terminal, stack, profile, region)
-    body, settings = to_body(message), engine.configuration.settings
+    body, settings = to_body(message, more or ()), engine.configuration.settings
     try:
         messages.check(body, settings)
         known = fill_in_metadata(

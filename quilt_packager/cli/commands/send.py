@@ -15,6 +15,7 @@ from quilt_packager.cli.console.options import (
     MessageArgument,
     ProfileOption,
     RegionOption,
+    SourcesOption,
     StackOption,
     find,
     to_body,
@@ -37,6 +38,7 @@ QUEUE_HOST = re.compile(r"https://sqs(-fips)?\.(?P<region>[a-z0-9-]+)\.(?P<domai
 def send(
     message: MessageArgument,
     *,
+    more: SourcesOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", "-w", help="Wait for the outcome, and use it as the exit code."),
@@ -75,7 +77,7 @@ def send(
             why="A stack has its own queue, and the log to wait on.",
             remedy="Use --stack only.",
         )
-    body = to_body(message)
+    body = to_body(message, more or ())
     try:
         messages.check(body)  # before any request to AWS
         deployment = find(stack, profile, region) if queue_url is None else None

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share: engine, credentials, message and format."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,16 @@ RegistryOption = Annotated[
         "--registry",
         metavar="BUCKET",
         help="Bucket with the package. Default: the engine's registry, if it has one only.",
+    ),
+]
+
+SourcesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="URI=PLACE",
+        help="Another folder of the package, such as s3://bucket/folder/=place/. Can be repeated; "
+        "MESSAGE may have a place too.",
     ),
 ]
 
@@ -105,8 +116,15 @@ def find_registry(
     return found
 
 
-def to_body(message: str) -> str:
+def to_body(message: str, more: Sequence[str] = ()) -> str:
     """Convert a MESSAGE argument to the body of a message.
+
+    Args:
+        message: The argument.
+        more: Further sources, as `s3://bucket/folder/=place/`.
+
+    Raises:
+        Misuse: The message is in JSON, which names its sources itself.
 
     Example:
         >>> to_body("s3://raw/runs/42/")
@@ -116,7 +134,27 @@ def to_body(message: str) -> str:
     """
     text = message.strip()
     # Text that is not JSON is meant as a folder, so that errors explain the form of folders.
-    return message if text[:1] in JSON_STARTS else json.dumps({"source_prefix": text})
+    is_json = text[:1] in JSON_STARTS
+    if not more:
+        return message if is_json else json.dumps({"source_prefix": text})
+    if is_json:
+        raise Misuse(
+            "--source cannot be combined with a message in JSON.",
+            why="The message has its own sources.",
+            remedy="Add them to sources in the message.",
+        )
+    return json.dumps({"sources": [_parse_source(each) for each in (text, *more)]})
+
+
+def _parse_source(text: str) -> dict[str, str]:
+    """Split `s3://bucket/folder/=place/`.
+
+    Example:
+        >>> _parse_source("s3://raw/date=2026/=raw/")
+        {'prefix': 's3://raw/date=2026/', 'into': 'raw/'}
+    """
+    prefix, is_placed, into = text.rpartition("/=")
+    return {"prefix": f"{prefix}/", "into": into} if is_placed else {"prefix": text}
 
 
 def parse_folder_argument(text: str) -> "SourceFolder":

@@ -46,7 +46,7 @@ WAITING = "waiting"
 LOST = "Lost"
 """Error code of a job whose outcome was never logged."""
 
-ORIGIN = ("package_name", "registry", "source", "trigger", "event_id", "event_source")
+ORIGIN = ("package_name", "registry", "source", "sources", "trigger", "event_id", "event_source")
 """Fields of a job that any of its lines may have; the newest known value applies."""
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 from quilt_packager_runtime.formats.outcome import OutcomeFields
+from quilt_packager_runtime.requests.sources import MessageSource
 
 
 class State(StrEnum):
@@ -84,6 +85,7 @@ class Job(OutcomeFields, frozen=True, kw_only=True):
         updated: Time of the newest line in the log.
         seconds: Duration of the job so far.
         source: The folder, as a URI.
+        sources: All folders, the source first, if the message names several.
         trigger: The kind of event that triggered the job, such as `health_omics`.
         event_id: Id of the event.
         event_source: Sender of the event, for kinds of events that several senders use.
@@ -104,6 +106,7 @@ class Job(OutcomeFields, frozen=True, kw_only=True):
     updated: datetime
     seconds: float | None = None
     source: str | None = None
+    sources: tuple[MessageSource, ...] | None = None
     trigger: str | None = None
     event_id: str | None = None
     event_source: str | None = None

@@ -240,7 +240,12 @@ class _Planner:
     async def _check(self, s3: S3, inventory: Inventory) -> Header:
         """Check the rules of the workflow, and make the header of the manifest."""
         request = self._request
-        header = Header(request.metadata, request.commit_message, source=request.header_source)
+        header = Header(
+            request.metadata,
+            request.commit_message,
+            source=request.header_source,
+            sources=request.named_sources,
+        )
         with self._refusals:
             check_header(header)
         with self._refusals:

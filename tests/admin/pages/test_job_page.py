@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
+from quilt_packager_runtime.requests.sources import MessageSource
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.pages.job_page import draw_phases, rebuild_message
@@ -258,3 +259,17 @@ def test_message_is_rebuilt_from_the_known_fields() -> None:
         "source_prefix": "s3://omics-out/3395667/",
         "package_name": "omics-quilt/3395667",
     }
+
+
+def test_all_sources_are_shown_and_rebuilt(browser: Browser, engine: Engine) -> None:
+    job = make_job("a1", sources=(MessageSource("s3://raw/1/"), MessageSource("s3://b/", "x/")))
+    engine.jobs = [job]
+    text = browser.htmx("/jobs/a1/body").text
+    assert '<span class="mono">s3://b/</span> as <span class="mono">x/</span>' in text
+    assert "Package this folder" not in text
+    rebuilt = json.loads(rebuild_message(job))
+    assert "source_prefix" not in rebuilt
+    assert rebuilt["sources"] == [
+        {"prefix": "s3://raw/1/", "into": ""},
+        {"prefix": "s3://b/", "into": "x/"},
+    ]

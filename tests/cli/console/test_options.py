@@ -18,6 +18,24 @@ def test_json_is_unchanged(text: str) -> None:
     assert to_body(text) == text
 
 
+def test_several_folders_are_sources_with_their_places() -> None:
+    assert json.loads(to_body("s3://raw/runs/42/", ["s3://raw/date=1/=a/", "s3://b/=", "x"])) == {
+        "sources": [
+            {"prefix": "s3://raw/runs/42/"},
+            {"prefix": "s3://raw/date=1/", "into": "a/"},
+            {"prefix": "s3://b/", "into": ""},
+            {"prefix": "x"},
+        ]
+    }
+
+
+@pytest.mark.parametrize("command", ["package", "plan", "send"])
+def test_a_message_in_json_names_its_sources_itself(cli: Cli, aws: object, command: str) -> None:
+    ran = cli(command, "{}", "--source", "s3://b/=")
+    assert ran.code == 3
+    assert "Add them to sources in the message." in ran.err
+
+
 def test_other_text_is_a_folder() -> None:
     assert json.loads(to_body("raw/runs/42/")) == {"source_prefix": "raw/runs/42/"}
 

@@ -17,6 +17,7 @@ from quilt_packager_runtime.reporting.outcome_events import (
     outcome_pattern,
 )
 from quilt_packager_runtime.requests.events import Ignored, Trigger, translate
+from quilt_packager_runtime.requests.sources import MessageSource
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 CREATED = Outcome(
@@ -86,6 +87,16 @@ class TestDetail:
                 + "f" * 64,
             },
         }
+
+    def test_names_all_sources(self) -> None:
+        sources = (MessageSource("s3://raw/runs/42/", "raw/"), MessageSource("s3://results/"))
+        made = event(CREATED, source=SourceFolder("raw", "runs/42/"), sources=sources)
+        Draft4Validator(json.loads(event_schema())).validate(made)
+        assert made["detail"]["source"] == "s3://raw/runs/42/"
+        assert made["detail"]["sources"] == [
+            {"prefix": "s3://raw/runs/42/", "into": "raw/"},
+            {"prefix": "s3://results/", "into": ""},
+        ]
 
     def test_leaves_out_unknown_fields(self) -> None:
         assert detail(REJECTED) == {

@@ -191,8 +191,8 @@ class TestRules:
         ("fields", "violation"),
         [
             ({"source_prefix": None}, "source_prefix: it is missing"),
-            ({"source_prefix": 5}, "source_prefix: Expected `str`, got `int`"),
-            ({"source_prefix": ["s3://b/"]}, "source_prefix: Expected `str`, got `array`"),
+            ({"source_prefix": 5}, "source_prefix: Expected `str | null`, got `int`"),
+            ({"source_prefix": ["s3://b/"]}, "source_prefix: Expected `str | null`, got `array`"),
             ({"source_prefix": ""}, 'source_prefix "": an S3 URI begins with s3://'),
             ({"source_prefix": "s3://b/%FF/"}, "its percent-escapes are not UTF-8"),
             ({"source_prefix": "s3://b/.quilt/"}, ".quilt/ holds the registry itself"),
@@ -626,6 +626,9 @@ class TestSchema:
             body(package_name="a"),
             body(commit_message=" "),
             body(metadata={}, metadata_uri="m"),
+            body(sources=[{"prefix": "s3://raw/x/"}]),
+            '{"sources": []}',
+            '{"sources": [{"into": "x/"}]}',
         ],
     )
     def test_it_refuses_invalid_messages(self, text: str) -> None:
@@ -637,7 +640,8 @@ class TestSchema:
         fields = json.loads(message_schema())["$defs"]["Message"]["properties"]
         for name, field in fields.items():
             for value in field.get("examples", []):
-                request(body(**{name: value}))
+                source = "source_prefix" if name != "sources" else name
+                request(json.dumps({source: "s3://raw/runs/42/", name: value}))
 
 
 class TestReference:
