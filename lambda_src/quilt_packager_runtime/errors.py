@@ -23,6 +23,10 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
     │   ├── WorkflowViolations
     │   ├── PackageNameTaken
     │   ├── HeldForReview
+    │   ├── NoSuchRevision
+    │   ├── InvalidManifest
+    │   ├── DestinationOccupied
+    │   ├── CopyMismatch
     │   └── UnsupportedEndpoint
     └── Failed                    may succeed later: SQS delivers the message again
         ├── SourceChanged
@@ -308,6 +312,38 @@ class HeldForReview(Rejected):
     usual_remedy = (
         "Retry with --on-foreign-revision replace to publish, or discard to keep that revision."
     )
+
+
+class NoSuchRevision(Rejected):
+    """The revision to promote does not exist."""
+
+    title = "Revision not found"
+    usual_cause = "The package's name, its registry or the top hash is wrong."
+    usual_remedy = "Correct it, and promote again."
+
+
+class InvalidManifest(Rejected):
+    """The manifest to promote cannot be used."""
+
+    title = "Invalid manifest"
+    usual_cause = "It was overwritten, or its checksums cannot be compared with those of copies."
+    usual_remedy = "Package the folder again, and promote the new revision."
+
+
+class DestinationOccupied(Rejected):
+    """The destination has other objects, or another manifest, that a promotion must not replace."""
+
+    title = "Destination is occupied"
+    usual_cause = "Another program wrote objects below the prefix, in a bucket without versions."
+    usual_remedy = "Enable versioning of the bucket, or copy to another prefix."
+
+
+class CopyMismatch(Rejected):
+    """Objects are not those that the manifest describes."""
+
+    title = "Copies do not match the manifest"
+    usual_cause = "The objects were overwritten or deleted after they were packaged."
+    usual_remedy = "Package the folder again, and promote the new revision."
 
 
 class UnsupportedEndpoint(Rejected):

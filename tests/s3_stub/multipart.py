@@ -36,7 +36,14 @@ def create_multipart_upload(bucket: Bucket, request: Request) -> Response:
     if checksum_type is None:
         is_full = algorithm in (None, "CRC64NVME")
         checksum_type = checksums.FULL_OBJECT if is_full else checksums.COMPOSITE
-    upload = bucket.open_upload(request.key, algorithm, checksum_type, request.metadata)
+    upload = bucket.open_upload(
+        request.key,
+        algorithm,
+        checksum_type,
+        metadata=request.metadata,
+        system_metadata=request.system_metadata,
+        tags=request.tags,
+    )
     headers = dict(_XML)
     if algorithm:
         headers["x-amz-checksum-algorithm"] = algorithm
@@ -75,7 +82,9 @@ def upload_part_copy(store: Store, bucket: Bucket, request: Request) -> Response
     _place_part(upload, request, body)
     content = f"<LastModified>{iso_date(int(store.clock()))}</LastModified>"
     content += f"<ETag>&quot;{digest_all(body, 'MD5').hex()}&quot;</ETag>"
-    if upload.algorithm and store.copies_return_checksums:
+    if not store.copies_return_checksums:
+        upload.algorithm = None
+    if upload.algorithm:
         value = checksums.encode(digest_all(body, upload.algorithm))
         content += checksums.to_xml({upload.algorithm: value})
     return Response(200, dict(_XML), to_document("CopyPartResult", content))
@@ -95,6 +104,8 @@ def complete_multipart_upload(bucket: Bucket, request: Request, data: bytes) -> 
         checksum_type=upload.checksum_type,
         part_sizes=[body.size_bytes for body in bodies],
         metadata=upload.metadata,
+        system_metadata=upload.system_metadata,
+        tags=upload.tags,
     )
     del bucket.uploads[upload.upload_id]
     headers = {**_XML, **version_header(bucket, version), **checksum_headers(version)}

@@ -9,7 +9,7 @@ from tests.s3_stub.multipart import (
     upload_part_copy,
 )
 from tests.s3_stub.protocol import Refusal, Request, Response, to_document
-from tests.s3_stub.reading import get_object_attributes, read_object
+from tests.s3_stub.reading import get_object_attributes, get_object_tagging, read_object
 from tests.s3_stub.store import Bucket, Store, Versioning
 from tests.s3_stub.writing import copy_object, delete_object, put_object
 
@@ -73,6 +73,7 @@ _ON_BUCKET = {
     "GetBucketVersioning": _get_bucket_versioning,
     "GetObject": read_object,
     "GetObjectAttributes": get_object_attributes,
+    "GetObjectTagging": get_object_tagging,
     "HeadBucket": _head_bucket,
     "HeadObject": read_object,
     "ListObjectVersions": list_object_versions,
@@ -114,13 +115,19 @@ def _name_bucket_operation(method: str, query: dict[str, str]) -> str:
     return next((name for field, name in named.items() if field in query), UNKNOWN)
 
 
+def _name_get(query: dict[str, str]) -> str:
+    if "attributes" in query:
+        return "GetObjectAttributes"
+    return "GetObjectTagging" if "tagging" in query else "GetObject"
+
+
 def _name_object_operation(request: Request) -> str:
     query = request.query
     in_upload = "uploadId" in query
     copies = "x-amz-copy-source" in request.headers
     names = {
         "HEAD": "HeadObject",
-        "GET": "GetObjectAttributes" if "attributes" in query else "GetObject",
+        "GET": _name_get(query),
         "PUT": "CopyObject" if copies else "PutObject",
         "POST": "CreateMultipartUpload" if "uploads" in query else UNKNOWN,
         "DELETE": "DeleteObject",

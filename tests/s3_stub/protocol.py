@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
-from urllib.parse import quote_plus
+from urllib.parse import parse_qsl, quote_plus
 from xml.sax.saxutils import escape
 
 from tests.s3_stub.bodies import Body
@@ -13,6 +13,15 @@ from tests.s3_stub.bodies import Body
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+SYSTEM_METADATA = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+    "x-amz-website-redirect-location",
+)
 _MESSAGES = {
     "AccessDenied": "Access Denied",
     "ConditionalRequestConflict": "The conditional request cannot succeed due to a conflict.",
@@ -93,6 +102,16 @@ class Request:
         """User metadata, by names without their prefix."""
         prefix = "x-amz-meta-"
         return {k.removeprefix(prefix): v for k, v in self.headers.items() if k.startswith(prefix)}
+
+    @property
+    def system_metadata(self) -> dict[str, str]:
+        """Headers that S3 keeps with an object."""
+        return {name: self.headers[name] for name in SYSTEM_METADATA if name in self.headers}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that come with an object."""
+        return dict(parse_qsl(self.headers.get("x-amz-tagging", ""), keep_blank_values=True))
 
     def _credential_scope(self) -> list[str] | None:
         _, found, rest = self.headers.get("authorization", "").partition("Credential=")

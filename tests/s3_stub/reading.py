@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from tests.s3_stub import checksums
-from tests.s3_stub.protocol import Refusal, Request, Response, http_date, to_document
+from tests.s3_stub.protocol import Refusal, Request, Response, http_date, to_document, to_text
 from tests.s3_stub.store import NULL, Bucket, Versioning
 from tests.s3_stub.versions import Version
 
@@ -67,6 +67,17 @@ def get_object_attributes(bucket: Bucket, request: Request) -> Response:
         {"Content-Type": "application/xml", **kept},
         to_document("GetObjectAttributesResponse", content),
     )
+
+
+def get_object_tagging(bucket: Bucket, request: Request) -> Response:
+    """GetObjectTagging."""
+    version = find_version(bucket, request.key, request.query.get("versionId"))
+    tags = "".join(
+        f"<Tag><Key>{to_text(key)}</Key><Value>{to_text(value)}</Value></Tag>"
+        for key, value in version.tags.items()
+    )
+    document = to_document("Tagging", f"<TagSet>{tags}</TagSet>")
+    return Response(200, {"Content-Type": "application/xml"}, document)
 
 
 def find_version(bucket: Bucket, key: str, version_id: str | None) -> Version:
@@ -136,10 +147,13 @@ def _object_headers(bucket: Bucket, version: Version) -> dict[str, str]:
         "Last-Modified": http_date(int(version.last_modified)),
         "ETag": f'"{version.etag}"',
         "Accept-Ranges": "bytes",
-        "Content-Type": "binary/octet-stream",
         "x-amz-server-side-encryption": version.encryption,
         **version_header(bucket, version),
+        "content-type": "binary/octet-stream",
+        **version.system_metadata,
     }
+    if version.tags:
+        headers["x-amz-tagging-count"] = str(len(version.tags))
     if version.storage_class != "STANDARD":
         headers["x-amz-storage-class"] = version.storage_class
     if version.restored:

@@ -60,6 +60,8 @@ class Bucket:
         restored: bool | None = None,
         encryption: str = "AES256",
         metadata: Mapping[str, str] | None = None,
+        system_metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         last_modified: float | None = None,
     ) -> Version:
         """Write an object, as the bucket's versioning says.
@@ -75,6 +77,8 @@ class Bucket:
             restored: Of an archived one, whether its restore is done; None: there is none.
             encryption: Such as `aws:kms`.
             metadata: User metadata.
+            system_metadata: Headers such as `content-type`.
+            tags: The tags.
             last_modified: Unix seconds; without it now.
         """
         data = body.encode() if isinstance(body, str) else body
@@ -90,6 +94,8 @@ class Bucket:
                 restored=restored,
                 encryption=encryption,
                 metadata=metadata,
+                system_metadata=system_metadata,
+                tags=tags,
                 last_modified=self._clock() if last_modified is None else last_modified,
             )
             self._place(key, version)
@@ -132,12 +138,27 @@ class Bucket:
             index += 1
 
     def open_upload(
-        self, key: str, algorithm: str | None, checksum_type: str, metadata: Mapping[str, str]
+        self,
+        key: str,
+        algorithm: str | None,
+        checksum_type: str,
+        *,
+        metadata: Mapping[str, str],
+        system_metadata: Mapping[str, str],
+        tags: Mapping[str, str],
     ) -> Upload:
         """Begin a multipart upload."""
         with self._lock:
             self._serial += 1
-            upload = Upload(f"upload{self._serial:08d}", key, algorithm, checksum_type, metadata)
+            upload = Upload(
+                f"upload{self._serial:08d}",
+                key,
+                algorithm,
+                checksum_type,
+                metadata=metadata,
+                system_metadata=system_metadata,
+                tags=tags,
+            )
             self.uploads[upload.upload_id] = upload
         return upload
 

@@ -23,6 +23,8 @@ class Version:
         restored: Of an archived one, whether its restore is done; None: there is none.
         encryption: Such as `aws:kms`.
         metadata: User metadata, by names without `x-amz-meta-`.
+        system_metadata: Headers such as `content-type`, by lower-case names.
+        tags: The tags.
         last_modified: Unix seconds.
     """
 
@@ -39,6 +41,8 @@ class Version:
         restored: bool | None = None,
         encryption: str = "AES256",
         metadata: Mapping[str, str] | None = None,
+        system_metadata: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         last_modified: float = 0.0,
     ) -> None:
         self.version_id = version_id
@@ -53,6 +57,8 @@ class Version:
         self.restored = restored
         self.encryption = encryption
         self.metadata = dict(metadata or {})
+        self.system_metadata = dict(system_metadata or {})
+        self.tags = dict(tags or {})
         self.last_modified = last_modified
         self._checksums = dict(stored) if isinstance(stored, Mapping) else {}
         self._etag = etag
@@ -134,6 +140,8 @@ class Upload:
         algorithm: The checksum asked for at its creation, if any.
         checksum_type: Of the object to be.
         metadata: User metadata of the object to be.
+        system_metadata: Its headers such as `content-type`.
+        tags: Its tags.
         parts: Part numbers to bodies.
     """
 
@@ -143,11 +151,16 @@ class Upload:
         key: str,
         algorithm: str | None,
         checksum_type: str,
+        *,
         metadata: Mapping[str, str],
+        system_metadata: Mapping[str, str],
+        tags: Mapping[str, str],
     ) -> None:
         self.upload_id = upload_id
         self.key = key
         self.algorithm = algorithm
         self.checksum_type = checksum_type
         self.metadata = dict(metadata)
+        self.system_metadata = dict(system_metadata)
+        self.tags = dict(tags)
         self.parts: dict[int, Body] = {}

@@ -32,7 +32,14 @@ def put_object(bucket: Bucket, request: Request, data: bytes) -> Response:
     verify_body(request.headers, body)
     check_write_condition(bucket, request)
     algorithm = asked_algorithm(request.headers) or checksums.DEFAULT_ALGORITHM
-    version = bucket.put(request.key, body, stored=(algorithm,), metadata=request.metadata)
+    version = bucket.put(
+        request.key,
+        body,
+        stored=(algorithm,),
+        metadata=request.metadata,
+        system_metadata=request.system_metadata,
+        tags=request.tags,
+    )
     headers = {
         "ETag": f'"{version.etag}"',
         "x-amz-server-side-encryption": "AES256",
@@ -51,11 +58,14 @@ def copy_object(store: Store, bucket: Bucket, request: Request) -> Response:
     check_write_condition(bucket, request)
     algorithm = asked_algorithm(request.headers)
     replaces = request.headers.get("x-amz-metadata-directive", "").upper() == "REPLACE"
+    replaces_tags = request.headers.get("x-amz-tagging-directive", "").upper() == "REPLACE"
     version = bucket.put(
         request.key,
         body,
         stored=(algorithm,) if algorithm else source.algorithms or (checksums.DEFAULT_ALGORITHM,),
         metadata=request.metadata if replaces else source.metadata,
+        system_metadata=request.system_metadata if replaces else source.system_metadata,
+        tags=request.tags if replaces_tags else source.tags,
     )
     content = (
         f"<LastModified>{iso_date(int(version.last_modified))}</LastModified>"

@@ -86,6 +86,7 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
         encryption: Server-side encryption, such as `aws:kms`; empty if the response names none.
         version_id: Version id; None in an unversioned bucket.
         archived: The storage class requires a restore before the bytes can be read.
+        headers: All headers, by lower-case names.
     """
 
     size_bytes: int
@@ -96,6 +97,7 @@ class ObjectHead(msgspec.Struct, frozen=True, gc=False):
     encryption: str = ""
     version_id: str | None = None
     archived: bool = False
+    headers: Mapping[str, str] = NO_METADATA
 
 
 class ObjectBody(msgspec.Struct, frozen=True, gc=False):
@@ -213,6 +215,7 @@ class S3:
             encryption=head.get("x-amz-server-side-encryption", ""),
             version_id=version_id(head.get("x-amz-version-id")),
             archived=head.get("x-amz-storage-class") in ARCHIVED_CLASSES,
+            headers=head,
         )
 
     async def get_object(
@@ -452,7 +455,7 @@ class S3:
                 async for each in self._pages(kind, bucket, query | {"versions": ""}, after):
                     yield each
             except UnsupportedEndpoint:
-                if await self._is_versioned(bucket):
+                if await self.versioning_of(bucket):
                     raise
                 self._without_versions.add(bucket)
             else:
@@ -460,7 +463,8 @@ class S3:
         async for each in self._pages(KEYS, bucket, query | {"list-type": "2"}, after):
             yield each
 
-    async def _is_versioned(self, bucket: str) -> bool:
+    async def versioning_of(self, bucket: str) -> str:
+        """Return a bucket's versioning: `Enabled`, `Suspended`, or empty if it never had any."""
         uri = S3Uri(bucket, "")
         request = Request(
             operation="GetBucketVersioning", method="GET", uri=uri, query={"versioning": ""}
@@ -468,8 +472,8 @@ class S3:
         try:
             response = await self.send(request)
         except UnsupportedEndpoint:
-            return False  # the server has no versions at all
-        return bool(parse_xml(response.body, uri).findtext("{*}Status"))
+            return ""  # the server has no versions at all
+        return parse_xml(response.body, uri).findtext("{*}Status", "")
 
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
         """List the keys under a prefix in pages, in S3's order."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from json.encoder import encode_basestring, encode_basestring_ascii
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from quilt_packager_runtime.formats.objects import Checksum, Entry, sort_key
 MAX_LINE_BYTES = 1_000_000
 """Maximum size of a line for the catalog's indexers and Athena, without its newline."""
 
-WRITTEN_BY_US = {"quilt-packager": "1"}
+WRITTEN_BY_US: Mapping[str, str] = MappingProxyType({"quilt-packager": "1"})
 """S3 user metadata of the manifests of this engine, whose checksums a later revision may reuse."""
 
 MAX_CHARACTER_BYTES = 4

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from quilt_packager_runtime.formats.objects import Checksum, sort_key
+from quilt_packager_runtime.formats.objects import Checksum, Entry, sort_key
 
 NO_METADATA = frozenset({b"", b"null", b"{}"})
 """Metadata of an entry that has none, as different programs write it."""
 
 # As quilt3, which also writes NaN.
+_encode_line = json.JSONEncoder(ensure_ascii=False).encode
 _encode_hashed = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -36,16 +37,38 @@ class ManifestLine(msgspec.Struct, gc=False):
 
 
 decode_header = msgspec.json.Decoder(ManifestHeader).decode
-_decode_line = msgspec.json.Decoder(ManifestLine).decode
+decode_line = msgspec.json.Decoder(ManifestLine).decode
 
 
 def decode_entries(lines: Iterable[bytes]) -> Iterator[tuple[bytes, ManifestLine, bytes]]:
     """Yield the sort key of each entry, the entry and its line, without folders."""
     for line in lines:
         if line.strip():
-            entry = _decode_line(line)
+            entry = decode_line(line)
             if entry.physical_keys:
                 yield sort_key(entry.logical_key), entry, line
+
+
+def to_entry(line: ManifestLine) -> Entry:
+    """Return an entry without its metadata.
+
+    Raises:
+        ValueError: It does not have one physical key, a size and a checksum.
+    """
+    keys = line.physical_keys or []
+    if len(keys) != 1 or not isinstance(keys[0], str) or line.size is None or line.hash is None:
+        raise ValueError("an entry does not have one physical key, a size and a hash")
+    return Entry(line.logical_key, keys[0], line.size, line.hash)
+
+
+def with_physical_key(line: bytes, physical_key: str) -> bytes:
+    """Return the line of an entry with another physical key, and all other fields as they are."""
+    return _encode_line({**json.loads(line), "physical_keys": [physical_key]}).encode()
+
+
+def encode_header(fields: dict[str, Any]) -> bytes:
+    """Return the first line of a manifest."""
+    return _encode_line(fields).encode()
 
 
 class TopHasher:

@@ -50,6 +50,8 @@ DUE = "quilt-packager-due"
 MESSAGE_ID = "quilt-packager-message"
 MILLISECONDS = re.compile(r"[0-9]{1,15}")
 REPLACED = "quilt-packager-replaced"
+PROMOTED_FROM = "quilt-packager-promoted-from"
+PROMOTED_BY = "quilt-packager-promoted-by"
 MANIFEST_SHA256 = "quilt-packager-sha256"
 NO_ETAG = f'"{"0" * 32}"'
 """An ETag that no object has."""
@@ -103,6 +105,32 @@ class Message(msgspec.Struct, frozen=True, order=True):
         return {DUE: str(self.due_ms), MESSAGE_ID: self.id}
 
 
+class Provenance(msgspec.Struct, frozen=True):
+    """The origin of a promoted revision.
+
+    Attributes:
+        revision: The revision that was promoted, as a `quilt+s3` URI.
+        promoted_by: The principal.
+    """
+
+    revision: str
+    promoted_by: str
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self | None:
+        """Read the user metadata of a pointer; return None if no promotion wrote the pointer."""
+        revision = metadata.get(PROMOTED_FROM)
+        return None if revision is None else cls(revision, metadata.get(PROMOTED_BY, ""))
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the user metadata of what a promotion writes."""
+        return {PROMOTED_FROM: self.revision, PROMOTED_BY: self.promoted_by}
+
+    def is_of(self, package: "Package") -> bool:
+        """Return whether the revision is one of a package."""
+        return self.revision.startswith(package.link(""))
+
+
 class Pointer(msgspec.Struct, frozen=True):
     """The content of a pointer when it was read.
 
@@ -111,19 +139,22 @@ class Pointer(msgspec.Struct, frozen=True):
         top_hash: Top hash of the revision; None if the pointer did not exist, or was not valid.
         message: The message of its writer; None for other writers, which count as the oldest.
         replaced: Top hash of another writer's revision that the job of the message replaced.
+        provenance: The origin of a promoted revision; None for other revisions.
     """
 
     etag: str | None = None
     top_hash: str | None = None
     message: Message | None = None
     replaced: str | None = None
+    provenance: Provenance | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the user metadata of a pointer of the same writer."""
         if self.message is None:
             return {}
         replaced = {} if self.replaced is None else {REPLACED: self.replaced}
-        return {**self.message.to_metadata(), **replaced}
+        promoted = {} if self.provenance is None else self.provenance.to_metadata()
+        return {**self.message.to_metadata(), **replaced, **promoted}
 
     def is_newer_than(self, message: Message) -> bool:
         """Return whether a newer message wrote the pointer."""
@@ -161,7 +192,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def serves(self, revision: "Revision") -> bool:
         """Return whether it can stay: it equals the revision's, or may be another writer's."""
-        return self.etag is not None and self.sha256 in {None, revision.sha256}
+        is_same = self.sha256 in {None, revision.sha256}
+        return self.etag is not None and (is_same or revision.keeps_other)
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -171,11 +203,15 @@ class Revision(msgspec.Struct, frozen=True):
         top_hash: Top hash.
         manifest: File with the manifest.
         sha256: SHA-256 of the manifest's bytes in hex.
+        marks: User metadata of the manifest.
+        keeps_other: A manifest of the same top hash stays, whatever its physical keys are.
     """
 
     top_hash: str
     manifest: Path
     sha256: str
+    marks: Mapping[str, str] = WRITTEN_BY_US
+    keeps_other: bool = False
 
 
 class Package(msgspec.Struct, frozen=True):
@@ -196,6 +232,10 @@ class Package(msgspec.Struct, frozen=True):
     def manifest(self, top_hash: str) -> S3Uri:
         """Return the URI of the manifest of a top hash."""
         return S3Uri(self.registry, MANIFESTS + top_hash)
+
+    def link(self, top_hash: str) -> str:
+        """Return the `quilt+s3` URI of a revision."""
+        return f"quilt+s3://{self.registry}#package={self.name}@{top_hash}"
 
 
 async def read_latest(s3: S3, package: Package) -> Pointer:
@@ -224,8 +264,13 @@ async def read_pointer(s3: S3, package: Package, revision: str) -> Pointer:
     latest_second = s3.server_time_seconds() + MAX_CLOCK_SKEW_SECONDS
     if message is not None and message.due_ms > latest_second * 1000:
         message = None  # its clock was wrong, and others must not yield to it until then
-    replaced = None if message is None else body.metadata.get(REPLACED)
-    return Pointer(body.etag, body.data.decode("ascii"), message, replaced)
+    return Pointer(
+        body.etag,
+        body.data.decode("ascii"),
+        message,
+        None if message is None else body.metadata.get(REPLACED),
+        Provenance.from_metadata(body.metadata),
+    )
 
 
 async def list_pointers(s3: S3, package: Package) -> list[int]:
@@ -248,10 +293,14 @@ class Publisher:
         s3: S3.
         package: The package.
         message: The job's message.
+        provenance: The origin of a promoted revision.
     """
 
-    def __init__(self, s3: S3, package: Package, message: Message) -> None:
+    def __init__(
+        self, s3: S3, package: Package, message: Message, provenance: Provenance | None = None
+    ) -> None:
         self._s3 = s3
+        self._provenance = provenance
         self.package = package
         self.message = message
         # Manifests that were read before the current listing, by top hash. Only these may be
@@ -322,7 +371,9 @@ class Publisher:
             WriteConflict: Other writers took every name that was tried for the pointer.
         """
         top_hash = revision.top_hash
-        metadata = Pointer(message=self.message, replaced=replaced).to_metadata()
+        metadata = Pointer(
+            message=self.message, replaced=replaced, provenance=self._provenance
+        ).to_metadata()
         self._newest_second, newest = await self._newest_pointer()
         is_announced = newest.top_hash == top_hash
         is_settled = is_announced or newest.is_newer_than(self.message)
@@ -380,7 +431,7 @@ class Publisher:
         if self._stays(revision):
             return True
         uri = self.package.manifest(revision.top_hash)
-        metadata = {**WRITTEN_BY_US, MANIFEST_SHA256: revision.sha256}
+        metadata = {**revision.marks, MANIFEST_SHA256: revision.sha256}
         etag = self._read.get(revision.top_hash, Manifest()).etag
         try:
             if etag is None:

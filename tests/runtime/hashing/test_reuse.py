@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def entry(key: str, *, version_id: str | None = "v1", checksum: Checksum = CHUNK
 
 
 async def put_manifest(
-    s3: S3, folder: Path, entries: Sequence[Entry], metadata: dict[str, str] = WRITTEN_BY_US
+    s3: S3, folder: Path, entries: Sequence[Entry], metadata: Mapping[str, str] = WRITTEN_BY_US
 ) -> None:
     path = folder / "manifest"
     with path.open("wb") as file:

@@ -1,0 +1,1 @@
+"""Promotion of revisions to other registries."""
