@@ -56,9 +56,11 @@ def raw(s3_stub: S3Stub) -> Bucket:
 
 
 async def run(s3: S3, **fields: Any) -> PromotionOutcome:
-    request = {"source": SOURCE, "target": TARGET, "promoted_by": "arn:aws:iam::1:user/ann"}
     message = fields.pop("message", None)
-    return await promote(PromotionRequest(**(request | fields)), s3=s3, message=message)
+    request = PromotionRequest(
+        source=SOURCE, target=TARGET, promoted_by="arn:aws:iam::1:user/ann", **fields
+    )
+    return await promote(request, s3=s3, message=message)
 
 
 def latest(bucket: Bucket, name: str = "runs/42") -> Version:
@@ -433,7 +435,7 @@ class TestForeignManifests:
 
     def put(self, lab: Bucket, raw: Bucket) -> str:
         lines: list[dict[str, Any]] = [{"version": "v0", "user_meta": {"é": 1e-7}, "message": None}]
-        hashed = []
+        hashed: list[dict[str, Any]] = []
         for key in ("a-b", "a/b"):  # not in the order of manifests
             version = raw.put(f"r/{key}", key, stored=["SHA256"])
             value = b64encode(sha256(sha256(key.encode()).digest()).digest()).decode()
