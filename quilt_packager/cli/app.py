@@ -14,6 +14,7 @@ from quilt_packager.cli.commands.diff import diff
 from quilt_packager.cli.commands.explain import explain
 from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
+from quilt_packager.cli.commands.promote import promote
 from quilt_packager.cli.commands.send import send
 from quilt_packager.cli.commands.status import status
 from quilt_packager.cli.commands.verify import verify
@@ -48,6 +49,8 @@ COMMANDS: tuple[Command, ...] = (
     # Compare revisions, with each other and with what is there.
     diff,
     verify,
+    # Publish revisions elsewhere.
+    promote,
     # Try it out.
     demo,
 )

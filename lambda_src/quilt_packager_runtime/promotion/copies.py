@@ -187,7 +187,7 @@ class ObjectCopier:
         if algorithm not in self._hashers:
             self._hashers[algorithm] = ObjectHasher(
                 self._s3,
-                self._bucket,
+                {0: self._bucket},
                 Settings(checksum_algorithms=(algorithm,)),
                 names_checksums=False,
             )

@@ -16,8 +16,12 @@ from quilt_packager.cli.console.tables import AlignedRow, Cell, Column, Row, lay
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.job import State
 
+PROMOTED = "promoted"
+"""The result of a promotion that has published."""
+
 STYLES: dict[str, tuple[str, str]] = {
     Result.CREATED: ("✓", "green"),
+    PROMOTED: ("✓", "green"),
     Result.UNCHANGED: ("=", "dim"),
     Result.REJECTED: ("⊘", "yellow"),
     Result.FAILED: ("✗", "red"),

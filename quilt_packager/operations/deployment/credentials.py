@@ -1,5 +1,6 @@
 """The runtime's S3 client, and the environment of a child, as the options of a command say."""
 
+import getpass
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import boto3
     from quilt_packager_runtime.aws.s3 import S3
+    from types_boto3_sts.client import STSClient
+
+CALLER_TIMEOUT_SECONDS = 5
 
 
 def connect_s3(
@@ -28,6 +32,27 @@ def connect_s3(
     with translating_errors():
         session = create_session(profile, region)
     return S3.from_session(session, max_connections=connections)
+
+
+def caller_of(profile: str | None = None, region: str | None = None) -> str:
+    """Return the ARN of these credentials, or the name of the user where AWS does not know them.
+
+    Servers other than AWS have no STS.
+    """
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+    from quilt_packager_runtime.aws.sessions import create_client, create_session
+
+    config = Config(
+        connect_timeout=CALLER_TIMEOUT_SECONDS,
+        read_timeout=CALLER_TIMEOUT_SECONDS,
+        retries={"total_max_attempts": 1},
+    )
+    try:
+        sts: STSClient = create_client(create_session(profile, region), "sts", region, config)
+        return sts.get_caller_identity()["Arn"]
+    except (BotoCoreError, ClientError, KeyError):
+        return getpass.getuser()
 
 
 def environment_of(session: "boto3.Session", region: str) -> dict[str, str]:
