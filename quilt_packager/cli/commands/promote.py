@@ -147,13 +147,14 @@ async def _run(
 
 def _parse_action(text: str) -> OnForeignRevision:
     try:
-        return msgspec.convert(text, OnForeignRevision)
+        action: OnForeignRevision = msgspec.convert(text, OnForeignRevision)
     except msgspec.ValidationError:
         raise Misuse(
             f"Invalid --on-foreign-revision: {text}",
             why="It is hold or replace.",
             remedy="quilt-packager promote --help",
         ) from None
+    return action
 
 
 def _parse_target(text: str) -> str:
