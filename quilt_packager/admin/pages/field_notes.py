@@ -10,6 +10,7 @@ from quilt_packager_runtime.requests.resolve import check_buckets
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations import formats
+from quilt_packager.operations.deployment.known_metadata import Known
 
 
 class Note(NamedTuple):
@@ -95,6 +96,18 @@ def _describe_metadata(fields: Mapping[str, Any], request: UnresolvedRequest | N
     if request is not None and request.metadata_file is not None:
         return Note("ok", "Read from", str(request.metadata_file.uri))
     return Note("hint", "The package has no metadata.")
+
+
+def describe_known(known: Known | None) -> Note:
+    """Describe the metadata that is known of the folder; None if it was not looked up."""
+    if known is None:
+        return Note(
+            "hint", "That of the RO-Crate in the folder, or of its HealthOmics run, if any."
+        )
+    if known.found:
+        return Note("ok", "Read from" if "metadata_uri" in known.fields else "Has", known.found)
+    nothing = "The folder has no RO-Crate, and no HealthOmics run is known: no metadata."
+    return Note("hint", " ".join(known.warnings) or nothing)
 
 
 def find_forbidden_buckets(request: UnresolvedRequest, settings: Settings) -> dict[str, Note]:

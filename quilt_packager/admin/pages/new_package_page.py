@@ -1,22 +1,28 @@
 """The New package tab: a form that is checked during input, a plan, and sending the message."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import AccessDenied, Explanation
+from quilt_packager_runtime.settings import Settings
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import links
-from quilt_packager.admin.model.views import make_queued
-from quilt_packager.admin.pages.package_form import Checked, Draft, check_draft
+from quilt_packager.admin.model.caching import CachedEach
+from quilt_packager.admin.model.views import Views, make_queued
+from quilt_packager.admin.pages.message_options import OPTIONS
+from quilt_packager.admin.pages.package_form import FOUND, Checked, Draft, check_draft
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Tab
+from quilt_packager.admin.web.rendering import Renderer, Tab
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.deployment.credentials import connect_s3
+from quilt_packager.operations.deployment.known_metadata import Known, find_metadata
 from quilt_packager.operations.deployment.messages import send
 from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planning_process import plan_in_process
@@ -28,6 +34,9 @@ ALLOWED_WHEN_READ_ONLY = ("/new/check", "/new/plan")
 
 MAX_KINDS = 2
 """Number of kinds of requests that are named."""
+
+FOUND_SECONDS = 60
+"""Time for which the metadata that was found for a message is shown."""
 
 INVALID = 422
 BAD_GATEWAY = 502
@@ -71,8 +80,19 @@ class KnownConfiguration(NamedTuple):
     problem: Problem | None = None
 
 
+def find_in_form(
+    body: str, settings: Settings, *, profile: str | None, region: str | None
+) -> Known:
+    """Find the metadata of a message's folder with the user's credentials."""
+    return asyncio.run(find_metadata(connect_s3(profile, region), body, settings, for_form=True))
+
+
 class NewPackagePage(Page):
     """The New package tab."""
+
+    def __init__(self, views: Views, renderer: Renderer) -> None:
+        super().__init__(views, renderer)
+        self._found = CachedEach(self._find_metadata)
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
@@ -93,8 +113,7 @@ class NewPackagePage(Page):
     def check(self, request: Request) -> Response:
         """Check the form during input."""
         form = form_of(request)
-        known = self._configuration()
-        checked = check_draft(Draft.read(form), known.configuration.settings, is_new=True)
+        known, checked = self._check(request, is_new=True)
         planned = form.get("planned", "")
         return self._renderer.part(
             request,
@@ -107,8 +126,7 @@ class NewPackagePage(Page):
 
     async def plan(self, request: Request) -> Response:
         """Plan the job of the message. Nothing is written."""
-        known = await run_in_threadpool(self._configuration)
-        checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
+        known, checked = await run_in_threadpool(self._check, request)
         planned = await self._plan(checked, known.configuration) if checked.is_good else None
         return await run_in_threadpool(self._show_plan, request, checked, known, planned)
 
@@ -132,8 +150,7 @@ class NewPackagePage(Page):
 
     def package(self, request: Request) -> Response:
         """Send the message, and redirect to the page of its job."""
-        known = self._configuration()
-        checked = check_draft(Draft.read(form_of(request)), known.configuration.settings)
+        known, checked = self._check(request)
         if not checked.is_good or checked.request is None:
             return self._show(request, checked, known, status=INVALID)
         try:
@@ -153,6 +170,26 @@ class NewPackagePage(Page):
         )
         self._views.invalidate()
         return self._renderer.redirect(f"/jobs/{job_id}")
+
+    def _check(
+        self, request: Request, *, is_new: bool = False
+    ) -> tuple[KnownConfiguration, Checked]:
+        """Check the form, with the metadata that is known of its folder."""
+        known = self._configuration()
+        settings, draft = known.configuration.settings, Draft.read(form_of(request))
+        checked = check_draft(draft, settings, is_new=is_new)
+        is_folder = draft.source_prefix.endswith("/")
+        if draft.metadata_kind == FOUND and checked.is_good and is_folder:
+            found = self._found.of(checked.body).get(FOUND_SECONDS).value
+            checked = check_draft(draft, settings, is_new=is_new, known=found)
+        return known, checked
+
+    def _find_metadata(self, body: str) -> Known:
+        deployment = self._views.deployment
+        settings = self._configuration().configuration.settings
+        return find_in_form(
+            body, settings, profile=deployment.options.profile, region=deployment.region
+        )
 
     def _configuration(self) -> KnownConfiguration:
         # The form works without it: the engine itself rejects invalid messages.
@@ -209,7 +246,13 @@ class NewPackagePage(Page):
             "draft": checked.draft,
             "unknown": known.problem,
             "registries": known.configuration.settings.registry_buckets,
-            "command": deployment.command("send", checked.body, names_stack=True),
+            "options": OPTIONS.values(),
+            "command": deployment.command(
+                "send",
+                checked.body,
+                *(["--no-metadata"] if checked.draft.metadata_kind == "none" else []),
+                names_stack=True,
+            ),
             "span": formats.span,
             "usd": formats.usd,
             "requests": describe_requests,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import InvalidMessage
@@ -10,8 +11,18 @@ from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, re
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin.pages.field_notes import Note, describe_fields, find_forbidden_buckets
+from quilt_packager.admin.pages.field_notes import (
+    Note,
+    describe_fields,
+    describe_known,
+    find_forbidden_buckets,
+)
+from quilt_packager.admin.pages.message_options import OPTIONS
+from quilt_packager.operations.deployment.known_metadata import Known
 from quilt_packager.operations.deployment.messages import check
+
+FOUND = "found"
+"""Metadata that is known of the folder: of its crate, or of its run."""
 
 HERE = "here"
 """Metadata that is entered in the form."""
@@ -30,6 +41,7 @@ LABELS = {
     "metadata": "metadata",
     "exclude": "exclusions",
     "commit_message": "message",
+    **{name: option.label.lower() for name, option in OPTIONS.items()},
 }
 """Fields with a note below them, and their names in a sentence."""
 
@@ -42,9 +54,10 @@ class Draft(NamedTuple):
 
     Attributes:
         workflow_kind: `default`, `none`, or `named`.
-        metadata_kind: `none`, `file`, or `here`.
+        metadata_kind: `found`, `none`, `file`, or `here`.
         metadata: Metadata as JSON.
         exclude: Globs, one per line.
+        options: Texts of the `OPTIONS` that are given.
     """
 
     source_prefix: str = ""
@@ -52,17 +65,22 @@ class Draft(NamedTuple):
     registry: str = ""
     workflow_kind: str = "default"
     workflow: str = ""
-    metadata_kind: str = "none"
+    metadata_kind: str = FOUND
     metadata_uri: str = ""
     metadata_format: str = "json"
     metadata: str = ""
     exclude: str = ""
     commit_message: str = ""
+    options: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> "Draft":
         """Read a form, or a query that fills it in, ignoring unknown fields."""
-        draft = cls(**{name: given[name].strip() for name in cls._fields if name in given})
+        texts = {name: text.strip() for name, text in given.items()}
+        options = {name: texts[name] for name in OPTIONS if texts.get(name)}
+        known = set(cls._fields) - {"options"}
+        fields = {name: text for name, text in texts.items() if name in known}
+        draft = cls(**fields, options=options)
         if "workflow_kind" not in given and "workflow" in given:
             draft = draft._replace(workflow_kind=NAMED if draft.workflow else "none")
         if "metadata_kind" not in given and (draft.metadata or draft.metadata_uri):
@@ -118,15 +136,20 @@ class Checked(NamedTuple):
         return list(labels)
 
 
-def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Checked:
+def check_draft(
+    draft: Draft, settings: Settings, *, is_new: bool = False, known: Known | None = None
+) -> Checked:
     """Check a draft by the model with which the engine parses messages.
 
     Args:
         draft: The draft.
         settings: Settings of the engine.
         is_new: The form is still being filled in: an empty folder is not an error yet.
+        known: The metadata that is known of the folder; None if it was not looked up.
     """
     fields, rules = _build(draft)
+    if known is not None:
+        fields |= known.fields
     request: UnresolvedRequest | None = None
     problem = ""
     try:
@@ -138,6 +161,9 @@ def check_draft(draft: Draft, settings: Settings, *, is_new: bool = False) -> Ch
         request = parsed if isinstance(parsed, UnresolvedRequest) and not rules else None
     outline = request or _outline(fields, rules, settings)
     notes = describe_fields(fields, draft.workflow_kind, outline, settings)
+    if draft.metadata_kind == FOUND and "metadata" not in rules:
+        notes["metadata"] = describe_known(known)
+    notes |= {name: Note("hint", option.help) for name, option in OPTIONS.items()}
     for name, rule in rules.items():
         text = f"{rule[:1].upper()}{rule[1:].rstrip('.')}."
         notes[NOTE_OF.get(name, name)] = Note("bad", text)
@@ -190,7 +216,16 @@ def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:
             rules["metadata"] = str(error)
     if globs := [line.strip() for line in draft.exclude.splitlines() if line.strip()]:
         fields["exclude"] = globs
+    _add_options(draft, fields, rules)
     return fields, rules
+
+
+def _add_options(draft: Draft, fields: dict[str, Any], rules: dict[str, str]) -> None:
+    for name, text in draft.options.items():
+        try:
+            fields[name] = OPTIONS[name].parse(text)
+        except ValueError as error:
+            rules[name] = str(error)
 
 
 def _digest(value: object) -> str:

@@ -102,9 +102,7 @@ def find_lost(newest: bytes, names: Collection[str] | None) -> tuple[str, ...]:
     return tuple(name for name in read_metadata(newest) if name not in (names or ()))
 
 
-async def find_metadata(
-    s3: S3, body: str, settings: Settings, *, reads_crate: bool = True
-) -> Known:
+async def find_metadata(s3: S3, body: str, settings: Settings, *, for_form: bool = False) -> Known:
     """Find the metadata of a message's folder, unless the message has its own.
 
     Requests: GETs of the crate, of `latest`, and of the first bytes of its manifest.
@@ -113,8 +111,7 @@ async def find_metadata(
         s3: S3, with the permissions of the user.
         body: Message body.
         settings: Settings of the engine.
-        reads_crate: Read the crate, and compare its fields with the newest revision. False only
-            looks whether there is one.
+        for_form: Find fields of a form: the crate is only looked for, and a run has no event.
 
     Raises:
         InvalidMessage: The message is not valid.
@@ -126,8 +123,7 @@ async def find_metadata(
         return known
     with suppress(BucketNotAllowed):
         check_buckets(request, settings)
-        search = _Search(s3, settings, known, request)
-        return await search.run(reads_crate=reads_crate)
+        return await _Search(s3, settings, known, request, for_form=for_form).run()
     return known
 
 
@@ -135,19 +131,26 @@ class _Search:
     """The search for the metadata of one message."""
 
     def __init__(
-        self, s3: S3, settings: Settings, known: Known, request: UnresolvedRequest
+        self,
+        s3: S3,
+        settings: Settings,
+        known: Known,
+        request: UnresolvedRequest,
+        *,
+        for_form: bool,
     ) -> None:
         self._s3 = s3
         self._settings = settings
         self._known = known
         self._request = request
+        self._for_form = for_form
         self._warnings: list[str] = []
 
-    async def run(self, *, reads_crate: bool) -> Known:
+    async def run(self) -> Known:
         """Search, and return what is known when the time is over."""
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
-                await (self._run() if reads_crate else self._look_for_crate())
+                await (self._look_for_crate() if self._for_form else self._run())
         except PackagerError as error:
             self._warn(error.happened)
         except TimeoutError:
@@ -241,7 +244,7 @@ class _Search:
         """Make the event of a run; None if the engine would not package the same folder for it."""
         given = read_fields(self._known.body)
         wanted = {name for name, value in given.items() if value is not None}
-        if wanted - {"source_prefix", ON_FOREIGN_REVISION}:
+        if self._for_form or wanted - {"source_prefix", ON_FOREIGN_REVISION}:
             return None
         region = self._s3.region_of(self._request.source.bucket)
         detail = {

@@ -6,18 +6,22 @@ import re
 import shlex
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.errors import Explanation
+from quilt_packager_runtime.requests.messages import Message
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
 from quilt_packager.admin.model import caching, links
 from quilt_packager.admin.model.views import Views
-from quilt_packager.admin.pages import new_package_page
+from quilt_packager.admin.pages import message_options, new_package_page
 from quilt_packager.admin.pages.package_form import Draft, check_draft
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.deployment.known_metadata import Known
+from quilt_packager.operations.deployment.messages import check
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Basis
@@ -63,6 +67,18 @@ class Plans:
         return self.plan
 
 
+class Lookups:
+    """Scripted metadata of folders."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.asked: list[str] = []
+
+    def find(self, body: str, settings: Settings, **_: object) -> Known:
+        self.asked.append(body)
+        return Known(body=body, request=check(body, settings), **self.facts)
+
+
 class Sender:
     """Records sent messages."""
 
@@ -75,6 +91,13 @@ class Sender:
             raise self.error
         self.sent.append(json.loads(body))
         return "new-1"
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    found = Lookups()
+    monkeypatch.setattr(new_package_page, "find_in_form", found.find)
+    return found
 
 
 @pytest.fixture
@@ -128,7 +151,13 @@ def commands_of(answer: Answer) -> list[str]:
         ("workflow", {}, "hint", "default workflow"),
         ("workflow", {"workflow_kind": "named"}, "bad", "It is missing"),
         ("workflow", {"workflow_kind": "named", "workflow": "ngs"}, "hint", "Plan checks"),
-        ("metadata", {}, "hint", "no metadata"),
+        ("metadata", {}, "hint", "That of the RO-Crate"),
+        ("metadata", {"metadata_kind": "none"}, "hint", "no metadata"),
+        ("contents", {}, "hint", "The objects to package"),
+        ("contents", {"contents": "crates"}, "bad", "Invalid enum value"),
+        ("require", {"require": "/x"}, "bad", "A glob has"),
+        ("require_timeout_seconds", {"require_timeout_seconds": "1 h"}, "bad", "not a whole"),
+        ("require_timeout_seconds", {"require_timeout_seconds": "99999"}, "bad", "<= 43200"),
         ("metadata", {"metadata": '{"a": 1, "b": 2}'}, "ok", "A JSON object with 2 fields."),
         ("metadata", {"metadata": "[1]"}, "bad", "Expected `object | null`, got `array`"),
         ("metadata", {"metadata": "{"}, "bad", "It is not JSON"),
@@ -190,6 +219,21 @@ def test_new_empty_form_has_no_errors() -> None:
         ),
         ({"exclude": "a\nb "}, {"exclude": ["a", "b"]}),
         ({"package_name": " a/b "}, {"package_name": "a/b"}),
+        (
+            {"contents": "crate", "missing_parts": "leave_out", "require": ""},
+            {"contents": "crate", "missing_parts": "leave_out"},
+        ),
+        (
+            {"require": "done.txt\ncrate\n*.fq", "require_timeout_seconds": "60"},
+            {
+                "require": ["crate", {"files": ["done.txt", "*.fq"]}],
+                "require_timeout_seconds": 60,
+            },
+        ),
+        ({"verify_checksums": "auto"}, {"verify_checksums": "auto"}),
+        ({"verify_checksums": "false"}, {"verify_checksums": False}),
+        ({"verify_checksums": "auto\n*.md5"}, {"verify_checksums": ["auto", "*.md5"]}),
+        ({"on_foreign_revision": "hold"}, {"on_foreign_revision": "hold"}),
     ],
 )
 def test_message_contains_the_visible_fields(given: dict[str, str], fields: dict[str, Any]) -> None:
@@ -409,6 +453,70 @@ def test_command_does_the_same(browser: Browser, plans: Plans, access: Access) -
     }
 
 
+def test_command_of_a_message_without_metadata_finds_none(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    given = form(access, metadata_kind="none")
+    text = browser.post("/new/check", given, hx_request="true")
+    assert "--no-metadata" in commands_of(text)
+
+
+def test_metadata_of_the_folder_is_filled_in(
+    browser: Browser, plans: Plans, sender: Sender, access: Access, known: Lookups
+) -> None:
+    fields = {"metadata_uri": f"{FOLDER}ro-crate-metadata.json", "metadata_format": "ro-crate"}
+    known.facts = {"fields": fields, "found": f"{fields['metadata_uri']} (RO-Crate)"}
+    answer = browser.post("/new/check", form(access), hx_request="true")
+    assert f"Read from <code>{fields['metadata_uri']} (RO-Crate)</code>" in answer.text
+    assert fields["metadata_uri"] in commands_of(answer)[2]
+    browser.post("/new", form(access))
+    assert sender.sent == [{"source_prefix": FOLDER, "registry": "quilt-prod", **fields}]
+    assert len(known.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"metadata_kind": "none"},
+        {"metadata": "{}"},
+        {"source_prefix": FOLDER.rstrip("/")},
+        {"package_name": "a"},
+    ],
+)
+def test_metadata_is_not_looked_up(
+    browser: Browser, plans: Plans, access: Access, known: Lookups, given: dict[str, str]
+) -> None:
+    browser.post("/new/check", form(access, **given), hx_request="true")
+    assert known.asked == []
+
+
+def test_metadata_that_cannot_be_looked_up_is_no_obstacle(
+    browser: Browser, plans: Plans, access: Access, known: Lookups
+) -> None:
+    known.facts = {"warnings": ("Access denied: GetObject.",)}
+    text = browser.post("/new/check", form(access), hx_request="true").text
+    assert "Access denied: GetObject." in text
+    assert "quilt-packager send" in text
+
+
+def test_options_of_a_message_need_no_javascript(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    text = browser.get("/new").text
+    assert '<details class="more"><summary>' in text
+    for name in message_options.NAMES:
+        assert f'name="{name}"' in text
+    text = browser.post("/new/plan", form(access, contents="crate", require="done.txt")).text
+    assert '<details class="more" open>' in text
+    assert '<option value="crate" selected>' in text
+    assert plans.asked[0]["request"].contents == "crate"
+
+
+def test_every_field_of_a_message_is_in_the_form() -> None:
+    fields = {field.name for field in msgspec.structs.fields(Message)}
+    assert fields == set(message_options.NAMES) | fields & set(Draft._fields)
+
+
 def test_invalid_form_shows_no_command(browser: Browser, plans: Plans, access: Access) -> None:
     # The command would lack the unreadable part.
     text = browser.post("/new/check", form(access, metadata="{"), hx_request="true").text
@@ -442,6 +550,7 @@ def test_text_of_others_is_text(
     )
     engine.configuration = Configuration(Settings(registry_buckets=(text, "quilt-prod")))
     fields = {name: text for name in Draft._fields if not name.endswith(("kind", "registry"))}
+    fields |= dict.fromkeys(message_options.NAMES, text)
     kinds = {"workflow_kind": "named", "metadata_kind": "here"}
     given = form(access, **(fields | kinds | {"planned": text}))
     answers = [

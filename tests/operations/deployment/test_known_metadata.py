@@ -107,7 +107,7 @@ class TestCrate:
     ) -> None:
         put_crate(raw, "not parsed")
         body = json.dumps({"source_prefix": FOLDER})
-        known = await find_metadata(s3, body, Settings(), reads_crate=False)
+        known = await find_metadata(s3, body, Settings(), for_form=True)
         assert known.fields == {"metadata_uri": CRATE_URI, "metadata_format": "ro-crate"}
         assert len(s3_stub.requests) == 1
 
@@ -133,6 +133,12 @@ class TestRun:
         assert json.loads(known.body)["metadata"] == RUN
         assert known.found == "8 fields of HealthOmics run 123 (from the newest revision)"
         assert known.lost == ("study",)
+
+    async def test_has_its_fields_in_a_form(self, s3: S3, raw: Bucket) -> None:
+        await publish(s3, metadata=RUN)
+        body = json.dumps({"source_prefix": FOLDER})
+        known = await find_metadata(s3, body, Settings(), for_form=True)
+        assert known.fields == {"metadata": RUN}
 
     async def test_that_the_engine_would_ignore_has_its_fields(self, s3: S3, raw: Bucket) -> None:
         await publish(s3, metadata=RUN)
