@@ -1,6 +1,7 @@
 """The story of a job: a folder becomes a revision of a package, or the job is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import (
     EmptySource,
+    HeldForReview,
     Rejected,
     WorkflowViolations,
     WriteConflict,
@@ -24,6 +26,7 @@ from quilt_packager_runtime.formats.manifest import (
     ManifestWriter,
     check_header,
 )
+from quilt_packager_runtime.formats.objects import Entry
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
 from quilt_packager_runtime.hashing.reuse import STEP_BYTES, reuse_checksums
@@ -41,6 +44,7 @@ from quilt_packager_runtime.listing.source_listing import (
     is_unchanged,
     list_source,
 )
+from quilt_packager_runtime.merging.carry import Merge, Summary, find_merge
 from quilt_packager_runtime.registry import publish
 from quilt_packager_runtime.registry.ownership import (
     describe_replaced,
@@ -101,6 +105,40 @@ class _Context(msgspec.Struct, frozen=True):
     add_violations: AddViolations | None = None
 
 
+class _Start(msgspec.Struct, frozen=True):
+    """What a pass has read before it lists the folder.
+
+    Attributes:
+        latest: The pointer to the newest revision.
+        previous: First bytes of its manifest; None if it is missing or not readable.
+        merge: The changes of another writer to carry; None without any.
+        refusal: The reason why the job must not replace it; None if it may.
+    """
+
+    latest: Pointer
+    previous: ObjectBody | None
+    merge: Merge | None = None
+    refusal: Rejected | None = None
+
+
+class _Prepared(msgspec.Struct, frozen=True):
+    """A revision that is ready to be published.
+
+    Attributes:
+        revision: The revision.
+        objects: Number of its entries.
+        size_bytes: Sum of their sizes.
+        base: Manifest of the folder alone, if the revision has changes of another writer.
+        summary: Those changes; None without a merge.
+    """
+
+    revision: Revision
+    objects: int
+    size_bytes: int
+    base: Revision | None = None
+    summary: Summary | None = None
+
+
 async def package(  # noqa: PLR0913 - the job, what it uses, and whom it serves
     request: PackageRequest,
     *,
@@ -157,18 +195,17 @@ async def _run_passes(context: _Context) -> Outcome:
     publisher = Publisher(s3, package, message)
     created: Outcome | None = None
     for _ in range(MAX_PASSES):
-        previous = await read_previous(publisher, latest)
-        refusal = find_refusal(request, latest, previous, context.settings)
+        start = await _start(context, publisher, latest)
         outcome: Outcome | None
-        if refusal is not None or latest.is_newer_than(message):
+        if start.refusal is not None or latest.is_newer_than(message):
             is_over = await publisher.yield_to(latest)
-            if is_over and refusal is not None and created is None:
-                raise refusal
+            if is_over and start.refusal is not None and created is None:
+                raise start.refusal
             outcome = created or await _superseded(context, publisher, latest)
         else:
             try:
-                with translate_disk_full():
-                    is_over, outcome = await _run_pass(context, publisher, latest, previous)
+                with translate_disk_full(), start.merge or nullcontext():
+                    is_over, outcome = await _run_pass(context, publisher, start)
             except EmptySource:
                 if created is None:
                     raise
@@ -185,6 +222,23 @@ async def _run_passes(context: _Context) -> Outcome:
         "package at once.",
         remedy="Retry when the uploads are complete; look for a loop of messages if this recurs.",
     )
+
+
+async def _start(context: _Context, publisher: Publisher, latest: Pointer) -> _Start:
+    """Read what a pass compares the folder with, and decide whether it may replace it."""
+    request, settings = context.request, context.settings
+    previous = await read_previous(publisher, latest)
+    refusal = find_refusal(request, latest, previous, settings)
+    if refusal is not None or latest.is_newer_than(publisher.message):
+        return _Start(latest, previous, refusal=refusal)
+    try:
+        with translate_disk_full():
+            merge = await find_merge(
+                context.s3, publisher, request, settings, latest=latest, previous=previous
+            )
+    except HeldForReview as held:
+        return _Start(latest, previous, refusal=held)
+    return _Start(latest, previous, merge=merge)
 
 
 def _message_of(context: _Context) -> Message | None:
@@ -218,7 +272,7 @@ async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) 
 
 
 async def _run_pass(
-    context: _Context, publisher: Publisher, latest: Pointer, previous: ObjectBody | None
+    context: _Context, publisher: Publisher, start: _Start
 ) -> tuple[bool, Outcome | None]:
     """Package the folder once.
 
@@ -228,10 +282,9 @@ async def _run_pass(
         Whether the registry has what the folder holds, and the outcome if anything was published.
     """
     request, settings, s3 = context.request, context.settings, context.s3
-    on_progress = context.on_progress
-    package = publish.Package(request.registry, request.package_name)
-    if request.lacks_run_fields and previous is not None:
-        request = keep_run_fields(request, previous.data)
+    latest, merge, on_progress = start.latest, start.merge, context.on_progress
+    if request.lacks_run_fields and start.previous is not None:
+        request = keep_run_fields(request, start.previous.data)
         context = msgspec.structs.replace(context, request=request)
     with Inventory(
         request.source, request.exclude, request.selection, request.numbered_sources
@@ -244,22 +297,25 @@ async def _run_pass(
         if missing := await find_missing_parts(inventory):
             request = note_missing_parts(request, missing)
             context = msgspec.structs.replace(context, request=request)
-        objects, size_bytes = inventory.totals()
-        header = await _check(context, inventory)
+        objects, _ = inventory.totals()
+        # A merge needs the hashes of the folder, so that its rules are checked later.
+        header = await _check(context, inventory) if merge is None else _header(context)
         verification = await Verification.begin(s3, inventory, settings, request)
-        reused = 0
-        if latest.top_hash is not None and previous is not None:
-            manifest = package.manifest(latest.top_hash)
-            reused = await reuse_checksums(
-                s3, manifest, inventory, settings=settings, first=previous
-            )
+        reused = await _reuse(context, start, inventory)
         hashed = await _hash(context, inventory, reused)
         verified = await verification.finish()
         on_progress("publishing", objects, objects)
         with TemporaryDirectory() as folder:
-            revision = await _spool(Path(folder, "manifest.jsonl"), header, inventory)
-            replaced = find_replaced(latest, previous, publisher.message)
-            publication = await publisher.publish(revision, latest, replaced=replaced)
+            if merge is None:
+                prepared = await _spool(Path(folder, "manifest.jsonl"), header, inventory.entries())
+                replaced = find_replaced(latest, start.previous, publisher.message)
+            else:
+                prepared = await _merge(context, merge, inventory, Path(folder))
+                replaced = merge.origin.theirs
+            revision = prepared.revision
+            publication = await publisher.publish(
+                revision, latest, replaced=replaced, base=prepared.base
+            )
         if publication is Publication.START_OVER:
             return False, None
         is_over = publication is Publication.UNCHANGED or (
@@ -268,27 +324,46 @@ async def _run_pass(
     # `latest` has the job's message if an earlier delivery moved it, and could not report it.
     is_own = (latest.top_hash, latest.message) == (revision.top_hash, publisher.message)
     is_created = publication is Publication.CREATED or is_own
-    foreign = replaced if is_created and replaced != revision.top_hash else None
-    remarks = [describe_replaced(foreign)] if foreign else []
+    foreign, remarks = _describe_foreign(
+        merge, prepared.summary, replaced if replaced != revision.top_hash else None
+    )
     refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
-    warnings = [*request.warnings, *listing_warnings, *verified.warnings, *refreshed, *remarks]
+    warnings = [
+        *request.warnings,
+        *listing_warnings,
+        *verified.warnings,
+        *refreshed,
+        *(remarks if is_created else []),
+    ]
     return is_over, Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
         package_name=request.package_name,
         registry=request.registry,
         top_hash=revision.top_hash,
         previous_top_hash=None if is_own else latest.top_hash,
-        foreign_top_hash=foreign,
-        objects=objects,
-        bytes=size_bytes,
+        foreign_top_hash=foreign if is_created else None,
+        objects=prepared.objects,
+        bytes=prepared.size_bytes,
         reused=reused,
         stored=hashed.stored,
         computed=hashed.computed,
         verified=verified.objects,
         checksum_lists=verified.lists,
+        carried_entries=prepared.summary.entries if prepared.summary else None,
+        carried_fields=prepared.summary.fields if prepared.summary else None,
+        conflicts=prepared.summary.conflicts if prepared.summary and is_created else None,
         manifest_refreshed=True if refreshed else None,
         remark=" ".join(warnings) or None,
     )
+
+
+def _describe_foreign(
+    merge: Merge | None, summary: Summary | None, replaced: str | None
+) -> tuple[str | None, list[str]]:
+    """Return the other writer's revision that a new one replaces, and the remarks about it."""
+    if merge is None or summary is None:
+        return replaced, [describe_replaced(replaced)] if replaced else []
+    return (replaced if merge.origin.is_foreign else None), merge.describe_carried(summary)
 
 
 async def read_previous(publisher: Publisher, latest: Pointer) -> ObjectBody | None:
@@ -298,32 +373,80 @@ async def read_previous(publisher: Publisher, latest: Pointer) -> ObjectBody | N
     return await publisher.read_manifest(latest.top_hash, max_bytes=STEP_BYTES)
 
 
-async def _check(context: _Context, inventory: Inventory) -> Header:
-    """Check the package against the rules of its registry, and return the manifest's header."""
-    request = context.request
-    metadata, workflow = request.metadata, None
+async def _reuse(context: _Context, start: _Start, inventory: Inventory) -> int:
+    """Reuse the checksums of the newest revision, or of the base of a merge."""
+    request, latest, first = context.request, start.latest.top_hash, start.previous
+    if start.merge is not None:
+        latest, first = start.merge.origin.base, start.merge.origin.base_body
+    if latest is None or first is None:
+        return 0
+    manifest = publish.Package(request.registry, request.package_name).manifest(latest)
+    return await reuse_checksums(
+        context.s3, manifest, inventory, settings=context.settings, first=first
+    )
+
+
+def _header(context: _Context) -> Header:
+    """Return the header of the manifest of the folder, before a workflow is known."""
+    request, metadata = context.request, context.request.metadata
     if context.add_violations is not None:
         metadata = context.add_violations(metadata)
-    else:
-        workflow = await gate.check(
-            context.s3,
-            request.registry,
-            workflow=request.workflow,
-            package_name=request.package_name,
-            message=request.commit_message,
-            metadata=metadata,
-            entries=inventory.sizes(),
-            entry_metadata=inventory.metadata,
-        )
-    header = Header(
-        user_meta=metadata,
-        message=request.commit_message,
-        workflow=workflow,
-        source=request.header_source,
-        sources=request.named_sources,
-    )
+    header = Header(metadata, request.commit_message, source=request.header_source)
     check_header(header)
     return header
+
+
+async def _check(context: _Context, inventory: Inventory) -> Header:
+    """Check the package against the rules of its registry, and return the manifest's header."""
+    header = _header(context)
+    return await _check_rules(context, header, inventory.sizes(), inventory.metadata)
+
+
+async def _check_rules(
+    context: _Context,
+    header: Header,
+    entries: Iterable[tuple[str, int]],
+    entry_metadata: Mapping[str, dict[str, Any]],
+) -> Header:
+    """Check a package against the rules of its registry, and add the workflow to its header."""
+    if context.add_violations is not None:
+        return header
+    request = context.request
+    workflow = await gate.check(
+        context.s3,
+        request.registry,
+        workflow=request.workflow,
+        package_name=request.package_name,
+        message=header.message,
+        metadata=header.user_meta,
+        entries=entries,
+        entry_metadata=entry_metadata,
+    )
+    header = msgspec.structs.replace(header, workflow=workflow)
+    check_header(header)
+    return header
+
+
+async def _merge(context: _Context, merge: Merge, inventory: Inventory, folder: Path) -> _Prepared:
+    """Merge the folder with the changes of another writer, and check and write the result."""
+    header = _header(context)
+    summary = await merge.resolve(header.user_meta, inventory.entries)
+    checked = await _check_rules(
+        context,
+        msgspec.structs.replace(header, user_meta=summary.metadata),
+        ((each.logical_key, each.size_bytes) for each in merge.merge(inventory.entries())),
+        merge.entry_metadata(inventory.metadata),
+    )
+    header = msgspec.structs.replace(header, workflow=checked.workflow)
+    alone = await _spool(folder / "base.jsonl", header, inventory.entries())
+    if summary.is_empty:
+        return msgspec.structs.replace(alone, summary=summary)
+    merged = await _spool(
+        folder / "manifest.jsonl",
+        merge.header(summary, header, source=context.request.source, base=alone.revision.top_hash),
+        merge.merge(inventory.entries()),
+    )
+    return msgspec.structs.replace(merged, base=alone.revision, summary=summary)
 
 
 async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
@@ -349,10 +472,14 @@ async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
     return Hashed(loaded.stored + hashed.stored, loaded.computed + hashed.computed)
 
 
-async def _spool(path: Path, header: Header, inventory: Inventory) -> Revision:
-    """Write the manifest to a file."""
+async def _spool(path: Path, header: Header, entries: Iterable[Entry]) -> _Prepared:
+    """Write a manifest to a file."""
+    objects = size_bytes = 0
     with path.open("wb") as file:
         manifest = ManifestWriter(header, file.write)
-        async for entries in slices(inventory.entries(), ENTRIES_AT_ONCE):
-            manifest.add(entries)
-    return Revision(manifest.top_hash(), path, manifest.file_sha256())
+        async for some in slices(entries, ENTRIES_AT_ONCE):
+            manifest.add(some)
+            objects += len(some)
+            size_bytes += sum(each.size_bytes for each in some)
+    revision = Revision(manifest.top_hash(), path, manifest.file_sha256())
+    return _Prepared(revision, objects, size_bytes)

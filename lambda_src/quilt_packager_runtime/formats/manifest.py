@@ -36,6 +36,18 @@ def is_ours(metadata: Mapping[str, str]) -> bool:
     return metadata.items() >= WRITTEN_BY_US.items()
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """The origin of what a revision has beside its folder.
+
+    Attributes:
+        base: Top hash of the manifest of the folder alone, the base of the next merge.
+        revision: Top hash of the revision of another writer whose changes were carried last.
+    """
+
+    base: str
+    revision: str
+
+
 class Header(msgspec.Struct, frozen=True):
     """The first line of a manifest.
 
@@ -46,6 +58,7 @@ class Header(msgspec.Struct, frozen=True):
         source: The folder, if the message does not name it. The top hash covers it, so that equal
             packages of two folders do not share a manifest. quilt3 keeps it and ignores it.
         sources: All folders with their places, if there are several, for the same reason.
+        carried: Set if the package has changes of another writer. quilt3 keeps and ignores it too.
     """
 
     user_meta: dict[str, Any] | None
@@ -53,6 +66,7 @@ class Header(msgspec.Struct, frozen=True):
     workflow: dict[str, Any] | None = None
     source: str | None = None
     sources: Sequence[msgspec.Struct] | None = None
+    carried: Carried | None = None
 
 
 def write_manifest(
@@ -177,6 +191,8 @@ def _header_lines(header: Header) -> tuple[bytes, bytes]:
         record["source"] = header.source
     if header.sources is not None:
         record["sources"] = msgspec.to_builtins(header.sources)
+    if header.carried is not None:
+        record["carried"] = msgspec.to_builtins(header.carried)
     try:
         line = _encode_line(record).encode()
         hashed = _encode_hashed(record).encode()
@@ -202,9 +218,9 @@ def _entry_lines(entries: list[Entry]) -> tuple[bytes, bytes]:
         is_plain = len(ascii_key) == len(logical_key) + 2
         key = ascii_key if is_plain else encode_basestring(logical_key)
         meta = hashed_meta = "{}"
-        if entry.metadata:
-            meta = _encode_line({"user_meta": entry.metadata})
-            hashed_meta = _encode_hashed({"user_meta": entry.metadata})
+        if entry.metadata or entry.other_meta:
+            meta = _encode_line(entry.meta)
+            hashed_meta = _encode_hashed(entry.meta)
         line = (
             f'{{"logical_key": {key}, "physical_keys": [{encode_basestring(entry.physical_key)}], '
             f'"size": {size}, "hash": {{"type": {kind}, "value": {value}}}, "meta": {meta}}}\n'

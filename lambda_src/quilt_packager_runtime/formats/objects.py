@@ -227,6 +227,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         size_bytes: Size of the object.
         checksum: Checksum of the object.
         metadata: Metadata of the file, as quilt3's `PackageEntry.meta` returns it.
+        other_meta: Fields beside it that another program has written.
     """
 
     logical_key: str
@@ -234,6 +235,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int
     checksum: Checksum
     metadata: dict[str, Any] | None = None
+    other_meta: dict[str, Any] | None = None
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The `meta` of the entry in a manifest."""
+        user_meta = {"user_meta": self.metadata} if self.metadata else {}
+        return {**(self.other_meta or {}), **user_meta}
 
 
 def sort_key(logical_key: str) -> bytes:

@@ -31,6 +31,10 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         top_hash: The revision's 64 hex characters.
         previous_top_hash: The newest revision when the job began.
         foreign_top_hash: The revision of another writer that this one replaced.
+        carried_entries: Number of entries that another writer has added, changed or removed, and
+            that were carried.
+        carried_fields: Number of such fields of the package's metadata.
+        conflicts: Keys and fields of changes that were not carried, because their source changed.
         objects: Number of entries of the revision.
         bytes: Sum of their sizes.
         reused: Number of checksums reused from the previous revision.
@@ -51,6 +55,9 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     top_hash: str | None = None
     previous_top_hash: str | None = None
     foreign_top_hash: str | None = None
+    carried_entries: int | None = None
+    carried_fields: int | None = None
+    conflicts: str | None = None
     objects: int | None = None
     bytes: int | None = None
     reused: int | None = None

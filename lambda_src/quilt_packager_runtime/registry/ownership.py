@@ -7,19 +7,20 @@ import msgspec
 
 from quilt_packager_runtime.aws.s3 import ObjectBody
 from quilt_packager_runtime.errors import HeldForReview, PackageNameTaken, Rejected, quote
-from quilt_packager_runtime.formats.manifest import is_ours
+from quilt_packager_runtime.formats.manifest import Carried, is_ours
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.registry.publish import Message, Pointer
 from quilt_packager_runtime.requests.package_request import (
     DEFAULT_COMMIT_MESSAGE,
     PackageRequest,
 )
-from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings import OnForeignRevision, Settings
 
 
 class _Header(msgspec.Struct):
     message: str | None = None
     source: str | None = None
+    carried: Carried | None = None
 
 
 class _Entry(msgspec.Struct):
@@ -65,22 +66,41 @@ def is_foreign(latest: Pointer, manifest: ObjectBody | None) -> bool:
     return manifest is None or not is_ours(manifest.metadata)
 
 
+def carried_in(manifest: ObjectBody | None) -> Carried | None:
+    """Return the origin of what a revision of this engine has beside its folder.
+
+    quilt3 keeps the field when a person edits the revision, so others than this engine may have it.
+    """
+    if manifest is None or not is_ours(manifest.metadata):
+        return None
+    try:
+        return msgspec.json.decode(manifest.data.partition(b"\n")[0], type=_Header).carried
+    except msgspec.DecodeError:
+        return None
+
+
 def find_replaced(latest: Pointer, manifest: ObjectBody | None, message: Message) -> str | None:
-    """Return the top hash of another writer's revision that a job replaces, or already has.
+    """Return the top hash of a revision with another writer's changes that a job replaces, or has.
 
     Args:
         latest: The pointer before the job's writes, or after those of an earlier pass or delivery.
         manifest: First bytes of its manifest.
         message: The job's message.
     """
-    if is_foreign(latest, manifest):
-        return latest.top_hash
-    return latest.replaced if latest.message == message else None
+    if latest.message == message and latest.replaced is not None:
+        return latest.replaced
+    has_changes = is_foreign(latest, manifest) or carried_in(manifest) is not None
+    return latest.top_hash if has_changes else None
 
 
 def describe_replaced(top_hash: str) -> str:
-    """Return the remark about another writer's revision that a job replaced."""
-    return f"Replaced {top_hash}, which this engine did not publish; that revision still exists."
+    """Return the remark about a revision with another writer's changes that a job replaced."""
+    return f"Replaced {top_hash}, which has changes of another writer; that revision still exists."
+
+
+def action_for(request: PackageRequest, settings: Settings) -> OnForeignRevision:
+    """Return what a job does with the changes of another writer."""
+    return request.on_foreign_revision or settings.on_foreign_revision
 
 
 def find_refusal(
@@ -95,8 +115,7 @@ def find_refusal(
         settings: The engine's settings, for requests that do not say what to do.
     """
     if is_foreign(latest, manifest):
-        action = request.on_foreign_revision or settings.on_foreign_revision
-        return _hold(request, latest) if action == "hold" else None
+        return _hold(request, latest) if action_for(request, settings) == "hold" else None
     if not request.is_name_inferred or manifest is None:
         return None
     folder = folder_of(manifest.data)
@@ -117,7 +136,8 @@ def _hold(request: PackageRequest, latest: Pointer) -> HeldForReview:
         "was not published by this engine.",
         why="on_foreign_revision is hold: such revisions are replaced only after a review.",
         remedy="To replace it, retry this message by quilt-packager failures retry "
-        "--on-foreign-revision replace; to keep it, discard the message.",
+        "--on-foreign-revision replace; to keep its changes in the next revision, with "
+        "--on-foreign-revision carry; to keep it as it is, discard the message.",
     )
 
 

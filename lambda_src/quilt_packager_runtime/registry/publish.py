@@ -28,7 +28,7 @@ from quilt_packager_runtime.errors import (
     UnsupportedEndpoint,
     WriteConflict,
 )
-from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
+from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US, is_ours
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri
 
 MANIFESTS = f"{REGISTRY_PREFIX}packages/"
@@ -355,8 +355,39 @@ class Publisher:
                 return pointer if pointer.top_hash != latest.top_hash else None
         return None
 
+    async def find_base(self, foreign: str) -> str | None:
+        """Find the revision of this engine that another writer has changed: the newest below it.
+
+        Pointers above the first of the other revision are of jobs that lost the race to it, or that
+        were refused. Those of this job are the last choice, because it may have died before it
+        moved `latest`.
+
+        Args:
+            foreign: Top hash of the other writer's revision.
+        """
+        seconds = await list_pointers(self._s3, self.package)
+        below: list[Pointer] = []
+        for second in seconds[-MAX_OWN_POINTERS:]:
+            pointer = await read_pointer(self._s3, self.package, str(second))
+            if pointer.top_hash == foreign:
+                break
+            below.append(pointer)
+        own = None
+        for pointer in reversed(below):
+            if pointer.top_hash is None or not await self._has_written(pointer):
+                continue
+            if pointer.message != self.message:
+                return pointer.top_hash
+            own = own or pointer.top_hash
+        return own
+
     async def publish(
-        self, revision: Revision, latest: Pointer, *, replaced: str | None = None
+        self,
+        revision: Revision,
+        latest: Pointer,
+        *,
+        replaced: str | None = None,
+        base: Revision | None = None,
     ) -> Publication:
         """Make a revision the newest of its package, unless it already is.
 
@@ -365,6 +396,8 @@ class Publisher:
             latest: Result of `read_latest` before the source was listed.
             replaced: Top hash of another writer's revision that the job replaces. The pointers keep
                 it, so that a redelivery of the message can report it.
+            base: Manifest of the folder alone, if the revision has changes of another writer. It
+                gets no pointer.
 
         Raises:
             AccessDenied: A write is denied; nothing was announced.
@@ -378,10 +411,12 @@ class Publisher:
         is_announced = newest.top_hash == top_hash
         is_settled = is_announced or newest.is_newer_than(self.message)
         is_latest = latest.top_hash == top_hash
-        if is_latest and is_settled and self._stays(revision):
+        manifests = [revision] if base is None else [base, revision]
+        if is_latest and is_settled and all(map(self._stays, manifests)):
             return Publication.UNCHANGED
-        if not await self._write_manifest(revision):
-            return Publication.START_OVER
+        for manifest in manifests:
+            if not await self._write_manifest(manifest):
+                return Publication.START_OVER
         if is_latest and is_settled:
             return Publication.REFRESHED
         if not is_announced:
@@ -418,6 +453,13 @@ class Publisher:
         if not seconds:
             return 0, Pointer()
         return seconds[-1], await read_pointer(self._s3, self.package, str(seconds[-1]))
+
+    async def _has_written(self, pointer: Pointer) -> bool:
+        """Return whether this engine published a revision. Older versions marked no pointers."""
+        if pointer.message is not None or pointer.top_hash is None:
+            return pointer.message is not None
+        manifest = await self.read_manifest(pointer.top_hash, max_bytes=1)
+        return manifest is not None and is_ours(manifest.metadata)
 
     def _stays(self, revision: Revision) -> bool:
         return self._read.get(revision.top_hash, Manifest()).serves(revision)

@@ -152,6 +152,8 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     computed: int | None = None
     verified: int | None = None
     checksum_lists: str | None = None
+    carried_entries: int | None = None
+    carried_fields: int | None = None
     remark: str | None = None
     seconds: float
 
@@ -160,6 +162,7 @@ class PackageCreated(_SuccessEvent, tag="package created", frozen=True, kw_only=
     """The job published a revision."""
 
     foreign_top_hash: str | None = None
+    conflicts: str | None = None
 
 
 class PackageUnchanged(_SuccessEvent, tag="package unchanged", frozen=True, kw_only=True):

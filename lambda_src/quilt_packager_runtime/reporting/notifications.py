@@ -1,4 +1,4 @@
-"""Notifications for SNS, of failures and of replaced revisions: a subject and a text.
+"""Notifications for SNS, of failures and of other writers' revisions: a subject and a text.
 
 The function writes them because an input transformer of EventBridge would insert the reason with
 its quotes unescaped, and could not shorten it.
@@ -39,6 +39,8 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         "Quarantine": detail.links.quarantine,
         "Revision": detail.top_hash,
         "Replaced": detail.foreign_top_hash,
+        "Carried": _format_carried(detail),
+        "Conflicts": detail.conflicts,
         "Trigger": trigger and f"{trigger.kind} {trigger.event_id or ''}".rstrip(),
         "Message": detail.message_id,
         "Engine": detail.engine,
@@ -49,6 +51,12 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         [headline, "", *map(printable, lines), "", printable(detail.reason or detail.remark or "")]
     )
     return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
+
+
+def _format_carried(detail: OutcomeDetail) -> str:
+    if not (detail.carried_entries or detail.carried_fields):
+        return ""
+    return f"{detail.carried_entries:,} entries, {detail.carried_fields:,} metadata fields"
 
 
 def _escape(text: str, max_characters: int) -> str:

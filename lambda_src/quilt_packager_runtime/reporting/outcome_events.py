@@ -69,6 +69,20 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    carried_entries: (
+        Annotated[_Count, Meta(description="Entries carried from a revision of another writer.")]
+        | UnsetType
+    ) = UNSET
+    carried_fields: (
+        Annotated[_Count, Meta(description="Metadata fields carried from it.")] | UnsetType
+    ) = UNSET
+    conflicts: (
+        Annotated[
+            str,
+            Meta(description="Keys and fields that were not carried: their source has changed."),
+        ]
+        | UnsetType
+    ) = UNSET
     objects: (
         Annotated[_Count, Meta(description="Number of entries of the revision.")] | UnsetType
     ) = UNSET
@@ -174,6 +188,9 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         top_hash=_known(outcome.top_hash),
         previous_top_hash=_known(outcome.previous_top_hash),
         foreign_top_hash=_known(outcome.foreign_top_hash),
+        carried_entries=_known(outcome.carried_entries),
+        carried_fields=_known(outcome.carried_fields),
+        conflicts=outcome.conflicts[:MAX_REASON_CHARACTERS] if outcome.conflicts else UNSET,
         objects=_known(outcome.objects),
         bytes=_known(outcome.bytes),
         reused=_known(outcome.reused),

@@ -42,7 +42,7 @@ def report_success(delivery: Delivery, outcome: Outcome, settings: Settings) -> 
     """
     with _failure_recorded(delivery):
         refused = _publish(delivery, outcome, settings)
-        if outcome.foreign_top_hash is not None:
+        if outcome.foreign_top_hash is not None or outcome.conflicts is not None:
             _notify(delivery, outcome, settings)
         if refused is not None:
             _move(delivery, refused, settings)

@@ -24,7 +24,7 @@ from quilt_packager_runtime.settings.requirements import (
     check_requirements,
 )
 
-OnForeignRevision = Literal["replace", "hold"]
+OnForeignRevision = Literal["replace", "carry", "hold"]
 """The handling of a newest revision that another writer than the engine published."""
 
 SourceKind = Literal["health_omics", "workflow_run_crate", "objects_ready"]
