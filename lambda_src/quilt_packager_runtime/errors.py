@@ -308,9 +308,13 @@ class HeldForReview(Rejected):
     """The newest revision of the package was published by another writer, and is kept."""
 
     title = "Held for review"
-    usual_cause = "A person or another program published it, and on_foreign_revision is hold."
+    usual_cause = (
+        "A person or another program published it, and on_foreign_revision is hold; or it is "
+        "carry, and the engine has no earlier revision to compare."
+    )
     usual_remedy = (
-        "Retry with --on-foreign-revision replace to publish, or discard to keep that revision."
+        "Retry with --on-foreign-revision replace to publish, or carry to publish with the changes "
+        "of that revision; or discard to keep it."
     )
 
 

@@ -106,7 +106,7 @@ class _Context(msgspec.Struct, frozen=True):
 
 
 class _Start(msgspec.Struct, frozen=True):
-    """What a pass has read before it lists the folder.
+    """The state of the package that a pass reads before it lists the folder.
 
     Attributes:
         latest: The pointer to the newest revision.
@@ -391,7 +391,12 @@ def _header(context: _Context) -> Header:
     request, metadata = context.request, context.request.metadata
     if context.add_violations is not None:
         metadata = context.add_violations(metadata)
-    header = Header(metadata, request.commit_message, source=request.header_source)
+    header = Header(
+        metadata,
+        request.commit_message,
+        source=request.header_source,
+        sources=request.named_sources,
+    )
     check_header(header)
     return header
 

@@ -177,8 +177,9 @@ class EngineProps(TypedDict, total=False):
     """Handling of a newest revision that another writer than the engine published.
 
     Such as a person with quilt3 or the catalog. `replace` publishes a revision above it, and says
-    so in the outcome and in a notification; `hold` rejects the job as `HeldForReview`. Default:
-    `replace`.
+    so in the outcome and in a notification; `carry` does too, and keeps the entries and metadata
+    that the other writer has changed, until their source changes; `hold` rejects the job as
+    `HeldForReview`. Default: `replace`.
     """
     catalog_url: str | None
     """URL of the Quilt catalog of the registries, for links in events. Default: none."""

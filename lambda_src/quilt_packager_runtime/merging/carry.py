@@ -53,7 +53,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a merged package has of another writer.
+    """The changes of another writer in a merged package.
 
     Attributes:
         metadata: Metadata of the merged package.
@@ -69,7 +69,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the package is the folder."""
+        """The package is the folder, without changes of another writer."""
         return not self.entries and not self.fields
 
     def __str__(self) -> str:

@@ -168,7 +168,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         OnForeignRevision | None,
         Meta(
             description="The handling of a newest revision that another writer published: replace "
-            "it, or hold the job for review. Default: as the engine does.",
+            "it, carry its changes into the next revision, or hold the job for review. Default: as "
+            "the engine does.",
         ),
     ] = None
     contents: Annotated[

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from quilt_packager_runtime.errors import HeldForReview
+from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
 from quilt_packager.admin.web.rendering import Confirmation
 from quilt_packager.admin.web.security import Form
@@ -91,6 +92,36 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
         PATH,
         effects=effects,
         items=_names(chosen, known),
+    )
+
+
+def read_decision(form: Form) -> OnForeignRevision | None:
+    """Parse the decision about jobs that were held for review; None without one."""
+    if DECISION not in form:
+        return None
+    return "carry" if form[DECISION] == "carry" else "replace"
+
+
+def ask_to_carry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
+    """Ask whether to publish with the changes for which jobs were held for review."""
+    count = formats.count(len(chosen.ids), "package")
+    return Confirmation(
+        f"Carry the changes into {count}?",
+        f"{PATH}/retry",
+        [*_fields(chosen), (DECISION, "carry")],
+        f"Carry into {count}",
+        "Not now",
+        PATH,
+        effects=[
+            "The message returns to the queue. Its revision keeps what the other writer has "
+            "changed:"
+            if len(chosen.ids) == 1
+            else "The messages return to the queue. Their revisions keep what the other writers "
+            "have changed:"
+        ],
+        items=_names(chosen, known),
+        note="Where the source has changed as well, the source wins, and the outcome names the "
+        "file.",
     )
 
 

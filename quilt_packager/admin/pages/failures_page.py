@@ -14,14 +14,15 @@ from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
-    DECISION,
     PATH,
     Choice,
+    ask_to_carry,
     ask_to_discard,
     ask_to_retry,
     not_retried,
     nothing_left,
     read_choice,
+    read_decision,
     was,
 )
 from quilt_packager.admin.pages.page import Page
@@ -139,20 +140,19 @@ class FailuresPage(Page):
     def ask(self, request: Request) -> Response:
         """Ask for confirmation, with the exact ids of the messages on the page."""
         form = form_of(request)
-        is_retry = "retry" in form
-        chosen = read_choice(form, form.get("retry" if is_retry else "discard", ""))
+        questions = {"retry": ask_to_retry, "carry": ask_to_carry, "discard": ask_to_discard}
+        action = next((name for name in questions if name in form), "discard")
+        chosen = read_choice(form, form.get(action, ""))
         if not chosen.ids:
             raise nothing_left(0)
-        make = ask_to_retry if is_retry else ask_to_discard
+        make = questions[action]
         return self._renderer.confirm(request, make(chosen, self._letters.recall(chosen.ids)))
 
     def retry(self, request: Request) -> Response:
         """Send messages again."""
         form = form_of(request)
         chosen = read_choice(form, ALL)
-        result = self._letters.retry(
-            chosen.ids, on_foreign_revision="replace" if DECISION in form else None
-        )
+        result = self._letters.retry(chosen.ids, on_foreign_revision=read_decision(form))
         for failure, job_id in result.sent:
             self._views.add_pending(
                 make_queued(

@@ -72,7 +72,8 @@ ActionOption = Annotated[
     OnForeignRevision | None,
     typer.Option(
         "--on-foreign-revision",
-        help="Replace the revision of another writer, for which a job was held for review.",
+        help="For jobs that were held for review: replace the revision of another writer, or "
+        "carry its changes into the next one.",
     ),
 ]
 
@@ -127,6 +128,7 @@ def retry_failures(
       quilt-packager failures retry --code AccessDenied
       quilt-packager failures retry --all --yes
       quilt-packager failures retry 3f9a61c2 --on-foreign-revision replace
+      quilt-packager failures retry 3f9a61c2 --on-foreign-revision carry
     """
     terminal = Terminal()
     deployment = find(stack, profile, region)
@@ -197,7 +199,7 @@ def ask_to_retry(
     chosen: Sequence[Failure], on_foreign_revision: OnForeignRevision | None = None
 ) -> str:
     """Return the question to ask before a retry."""
-    decided = HeldForReview.__name__ if on_foreign_revision == "replace" else None
+    decided = HeldForReview.__name__ if on_foreign_revision in {"replace", "carry"} else None
     rejected = sum(each.needs_change for each in chosen if each.code != decided)
     question = f"Retry {formats.count(len(chosen), 'message')}?"
     if not rejected:

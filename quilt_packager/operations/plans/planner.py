@@ -25,9 +25,10 @@ from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import find_missing_parts, list_source
+from quilt_packager_runtime.merging.carry import Origin, find_merge
 from quilt_packager_runtime.packaging import OnProgress, read_previous
 from quilt_packager_runtime.registry import publish
-from quilt_packager_runtime.registry.ownership import find_refusal, is_foreign
+from quilt_packager_runtime.registry.ownership import find_refusal, find_replaced
 from quilt_packager_runtime.registry.run_fields import keep_run_fields
 from quilt_packager_runtime.requests.package_request import (
     PackageRequest,
@@ -88,11 +89,15 @@ class _Refusals:
 
 
 class _Published(msgspec.Struct, frozen=True):
-    """The published package: `latest`, its manifest's first bytes, and its number of pointers."""
+    """The published package: `latest`, its manifest's first bytes, and its number of pointers.
+
+    `merged` is the origin of changes of another writer that the package is merged with.
+    """
 
     latest: publish.Pointer
     manifest: ObjectBody | None
     pointers: int
+    merged: Origin | None = None
 
 
 async def plan(
@@ -195,7 +200,8 @@ class _Planner:
                 await self._verify(watched, inventory)
             is_listed = inventory.totals()[0] > 0 or refusals.has(EmptySource)
             if resolved is not None and published is not None and is_listed:
-                header = await self._check(watched, inventory)
+                is_merged = published.merged is not None
+                header = await self._check(watched, inventory, has_rules=not is_merged)
             plan = self._begin(published, header)
             if inventory.totals()[0] > 0:
                 reused = await self._reuse(watched, inventory, published)
@@ -231,13 +237,38 @@ class _Planner:
         latest = await publish.read_latest(s3, package)
         publisher = publish.Publisher(s3, package, publish.Message.now(s3, latest))
         manifest = await read_previous(publisher, latest)
+        merged: Origin | None = None
         if refusal := find_refusal(self._request, latest, manifest, self._settings):
             self._refusals.add(refusal)
-        elif is_foreign(latest, manifest):
-            self._notes.append(f"It replaces {latest.top_hash}, which this engine did not publish")
-        return _Published(latest, manifest, len(await publish.list_pointers(s3, package)))
+        else:
+            with self._refusals:
+                merged = await self._note_foreign(s3, publisher, latest, manifest)
+        return _Published(latest, manifest, len(await publish.list_pointers(s3, package)), merged)
 
-    async def _check(self, s3: S3, inventory: Inventory) -> Header:
+    async def _note_foreign(
+        self,
+        s3: S3,
+        publisher: publish.Publisher,
+        latest: publish.Pointer,
+        manifest: ObjectBody | None,
+    ) -> Origin | None:
+        """Note what happens to the changes of another writer, and return those to carry."""
+        merge = await find_merge(
+            s3, publisher, self._request, self._settings, latest=latest, previous=manifest
+        )
+        if merge is None:
+            if replaced := find_replaced(latest, manifest, publisher.message):
+                self._notes.append(f"It replaces {replaced}, which has changes of another writer")
+            return None
+        with merge:
+            if changes := merge.describe():
+                self._notes.append(
+                    f"It carries {changes} of {merge.origin.revision}, unless their source has "
+                    "changed; the rules of the registry are checked after hashing"
+                )
+        return merge.origin
+
+    async def _check(self, s3: S3, inventory: Inventory, *, has_rules: bool) -> Header:
         """Check the rules of the workflow, and make the header of the manifest."""
         request = self._request
         header = Header(
@@ -248,6 +279,8 @@ class _Planner:
         )
         with self._refusals:
             check_header(header)
+        if not has_rules:
+            return header
         with self._refusals:
             workflow = await gate.check(
                 s3,
@@ -284,10 +317,11 @@ class _Planner:
         """Reuse the checksums of the last revision; return their number."""
         if published is None or published.latest.top_hash is None or published.manifest is None:
             return 0
-        manifest = self._package().manifest(published.latest.top_hash)
-        return await reuse_checksums(
-            s3, manifest, inventory, settings=self._settings, first=published.manifest
-        )
+        top_hash, first = published.latest.top_hash, published.manifest
+        if published.merged is not None:
+            top_hash, first = published.merged.base, published.merged.base_body
+        manifest = self._package().manifest(top_hash)
+        return await reuse_checksums(s3, manifest, inventory, settings=self._settings, first=first)
 
     def _describe_objects(
         self, plan: Plan, inventory: Inventory, found: SampledChecksums, reused: int
@@ -317,7 +351,7 @@ class _Planner:
     ) -> Plan:
         """Compute the top hash if all checksums are known."""
         unhashed, _ = await inventory.unhashed_totals()
-        if unhashed:
+        if unhashed or published.merged is not None:
             return plan
         top_hash = write_manifest(header, inventory.entries(), lambda _written: None)
         unchanged = top_hash == published.latest.top_hash
