@@ -11,6 +11,7 @@ import boto3
 import msgspec
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
 from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.reporting.log_events import FilesAwaited
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
 import quilt_packager
@@ -202,6 +203,20 @@ class DeployedEngine:
             return None
 
         return self._wait_for(find, lambda: "a message in the dead-letter queue")
+
+    def wait_for_pause(self, folder: SampleFolder) -> str:
+        """Wait until the job of a folder waits for required files, and return the reason."""
+        source = f"s3://{BUCKET}/{folder.prefix}"
+
+        def find() -> str | None:
+            for line in self._log_lines():
+                if '"files awaited"' in line:
+                    awaited = msgspec.json.decode(line, type=FilesAwaited)
+                    if awaited.source == source:
+                        return awaited.happened
+            return None
+
+        return self._wait_for(find, lambda: f"the job of {source} to wait for files")
 
     def wait_for_events(self, count: int) -> list[OutcomeEvent]:
         """Wait for the events of a number of outcomes since `subscribe`.

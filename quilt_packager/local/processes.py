@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 GRACE_SECONDS = 5.0
 """Time for a process to end before it is killed."""
+
+POLL_SECONDS = 0.05
 
 LOG_LINES = 25
 """Number of log lines to quote for a failed process."""
@@ -47,17 +50,47 @@ def stop(process: subprocess.Popen[bytes], *, grace_seconds: float = GRACE_SECON
         process: The leader of the group; it may have ended already.
         grace_seconds: Time to end after SIGTERM, before SIGKILL.
     """
-    _signal_group(process, signal.SIGTERM)
+    _signal_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(grace_seconds)
-    _signal_group(process, signal.SIGKILL)
+    _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signals) -> None:
+def stop_group(leader_id: int, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    """End a group that another process has started.
+
+    Args:
+        leader_id: The id of its leader.
+        grace_seconds: Time to end after SIGTERM, before SIGKILL.
+    """
+    deadline = time.monotonic() + grace_seconds
+    is_alive = _signal_group(leader_id, signal.SIGTERM)
+    while is_alive and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        is_alive = _signal_group(leader_id, 0)
+    _signal_group(leader_id, signal.SIGKILL)
+
+
+def command_of(process_id: int) -> str:
+    """Return the command line of a process; empty if there is none."""
+    found = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(process_id)],  # noqa: S607 - POSIX has it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip()
+
+
+def _signal_group(leader_id: int, signal_number: int) -> bool:
+    """Send a signal, and return whether the group has members."""
     # A group outlives its leader while it has members. For a dead group macOS returns EPERM.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal_number)
+    try:
+        os.killpg(leader_id, signal_number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def make_private_directory(prefix: str) -> Path:

@@ -1,4 +1,4 @@
-"""Packages as quilt3 reads them, without the user's settings."""
+"""Packages as quilt3 reads and writes them, without the user's settings."""
 
 import os
 import subprocess
@@ -69,9 +69,31 @@ def read_packages(
     Raises:
         LocalError: quilt3 could not read the packages.
     """
+    lines = _run_quilt3(["read", registry, *names], home, environment).splitlines()
+    return [msgspec.json.decode(line, type=ReadPackage) for line in lines]
+
+
+def add_object(registry: str, name: str, logical_key: str, uri: str, *, home: Path) -> None:
+    """Publish a revision with a further object, as a person does with quilt3.
+
+    Args:
+        registry: The registry's bucket.
+        name: The package's name.
+        logical_key: The object's logical key.
+        uri: The object.
+        home: Folder for quilt3's files, instead of the user's.
+
+    Raises:
+        LocalError: quilt3 could not publish the revision.
+    """
+    _run_quilt3(["add", registry, name, logical_key, uri], home, os.environ)
+
+
+def _run_quilt3(arguments: Sequence[str], home: Path, environment: Mapping[str, str]) -> bytes:
+    """Run `quilt3_program` with settings of its own, and return its output."""
     home.mkdir(exist_ok=True)
     result = subprocess.run(
-        [sys.executable, "-m", "quilt_packager.local.quilt3_reader", registry, *names],
+        [sys.executable, "-m", "quilt_packager.local.quilt3_program", *arguments],
         env={
             **environment,
             "HOME": str(home),
@@ -85,10 +107,9 @@ def read_packages(
     )
     if result.returncode:
         raise LocalError(
-            "quilt3 could not read the packages.",
+            "quilt3 failed.",
             why=f"Its exit code is {result.returncode}.",
             remedy="See its last lines above.",
             log=result.stderr.decode(errors="replace"),
         )
-    lines = result.stdout.splitlines()
-    return [msgspec.json.decode(line, type=ReadPackage) for line in lines]
+    return result.stdout

@@ -4,6 +4,7 @@ The data is generated and always the same, so the top hashes of a demo are the s
 """
 
 import gzip
+import hashlib
 import json
 import mimetypes
 import random
@@ -13,6 +14,7 @@ import msgspec
 
 MEBIBYTE = 1024 * 1024
 CRATE = "ro-crate-metadata.json"
+CHECKSUM_LIST = "md5sum.txt"
 RUN_ID = "0525d4a9-ccd8-4f53-9ae3-3795511610d2"
 SAMPLES = ("SAMPLE1_PE", "SAMPLE2_PE")
 
@@ -61,6 +63,36 @@ def health_omics_run(prefix: str) -> SampleFolder:
             "logs/outputs.json": json.dumps({"vcf": "NA12878.vcf"}).encode(),
         },
     )
+
+
+def listed_health_omics_run(prefix: str, *, bucket: str) -> SampleFolder:
+    """Create the output of a HealthOmics run whose summary lists its files."""
+    run = health_omics_run(prefix)
+    outputs = [f"s3://{bucket}/{prefix}{path}" for path in run.files if path.startswith("out/")]
+    summary = json.dumps(dict(zip(("vcf", "index"), outputs, strict=True)))
+    return SampleFolder(prefix, {**run.files, "logs/outputs.json": summary.encode()})
+
+
+def sequencing_run(prefix: str) -> SampleFolder:
+    """Create the reads of a sequencer, and the list of their checksums."""
+    reads = {
+        f"reads/S{sample}_L001_R{read}.fastq.gz": gzip.compress(_fastq(10 * sample + read), mtime=0)
+        for sample in (1, 2)
+        for read in (1, 2)
+    }
+    return with_checksum_list(SampleFolder(prefix, {**reads, "RTAComplete.txt": b"complete\n"}))
+
+
+def with_checksum_list(folder: SampleFolder, *, damaged: str | None = None) -> SampleFolder:
+    """Add a list of the MD5 of each file to a folder, and then damage a file."""
+    lines = [
+        f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  {path}\n"
+        for path, data in folder.files.items()
+    ]
+    files = {**folder.files, CHECKSUM_LIST: "".join(lines).encode()}
+    if damaged is not None:
+        files[damaged] = files[damaged][:-1]
+    return SampleFolder(folder.prefix, files)
 
 
 def plate(prefix: str) -> SampleFolder:

@@ -34,9 +34,14 @@ def write_findings(terminal: Terminal, found: Sequence[Finding]) -> None:
             note=", ".join(each.behaviours),
         )
     terminal.write()
+    terminal.write(describe_counts(found))
+
+
+def describe_counts(found: Sequence[Finding]) -> str:
+    """Return the number of findings by status, in words."""
     counts = Counter(each.status for each in found)
     parts = [f"{counts[status]:,} {words}" for status, words in WORDS.items() if counts[status]]
-    terminal.write(", ".join(parts) or "Nothing to check.")
+    return ", ".join(parts) or "Nothing to check."
 
 
 def write_findings_as_json(

@@ -4,22 +4,18 @@ import json
 
 from quilt_packager_runtime.formats.outcome import Result
 
-from quilt_packager.cli.console.findings import write_findings
+from quilt_packager.cli.console.findings import describe_counts
 from quilt_packager.cli.console.outcomes import write_success
-from quilt_packager.cli.console.tables import Column
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.demo import promises
+from quilt_packager.cli.demo.promises import show_promises
+from quilt_packager.cli.demo.showing import show_package
 from quilt_packager.cli.demo.steps import step
 from quilt_packager.local import samples
-from quilt_packager.local.engine import (
-    BUCKET,
-    EDP_BUS,
-    DeployedEngine,
-    LoggedOutcome,
-)
+from quilt_packager.local.engine import BUCKET, EDP_BUS, DeployedEngine
 from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import ACCOUNT, REGION
-from quilt_packager.local.reading import ReadPackage, read_packages
-from quilt_packager.operations import formats
+from quilt_packager.local.reading import read_packages
 from quilt_packager.operations.checks.check import check
 from quilt_packager.operations.checks.finding import Status
 from quilt_packager.operations.deployment.deployments import connect, find_deployment
@@ -33,7 +29,14 @@ CYTOMETER_RUNS = (
     samples.cytometer_run(f"{CYTOMETER_PREFIX}run-0041/", seed=41),
     samples.cytometer_run(f"{CYTOMETER_PREFIX}run-0042/", seed=42),
 )
-IGNORED_PREFIXES = ("nextflow/", "omics/", "plates/", "elisa/", "microscope/")
+IGNORED_PREFIXES = (
+    "nextflow/",
+    "omics/",
+    "plates/",
+    "elisa/",
+    "microscope/",
+    *promises.PREFIXES,
+)
 """Folders with their own events, which uploads must not package a second time."""
 
 UPLOADS = {
@@ -43,6 +46,11 @@ UPLOADS = {
     "ignore_prefixes": IGNORED_PREFIXES,
 }
 """Value of the flag `quilt:uploads`."""
+
+FLAGS = {
+    "quilt:uploads": json.dumps(UPLOADS),
+    "quilt:source_options": json.dumps(promises.SOURCE_OPTIONS),
+}
 
 MESSAGE_NAME = "assays/elisa-7"
 MESSAGE = {
@@ -63,8 +71,6 @@ PACKAGES = {
 }
 """Expected packages, and their triggers."""
 
-HASH_CHARACTERS = 12
-
 
 def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     """Deliver data, and show the packages and events that result.
@@ -74,6 +80,8 @@ def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     """
     with step(terminal, "Subscribe to outcomes on EventBridge"):
         engine.subscribe()
+    show_promises(terminal, engine)
+    terminal.write()
     deliver_data(terminal, engine)
     names = list(PACKAGES)
     with step(terminal, "Wait for the packages"):
@@ -81,7 +89,7 @@ def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     with step(terminal, "Open and verify them with quilt3"):
         packages = read_packages(BUCKET, names, engine.directory / "quilt3")
     for outcome, package in zip(outcomes, packages, strict=True):
-        _show_package(terminal, outcome, package)
+        show_package(terminal, outcome, package, reason=PACKAGES[package.name])
     _send_again(terminal, engine)
     _send_for_empty_folder(terminal, engine)
     _show_events(terminal, engine)
@@ -115,33 +123,6 @@ def deliver_data(terminal: Terminal, engine: DeployedEngine) -> None:
         running.note(ASSAY.prefix)
 
 
-def _show_package(terminal: Terminal, outcome: LoggedOutcome, package: ReadPackage) -> None:
-    if not package.verified or package.top_hash != outcome.top_hash:
-        raise LocalError(
-            f"quilt3 could not verify the package {package.name}.",
-            why="Its files or its top hash do not match its manifest.",
-            remedy="This is a bug. Please report it.",
-        )
-    terminal.write()
-    write_success(terminal, outcome, seconds=outcome.seconds)
-    metadata = [("metadata", json.dumps(package.metadata))] if package.metadata else []
-    terminal.fields(
-        [
-            ("because", PACKAGES[package.name]),
-            *metadata,
-            ("quilt3", "opened it and verified the top hash and every byte"),
-        ]
-    )
-    terminal.table(
-        ["LOGICAL KEY", Column("SIZE", right=True), "HASH"],
-        [
-            (key, formats.size(size_bytes), terminal.shorten(value, HASH_CHARACTERS))
-            for key, size_bytes, value in package.entries
-        ],
-        indent="  ",
-    )
-
-
 def _send_again(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
     with step(terminal, "Send the message again"):
@@ -164,7 +145,7 @@ def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
     with step(terminal, "Receive the outcomes from EventBridge"):
         # One for each package, one for the repeated message, one for the empty folder.
-        events = engine.wait_for_events(len(PACKAGES) + 2)
+        events = engine.wait_for_events(promises.EVENTS + len(PACKAGES) + 2)
     terminal.table(
         ["EVENT", "PACKAGE"],
         [(event.detail_type, event.detail.package_name or "") for event in events],
@@ -174,9 +155,9 @@ def _show_events(terminal: Terminal, engine: DeployedEngine) -> None:
 
 def _check(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
-    with step(terminal, "Check the engine"):
+    with step(terminal, "Check the engine") as running:
         found = check(find_deployment(connect(), engine.stack_name))
-    write_findings(terminal, found)
+        running.note(describe_counts(found))
     wrong = next((each for each in found if each.status is Status.WRONG), None)
     if wrong is not None:
         raise LocalError(

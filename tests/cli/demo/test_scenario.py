@@ -10,7 +10,7 @@ from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
 from quilt_packager.cli.console.terminal import Terminal
-from quilt_packager.cli.demo import scenario
+from quilt_packager.cli.demo import promises, scenario
 from quilt_packager.local import engine
 from quilt_packager.local.engine import BUCKET, DeadLetter, DeployedEngine, LoggedOutcome
 from quilt_packager.local.errors import LocalError
@@ -19,7 +19,7 @@ from quilt_packager.local.reading import ReadPackage
 from quilt_packager.local.samples import SampleFolder
 from quilt_packager.operations.checks.finding import wrong
 from tests.embedded_aws import WriteLog
-from tests.operations.job_lines import ago, failed, succeeded
+from tests.operations.job_lines import ago, failed, line, succeeded
 
 H = "ab" * 32
 
@@ -70,6 +70,14 @@ def test_missing_packages_are_named(demo: DeployedEngine, write_log: WriteLog) -
         demo.wait_for_outcomes(["a/1", "a/2", "a/3"], Result.CREATED)
 
 
+def test_wait_for_files_is_that_of_the_folder(demo: DeployedEngine, write_log: WriteLog) -> None:
+    source = f"s3://{BUCKET}/runs/7/"
+    for folder in (source, f"s3://{BUCKET}/runs/8/"):
+        fields = {"source": folder, "seconds": 15, "happened": f"{folder} lacks a file."}
+        write_log(line("files awaited", "a", ago(), execution="a", **fields))
+    assert demo.wait_for_pause(SampleFolder("runs/7/", {})) == f"{source} lacks a file."
+
+
 class InstantEngine(DeployedEngine):
     """An engine that meets every expectation at once."""
 
@@ -98,6 +106,9 @@ class InstantEngine(DeployedEngine):
     def wait_for_dead_letter(self, message: Mapping[str, object]) -> DeadLetter:
         return DeadLetter(json.dumps(message), "EmptySource", "It is empty.")
 
+    def wait_for_pause(self, folder: SampleFolder) -> str:
+        return "It lacks a file."
+
     def wait_for_events(self, count: int) -> list[OutcomeEvent]:
         return []
 
@@ -109,17 +120,20 @@ def test_steps_fit_a_terminal_of_80_columns(
         return [ReadPackage(name, H, None, [], verified=True) for name in names]
 
     monkeypatch.setattr(scenario, "read_packages", read)
+    monkeypatch.setattr(promises, "read_packages", read)
+    monkeypatch.setattr(promises, "add_object", lambda *_, home: None)
     monkeypatch.setattr(scenario, "find_deployment", lambda *_: None)
     monkeypatch.setattr(scenario, "check", lambda _: [])
     scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
-    assert len(steps) == 12
+    assert len(steps) == 20
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
 
 
 def test_a_problem_of_the_engine_ends_the_demo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(scenario, "show_promises", lambda *_: None)
     monkeypatch.setattr(scenario, "read_packages", lambda *_: [])
     monkeypatch.setattr(scenario, "PACKAGES", {})
     monkeypatch.setattr(scenario, "find_deployment", lambda *_: None)

@@ -1,7 +1,8 @@
-"""Opens packages with quilt3 and verifies every byte. Run as a module.
+"""Uses packages with quilt3, as a person does. Run as a module.
 
-It writes one line of JSON for each package. It needs its own process because quilt3 reads its
-settings and its telemetry switch at import, and a demo must not use the user's settings.
+`read` opens packages and verifies every byte, and writes one line of JSON for each. `add` publishes
+a revision with a further object. It needs its own process because quilt3 reads its settings and its
+telemetry switch at import, and a demo must not use the user's settings.
 """
 
 import json
@@ -12,10 +13,23 @@ from functools import cache
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read packages. The arguments are the registry's bucket and the packages' names."""
-    registry, *names = arguments
+    """Run `read BUCKET NAME...`, or `add BUCKET NAME KEY URI`."""
+    command, registry, *names = arguments
+    if command == "add":
+        add_object(registry, *names)
+        return
     for package in read_packages(registry, names):
         sys.stdout.write(json.dumps(package) + "\n")
+
+
+def add_object(registry: str, name: str, logical_key: str, uri: str) -> None:
+    """Publish a revision with a further object; all entries stay where they are."""
+    import quilt3  # noqa: PLC0415 - its import touches the user's home
+
+    location = f"s3://{registry}"
+    package = quilt3.Package.browse(name, registry=location)
+    package.set(logical_key, uri)
+    package.push(name, location, message="Add notes", selector_fn=lambda _key, _entry: False)
 
 
 def read_packages(registry: str, names: Sequence[str]) -> Iterator[dict[str, object]]:
