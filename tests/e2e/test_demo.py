@@ -20,10 +20,11 @@ from typing import Any
 import boto3
 import pytest
 
+from quilt_packager.cli.demo.promises import LATE_FILE, LATE_NAME, RUN_NAME
 from quilt_packager.cli.demo.scenario import EMPTY_FOLDER_MESSAGE, PACKAGES
 from quilt_packager.local import samples
 from quilt_packager.local.engine import BUCKET
-from tests.running import group_members, listening_addresses
+from tests.running import listening_addresses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("deployed"), pytest.mark.timeout(600)]
 
@@ -50,8 +51,9 @@ class Demo:
     @property
     def process_ids(self) -> tuple[int, int]:
         """Process groups of the AWS and the page."""
-        aws, page = found(r"kill -- -(\d+ -\d+);", self.output).split(" -")
-        return int(aws), int(page)
+        (kept,) = self.temporary.glob("quilt-packager-demo-*/kept.json")
+        aws, page = json.loads(kept.read_text())
+        return aws, page
 
     @property
     def page(self) -> str:
@@ -78,6 +80,12 @@ class Demo:
             text=True,
             check=True,
         ).stdout
+
+    def stop(self) -> str:
+        """Run the printed command that stops it."""
+        return self.shell(
+            f"TMPDIR={self.temporary} {found('  (quilt-packager demo --stop)', self.output)}"
+        )
 
     def jobs(self, package_name: str | None = None) -> list[dict[str, Any]]:
         """Return the outcomes that the function logged."""
@@ -130,8 +138,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     settings = dict(re.findall(r"^  export (\w+)=(.*)$", ran.stdout, re.MULTILINE))
     demo = Demo(ran.stdout, settings, folder / "tmp", folder / "data")
     yield demo
-    if any(map(group_members, demo.process_ids)):
-        demo.shell(found("  (kill .*)", demo.output))
+    demo.stop()
 
 
 @pytest.mark.parametrize(
@@ -151,6 +158,30 @@ def test_each_trigger_makes_its_package(demo: Demo, name: str, trigger: str) -> 
     assert first["top_hash"] == demo.package(name)[0]
 
 
+def test_a_complete_run_is_packaged_and_its_checksum_list_verified(demo: Demo) -> None:
+    (created, *_) = demo.jobs(RUN_NAME)
+    assert (created["verified"], created["checksum_lists"]) == (5, '"md5sum.txt"')
+    assert '  verified   5 objects by "md5sum.txt"\n' in demo.output
+
+
+def test_a_completed_run_that_lacks_a_file_is_awaited_and_then_whole(demo: Demo) -> None:
+    assert f'1 file is missing of the run\'s summary: "{LATE_FILE}".' in demo.output
+    _, (_, *entries) = demo.package(LATE_NAME)
+    assert LATE_FILE in [entry["logical_key"] for entry in entries]
+
+
+def test_a_damaged_file_is_rejected_with_both_md5_values(demo: Demo) -> None:
+    shown = demo.output.partition("⊘ rejected  ChecksumMismatch\n")[2].partition("\n\n")[0]
+    assert re.search(r'"raw/scan_01.tiff" \(md5: \w{32} in "md5sum.txt", \w{32} in S3\)', shown)
+    with pytest.raises(Exception, match="NoSuchKey"):
+        demo.package("plates/plate-0099")
+
+
+def test_a_persons_readme_survives(demo: Demo) -> None:
+    _, (_, *entries) = demo.package(RUN_NAME)
+    assert "README.md" in [entry["logical_key"] for entry in entries]
+
+
 def test_a_package_holds_every_file_of_its_folder_under_its_name(demo: Demo) -> None:
     folder = samples.nextflow_run("nextflow/rnaseq-7/")
     _, (_, *entries) = demo.package("nextflow/rnaseq-7")
@@ -168,7 +199,7 @@ def test_uploads_become_a_package_once_there_are_enough(demo: Demo, name: str) -
 
 
 def test_the_metadata_of_the_crate_and_of_the_run_are_shown(demo: Demo) -> None:
-    crate, run, *_ = re.findall(r"^  metadata +(.*)$", demo.output, re.MULTILINE)
+    _, crate, run, *_ = re.findall(r"^  metadata +(.*)$", demo.output, re.MULTILINE)
     assert json.loads(crate)["workflow_engine"].startswith("Nextflow")
     assert json.loads(run)["workflow_name"] == "germline variants"
 
@@ -177,7 +208,9 @@ def test_the_events_of_all_outcomes_are_received(demo: Demo) -> None:
     events = re.findall(r"^  Package (\w+) +(\S+)$", demo.output, re.MULTILINE)
     assert sorted(events) == sorted(
         [
-            *(("Created", name) for name in PACKAGES),
+            *(("Created", name) for name in (RUN_NAME, LATE_NAME, *PACKAGES)),
+            ("Rejected", "plates/plate-0099"),
+            ("Rejected", RUN_NAME),
             ("Unchanged", "assays/elisa-7"),
             ("Rejected", "not_uploaded/yet"),
         ]
@@ -198,13 +231,16 @@ def test_quilt3_opens_and_verifies_each_package(demo: Demo, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_the_entries_of_each_package_are_shown_with_their_hashes(demo: Demo, name: str) -> None:
+def test_the_first_entries_of_each_package_are_shown_with_their_hashes(
+    demo: Demo, name: str
+) -> None:
     shown = demo.output.partition(f"✓ created  {name} ")[2].partition("\n\n")[0]
     _, (_, *entries) = demo.package(name)
     rows = re.findall(r"^  (\S.*?) +([\d.]+ \w+)  (\S{44})$", shown, re.MULTILINE)
     assert [(key, value) for key, _, value in rows] == [
-        (entry["logical_key"], entry["hash"]["value"]) for entry in entries
+        (entry["logical_key"], entry["hash"]["value"]) for entry in entries[:3]
     ]
+    assert (f"\n  and {len(entries) - 3} more" in shown) is (len(entries) > 3)
 
 
 def test_the_same_message_again_is_unchanged_and_writes_nothing(demo: Demo) -> None:
@@ -238,13 +274,15 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
 
 def test_every_job_has_the_expected_outcome(demo: Demo) -> None:
     outcomes = sorted(job["outcome"] for job in demo.jobs())
-    assert outcomes == [*["created"] * 6, "failed", "rejected", "rejected", "unchanged"]
+    assert outcomes == [*["created"] * 8, "failed", *["rejected"] * 4, "unchanged"]
 
 
 def test_a_kept_demo_has_several_failures_and_a_disabled_source(demo: Demo) -> None:
     failures = map(json.loads, demo.shell("quilt-packager failures --json").splitlines())
     assert {each["code"] for each in failures} == {
+        "ChecksumMismatch",
         "EmptySource",
+        "HeldForReview",
         "InvalidMessage",
         "LargeJobFailed",
     }
@@ -258,11 +296,6 @@ def test_the_page_is_served_at_the_printed_address(demo: Demo) -> None:
     )
     with browser.open(demo.page) as answer:
         assert f"<b>{STACK}</b> · us-east-1 · account 123456789012" in answer.read().decode()
-
-
-def test_the_printed_log_exists(demo: Demo) -> None:
-    log = found("  tail -f (.*)", demo.output)
-    assert "Lambda worker spawned" in demo.shell(f"cat {log}")
 
 
 def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:
@@ -291,16 +324,13 @@ def test_the_users_quilt_data_is_unchanged(demo: Demo) -> None:
 # The remaining tests change the demo and end it, so they run last.
 
 
-@pytest.mark.parametrize("line", range(4))
+@pytest.mark.parametrize("line", range(3))
 def test_the_printed_examples_work(demo: Demo, line: int) -> None:
-    examples = re.findall(r"^  (quilt-packager (?:.*\\\n)*.*)$", demo.output, re.MULTILINE)
-    # It runs until Ctrl-C.
-    examples.remove("quilt-packager admin")
-    assert len(examples) == 4
-    assert re.match(
-        rf"{STACK}  us-east-1|3 messages in 3 groups|✓ created|Sent ",
-        demo.shell(examples[line]),
-    )
+    shown = demo.output.partition("Three things to try:\n")[2]
+    examples = re.findall(r"^  (quilt-packager .*)$", shown, re.MULTILINE)
+    assert len(examples) == 3
+    begin = ["5 messages in 5 groups", "Can be packaged.", "✓ created"][line]
+    assert demo.shell(examples[line]).startswith(begin)
 
 
 def test_a_canary_flies_on_every_route(demo: Demo) -> None:
@@ -319,7 +349,7 @@ def test_a_canary_flies_on_every_route(demo: Demo) -> None:
 
 
 def test_the_printed_command_ends_and_removes_everything(demo: Demo) -> None:
-    demo.shell(found("  (kill .*)", demo.output))
+    assert demo.stop() == "Stopped 1 demo.\n"
     page = demo.page.partition("/?")[0]
     for url in (demo.settings["AWS_ENDPOINT_URL"], page):
         assert closes(url, within_seconds=10)

@@ -1,5 +1,6 @@
 """The folder of a canary: a few files in a folder of its own, and their removal."""
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-MIN_FILES = 2
+LISTS = 3
+"""Number of files that list others: a run's outputs, checksums, and the crate."""
+
+MIN_FILES = 1 + LISTS
 MAX_FILES = 200
 """Maximum number of files to reach the threshold of uploads."""
 
@@ -42,7 +46,7 @@ class CanaryFolder(NamedTuple):
     Attributes:
         folder: The folder.
         id: Its last component, which is unique.
-        files: Number of files, including the crate.
+        files: Number of files, including the crate and the lists.
     """
 
     folder: SourceFolder
@@ -73,12 +77,19 @@ def choose_folder(below: SourceFolder, uploads: Sequence[UploadSettings]) -> Can
 
 
 def upload(s3: "S3Client", canary: CanaryFolder) -> None:
-    """Upload the files, the crate last."""
+    """Upload the files, the lists that event sources may require, and last the crate."""
     bucket, prefix = canary.folder.bucket, canary.folder.prefix
-    for number in range(canary.files - 1):
-        body = f"{canary.id} {number}\n".encode()
-        s3.put_object(Bucket=bucket, Key=f"{prefix}{number:03}.txt", Body=body)
-    s3.put_object(Bucket=bucket, Key=prefix + CRATE_NAME, Body=msgspec.json.encode(CRATE))
+    count = canary.files - LISTS
+    files = {f"{number:03}.txt": f"{canary.id} {number}\n".encode() for number in range(count)}
+    checksums = [
+        f"{hashlib.md5(body, usedforsecurity=False).hexdigest()}  {name}\n"
+        for name, body in files.items()
+    ]
+    files["logs/outputs.json"] = b"{}"
+    files["md5sum.txt"] = "".join(checksums).encode()
+    files[CRATE_NAME] = msgspec.json.encode(CRATE)
+    for path, body in files.items():
+        s3.put_object(Bucket=bucket, Key=prefix + path, Body=body)
 
 
 def remove(

@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from quilt_packager_runtime.errors import name_some
 from quilt_packager_runtime.requests.events import EDP_SOURCE, OBJECTS_READY
 from quilt_packager_runtime.settings.name_templates import name_package
+from quilt_packager_runtime.settings.requirements import required_globs
 from quilt_packager_runtime.settings.source_options import SourceOptions
 
 from quilt_packager.operations.checks.behaviours import Behaviour
@@ -79,7 +81,10 @@ def send(engine: "Inspection", canary: "CanaryFolder", judge: Judge) -> Iterator
         if not source.enabled:
             continue
         decided = judge.judge(source, canary.folder, contents)
-        if decided.verdict is Verdict.IGNORES:
+        if globs := _required_globs(engine, source):
+            text = f"The source requires files that no canary has: {name_some(globs)}."
+            yield unconfirmed(source.name, text, "Send a folder that has them.")
+        elif decided.verdict is Verdict.IGNORES:
             text = f"The source leaves out {folder}. {decided.why}"
             yield unconfirmed(source.name, text, "Choose another --canary.")
         elif source.kind == "health_omics":
@@ -92,6 +97,16 @@ def send(engine: "Inspection", canary: "CanaryFolder", judge: Judge) -> Iterator
         else:
             # S3 sends the events of the uploads itself.
             yield Route(source.name, source.kind, source.sender)
+
+
+def _required_globs(engine: "Inspection", source: "Source") -> tuple[str, ...]:
+    """Return the globs of files without which a source packages no folder."""
+    options = (
+        each
+        for each in engine.configuration.settings.sources
+        if each.kind == source.kind and each.sender in {None, source.sender}
+    )
+    return tuple(glob for each in options for glob in required_globs(each.require))
 
 
 def _send_run(

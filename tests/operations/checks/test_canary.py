@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.requirements import RequiredFiles
 from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
@@ -59,7 +60,7 @@ def test_a_folder_that_uploads_share_with_others_is_refused() -> None:
     assert choose_folder(SourceFolder("raw", "a/"), depth(2, 3)) is None
 
 
-@pytest.mark.parametrize(("count", "files"), [(1, 2), (20, 20), (1000, 200)])
+@pytest.mark.parametrize(("count", "files"), [(1, 4), (20, 20), (1000, 200)])
 def test_files_reach_the_threshold_of_uploads(count: int, files: int) -> None:
     chosen = choose_folder(SourceFolder("raw", "a/"), depth(2, count=count))
     assert chosen is not None
@@ -121,6 +122,32 @@ def test_every_enabled_source_is_a_route(inspection: Inspection, folder: CanaryF
     ]
     assert findings[0].behaviours == (Behaviour.EVENTS_PATTERN,)
     assert "its delivery is not confirmed" in findings[0].text
+
+
+def test_files_that_sources_may_require_are_uploaded(
+    inspection: Inspection, folder: CanaryFolder
+) -> None:
+    s3 = inspection.deployment.s3
+    upload(s3, folder)
+    bucket, prefix = folder.folder.bucket, folder.folder.prefix
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    paths = {each["Key"].removeprefix(prefix): each["ETag"].strip('"') for each in found}
+    assert len(paths) == folder.files
+    assert {"logs/outputs.json", "ro-crate-metadata.json"} < paths.keys()
+    listed = s3.get_object(Bucket=bucket, Key=f"{prefix}md5sum.txt")["Body"].read().decode()
+    lines = (line.split("  ") for line in listed.splitlines())
+    assert {path: digest for digest, path in lines}.items() < paths.items()
+
+
+def test_a_source_that_requires_other_files_is_no_route(
+    inspection: Inspection, folder: CanaryFolder
+) -> None:
+    required = SourceOptions(kind="health_omics", require=(RequiredFiles(("RTAComplete.txt",)),))
+    inspection.configuration = Configuration(Settings(sources=(required,)))
+    routes, findings = send_all(inspection, folder)
+    assert "lab/omics" not in [each.name for each in routes]
+    assert findings[0].status is Status.UNCONFIRMED
+    assert '"RTAComplete.txt"' in findings[0].text
 
 
 def test_a_source_that_is_off_is_no_route(inspection: Inspection, folder: CanaryFolder) -> None:
