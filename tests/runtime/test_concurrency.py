@@ -1,8 +1,15 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from threading import Thread
 
 import pytest
-from quilt_packager_runtime.concurrency import UNIT_BYTES, ByteBudget, for_each, slices
+from quilt_packager_runtime.concurrency import (
+    ByteBudget,
+    ThreadsafeResolver,
+    for_each,
+    for_each_in_blocks,
+    slices,
+)
 
 from tests.cancelling import ManyItems, check_is_cancelled_within
 
@@ -115,6 +122,39 @@ class TestForEach:
         assert sorted(cancelled) == [0, 1, 2]
 
 
+class TestForEachInBlocks:
+    async def test_processes_each_item_of_each_block_once(self) -> None:
+        done: list[int] = []
+
+        async def blocks() -> AsyncIterator[list[int]]:
+            for block in ([], [0, 1, 2, 3, 4], [], [5], [6, 7, 8, 9]):
+                await asyncio.sleep(0)
+                yield block
+
+        async def work(item: int) -> None:
+            await asyncio.sleep(0)
+            done.append(item)
+
+        await for_each_in_blocks(blocks(), work, at_once=3)
+        assert sorted(done) == list(range(10))
+
+    async def test_fetches_a_block_when_no_item_of_the_last_is_left(self) -> None:
+        fetched: list[int] = []
+
+        async def blocks() -> AsyncIterator[list[int]]:
+            for first in (0, 2, 4):
+                fetched.append(first)
+                yield [first, first + 1]
+
+        async def work(_: int) -> None:
+            await asyncio.Event().wait()
+
+        job = asyncio.create_task(for_each_in_blocks(blocks(), work, at_once=2))
+        await asyncio.sleep(0)
+        assert fetched == [0]
+        job.cancel()
+
+
 class TestSlices:
     async def test_hold_each_item_once_and_in_order(self) -> None:
         assert [taken async for taken in slices(range(5), 2)] == [[0, 1], [2, 3], [4]]
@@ -135,7 +175,7 @@ class TestByteBudget:
             await release.wait()
 
     async def test_limits_the_held_bytes(self) -> None:
-        budget = ByteBudget(8 * UNIT_BYTES)
+        budget = ByteBudget(24)
         held_bytes, most_bytes = 0, 0
 
         async def hold(size_bytes: int) -> None:
@@ -146,12 +186,12 @@ class TestByteBudget:
                 await asyncio.sleep(0)
                 held_bytes -= size_bytes
 
-        sizes = [1 + n * UNIT_BYTES // 3 for n in range(20)] * 3
+        sizes = list(range(1, 21)) * 3
         await asyncio.gather(*[hold(size_bytes) for size_bytes in sizes])
-        assert 6 * UNIT_BYTES < most_bytes <= 8 * UNIT_BYTES
+        assert 18 < most_bytes <= 24
 
     async def test_serves_large_and_small_holds_in_order_of_arrival(self) -> None:
-        budget = ByteBudget(2 * UNIT_BYTES)
+        budget = ByteBudget(2)
         served: list[int] = []
 
         async def hold(size_bytes: int) -> None:
@@ -159,28 +199,90 @@ class TestByteBudget:
                 await asyncio.sleep(0)
                 served.append(size_bytes)
 
-        sizes = [1, 1, 2 * UNIT_BYTES, 1, 1, 1]
+        sizes = [1, 1, 2, 1, 1, 1]
         await asyncio.gather(*[hold(size_bytes) for size_bytes in sizes])
         assert served == sizes
 
     async def test_a_cancelled_wait_holds_nothing(self) -> None:
-        budget = ByteBudget(2 * UNIT_BYTES)
+        budget = ByteBudget(2)
         release = asyncio.Event()
-        first = asyncio.create_task(self.hold(budget, UNIT_BYTES, release))
-        waiting = asyncio.create_task(self.hold(budget, 2 * UNIT_BYTES, release))
+        first = asyncio.create_task(self.hold(budget, 1, release))
+        waiting = asyncio.create_task(self.hold(budget, 2, release))
         for _ in range(3):
             await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
         release.set()
         await first
-        async with asyncio.timeout(1), budget.hold(2 * UNIT_BYTES):
+        async with asyncio.timeout(1), budget.hold(2):
             pass
 
     async def test_a_failure_releases_the_held_bytes(self) -> None:
-        budget = ByteBudget(UNIT_BYTES)
+        budget = ByteBudget(1)
         with pytest.raises(ValueError, match="failed"):
-            async with budget.hold(UNIT_BYTES):
+            async with budget.hold(1):
                 raise ValueError("failed")
-        async with asyncio.timeout(1), budget.hold(UNIT_BYTES):
+        async with asyncio.timeout(1), budget.hold(1):
             pass
+
+
+class TestThreadsafeResolver:
+    def count_wake_ups(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        loop = asyncio.get_running_loop()
+        wake_ups: list[object] = []
+        wake = loop.call_soon_threadsafe
+
+        def counted(callback: Callable[[], object]) -> None:
+            wake_ups.append(callback)
+            wake(callback)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        return wake_ups
+
+    async def test_wakes_the_loop_once_for_all_results_that_have_arrived(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wake_ups = self.count_wake_ups(monkeypatch)
+        loop = asyncio.get_running_loop()
+        resolver = ThreadsafeResolver[int](loop)
+        futures: list[asyncio.Future[int]] = [loop.create_future() for _ in range(10)]
+
+        def resolve() -> None:
+            for number, future in enumerate(futures):
+                resolver.resolve(future, number)
+
+        thread = Thread(target=resolve)
+        thread.start()
+        thread.join()  # the loop cannot run meanwhile
+        assert await asyncio.gather(*futures) == list(range(10))
+        assert len(wake_ups) == 1
+
+    async def test_wakes_the_loop_again_for_a_later_result(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wake_ups = self.count_wake_ups(monkeypatch)
+        loop = asyncio.get_running_loop()
+        resolver = ThreadsafeResolver[int](loop)
+        for number in range(2):
+            future: asyncio.Future[int] = loop.create_future()
+            resolver.resolve(future, number)
+            assert await future == number
+        assert len(wake_ups) == 2
+
+    async def test_skips_a_cancelled_future(self) -> None:
+        loop = asyncio.get_running_loop()
+        resolver = ThreadsafeResolver[int](loop)
+        cancelled: asyncio.Future[int] = loop.create_future()
+        other: asyncio.Future[int] = loop.create_future()
+        cancelled.cancel()
+        resolver.resolve(cancelled, 1)
+        resolver.resolve(other, 2)
+        assert await other == 2
+
+    def test_does_nothing_after_the_loop_is_closed(self) -> None:
+        loop = asyncio.new_event_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        resolver = ThreadsafeResolver[int](loop)
+        loop.close()
+        resolver.resolve(future, 1)
+        assert not future.done()

@@ -29,17 +29,22 @@ def credentials_of(session: "boto3.Session") -> AwsCredentialsProvider:
     Raises:
         CredentialsRefused: There are no credentials, or they are incomplete or cannot be renewed.
     """
+    from botocore.credentials import Credentials  # noqa: PLC0415 - as in sessions
+
     with translating_errors():
         found = session.get_credentials()
         if found is not None:
             # Now, not with the first request: awscrt hides exceptions of the callback.
-            found.get_frozen_credentials()
+            frozen = found.get_frozen_credentials()
     if found is None:
         raise CredentialsRefused(
             "No AWS credentials were found.",
             why="Neither the environment nor a profile, container or instance has any.",
             remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
         )
+
+    if type(found) is Credentials:  # its subclasses are renewed, and asked for each request
+        return AwsCredentialsProvider.new_static(frozen.access_key, frozen.secret_key, frozen.token)
 
     def current() -> AwsCredentials:
         frozen = found.get_frozen_credentials()

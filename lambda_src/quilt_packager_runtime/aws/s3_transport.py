@@ -5,7 +5,6 @@ error responses.
 """
 
 import asyncio
-import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -41,6 +40,7 @@ from quilt_packager_runtime.aws.endpoints import (
     plain_endpoints,
 )
 from quilt_packager_runtime.aws.sessions import create_session
+from quilt_packager_runtime.concurrency import ThreadsafeResolver
 from quilt_packager_runtime.errors import (
     AccessDenied,
     BadRequest,
@@ -168,6 +168,7 @@ class S3Transport:
         self._retries = S3RetryConfig(backoff_scale_factor_ms=retry_base_ms)
         self._clients: dict[tuple[str, str, int], S3Client] = {}
         self._bucket_regions: dict[str, str] = {}
+        self._resolver: ThreadsafeResolver[Response | Exception] | None = None
 
     @classmethod
     def from_environment(cls, *, max_connections: int = MAX_CONNECTIONS) -> Self:
@@ -243,8 +244,8 @@ class S3Transport:
         return response
 
     async def _send_to(self, endpoint: Endpoint, request: Request) -> Response:
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Response | Exception] = loop.create_future()
+        resolver = self._resolver_of(asyncio.get_running_loop())
+        answered: asyncio.Future[Response | Exception] = resolver.loop.create_future()
         head: dict[str, str] = {}
         chunks: list[bytes] = []
 
@@ -265,9 +266,7 @@ class S3Transport:
                 result = Response(status_code, names, error_body or b"", is_error=True)
             else:
                 result = error
-            # The loop is closed if the job was cancelled: the response is not awaited.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_resolve, answered, result)
+            resolver.resolve(answered, result)
 
         connections = self._max_connections
         if request.file is not None:
@@ -292,6 +291,13 @@ class S3Transport:
         self.last_uri = request.uri
         return result
 
+    def _resolver_of(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> ThreadsafeResolver[Response | Exception]:
+        if self._resolver is None or self._resolver.loop is not loop:
+            self._resolver = ThreadsafeResolver(loop)
+        return self._resolver
+
     def _client(self, endpoint: Endpoint, connections: int) -> S3Client:
         kind = endpoint.scheme, endpoint.region, connections
         client = self._clients.get(kind)
@@ -312,11 +318,11 @@ class S3Transport:
 
 def _http_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     path = f"{endpoint.path}/{percent_encode(request.uri.key)}"
-    query = dict(request.query)
+    query = [f"{name}={quote(value, safe='')}" for name, value in request.query.items()]
     if request.uri.version_id is not None:
-        query["versionId"] = request.uri.version_id
+        query.append(f"versionId={quote(request.uri.version_id, safe='')}")
     if query:
-        path += "?" + urlencode(query, quote_via=quote, safe="")
+        path += "?" + "&".join(query)
     headers = HttpHeaders([("Host", endpoint.host), *request.headers])
     body: BytesIO | None = None
     if request.file is not None:
@@ -325,11 +331,6 @@ def _http_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         body = BytesIO(request.body or b"")
         headers.add("Content-Length", str(len(request.body or b"")))
     return HttpRequest(request.method, path, headers, body)
-
-
-def _resolve(future: "asyncio.Future[Response | Exception]", result: Response | Exception) -> None:
-    if not future.done():
-        future.set_result(result)
 
 
 def _region_elsewhere(response: Response, region: str) -> str | None:

@@ -6,9 +6,9 @@ streamed, in parallel ranges, or copied by S3 part by part, ends in `from_chunk_
 
 import hashlib
 import re
-from base64 import b64encode
-from binascii import a2b_base64
-from collections.abc import Iterator, Sequence
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Protocol, TypeAlias
 
 from quilt_packager_runtime.formats.objects import (
@@ -41,11 +41,17 @@ class ChunkHasher(Protocol):
         """Return the digest of all bytes so far."""
 
 
+@cache
+def _crc64nvme() -> Callable[[BytesLike, int], int]:
+    from awscrt import checksums  # noqa: PLC0415 - only where this algorithm is used
+
+    advance: Callable[[BytesLike, int], int] = checksums.crc64nvme
+    return advance
+
+
 class _Crc64Nvme:
     def __init__(self) -> None:
-        from awscrt.checksums import crc64nvme  # noqa: PLC0415 - only where this algorithm is used
-
-        self._advance = crc64nvme
+        self._advance = _crc64nvme()
         self._crc = 0
 
     def update(self, data: BytesLike, /) -> None:
@@ -224,7 +230,8 @@ def _parse_stored(
 ) -> tuple[bytes | None, int]:
     """Return the digest, and the number of parts that it is a hash of: 0 for a hash of bytes."""
     is_crc = algorithm is ChecksumAlgorithm.CRC64NVME
-    match = _STORED.fullmatch((stored.crc64nvme if is_crc else stored.sha256) or "")
+    text = stored.crc64nvme if is_crc else stored.sha256
+    match = _STORED.fullmatch(text) if text is not None else None
     if match is None:
         return None, 0
     parts = int(match["parts"] or 0)
@@ -260,4 +267,4 @@ def _checksum(algorithm: ChecksumAlgorithm, digest: bytes) -> Checksum:
 
 
 def _encode(digest: bytes) -> str:
-    return b64encode(digest).decode("ascii")
+    return b2a_base64(digest, newline=False).decode("ascii")

@@ -1,12 +1,12 @@
 """Hash all objects of a package concurrently, or some chunks of a very large object."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.concurrency import for_each_in_blocks
 from quilt_packager_runtime.errors import MAX_NAMED, SourceChanged
 from quilt_packager_runtime.formats.objects import Checksum, SourceObject
 from quilt_packager_runtime.hashing.object_hasher import NotStored, ObjectHasher
@@ -94,10 +94,10 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         on_progress(done)
 
     for archived in (True, False):
-        objects = _unhashed(inventory, archived=archived)
+        blocks = inventory.unhashed(archived=archived)
         try:
             async with asyncio.timeout_at(deadline):
-                await for_each(objects, hash_one, at_once=settings.max_requests_in_flight)
+                await for_each_in_blocks(blocks, hash_one, at_once=settings.max_requests_in_flight)
         except TimeoutError:
             break
         finally:
@@ -105,12 +105,6 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         if unreadable:
             raise unreadable.error()
     return Hashed(stored=done - hasher.computed, computed=hasher.computed)
-
-
-async def _unhashed(inventory: Inventory, *, archived: bool) -> AsyncIterator[SourceObject]:
-    async for block in inventory.unhashed(archived=archived):
-        for found in block:
-            yield found
 
 
 async def hash_chunks(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.credentials import Credentials
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import CredentialsRefused
 from quilt_packager_runtime.formats.objects import S3Uri
@@ -65,6 +66,14 @@ async def test_they_come_from_a_profile_where_the_environment_has_none(
     await S3.from_environment().head_object(URI)
     [request] = s3_stub.requests
     assert (request.access_key, request.session_token) == ("AKIAPROFILE", "token")
+
+
+async def test_they_are_read_once_if_they_do_not_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    s3 = S3.from_environment()
+    monkeypatch.delattr(Credentials, "get_frozen_credentials")
+    await s3.head_object(URI)
 
 
 @pytest.mark.parametrize(("minutes", "runs"), [(5, 3), (60, 1)])
