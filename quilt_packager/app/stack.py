@@ -203,6 +203,7 @@ class PackagingEngineStack(Stack):
                 threshold_duration=Duration.seconds(uploads.threshold_duration),
                 prefix_depth=uploads.prefix_depth,
                 ignore_prefixes=uploads.ignore_prefixes,
+                ready_when=uploads.ready_when,
                 source=uploads.source,
                 enabled=uploads.enabled,
                 **options[contract.UPLOADS],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import msgspec
-from quilt_packager_runtime.settings.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings, check_ready_when
 
 from quilt_packager.guardrails.limits import (
     BucketName,
@@ -26,6 +26,7 @@ class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         threshold_duration: Seconds without an upload after which a folder is packaged.
         prefix_depth: Number of path components of the folders that become packages.
         ignore_prefixes: Prefixes of keys to ignore.
+        ready_when: Kinds of folders, or globs of files, that complete a folder.
         source: The source of the announcements.
         enabled: Send uploads to the coalescer.
     """
@@ -35,8 +36,13 @@ class UploadRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threshold_duration: ThresholdSeconds = _DEFAULTS.threshold_duration_seconds
     prefix_depth: PrefixDepth = _DEFAULTS.prefix_depth
     ignore_prefixes: tuple[KeyPrefix, ...] = ()
+    ready_when: str | tuple[str, ...] = ()
     source: EventSourceName = _DEFAULTS.source
     enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Validate the completion markers."""
+        check_ready_when(self.ready_when)
 
 
 def read_upload_rules(text: str) -> UploadRules | None:

@@ -11,6 +11,7 @@ from quilt_packager.cli.commands.admin import admin
 from quilt_packager.cli.commands.check import check
 from quilt_packager.cli.commands.demo import demo
 from quilt_packager.cli.commands.diff import diff
+from quilt_packager.cli.commands.discover import discover
 from quilt_packager.cli.commands.explain import explain
 from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
@@ -42,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     failures.app,
     sources.app,
     # Request packages.
+    discover,
     plan,
     send,
     package,

@@ -9,7 +9,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 from quilt_packager_runtime.requests.events import objects_ready_pattern
-from quilt_packager_runtime.settings.upload_settings import UploadSettings
+from quilt_packager_runtime.settings.upload_settings import UploadSettings, check_ready_when
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
 from quilt_packager.contract import UPLOADS
@@ -56,6 +56,11 @@ class ObjectUploads:
             Default: 2.
         ignore_prefixes: Prefixes of keys to ignore, in addition to `.quilt/`. They are not globs.
             Default: none.
+        ready_when: Package a folder only after the file that completes it: kinds of folders, such
+            as `"illumina"` for `CopyComplete.txt`, or globs of such files, relative to the folder.
+            The folder is announced when `threshold_duration` has passed since the upload of that
+            file; at once, if `threshold_event_count` is 1. It may have any depth. Default: any
+            upload counts.
         source: `source` of the announcements. Default: `quilt.packager.uploads`.
             `com.quiltdata.edp` replaces EDP.
         event_bus: Event bus for the announcements. Default: a new bus.
@@ -85,6 +90,7 @@ class ObjectUploads:
         threshold_duration: Duration | None = None,
         prefix_depth: int = _DEFAULTS.prefix_depth,
         ignore_prefixes: Sequence[str] = (),
+        ready_when: str | Sequence[str] = (),
         source: str = UPLOADS_SOURCE,
         event_bus: events.IEventBus | None = None,
         enabled: bool = True,
@@ -115,6 +121,7 @@ class ObjectUploads:
         for check in (
             lambda: check_buckets(buckets),
             lambda: read_options("objects_ready", **options),
+            lambda: check_ready_when(ready_when),
         ):
             try:
                 check()
@@ -128,6 +135,7 @@ class ObjectUploads:
             threshold_duration_seconds=duration_seconds,
             prefix_depth=prefix_depth,
             ignore_prefixes=tuple(ignore_prefixes),
+            ready_when=check_ready_when(ready_when),
             source=source,
         )
         self._event_bus = event_bus
@@ -162,7 +170,7 @@ class ObjectUploads:
                 "another construct_id"
             )
         names = watched_bucket_names("ObjectUploads", self._buckets, engine.source_buckets)
-        pattern = uploads_pattern(names, self._settings.ignore_prefixes)
+        pattern = uploads_pattern(names, self._settings.ignore_prefixes, self._settings.ready_when)
         engine.add_source_options(
             msgspec.structs.replace(
                 self._options,

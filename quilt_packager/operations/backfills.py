@@ -1,10 +1,12 @@
 """Finds folders and HealthOmics runs without a package, and sends messages for them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, OmicsRun
@@ -13,12 +15,21 @@ from quilt_packager_runtime.requests.omics_metadata import describe_run
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.operations.errors import SendFailed
+
 if TYPE_CHECKING:
     from types_boto3_omics.client import OmicsClient
     from types_boto3_omics.literals import RunStatusType
     from types_boto3_omics.type_defs import GetRunResponseTypeDef
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
+
+
+BATCH_MESSAGES = 10
+"""Maximum number of messages in one request to SQS."""
+
+POLL_SECONDS = 5.0
+"""Time between looks at a queue that is full enough."""
 
 
 class Candidate(NamedTuple):
@@ -49,7 +60,45 @@ class Unusable(NamedTuple):
     why: str
 
 
-Found = Iterator[Candidate | Unusable]
+class ProposedPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder that `discover` proposes as a package. `backfill` needs its message only.
+
+    Attributes:
+        folder: URI of the folder.
+        kind: Kind of the folder.
+        package_name: Name of the package; None if the folder makes no valid name.
+        registry: Registry of the package.
+        objects: Number of objects.
+        bytes: Their total size.
+        archived: Number of archived objects.
+        missing: Files that the kind of folder has when it is complete.
+        packaged_as: Package that has the folder, or one above it.
+        problem: Reason for which the engine would reject it.
+        usd: Price of a first package in US dollars.
+        message: The message that requests the package.
+    """
+
+    folder: str = ""
+    kind: str = ""
+    package_name: str | None = None
+    registry: str = ""
+    objects: int = 0
+    bytes: int = 0
+    archived: int = 0
+    missing: tuple[str, ...] = ()
+    packaged_as: str | None = None
+    problem: str | None = None
+    usd: float = 0.0
+    message: dict[str, Any]
+
+
+class AlreadyPackaged(NamedTuple):
+    """A folder that has a package, and the candidate for another revision of it."""
+
+    candidate: Candidate
+
+
+Found = Iterator[Candidate | Unusable | AlreadyPackaged]
 
 
 class Findings(NamedTuple):
@@ -100,6 +149,31 @@ def find_runs(
                 yield _read(run["id"], ready, _run_event(run, status), settings, run)
 
 
+def read_proposals(lines: Iterable[str], settings: Settings) -> Found:
+    """Read the proposals of `discover`, one JSON object a line.
+
+    Raises:
+        ValueError: A line is no proposal.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            proposed = msgspec.json.decode(line, type=ProposedPackage)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"line {number} is no proposal: {error}") from error
+        name = proposed.folder or str(proposed.message.get("source_prefix"))
+        candidate = _read(name, None, proposed.message, settings)
+        if proposed.missing:
+            yield Unusable(name, f"It has no {', '.join(proposed.missing)}.")
+        elif proposed.packaged_as is not None and isinstance(candidate, Candidate):
+            yield AlreadyPackaged(candidate)
+        elif proposed.problem is not None:
+            yield Unusable(name, proposed.problem)
+        else:
+            yield candidate
+
+
 def sort_out(
     client: "S3Client",
     found: Found,
@@ -107,6 +181,7 @@ def sort_out(
     registry: str | None = None,
     everything: bool = False,
     on_found: Callable[[int], object] = lambda _: None,
+    on_missing: Callable[[Candidate], object] = lambda _: None,
 ) -> Findings:
     """Sort candidates by the state of their packages.
 
@@ -116,22 +191,99 @@ def sort_out(
         registry: Registry to search. Default: the registry of each request.
         everything: Treat all candidates as missing.
         on_found: Called with the number of folders or runs so far.
+        on_missing: Called with each candidate without a package.
     """
     findings = Findings([], 0, [])
     for each in found:
         if isinstance(each, Unusable):
             findings.unusable.append(each)
-        elif not everything and is_packaged(client, each, registry):
+        elif not everything and (
+            isinstance(each, AlreadyPackaged) or is_packaged(client, each, registry)
+        ):
             findings = findings._replace(packaged=findings.packaged + 1)
         else:
-            findings.missing.append(each)
+            candidate = each.candidate if isinstance(each, AlreadyPackaged) else each
+            findings.missing.append(candidate)
+            on_missing(candidate)
         on_found(findings.total)
     return findings
 
 
-def send(client: "SQSClient", queue_url: str, candidate: Candidate) -> str:
-    """Send the message of a candidate, and return its id."""
-    return client.send_message(QueueUrl=queue_url, MessageBody=candidate.body)["MessageId"]
+class Sender:
+    """Sends messages in batches, and waits while the queue holds enough of them.
+
+    Args:
+        client: Client of SQS.
+        queue_url: The queue.
+        max_queued: Maximum number of messages in the queue, received ones included.
+        wait: Called with a number of seconds to wait.
+
+    Attributes:
+        sent: Ids of the messages in the order of their candidates.
+    """
+
+    def __init__(
+        self,
+        client: "SQSClient",
+        queue_url: str,
+        *,
+        max_queued: int,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._queue_url = queue_url
+        self._max_queued = max_queued
+        self._wait = wait
+        self._room = 0
+        self._pending: list[Candidate] = []
+        self.sent: list[str] = []
+
+    def add(self, candidate: Candidate) -> None:
+        """Send a message, or keep it until a batch is full."""
+        self._pending.append(candidate)
+        if len(self._pending) == min(BATCH_MESSAGES, self._max_queued):
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the messages that were kept.
+
+        Raises:
+            SendFailed: SQS did not take one of them.
+        """
+        if not self._pending:
+            return
+        while self._room < len(self._pending):
+            self._room = self._max_queued - self._count_queued()
+            if self._room < len(self._pending):
+                self._wait(POLL_SECONDS)
+        self.sent += self._send(self._pending)
+        self._room -= len(self._pending)
+        self._pending = []
+
+    def _send(self, candidates: Sequence[Candidate]) -> list[str]:
+        answer = self._client.send_message_batch(
+            QueueUrl=self._queue_url,
+            Entries=[
+                {"Id": str(number), "MessageBody": each.body}
+                for number, each in enumerate(candidates)
+            ],
+        )
+        if failed := answer.get("Failed"):
+            names = ", ".join(candidates[int(each["Id"])].name for each in failed)
+            raise SendFailed(
+                f"SQS did not take the messages of {names}.",
+                why=failed[0].get("Message", failed[0]["Code"]),
+                remedy="Run the command again: it sends what has no package.",
+            )
+        ids = {each["Id"]: each["MessageId"] for each in answer["Successful"]}
+        return [ids[str(number)] for number in range(len(candidates))]
+
+    def _count_queued(self) -> int:
+        attributes = self._client.get_queue_attributes(
+            QueueUrl=self._queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        return sum(map(int, attributes.values()))
 
 
 def is_packaged(client: "S3Client", candidate: Candidate, registry: str | None = None) -> bool:

@@ -53,3 +53,11 @@ class SeveralRevisions(LookupFailed):
 
 class BrokenManifest(OperationError):
     """A revision cannot be read."""
+
+
+class UnusableInventory(LookupFailed):
+    """The S3 Inventory report cannot be used."""
+
+
+class SendFailed(OperationError):
+    """SQS did not take a message."""

@@ -475,6 +475,12 @@ class S3:
             return ""  # the server has no versions at all
         return parse_xml(response.body, uri).findtext("{*}Status", "")
 
+    async def list_objects(self, bucket: str, prefix: str) -> AsyncIterator[list[SourceObject]]:
+        """List the objects under a prefix in pages, in S3's order, without their versions."""
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        async for page, following in self._pages(KEYS, bucket, query):
+            yield version_page(page, following).objects
+
     async def list_keys(self, bucket: str, prefix: str) -> AsyncIterator[list[str]]:
         """List the keys under a prefix in pages, in S3's order."""
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}

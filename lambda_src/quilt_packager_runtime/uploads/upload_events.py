@@ -1,5 +1,6 @@
 """Events of objects that are written to buckets: the pattern of the rule, and their parsing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import msgspec
 from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable, quote
 from quilt_packager_runtime.formats.names import check_key
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
+from quilt_packager_runtime.formats.recognisers import completion_globs
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -29,28 +31,44 @@ class Upload(msgspec.Struct, frozen=True):
 
 
 def uploads_pattern(
-    buckets: Sequence[str], ignore_prefixes: Sequence[str] = ()
+    buckets: Sequence[str], ignore_prefixes: Sequence[str] = (), ready_when: Sequence[str] = ()
 ) -> dict[str, object]:
     """Match objects that are written to buckets, except packages and ignored prefixes.
+
+    With `ready_when`, only the names of completion markers match, in any folder: a pattern cannot
+    combine them with prefixes, which the coalescer checks.
 
     Args:
         buckets: Names of buckets that send their events to EventBridge.
         ignore_prefixes: Prefixes of keys to ignore.
+        ready_when: Kinds of folders, or globs of files, that complete a folder.
 
     Raises:
         ValueError: There is no bucket.
     """
     if not buckets:
         raise ValueError("buckets is empty (minimum 1 bucket)")
-    ignored = [REGISTRY_PREFIX, *ignore_prefixes]
+    keys: list[dict[str, object]] = [
+        {"anything-but": {"prefix": [REGISTRY_PREFIX, *ignore_prefixes]}}
+    ]
+    if ready_when:
+        keys = [_match_key(glob) for glob in completion_globs(ready_when)]
     return {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
         "detail": {
             "bucket": {"name": list(buckets)},
-            "object": {"key": [{"anything-but": {"prefix": ignored}}]},
+            "object": {"key": keys},
         },
     }
+
+
+def _match_key(glob: str) -> dict[str, object]:
+    """Match at least the keys that a glob matches: the wildcard of EventBridge crosses `/`."""
+    if not re.search(r"[*?\[]", glob):
+        return {"suffix": f"/{glob}"}
+    text = re.sub(r"\[[^]]*\]|\?", "*", glob.replace("\\", "\\\\"))
+    return {"wildcard": re.sub(r"\*+", "*", f"*/{text}")}
 
 
 class _Bucket(msgspec.Struct):

@@ -8,6 +8,7 @@ import hashlib
 import msgspec
 
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.formats.recognisers import find_completed
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 from quilt_packager_runtime.uploads.upload_events import Upload
 
@@ -57,19 +58,26 @@ def find_folder(upload: Upload, settings: UploadSettings) -> SourceFolder | None
     """Return the folder whose window an upload belongs to.
 
     None for packages, ignored prefixes, objects at the root of a bucket, which would package the
-    whole bucket, and the empty objects that represent folders.
+    whole bucket, and the empty objects that represent folders. With `ready_when`, the completion
+    marker of a folder opens its window, and None is returned for all other objects.
 
     Example:
         >>> find_folder(Upload("b", "lab/plate/raw/1.csv", "0a", 5), UploadSettings())
         SourceFolder(bucket='b', prefix='lab/plate/')
         >>> find_folder(Upload("b", "lab/1.csv", "0a", 5), UploadSettings())
         SourceFolder(bucket='b', prefix='lab/')
+        >>> marked = UploadSettings(ready_when=("illumina",))
+        >>> find_folder(Upload("b", "lab/1/run/CopyComplete.txt", "0a", 5), marked)
+        SourceFolder(bucket='b', prefix='lab/1/run/')
     """
     *components, name = upload.key.split("/")
     is_marker = not name and upload.size_bytes == 0
     is_ignored = upload.key.startswith((REGISTRY_PREFIX, *settings.ignore_prefixes))
     if not components or is_marker or is_ignored:
         return None
+    if settings.ready_when:
+        prefix = find_completed(upload.key, settings.ready_when)
+        return SourceFolder(upload.bucket, prefix) if prefix is not None else None
     return SourceFolder(upload.bucket, "/".join(components[: settings.prefix_depth]) + "/")
 
 

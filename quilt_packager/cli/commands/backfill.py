@@ -1,5 +1,6 @@
 """`quilt-packager backfill`: messages for runs and folders that have no package."""
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
@@ -26,9 +27,10 @@ from quilt_packager.operations import formats
 from quilt_packager.operations.backfills import (
     Findings,
     Found,
+    Sender,
     find_folders,
     find_runs,
-    send,
+    read_proposals,
     sort_out,
 )
 from quilt_packager.operations.deployment.deployments import Options, connect, make_client
@@ -47,6 +49,7 @@ Events are best effort, and older data caused none. Use --dry-run to list withou
 Examples:
   quilt-packager backfill omics --since 7d --dry-run
   quilt-packager backfill s3 s3://raw/runs/
+  quilt-packager discover s3://raw/ --json | quilt-packager backfill -
 """
 
 app = make_group("backfill", HELP)
@@ -68,7 +71,18 @@ Registry = Annotated[
 Everything = Annotated[
     bool, typer.Option("--all", help="Include items that already have a package.")
 ]
+MaxQueued = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Maximum number of messages in the queue. The command waits while it has more.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List the messages without sending them.")]
+
+MAX_QUEUED = 1000
+"""An engine with 10 concurrent jobs has work for a while, and events do not wait long."""
 
 
 class Destination(NamedTuple):
@@ -104,18 +118,20 @@ class Wording(NamedTuple):
 
 
 class BackfillOptions(NamedTuple):
-    """The options that both commands share.
+    """The options that all commands share.
 
     Attributes:
         registry: Bucket to search for packages, if not the engine's.
         everything: Also send messages for items that have a package.
         dry_run: Send nothing.
+        max_queued: Maximum number of messages in the queue.
         as_json: Write JSON.
     """
 
     registry: str | None
     everything: bool
     dry_run: bool
+    max_queued: int
     as_json: bool
 
 
@@ -131,6 +147,7 @@ def backfill_s3(
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
+    max_queued: MaxQueued = MAX_QUEUED,
     queue_url: QueueUrl = None,
     stack: StackOption = None,
     profile: ProfileOption = None,
@@ -160,7 +177,7 @@ def backfill_s3(
         destination,
         find_folders(s3, folder, sentinel, destination.settings),
         Wording("folder", "written", "FOLDER"),
-        BackfillOptions(registry, everything, dry_run, as_json),
+        BackfillOptions(registry, everything, dry_run, max_queued, as_json),
     )
 
 
@@ -181,6 +198,7 @@ def backfill_omics(
     registry: Registry = None,
     everything: Everything = False,
     dry_run: DryRun = False,
+    max_queued: MaxQueued = MAX_QUEUED,
     queue_url: QueueUrl = None,
     stack: StackOption = None,
     profile: ProfileOption = None,
@@ -214,8 +232,46 @@ def backfill_omics(
         destination,
         find_runs(omics, moment, cast("RunStatusType", status), destination.settings),
         Wording(f"{status.lower()} run", status.lower(), "RUN"),
-        BackfillOptions(registry, everything, dry_run, as_json),
+        BackfillOptions(registry, everything, dry_run, max_queued, as_json),
     )
+
+
+@app.command("-")
+def backfill_proposals(
+    *,
+    registry: Registry = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    max_queued: MaxQueued = MAX_QUEUED,
+    queue_url: QueueUrl = None,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Send the messages that discover --json wrote, from standard input.
+
+    Incomplete folders and those with a problem are skipped. Run it again to continue: folders that
+    have a package by then are not sent again.
+
+    Examples:
+      quilt-packager discover s3://raw/ --json | quilt-packager backfill -
+      quilt-packager backfill - --max-queued 50 < proposals.jsonl
+    """
+    destination = _find_destination(queue_url, stack, profile, region)
+    try:
+        return _backfill(
+            destination,
+            read_proposals(sys.stdin, destination.settings),
+            Wording("folder", "written", "FOLDER"),
+            BackfillOptions(registry, everything, dry_run, max_queued, as_json),
+        )
+    except ValueError as error:
+        raise Misuse(
+            "Standard input has no proposals.",
+            why=f"{error}.",
+            remedy="quilt-packager discover s3://bucket/ --json | quilt-packager backfill -",
+        ) from error
 
 
 def _find_destination(
@@ -247,27 +303,26 @@ def _backfill(
     terminal = Terminal()
     s3: S3Client = make_client(destination.session, "s3", destination.region)
     sqs: SQSClient = make_client(destination.session, "sqs", destination.region)
-    sent: list[str] = []
+    sender = Sender(sqs, destination.queue_url, max_queued=options.max_queued)
     with JobProgress(terminal) as progress:
-        findings = sort_out(
-            s3,
-            found,
-            registry=options.registry,
-            everything=options.everything,
-            on_found=lambda count: progress("checked", count, None),
-        )
-        missing = findings.missing
         try:
-            for candidate in () if options.dry_run else missing:
-                sent.append(send(sqs, destination.queue_url, candidate))
-                progress("sent", len(sent), len(missing))
+            findings = sort_out(
+                s3,
+                found,
+                registry=options.registry,
+                everything=options.everything,
+                on_found=lambda count: progress(f"sent {len(sender.sent):,}, checked", count, None),
+                on_missing=(lambda _: None) if options.dry_run else sender.add,
+            )
+            sender.flush()
         except BaseException:
             terminal.hint(
-                f"Sent {len(sent):,} of {len(missing):,} messages. Sending them again is harmless."
+                f"Sent {len(sender.sent):,} messages. Run the command again to continue; sending "
+                "a message again is harmless."
             )
             raise
     if options.as_json:
-        terminal.json(_to_json(findings, sent, dry_run=options.dry_run))
+        terminal.json(_to_json(findings, sender.sent, dry_run=options.dry_run))
     else:
         _write(terminal, findings, wording, options, destination.options)
     return Exit.OK

@@ -40,7 +40,7 @@ MAX_KINDS = 3
 """Number of request types shown separately."""
 
 
-class _Engine(NamedTuple):
+class Engine(NamedTuple):
     """The engine whose settings apply. Its name is None if there is no engine."""
 
     stack: str | None
@@ -79,7 +79,7 @@ def plan(
     from quilt_packager.operations.plans.plan import Plan
 
     terminal = Terminal()
-    engine = _find_engine(terminal, stack, profile, region)
+    engine = find_engine(terminal, stack, profile, region)
     body, settings = to_body(message, more or ()), engine.configuration.settings
     try:
         messages.check(body, settings)
@@ -110,9 +110,10 @@ def plan(
     return _exit_code(made.refusals)
 
 
-def _find_engine(
+def find_engine(
     terminal: Terminal, stack: str | None, profile: str | None, region: str | None
-) -> _Engine:
+) -> Engine:
+    """Find the engine that the options select, or use the settings of one without props."""
     from botocore.exceptions import ClientError
 
     from quilt_packager.operations.aws_errors import is_denied
@@ -124,18 +125,18 @@ def _find_engine(
 
     try:
         deployment = find(stack, profile, region)
-        return _Engine(deployment.name, read_configuration(deployment))
+        return Engine(deployment.name, read_configuration(deployment))
     except (NoEngine, ClientError) as error:
         report = report_error(error)
         # Users with access to a bucket may have no access to stacks.
         if stack is not None or not (is_denied(error) or isinstance(error, NoEngine)):
             raise
     terminal.hint(f"{report.happened} Using the settings of an engine without props.")
-    return _Engine(None, Configuration.usual(os.environ))
+    return Engine(None, Configuration.usual(os.environ))
 
 
 async def _plan(
-    terminal: Terminal, request: "UnresolvedRequest", engine: _Engine, s3: "S3", *, exact: bool
+    terminal: Terminal, request: "UnresolvedRequest", engine: Engine, s3: "S3", *, exact: bool
 ) -> "Plan":
     from quilt_packager.cli.console.progress import JobProgress
     from quilt_packager.operations.plans import planner

@@ -73,7 +73,8 @@ def run_canary(
     """
     engine = Inspection(deployment)
     uploads = read_upload_settings(deployment)
-    canary = choose_folder(below, uploads)
+    # Completion markers have any depth.
+    canary = choose_folder(below, [each for each in uploads if not each.ready_when])
     if canary is None:
         text = "Uploads there belong to a folder with other files: prefix_depth is too small."
         return [unconfirmed(str(below), text, "Choose a --canary with fewer components.")]

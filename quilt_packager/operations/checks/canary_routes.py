@@ -94,6 +94,8 @@ def send(engine: "Inspection", canary: "CanaryFolder", judge: Judge) -> Iterator
             yield unconfirmed(source.name, "Events of a custom rule are not known here.", remedy)
         elif source.kind == "objects_ready" and not is_about_objects(source.pattern):
             yield _announce(engine, source, canary)
+        elif decided.verdict is Verdict.WAITS:
+            yield unconfirmed(source.name, decided.why, "Upload such a folder.")
         else:
             # S3 sends the events of the uploads itself.
             yield Route(source.name, source.kind, source.sender)

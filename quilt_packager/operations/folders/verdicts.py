@@ -1,11 +1,13 @@
 """Decides for each event source of an engine if it packages a folder, and why."""
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.formats.recognisers import completion_globs, find_completed
 from quilt_packager_runtime.requests.events import CRATE_NAME
 from quilt_packager_runtime.settings.requirements import required_globs, required_listings
 from quilt_packager_runtime.settings.source_options import SourceOptions, find_options
@@ -94,6 +96,9 @@ class Judge:
             case "workflow_run_crate":
                 return self._decide_crates(source, folder)
             case "objects_ready" if is_about_objects(source.pattern):
+                settings = self._uploads.get(source.sender or "")
+                if settings is not None and settings.ready_when:
+                    return self._decide_completed(source, folder, settings)
                 return self._decide_uploads(source, folder, contents.newest_key)
             case _:
                 return self._decide_others(source, folder)
@@ -136,6 +141,29 @@ class Judge:
             return _refused(refused)
         count, age = settings.threshold_event_count, settings.threshold_duration_seconds
         why = f"After {count:,} uploads, or {formats.age(age)} without one.{_notes(options)}"
+        return _Decision(Verdict.PACKAGES, why)
+
+    def _decide_completed(
+        self, source: "Source", folder: SourceFolder, settings: "UploadSettings"
+    ) -> _Decision:
+        """Decide for uploads that wait for the file that completes a folder."""
+        markers = completion_globs(settings.ready_when)
+        names = " or ".join(markers)
+        found = _find_marker(self._deployment, folder, settings)
+        example = folder.prefix + (found or markers[0].replace("*", "x"))
+        event = upload_event(self._deployment, folder.bucket, example)
+        is_ignored = folder.prefix.startswith(settings.ignore_prefixes)
+        if is_ignored or not matches(self._deployment, source.pattern, event):
+            return _unmatched(source, folder)
+        options = find_options(self._options, "objects_ready", folder.bucket, source.sender)
+        if refused := options.refuse(folder):
+            return _refused(refused)
+        if found is None:
+            return _Decision(
+                Verdict.WAITS, f"The folder has no {names}, which completes it.", "Upload it last."
+            )
+        age = formats.age(settings.threshold_duration_seconds)
+        why = f"{age} after the upload of {found}.{_notes(options)}"
         return _Decision(Verdict.PACKAGES, why)
 
     def _decide_others(self, source: "Source", folder: SourceFolder) -> _Decision:
@@ -189,3 +217,16 @@ def _exists(deployment: "Deployment", folder: SourceFolder, name: str) -> bool:
     key = folder.prefix + name
     found = deployment.s3.list_objects_v2(Bucket=folder.bucket, Prefix=key, MaxKeys=1)
     return any(each["Key"] == key for each in found.get("Contents", []))
+
+
+def _find_marker(
+    deployment: "Deployment", folder: SourceFolder, settings: "UploadSettings"
+) -> str | None:
+    """Return the path of a file that completes a folder."""
+    for marker in completion_globs(settings.ready_when):
+        literal = re.split(r"[*?\[]", marker)[0]
+        found = deployment.s3.list_objects_v2(Bucket=folder.bucket, Prefix=folder.prefix + literal)
+        for each in found.get("Contents", []):
+            if find_completed(each["Key"], settings.ready_when) == folder.prefix:
+                return each["Key"].removeprefix(folder.prefix)
+    return None

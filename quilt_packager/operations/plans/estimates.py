@@ -116,6 +116,16 @@ class Load(msgspec.Struct):
             self.reads += ceil(size_bytes / RANGE_BYTES)
             self.read_bytes += size_bytes
 
+    def add_load(self, other: Self) -> None:
+        """Add another load."""
+        self.objects += other.objects
+        self.size_bytes += other.size_bytes
+        self.reads += other.reads
+        self.read_bytes += other.read_bytes
+        self.uploads += other.uploads
+        self.copies += other.copies
+        self.copied_bytes += other.copied_bytes
+
     def plus_share(self, other: Self, share: float) -> Self:
         """Add a share, between 0 and 1, of another load."""
         pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)

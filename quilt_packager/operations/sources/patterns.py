@@ -25,6 +25,9 @@ def describe_pattern(kind: str, pattern: Mapping[str, Any], *, bus: str) -> str:
         case "workflow_run_crate":
             return f"A file ro-crate-metadata.json is written to {_buckets(pattern)}."
         case "objects_ready" if is_about_objects(pattern):
+            markers = _markers(pattern)
+            if markers:
+                return f"A file {_either(markers)} was written to a folder of {_buckets(pattern)}."
             return f"Uploads to a folder of {_buckets(pattern)} have stopped."
         case _:
             return _describe_events(pattern, bus)
@@ -46,6 +49,13 @@ def _describe_events(pattern: Mapping[str, Any], bus: str) -> str:
 
 def _buckets(pattern: Mapping[str, Any]) -> str:
     return _either(_field(pattern, "detail", "bucket", "name"))
+
+
+def _markers(pattern: Mapping[str, Any]) -> list[str]:
+    """List the names of files that complete a folder."""
+    keys = pattern.get("detail", {}).get("object", {}).get("key", [])
+    texts = (each.get("suffix") or each.get("wildcard") for each in keys)
+    return [text.removeprefix("*").removeprefix("/") for text in texts if text]
 
 
 def _field(pattern: Mapping[str, Any], *path: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Discovery of folders that could be packages."""
