@@ -241,7 +241,7 @@ class Sender:
     def add(self, candidate: Candidate) -> None:
         """Send a message, or keep it until a batch is full."""
         self._pending.append(candidate)
-        if len(self._pending) == min(BATCH_MESSAGES, self._max_queued):
+        if len(self._pending) == BATCH_MESSAGES:
             self.flush()
 
     def flush(self) -> None:
@@ -250,15 +250,15 @@ class Sender:
         Raises:
             SendFailed: SQS did not take one of them.
         """
-        if not self._pending:
-            return
-        while self._room < len(self._pending):
-            self._room = self._max_queued - self._count_queued()
-            if self._room < len(self._pending):
+        while self._pending:
+            if self._room <= 0:
+                self._room = self._max_queued - self._count_queued()
+            if self._room <= 0:
                 self._wait(POLL_SECONDS)
-        self.sent += self._send(self._pending)
-        self._room -= len(self._pending)
-        self._pending = []
+                continue
+            batch, self._pending = self._pending[: self._room], self._pending[self._room :]
+            self.sent += self._send(batch)
+            self._room -= len(batch)
 
     def _send(self, candidates: Sequence[Candidate]) -> list[str]:
         answer = self._client.send_message_batch(
