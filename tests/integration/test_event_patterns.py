@@ -23,6 +23,7 @@ PATTERNS: dict[str, dict[str, object]] = {
     "crates at roots": workflow_run_crate_pattern(["runs"], allow_bucket_root=True),
     "ready": objects_ready_pattern(),
     "uploads": uploads_pattern(["runs"], ["tmp/"]),
+    "marked": uploads_pattern(["runs"], ["tmp/"], ["illumina", "nf-core"]),
 }
 LONGEST_NAMES = [f"{number:02}-{'x' * 60}" for number in range(25)]
 
@@ -53,6 +54,12 @@ CASES = {
     "a crate at the root": (created("ro-crate-metadata.json"), {"crates at roots", "uploads"}),
     "a detached crate": (created("run/my-ro-crate-metadata.json"), {"uploads"}),
     "a crate in another bucket": (created("run/ro-crate-metadata.json", "other"), set()),
+    "a completion marker": (created("a/run/CopyComplete.txt"), {"uploads", "marked"}),
+    "a completion marker with a wildcard": (
+        created("run/pipeline_info/execution_report_2026.html"),
+        {"uploads", "marked"},
+    ),
+    "the name of a marker at the root": (created("CopyComplete.txt"), {"uploads"}),
     "an ignored upload": (created("tmp/a.csv"), set()),
     "a manifest": (created(".quilt/packages/0123"), set()),
     "a ready prefix": (sample("edp-objects-ready"), {"ready"}),

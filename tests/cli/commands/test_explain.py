@@ -12,6 +12,7 @@ from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.operations.deployment.deployments import Deployment, connect, find_deployment
+from quilt_packager.operations.folders import history
 from quilt_packager.operations.sources.sources import set_enabled
 from tests.cli.conftest import Cli
 from tests.cli.log import log_job
@@ -101,6 +102,23 @@ def test_uploads_ignore_a_folder(cli: Cli, deployment: Deployment, folder: str, 
     (found,) = (each for each in explain(cli, folder)["sources"] if each["name"] == "uploads")
     assert found["verdict"] == "ignores"
     assert found["why"].startswith(why)
+
+
+def test_uploads_wait_for_a_completion_marker(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [UploadSettings(ready_when=("illumina",))]
+    monkeypatch.setattr(history, "read_upload_settings", lambda _: settings)
+    put("lab/plate/raw/RunInfo.xml")
+
+    def judged() -> tuple[str, str]:
+        sources = explain(cli, "s3://raw/lab/plate/raw/")["sources"]
+        (found,) = (each for each in sources if each["name"] == "uploads")
+        return found["verdict"], found["why"]
+
+    assert judged() == ("waits", "The folder has no CopyComplete.txt, which completes it.")
+    put("lab/plate/raw/CopyComplete.txt")
+    assert judged() == ("packages", "5 min after the upload of CopyComplete.txt.")
 
 
 def test_a_crate_makes_its_source_package_the_folder(cli: Cli, deployment: Deployment) -> None:

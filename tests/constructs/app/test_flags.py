@@ -132,6 +132,7 @@ def test_values_are_read_from_json_and_text(
         ("uploads", "no/such/file.json"),
         ("uploads", '{"prefix_depth": 0}'),
         ("uploads", '{"prefix_dept": 1}'),
+        ("uploads", '{"ready_when": "ilumina"}'),
         ("uploads", '{"buckets": ["raw"]}'),
         ("source_options", "no/such/file.json"),
         ("source_options", '{"omcis": {}}'),

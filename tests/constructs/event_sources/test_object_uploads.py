@@ -71,6 +71,12 @@ def test_uploads_exclude_packages_and_ignored_prefixes() -> None:
     }
 
 
+def test_completion_markers_are_the_only_uploads_that_match() -> None:
+    template = template_with(ObjectUploads(ready_when=["illumina", "nanopore"]))
+    key = rule(template, "ObjectUploadsRule")["EventPattern"]["detail"]["object"]["key"]
+    assert key == [{"suffix": "/CopyComplete.txt"}, {"wildcard": "*/final_summary*.txt"}]
+
+
 def test_uploads_are_sent_whole_to_the_queue_of_the_coalescer(template: JsonObject) -> None:
     (target,) = rule(template, "ObjectUploadsRule")["Targets"]
     (queue,) = find(template, "AWS::SQS::Queue", like="CoalescerQueue")
@@ -111,12 +117,14 @@ def test_settings_reach_the_coalescer() -> None:
         threshold_duration=Duration.minutes(1),
         prefix_depth=3,
         ignore_prefixes=["a,b/"],
+        ready_when="illumina",
     )
     assert settings(template_with(uploads)) == {
         "threshold_event_count": 7,
         "threshold_duration_seconds": 60,
         "prefix_depth": 3,
         "ignore_prefixes": ["a,b/"],
+        "ready_when": ["illumina"],
         "source": "quilt.packager.uploads",
         "event_bus": "?",
         "partition": "?",
@@ -273,6 +281,7 @@ def test_all_invalid_props_are_reported_at_once() -> None:
             threshold_duration=Duration.hours(13),
             prefix_depth=0,
             ignore_prefixes=[""],
+            ready_when="ilumina",
             source="aws.s3",
             settle_seconds=901,
         )
@@ -282,6 +291,7 @@ def test_all_invalid_props_are_reported_at_once() -> None:
         "threshold_duration, in seconds, is 46800",
         "prefix_depth is 0",
         "ignore_prefixes is ['']",
+        "no kind of folder is 'ilumina'; did you mean 'illumina'?",
         "source is 'aws.s3'",
         "settle_seconds",
     ):
@@ -314,12 +324,16 @@ def test_uploads_are_off_by_default() -> None:
 
 
 def test_values_of_the_flag_reach_the_coalescer() -> None:
-    flag = '{"buckets": ["runs"], "prefix_depth": 1, "threshold_duration": 9}'
+    flag = (
+        '{"buckets": ["runs"], "prefix_depth": 1, "threshold_duration": 9,'
+        ' "ready_when": "illumina"}'
+    )
     template = template_of(make_flagged_stack(source_buckets=("raw", "runs"), uploads=flag))
     pattern = rule(template, "ObjectUploadsRule")["EventPattern"]
     assert pattern["detail"]["bucket"]["name"] == ["runs"]
     told = settings(template)
     assert (told["prefix_depth"], told["threshold_duration_seconds"]) == (1, 9)
+    assert told["ready_when"] == ["illumina"]
 
 
 def test_flag_watches_the_own_bucket_of_the_stack() -> None:

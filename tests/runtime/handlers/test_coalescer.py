@@ -85,6 +85,16 @@ def test_registry_files_and_ignored_prefixes_are_skipped(stub: type[StubCoalesce
     assert stub.recorded == {}
 
 
+def test_only_completion_markers_are_recorded(
+    stub: type[StubCoalescer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = UploadSettings(ready_when=("illumina",), threshold_event_count=2)
+    monkeypatch.setattr(coalescer, "load_settings", lambda: settings)
+    files = [upload(f"runs/1/{number}.bcl") for number in range(5)]
+    assert run(*files, upload("a/b/runs/2/CopyComplete.txt")) == []
+    assert stub.recorded == {"a/b/runs/2/": 1}
+
+
 def test_a_batch_has_checks_and_uploads(stub: type[StubCoalescer]) -> None:
     check = '{"check":"window","folder":{"bucket":"raw","prefix":"a/b/"},"quiet_at_ms":5}'
     assert run(check, upload("a/b/1")) == []

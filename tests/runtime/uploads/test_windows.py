@@ -49,6 +49,14 @@ class TestFolder:
         assert prefix_of("a/b/", size_bytes=0) is None
         assert prefix_of("a/b/", size_bytes=1) == "a/b/"
 
+    def test_is_opened_by_its_completion_marker_alone(self) -> None:
+        marked = {"ready_when": ("illumina",), "ignore_prefixes": ("tmp/",)}
+        assert prefix_of("lab/a/run/CopyComplete.txt", **marked) == "lab/a/run/"
+        assert prefix_of("lab/a/run/RunInfo.xml", **marked) is None
+        assert prefix_of("tmp/run/CopyComplete.txt", **marked) is None
+        assert prefix_of(".quilt/run/CopyComplete.txt", **marked) is None
+        assert prefix_of("CopyComplete.txt", **marked) is None
+
     @given(keys, depths)
     def test_holds_its_uploads_and_ends_in_a_slash(self, key: str, depth: int) -> None:
         prefix = prefix_of(key, prefix_depth=depth)
