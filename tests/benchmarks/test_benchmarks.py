@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from quilt_packager_runtime.aws.s3 import S3
 
-from benchmarks import generated, package_without_network, scenarios
+from benchmarks import discover_bucket, generated, package_without_network, scenarios
 from benchmarks.__main__ import DOCUMENT, choose
 from benchmarks.jobs import Side, registry_of, run_job
 from benchmarks.list_folder import Way
@@ -12,6 +13,7 @@ from benchmarks.listings import list_keys
 from benchmarks.manifests import write_entries
 from benchmarks.processes import Overdue, run_module
 from benchmarks.report import replace_section
+from tests.s3_stub import S3Stub, SyntheticBucket
 from tests.s3_stub.process import StubProcess
 
 OBJECTS = 3
@@ -37,6 +39,13 @@ def test_both_sides_create_the_same_package_and_their_requests_are_counted() -> 
 def test_both_sides_write_the_same_manifest() -> None:
     hashes = {write_entries(side, OBJECTS).top_hash for side in Side}
     assert len(hashes) == 1
+
+
+async def test_a_discovery_finds_complete_and_incomplete_folders(s3: S3, s3_stub: S3Stub) -> None:
+    s3_stub.store.add(SyntheticBucket("raw", 3 * 1000))
+    await discover_bucket.write_markers(s3, "raw", 3)
+    discovered = await discover_bucket.discover(s3, "raw")
+    assert discovered == discover_bucket.Discovered(3005, ready=2, incomplete=1)
 
 
 def test_each_way_lists_all_keys() -> None:

@@ -1,5 +1,7 @@
 """The policy of windows: the folder of an upload, and the time of its announcement."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.objects import SourceFolder
@@ -50,7 +52,7 @@ class TestFolder:
         assert prefix_of("a/b/", size_bytes=1) == "a/b/"
 
     def test_is_opened_by_its_completion_marker_alone(self) -> None:
-        marked = {"ready_when": ("illumina",), "ignore_prefixes": ("tmp/",)}
+        marked: dict[str, Any] = {"ready_when": ("illumina",), "ignore_prefixes": ("tmp/",)}
         assert prefix_of("lab/a/run/CopyComplete.txt", **marked) == "lab/a/run/"
         assert prefix_of("lab/a/run/RunInfo.xml", **marked) is None
         assert prefix_of("tmp/run/CopyComplete.txt", **marked) is None
