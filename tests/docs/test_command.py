@@ -34,6 +34,7 @@ ACTIONS = {
     "ListKeys": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
+    "SendMessageBatch": "SendMessage",
     "UploadPartCopy": "PutObject",
 }
 

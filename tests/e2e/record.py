@@ -64,6 +64,7 @@ SESSIONS = (
     Typed(f"quilt-packager plan s3://{BUCKET}/{ASSAYS[0].prefix}"),
     Typed(f"quilt-packager send s3://{BUCKET}/{ASSAYS[0].prefix} --wait"),
     Typed(f"quilt-packager package s3://{BUCKET}/{ASSAYS[1].prefix}"),
+    Typed(f"quilt-packager discover s3://{BUCKET}/"),
     Typed(f"quilt-packager backfill s3 s3://{BUCKET}/elisa/ --sentinel wells.csv --dry-run"),
     Typed(f"quilt-packager diff {scenario.MESSAGE_NAME} --registry {BUCKET}"),
 )

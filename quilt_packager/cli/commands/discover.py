@@ -18,7 +18,7 @@ from quilt_packager.cli.console.options import (
     parse_folder_argument,
 )
 from quilt_packager.cli.console.progress import JobProgress
-from quilt_packager.cli.console.tables import Row
+from quilt_packager.cli.console.tables import Column, Row
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
 
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 
     from quilt_packager.operations.backfills import ProposedPackage
+
+COLUMNS = (
+    "STATE",
+    "KIND",
+    Column("OBJECTS", right=True, wide=True),
+    Column("SIZE", right=True),
+    Column("PACKAGE", wide=True),
+    "FOLDER",
+)
 
 MAX_ROWS = 1000
 """Maximum number of folders in the table: --json has all."""
@@ -61,7 +70,7 @@ def discover(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Find folders that could be packages, by the files that tools write.
+    """Find folders that could be packages, by their files.
 
     Lists the folder once, and recognises RO-Crates, runs of nf-core, HealthOmics, Illumina,
     Nanopore and Cell Ranger, BIDS, Zarr, Data Packages, DICOM series and folders with a checksum
@@ -122,12 +131,12 @@ class _Report:
             self._archived += proposed.archived
         if len(self._rows) < MAX_ROWS:
             shown = (
-                proposed.folder,
+                state,
                 proposed.kind,
-                proposed.package_name or "",
                 f"{proposed.objects:,}",
                 formats.size(proposed.bytes),
-                state,
+                proposed.package_name or "",
+                proposed.folder,
             )
             self._rows.append(Row(shown, reason))
 
@@ -139,8 +148,7 @@ class _Report:
         summary = f"{formats.count(found, 'folder')} in {formats.count(self.listed, 'object')}"
         self.terminal.write(f"{summary}{f': {states}' if states else ''}.")
         if found:
-            columns = ["FOLDER", "KIND", "PACKAGE", "OBJECTS", "SIZE", "STATE"]
-            self.terminal.table(columns, self._rows, indent="  ")
+            self.terminal.table(COLUMNS, self._rows)
         if found > MAX_ROWS:
             self.terminal.hint(f"{found - MAX_ROWS:,} more folders: --json has all.")
         if other := self.listed - self._objects:

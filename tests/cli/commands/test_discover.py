@@ -56,11 +56,11 @@ def test_readers_get_a_summary_and_a_table(cli: Cli, bucket: Bucket) -> None:
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert lines == [
         "4 folders in 7 objects: 3 ready, 1 incomplete.",
-        "FOLDER KIND PACKAGE OBJECTS SIZE STATE",
-        "s3://raw/crates/1/ ro-crate crates/1 2 10 B ready",
-        "s3://raw/runs/1/ illumina runs/1 2 10 B ready",
-        "s3://raw/runs/2/ illumina runs/2 1 5 B incomplete It has no CopyComplete.txt.",
-        "s3://raw/sent/ checksum-list package/sent 1 5 B ready",
+        "STATE KIND OBJECTS SIZE PACKAGE FOLDER",
+        "ready ro-crate 2 10 B crates/1 s3://raw/crates/1/",
+        "ready illumina 2 10 B runs/1 s3://raw/runs/1/",
+        "incomplete illumina 1 5 B runs/2 s3://raw/runs/2/ It has no CopyComplete.txt.",
+        "ready checksum-list 1 5 B package/sent s3://raw/sent/",
     ]
     assert "1 object in no such folder." in ran.err
     assert "Packages of the 3 ready would cost about $0.0" in ran.err
