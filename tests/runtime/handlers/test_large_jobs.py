@@ -96,6 +96,37 @@ class TestRevision:
         assert json.loads(manifest.data.splitlines()[0])["user_meta"]["run_id"] == "1"
         assert [each.key for each in s3_stub.requests_of("GetObject")].count(key) == 1
 
+    def test_has_the_objects_of_several_sources_in_several_regions(
+        self,
+        engine: LargeJobs,
+        configure: Callable[..., None],
+        s3_stub: S3Stub,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        far = s3_stub.create_bucket("results", region="eu-west-1")
+        s3_stub.create_bucket("far-scratch", region="eu-west-1")
+        far.put("42/00.txt", "equal names", stored=[])
+        far.put("42/large", Pattern(9 * MIB), stored=[])
+        sources = [{"prefix": "s3://raw/runs/42/"}, {"prefix": "s3://results/42/", "into": "r/"}]
+        configure(scratch_buckets=("eu-west-1=far-scratch",), max_shard_bytes=8 * MIB)
+        state = engine.hand_off(body=json.dumps({"sources": sources}))
+        monkeypatch.setattr(invocations, "connect", lambda: connect_to(s3_stub.url, CREDENTIALS))
+        engine.hash_shards(state)
+        assert {each.bucket for each in s3_stub.requests_of("UploadPartCopy")} == {"far-scratch"}
+        s3_stub.forget_requests()
+        assert engine.publish(state)["goes_on"] is False
+        assert s3_stub.counts["HeadObject"] == s3_stub.counts["UploadPartCopy"] == 0
+        manifest = engine.raw.get(f".quilt/packages/{engine.top_hash()}")
+        assert manifest
+        physical_keys = {
+            line["logical_key"]: line["physical_keys"][0].partition("?")[0]
+            for line in map(json.loads, manifest.data.splitlines()[1:])
+        }
+        assert len(physical_keys) == OBJECTS + 2
+        assert physical_keys["00.txt"] == "s3://raw/runs/42/00.txt"
+        assert physical_keys["r/00.txt"] == "s3://results/42/00.txt"
+        assert physical_keys["r/large"] == "s3://results/42/large"
+
     def test_has_metadata_of_the_largest_size_and_of_the_longest_integers(
         self, engine: LargeJobs
     ) -> None:

@@ -2,14 +2,21 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quilt_packager_runtime.formats.checksums import count_chunks
-from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, SourceObject
+from quilt_packager_runtime.formats.objects import (
+    Checksum,
+    ChecksumAlgorithm,
+    SourceFolder,
+    SourceObject,
+)
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
     ChunkDigests,
+    Item,
     JobFiles,
     ObjectChecksum,
     ResultRecord,
@@ -128,3 +135,25 @@ def test_files_of_a_job_have_different_locations() -> None:
 
 def test_input_is_equal_for_equal_jobs() -> None:
     assert JobFiles("scratch", "id").to_input() == JobFiles("scratch", "id").to_input()
+
+
+def test_files_of_one_source_are_those_of_earlier_versions() -> None:
+    found = SourceObject("runs/42/a", 5, '"e"', "v1")
+    item = Item("id", 0, 1, SourceFolder("raw", "runs/42/"), "eu-west-1", names_checksums=True)
+    assert encode_lines([Task(found), Task(found, (0, 2))]) == (
+        b'{"found":{"key":"runs/42/a","size_bytes":5,"etag":"\\"e\\"","version_id":"v1"}}\n'
+        b'{"found":{"key":"runs/42/a","size_bytes":5,"etag":"\\"e\\"","version_id":"v1"},'
+        b'"chunks":[0,2]}\n'
+    )
+    assert encode_lines([item]) == (
+        b'{"job_id":"id","round":0,"shard":1,"folder":{"bucket":"raw","prefix":"runs/42/"},'
+        b'"region":"eu-west-1","names_checksums":true}\n'
+    )
+
+
+def test_an_item_of_an_earlier_version_is_read() -> None:
+    line = (
+        b'{"job_id":"id","round":0,"shard":1,"folder":{"bucket":"raw","prefix":"f/"},'
+        b'"region":null,"names_checksums":false}'
+    )
+    assert msgspec.json.decode(line, type=Item) == Item("id", 0, 1, SourceFolder("raw", "f/"))
