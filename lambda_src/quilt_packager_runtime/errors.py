@@ -245,7 +245,7 @@ class ArchivedObjects(Rejected):
 
 
 class InvalidCrate(Rejected):
-    """The crate breaks rules of Quilt's profile, or lists parts that are not in its folder."""
+    """The crate breaks rules of Quilt's profile, or lists parts that are missing."""
 
     title = "Invalid crate"
     usual_cause = "A part was not uploaded, or the program that wrote the crate made an error."

@@ -25,6 +25,7 @@ from quilt_packager_runtime.errors import (
     NoSuchBucket,
     PackagerError,
     SourceChanged,
+    UnreadableObjects,
     WorkflowViolations,
     WriteConflict,
 )
@@ -612,12 +613,118 @@ class TestCrates:
         put("a.txt", "missing.txt", "s3://other/plate.csv")
         outcome = await self.run(s3, missing_parts="leave_out")
         assert outcome.remark == (
-            "Left out parts of the crate that are not in its folder: "
-            '"s3://other/plate.csv", "missing.txt".'
+            "Left out parts of the crate that are missing or cannot be packaged: "
+            '"missing.txt", "s3://other/plate.csv".'
         )
         metadata = latest_manifest(packages)[0]["user_meta"]
-        assert metadata["missing_parts"] == ["s3://other/plate.csv", "missing.txt"]
+        assert metadata["missing_parts"] == ["missing.txt", "s3://other/plate.csv"]
         assert self.entries(packages).keys() == {"a.txt", CRATE}
+
+    @pytest.fixture
+    def other(self, s3_stub: S3Stub) -> Bucket:
+        bucket = s3_stub.create_bucket("other", versioning=Versioning.OFF, region="eu-west-1")
+        for key in ("work/s1/R1.fq", "work/s2/R1.fq", "work/plots/a.png", "data/x", "data/y/z"):
+            bucket.put(key, key)
+        return bucket
+
+    async def test_have_parts_of_other_buckets(
+        self, s3: S3, put: Any, packages: Bucket, other: Bucket
+    ) -> None:
+        work = "s3://other/work"
+        put("a.txt", f"{work}/s1/R1.fq", f"{work}/s2/R1.fq", f"{work}/plots", "s3://other/data/")
+        await self.run(s3)
+        physical_keys = {
+            line["logical_key"]: line["physical_keys"] for line in latest_manifest(packages)[1:]
+        }
+        assert set(physical_keys) == {
+            *(CRATE, "a.txt", "s1/R1.fq", "s2/R1.fq"),
+            *("plots/a.png", "data/x", "data/y/z"),  # plots has no type of a folder
+        }
+        assert physical_keys["s2/R1.fq"] == ["s3://other/work/s2/R1.fq"]
+
+    async def test_are_unchanged_without_a_read_of_their_parts(
+        self, s3: S3, s3_stub: S3Stub, put: Any, other: Bucket
+    ) -> None:
+        other.versioning = Versioning.ENABLED
+        other.put("data/x", "x")
+        put("a.txt", "s3://other/data/x")
+        await self.run(s3)
+        s3_stub.forget_requests()
+        outcome = await self.run(s3)
+        assert (outcome.outcome, outcome.reused) == (Result.UNCHANGED, 3)
+        assert s3_stub.counts["HeadObject"] == 1
+        assert s3_stub.counts["ListObjectVersions"] == 1
+
+    async def test_have_the_version_that_the_crate_names(
+        self, s3: S3, put: Any, packages: Bucket, other: Bucket
+    ) -> None:
+        other.versioning = Versioning.ENABLED
+        version = other.put("data/x", "old").version_id
+        other.put("data/x", "new")
+        put(f"s3://other/data/x?versionId={version}")
+        await self.run(s3)
+        (line,) = [each for each in latest_manifest(packages)[1:] if each["logical_key"] == "x"]
+        assert line["physical_keys"] == [f"s3://other/data/x?versionId={version}"]
+        assert line["size"] == 3
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            *("s3://other/gone", "s3://other/gone/", "s3://nowhere/x", "s3://nowhere/y/"),
+            "s3://other/data/x?versionId=v0",
+        ],
+    )
+    async def test_that_lack_parts_of_other_buckets_are_rejected_or_leave_them_out(
+        self, s3: S3, put: Any, packages: Bucket, other: Bucket, part: str
+    ) -> None:
+        other.versioning = Versioning.ENABLED
+        put("a.txt", part)
+        with pytest.raises(InvalidCrate) as caught:
+            await self.run(s3)
+        assert caught.value.happened == f's3://raw/runs/42/ lacks parts of its crate: "{part}".'
+        await self.run(s3, missing_parts="leave_out")
+        assert latest_manifest(packages)[0]["user_meta"]["missing_parts"] == [part]
+
+    async def test_with_a_part_that_is_denied_are_rejected(
+        self, s3: S3, s3_stub: S3Stub, put: Any, other: Bucket
+    ) -> None:
+        put("a.txt", "s3://other/data/x")
+        s3_stub.deny("*", bucket="other")
+        with pytest.raises(AccessDenied, match="s3://other/data/x"):
+            await self.run(s3, missing_parts="leave_out")
+
+    async def test_with_a_part_that_needs_a_key_are_rejected(
+        self, s3: S3, s3_stub: S3Stub, put: Any, other: Bucket
+    ) -> None:
+        put("a.txt", "s3://other/data/x")
+        s3_stub.on("*", bucket="other", times=None).answer(400, "InvalidRequest")
+        with pytest.raises(UnreadableObjects, match="s3://other/data/x"):
+            await self.run(s3)
+
+    async def test_start_over_if_a_part_elsewhere_changes(
+        self, s3: S3, s3_stub: S3Stub, put: Any, packages: Bucket, other: Bucket
+    ) -> None:
+        put("s3://other/data/x")
+        pause = s3_stub.on("PutObject", key=LATEST).pause_before()
+        job = asyncio.create_task(self.run(s3))
+        held = await pause.reached()
+        other.put("data/x", "changed")
+        held.release()
+        await job
+        sizes = {line["logical_key"]: line["size"] for line in latest_manifest(packages)[1:]}
+        assert sizes["x"] == len("changed")
+
+    async def test_with_two_files_of_one_name_are_rejected(
+        self, s3: S3, put: Any, raw: Bucket, other: Bucket
+    ) -> None:
+        raw.put("runs/42/s1/R1.fq", "x")
+        put("s1", "s3://other/work/s1/R1.fq", "s3://other/work/s2/R1.fq")
+        with pytest.raises(InvalidKeys) as caught:
+            await self.run(s3)
+        assert caught.value.happened == (
+            '1 logical key has two objects: "s1/R1.fq" (s3://other/work/s1/R1.fq and '
+            "s3://raw/runs/42/s1/R1.fq)."
+        )
 
     async def test_have_at_least_one_part(self, s3: S3, put: Any) -> None:
         put("missing.txt")

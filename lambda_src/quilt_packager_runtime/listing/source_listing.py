@@ -1,7 +1,8 @@
 """Listing of a source folder: the newest version of each object that a package takes."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from itertools import repeat
 
 import msgspec
@@ -10,12 +11,15 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each, slices
 from quilt_packager_runtime.errors import (
     MAX_NAMED,
+    BadRequest,
     EmptySource,
     InvalidCrate,
     InvalidKeys,
+    NoSuchBucket,
     NoSuchKey,
     Samples,
     SourceChanged,
+    UnreadableObjects,
     join_some,
     quote,
 )
@@ -84,7 +88,7 @@ async def list_source(
         found += len(page)
         on_progress(found)
 
-    inventory.names_checksums = await _list_all(s3, inventory.sources, take)
+    inventory.names_checksums = await _list_all(s3, inventory, take)
     if inventory.selection is not None:
         _check_crate(inventory, inventory.selection)
     else:
@@ -95,7 +99,7 @@ async def list_source(
 
 
 async def _list_all(
-    s3: S3, sources: Mapping[int, Source], take: Callable[[list[SourceObject], int], object]
+    s3: S3, inventory: Inventory, take: Callable[[list[SourceObject], int], object]
 ) -> bool:
     """List all sources, some at a time; return whether a listing names stored checksums."""
     names_checksums = False
@@ -103,16 +107,17 @@ async def _list_all(
     async def list_one(numbered: tuple[int, Source]) -> None:
         nonlocal names_checksums
         number, source = numbered
-        if source.is_object:
-            found = await _find_object(s3, source)
+        is_part = number > 0 and inventory.selection is not None
+        # A part in a bucket that does not exist is missing as others are.
+        with suppress(NoSuchBucket) if is_part else nullcontext():
+            found = await _find_object(s3, source) if source.is_object else None
             if found is not None:
                 take([found], number)
-            if found is not None or source.version_id is not None:
-                return
-        is_named = await list_folder(s3, source.folder, lambda page: take(page, number))
-        names_checksums = names_checksums or is_named
+            elif source.version_id is None:
+                is_named = await list_folder(s3, source.folder, lambda page: take(page, number))
+                names_checksums = names_checksums or is_named
 
-    await for_each(sources.items(), list_one, at_once=SOURCES_AT_ONCE)
+    await for_each(inventory.sources.items(), list_one, at_once=SOURCES_AT_ONCE)
     return names_checksums
 
 
@@ -123,6 +128,14 @@ async def _find_object(s3: S3, source: Source) -> SourceObject | None:
         head = await s3.head_object(uri)
     except NoSuchKey:
         return None
+    except BadRequest as error:
+        raise UnreadableObjects(
+            f"S3 refuses HeadObject on {uri}.",
+            why="The object is encrypted with a customer-provided key (SSE-C), or S3 gives no such "
+            "version ids.",
+            remedy="Copy it with SSE-S3 or SSE-KMS encryption, or correct the crate, and send the "
+            "message again.",
+        ) from error
     return SourceObject(
         source.prefix,
         head.size_bytes,
@@ -218,7 +231,7 @@ async def is_unchanged(s3: S3, inventory: Inventory) -> bool:
         content = list(filter(_is_content, page))
         total += sum(map(identity, inventory.included(content, source), repeat(source)))
 
-    await _list_all(s3, inventory.sources, take)
+    await _list_all(s3, inventory, take)
     return total == await inventory.fingerprint()
 
 

@@ -1,7 +1,11 @@
 """The parts of a crate: the objects that it lists as the contents of its package."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from enum import Enum
+from itertools import accumulate
 from typing import Any
 from urllib.parse import unquote
 
@@ -9,8 +13,8 @@ import msgspec
 
 from quilt_packager_runtime.errors import quote
 from quilt_packager_runtime.formats.json_documents import check_depth, check_metadata
-from quilt_packager_runtime.formats.names import check_key
-from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.formats.names import check_bucket, check_key
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri, Source
 from quilt_packager_runtime.requests.ro_crates import Entity, Graph, Number, id_of, read_number
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -20,20 +24,24 @@ _OWN_FIELDS = frozenset({"@id", "@type", "name"})
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a crate, by their paths below its folder.
+    """The parts of a crate.
 
     Attributes:
-        files: Paths of files.
-        folders: Paths of folders, without the trailing slash.
-        metadata: Metadata of files, by their paths.
-        elsewhere: Ids of parts outside of the folder, each with the reason.
+        files: Paths of files below the crate's folder.
+        folders: Paths of folders below the crate's folder, without the trailing slash.
+        sources: Files and folders elsewhere in S3.
+        metadata: Metadata of files, by their logical keys.
+        elsewhere: Ids of parts that no package can hold, each with the reason.
+        crate_version: Version of the crate itself that it lists; None for none.
         violations: Parts that break a rule, each with the rule.
     """
 
     files: frozenset[str]
     folders: frozenset[str]
+    sources: tuple[Source, ...]
     metadata: dict[str, dict[str, Any]]
     elsewhere: dict[str, str]
+    crate_version: str | None
     violations: tuple[str, ...]
 
 
@@ -44,7 +52,7 @@ class _Place(Enum):
 
 
 class _Elsewhere(ValueError):
-    """The part is outside of the crate's folder."""
+    """The part is neither in the crate's folder nor in S3."""
 
 
 def read_parts(graph: Graph, crate: S3Uri) -> Parts:
@@ -66,6 +74,10 @@ class _Collector:
         self._folders: set[str] = set()
         self._metadata: dict[str, dict[str, Any]] = {}
         self._elsewhere: dict[str, str] = {}
+        self._far_files: dict[S3Uri, list[Entity]] = {}
+        self._far_folders: set[S3Uri] = set()
+        self._names: dict[S3Uri, str] = {}
+        self._crate_version: str | None = None
         self._violations: dict[str, None] = {}
 
     def collect(self) -> Parts:
@@ -78,17 +90,21 @@ class _Collector:
                     taken.add(name)
                     if self._take(part, name):
                         waiting.append(part)
+        self._name_far_parts()
         for part in self._graph.entities():
             self._describe_below(part)
         for path in sorted(self._files & self._folders):
             self._violate(path, "it is both a file and a folder")
-        if not (self._files | self._folders or self._elsewhere or self._violations):
+        has_parts = self._files or self._folders or self._names or self._elsewhere
+        if not (has_parts or self._violations):
             self._violations["the root has no part that a package can hold"] = None
         return Parts(
             files=frozenset(self._files),
             folders=frozenset(self._folders),
+            sources=tuple(self._source(uri, name) for uri, name in self._names.items()),
             metadata=self._metadata,
             elsewhere=self._elsewhere,
+            crate_version=self._crate_version,
             violations=tuple(self._violations),
         )
 
@@ -107,7 +123,11 @@ class _Collector:
             self._violate(name, "different entities have this id")
         if isinstance(place, _Place):
             return place is _Place.GROUP
-        if is_data_set or name.endswith("/"):
+        is_folder = is_data_set or name.endswith("/")
+        if isinstance(place, S3Uri):
+            self._take_far(part, place, is_folder=is_folder)
+            return is_folder
+        if is_folder:
             self._folders.add(place)
             return True
         if place != self._name:
@@ -115,19 +135,89 @@ class _Collector:
             self._describe(part, place)
         return False
 
+    def _take_far(self, part: Entity, uri: S3Uri, *, is_folder: bool) -> None:
+        name = id_of(part)
+        if is_folder and uri.version_id is not None:
+            self._violate(name, "it is a folder, which has no version")
+        elif is_folder:
+            self._far_folders.add(uri)
+        elif (uri.bucket, uri.key) == (self._crate.bucket, self._crate.key):
+            self._crate_version = uri.version_id
+        elif uri.key.rpartition("/")[2] == self._name:
+            self._violate(name, "it has the name of the crate, and is another object")
+        else:
+            self._far_files.setdefault(uri, []).append(part)
+
+    def _name_far_parts(self) -> None:
+        """Give the parts elsewhere their logical keys, and their files the metadata.
+
+        A part in a folder that is a part too is no part of its own.
+        """
+        folders = [each for each in sorted(self._far_folders) if not self._is_covered(each)]
+        files = [each for each in self._far_files if not self._is_covered(each)]
+        plain = [S3Uri(each.bucket, each.key) for each in (*folders, *files)]
+        for uri, count in Counter(plain).items():
+            if count > 1:
+                self._violate(str(uri), "it has several versions, or is both a file and a folder")
+        taken = {self._name}
+        for path in self._files | self._folders:
+            taken.update(accumulate(path.split("/"), "{}/{}".format))
+        names = name_apart(set(plain), taken)
+        self._names = {each: names[S3Uri(each.bucket, each.key)] for each in (*folders, *files)}
+        for uri, entities in self._far_files.items():
+            key = self._names.get(uri) or self._path_in_folder(uri)
+            if key is not None:
+                for part in entities:
+                    self._describe(part, key)
+
+    def _source(self, uri: S3Uri, name: str) -> Source:
+        if uri in self._far_folders:
+            return Source(uri.bucket, f"{uri.key}/", f"{name}/")
+        return Source(uri.bucket, uri.key, name, is_object=True, version_id=uri.version_id)
+
+    def _is_covered(self, uri: S3Uri) -> bool:
+        path = self._path_in_crate(uri)
+        is_here = path is not None and (
+            self._is_below(path) or (uri.version_id is None and path in self._files | self._folders)
+        )
+        return is_here or any(each in self._far_folders for each in _parents(uri))
+
+    def _path_in_crate(self, uri: S3Uri) -> str | None:
+        """Return the path of an object in the crate's folder; None if it is elsewhere."""
+        prefix = self._crate.key.removesuffix(self._name)
+        is_here = uri.bucket == self._crate.bucket and uri.key.startswith(prefix)
+        return uri.key.removeprefix(prefix) if is_here else None
+
+    def _path_in_folder(self, uri: S3Uri) -> str | None:
+        """Return the logical key of an object in a folder among the parts; None for others."""
+        path = self._path_in_crate(uri)
+        if path is not None and (self._is_below(path) or path in self._files):
+            return path
+        for parent in _parents(uri):
+            if parent in self._far_folders and parent in self._names:
+                return self._names[parent] + uri.key.removeprefix(parent.key)
+        return None
+
     def _describe_below(self, entity: Entity) -> None:
         """Take the metadata of a file that is in a folder among the parts."""
         name = id_of(entity)
-        if not self._folders or entity.types.isdisjoint(_FILE_TYPES) or name.endswith("/"):
+        has_folders = self._folders or self._far_folders
+        if not has_folders or entity.types.isdisjoint(_FILE_TYPES) or name.endswith("/"):
             return
         try:
             place = _locate(name, self._crate, is_data_set=False)
         except ValueError:
             return  # it is no part
-        if isinstance(place, str) and place not in self._files and self._is_below(place):
+        if isinstance(place, S3Uri) and place not in self._far_files:
+            path = self._path_in_folder(place)
+        elif isinstance(place, str) and place not in self._files and self._is_below(place):
+            path = place
+        else:
+            return
+        if path is not None:
             if name in self._graph.conflicting:
                 self._violate(name, "different entities have this id")
-            self._describe(entity, place)
+            self._describe(entity, path)
 
     def _is_below(self, path: str) -> bool:
         ends = [match.start() for match in re.finditer("/", path)]
@@ -148,11 +238,37 @@ class _Collector:
         self._violations[f"part {quote(name)}: {rule}"] = None
 
 
-def _locate(name: str, crate: S3Uri, *, is_data_set: bool) -> str | _Place:
-    """Find the path of a part in the folder of its crate.
+def name_apart(parts: Iterable[S3Uri], taken: AbstractSet[str]) -> dict[S3Uri, str]:
+    """Name objects by their basenames, or by the shortest ends of their paths that differ.
+
+    Example:
+        >>> first, second = S3Uri("b", "s1/R1.fq"), S3Uri("b", "s2/R1.fq")
+        >>> sorted(name_apart([first, second], set()).values())
+        ['s1/R1.fq', 's2/R1.fq']
+    """
+    by_basename: dict[str, dict[S3Uri, list[str]]] = {}
+    for each in parts:
+        path = [each.bucket, *each.key.split("/")]
+        by_basename.setdefault(path[-1], {})[each] = path
+    found: dict[S3Uri, str] = {}
+    for paths in by_basename.values():
+        for length in range(1, max(map(len, paths.values())) + 1):
+            names = {each: "/".join(path[-length:]) for each, path in paths.items()}
+            if len(set(names.values())) == len(names) and taken.isdisjoint(names.values()):
+                break
+        found |= names
+    return found
+
+
+def _parents(uri: S3Uri) -> Iterator[S3Uri]:
+    return (S3Uri(uri.bucket, uri.key[: slash.start()]) for slash in re.finditer("/", uri.key))
+
+
+def _locate(name: str, crate: S3Uri, *, is_data_set: bool) -> str | S3Uri | _Place:
+    """Find a part: its path in the folder of its crate, or its place in S3.
 
     Raises:
-        _Elsewhere: It is outside of the folder.
+        _Elsewhere: It is neither.
         ValueError: The id breaks a rule.
     """
     if not name:
@@ -189,21 +305,29 @@ def _locate_below(name: str) -> str | _Place:
     return path
 
 
-def _locate_in_s3(name: str, crate: S3Uri) -> str:
+def _locate_in_s3(name: str, crate: S3Uri) -> str | S3Uri | _Place:
     try:
         uri = S3Uri.parse(name)
         uri.key.encode()
     except UnicodeError:
         raise ValueError("its id is not UTF-8") from None
-    folder, slash, base = uri.key.rpartition("/")
-    if not uri.key:
+    key = check_key(uri.key).removesuffix("/")
+    if not key:
         raise ValueError("it is a whole bucket")
-    is_here = S3Uri(uri.bucket, folder + slash) == S3Uri(
-        crate.bucket, crate.key.removesuffix(crate.key.rpartition("/")[2])
-    )
-    if not is_here or not base or uri.version_id is not None:
-        raise _Elsewhere("it is outside of the crate's folder, or names a version")
-    return base
+    check_bucket(uri.bucket)
+    folder, _, base = key.rpartition("/")
+    crate_folder, _, _ = crate.key.rpartition("/")
+    if base in {"", ".", ".."}:
+        raise ValueError("it has an empty component, or one of dots")
+    if uri.version_id is None and (uri.bucket, folder) == (crate.bucket, crate_folder):
+        return base
+    if (uri.bucket, key) == (crate.bucket, crate_folder):
+        return _Place.ROOT
+    if key.startswith(REGISTRY_PREFIX):
+        raise ValueError(f"{REGISTRY_PREFIX} holds the registry itself, which is never packaged")
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise ValueError("it has an empty component, or one of dots")
+    return S3Uri(uri.bucket, key, uri.version_id)
 
 
 def _metadata(entity: Entity) -> dict[str, Any]:

@@ -183,8 +183,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     missing_parts: Annotated[
         MissingParts | None,
         Meta(
-            description="The treatment of parts that the crate lists and that are not in the "
-            "folder: reject the message, or leave_out the parts. Default: reject.",
+            description="The treatment of parts that the crate lists and that are missing or "
+            "cannot be packaged: reject the message, or leave_out the parts. Default: reject.",
         ),
     ] = None
     verify_checksums: Annotated[

@@ -111,7 +111,7 @@ class UnresolvedRequest(_Request, frozen=True, kw_only=True, tag="unresolved"):
         name_template: The template of the name, if it needs values of the file.
         metadata_file: The file to read; None if the request is complete without one.
         contents: The objects that become the package.
-        missing_parts: The treatment of parts that the crate lists and that are not in the folder.
+        missing_parts: The treatment of parts that the crate lists and that are missing.
         dropped_component: Last component of a source_prefix that does not end in `/`: a person may
             have meant a folder of that name.
     """
@@ -259,7 +259,7 @@ def note_missing_parts(request: PackageRequest, missing: Sequence[str]) -> Packa
     """Record the parts that the package lacks, in its metadata and in a warning."""
     metadata = (request.metadata or {}) | make_facets({"missing_parts": missing})
     named = join_some([quote(part) for part in missing[:MAX_NAMED]], len(missing))
-    warning = f"Left out parts of the crate that are not in its folder: {named}."
+    warning = f"Left out parts of the crate that are missing or cannot be packaged: {named}."
     warnings = (*request.warnings, warning)
     return msgspec.structs.replace(request, metadata=metadata, warnings=warnings)
 

@@ -26,6 +26,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_metadata
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.formats.selection import Selection
+from quilt_packager_runtime.requests.crate_parts import Parts
 from quilt_packager_runtime.requests.events import Ignored, OmicsRun
 from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.omics_runs import request_for_run
@@ -99,7 +100,7 @@ async def resolve(
         if not request.metadata_file.optional or (may_retry and not isinstance(error, Rejected)):
             raise
         return complete(request, None, warning=f"The crate was not used. {error.happened}")
-    selection = _select(request, file, body) if isinstance(file, Crate) else None
+    selection = _select(request, file, body, settings) if isinstance(file, Crate) else None
     return complete(request, file, selection=selection)
 
 
@@ -172,8 +173,10 @@ def _read_crate(document: bytes, uri: S3Uri, contents: Contents) -> Crate:
         ) from error
 
 
-def _select(request: UnresolvedRequest, crate: Crate, body: ObjectBody) -> Selection | None:
-    """Return the parts of the folder that a crate lists.
+def _select(
+    request: UnresolvedRequest, crate: Crate, body: ObjectBody, settings: Settings
+) -> Selection | None:
+    """Return the parts that a crate lists.
 
     Raises:
         InvalidCrate: The crate breaks rules. Names the first `MAX_NAMED`, and counts all.
@@ -181,10 +184,15 @@ def _select(request: UnresolvedRequest, crate: Crate, body: ObjectBody) -> Selec
     expected, uri = crate_in(request.source), crate.location
     parts = crate.parts
     violations = list(crate.violations)
-    if parts is not None and request.missing_parts == "reject":
-        violations += [f"part {quote(name)}: {why}" for name, why in parts.elsewhere.items()]
-    if parts is not None and (uri.bucket, uri.key) != (expected.bucket, expected.key):
-        violations.append(f"it is not {expected}, but its parts are packaged from its folder")
+    elsewhere: dict[str, str] = {}
+    if parts is not None:
+        elsewhere = parts.elsewhere | _find_refused(parts, settings)
+        if request.missing_parts == "reject":
+            violations += [f"part {quote(name)}: {why}" for name, why in elsewhere.items()]
+        if (uri.bucket, uri.key) != (expected.bucket, expected.key):
+            violations.append(f"it is not {expected}, but its parts are packaged from its folder")
+        if parts.crate_version not in {None, body.version_id}:
+            violations.append(f"it lists version {quote(str(parts.crate_version))} of itself")
     if violations:
         raise InvalidCrate(
             f"The crate {quote(str(uri))} is invalid: {join_some(violations, len(violations))}.",
@@ -201,9 +209,20 @@ def _select(request: UnresolvedRequest, crate: Crate, body: ObjectBody) -> Selec
         files=parts.files,
         folders=parts.folders,
         metadata=parts.metadata,
-        elsewhere=tuple(parts.elsewhere),
+        sources=tuple(each for each in parts.sources if str(each) not in elsewhere),
+        elsewhere=tuple(elsewhere),
         may_lack_parts=request.missing_parts == "leave_out",
     )
+
+
+def _find_refused(parts: Parts, settings: Settings) -> dict[str, str]:
+    """Return the parts in buckets that the engine must not use, each with the reason."""
+    allowed = settings.source_buckets
+    return {
+        str(each): f"the engine does not use its bucket; add {each.bucket} to source_buckets"
+        for each in parts.sources
+        if allowed and each.bucket not in allowed
+    }
 
 
 def _no_metadata(happened: str) -> InvalidMetadata:

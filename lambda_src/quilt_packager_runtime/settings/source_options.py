@@ -33,7 +33,7 @@ Contents = Literal["auto", "folder", "crate"]
 """The objects that become a package; `auto`: those of the crate if it claims Quilt's profile."""
 
 MissingParts = Literal["reject", "leave_out"]
-"""The treatment of parts that a crate lists and that are not in its folder."""
+"""The treatment of parts that a crate lists and that are missing or cannot be packaged."""
 
 MAX_SETTLE_SECONDS = 900
 
@@ -64,7 +64,7 @@ class SourceOptions(
         ignore_prefixes: Globs of folders that are ignored.
         exclude: Globs of files that are left out of the package.
         contents: The objects that become a package.
-        missing_parts: The treatment of parts that a crate lists and that are not in its folder.
+        missing_parts: The treatment of parts that a crate lists and that are missing.
         settle_seconds: Minimum age of an event in seconds before its folder is listed.
         require: Files without which a folder is not packaged.
         require_timeout_seconds: Maximum time to wait for these files.

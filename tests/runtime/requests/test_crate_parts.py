@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.formats.objects import S3Uri, Source
 from quilt_packager_runtime.requests.crate_parts import Parts, read_parts
 from quilt_packager_runtime.requests.ro_crates import Graph
 
@@ -63,10 +63,7 @@ class TestPaths:
 
     @pytest.mark.parametrize(
         "identifier",
-        [
-            *("../b.gz", "/work/b.gz", "file:///work/b.gz", "gs://other/b", "s3://other/raw/b"),
-            *("s3://raw/runs/42/sub/b", "s3://raw/runs/42/b?versionId=v1", "s3://raw/runs/42/b/"),
-        ],
+        ["../b.gz", "/work/b.gz", "file:///work/b.gz", "gs://other/b"],
     )
     def test_outside_of_the_folder_are_kept_apart(self, identifier: str) -> None:
         found = parts([ref("a"), file(identifier)])
@@ -82,6 +79,10 @@ class TestPaths:
             "%ff",
             "s3://raw",
             "s3://b/#",
+            "s3://b//x",
+            "s3://b/a/../x",
+            "s3://b/.quilt/packages/x",
+            "s3://arn:aws:s3:::b/x",
             {"x": 1},
         ]
         found = violations(listed)
@@ -97,6 +98,95 @@ class TestPaths:
 
     def test_are_as_many_as_there_are(self) -> None:
         assert len(parts([f"f{number}" for number in range(20_000)]).files) == 20_000
+
+
+def object_at(bucket: str, key: str, into: str, version_id: str | None = None) -> Source:
+    return Source(bucket, key, into, is_object=True, version_id=version_id)
+
+
+class TestElsewhereInS3:
+    """Parts by S3 URIs outside of the crate's folder."""
+
+    @pytest.mark.parametrize(
+        ("identifier", "source"),
+        [
+            ("s3://other/raw/b", object_at("other", "raw/b", "b")),
+            ("s3://other/raw/b%231", object_at("other", "raw/b#1", "b#1")),
+            ("s3://other/b?versionId=v1", object_at("other", "b", "b", "v1")),
+            ("s3://raw/runs/42/sub/b", object_at("raw", "runs/42/sub/b", "b")),
+            ("s3://raw/runs/42/b?versionId=v1", object_at("raw", "runs/42/b", "b", "v1")),
+            ("s3://other/raw/sub/", Source("other", "raw/sub/", "sub/")),
+        ],
+    )
+    def test_have_their_basenames(self, identifier: str, source: Source) -> None:
+        found = parts(ref(identifier))
+        assert (found.sources, found.violations) == ((source,), ())
+
+    def test_with_equal_basenames_have_the_ends_of_their_paths_that_differ(self) -> None:
+        found = parts(
+            ["s3://a/x/s1/R1.fq", "s3://a/x/s2/R1.fq", "s3://a/y/s2/R1.fq", "s3://a/x/s1/R2.fq"]
+        )
+        assert {each.into for each in found.sources} == {
+            *("x/s1/R1.fq", "x/s2/R1.fq", "y/s2/R1.fq", "R2.fq")
+        }
+
+    def test_with_equal_keys_have_their_buckets(self) -> None:
+        found = parts(["s3://a/x/R1.fq", "s3://b/x/R1.fq"])
+        assert {each.into for each in found.sources} == {"a/x/R1.fq", "b/x/R1.fq"}
+
+    def test_leave_the_names_in_the_folder_to_its_parts(self) -> None:
+        found = parts(["R1.fq", "sub/x", "s3://a/s1/R1.fq", "s3://a/s1/sub"])
+        assert found.files == {"R1.fq", "sub/x"}
+        assert {each.into for each in found.sources} == {"s1/R1.fq", "s1/sub"}
+
+    def test_in_a_folder_that_is_a_part_keep_its_path_and_their_metadata(self) -> None:
+        identifiers = ["s3://a/run/sub/x", "s3://a/run/sub/deep/", "s3://raw/runs/42/in/y"]
+        files = [file(each, size=5) for each in identifiers if not each.endswith("/")]
+        found = parts([ref("s3://a/run/"), ref("in/"), *map(ref, identifiers)], *files)
+        assert found.sources == (Source("a", "run/", "run/"),)
+        assert found.metadata == {"run/sub/x": {"size": 5}, "in/y": {"size": 5}}
+
+    def test_that_are_not_listed_describe_files_in_a_folder(self) -> None:
+        found = parts(ref("s3://a/run/"), file("s3://a/run/x", size=5), file("s3://a/y", size=6))
+        assert found.metadata == {"run/x": {"size": 5}}
+
+    def test_in_the_folder_are_the_same_as_by_their_path(self) -> None:
+        found = parts([ref("sub/x"), ref("s3://raw/runs/42/sub/x"), ref("s3://raw/runs/42/")])
+        assert found.files == {"sub/x"}
+        assert not found.folders
+        assert not found.sources
+
+    def test_may_have_a_second_id(self) -> None:
+        found = parts(["s3://a/b%20c", "s3://a/b c"])
+        assert (len(found.sources), found.violations) == (1, ())
+
+    def test_have_metadata(self) -> None:
+        found = parts(ref("s3://a/s1/x"), file("s3://a/s1/x", size=5))
+        assert found.metadata == {"x": {"size": 5}}
+
+    def test_may_list_a_version_of_the_crate(self) -> None:
+        crate = "s3://raw/runs/42/ro-crate-metadata.json"
+        found = parts(["a", crate, f"{crate}?versionId=v1"])
+        assert (found.sources, found.crate_version) == ((), "v1")
+
+    @pytest.mark.parametrize(
+        ("listed", "rule"),
+        [
+            (["s3://a/x", "s3://a/x?versionId=v1"], "it has several versions"),
+            (["s3://a/x?versionId=v2", "s3://a/x?versionId=v1"], "it has several versions"),
+            (["s3://a/x", "s3://a/x/"], "is both a file and a folder"),
+            (["s3://a/x/?versionId=v1"], "it is a folder, which has no version"),
+            (["s3://a/ro-crate-metadata.json"], "it has the name of the crate"),
+        ],
+    )
+    def test_that_break_a_rule_are_reported(self, listed: list[str], rule: str) -> None:
+        entities = [folder(each) for each in listed if "/?" in each]
+        (violation,) = violations(listed, *entities)
+        assert rule in violation
+
+    def test_are_named_in_linear_time(self) -> None:
+        listed = [f"s3://a/{number}/{'x/' * 20}R1.fq" for number in range(2_000)]
+        assert len({each.into for each in parts(listed).sources}) == len(listed)
 
 
 class TestFolders:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import AccessDenied, InvalidCrate, InvalidMetadata, S3Error
-from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
+from quilt_packager_runtime.formats.objects import S3Uri, Source, SourceFolder
 from quilt_packager_runtime.formats.selection import Selection
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.requests.events import Trigger
@@ -208,12 +208,34 @@ async def test_a_crate_without_the_profile_selects_if_it_is_asked_to(s3: S3, upl
 
 async def test_parts_elsewhere_are_rejected_or_left_out(s3: S3, upload: Any) -> None:
     upload(quilt_crate(hasPart=["a.txt", "s3://other/raw/plate.csv", "../b.txt"]))
-    with pytest.raises(InvalidCrate, match=r'"s3://other/raw/plate.csv": .*"\.\./b\.txt": '):
-        await complete(s3, crate(optional=True))
+    settings = Settings(source_buckets=("raw",))
+    with pytest.raises(InvalidCrate) as caught:
+        await resolve(crate(optional=True), settings=settings, s3=s3)
+    for violation in (
+        'part "../b.txt": it is outside of the crate\'s folder',
+        'part "s3://other/raw/plate.csv": the engine does not use its bucket; add other to',
+    ):
+        assert violation in caught.value.happened
     request = msgspec.structs.replace(crate(), missing_parts="leave_out")
-    selection = (await complete(s3, request)).selection
+    selection = (await resolve(request, settings=settings, s3=s3)).selection
     assert selection
-    assert selection.elsewhere == ("s3://other/raw/plate.csv", "../b.txt")
+    assert selection.elsewhere == ("../b.txt", "s3://other/raw/plate.csv")
+    assert selection.sources == ()
+
+
+async def test_parts_in_other_buckets_of_the_engine_are_sources(s3: S3, upload: Any) -> None:
+    upload(quilt_crate(hasPart=["s3://other/raw/plate.csv"]))
+    request = await resolve(crate(), settings=Settings(source_buckets=("raw", "other")), s3=s3)
+    assert request.selection
+    assert request.selection.sources == (
+        Source("other", "raw/plate.csv", "plate.csv", is_object=True),
+    )
+
+
+async def test_a_crate_lists_no_other_version_of_itself(s3: S3, upload: Any) -> None:
+    upload(quilt_crate(hasPart=["a.txt", f"{URI}?versionId=v0"]))
+    with pytest.raises(InvalidCrate, match='it lists version "v0" of itself'):
+        await complete(s3, crate())
 
 
 async def test_a_crate_outside_of_the_folder_selects_nothing(s3: S3, upload: Any) -> None:
