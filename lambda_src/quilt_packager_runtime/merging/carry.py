@@ -39,6 +39,7 @@ class Origin(msgspec.Struct, frozen=True):
 
     Attributes:
         theirs: Top hash of the revision with changes of another writer.
+        theirs_body: First bytes of its manifest; None if they could not be read.
         is_foreign: Another writer published it; False if this engine has carried changes into it.
         revision: Top hash of the newest revision that another writer published.
         base: Top hash of the manifest of the folder as this engine last packaged it.
@@ -46,6 +47,7 @@ class Origin(msgspec.Struct, frozen=True):
     """
 
     theirs: str
+    theirs_body: ObjectBody | None
     is_foreign: bool
     revision: str
     base: str
@@ -60,12 +62,14 @@ class Summary(msgspec.Struct, frozen=True):
         entries: Number of entries that were added, changed or removed.
         fields: Number of such fields of its metadata.
         conflicts: Keys and fields whose change was lost, because their source has changed.
+        removed: Keys of the folder that the package lacks.
     """
 
     metadata: Metadata | None
     entries: int
     fields: int
-    conflicts: str | None
+    conflicts: str | None = None
+    removed: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -115,7 +119,7 @@ class Merge:
         Raises:
             ValueError: One is not a manifest.
         """
-        theirs = read_lines(s3, package.manifest(self.origin.theirs))
+        theirs = read_lines(s3, package.manifest(self.origin.theirs), first=self.origin.theirs_body)
         header, *entries = await anext(theirs, [b""])
         self._theirs = _metadata_in(header)
         self._changes.add_theirs(entries)
@@ -131,12 +135,12 @@ class Merge:
     def describe(self) -> str:
         """Return the largest number of changes that the next revision may have."""
         fields = merge_metadata(self._base, self._theirs, self._base).carried
-        return str(Summary(None, self._changes.count(), len(fields), None))
+        return str(Summary(None, self._changes.count(), len(fields)))
 
     async def resolve(self, metadata: Metadata | None, entries: Entries) -> Summary:
         """Merge with the folder, and return the result."""
-        conflicts = Samples()
-        await self._changes.resolve(entries(), conflicts)
+        conflicts, removed = Samples(), Samples()
+        await self._changes.resolve(entries(), conflicts=conflicts, removed=removed)
         await self._changes.drop_collisions(entries(), conflicts)
         merged = merge_metadata(self._base, self._theirs, metadata)
         for name in merged.conflicts:
@@ -145,7 +149,8 @@ class Merge:
             merged.metadata,
             self._changes.count_carried(),
             len(merged.carried),
-            str(conflicts) if conflicts.count else None,
+            conflicts=str(conflicts) or None,
+            removed=str(removed) or None,
         )
 
     def merge(self, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -178,7 +183,10 @@ class Merge:
         revision = self.origin.revision
         remarks = []
         if not summary.is_empty:
-            remarks.append(f"Carried {summary} of {revision}, which another writer published.")
+            without = f", without {summary.removed}" if summary.removed else ""
+            remarks.append(
+                f"Carried {summary} of {revision}, which another writer published{without}."
+            )
         elif self.origin.is_foreign:
             remarks.append(describe_replaced(self.origin.theirs))
         if summary.conflicts:
@@ -224,10 +232,9 @@ async def find_merge(  # noqa: PLR0913 - the job, and what it has read
         theirs = latest.replaced
         body = await publisher.read_manifest(theirs, max_bytes=STEP_BYTES)
         is_ours = body is not None and carried_in(body) is not None
-    carried = carried_in(body)
-    if is_ours and carried is None:
+    if is_ours and carried_in(body) is None:
         return None
-    origin = await _find_origin(publisher, theirs, carried)
+    origin = await _find_origin(publisher, theirs, body)
     merge = Merge(origin)
     try:
         await merge.read(s3, publisher.package)
@@ -240,8 +247,8 @@ async def find_merge(  # noqa: PLR0913 - the job, and what it has read
     return merge
 
 
-async def _find_origin(publisher: Publisher, theirs: str, carried: Carried | None) -> Origin:
-    package = publisher.package
+async def _find_origin(publisher: Publisher, theirs: str, theirs_body: ObjectBody | None) -> Origin:
+    package, carried = publisher.package, carried_in(theirs_body)
     base = carried.base if carried is not None else await publisher.find_base(theirs)
     if base is None:
         raise _held(package, theirs, "This engine has published no earlier revision to compare.")
@@ -254,6 +261,7 @@ async def _find_origin(publisher: Publisher, theirs: str, carried: Carried | Non
         raise _held(package, theirs, f"The manifest {base}, their base, is missing or unreadable.")
     return Origin(
         theirs=theirs,
+        theirs_body=theirs_body,
         is_foreign=carried is None,
         revision=theirs if carried is None else carried.revision,
         base=base,

@@ -103,12 +103,13 @@ class Changes:
         (count,) = self._database.execute("SELECT total(is_carried) FROM changes").fetchone()
         return int(count)
 
-    async def resolve(self, ours: Iterable[Entry], conflicts: Samples) -> None:
+    async def resolve(self, ours: Iterable[Entry], *, conflicts: Samples, removed: Samples) -> None:
         """Decide which changes the merged package has, and name the others.
 
         Args:
             ours: Entries of the folder, in their order.
             conflicts: Collects the keys of changes that are lost.
+            removed: Collects the keys of the folder that the merged package lacks.
         """
         async for changes in slices(self._matched(ours), ENTRIES_AT_ONCE):
             carried = []
@@ -116,6 +117,8 @@ class Changes:
                 choice = _choose(change, entry)
                 if choice is Choice.THEIRS:
                     carried.append((change.path,))
+                    if change.theirs is None:
+                        removed.add(quote(key_of(change.path)))
                 elif choice is Choice.CONFLICT:
                     conflicts.add(quote(key_of(change.path)))
             self._database.executemany("UPDATE changes SET is_carried = 1 WHERE path = ?", carried)

@@ -27,7 +27,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 def format_notification(detail: OutcomeDetail) -> Notification:
-    """Format the notification of a job that failed, or that replaced another writer's revision."""
+    """Format the notification of a job that failed, or that followed another writer's revision."""
     headline = DETAIL_TYPES[detail.outcome]
     if detail.package_name:
         headline += f": {detail.package_name}"
@@ -39,8 +39,6 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         "Quarantine": detail.links.quarantine,
         "Revision": detail.top_hash,
         "Replaced": detail.foreign_top_hash,
-        "Carried": _format_carried(detail),
-        "Conflicts": detail.conflicts,
         "Trigger": trigger and f"{trigger.kind} {trigger.event_id or ''}".rstrip(),
         "Message": detail.message_id,
         "Engine": detail.engine,
@@ -51,12 +49,6 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         [headline, "", *map(printable, lines), "", printable(detail.reason or detail.remark or "")]
     )
     return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
-
-
-def _format_carried(detail: OutcomeDetail) -> str:
-    if not (detail.carried_entries or detail.carried_fields):
-        return ""
-    return f"{detail.carried_entries:,} entries, {detail.carried_fields:,} metadata fields"
 
 
 def _escape(text: str, max_characters: int) -> str:
