@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -151,7 +151,9 @@ class DeployedEngine:
         """Send a message to the queue."""
         self._sqs.send_message(QueueUrl=self.queue_url, MessageBody=json.dumps(message))
 
-    def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
+    def wait_for_outcomes(
+        self, names: Sequence[str], result: Result, *, known: Collection[str | None] = ()
+    ) -> list[LoggedOutcome]:
         """Wait until the function has logged an outcome for each package.
 
         Attempts that will be retried are ignored.
@@ -159,6 +161,7 @@ class DeployedEngine:
         Args:
             names: The packages' names.
             result: The expected result of the jobs.
+            known: Top hashes of revisions that are known already.
 
         Returns:
             The outcome of each package, in the order of `names`.
@@ -178,7 +181,7 @@ class DeployedEngine:
                         why=outcome.reason or "",
                         remedy="This is a bug. Please report it.",
                     )
-                if outcome.outcome is result:
+                if outcome.outcome is result and outcome.top_hash not in known:
                     outcomes[outcome.package_name] = outcome
             missing[:] = [name for name in names if name not in outcomes]
             return None if missing else [outcomes[name] for name in names]

@@ -73,11 +73,11 @@ def listed_health_omics_run(prefix: str, *, bucket: str) -> SampleFolder:
     return SampleFolder(prefix, {**run.files, "logs/outputs.json": summary.encode()})
 
 
-def sequencing_run(prefix: str) -> SampleFolder:
-    """Create the reads of a sequencer, and the list of their checksums."""
+def sequencing_run(prefix: str, *, samples: int = 2) -> SampleFolder:
+    """Create the reads of some samples, and the list of their checksums."""
     reads = {
         f"reads/S{sample}_L001_R{read}.fastq.gz": gzip.compress(_fastq(10 * sample + read), mtime=0)
-        for sample in (1, 2)
+        for sample in range(1, samples + 1)
         for read in (1, 2)
     }
     return with_checksum_list(SampleFolder(prefix, {**reads, "RTAComplete.txt": b"complete\n"}))

@@ -1,14 +1,16 @@
 """Scenes of the demo: what a package promises about its files."""
 
+from collections.abc import Collection
+
 from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.demo.showing import show_package
 from quilt_packager.cli.demo.steps import step
 from quilt_packager.local import samples
-from quilt_packager.local.engine import BUCKET, DeadLetter, DeployedEngine
+from quilt_packager.local.engine import BUCKET, DeadLetter, DeployedEngine, LoggedOutcome
 from quilt_packager.local.ministack import ACCOUNT, REGION
-from quilt_packager.local.reading import ReadPackage, add_object, read_packages
+from quilt_packager.local.reading import add_object, read_packages
 from quilt_packager.local.samples import SampleFolder
 
 PREFIXES = ("sequencing/", "genomes/")
@@ -42,7 +44,8 @@ README = "README.md"
 NOTES = SampleFolder(
     f"{RUN_NAME}/", {README: b"# Run 42\n\nLane 1 only: see the notebook of Josiah Carberry.\n"}
 )
-REVIEWED_MESSAGE = {**RUN_MESSAGE, "on_foreign_revision": "hold"}
+LONGER_RUN = samples.sequencing_run(RUN.prefix, samples=3)
+CARRY_MESSAGE = {**RUN_MESSAGE, "on_foreign_revision": "carry"}
 
 EVENTS = 4
 """Number of outcomes of the scenes."""
@@ -54,19 +57,20 @@ def show_promises(terminal: Terminal, engine: DeployedEngine) -> None:
     Raises:
         LocalError: A scene did not have the expected result.
     """
-    _package_complete_run(terminal, engine)
+    revision = _package_complete_run(terminal, engine)
     _wait_for_late_file(terminal, engine)
     _reject_damaged_file(terminal, engine)
-    _keep_readme(terminal, engine)
+    _carry_readme(terminal, engine, revision)
 
 
-def _package_complete_run(terminal: Terminal, engine: DeployedEngine) -> None:
+def _package_complete_run(terminal: Terminal, engine: DeployedEngine) -> LoggedOutcome:
     terminal.write()
     with step(terminal, "Upload a sequencing run and its checksum list") as running:
         engine.upload(RUN)
         engine.send_message(RUN_MESSAGE)
         running.note(RUN.prefix)
-    _show_created(terminal, engine, RUN_NAME, "a message requested it, and all files are there")
+    reason = "a message requested it, and all listed files are there"
+    return _show_created(terminal, engine, RUN_NAME, reason)
 
 
 def _wait_for_late_file(terminal: Terminal, engine: DeployedEngine) -> None:
@@ -96,28 +100,33 @@ def _reject_damaged_file(terminal: Terminal, engine: DeployedEngine) -> None:
     _show_rejected(terminal, letter)
 
 
-def _keep_readme(terminal: Terminal, engine: DeployedEngine) -> None:
+def _carry_readme(terminal: Terminal, engine: DeployedEngine, revision: LoggedOutcome) -> None:
     terminal.write()
     with step(terminal, "Add a README with quilt3, as a person does") as running:
         engine.upload(NOTES)
         uri = f"s3://{BUCKET}/{NOTES.prefix}{README}"
         add_object(BUCKET, RUN_NAME, README, uri, home=engine.directory / "quilt3")
         running.note(RUN_NAME)
-    with step(terminal, "Send the run again"):
-        engine.send_message(REVIEWED_MESSAGE)
-        letter = engine.wait_for_dead_letter(REVIEWED_MESSAGE)
-    _show_rejected(terminal, letter)
+    with step(terminal, "Upload the reads of another sample, and send the run again"):
+        engine.upload(LONGER_RUN)
+        engine.send_message(CARRY_MESSAGE)
+    reason = f"the run has more files, and a person has added {README}"
+    _show_created(terminal, engine, RUN_NAME, reason, known=[revision.top_hash])
 
 
-def _show_created(terminal: Terminal, engine: DeployedEngine, name: str, reason: str) -> None:
+def _show_created(
+    terminal: Terminal,
+    engine: DeployedEngine,
+    name: str,
+    reason: str,
+    *,
+    known: Collection[str | None] = (),
+) -> LoggedOutcome:
     with step(terminal, "Open and verify the package with quilt3"):
-        (outcome,) = engine.wait_for_outcomes([name], Result.CREATED)
-        (package,) = _open(engine, name)
+        (outcome,) = engine.wait_for_outcomes([name], Result.CREATED, known=known)
+        (package,) = read_packages(BUCKET, [name], engine.directory / "quilt3")
     show_package(terminal, outcome, package, reason=reason)
-
-
-def _open(engine: DeployedEngine, name: str) -> list[ReadPackage]:
-    return read_packages(BUCKET, [name], engine.directory / "quilt3")
+    return outcome
 
 
 def _show_rejected(terminal: Terminal, letter: DeadLetter) -> None:

@@ -32,9 +32,11 @@ def show_package(
     terminal.write()
     write_success(terminal, outcome, seconds=outcome.seconds)
     metadata = [("metadata", json.dumps(package.metadata))] if package.metadata else []
+    carried = [("carried", formats.count(outcome.carried_entries or 0, "change") + " of a person")]
     terminal.fields(
         [
             ("because", reason),
+            *(carried if outcome.carried_entries else []),
             *metadata,
             ("quilt3", "opened it and verified the top hash and every byte"),
         ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,13 @@ def test_outcomes_are_those_of_the_packages_in_their_order(
     write_log(*(succeeded(name, ago(), name=name) for name in ("a/1", "a/2", "a/3")))
     found = demo.wait_for_outcomes(["a/3", "a/1"], Result.CREATED)
     assert [each.package_name for each in found] == ["a/3", "a/1"]
+
+
+def test_known_revisions_are_ignored(demo: DeployedEngine, write_log: WriteLog) -> None:
+    for second, top_hash in enumerate(["new", "old"]):
+        write_log(succeeded(top_hash, ago(seconds=second), name="a/1", top_hash=top_hash))
+    (found,) = demo.wait_for_outcomes(["a/1"], Result.CREATED, known=["old"])
+    assert found.top_hash == "new"
 
 
 def test_attempts_that_will_be_retried_are_ignored(
@@ -97,7 +104,9 @@ class InstantEngine(DeployedEngine):
     def send_message(self, message: Mapping[str, object]) -> None:
         """Nothing."""
 
-    def wait_for_outcomes(self, names: Sequence[str], result: Result) -> list[LoggedOutcome]:
+    def wait_for_outcomes(
+        self, names: Sequence[str], result: Result, *, known: Collection[str | None] = ()
+    ) -> list[LoggedOutcome]:
         return [
             LoggedOutcome(outcome=result, package_name=name, registry=BUCKET, seconds=1, top_hash=H)
             for name in names
@@ -126,7 +135,7 @@ def test_steps_fit_a_terminal_of_80_columns(
     monkeypatch.setattr(scenario, "check", lambda _: [])
     scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
-    assert len(steps) == 20
+    assert len(steps) == 21
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
 
 
