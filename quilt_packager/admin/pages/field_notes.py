@@ -11,6 +11,7 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.known_metadata import Known
+from quilt_packager.operations.discovery.recognition import Recognised
 
 
 class Note(NamedTuple):
@@ -108,6 +109,22 @@ def describe_known(known: Known | None) -> Note:
         return Note("ok", "Read from" if "metadata_uri" in known.fields else "Has", known.found)
     nothing = "The folder has no RO-Crate, and no HealthOmics run is known: no metadata."
     return Note("hint", " ".join(known.warnings) or nothing)
+
+
+def describe_kind(recognised: Recognised, notes: Mapping[str, Note]) -> dict[str, Note]:
+    """Describe the kind of the folder, and the files to require of it."""
+    lacks = f" without {', '.join(recognised.missing)}" if recognised.missing else ""
+    described = {
+        "source_prefix": notes["source_prefix"]._replace(rest=f": {recognised.title}{lacks}.")
+    }
+    if require := recognised.fields.get("require"):
+        names = [name for each in require for name in _names(each)]
+        described["require"] = Note("hint", f"Of this {recognised.title}:", ", ".join(names))
+    return described
+
+
+def _names(requirement: str | Mapping[str, Any]) -> list[str]:
+    return [requirement] if isinstance(requirement, str) else requirement["files"]
 
 
 def find_forbidden_buckets(request: UnresolvedRequest, settings: Settings) -> dict[str, Note]:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import AccessDenied, Explanation
+from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings import Settings
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -22,8 +23,13 @@ from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.credentials import connect_s3
-from quilt_packager.operations.deployment.known_metadata import Known, find_metadata
+from quilt_packager.operations.deployment.known_metadata import (
+    LIMIT_SECONDS,
+    Known,
+    find_metadata,
+)
 from quilt_packager.operations.deployment.messages import send
+from quilt_packager.operations.discovery.recognition import Recognised, recognise
 from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planning_process import plan_in_process
 
@@ -87,12 +93,21 @@ def find_in_form(
     return asyncio.run(find_metadata(connect_s3(profile, region), body, settings, for_form=True))
 
 
+def recognise_in_form(
+    folder: SourceFolder, *, profile: str | None, region: str | None
+) -> Recognised | None:
+    """Recognise a folder with the user's credentials."""
+    looked_up = recognise(connect_s3(profile, region), folder)
+    return asyncio.run(asyncio.wait_for(looked_up, LIMIT_SECONDS))
+
+
 class NewPackagePage(Page):
     """The New package tab."""
 
     def __init__(self, views: Views, renderer: Renderer) -> None:
         super().__init__(views, renderer)
         self._found = CachedEach(self._find_metadata)
+        self._recognised = CachedEach(self._recognise)
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
@@ -178,17 +193,27 @@ class NewPackagePage(Page):
         known = self._configuration()
         settings, draft = known.configuration.settings, Draft.read(form_of(request))
         checked = check_draft(draft, settings, is_new=is_new)
-        is_folder = draft.source_prefix.endswith("/")
-        if draft.metadata_kind == FOUND and checked.is_good and is_folder:
+        if not (checked.is_good and checked.request and draft.source_prefix.endswith("/")):
+            return known, checked
+        found = None
+        if draft.metadata_kind == FOUND:
             found = self._found.of(checked.body).get(FOUND_SECONDS).value
-            checked = check_draft(draft, settings, is_new=is_new, known=found)
-        return known, checked
+        recognised = self._recognised.of(checked.request.source).get(FOUND_SECONDS).value
+        return known, check_draft(
+            draft, settings, is_new=is_new, known=found, recognised=recognised
+        )
 
     def _find_metadata(self, body: str) -> Known:
         deployment = self._views.deployment
         settings = self._configuration().configuration.settings
         return find_in_form(
             body, settings, profile=deployment.options.profile, region=deployment.region
+        )
+
+    def _recognise(self, folder: SourceFolder) -> Recognised | None:
+        deployment = self._views.deployment
+        return recognise_in_form(
+            folder, profile=deployment.options.profile, region=deployment.region
         )
 
     def _configuration(self) -> KnownConfiguration:

@@ -14,12 +14,14 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.admin.pages.field_notes import (
     Note,
     describe_fields,
+    describe_kind,
     describe_known,
     find_forbidden_buckets,
 )
 from quilt_packager.admin.pages.message_options import OPTIONS
 from quilt_packager.operations.deployment.known_metadata import Known
 from quilt_packager.operations.deployment.messages import check
+from quilt_packager.operations.discovery.recognition import Recognised
 
 FOUND = "found"
 """Metadata that is known of the folder: of its crate, or of its run."""
@@ -137,7 +139,12 @@ class Checked(NamedTuple):
 
 
 def check_draft(
-    draft: Draft, settings: Settings, *, is_new: bool = False, known: Known | None = None
+    draft: Draft,
+    settings: Settings,
+    *,
+    is_new: bool = False,
+    known: Known | None = None,
+    recognised: Recognised | None = None,
 ) -> Checked:
     """Check a draft by the model with which the engine parses messages.
 
@@ -146,6 +153,7 @@ def check_draft(
         settings: Settings of the engine.
         is_new: The form is still being filled in: an empty folder is not an error yet.
         known: The metadata that is known of the folder; None if it was not looked up.
+        recognised: The kind of the folder; None if it is not known.
     """
     fields, rules = _build(draft)
     if known is not None:
@@ -164,6 +172,8 @@ def check_draft(
     if draft.metadata_kind == FOUND and "metadata" not in rules:
         notes["metadata"] = describe_known(known)
     notes |= {name: Note("hint", option.help) for name, option in OPTIONS.items()}
+    if recognised is not None:
+        notes |= describe_kind(recognised, notes)
     for name, rule in rules.items():
         text = f"{rule[:1].upper()}{rule[1:].rstrip('.')}."
         notes[NOTE_OF.get(name, name)] = Note("bad", text)

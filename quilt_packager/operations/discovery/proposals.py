@@ -95,7 +95,7 @@ async def propose(
             objects=root.objects,
             bytes=root.size_bytes,
             archived=root.archived,
-            missing=_missing(root),
+            missing=find_missing(root),
             packaged_as=found.name,
             problem=problem,
             usd=price_usd(root, settings, memory_mib=memory_mib),
@@ -141,7 +141,7 @@ def price_usd(root: Root, settings: Settings, *, memory_mib: int) -> float:
     ).usd
 
 
-def _missing(root: Root) -> tuple[str, ...]:
+def find_missing(root: Root) -> tuple[str, ...]:
     """Return the completion marker that a root lacks."""
     completion = KINDS[root.kind].completion
     return (" or ".join(completion),) if completion and root.completion is None else ()

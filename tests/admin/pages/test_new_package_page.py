@@ -22,6 +22,7 @@ from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.known_metadata import Known
 from quilt_packager.operations.deployment.messages import check
+from quilt_packager.operations.discovery.recognition import Recognised
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Basis
@@ -98,6 +99,16 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Lookups:
     found = Lookups()
     monkeypatch.setattr(new_package_page, "find_in_form", found.find)
     return found
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> list[Recognised]:
+    """The kind of each folder, if there is one."""
+    known: list[Recognised] = []
+    monkeypatch.setattr(
+        new_package_page, "recognise_in_form", lambda *_, **__: known[0] if known else None
+    )
+    return known
 
 
 @pytest.fixture
@@ -472,6 +483,16 @@ def test_metadata_of_the_folder_is_filled_in(
     browser.post("/new", form(access))
     assert sender.sent == [{"source_prefix": FOLDER, "registry": "quilt-prod", **fields}]
     assert len(known.asked) == 1
+
+
+def test_kind_of_the_folder_is_named_and_suggests_what_to_require(
+    browser: Browser, plans: Plans, access: Access, kinds: list[Recognised]
+) -> None:
+    fields = {"require": [{"files": ["CopyComplete.txt"]}]}
+    kinds.append(Recognised("Illumina run", ("CopyComplete.txt",), fields))
+    text = browser.post("/new/check", form(access), hx_request="true").text
+    assert f"<code>{FOLDER}</code>: Illumina run without CopyComplete.txt." in text
+    assert "Of this Illumina run: <code>CopyComplete.txt</code>" in text
 
 
 @pytest.mark.parametrize(
