@@ -17,6 +17,13 @@ from tests.s3_stub import S3Stub
 CRATE = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/quilt/ro-crate"
 FOLDER = ("a.txt", "b/c.txt", "b/d/e.txt", "plate #1?.csv", "100%25.txt")
+ELSEWHERE = ("genomes/hg38.fa", "reads/s1/R1.fq", "reads/s2/R1.fq", "a.txt")
+"""Objects in the bucket `refs`. The first has an older version."""
+
+OLD = "VERSION"
+"""Stands for the older version, whose id is not known before it exists."""
+
+HG38 = "s3://refs/genomes/hg38.fa"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +39,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         name: Name of the package.
         metadata: Fields of the package. Absent fields are None.
         entry_metadata: Metadata of entries.
+        locations: Physical keys of entries.
         rejected: Part of the reason of the rejection.
     """
 
@@ -44,6 +52,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "runs/42"
     metadata: dict[str, Any] = {}
     entry_metadata: dict[str, Any] = {}
+    locations: dict[str, str] = {}
     rejected: str = ""
 
 
@@ -99,6 +108,47 @@ CONTENTS = {
         parts="s3://raw/runs/42/plate #1?.csv", rejected="%23"
     ),
     "a bucket alone is rejected": Case(parts="s3://raw", rejected="whole bucket"),
+    "an s3:// id may be in another folder": Case(
+        parts=["a.txt", "s3://raw/runs/41/b.txt"], package={"a.txt", "b.txt"}
+    ),
+    "an s3:// id may be in another bucket": Case(
+        parts=["a.txt", HG38], package={"a.txt", "hg38.fa"}
+    ),
+    "an s3:// id may name a version": Case(
+        parts=f"{HG38}?versionId={OLD}",
+        package={"hg38.fa"},
+        locations={"hg38.fa": f"{HG38}?versionId={OLD}"},
+    ),
+    "a folder by an s3:// id has all objects below it": Case(
+        parts="s3://refs/reads/", package={"reads/s1/R1.fq", "reads/s2/R1.fq"}
+    ),
+    "a folder by an s3:// id has no version": Case(
+        parts=f"s3://refs/reads/?versionId={OLD}",
+        entities=(folder(f"s3://refs/reads/?versionId={OLD}"),),
+        rejected="no version",
+    ),
+    "two objects of one name have the shortest paths that differ": Case(
+        parts=["s3://refs/reads/s1/R1.fq", "s3://refs/reads/s2/R1.fq"],
+        package={"s1/R1.fq", "s2/R1.fq"},
+    ),
+    "a file of the folder keeps its name beside another of this name": Case(
+        parts=["a.txt", "s3://refs/a.txt"], package={"a.txt", "refs/a.txt"}
+    ),
+    "two references to one object elsewhere are one entry": Case(
+        parts=[HG38, ref(HG38)], package={"hg38.fa"}
+    ),
+    "two versions of one object are rejected": Case(
+        parts=[HG38, f"{HG38}?versionId={OLD}"], rejected="several versions"
+    ),
+    "an object elsewhere that does not exist is rejected": Case(
+        parts=["a.txt", "s3://refs/missing.fa"], rejected="s3://refs/missing.fa"
+    ),
+    "another object with the name of the crate is rejected": Case(
+        parts=["a.txt", f"s3://refs/{CRATE}"], rejected="the name of the crate"
+    ),
+    "another version of the crate is rejected": Case(
+        parts=["a.txt", f"s3://raw/runs/42/{CRATE}?versionId={OLD}"], rejected="version"
+    ),
     "a part on the web is left out": Case(
         parts=["a.txt", "https://x.org/b", "http://x.org/c"], package=ONLY_A
     ),
@@ -225,6 +275,12 @@ ENTRY_METADATA = {
         package={"b/c.txt", "b/d/e.txt"},
         entry_metadata={"b/d/e.txt": {"n": 1}},
     ),
+    "files elsewhere have theirs": Case(
+        parts=HG38,
+        entities=(file(HG38, assembly="GRCh38"),),
+        package={"hg38.fa"},
+        entry_metadata={"hg38.fa": {"assembly": "GRCh38"}},
+    ),
     "a number that is not finite is rejected": Case(
         entities=(file("a.txt", n="?"),), text={'"?"': "NaN"}, rejected="nan"
     ),
@@ -348,10 +404,13 @@ def document(case: Case) -> str:
 
 async def check(case: Case, s3: S3, s3_stub: S3Stub) -> None:
     """Package the folder of a crate, and compare what comes out."""
-    raw = s3_stub.create_bucket("raw")
-    for path in FOLDER:
-        raw.put(f"runs/42/{path}", path, stored=["SHA256"])
-    raw.put(f"runs/42/{CRATE}", document(case), stored=["SHA256"])
+    raw, refs = s3_stub.create_bucket("raw"), s3_stub.create_bucket("refs")
+    old = refs.put(ELSEWHERE[0], "old").version_id or ""
+    for path in ELSEWHERE:
+        refs.put(path, path, stored=["SHA256"])
+    for path in (*(f"runs/42/{path}" for path in FOLDER), "runs/41/b.txt"):
+        raw.put(path, path, stored=["SHA256"])
+    raw.put(f"runs/42/{CRATE}", document(case).replace(OLD, old), stored=["SHA256"])
     message = {"source_prefix": f"s3://raw/runs/42/{CRATE}", **case.message}
     if case.package is None:
         with pytest.raises(InvalidCrate) as rejected:
@@ -362,13 +421,16 @@ async def check(case: Case, s3: S3, s3_stub: S3Stub) -> None:
     outcome = await package_request(s3, request_of(message))
     manifest = raw.get(f".quilt/packages/{outcome.top_hash}")
     assert manifest
-    header, *entries = map(json.loads, manifest.data.splitlines())
-    metadata = {entry["logical_key"]: entry["meta"].get("user_meta") for entry in entries}
-    assert metadata.keys() == case.package | {CRATE}
+    header, *lines = map(json.loads, manifest.data.splitlines())
+    entries = {line["logical_key"]: line for line in lines}
+    assert entries.keys() == case.package | {CRATE}
     assert outcome.package_name == case.name
     fields = header["user_meta"] or {}
     assert {field: fields.get(field) for field in case.metadata} == case.metadata
-    assert {key: metadata[key] for key in case.entry_metadata} == case.entry_metadata
+    for key, metadata in case.entry_metadata.items():
+        assert entries[key]["meta"]["user_meta"] == metadata
+    for key, location in case.locations.items():
+        assert entries[key]["physical_keys"] == [location.replace(OLD, old)]
 
 
 @pytest.mark.parametrize("rule", CONTENTS)
