@@ -215,17 +215,32 @@ def test_question_warns_of_repeated_failure(
     assert "1 was rejected and will fail again unless something changed." in asked
 
 
+@pytest.mark.parametrize(
+    ("action", "question", "effect", "decision"),
+    [
+        ("retry", "Publish 1 package?", "its revision replaces that", "replace"),
+        ("carry", "Carry the changes into 1 package?", "keeps what the other writer", "carry"),
+    ],
+)
 def test_held_jobs_are_published_by_a_decision(
-    browser: Browser, access: Access, letters: Letters
+    browser: Browser,
+    access: Access,
+    letters: Letters,
+    *,
+    action: str,
+    question: str,
+    effect: str,
+    decision: str,
 ) -> None:
     letters.letters = [make_letter(each, "HeldForReview") for each in ("1", "2")]
     text = browser.get("/failures?whole=1").text
-    assert ("Publish 2" in text, "A retry without a change fails again." in text) == (True, False)
-    asked = choose(browser, access, retry="1")
-    assert "Publish 1 package?" in asked.text
-    assert "its revision replaces that of another writer" in asked.text
+    assert ("Publish 2" in text, "Carry 2" in text) == (True, True)
+    assert "A retry without a change fails again." not in text
+    asked = choose(browser, access, **{action: "1"})
+    assert question in asked.text
+    assert effect in asked.text
     confirm(browser, access, asked)
-    assert (letters.sent, letters.decisions) == (["1"], ["replace"])
+    assert (letters.sent, letters.decisions) == (["1"], [decision])
 
 
 def test_retry_of_all_decides_nothing_about_held_jobs(

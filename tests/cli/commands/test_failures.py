@@ -195,18 +195,19 @@ def test_event_that_needs_its_rule_stays(cli: Cli, deployment: Deployment, chose
     assert (left(deployment), sent(deployment)) == ([CUSTOM_EVENT], [])
 
 
+@pytest.mark.parametrize("action", ["replace", "carry"])
 def test_held_job_is_published_by_a_decision(
-    cli: Cli, deployment: Deployment, answers: list[str]
+    cli: Cli, deployment: Deployment, answers: list[str], action: str
 ) -> None:
     held = errors.HeldForReview("It is held.", why="hold", remedy="Decide.")
     reject(deployment, held)
-    decision = "--code HeldForReview --on-foreign-revision replace"
-    assert f"quilt-packager failures retry {decision}" in cli("failures").out
+    decision = "failures retry --code HeldForReview --on-foreign-revision"
+    assert f"quilt-packager {decision} replace" in cli("failures").out
     answers.append("y")
-    cli("failures", "retry", *decision.split())
+    cli(*decision.split(), action)
     assert answers == ["Retry 1 message? [y/N]"]
     (body,) = sent(deployment)
-    assert json.loads(body)["on_foreign_revision"] == "replace"
+    assert json.loads(body)["on_foreign_revision"] == action
 
 
 def test_retry_skips_and_names_events_that_need_their_rule(

@@ -18,6 +18,7 @@ from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planner import plan
 from quilt_packager.operations.plans.prices import count_kinds
 from quilt_packager.operations.plans.sampling import Basis
+from tests.other_writers import README, add, publish_edit
 from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, Pattern, S3Stub, Versioning
 
@@ -154,6 +155,18 @@ class TestPackage:
         made = await make(s3)
         assert any(note.startswith(f"It replaces {'f' * 64}") for note in made.notes)
         assert codes(await make(s3, on_foreign_revision="hold")) == ["HeldForReview"]
+
+    async def test_changes_of_another_writer_to_carry_are_noted(
+        self, s3: S3, packages: Bucket
+    ) -> None:
+        await publish(s3)
+        foreign = publish_edit(packages, "runs/42", add(README))
+        made = await make(s3, on_foreign_revision="carry")
+        assert any(note.startswith(f"It carries 1 entry of {foreign}") for note in made.notes)
+        assert made.checksums is not None
+        assert made.contents is not None
+        assert made.checksums.reusable == made.contents.objects
+        assert (made.refusals, made.unchanged, made.revision) == ((), None, 3)
 
     async def test_an_identical_folder_is_unchanged(self, s3: S3) -> None:
         outcome = await publish(s3)

@@ -35,6 +35,7 @@ from tests.large_job_functions import (
     LargeJobs,
     State,
 )
+from tests.other_writers import README, add, publish_edit, read_package
 from tests.packager_function import crate
 from tests.runtime_s3 import connect_to
 from tests.s3_stub import Pattern, S3Stub
@@ -154,6 +155,22 @@ class TestRevision:
         assert engine.publish(state)["goes_on"] is False
         made = engine.top_hash()
         assert made == inline_hash()
+
+    def test_has_the_changes_of_another_writer(
+        self, engine: LargeJobs, inline_hash: Callable[[], str], configure: Callable[..., None]
+    ) -> None:
+        inline_hash()
+        configure()
+        publish_edit(engine.raw, "runs/42", add(README))
+        for key in engine.raw.keys("runs/42/")[:15]:
+            engine.raw.put(key, f"new {key}", stored=[])
+        body = json.dumps({**json.loads(BODY), "on_foreign_revision": "carry"})
+        state = engine.hand_off(body=body)
+        assert len(engine.items(state)) == 4  # of 4 objects each: checksums of the base are reused
+        engine.hash_shards(state)
+        assert engine.publish(state)["goes_on"] is False
+        _, entries = read_package(engine.raw, "runs/42")
+        assert (len(entries), entries["README.md"]) == (OBJECTS + 1, README)
 
     def test_publishes_without_a_request_for_an_object(
         self, engine: LargeJobs, s3_stub: S3Stub

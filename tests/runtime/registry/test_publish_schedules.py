@@ -1,6 +1,7 @@
 """The guarantees of docs/adr/0020 in every schedule of jobs that publish one package."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,8 +14,10 @@ from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.registry.publish import LATEST, MANIFESTS, NAMED_PACKAGES, Message
 from quilt_packager_runtime.requests.delivery import Delivery
 
+from tests.other_writers import README, Line, Lines, add, edit
 from tests.package_requests import package_request, request_of
 from tests.schedules import REGISTRY, SOURCE, Jobs, Registry, Scenario, State, Stored, explore
+from tests.schedules.states import START_SECONDS
 
 AtEnd = Callable[[State], Awaitable[None]]
 
@@ -65,9 +68,10 @@ async def job(s3: S3, begin_pass: Callable[[], None], message: Message) -> objec
 
 
 async def package_folder(
-    s3: S3, begin_pass: Callable[[], None], message: Message, folder: str
+    s3: S3, begin_pass: Callable[[], None], message: Message, folder: str, **fields: str
 ) -> Outcome:
-    body = f'{{"source_prefix": "s3://{SOURCE}/{folder}", "registry": "{REGISTRY}"}}'
+    source = f"s3://{SOURCE}/{folder}"
+    body = json.dumps({"source_prefix": source, "registry": REGISTRY, **fields})
 
     def on_progress(phase: str, done: int, _total: int | None) -> None:
         if (phase, done) == ("listing", 0):
@@ -222,3 +226,51 @@ async def test_the_schedules_detect_writes_without_conditions(
     monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
     with pytest.raises(AssertionError, match=r"overwritten|no pointer"):
         await explore_from(A, LARGE["A to B to C"], check_settled)
+
+
+def edit_revision(registry: Registry) -> dict[str, Stored]:
+    """Add a README to the newest revision, and change a file of it, as a person does."""
+
+    def change(entries: Lines, _header: Line) -> None:
+        add(README)(entries, _header)
+        entries["a"] |= {"hash": README["hash"], "size": 3}
+
+    newest = registry[NEWEST].data.decode()
+    top_hash, data = edit(registry[MANIFESTS + newest].data, change)
+    pointer = Stored(top_hash.encode())
+    return {
+        **registry,
+        MANIFESTS + top_hash: Stored(data),
+        f"{POINTERS}{START_SECONDS + 1}": pointer,
+        NEWEST: pointer,
+    }
+
+
+async def job_that_carries(s3: S3, _begin_pass: Callable[[], None], message: Message) -> object:
+    # What a pass reads first is more than the last response.
+    outcome = await package_folder(s3, lambda: None, message, FOLDER, on_foreign_revision="carry")
+    if message.id == "0":
+        assert outcome.outcome is Result.CREATED
+        assert outcome.foreign_top_hash is not None
+        assert outcome.carried_entries == 2 or outcome.conflicts == '"a"'
+    return outcome
+
+
+async def test_changes_of_another_writer_are_carried_or_named_after_any_crash() -> None:
+    jobs = Jobs(job_that_carries)
+
+    async def check_merged(state: State) -> None:
+        state = await jobs.run_another(state)
+        manifest = state.registry[MANIFESTS + state.registry[NEWEST].data.decode()].data
+        keys = {json.loads(line)["logical_key"] for line in manifest.splitlines()[1:]}
+        assert keys == {"README.md"} | {key.removeprefix(FOLDER) for key in state.source}
+        assert pointers_of(state.registry)[-1] == state.registry[NEWEST].data
+
+    states = await explore(
+        jobs,
+        Scenario(changes=(B,), messages=(0,), crashes=1),
+        State(source=A, registry=edit_revision(await publish_alone(A, {}))),
+        always=check_always,
+        at_end=check_merged,
+    )
+    assert states > 100

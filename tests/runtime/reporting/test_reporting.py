@@ -131,6 +131,15 @@ class TestSuccess:
         assert text.endswith("Replaced.")
         assert log.read_line()["foreign_top_hash"] == "e" * 64
 
+    def test_that_lost_a_carried_change_is_notified(self, aws: AwsCalls, log: JobLog) -> None:
+        lost = {"carried_entries": 1, "carried_fields": 0, "conflicts": '"a.txt"'}
+        outcome = msgspec.structs.replace(CREATED, **lost, remark='Replaced: "a.txt".')
+        report_success(attempt(), outcome, SETTINGS)
+        assert aws.names() == ["event", "notice"]
+        assert aws.calls[1][1][2].endswith('Replaced: "a.txt".')
+        for fields in (aws.event()[1], log.read_line()):
+            assert {name: fields[name] for name in lost} == lost
+
 
 class TestFailure:
     def test_is_only_logged_before_a_retry(self, aws: AwsCalls, log: JobLog) -> None:
