@@ -35,7 +35,7 @@ def format_notification(detail: OutcomeDetail) -> Notification:
     facts = {
         "Code": detail.code,
         "Registry": detail.registry,
-        "Source": detail.source,
+        "Source": _format_source(detail),
         "Quarantine": detail.links.quarantine,
         "Revision": detail.top_hash,
         "Replaced": detail.foreign_top_hash,
@@ -49,6 +49,14 @@ def format_notification(detail: OutcomeDetail) -> Notification:
         [headline, "", *map(printable, lines), "", printable(detail.reason or detail.remark or "")]
     )
     return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
+
+
+def _format_source(detail: OutcomeDetail) -> str:
+    source = detail.source or ""
+    others = len(detail.sources or ()) - 1
+    if others < 1:
+        return source
+    return f"{source} and {others} other source{'s' if others > 1 else ''}"
 
 
 def _escape(text: str, max_characters: int) -> str:

@@ -182,7 +182,10 @@ def _write_refusals(terminal: Terminal, refusals: "Sequence[Explanation]") -> No
 
 
 def _describe(made: "Plan") -> Iterator[tuple[str, str]]:
-    yield "Source", made.source
+    if made.sources is None:
+        yield "Source", made.source
+    for number, each in enumerate(made.sources or ()):
+        yield "" if number else "Sources", f"{each.prefix}  {each.into or '/'}"
     package = f"{made.package_name} in {made.registry}"
     if made.revision is not None:
         package += f", revision {made.revision:,}"

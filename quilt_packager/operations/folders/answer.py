@@ -77,7 +77,9 @@ def _answer_without_job(deployment: "Deployment", history: "FolderHistory") -> A
     if history.covered_by:
         whole = history.covered_by[0]
         happened = f"It is part of {whole.source}, which is the package {whole.package_name}."
-        return Answer(NONE, happened, "Only the whole folder has jobs.")
+        if whole.sources:
+            happened = f"It is part of the package {whole.package_name}, of several sources."
+        return Answer(NONE, happened, "Only the whole package has jobs.")
     verdicts = {each.verdict for each in history.sources}
     if Verdict.PACKAGES in verdicts:
         names = [each.name for each in history.sources if each.verdict is Verdict.PACKAGES]

@@ -48,7 +48,7 @@ class FolderHistory(msgspec.Struct, frozen=True, kw_only=True):
         contents: Its objects.
         sources: Decisions of the event sources.
         jobs: Its jobs, those that started last first.
-        covered_by: Jobs of folders that contain it.
+        covered_by: Jobs of folders that contain it, or that have it as a further source.
         failures: Its dead letters.
         package_name: Name of its package: that of the last job, or that of a folder without one.
         registry: Registry of the package.
@@ -99,7 +99,7 @@ async def read_history(
         covered_by=tuple(
             each
             for each in found
-            if each.source and each.source != uri and uri.startswith(each.source)
+            if each.source != uri and any(map(uri.startswith, _sources_of(each)))
         ),
         failures=tuple(
             FolderFailure(each.id, each.code, each.happened, each.why, each.remedy, each.sent)
@@ -110,6 +110,12 @@ async def read_history(
         revision=await _find_revision(s3, package),
         since=found.since,
     )
+
+
+def _sources_of(job: Job) -> list[str]:
+    if job.sources is not None:
+        return [each.prefix for each in job.sources]
+    return [job.source] if job.source else []
 
 
 def _find_failures(deployment: "Deployment", uri: str) -> list[Failure]:

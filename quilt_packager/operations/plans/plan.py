@@ -2,6 +2,7 @@
 
 import msgspec
 from quilt_packager_runtime.errors import Explanation
+from quilt_packager_runtime.requests.sources import MessageSource
 
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.sampling import Basis
@@ -61,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Preview of a job. Unknown values are None.
 
     Attributes:
-        source: URI of the folder.
+        source: URI of the folder; of the first one, if there are several.
         registry: Bucket of the package.
         package_name: Name of the package.
         refusals: Reasons for which the job would be rejected.
@@ -74,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         route: Execution of the job.
         estimate: Requests, duration and price.
         notes: Remarks, each a sentence without its full stop.
+        sources: All folders with their places, if there are several.
         metadata_lost: Names of metadata fields that the newest revision has, and this one would
             not.
     """
@@ -91,4 +93,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     route: Route | None = None
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
+    sources: tuple[MessageSource, ...] | None = None
     metadata_lost: tuple[str, ...] = ()

@@ -134,6 +134,7 @@ async def plan(
 def _begin(request: PackageRequest, refusals: _Refusals) -> Plan:
     return Plan(
         source=str(request.source),
+        sources=request.named_sources,
         registry=request.registry,
         package_name=request.package_name,
         refusals=tuple(refusals.found),

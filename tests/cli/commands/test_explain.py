@@ -187,6 +187,21 @@ def test_a_folder_inside_a_packaged_one_is_part_of_it(cli: Cli, deployment: Depl
     assert result["answer"]["happened"].startswith(f"It is part of {FOLDER}, ")
 
 
+def test_a_further_source_is_part_of_its_package(cli: Cli, deployment: Deployment) -> None:
+    put("lab/plate/raw/1.csv")
+    log_job(
+        deployment,
+        "job-1",
+        datetime.now(UTC),
+        "created",
+        source="s3://raw/other/",
+        sources=[{"prefix": "s3://raw/other/"}, {"prefix": FOLDER, "into": "plate/"}],
+        package_name="lab/all",
+    )
+    happened = explain(cli)["answer"]["happened"]
+    assert happened == "It is part of the package lab/all, of several sources."
+
+
 def test_a_dead_letter_gives_the_answer(cli: Cli, deployment: Deployment) -> None:
     put("lab/plate/a.csv")
     texts = {"code": "AccessDenied", "happened": "Access denied.", "why": "A key.", "remedy": "Do."}

@@ -213,6 +213,14 @@ class TestShow:
             r"[\d-]+T[\d:.]+Z  INFO +package progress +phase=checksums  done=3  total=10", lines[-2]
         )
 
+    def test_shows_all_sources(self, cli: Cli, write_log: WriteLog, deployment: Deployment) -> None:
+        began = before_now(seconds=9)
+        sources = [{"prefix": "s3://raw/runs/1/"}, {"prefix": "s3://results/1/", "into": "r/"}]
+        write_log(started(ID, began, sources=sources))
+        lines = [line.split() for line in cli("jobs", "show", ID).out.splitlines()]
+        first = lines.index(["Sources", "s3://raw/runs/1/", "/"])
+        assert lines[first + 1] == ["s3://results/1/", "r/"]
+
     def test_counts_the_objects_that_checksum_lists_verify(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:

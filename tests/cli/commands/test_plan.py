@@ -50,6 +50,15 @@ def test_a_plan_is_written_in_a_few_lines(cli: Cli, bucket: Bucket) -> None:
     assert [line.split()[0] for line in lines[8:]] == ["Requests", "Price", "Time"]
 
 
+def test_all_sources_are_planned_together(cli: Cli, bucket: Bucket) -> None:
+    bucket.put("other/1/b.txt", b"x")
+    out = cli("plan", f"{FOLDER}=raw/", "--source", "s3://raw/other/=o/").out
+    lines = [line.split() for line in out.splitlines()]
+    first = lines.index(["Sources", FOLDER, "raw/"])
+    assert lines[first + 1] == ["s3://raw/other/", "o/"]
+    assert ["Objects", "3,"] in [line[:2] for line in lines]
+
+
 def test_a_folder_without_its_slash_is_noted(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", "s3://raw/runs/42")
     text = " ".join(ran.out.split())

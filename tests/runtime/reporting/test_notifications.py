@@ -14,6 +14,7 @@ from quilt_packager_runtime.reporting.notifications import (
 )
 from quilt_packager_runtime.reporting.outcome_events import outcome_detail
 from quilt_packager_runtime.requests.events import Trigger
+from quilt_packager_runtime.requests.sources import MessageSource
 
 
 def notice(reason: str = "No objects.", *, name: str | None = "runs/42") -> Notification:
@@ -63,6 +64,23 @@ def test_has_the_known_facts_of_an_unreadable_message() -> None:
     assert format_notification(detail).text.startswith(
         "Package Failed\n\nCode: AttemptsExhausted\nMessage: m\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(1, "s3://b/0/"), (2, "s3://b/0/ and 1 other source"), (3, "2 other sources")],
+)
+def test_several_sources_are_counted(count: int, shown: str) -> None:
+    sources = tuple(MessageSource(f"s3://b/{number}/") for number in range(count))
+    detail = outcome_detail(
+        Outcome(outcome=Result.FAILED),
+        engine="lab",
+        message_id="m",
+        seconds=0,
+        source=SourceFolder("b", "0/"),
+        sources=sources,
+    )
+    assert f"{shown}\nMessage" in format_notification(detail).text
 
 
 def test_keys_are_escaped_as_markup_of_chats() -> None:
