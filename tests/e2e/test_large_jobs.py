@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def put_without_checksum(key: str, body: bytes, **options: Any) -> None:
     boto3.client("s3", config=config).put_object(Bucket=BUCKET, Key=key, Body=body, **options)
 
 
-def package_inline(message: dict[str, str]) -> Outcome:
+def package_inline(message: Mapping[str, Any]) -> Outcome:
 
     async def run() -> Outcome:
         return await package_request(S3.from_environment(), request_of(message))
@@ -169,7 +169,12 @@ def test_large_job_with_a_killed_worker_has_the_revision_of_an_inline_job(
     asyncio.run(fill("plates/42/", OBJECTS))
     body = b"".join(bytes([number]) * MEBIBYTE for number in range(18))
     put_without_checksum("plates/42/shared by workers.tiff", body)
-    message = {"source_prefix": f"s3://{BUCKET}/plates/42/"}
+    put_without_checksum("controls/42/blank.csv", b"0,0\n")
+    sources = [
+        {"prefix": f"s3://{BUCKET}/plates/42/"},
+        {"prefix": f"s3://{BUCKET}/controls/42/", "into": "controls/"},
+    ]
+    message = {"sources": sources}
     engine.send_message(message)
     wait_for_results(1)
     assert kill_workers(engine, "ChecksumFunction")
@@ -183,8 +188,8 @@ def test_large_job_with_a_killed_worker_has_the_revision_of_an_inline_job(
     # sends the next shard.
     assert all("died" in error or "Broken pipe" in error for error in errors), errors
     assert outcome.top_hash == inline.top_hash
-    assert outcome.objects == OBJECTS + 1
-    assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 1)
+    assert outcome.objects == OBJECTS + 2
+    assert (outcome.stored, outcome.computed) == (inline.stored, inline.computed) == (OBJECTS, 2)
 
 
 def ends_of(engine: DeployedEngine, names: Collection[str]) -> dict[str, str]:
