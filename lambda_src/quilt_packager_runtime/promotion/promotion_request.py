@@ -1,7 +1,7 @@
 """The request and the outcome of a promotion."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -9,7 +9,9 @@ from msgspec import UNSET, UnsetType
 from quilt_packager_runtime.errors import PackagerError, Rejected
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.registry.publish import Package, Provenance
-from quilt_packager_runtime.settings import OnForeignRevision
+
+PromotionAction = Literal["replace", "hold"]
+"""The handling of a newest revision of the target. A promotion carries nothing: it merges none."""
 
 
 class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: Package
     copy_to: SourceFolder | None = None
     workflow: str | UnsetType | None = UNSET
-    on_foreign_revision: OnForeignRevision = "hold"
+    on_foreign_revision: PromotionAction = "hold"
     promoted_by: str
 
     def provenance(self, top_hash: str) -> Provenance:

@@ -10,7 +10,6 @@ from msgspec import UNSET
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.names import parse_registry
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
-from quilt_packager_runtime.settings import OnForeignRevision
 
 from quilt_packager.cli.console.errors import Misuse, exit_code_of_job
 from quilt_packager.cli.console.exits import Exit
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from quilt_packager_runtime.aws.s3 import S3
     from quilt_packager_runtime.formats.objects import SourceFolder
     from quilt_packager_runtime.promotion.promotion_request import (
+        PromotionAction,
         PromotionOutcome,
         PromotionRequest,
     )
@@ -145,9 +145,11 @@ async def _run(
         return await run_promotion(complete, s3=s3, on_progress=progress)
 
 
-def _parse_action(text: str) -> OnForeignRevision:
+def _parse_action(text: str) -> "PromotionAction":
+    from quilt_packager_runtime.promotion.promotion_request import PromotionAction
+
     try:
-        action: OnForeignRevision = msgspec.convert(text, OnForeignRevision)
+        action: PromotionAction = msgspec.convert(text, PromotionAction)
     except msgspec.ValidationError:
         raise Misuse(
             f"Invalid --on-foreign-revision: {text}",

@@ -72,7 +72,7 @@ def test_a_revision_of_another_writer_is_rejected(
         (("runs/42", "--registry", "lab", "--to", "s3://b/x"), "s3://b/x"),
         (("runs/42", *TO, "--copy-data", "data/"), "data/"),
         (("runs/42", *TO, "--copy-data", "s3://production/.quilt/x/"), ".quilt/"),
-        (("runs/42", *TO, "--on-foreign-revision", "ask"), "ask"),
+        (("runs/42", *TO, "--on-foreign-revision", "carry"), "carry"),
         (("runs/9", *TO), "runs/9"),
         (("runs/42@abcdef", *TO), "abcdef"),
     ],
