@@ -1,5 +1,6 @@
 """Checks one entry of a package: the listed version, its stored checksum, and its bytes."""
 
+import asyncio
 from datetime import datetime
 from zlib import crc32
 
@@ -46,12 +47,12 @@ class Depth(msgspec.Struct, frozen=True):
     Attributes:
         head_share: Share of the entries whose stored checksum is compared, by a HEAD each.
         read_share: Share of the entries whose bytes are read.
-        max_read_bytes: Maximum size of an object that is read; None without a limit.
+        read_until: Time after which no bytes are read, on the event loop's clock.
     """
 
     head_share: float = 0.01
     read_share: float = 0.0
-    max_read_bytes: int | None = None
+    read_until: float | None = None
 
 
 class Sample:
@@ -84,6 +85,9 @@ class EntryCheck:
         depth: Requests beside the listing.
         count: Number of entries of the revision.
         published: Time of the revision's pointer; None if it is not known.
+
+    Attributes:
+        unread: Number of entries whose bytes should have been read, and the time was over.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class EntryCheck:
         self._published = published
         self._settings = settings
         self._hashers: dict[tuple[str, ChecksumAlgorithm], ObjectHasher] = {}
-        self.bytes_read = 0
+        self.unread = 0
 
     async def check(self, match: Match) -> Finding | None:
         """Check an entry by the version that was found in the listing."""
@@ -127,20 +131,20 @@ class EntryCheck:
         if found is None or found.size_bytes == 0:
             return None
         is_known = reference.checksum.type in {*ALGORITHMS, LEGACY_TYPE}
-        is_read = is_known and reference.logical_key in self._reads
-        max_bytes = self._depth.max_read_bytes
-        if is_read and max_bytes is not None and found.size_bytes > max_bytes:
-            happened = f"{_name(reference)} has {found.size_bytes:,} bytes."
-            return _about(Code.NOT_READ, reference, happened)
         try:
-            if not is_read:
-                return await self._check_stored(reference, found)
-            actual = await self._checksum(reference, found)
+            if is_known and reference.logical_key in self._reads:
+                try:
+                    async with asyncio.timeout_at(self._depth.read_until):
+                        actual = await self._checksum(reference, found)
+                except TimeoutError:
+                    self.unread += 1
+                else:
+                    return self._compare(reference, actual, "its bytes have")
+            return await self._check_stored(reference, found)
         except Unreadable as refusal:
             return _unreadable(reference, refusal)
         except SourceChanged as change:
             return _changed(reference, change)
-        return self._compare(reference, actual, "its bytes have")
 
     async def _check_stored(self, reference: Reference, found: ListedVersion) -> Finding | None:
         algorithm = ALGORITHMS.get(reference.checksum.type)
@@ -173,7 +177,6 @@ class EntryCheck:
     async def _checksum(self, reference: Reference, found: ListedVersion) -> Checksum:
         """Compute the checksum of the entry's type from the bytes."""
         source = _source(reference, found)
-        self.bytes_read += found.size_bytes
         if reference.checksum.type == LEGACY_TYPE:
             hasher = self._hasher(reference.bucket, ChecksumAlgorithm.SHA256_CHUNKED)
             source = msgspec.structs.replace(source, digests=("sha256",))

@@ -42,7 +42,6 @@ class Code(StrEnum):
     WILL_BE_ARCHIVED = "WillBeArchived"
     RULES_UNKNOWN = "LifecycleRulesUnknown"
     ACCESS_DENIED = "AccessDenied"
-    NOT_READ = "NotRead"
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -144,11 +143,6 @@ KINDS = {
         "Access to the manifest, the object or the listing of its bucket is denied.",
         "Allow s3:ListBucketVersions on the bucket, s3:GetObjectVersion on the object, and "
         "kms:Decrypt with its key.",
-        Severity.UNCHECKED,
-    ),
-    Code.NOT_READ: Kind(
-        "The object is too large to be read in one invocation of the audit.",
-        "Verify the package with the command: quilt-packager verify --deep.",
         Severity.UNCHECKED,
     ),
 }

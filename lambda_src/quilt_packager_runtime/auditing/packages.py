@@ -1,8 +1,10 @@
 """The packages of a registry, and the audit of one: its pointers and its newest revision."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
+from quilt_packager_runtime.auditing.findings import Finding
+from quilt_packager_runtime.auditing.pointers import check_pointers
 from quilt_packager_runtime.auditing.revision_audit import Revision
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.registry.publish import (
@@ -30,6 +32,19 @@ async def list_packages(s3: S3, registry: str, *, after: str = "") -> AsyncItera
             name = package.removeprefix(NAMED_PACKAGES).removesuffix("/")
             if name > after:
                 yield Package(registry, name)
+
+
+async def check_package(
+    s3: S3, package: Package, report: Callable[[Finding], object]
+) -> Revision | None:
+    """Check the pointers of a package, and return the revision to audit: its newest."""
+    newest = await find_newest(s3, package)
+    # The audit of the revision reports its own manifest.
+    audited = None if newest is None else str(package.manifest(newest.top_hash))
+    for finding in await check_pointers(s3, package):
+        if finding.uri != audited:
+            report(finding)
+    return newest
 
 
 async def find_newest(s3: S3, package: Package) -> Revision | None:

@@ -22,6 +22,8 @@ async def check_pointers(s3: S3, package: Package) -> list[Finding]:
     """
     seconds = await list_pointers(s3, package)
     latest = await read_latest(s3, package)
+    if not seconds and latest.etag is None:
+        return []  # there is no such package
     findings: list[Finding] = []
     names_by_hash: dict[str, list[str]] = {}
 

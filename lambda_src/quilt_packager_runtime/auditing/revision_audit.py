@@ -48,12 +48,12 @@ class Audited(msgspec.Struct, frozen=True):
 
     Attributes:
         entries: Number of entries of the revision; 0 if its manifest cannot be read.
-        bytes_read: Number of bytes that were read.
+        unread: Number of entries whose bytes should have been read, and the time was over.
         next_block: Block at which to continue, if the time was over; None at the end.
     """
 
     entries: int = 0
-    bytes_read: int = 0
+    unread: int = 0
     next_block: int | None = None
 
 
@@ -121,7 +121,7 @@ class RevisionAudit:
                         _Bucket(bucket, count, block, skipped), references, check
                     )
                 block += blocks
-            return Audited(references.count, check.bytes_read, self._next_block)
+            return Audited(references.count, check.unread, self._next_block)
 
     async def _read_manifest(self, references: References) -> bool:
         revision = self._revision

@@ -5,3 +5,6 @@ EVENT_SOURCE = "quilt.packager"
 
 UPLOADS_SOURCE = "quilt.packager.uploads"
 """The source of announcements of ready prefixes, unless an engine has another."""
+
+DAMAGE_DETAIL_TYPE = "Package Damaged"
+"""The `detail-type` of the event for damage that an audit found."""

@@ -232,6 +232,64 @@ class MessageRejected(LogEvent, tag="message rejected", frozen=True, kw_only=Tru
     reason: str
 
 
+class DamagedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A damage that an audit found in a package; `logical_key` is absent for the whole package."""
+
+    code: str
+    happened: str
+    remedy: str
+    logical_key: str | None = None
+    uri: str | None = None
+    replacement: str | None = None
+    is_same_content: bool = False
+
+
+class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True):
+    """The scheduled audit compared a package, or some of its entries, with what S3 has."""
+
+    registry: str
+    package_name: str
+    top_hash: str | None = None
+    entries: int
+    damaged: int
+    unchecked: int = 0
+    unread: int = 0
+    warnings: tuple[str, ...] = ()
+    seconds: float
+
+
+class PackageDamaged(LogEvent, tag="package damaged", frozen=True, kw_only=True):
+    """The scheduled audit found damage in a package, of which the first findings are logged."""
+
+    level: ClassVar[int] = logging.ERROR
+
+    registry: str
+    package_name: str
+    top_hash: str | None = None
+    damaged: int
+    findings: tuple[DamagedEntry, ...]
+
+
+class PackageNotAudited(LogEvent, tag="package not audited", frozen=True, kw_only=True):
+    """The scheduled audit could not check a package, and went on to the next."""
+
+    level: ClassVar[int] = logging.WARNING
+
+    registry: str
+    package_name: str
+    code: str
+    reason: str
+
+
+class DamageNotPublished(LogEvent, tag="damage not published", frozen=True, kw_only=True):
+    """The event or the notification of damage was refused."""
+
+    level: ClassVar[int] = logging.ERROR
+
+    destination: str
+    reason: str
+
+
 AttemptEnded: TypeAlias = PackageCreated | PackageUnchanged | PackageRejected | PackageFailed
 """The end of an attempt at a job."""
 
@@ -257,6 +315,10 @@ AnyLogEvent: TypeAlias = (
     | PrefixReady
     | UploadsNotRecorded
     | MessageRejected
+    | PackageAudited
+    | PackageDamaged
+    | PackageNotAudited
+    | DamageNotPublished
 )
 """Every typed event. `server_side_copy`, `publish` and `reuse` log untyped warnings; Lambda and
 Powertools write lines of their own."""

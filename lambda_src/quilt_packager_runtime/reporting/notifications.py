@@ -4,6 +4,8 @@ The function writes them because an input transformer of EventBridge would inser
 its quotes unescaped, and could not shorten it.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from quilt_packager_runtime.errors import printable
@@ -45,9 +47,12 @@ def format_notification(detail: OutcomeDetail) -> Notification:
     }
     lines = [f"{label}: {value}" for label, value in facts.items() if value]
     # The reason comes last: only it may be long, and the text is cut at its end.
-    text = "\n".join(
-        [headline, "", *map(printable, lines), "", printable(detail.reason or detail.remark or "")]
-    )
+    return format_text(headline, [*lines, "", detail.reason or detail.remark or ""])
+
+
+def format_text(headline: str, lines: Iterable[str]) -> Notification:
+    """Format a headline, which is also the subject, and the lines below it."""
+    text = "\n".join([headline, "", *map(printable, lines)])
     return Notification(headline[:MAX_SUBJECT_CHARACTERS], _escape(text, MAX_TEXT_CHARACTERS))
 
 

@@ -138,16 +138,16 @@ class OutcomeEvent(msgspec.Struct, frozen=True, kw_only=True):
     detail: OutcomeDetail
 
 
-def outcome_pattern(result: Result, *, engine: str) -> dict[str, Any]:
-    """Return the event pattern of an engine's jobs with one result.
+def outcome_pattern(detail_type: str, *, engine: str) -> dict[str, Any]:
+    """Return the event pattern of an engine's events of one type.
 
     Example:
-        >>> outcome_pattern(Result.CREATED, engine="lab")["detail-type"]
+        >>> outcome_pattern(DETAIL_TYPES[Result.CREATED], engine="lab")["detail-type"]
         ['Package Created']
     """
     return {
         "source": [EVENT_SOURCE],
-        "detail-type": [DETAIL_TYPES[result]],
+        "detail-type": [detail_type],
         "detail": {"engine": [engine]},
     }
 

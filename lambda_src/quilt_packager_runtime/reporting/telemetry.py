@@ -162,6 +162,13 @@ def record_uploads(uploads: int) -> None:
     metrics.flush_metrics()
 
 
+def record_audit(*, audited: int, damaged: int) -> None:
+    """Count the packages that an invocation of the audit has checked."""
+    metrics.add_metric(Metric.PACKAGES_AUDITED, MetricUnit.Count, audited)
+    metrics.add_metric(Metric.PACKAGES_DAMAGED, MetricUnit.Count, damaged)
+    metrics.flush_metrics()
+
+
 def _count(outcome: Outcome, seconds: float) -> None:
     metrics.add_metric(RESULT_METRICS[outcome.outcome], MetricUnit.Count, 1)
     metrics.add_metric(Metric.SECONDS, MetricUnit.Seconds, seconds)
@@ -191,4 +198,6 @@ def _escape(value: object) -> object:
         )
     if isinstance(value, (list, tuple)):
         return [_escape(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _escape(each) for name, each in value.items()}
     return value

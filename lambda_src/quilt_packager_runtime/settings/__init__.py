@@ -51,6 +51,8 @@ class Metric(StrEnum):
     OUTCOMES_NOT_PUBLISHED = "OutcomesNotPublished"
     UPLOADS = "Uploads"
     PREFIXES_ANNOUNCED = "PrefixesAnnounced"
+    PACKAGES_AUDITED = "PackagesAudited"
+    PACKAGES_DAMAGED = "PackagesDamaged"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_shard_objects: Maximum number of objects of a shard of a large job.
         max_shard_bytes: Maximum size of these objects. Larger objects are split between shards.
         sources: Options of the event sources.
+        audit_sample: Share of the objects whose bytes the audit reads.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -114,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_shard_objects: int = 20_000
     max_shard_bytes: int = 32 * 1024**3
     sources: tuple[SourceOptions, ...] = ()
+    audit_sample: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject values that no job could run with."""

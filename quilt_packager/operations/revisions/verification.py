@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from quilt_packager_runtime.auditing.entry_check import Depth
-from quilt_packager_runtime.auditing.findings import Code, Finding
-from quilt_packager_runtime.auditing.packages import find_newest, list_packages
-from quilt_packager_runtime.auditing.pointers import check_pointers
+from quilt_packager_runtime.auditing.findings import Finding
+from quilt_packager_runtime.auditing.packages import check_package, list_packages
 from quilt_packager_runtime.auditing.revision_audit import Audited, Revision, RevisionAudit
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
@@ -55,19 +54,16 @@ async def verify_package(verification: Verification, package: Package) -> int:
     Raises:
         UnknownPackage: The registry has no such package.
     """
-    newest = await find_newest(verification.s3, package)
-    findings = await check_pointers(verification.s3, package)
-    if newest is None and not any(each.code is Code.INVALID_POINTER for each in findings):
+    found: list[Finding] = []
+    newest = await check_package(verification.s3, package, found.append)
+    if newest is None and not found:
         raise UnknownPackage(
             f"{package.registry} has no package {quote(package.name)}.",
             why="The registry has no pointer of that name.",
             remedy="Check the name and --registry.",
         )
-    # The audit of the revision reports its own manifest.
-    audited = None if newest is None else str(package.manifest(newest.top_hash))
-    for finding in findings:
-        if finding.uri != audited:
-            verification.report(package, None, finding)
+    for finding in found:
+        verification.report(package, None, finding)
     return 0 if newest is None else (await _audit(verification, newest)).entries
 
 
