@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quilt_packager.engine.engine import EventSource, PackagingEngine
     from quilt_packager.engine.imported import ImportedEngine, IPackagingEngine
     from quilt_packager.engine.outcome_rules import RuleOptions
-    from quilt_packager.engine.props import EngineProps
+    from quilt_packager.engine.props import Audit, EngineProps
     from quilt_packager.event_sources.coalescer import Coalescer
     from quilt_packager.event_sources.object_uploads import ObjectUploads
     from quilt_packager.event_sources.package_options import CommonOptions, PackageOptions
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlarmThresholds",
+    "Audit",
     "BundlingError",
     "ChecksumAlgorithm",
     "Coalescer",
@@ -58,6 +59,7 @@ __all__ = [
 
 _MODULES = {
     "AlarmThresholds": "quilt_packager.monitoring.alarms",
+    "Audit": "quilt_packager.engine.props",
     "BundlingError": "quilt_packager.bundling",
     "ChecksumAlgorithm": "quilt_packager_runtime.settings",
     "Coalescer": "quilt_packager.event_sources.coalescer",

@@ -22,10 +22,14 @@ LARGE_JOBS = "LargeJobs"
 SCRATCH_BUCKET = "ScratchBucket"
 PACKAGER_FUNCTION = "PackagerFunction"
 COALESCER_FUNCTION = "CoalescerFunction"
+AUDIT_FUNCTION = "AuditFunction"
+AUDIT_LOG = "AuditLog"
+AUDIT_MACHINE = "Audits"
 
 # Names of log groups, below `/quilt/<service>/`. The large-job function shares the packager's.
 PACKAGER_LAMBDA = "PackagerLambda"
 CHECKSUM_LAMBDA = "ChecksumLambda"
+AUDIT_LAMBDA = "AuditLambda"
 
 SOURCE_METADATA = "quilt:source"
 """CloudFormation metadata of a rule: the name, kind and sender of the source it switches."""

@@ -33,6 +33,8 @@ from quilt_packager.guardrails.limits import (
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
+    AuditSample,
+    AuditSchedule,
     AwsRegion,
     BucketName,
     BucketNameOrEmpty,
@@ -116,6 +118,8 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         alarms_topic: ARN of the topic that alarms notify. Empty: no alarms.
         dashboard: Create a CloudWatch dashboard.
         publish_schema: Publish the schema of outcome events.
+        audit: Schedule of the audit of all packages. Empty: no audit.
+        audit_sample: Share of the objects whose bytes the audit reads.
     """
 
     stack_name: Annotated[
@@ -207,6 +211,10 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     alarms_topic: _TopicArn = ""
     dashboard: _Switch = False
     publish_schema: _Switch = False
+    audit: Annotated[
+        AuditSchedule, Meta(description="rate(7 days), cron(0 3 ? * SUN *), or empty")
+    ] = ""
+    audit_sample: Annotated[AuditSample, Meta(description="0 to 1")] = 0.0
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

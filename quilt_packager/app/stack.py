@@ -10,6 +10,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk.aws_scheduler import ScheduleExpression
 from constructs import Construct, IConstruct
 
 from quilt_packager import contract
@@ -18,6 +19,7 @@ from quilt_packager.app.flags import ContextError, ContextFlags
 from quilt_packager.engine.buckets import create_data_bucket
 from quilt_packager.engine.engine import EventSource, PackagingEngine
 from quilt_packager.engine.functions import bundle_code
+from quilt_packager.engine.props import Audit
 from quilt_packager.event_sources.object_uploads import ObjectUploads
 from quilt_packager.event_sources.sources import (
     CustomEvents,
@@ -150,6 +152,9 @@ class PackagingEngineStack(Stack):
             on_foreign_revision=flags.on_foreign_revision,
             catalog_url=flags.catalog_url or None,
             publish_schema=flags.publish_schema,
+            audit=Audit(ScheduleExpression.expression(flags.audit), flags.audit_sample)
+            if flags.audit
+            else None,
             code=code or bundle_code(self, flags.architecture),
         )
 

@@ -12,7 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
-from quilt_packager_runtime.settings import EXTRA_RECEIVES
+from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions, check_sources
 
 from quilt_packager.contract import (
@@ -24,6 +24,7 @@ from quilt_packager.contract import (
     join_names,
     log_group_name,
 )
+from quilt_packager.engine.audit import PackageAudit
 from quilt_packager.engine.buckets import create_scratch_bucket
 from quilt_packager.engine.functions import (
     FunctionFactory,
@@ -45,7 +46,13 @@ from quilt_packager.guardrails.quotas import check_pattern
 from quilt_packager.monitoring.alarms import AlarmThresholds, EngineAlarms
 from quilt_packager.monitoring.dashboard import EngineDashboard
 from quilt_packager.monitoring.metrics import EngineMetrics
-from quilt_packager.monitoring.watched import Watched, WatchedFunction, WatchedParts, WatchedQueues
+from quilt_packager.monitoring.watched import (
+    Watched,
+    WatchedAudit,
+    WatchedFunction,
+    WatchedParts,
+    WatchedQueues,
+)
 
 
 class EventSource(Protocol):
@@ -86,7 +93,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             `tracing`, `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
             `security_groups`. Security: `encryption_key`, `queue_encryption_key`,
             `role_name_prefix`. Outcomes: `event_bus`, `notifications_topic`, `catalog_url`,
-            `publish_schema`. Name: `engine_name`.
+            `publish_schema`. Audit: `audit`. Name: `engine_name`.
 
     Attributes:
         queue: The queue that takes jobs.
@@ -97,6 +104,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         checksum_function: The function that hashes a shard of a large job.
         large_job_function: The function that publishes large jobs or reports their failure.
         state_machine: The state machine of large jobs.
+        audit: The audit of the packages, or None.
         encryption_key: The key of the scratch bucket, logs and environments, or None.
         scratch_bucket: The bucket in which S3 copies objects to hash them, without keeping them,
             and which keeps the files of large jobs for two weeks.
@@ -173,6 +181,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         permissions.add_statements(self.packager_function, [permissions.defer_messages(self.queue)])
         self._watched = WatchedParts()
         self.watch(self._watched_queues(), *self._functions.watched)
+        self.audit = self._create_audit(resolved, self._outcomes)
         self._source_options: list[SourceOptions] = []
         self._source_names = SourceNames(resolved.engine_name)
         for event_source in event_sources:
@@ -450,7 +459,9 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     @property
     def data_access_roles(self) -> tuple[iam.IRole, ...]:
         """The roles of the functions that access buckets, for the policies of other accounts."""
-        functions = (self.packager_function, self.checksum_function, self.large_job_function)
+        functions = [self.packager_function, self.checksum_function, self.large_job_function]
+        if self.audit is not None:
+            functions.append(self.audit.function)
         return tuple(function.role for function in functions if function.role)
 
     def _allow_logs_to_encrypt(self, key: kms.IKey) -> None:
@@ -492,8 +503,8 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             encryption_key=props.encryption_key,
         )
 
-    def _create_functions(self, props: ResolvedProps, topic_arn: str | None) -> JobFunctions:
-        settings = msgspec.structs.replace(
+    def _create_settings(self, props: ResolvedProps, topic_arn: str | None) -> Settings:
+        return msgspec.structs.replace(
             props.to_settings(),
             engine=self.service,
             scratch_bucket=self.scratch_bucket.bucket_name,
@@ -501,13 +512,29 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             event_bus=self.event_bus.event_bus_arn,
             notifications_topic_arn=topic_arn,
         )
+
+    def _create_functions(self, props: ResolvedProps, topic_arn: str | None) -> JobFunctions:
         return JobFunctions(
             self,
             props=props,
             factory=self._factory,
-            settings=settings,
+            settings=self._create_settings(props, topic_arn),
             scratch_bucket=self.scratch_bucket,
         )
+
+    def _create_audit(self, props: ResolvedProps, outcomes: Outcomes) -> PackageAudit | None:
+        if props.audit is None:
+            return None
+        audit = PackageAudit(
+            self,
+            audit=props.audit,
+            props=props,
+            factory=self._factory,
+            settings=self._create_settings(props, outcomes.topic_arn),
+        )
+        outcomes.grant_publish_outcomes(audit.function)
+        self.watch(audit.watched, WatchedAudit(self.metric_packages_damaged(), audit.state_machine))
+        return audit
 
     def _watched_queues(self) -> WatchedQueues:
         return WatchedQueues(

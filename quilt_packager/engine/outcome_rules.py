@@ -8,7 +8,8 @@ from aws_cdk import aws_eventschemas as eventschemas
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
-from quilt_packager_runtime.formats.outcome import Result
+from quilt_packager_runtime.formats.event_names import DAMAGE_DETAIL_TYPE
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Result
 from quilt_packager_runtime.reporting.outcome_events import event_schema, outcome_pattern
 
 from quilt_packager.contract import FLAG_PREFIX
@@ -79,19 +80,19 @@ class Outcomes(Construct):
     def add_rule(
         self,
         construct_id: str,
-        result: Result,
+        detail_type: str,
         target: events.IRuleTarget | None,
         options: RuleOptions,
     ) -> events.Rule:
-        """Create a rule for one outcome of the engine's jobs.
+        """Create a rule for one type of the engine's events.
 
         Args:
             construct_id: The rule's id.
-            result: The outcome to react to.
+            detail_type: The type of the events to react to.
             target: The rule's target. None: none yet.
             options: Other props of the rule.
         """
-        pattern = outcome_pattern(result, engine=self._engine)
+        pattern = outcome_pattern(detail_type, engine=self._engine)
         return events.Rule(
             self,
             construct_id,
@@ -188,10 +189,29 @@ class OutcomeRules:
         """Create a rule for jobs that failed on their last attempt."""
         return self._add_outcome_rule(construct_id, Result.FAILED, target, options)
 
+    def on_package_damaged(
+        self,
+        construct_id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        **options: Unpack[RuleOptions],
+    ) -> events.Rule:
+        """Create a rule for damaged packages that the audit of the engine finds."""
+        return self._add_rule(construct_id, DAMAGE_DETAIL_TYPE, target, options)
+
     def _add_outcome_rule(
         self,
         construct_id: str,
         result: Result,
+        target: events.IRuleTarget | None,
+        options: RuleOptions,
+    ) -> events.Rule:
+        return self._add_rule(construct_id, DETAIL_TYPES[result], target, options)
+
+    def _add_rule(
+        self,
+        construct_id: str,
+        detail_type: str,
         target: events.IRuleTarget | None,
         options: RuleOptions,
     ) -> events.Rule:
@@ -200,4 +220,4 @@ class OutcomeRules:
                 "the outcomes of an imported engine are those of its service: pass `service` to "
                 "PackagingEngine.from_engine_attributes"
             )
-        return self._outcomes.add_rule(construct_id, result, target, options)
+        return self._outcomes.add_rule(construct_id, detail_type, target, options)

@@ -11,6 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from quilt_packager_runtime.settings import ChecksumAlgorithm, OnForeignRevision, Settings
 
@@ -29,6 +30,7 @@ from quilt_packager.guardrails.limits import (
     MAX_RETENTION_SECONDS,
     MAX_VISIBILITY_SECONDS,
     MIN_RETENTION_SECONDS,
+    AuditSample,
     CatalogUrl,
     ChecksumConcurrency,
     EngineName,
@@ -47,6 +49,34 @@ from quilt_packager.guardrails.limits import (
 )
 from quilt_packager.guardrails.permissions import is_alias
 from quilt_packager.guardrails.prop_types import Bindable, find_wrong_types, raise_violations
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A regular audit of all packages of an engine, which finds what they no longer keep.
+
+    Attributes:
+        schedule: Schedule, such as `ScheduleExpression.rate(Duration.days(7))`.
+        sample: Share of the objects whose bytes are read, from 0 to 1. Default: 0; stored checksums
+            are compared.
+
+    Raises:
+        TypeError: A prop is of another type. All violations are listed.
+        ValueError: A prop has an invalid value.
+
+    Example:
+        >>> from aws_cdk.aws_scheduler import ScheduleExpression
+        >>> audit = Audit(ScheduleExpression.rate(Duration.days(7)), sample=0.01)
+    """
+
+    schedule: scheduler.ScheduleExpression
+    sample: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the props."""
+        wrong = find_wrong_types({"schedule": (self.schedule, scheduler.ScheduleExpression)})
+        violations = find_violations({"sample": (self.sample, AuditSample)})
+        raise_violations("Audit", wrong_types=wrong.values(), violations=violations)
 
 
 class EngineProps(TypedDict, total=False):
@@ -185,6 +215,8 @@ class EngineProps(TypedDict, total=False):
     """URL of the Quilt catalog of the registries, for links in events. Default: none."""
     publish_schema: bool
     """Publish the schema of outcome events in EventBridge. Default: false."""
+    audit: Audit | None
+    """Regular audit of all packages of the registries. Default: none."""
     engine_name: str | None
     """Name that distinguishes several engines in one stack.
 
@@ -253,6 +285,7 @@ class ResolvedProps:
     on_foreign_revision: OnForeignRevision = "replace"
     catalog_url: str | None = None
     publish_schema: bool = False
+    audit: Audit | None = None
     engine_name: str | None = None
     code: lambda_.Code | None = None
 

@@ -13,9 +13,12 @@ from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
 
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
+AuditSample = Annotated[float, Meta(ge=0, le=1)]
 AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$")]
 # As CDK has it for existing buckets: it raises errors of its own.
 _BUCKET_NAME = r"^(?!.*(\.\.|\.-|-\.))(?!(\d+\.){3}\d+$)[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
+# EventBridge Scheduler checks the rest at the deployment.
+AuditSchedule = Annotated[str, Meta(pattern=r"^((rate|cron)\([^()]+\))?$")]
 BucketName = Annotated[str, Meta(pattern=_BUCKET_NAME)]
 BucketNameOrEmpty = Annotated[str, Meta(pattern=f"^$|{_BUCKET_NAME}")]
 CatalogUrl = Annotated[str, Meta(pattern=r"^https://[^\s/]+/?$")]

@@ -111,12 +111,7 @@ def read_sources(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
 def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
     """Publish packages below `.quilt/`, and read the workflows there."""
     return [
-        iam.PolicyStatement(
-            sid="ListRegistries",
-            actions=["s3:ListBucket"],
-            resources=[bucket.bucket_arn for bucket in buckets],
-            conditions={"StringLike": {"s3:prefix": ".quilt/*"}},
-        ),
+        _list_registries(buckets),
         iam.PolicyStatement(
             sid="ReadRegistries",
             actions=["s3:GetObject"],
@@ -139,6 +134,28 @@ def write_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]
         ),
         *_use_keys("EncryptRegistries", _ENCRYPT, buckets),
     ]
+
+
+def read_registries(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """Read packages below `.quilt/`, and write nothing."""
+    return [
+        _list_registries(buckets),
+        iam.PolicyStatement(
+            sid="ReadRegistries",
+            actions=["s3:GetObject"],
+            resources=_objects(buckets, _WRITABLE),
+        ),
+        *_use_keys("DecryptRegistries", ["kms:Decrypt"], buckets),
+    ]
+
+
+def read_lifecycle_rules(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+    """Read the lifecycle rules of buckets."""
+    return iam.PolicyStatement(
+        sid="ReadLifecycleRules",
+        actions=["s3:GetLifecycleConfiguration"],
+        resources=[bucket.bucket_arn for bucket in buckets],
+    )
 
 
 def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
@@ -176,6 +193,15 @@ def start_large_jobs(machine: sfn.IStateMachine) -> iam.PolicyStatement:
     """Start executions of the state machine."""
     return iam.PolicyStatement(
         sid="StartLargeJobs",
+        actions=["states:StartExecution"],
+        resources=[machine.state_machine_arn],
+    )
+
+
+def start_audits(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+    """Start executions of the audit's state machine."""
+    return iam.PolicyStatement(
+        sid="StartAudits",
         actions=["states:StartExecution"],
         resources=[machine.state_machine_arn],
     )
@@ -455,6 +481,15 @@ def _in_accounts(buckets: Iterable[s3.IBucket]) -> dict[str, dict[str, str | lis
     accounts = list(dict.fromkeys(bucket.env.account for bucket in buckets))
     account = accounts[0] if len(accounts) == 1 else accounts
     return {"StringEquals": {"aws:ResourceAccount": account}}
+
+
+def _list_registries(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        sid="ListRegistries",
+        actions=["s3:ListBucket"],
+        resources=[bucket.bucket_arn for bucket in buckets],
+        conditions={"StringLike": {"s3:prefix": ".quilt/*"}},
+    )
 
 
 def _objects(buckets: Iterable[s3.IBucket], patterns: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 
 
@@ -45,6 +46,7 @@ _REMEDIES: dict[Any, str] = {
     lambda_.Code: "Code.from_asset(…)",
     lambda_.Tracing: "Tracing.ACTIVE or Tracing.DISABLED",
     logs.RetentionDays: "RetentionDays.ONE_YEAR, for example",
+    scheduler.ScheduleExpression: "ScheduleExpression.rate(…) or ScheduleExpression.cron(…)",
     s3.IBucket: "Bucket.from_bucket_name(scope, id, …)",
     sns.ITopic: "Topic.from_topic_arn(scope, id, …)",
 }

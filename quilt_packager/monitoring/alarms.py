@@ -10,14 +10,19 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from quilt_packager.contract import CHECKSUM_LAMBDA, PACKAGER_LAMBDA, log_group_name
+from quilt_packager.contract import AUDIT_LAMBDA, CHECKSUM_LAMBDA, PACKAGER_LAMBDA, log_group_name
 from quilt_packager.guardrails.limits import (
     AlarmSeconds,
     AlarmThreshold,
     find_unknown,
     find_violations,
 )
-from quilt_packager.monitoring.watched import Watched, WatchedFunction, WatchedQueues
+from quilt_packager.monitoring.watched import (
+    Watched,
+    WatchedAudit,
+    WatchedFunction,
+    WatchedQueues,
+)
 
 FIVE_MINUTES = Duration.minutes(5)
 
@@ -134,6 +139,32 @@ class EngineAlarms(Construct):
             case WatchedFunction():
                 self._add_errors(part)
                 self._add_throttles(part)
+            case WatchedAudit():
+                self._add_audit(part)
+
+    def _add_audit(self, audit: WatchedAudit) -> None:
+        self._add(
+            "PackagesDamaged",
+            audit.damaged,
+            name="see what is missing from damaged packages",
+            description="The audit found packages whose objects, manifests or pointers are gone, "
+            "changed or not readable. See which: aws logs tail "
+            f"{self._log(AUDIT_LAMBDA)} --since 1d --filter-pattern "
+            "'{ $.message = \"package damaged\" }', or quilt-packager verify NAME. Each finding "
+            "has its remedy.",
+            threshold=1,
+        )
+        self._add(
+            "AuditsFailed",
+            audit.state_machine.metric_failed(period=FIVE_MINUTES, statistic=cloudwatch.Stats.SUM),
+            name="see why the audit of packages failed",
+            description="The audit ended before it had checked all packages. Find its execution by "
+            "aws stepfunctions list-executions --state-machine-arn "
+            f"{audit.state_machine.state_machine_arn} --status-filter FAILED, and redrive it by "
+            "aws stepfunctions redrive-execution --execution-arn ARN. The reason is in its log: "
+            f"{self._log(AUDIT_LAMBDA)}.",
+            threshold=1,
+        )
 
     def _add_dead_letters(self, queues: WatchedQueues) -> None:
         self._add(

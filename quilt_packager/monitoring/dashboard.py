@@ -7,7 +7,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from quilt_packager.monitoring.metrics import EngineMetrics
-from quilt_packager.monitoring.watched import Watched, WatchedFunction, WatchedQueues
+from quilt_packager.monitoring.watched import Watched, WatchedAudit, WatchedFunction, WatchedQueues
 
 FULL_WIDTH = 24
 HALF_WIDTH = 12
@@ -80,6 +80,8 @@ class EngineDashboard(Construct):
                 self._show_queues(part)
             case WatchedFunction():
                 self._show_function(part)
+            case WatchedAudit():
+                pass  # its function is shown; damage has an alarm
 
     def _show_queues(self, queues: WatchedQueues) -> None:
         maximum = cloudwatch.Stats.MAXIMUM

@@ -54,6 +54,10 @@ class EngineMetrics:
         """Return the number of jobs whose package was up to date."""
         return self.metric(Metric.PACKAGES_UNCHANGED, **options)
 
+    def metric_packages_damaged(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of damaged packages that the audit found."""
+        return self.metric(Metric.PACKAGES_DAMAGED, **options)
+
     def metric_packages_rejected(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of rejected jobs."""
         return self.metric(Metric.PACKAGES_REJECTED, **options)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,20 @@ class WatchedQueues:
     advice: str
 
 
-Watched = WatchedFunction | WatchedQueues
+@dataclass(frozen=True)
+class WatchedAudit:
+    """The scheduled audit.
+
+    Attributes:
+        damaged: Number of damaged packages.
+        state_machine: The state machine that runs it.
+    """
+
+    damaged: cloudwatch.Metric
+    state_machine: sfn.StateMachine
+
+
+Watched = WatchedFunction | WatchedQueues | WatchedAudit
 
 
 class Monitor(Protocol):

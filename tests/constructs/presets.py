@@ -9,8 +9,10 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk.aws_scheduler import ScheduleExpression
 
 from quilt_packager import (
+    Audit,
     CustomEvents,
     HealthOmicsRuns,
     ObjectsReady,
@@ -46,6 +48,8 @@ def existing_buckets(app: App) -> Stack:
         alarms_topic="arn:aws:sns:us-east-1:123456789012:operators",
         dashboard=True,
         publish_schema=True,
+        audit="rate(7 days)",
+        audit_sample=0.01,
         architecture="x86_64",
     )
 
@@ -66,6 +70,7 @@ def construct(app: App) -> Stack:
         registry_buckets=[data],
         queue_encryption_key=kms.Key(stack, "QueueKey", enable_key_rotation=True),
         tracing=lambda_.Tracing.ACTIVE,
+        audit=Audit(ScheduleExpression.rate(Duration.days(1))),
         timeout=Duration.minutes(5),
         engine_name="lab",
         event_sources=[

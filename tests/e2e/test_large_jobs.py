@@ -20,7 +20,7 @@ from botocore.config import Config
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.formats.objects import S3Uri
-from quilt_packager_runtime.formats.outcome import Outcome, Result
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Outcome, Result
 from quilt_packager_runtime.reporting.outcome_events import outcome_pattern
 from quilt_packager_runtime.requests.events import CRATE_NAME
 
@@ -311,7 +311,7 @@ class Subscription:
         self._sqs = boto3.client("sqs")
         name = f"receive-{result}-{engine.replace('/', '-')}"
         self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
-        pattern = json.dumps(outcome_pattern(result, engine=engine))
+        pattern = json.dumps(outcome_pattern(DETAIL_TYPES[result], engine=engine))
         events = boto3.client("events")
         events.put_rule(Name=name, EventPattern=pattern)
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"

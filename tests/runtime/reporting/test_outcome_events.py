@@ -148,7 +148,7 @@ class TestSchema:
 
 @pytest.mark.parametrize("result", Result)
 def test_pattern_matches_source_detail_type_and_engine(result: Result) -> None:
-    assert outcome_pattern(result, engine="lab") == {
+    assert outcome_pattern(DETAIL_TYPES[result], engine="lab") == {
         "source": ["quilt.packager"],
         "detail-type": [f"Package {result.value.title()}"],
         "detail": {"engine": ["lab"]},
