@@ -61,7 +61,7 @@ class PackageAudit(Construct):
             size=FunctionSize(props.memory_size, props.timeout, props.ephemeral_storage_size),
             log_group=factory.create_log(self, AUDIT_LOG, AUDIT_LAMBDA),
             environment=msgspec.structs.replace(
-                settings, audit_sample=audit.sample, scratch_bucket=None, scratch_buckets=()
+                settings, audit_sample=audit.sample or None, scratch_bucket=None, scratch_buckets=()
             ).to_environment(),
             role_name=props.role_name("audit"),
         )

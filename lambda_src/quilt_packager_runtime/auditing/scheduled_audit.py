@@ -181,7 +181,7 @@ class _PackageAudit:
             self._s3,
             revision,
             settings=self._settings,
-            depth=Depth(read_share=self._settings.audit_sample, read_until=self._until),
+            depth=Depth(read_share=self._settings.audit_sample or 0.0, read_until=self._until),
             report=self._add,
             until=self._until,
         )

@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_shard_objects: Maximum number of objects of a shard of a large job.
         max_shard_bytes: Maximum size of these objects. Larger objects are split between shards.
         sources: Options of the event sources.
-        audit_sample: Share of the objects whose bytes the audit reads.
+        audit_sample: Share of the objects whose bytes the audit reads. Default: none are read.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_shard_objects: int = 20_000
     max_shard_bytes: int = 32 * 1024**3
     sources: tuple[SourceOptions, ...] = ()
-    audit_sample: float = 0.0
+    audit_sample: float | None = None
 
     def __post_init__(self) -> None:
         """Reject values that no job could run with."""
