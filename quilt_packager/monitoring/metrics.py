@@ -54,10 +54,6 @@ class EngineMetrics:
         """Return the number of jobs whose package was up to date."""
         return self.metric(Metric.PACKAGES_UNCHANGED, **options)
 
-    def metric_packages_damaged(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Return the number of damaged packages that the audit found."""
-        return self.metric(Metric.PACKAGES_DAMAGED, **options)
-
     def metric_packages_rejected(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of rejected jobs."""
         return self.metric(Metric.PACKAGES_REJECTED, **options)
@@ -119,6 +115,14 @@ class EngineMetrics:
     def metric_prefixes_announced(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of folders that `ObjectUploads` announced as ready."""
         return self.metric(Metric.PREFIXES_ANNOUNCED, **options)
+
+    def metric_packages_audited(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of packages that the audit checked."""
+        return self.metric(Metric.PACKAGES_AUDITED, **options)
+
+    def metric_packages_damaged(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of damaged packages that the audit found."""
+        return self.metric(Metric.PACKAGES_DAMAGED, **options)
 
     def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of large jobs that failed under Step Functions."""

@@ -22,6 +22,7 @@ def run(code: str) -> str:
 def test_public_names_are_exactly_these() -> None:
     assert quilt_packager.__all__ == [
         "AlarmThresholds",
+        "Audit",
         "BundlingError",
         "ChecksumAlgorithm",
         "Coalescer",

@@ -359,6 +359,8 @@ def test_metrics_are_those_that_the_runtime_emits() -> None:
         engine.metric_outcomes_not_published(),
         engine.metric_uploads(),
         engine.metric_prefixes_announced(),
+        engine.metric_packages_audited(),
+        engine.metric_packages_damaged(),
     ]
     assert [metric.metric_name for metric in offered] == list(Metric)
     for metric in offered:
