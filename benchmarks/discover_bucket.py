@@ -14,6 +14,7 @@ from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.operations.discovery.packaged import PackagedFolders
 from quilt_packager.operations.discovery.proposals import find_roots, propose
 from quilt_packager.operations.discovery.roots import Roots
 from tests.s3_stub.synthetic import PREFIX
@@ -51,9 +52,11 @@ async def discover(s3: S3, bucket: str) -> Discovered:
     with Roots() as roots:
         folder = SourceFolder(bucket, "")
         objects = await find_roots(s3.list_objects(bucket, ""), folder, roots, Settings())
+        packaged = PackagedFolders(s3, bucket)
+        await packaged.read()
         missing = [
             bool(each.missing)
-            async for each in propose(s3, bucket, roots, Settings(), memory_mib=2048)
+            async for each in propose(bucket, roots, Settings(), packaged, memory_mib=2048)
         ]
     return Discovered(objects, missing.count(False), missing.count(True))
 

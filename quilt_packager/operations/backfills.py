@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.errors import InvalidMessage
-from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
+from quilt_packager_runtime.formats.objects import (
+    MAX_MESSAGE_BYTES,
+    REGISTRY_PREFIX,
+    SourceFolder,
+)
 from quilt_packager_runtime.requests.events import CRATE_NAME, FolderReady, OmicsRun
 from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.omics_metadata import describe_run
@@ -240,6 +244,9 @@ class Sender:
 
     def add(self, candidate: Candidate) -> None:
         """Send a message, or keep it until a batch is full."""
+        waiting_bytes = sum(len(each.body.encode()) for each in self._pending)
+        if waiting_bytes + len(candidate.body.encode()) > MAX_MESSAGE_BYTES:
+            self.flush()
         self._pending.append(candidate)
         if len(self._pending) == BATCH_MESSAGES:
             self.flush()

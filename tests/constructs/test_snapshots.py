@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from tests.constructs.presets import PRESETS
+from tests.constructs.presets import PRESETS, RULES
 from tests.constructs.templates import JsonObject, template_of
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
@@ -30,7 +30,9 @@ def resources_of(template: JsonObject) -> dict[str, str]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_template_equals_its_snapshot(preset: str) -> None:
-    template = template_of(PRESETS[preset](App()))
+    text = json.dumps(template_of(PRESETS[preset](App())))
+    # A flag has the path of this checkout.
+    template = json.loads(text.replace(f"{RULES.parent}/", ""))
     path = SNAPSHOTS / f"{preset}.json"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         path.write_text(json.dumps(template, indent=2) + "\n", "utf-8")

@@ -89,3 +89,13 @@ def test_message_that_sqs_refuses_is_an_error() -> None:
     queue.refused = {"3"}
     with pytest.raises(SendFailed, match="s3://raw/3/"):
         send(queue, 10)
+
+
+def test_large_messages_share_no_request() -> None:
+    queue = Queue()
+    client: Any = queue
+    sender = Sender(client, "url", max_queued=1000, wait=queue.wait)
+    for _ in range(3):
+        sender.add(candidate(1)._replace(body="x" * 600_000))
+    sender.flush()
+    assert queue.requests == 3

@@ -63,6 +63,7 @@ RECOGNISERS = (
         kind="illumina",
         title="Illumina run",
         markers=("RunInfo.xml",),
+        folder="(?!Reports$).*",  # BCL Convert copies the file there
         completion=("CopyComplete.txt",),
     ),
     # https://nanoporetech.github.io/ont-output-specifications/latest/minknow/output_structure

@@ -1,5 +1,6 @@
 """Settings of the coalescer: the construct writes them, the handler reads them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Self
@@ -83,7 +84,8 @@ def check_ready_when(names: str | Sequence[str]) -> tuple[str, ...]:
     usable = ", ".join(kind for kind, completion in known.items() if completion)
     invalid = []
     for name in given:
-        similar = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+        is_word = re.fullmatch(r"[\w-]+", name) is not None
+        similar = get_close_matches(name.lower(), known, n=1, cutoff=0.75) if is_word else []
         if known.get(name):
             continue
         if name in known:

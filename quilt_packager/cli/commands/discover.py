@@ -182,6 +182,7 @@ async def _discover(
     registry: str | None,
 ) -> None:
     from quilt_packager.operations.discovery.inventory_report import read_inventory
+    from quilt_packager.operations.discovery.packaged import PackagedFolders
     from quilt_packager.operations.discovery.proposals import find_roots, propose
     from quilt_packager.operations.discovery.roots import Roots
 
@@ -191,6 +192,9 @@ async def _discover(
         else read_inventory(s3, manifest, folder)
     )
     settings = engine.configuration.settings
+    # First, because it fails at once without permission.
+    packaged = PackagedFolders(s3, registry or settings.default_registry or folder.bucket)
+    await packaged.read()
     with Roots() as roots:
         with JobProgress(report.terminal) as progress:
             report.listed = await find_roots(
@@ -201,11 +205,10 @@ async def _discover(
                 lambda found: progress("listing", found, None),
             )
         proposals = propose(
-            s3,
             folder.bucket,
             roots,
             settings,
-            registry=registry,
+            packaged,
             memory_mib=engine.configuration.memory_mib,
         )
         async for proposed in proposals:

@@ -32,11 +32,15 @@ class Packaged(NamedTuple):
 
 
 class PackagedFolders:
-    """The packages of a registry, by their folders."""
+    """The packages of a registry, by their folders.
+
+    Attributes:
+        registry: Bucket of the registry.
+    """
 
     def __init__(self, s3: S3, registry: str) -> None:
         self._s3 = s3
-        self._registry = registry
+        self.registry = registry
         self._is_complete = False
         self._folders: dict[str, SourceFolder | None] = {}
         self._names: dict[SourceFolder, str] = {}
@@ -44,7 +48,7 @@ class PackagedFolders:
     async def read(self) -> None:
         """Read the packages, unless there are more than `MAX_PACKAGES`."""
         names: list[str] = []
-        async for keys in self._s3.list_keys(self._registry, NAMED_PACKAGES):
+        async for keys in self._s3.list_keys(self.registry, NAMED_PACKAGES):
             names += [
                 key.removeprefix(NAMED_PACKAGES).removesuffix(f"/{LATEST}")
                 for key in keys
@@ -72,7 +76,7 @@ class PackagedFolders:
         return Packaged(name_owner=str(owner) if owner is not None else "an unknown folder")
 
     async def _read_package(self, name: str) -> None:
-        package = Package(self._registry, name)
+        package = Package(self.registry, name)
         latest = await read_latest(self._s3, package)
         if latest.top_hash is None:
             return

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from math import ceil
 from typing import Any
 
-from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import InvalidMessage
 from quilt_packager_runtime.formats.names import infer_package_name
 from quilt_packager_runtime.formats.objects import SourceFolder, SourceObject
@@ -53,27 +52,23 @@ async def find_roots(
 
 
 async def propose(
-    s3: S3,
     bucket: str,
     roots: Roots,
     settings: Settings,
+    packaged: PackagedFolders,
     *,
-    registry: str | None = None,
     memory_mib: int,
 ) -> AsyncIterator[ProposedPackage]:
     """Propose a package for each root.
 
     Args:
-        s3: Client of S3.
         bucket: Bucket of the roots.
         roots: The roots.
         settings: Settings of the engine.
-        registry: Registry of the packages, if not the engine's.
+        packaged: The packages of the registry.
         memory_mib: Memory of the engine's functions.
     """
-    registry = registry or settings.default_registry or bucket
-    packaged = PackagedFolders(s3, registry)
-    await packaged.read()
+    registry = packaged.registry
     for root, namesakes in roots:
         folder = SourceFolder(bucket, root.prefix)
         message = message_for(folder, root)

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from fnmatch import translate
 from typing import NamedTuple
 
+from quilt_packager_runtime.aws.s3_responses import malformed_response
 from quilt_packager_runtime.formats.objects import (
     REGISTRY_PREFIX,
     ChecksumAlgorithm,
+    S3Uri,
     SourceFolder,
     SourceObject,
 )
@@ -57,7 +59,7 @@ _LEFT_OUT = [
     _Marker(PathGlob(path), path)
     for path in (glob.removeprefix("**/").removesuffix("/**") for glob in LEFT_OUT)
 ]
-_GLOBS_LEFT_OUT = {f"{glob.removeprefix('**/').removesuffix('/**')}": glob for glob in LEFT_OUT}
+_GLOBS_LEFT_OUT = dict(zip((each.text for each in _LEFT_OUT), LEFT_OUT, strict=True))
 _NAMED = [
     (re.compile(each.folder), number) for number, each in enumerate(RECOGNISERS) if not each.markers
 ]
@@ -148,6 +150,7 @@ class Walk:
         algorithms: Sequence[ChecksumAlgorithm] = (),
         can_copy: bool = True,
     ) -> None:
+        self._bucket = folder.bucket
         self._roots = roots
         self._algorithms = frozenset(algorithms)
         self._can_copy = can_copy
@@ -161,12 +164,12 @@ class Walk:
         """Take the next objects.
 
         Raises:
-            ValueError: Their keys are not in order.
+            MalformedResponse: Their keys are not in order.
         """
         for found in page:
             key = found.key
             if key < self._last_key:
-                raise ValueError("the keys are not in the order of their UTF-8 bytes")
+                raise malformed_response(S3Uri(self._bucket, ""), "its keys are not in order")
             self._last_key = key
             self.objects += 1
             folder = self._stack[-1]

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quilt_packager_runtime.errors import MalformedResponse
 from quilt_packager_runtime.formats.objects import (
     ChecksumAlgorithm,
     SourceFolder,
@@ -163,6 +164,10 @@ def test_marker_of_a_subfolder_completes_nothing(roots: Roots) -> None:
     assert root.completion is None
 
 
+def test_reports_of_a_conversion_are_no_run(roots: Roots) -> None:
+    assert not found(roots, "fastq/Reports/RunInfo.xml", "fastq/a_S1_R1_001.fastq.gz")
+
+
 def test_contents_are_counted(roots: Roots) -> None:
     walked = Walk(SourceFolder("raw", ""), roots, algorithms=[ChecksumAlgorithm.CRC64NVME])
     mib = 1024 * 1024
@@ -182,7 +187,7 @@ def test_contents_are_counted(roots: Roots) -> None:
 
 def test_keys_out_of_order_are_refused(roots: Roots) -> None:
     walked = Walk(SourceFolder("raw", ""), roots)
-    with pytest.raises(ValueError, match="not in the order"):
+    with pytest.raises(MalformedResponse, match="not in order"):
         walked.take(objects(["b", "a"]))
 
 

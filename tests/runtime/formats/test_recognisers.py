@@ -41,6 +41,11 @@ def test_marker_completes_its_folder(key: str, ready_when: str, prefix: str | No
     assert find_completed(key, (ready_when,)) == prefix
 
 
+@pytest.mark.parametrize("glob", ["illumina.done", "_SUCCESS", "a/*.txt", "DONE"])
+def test_name_of_a_file_is_no_misspelled_kind(glob: str) -> None:
+    assert check_ready_when(glob) == (glob,)
+
+
 def test_kinds_and_globs_may_be_combined() -> None:
     names = ("illumina", "DONE.txt")
     assert find_completed("a/b/DONE.txt", names) == "a/b/"
