@@ -1,5 +1,6 @@
 """Listing of a source folder: the newest version of each object that a package takes."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
@@ -44,7 +45,8 @@ DIRECTORY_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
 """Content types of empty objects that stand for folders."""
 
 HEADS_IN_FLIGHT = 32
-SOURCES_AT_ONCE = 16
+FOLDERS_AT_ONCE = 4
+"""Number of folders listed at a time: each takes the memory of a parallel listing."""
 
 PATHS_AT_ONCE = 1000
 """Number of keys checked at a time. Other tasks run in between."""
@@ -103,6 +105,7 @@ async def _list_all(
 ) -> bool:
     """List all sources, some at a time; return whether a listing names stored checksums."""
     names_checksums = False
+    free = asyncio.Semaphore(FOLDERS_AT_ONCE)
 
     async def list_one(numbered: tuple[int, Source]) -> None:
         nonlocal names_checksums
@@ -114,10 +117,11 @@ async def _list_all(
             if found is not None:
                 take([found], number)
             elif source.version_id is None:
-                is_named = await list_folder(s3, source.folder, lambda page: take(page, number))
+                async with free:
+                    is_named = await list_folder(s3, source.folder, lambda page: take(page, number))
                 names_checksums = names_checksums or is_named
 
-    await for_each(inventory.sources.items(), list_one, at_once=SOURCES_AT_ONCE)
+    await for_each(inventory.sources.items(), list_one, at_once=HEADS_IN_FLIGHT)
     return names_checksums
 
 

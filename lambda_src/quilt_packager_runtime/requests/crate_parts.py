@@ -23,6 +23,10 @@ _OWN_FIELDS = frozenset({"@id", "@type", "name"})
 """Properties that are no metadata of a file: the package has its name already."""
 
 
+MAX_PARTS_ELSEWHERE = 20_000
+"""Maximum number of parts outside of the crate's folder. Each takes a request in each pass."""
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a crate.
 
@@ -139,6 +143,9 @@ class _Collector:
         name = id_of(part)
         if is_folder and uri.version_id is not None:
             self._violate(name, "it is a folder, which has no version")
+        elif len(self._far_files) + len(self._far_folders) >= MAX_PARTS_ELSEWHERE:
+            rule = f"it lists more than {MAX_PARTS_ELSEWHERE:,} parts elsewhere in S3"
+            self._violations[rule] = None
         elif is_folder:
             self._far_folders.add(uri)
         elif (uri.bucket, uri.key) == (self._crate.bucket, self._crate.key):
@@ -160,7 +167,7 @@ class _Collector:
             if count > 1:
                 self._violate(str(uri), "it has several versions, or is both a file and a folder")
         taken = {self._name}
-        for path in self._files | self._folders:
+        for path in self._files | self._folders if plain else ():
             taken.update(accumulate(path.split("/"), "{}/{}".format))
         names = name_apart(set(plain), taken)
         self._names = {each: names[S3Uri(each.bucket, each.key)] for each in (*folders, *files)}

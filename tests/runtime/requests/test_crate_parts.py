@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from quilt_packager_runtime.formats.objects import S3Uri, Source
-from quilt_packager_runtime.requests.crate_parts import Parts, read_parts
+from quilt_packager_runtime.requests.crate_parts import MAX_PARTS_ELSEWHERE, Parts, read_parts
 from quilt_packager_runtime.requests.ro_crates import Graph
 
 CRATE = S3Uri("raw", "runs/42/ro-crate-metadata.json")
@@ -184,9 +184,14 @@ class TestElsewhereInS3:
         (violation,) = violations(listed, *entities)
         assert rule in violation
 
-    def test_are_named_in_linear_time(self) -> None:
-        listed = [f"s3://a/{number}/{'x/' * 20}R1.fq" for number in range(2_000)]
-        assert len({each.into for each in parts(listed).sources}) == len(listed)
+    def test_are_limited(self) -> None:
+        listed = [f"s3://a/{number}/x/R1.fq" for number in range(MAX_PARTS_ELSEWHERE + 1)]
+        found = parts(listed[:-1])
+        assert len({each.into for each in found.sources}) == MAX_PARTS_ELSEWHERE
+        assert found.violations == ()
+        assert parts([*listed[:-1], "s3://a/y/"]).violations == (
+            "it lists more than 20,000 parts elsewhere in S3",
+        )
 
 
 class TestFolders:
