@@ -27,6 +27,7 @@ from quilt_packager_runtime.requests.events import CRATE_NAME
 from quilt_packager.local.cdk import Cdk
 from quilt_packager.local.engine import BUCKET, DeployedEngine, LoggedOutcome
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
+from tests.other_writers import README, add, edit
 from tests.package_requests import package_request, request_of
 from tests.running import group_members
 
@@ -256,6 +257,24 @@ def test_large_job_that_loses_its_functions_has_the_revision_of_an_inline_job(
     boto3.client("s3").create_bucket(Bucket=function.lower())
     inline = package_inline({**message, "registry": function.lower()})
     assert wait_for_ends(engine, [name], 1) == {name: inline.top_hash}
+
+
+def test_large_job_has_the_changes_of_another_writer(engine: DeployedEngine) -> None:
+    message = {"source_prefix": f"s3://{BUCKET}/edited/42/", "registry": BUCKET}
+    put_without_checksum("edited/42/first.csv", b"1,1\n")
+    own = package_inline(message)
+    key = f".quilt/packages/{own.top_hash}"
+    manifest = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    foreign, data = edit(manifest, add(README))
+    put_without_checksum(f".quilt/packages/{foreign}", data)
+    for pointer in (str(int(time.time()) + 1), "latest"):
+        put_without_checksum(f".quilt/named_packages/edited/42/{pointer}", foreign.encode())
+    asyncio.run(fill("edited/42/", MAX_INLINE_OBJECTS + 1))
+    engine.send_message({**message, "on_foreign_revision": "carry"})
+    (outcome,) = engine.wait_for_outcomes(["edited/42"], Result.CREATED)
+    assert outcome.objects == MAX_INLINE_OBJECTS + 3
+    assert outcome.remark is not None
+    assert f"Carried 1 entry of {foreign}" in outcome.remark
 
 
 def test_rejected_large_job_has_a_dead_letter_with_its_reason(engine: DeployedEngine) -> None:
