@@ -66,22 +66,17 @@ def read_with_quilt3() -> tuple[dict[str, Any], dict[str, Any]]:
     return {key: entry.meta for key, entry in package.walk()}, package.meta
 
 
-async def test_edit_by_quilt3_is_replaced_and_named(
+async def test_edit_by_quilt3_is_held_or_replaced_and_named(
     s3: S3, packages: Bucket, tmp_path: Path
 ) -> None:
     await publish(s3)
     edit_with_quilt3(tmp_path)
     edited = packages.get(".quilt/named_packages/runs/42/latest")
     assert edited
-    outcome = await publish(s3)
-    assert outcome.foreign_top_hash == edited.data.decode()
-
-
-async def test_edit_by_quilt3_is_held(s3: S3, tmp_path: Path) -> None:
-    await publish(s3)
-    edit_with_quilt3(tmp_path)
     with pytest.raises(HeldForReview):
         await publish(s3, on_foreign_revision="hold")
+    outcome = await publish(s3)
+    assert outcome.foreign_top_hash == edited.data.decode()
 
 
 async def test_additions_by_quilt3_are_carried_until_it_removes_them(
