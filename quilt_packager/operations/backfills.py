@@ -19,6 +19,7 @@ from quilt_packager_runtime.requests.omics_metadata import describe_run
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.operations.aws_errors import is_denied
 from quilt_packager.operations.errors import SendFailed
 
 if TYPE_CHECKING:
@@ -286,10 +287,21 @@ class Sender:
         return [ids[str(number)] for number in range(len(candidates))]
 
     def _count_queued(self) -> int:
-        attributes = self._client.get_queue_attributes(
-            QueueUrl=self._queue_url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )["Attributes"]
+        """Count the messages of the queue; 0 before the first is sent, if that is denied."""
+        from botocore.exceptions import ClientError
+
+        try:
+            attributes = self._client.get_queue_attributes(
+                QueueUrl=self._queue_url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )["Attributes"]
+        except ClientError as error:
+            if is_denied(error) and not self.sent:
+                return 0
+            raise
         return sum(map(int, attributes.values()))
 
 

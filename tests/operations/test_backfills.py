@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 
@@ -16,9 +17,12 @@ class Queue:
     def __init__(self, *, taken_per_wait: int = 10) -> None:
         self.waiting = self.received = self.peak = self.waits = self.requests = 0
         self.refused: set[str] = set()
+        self.is_denied = False
         self._taken_per_wait = taken_per_wait
 
     def get_queue_attributes(self, **_: object) -> dict[str, Any]:
+        if self.is_denied:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueAttributes")
         return {
             "Attributes": {
                 "ApproximateNumberOfMessages": str(self.waiting),
@@ -89,6 +93,15 @@ def test_message_that_sqs_refuses_is_an_error() -> None:
     queue.refused = {"3"}
     with pytest.raises(SendFailed, match="s3://raw/3/"):
         send(queue, 10)
+
+
+def test_queue_that_cannot_be_read_gets_the_maximum_once() -> None:
+    queue = Queue()
+    queue.is_denied = True
+    assert len(send(queue, 20, 20)) == 20
+    with pytest.raises(ClientError, match="AccessDenied"):
+        send(queue, 21, 20)
+    assert queue.waiting == 40
 
 
 def test_large_messages_share_no_request() -> None:
