@@ -2,26 +2,26 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
-from enum import Enum
 from itertools import accumulate
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
 from quilt_packager_runtime.errors import quote
 from quilt_packager_runtime.formats.json_documents import check_depth, check_metadata
-from quilt_packager_runtime.formats.names import check_bucket, check_key
-from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, S3Uri, Source
+from quilt_packager_runtime.formats.objects import S3Uri, Source
+from quilt_packager_runtime.requests.part_places import (
+    Elsewhere,
+    Place,
+    locate,
+    name_apart,
+    parents,
+)
 from quilt_packager_runtime.requests.ro_crates import Entity, Graph, Number, id_of, read_number
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _FILE_TYPES = frozenset({"File", "MediaObject"})
 _OWN_FIELDS = frozenset({"@id", "@type", "name"})
 """Properties that are no metadata of a file: the package has its name already."""
-
 
 MAX_PARTS_ELSEWHERE = 20_000
 """Maximum number of parts outside of the crate's folder. Each takes a request in each pass."""
@@ -36,7 +36,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         sources: Files and folders elsewhere in S3.
         metadata: Metadata of files, by their logical keys.
         elsewhere: Ids of parts that no package can hold, each with the reason.
-        crate_version: Version of the crate itself that it lists; None for none.
+        crate_versions: Versions of the crate itself that it lists.
         violations: Parts that break a rule, each with the rule.
     """
 
@@ -45,18 +45,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...]
     metadata: dict[str, dict[str, Any]]
     elsewhere: dict[str, str]
-    crate_version: str | None
+    crate_versions: frozenset[str]
     violations: tuple[str, ...]
-
-
-class _Place(Enum):
-    WEB = "a part on the web, which no package holds"
-    GROUP = "a data set without a folder: its parts count"
-    ROOT = "the crate's folder itself"
-
-
-class _Elsewhere(ValueError):
-    """The part is neither in the crate's folder nor in S3."""
 
 
 def read_parts(graph: Graph, crate: S3Uri) -> Parts:
@@ -81,7 +71,7 @@ class _Collector:
         self._far_files: dict[S3Uri, list[Entity]] = {}
         self._far_folders: set[S3Uri] = set()
         self._names: dict[S3Uri, str] = {}
-        self._crate_version: str | None = None
+        self._crate_versions: set[str] = set()
         self._violations: dict[str, None] = {}
 
     def collect(self) -> Parts:
@@ -108,7 +98,7 @@ class _Collector:
             sources=tuple(self._source(uri, name) for uri, name in self._names.items()),
             metadata=self._metadata,
             elsewhere=self._elsewhere,
-            crate_version=self._crate_version,
+            crate_versions=frozenset(self._crate_versions),
             violations=tuple(self._violations),
         )
 
@@ -116,8 +106,8 @@ class _Collector:
         """Take a part, and return whether its own parts are parts too."""
         is_data_set = "Dataset" in part.types
         try:
-            place = _locate(name, self._crate, is_data_set=is_data_set)
-        except _Elsewhere as error:
+            place = locate(name, self._crate, is_data_set=is_data_set)
+        except Elsewhere as error:
             self._elsewhere.setdefault(name, str(error))
             return is_data_set
         except ValueError as error:
@@ -125,8 +115,8 @@ class _Collector:
             return False
         if name in self._graph.conflicting:
             self._violate(name, "different entities have this id")
-        if isinstance(place, _Place):
-            return place is _Place.GROUP
+        if isinstance(place, Place):
+            return place is Place.GROUP
         is_folder = is_data_set or name.endswith("/")
         if isinstance(place, S3Uri):
             self._take_far(part, place, is_folder=is_folder)
@@ -149,7 +139,7 @@ class _Collector:
         elif is_folder:
             self._far_folders.add(uri)
         elif (uri.bucket, uri.key) == (self._crate.bucket, self._crate.key):
-            self._crate_version = uri.version_id
+            self._crate_versions.add(str(uri.version_id))
         elif uri.key.rpartition("/")[2] == self._name:
             self._violate(name, "it has the name of the crate, and is another object")
         else:
@@ -185,9 +175,11 @@ class _Collector:
     def _is_covered(self, uri: S3Uri) -> bool:
         path = self._path_in_crate(uri)
         is_here = path is not None and (
-            self._is_below(path) or (uri.version_id is None and path in self._files | self._folders)
+            self._is_below(path)
+            or path in self._folders
+            or (uri.version_id is None and path in self._files)
         )
-        return is_here or any(each in self._far_folders for each in _parents(uri))
+        return is_here or any(each in self._far_folders for each in parents(uri))
 
     def _path_in_crate(self, uri: S3Uri) -> str | None:
         """Return the path of an object in the crate's folder; None if it is elsewhere."""
@@ -200,7 +192,7 @@ class _Collector:
         path = self._path_in_crate(uri)
         if path is not None and (self._is_below(path) or path in self._files):
             return path
-        for parent in _parents(uri):
+        for parent in parents(uri):
             if parent in self._far_folders and parent in self._names:
                 return self._names[parent] + uri.key.removeprefix(parent.key)
         return None
@@ -212,7 +204,7 @@ class _Collector:
         if not has_folders or entity.types.isdisjoint(_FILE_TYPES) or name.endswith("/"):
             return
         try:
-            place = _locate(name, self._crate, is_data_set=False)
+            place = locate(name, self._crate, is_data_set=False)
         except ValueError:
             return  # it is no part
         if isinstance(place, S3Uri) and place not in self._far_files:
@@ -243,98 +235,6 @@ class _Collector:
 
     def _violate(self, name: str, rule: str) -> None:
         self._violations[f"part {quote(name)}: {rule}"] = None
-
-
-def name_apart(parts: Iterable[S3Uri], taken: AbstractSet[str]) -> dict[S3Uri, str]:
-    """Name objects by their basenames, or by the shortest ends of their paths that differ.
-
-    Example:
-        >>> first, second = S3Uri("b", "s1/R1.fq"), S3Uri("b", "s2/R1.fq")
-        >>> sorted(name_apart([first, second], set()).values())
-        ['s1/R1.fq', 's2/R1.fq']
-    """
-    by_basename: dict[str, dict[S3Uri, list[str]]] = {}
-    for each in parts:
-        path = [each.bucket, *each.key.split("/")]
-        by_basename.setdefault(path[-1], {})[each] = path
-    found: dict[S3Uri, str] = {}
-    for paths in by_basename.values():
-        for length in range(1, max(map(len, paths.values())) + 1):
-            names = {each: "/".join(path[-length:]) for each, path in paths.items()}
-            if len(set(names.values())) == len(names) and taken.isdisjoint(names.values()):
-                break
-        found |= names
-    return found
-
-
-def _parents(uri: S3Uri) -> Iterator[S3Uri]:
-    return (S3Uri(uri.bucket, uri.key[: slash.start()]) for slash in re.finditer("/", uri.key))
-
-
-def _locate(name: str, crate: S3Uri, *, is_data_set: bool) -> str | S3Uri | _Place:
-    """Find a part: its path in the folder of its crate, or its place in S3.
-
-    Raises:
-        _Elsewhere: It is neither.
-        ValueError: The id breaks a rule.
-    """
-    if not name:
-        raise ValueError("it has no id")
-    if name.startswith(("http:", "https:")):
-        return _Place.WEB
-    if is_data_set and name.startswith(("#", "_:")):
-        return _Place.GROUP
-    if "#" in name:
-        raise ValueError("it has a #, which is %23 in the name of a file")
-    if name.startswith("s3:"):
-        return _locate_in_s3(name, crate)
-    return _locate_below(name)
-
-
-def _locate_below(name: str) -> str | _Place:
-    if _SCHEME.match(name) or name.startswith("/"):
-        raise _Elsewhere("its id is not relative to the crate's folder")
-    if "?" in name:
-        raise ValueError("it has a ?, which is %3F in the name of a file")
-    try:
-        path = unquote(name, errors="strict")
-        path.encode()
-    except ValueError:
-        raise ValueError("its id is not UTF-8") from None
-    path = check_key(path.removeprefix("./").removesuffix("/"))
-    if not path or path == ".":
-        return _Place.ROOT
-    components = path.split("/")
-    if components[0] == "..":
-        raise _Elsewhere("it is outside of the crate's folder")
-    if not {"", ".", ".."}.isdisjoint(components):
-        raise ValueError("it has an empty component, or one of dots")
-    return path
-
-
-def _locate_in_s3(name: str, crate: S3Uri) -> str | S3Uri | _Place:
-    try:
-        uri = S3Uri.parse(name)
-        uri.key.encode()
-    except UnicodeError:
-        raise ValueError("its id is not UTF-8") from None
-    key = check_key(uri.key).removesuffix("/")
-    if not key:
-        raise ValueError("it is a whole bucket")
-    check_bucket(uri.bucket)
-    folder, _, base = key.rpartition("/")
-    crate_folder, _, _ = crate.key.rpartition("/")
-    if base in {"", ".", ".."}:
-        raise ValueError("it has an empty component, or one of dots")
-    if uri.version_id is None and (uri.bucket, folder) == (crate.bucket, crate_folder):
-        return base
-    if (uri.bucket, key) == (crate.bucket, crate_folder):
-        return _Place.ROOT
-    if key.startswith(REGISTRY_PREFIX):
-        raise ValueError(f"{REGISTRY_PREFIX} holds the registry itself, which is never packaged")
-    if not {"", ".", ".."}.isdisjoint(key.split("/")):
-        raise ValueError("it has an empty component, or one of dots")
-    return S3Uri(uri.bucket, key, uri.version_id)
 
 
 def _metadata(entity: Entity) -> dict[str, Any]:

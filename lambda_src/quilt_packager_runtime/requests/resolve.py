@@ -191,8 +191,8 @@ def _select(
             violations += [f"part {quote(name)}: {why}" for name, why in elsewhere.items()]
         if (uri.bucket, uri.key) != (expected.bucket, expected.key):
             violations.append(f"it is not {expected}, but its parts are packaged from its folder")
-        if parts.crate_version not in {None, body.version_id}:
-            violations.append(f"it lists version {quote(str(parts.crate_version))} of itself")
+        others = parts.crate_versions - {body.version_id}
+        violations += [f"it lists version {quote(each)} of itself" for each in sorted(others)]
     if violations:
         raise InvalidCrate(
             f"The crate {quote(str(uri))} is invalid: {join_some(violations, len(violations))}.",
