@@ -37,6 +37,7 @@ class LargeJobs:
         self,
         body: str = BODY,
         *,
+        message_id: str = "id",
         delivery: int = 1,
         sent_ms: int | None = None,
         remaining_seconds: float = 900,
@@ -45,7 +46,7 @@ class LargeJobs:
         attributes = {"ApproximateReceiveCount": str(delivery)}
         if sent_ms is not None:
             attributes["SentTimestamp"] = str(sent_ms)
-        record = {"messageId": "id", "body": body, "attributes": attributes}
+        record = {"messageId": message_id, "body": body, "attributes": attributes}
         answer = packager.handler({"Records": [record]}, invocation(remaining_seconds))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 

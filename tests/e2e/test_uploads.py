@@ -87,6 +87,29 @@ def test_uploaded_objects_become_a_package(engine: DeployedEngine) -> None:
     assert outcome.objects == FULL_OBJECTS
 
 
+def test_uploads_end_the_wait_of_a_job_for_its_files(engine: DeployedEngine) -> None:
+    message = {
+        "source_prefix": f"s3://{BUCKET}/lab/awaited/",
+        "metadata": {"study": "A"},
+        "require": [{"files": [f"{FULL_OBJECTS - 1}.csv"]}],
+    }
+    engine.send_message(message)
+    s3, states = boto3.client("s3"), boto3.client("stepfunctions")
+    (machine,) = states.list_state_machines()["stateMachines"]
+    arn = machine["stateMachineArn"]
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not states.list_executions(stateMachineArn=arn)["executions"]:
+        assert time.monotonic() < deadline, "no job waits"
+        time.sleep(0.02)
+    for number in range(FULL_OBJECTS):
+        s3.put_object(Bucket=BUCKET, Key=f"lab/awaited/{number}.csv", Body=b"1,2\n")
+    (outcome,) = engine.wait_for_outcomes(["lab/awaited"], Result.CREATED)
+    assert outcome.objects == FULL_OBJECTS
+    key = f".quilt/packages/{outcome.top_hash}"
+    manifest = s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    assert json.loads(manifest.splitlines()[0])["user_meta"] == {"study": "A"}
+
+
 def test_twenty_thousand_uploads_are_announced_once_a_prefix(engine: DeployedEngine) -> None:
     bus = find_bus()
     # These folders do not exist, so the packager must not receive their events.

@@ -18,6 +18,7 @@ from quilt_packager_runtime.large_jobs.hand_off import (
     HandOff,
 )
 from quilt_packager_runtime.large_jobs.shards import JobFiles
+from quilt_packager_runtime.large_jobs.waiting_jobs import note_wait
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.reporting.log_events import AnotherRoundStarted
 from quilt_packager_runtime.reporting.reporting import prepare, report_failure, report_success
@@ -114,6 +115,7 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
                     wait_seconds = invocations.wait_for_files(missing, delivery)
                     if wait_seconds is None:
                         raise
+                    await note_wait(s3, files, request, wait_seconds=wait_seconds)
                     return {**files.to_input(wait_seconds=wait_seconds), "goes_on": True}
         async with hand_off.kept_if_unreported(s3, files, outcome):
             report_success(delivery, outcome, settings)

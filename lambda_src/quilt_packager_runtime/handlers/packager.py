@@ -22,6 +22,7 @@ from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import HandedOff, HandOff
 from quilt_packager_runtime.large_jobs.shards import JobFiles
+from quilt_packager_runtime.large_jobs.waiting_jobs import TakenOver, note_wait, take_over
 from quilt_packager_runtime.packaging import package
 from quilt_packager_runtime.reporting.log_events import (
     LargeJobRedelivered,
@@ -41,7 +42,7 @@ from quilt_packager_runtime.reporting.retries import wait_seconds
 from quilt_packager_runtime.reporting.telemetry import log, progress_logger, record_large_job
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.requests.events import Ignored
-from quilt_packager_runtime.requests.package_request import UnresolvedRequest
+from quilt_packager_runtime.requests.package_request import PackageRequest, UnresolvedRequest
 from quilt_packager_runtime.requests.resolve import read_request, resolve
 from quilt_packager_runtime.settings import EXTRA_RECEIVES
 
@@ -189,10 +190,13 @@ async def package_or_hand_off(
             return None
         permission = HandOff(files, invocations.hand_off_time(deadline))
     check_attempts(delivery)
+    taken_over: TakenOver | None = None
     try:
         async with invocations.until(deadline, request.source):
-            delivery.request = complete = await resolve(
-                request, settings=settings, s3=s3, may_retry=has_attempts_left(delivery)
+            if permission is not None:
+                taken_over = await take_over(s3, permission.files.bucket, request)
+            delivery.request = complete = (
+                taken_over.request if taken_over else await complete_request(delivery, request)
             )
             return await package(
                 complete,
@@ -215,12 +219,37 @@ async def package_or_hand_off(
         start_execution(handed_off.files)
         return None
     except (EmptySource, Incomplete) as missing:
-        wait_seconds = invocations.wait_for_files(missing, delivery) if permission else None
-        if permission is None or wait_seconds is None:
+        if permission is None:
             raise
-        await hand_off.write_message(s3, permission.files, delivery)
-        start_execution(permission.files, wait_seconds=wait_seconds)
+        await wait_for_files(delivery, permission.files, missing, taken_over)
         return None
+
+
+async def complete_request(delivery: Delivery, request: UnresolvedRequest) -> PackageRequest:
+    """Read the metadata file of a request."""
+    settings, s3 = invocations.load_settings(), invocations.connect()
+    return await resolve(request, settings=settings, s3=s3, may_retry=has_attempts_left(delivery))
+
+
+async def wait_for_files(
+    delivery: Delivery, files: JobFiles, missing: PackagerError, taken_over: TakenOver | None
+) -> None:
+    """Let the state machine wait for required files, unless another job waits for them.
+
+    Raises:
+        PackagerError: The job does not wait.
+    """
+    if taken_over is not None and taken_over.is_waiting:
+        why = f"another job waits for the files of its folder: {missing.happened}"
+        log(MessageIgnored(message_id=delivery.message_id, why=why))
+        return
+    wait_seconds = invocations.wait_for_files(missing, delivery)
+    if wait_seconds is None:
+        raise missing
+    s3 = invocations.connect()
+    await hand_off.write_message(s3, files, delivery)
+    await note_wait(s3, files, delivery.complete_request, wait_seconds=wait_seconds)
+    start_execution(files, wait_seconds=wait_seconds)
 
 
 @asynccontextmanager
