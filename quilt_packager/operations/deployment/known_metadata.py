@@ -177,8 +177,9 @@ class _Search:
     @property
     def _lacks_metadata(self) -> bool:
         request = self._request
-        is_message = request.trigger.kind == "message"
-        return is_message and request.metadata is None and request.metadata_file is None
+        if request.trigger.kind != "message" or request.sources:
+            return False  # the metadata of one of several sources is not that of the package
+        return request.metadata is None and request.metadata_file is None
 
     async def _resolve(self, request: UnresolvedRequest) -> PackageRequest:
         return await resolve(request, settings=self._settings, s3=self._s3)

@@ -86,6 +86,15 @@ class TestCrate:
         known = await find(s3, **field)
         assert (known.found, json.loads(known.body)) == (None, {"source_prefix": FOLDER, **field})
 
+    async def test_of_one_of_several_sources_is_not_that_of_the_package(
+        self, s3: S3, raw: Bucket
+    ) -> None:
+        put_crate(raw)
+        sources = [{"prefix": FOLDER, "into": "a/"}, {"prefix": "s3://raw/b/", "into": "b/"}]
+        body = json.dumps({"sources": sources, "package_name": "a/b"})
+        known = await find_metadata(s3, body, Settings())
+        assert (known.found, known.body) == (None, body)
+
     async def test_that_is_malformed_is_left_out_with_a_warning(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, {"no": "graph"})
         await publish(s3, metadata={"study": "A"})
