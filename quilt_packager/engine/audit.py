@@ -65,14 +65,12 @@ class PackageAudit(Construct):
             ).to_environment(),
             role_name=props.role_name("audit"),
         )
-        buckets = {each.bucket_name: each for each in props.source_buckets}
-        buckets |= {each.bucket_name: each for each in props.registry_buckets}
         permissions.add_statements(
             self.function,
             [
                 *permissions.read_sources(props.source_buckets),
                 *permissions.read_registries(props.registry_buckets),
-                permissions.read_lifecycle_rules(list(buckets.values())),
+                permissions.read_lifecycle_rules(props.source_buckets),
                 *permissions.deny_destructive_actions(props.source_buckets, props.registry_buckets),
             ],
         )

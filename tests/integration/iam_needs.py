@@ -79,6 +79,7 @@ def s3_needs(request: Request, keys: dict[str, str]) -> Iterator[Need]:
     bucket, operation = request.bucket, request.operation
     if not request.key:
         actions = {
+            "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
             "GetBucketVersioning": "s3:GetBucketVersioning",
             "ListObjectVersions": "s3:ListBucketVersions",
             "ListObjectsV2": "s3:ListBucket",

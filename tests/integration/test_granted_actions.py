@@ -17,17 +17,26 @@ import boto3
 import msgspec
 import pytest
 import quilt_packager_runtime
+from aws_cdk import Duration
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk.aws_scheduler import ScheduleExpression
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.errors import AccessDenied, SourceChanged
-from quilt_packager_runtime.handlers import checksum, coalescer, invocations, large_job, packager
+from quilt_packager_runtime.handlers import (
+    audit,
+    checksum,
+    coalescer,
+    invocations,
+    large_job,
+    packager,
+)
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
-from quilt_packager import HealthOmicsRuns, ObjectUploads
+from quilt_packager import Audit, HealthOmicsRuns, ObjectUploads
 from quilt_packager.local.ministack import ACCOUNT, REGION
 from tests.constructs.templates import add_engine, find, make_stack, permissions_of, template_of
 from tests.integration.enforcement import resolve
@@ -48,7 +57,7 @@ from tests.s3_stub import S3Stub, Versioning
 
 pytestmark = pytest.mark.xdist_group("granted-actions")  # the functions run once for all tests
 
-FUNCTIONS = ("Packager", "Checksum", "LargeJob", "Coalescer")
+FUNCTIONS = ("Packager", "Checksum", "LargeJob", "Coalescer", "Audit")
 MIB = 2**20
 FAR_FUTURE_MS = "32503680000000"
 """The time when messages are sent: no folder has settled."""
@@ -304,6 +313,11 @@ def run_coalescer(account: Account) -> None:
     assert coalescer.handler({"Records": records}, invocation()) == {"batchItemFailures": []}
 
 
+def run_audit(account: Account) -> None:
+    account.become("Audit", scratch_bucket=None)
+    assert audit.handler({}, invocation())["done"]
+
+
 @pytest.fixture(scope="module")
 def account() -> Iterator[Account]:
     with S3Stub() as stub, pytest.MonkeyPatch.context() as patch:
@@ -314,6 +328,7 @@ def account() -> Iterator[Account]:
         run_packager(account)
         run_large_jobs(account)
         run_coalescer(account)
+        run_audit(account)
         for function in FUNCTIONS:
             account.needs[function].update(account.s3_needs_of(function))
         yield account
@@ -336,6 +351,7 @@ def template() -> dict[str, Any]:
         registry_buckets=[reg],
         encryption_key=keys["engine"],
         notifications_topic=topic,
+        audit=Audit(ScheduleExpression.rate(Duration.days(7))),
         event_sources=[HealthOmicsRuns(), ObjectUploads()],
     )
     return template_of(stack)
@@ -401,4 +417,4 @@ def test_each_function_is_run_here(template: dict[str, Any]) -> None:
         function["Properties"]["Handler"].split(".")[-2]
         for function in find(template, "AWS::Lambda::Function").values()
     }
-    assert handlers == {"packager", "checksum", "large_job", "coalescer"}
+    assert handlers == {"packager", "checksum", "large_job", "coalescer", "audit"}
