@@ -23,6 +23,7 @@ SCRATCH_BUCKET = "ScratchBucket"
 PACKAGER_FUNCTION = "PackagerFunction"
 COALESCER_FUNCTION = "CoalescerFunction"
 AUDIT_FUNCTION = "AuditFunction"
+AUDIT = "Audit"
 AUDIT_LOG = "AuditLog"
 AUDIT_MACHINE = "Audits"
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.contract import AUDIT_FUNCTION, AUDIT_LAMBDA, AUDIT_LOG, AUDIT_MACHINE
+from quilt_packager.contract import AUDIT, AUDIT_FUNCTION, AUDIT_LAMBDA, AUDIT_LOG, AUDIT_MACHINE
 from quilt_packager.engine.functions import FunctionFactory, FunctionSize
 from quilt_packager.engine.props import Audit, ResolvedProps
 from quilt_packager.guardrails import permissions
@@ -51,7 +51,7 @@ class PackageAudit(Construct):
         factory: FunctionFactory,
         settings: Settings,
     ) -> None:
-        super().__init__(scope, "Audit")
+        super().__init__(scope, AUDIT)
         self._memory_mebibytes = props.memory_size
         self.function = factory.create(
             self,

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 
 from quilt_packager.admin.model import job_history, views
+from quilt_packager.admin.pages import failures_page
 from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Options
@@ -18,6 +19,9 @@ from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, St
 from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
+
+if TYPE_CHECKING:
+    from quilt_packager.operations.audits import DamagedPackage
 
 IDENTITY = EngineIdentity("prod-packager", "us-east-1", "123456789012")
 ARN = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
@@ -125,6 +129,7 @@ class Engine:
             True,
         )
         self.configuration: Configuration | Exception = Configuration()
+        self.damaged: Sequence[DamagedPackage] | Exception = ()
         self.lines: Sequence[LogLine] = ()
         self.attempts: Sequence[Attempt] = ()
         self.asked: list[str] = []
@@ -144,6 +149,7 @@ class Engine:
         patch.setattr(views, "read_job", lambda _, job_id, **__: self._find(job_id))
         patch.setattr(views, "read_contents", lambda *_, **__: self._answer("contents"))
         patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
+        patch.setattr(failures_page, "find_damaged", lambda *_: self._answer("damaged"))
         patch.setattr(job_history, "Watch", lambda *_, **__: self)
 
     def grow_old(self) -> None:

@@ -96,7 +96,7 @@ class ScheduledAudit:
             self._skip(package, error.code, error.reason)
             return None
         self._audited += 1
-        log(audit.logged(audited))
+        log(audit.logged(audited, first_block))
         if audit.damage.total:
             self._publish(audit, package)
         if audited.next_block is not None and audited.next_block <= first_block:
@@ -187,7 +187,7 @@ class _PackageAudit:
         )
         return await audit.run(first_block)
 
-    def logged(self, audited: Audited) -> PackageAudited:
+    def logged(self, audited: Audited, first_block: int) -> PackageAudited:
         """Return the event for the log."""
         return PackageAudited(
             registry=self._package.registry,
@@ -197,6 +197,7 @@ class _PackageAudit:
             damaged=self.damage.total,
             unchecked=self._unchecked,
             unread=audited.unread,
+            block=first_block or None,
             warnings=tuple(self._warnings),
             seconds=round(time.monotonic() - self._started, 3),
         )

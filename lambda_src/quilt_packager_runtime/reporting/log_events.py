@@ -245,7 +245,10 @@ class DamagedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True):
-    """The scheduled audit compared a package, or some of its entries, with what S3 has."""
+    """The scheduled audit compared a package, or some of its entries, with what S3 has.
+
+    `block` is absent unless it continued within the package.
+    """
 
     registry: str
     package_name: str
@@ -254,6 +257,7 @@ class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True)
     damaged: int
     unchecked: int = 0
     unread: int = 0
+    block: int | None = None
     warnings: tuple[str, ...] = ()
     seconds: float
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quilt_packager.admin.model.caching import Cached
 from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
@@ -30,6 +31,7 @@ from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
+from quilt_packager.operations.audits import find_damaged
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
@@ -47,6 +49,9 @@ BODY_CHARS = 2000
 """Number of characters of a message that are shown."""
 
 BAD_GATEWAY = 502
+
+DAMAGED_SECONDS = 60
+"""Time for which the damage that audits found is not read again."""
 
 POLL_SECONDS = 15
 """Interval for counting the letters of an open page; they are never listed by a poll."""
@@ -97,6 +102,7 @@ class FailuresPage(Page):
     def __init__(self, views: Views, renderer: Renderer) -> None:
         super().__init__(views, renderer)
         self._letters = DeadLetters(views.deployment)
+        self._damaged = Cached(lambda: find_damaged(views.deployment))
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
@@ -104,6 +110,7 @@ class FailuresPage(Page):
             Route(PATH, self.show),
             Route(f"{PATH}/list", self.show_list),
             Route(f"{PATH}/count", self.show_count),
+            Route(f"{PATH}/damaged", self.show_damaged),
             Route(f"{PATH}/ask", self.ask, methods=["POST"]),
             Route(f"{PATH}/retry", self.retry, methods=["POST"]),
             Route(f"{PATH}/discard", self.discard, methods=["POST"]),
@@ -113,8 +120,9 @@ class FailuresPage(Page):
         """Show the frame, with the list if it is cached."""
         whole = is_whole(request)
         listed = self._list(request) if whole or self._letters.is_fresh() else None
+        damaged = self._find_damaged() if whole else {}
         return self._renderer.page(
-            request, "failures.html", whole=whole, listed=listed, **_values()
+            request, "failures.html", whole=whole, listed=listed, **damaged, **_values()
         )
 
     def show_list(self, request: Request) -> Response:
@@ -136,6 +144,17 @@ class FailuresPage(Page):
             known=int(known) if known.isdecimal() else None,
             **_values(),
         )
+
+    def show_damaged(self, request: Request) -> Response:
+        """Show the packages that the last audits found damaged; nothing without damage."""
+        return self._renderer.part(
+            request, "failures_damaged.html", **self._find_damaged(), **_values()
+        )
+
+    def _find_damaged(self) -> dict[str, Any]:
+        answer = self._damaged.get(DAMAGED_SECONDS)
+        problem = describe_problem(answer.error) if answer.error else None
+        return {"damaged": answer.value, "problem": problem}
 
     def ask(self, request: Request) -> Response:
         """Ask for confirmation, with the exact ids of the messages on the page."""

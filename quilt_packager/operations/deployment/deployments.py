@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quilt_packager.contract import (
+    AUDIT,
+    AUDIT_LOG,
     CHECKSUM_LOG,
     DEAD_LETTERS_OUTPUT,
     LARGE_JOBS,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from types_boto3_stepfunctions.client import SFNClient
     from types_boto3_sts.client import STSClient
 
-LOG_GROUPS = {"packager": PACKAGER_LOG, "checksum": CHECKSUM_LOG}
+LOG_GROUPS = {"packager": PACKAGER_LOG, "checksum": CHECKSUM_LOG, "audit": AUDIT + AUDIT_LOG}
 """Log group constructs of the functions whose logs are read."""
 
 # A page waits for these calls, so they time out early.

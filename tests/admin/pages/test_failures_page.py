@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.reporting.log_events import DamagedEntry
 
 from quilt_packager.admin.app import make_app
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.audits import DamagedPackage
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
 from tests.admin.browser import Answer, Browser
@@ -69,6 +71,46 @@ def test_page_is_complete_without_javascript(browser: Browser, letters: Letters)
     text = browser.get("/failures?whole=1").text
     assert "wgs/m1" in text
     assert 'hx-trigger="load"' not in text
+
+
+class TestDamage:
+    DAMAGED = DamagedPackage(
+        "packages",
+        "runs/<42>",
+        since=ago(days=9),
+        audited=ago(days=2),
+        damaged=3,
+        findings=(
+            DamagedEntry(
+                code="ObjectMissing",
+                happened='"a.bam" does not exist.',
+                remedy="Restore it.",
+                logical_key="a.bam",
+                replacement="s3://raw/a.bam?versionId=v2",
+            ),
+        ),
+    )
+
+    def test_damaged_packages_are_shown_with_their_entries(
+        self, browser: Browser, engine: Engine
+    ) -> None:
+        engine.damaged = [self.DAMAGED]
+        text = html.unescape(browser.htmx("/failures/damaged").text)
+        for words in ("1 damaged package", "3 damaged, since", "9 d", "ObjectMissing", "v2"):
+            assert words in text
+        assert "runs/<42>" not in browser.htmx("/failures/damaged").text
+
+    def test_nothing_is_shown_without_damage(self, browser: Browser) -> None:
+        assert "section" not in browser.htmx("/failures/damaged").text
+
+    def test_an_error_of_the_log_leaves_the_tab_usable(
+        self, browser: Browser, engine: Engine, letters: Letters
+    ) -> None:
+        engine.damaged = ClientError({"Error": {"Code": "AccessDenied"}}, "FilterLogEvents")
+        letters.letters = [make_letter()]
+        text = browser.get("/failures?whole=1").text
+        assert "AccessDenied" in text
+        assert "wgs/m1" in text
 
 
 def test_group_shows_cause_and_remedy(browser: Browser, letters: Letters) -> None:
