@@ -66,8 +66,9 @@ class PackagedFolders:
             self._names.clear()
             await self._read_package(name)
         components = folder.prefix.split("/")[:-1]
-        for depth in range(len(components), 0, -1):
-            above = SourceFolder(folder.bucket, "/".join(components[:depth]) + "/")
+        for depth in range(len(components), -1, -1):
+            prefix = "".join(f"{component}/" for component in components[:depth])
+            above = SourceFolder(folder.bucket, prefix)
             if above in self._names:
                 return Packaged(self._names[above])
         if name not in self._folders:

@@ -118,6 +118,8 @@ def test_packaged_folders_are_named(cli: Cli, bucket: Bucket) -> None:
     assert found["crates/1/"]["packaged_as"] == "my/own"
     assert found["runs/1/"]["packaged_as"] == "all/runs"
     assert found["sent/"]["packaged_as"] is None
+    publish(bucket, "whole/bucket", "s3://raw/", "2" * 64)
+    assert proposals(cli)["sent/"]["packaged_as"] == "whole/bucket"
 
 
 @pytest.mark.parametrize("limit", [0, 10])
