@@ -11,6 +11,7 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import HeldForReview, WorkflowViolations
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.requests.delivery import Delivery
+from quilt_packager_runtime.settings import Settings
 
 from tests.other_writers import README, Line, Lines, add, publish_edit, read_package
 from tests.package_requests import package_request, request_of
@@ -37,7 +38,13 @@ def packages(s3_stub: S3Stub, raw: Bucket) -> Bucket:
     return s3_stub.create_bucket("packages")
 
 
-async def run(s3: S3, delivery: Delivery | None = None, **fields: Any) -> Outcome:
+async def run(
+    s3: S3,
+    delivery: Delivery | None = None,
+    *,
+    settings: Settings | None = None,
+    **fields: Any,
+) -> Outcome:
     message = {
         "source_prefix": f"s3://raw/{FOLDER}",
         "registry": "packages",
@@ -45,7 +52,7 @@ async def run(s3: S3, delivery: Delivery | None = None, **fields: Any) -> Outcom
         "on_foreign_revision": "carry",
         **fields,
     }
-    return await package_request(s3, request_of(message), delivery=delivery)
+    return await package_request(s3, request_of(message), settings, delivery=delivery)
 
 
 def attempt(number: int) -> Delivery:
@@ -319,3 +326,19 @@ class TestWorkflow:
         publish_edit(packages, NAME, add(README))
         with pytest.raises(WorkflowViolations):
             await run(s3, workflow="w", on_foreign_revision="replace")
+
+    async def test_quarantines_the_folder_alone(
+        self, s3: S3, s3_stub: S3Stub, packages: Bucket
+    ) -> None:
+        quarantine = s3_stub.create_bucket("quarantine")
+        await run(s3, workflow=None)
+        foreign = publish_edit(packages, NAME, approve)  # which adds no README
+        settings = Settings(quarantine_registry="quarantine")
+        with pytest.raises(WorkflowViolations):
+            await run(s3, settings=settings, workflow="w")
+        latest = packages.get(LATEST)
+        assert latest
+        assert latest.data.decode() == foreign
+        header, entries = read_package(quarantine, NAME)
+        assert entries.keys() == {"a.txt", "b.txt"}
+        assert "approved_by" not in header["user_meta"]
