@@ -67,6 +67,16 @@ def test_a_folder_without_its_slash_is_noted(cli: Cli, bucket: Bucket) -> None:
     assert "Note It packages s3://raw/runs/. Did you mean s3://raw/runs/42/?" in text
 
 
+def test_the_crate_of_the_folder_is_planned_with(cli: Cli, bucket: Bucket) -> None:
+    metadata = {"source_prefix": FOLDER, "metadata": {"study": "A"}}
+    assert cli("package", json.dumps(metadata)).code == 0
+    bucket.put("runs/42/ro-crate-metadata.json", '{"@graph": [{"@id": "./", "name": "RNA"}]}')
+    made = json.loads(cli("plan", FOLDER, "--json").out)
+    assert made["metadata_found"].startswith(f"{FOLDER}ro-crate-metadata.json")
+    assert made["metadata_lost"] == ["study"]
+    assert json.loads(cli("plan", FOLDER, "--json", "--no-metadata").out)["metadata_found"] is None
+
+
 def test_an_unknown_field_is_noted(cli: Cli, bucket: Bucket) -> None:
     ran = cli("plan", json.dumps({"source_prefix": FOLDER, "exlude": ["b.txt"]}))
     assert "Note       Unknown field exlude; did you mean exclude?" in ran.out
