@@ -189,10 +189,8 @@ class Inventory:
         ]
         insert = "INSERT" if len(self.sources) == 1 else "INSERT OR IGNORE"
         values = f"?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, 0, {source:d}"
-        added = self._database.executemany(
-            f"{insert} INTO objects VALUES ({values})",
-            rows,
-        ).rowcount
+        statement = f"{insert} INTO objects VALUES ({values})"
+        added = self._database.executemany(statement, rows).rowcount
         if added < len(rows):
             rows = self._note_overlaps(objects, rows, source)
         self._objects += len(rows)
@@ -259,11 +257,10 @@ class Inventory:
         parts = sorted(self.selection.files | self.selection.folders)
         async for some in slices(parts, BLOCK_OBJECTS):
             missing += [part for part in some if not self.has(part) and not self.excludes(part)]
-        elsewhere = (each for each in self.empty_sources() if each != self.sources[0])
-        return [
-            *missing,
-            *(str(each) for each in elsewhere if not self.excludes(each.into.rstrip("/"))),
-        ]
+        for each in self.empty_sources():
+            if each != self.sources[0] and not self.excludes(each.into.rstrip("/")):
+                missing.append(str(each))
+        return missing
 
     async def fingerprint(self) -> int:
         """Return the sum of the added objects' `identity`, for a comparison with a listing."""
@@ -350,7 +347,8 @@ class Inventory:
 
     def name_of(self, found: SourceObject) -> str:
         """Return the name of an object for people: its key, or its URI among several sources."""
-        return found.key if len(self.sources) == 1 else str(self.uri_of(found))
+        is_only = len(self.sources) == 1 and not found.source
+        return found.key if is_only else str(self.uri_of(found))
 
     def look_up(self, path: bytes) -> tuple[SourceObject, Checksum | None] | None:
         """Return the object of a sort key with its checksum, if it is known; None without one."""
