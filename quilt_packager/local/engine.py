@@ -26,6 +26,8 @@ from quilt_packager.local.cdk import Cdk, OnLine
 from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from quilt_packager.local.samples import SampleFolder
+from quilt_packager.operations.audits import DamagedPackage, find_damaged
+from quilt_packager.operations.deployment.deployments import connect, find_deployment
 
 BUCKET = "quilt-demo"
 EDP_BUS = "edp"
@@ -136,6 +138,21 @@ class DeployedEngine:
         """Upload the files of a folder in their order."""
         for path, data in folder.files.items():
             self._s3.put_object(Bucket=BUCKET, Key=folder.prefix + path, Body=data)
+
+    def delete_version(self, folder: SampleFolder, path: str) -> None:
+        """Delete the newest version of a file, as a lifecycle rule may."""
+        key = folder.prefix + path
+        newest = self._s3.head_object(Bucket=BUCKET, Key=key)["VersionId"]
+        self._s3.delete_object(Bucket=BUCKET, Key=key, VersionId=newest)
+
+    def audit(self) -> list[DamagedPackage]:
+        """Start the audit, and wait until it has found damage."""
+        deployment = find_deployment(connect(), self.stack_name)
+        machine = deployment.audit_machine_arn or ""
+        deployment.states.start_execution(stateMachineArn=machine, input="{}")
+        return self._wait_for(
+            lambda: find_damaged(deployment) or None, lambda: "the audit to find damage"
+        )
 
     def send_event(self, entry: Mapping[str, object]) -> None:
         """Put an entry of EventBridge's PutEvents on its bus."""

@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 import pytest
 
+from quilt_packager.cli.demo import scenario
 from quilt_packager.cli.demo.promises import LATE_FILE, LATE_NAME, RUN_NAME
 from quilt_packager.cli.demo.scenario import EMPTY_FOLDER_MESSAGE, PACKAGES
 from quilt_packager.local import samples
@@ -273,9 +274,21 @@ def test_a_rejected_message_is_a_dead_letter_with_its_reason(demo: Demo) -> None
     assert attributes["reason"] in demo.output
 
 
+def test_the_deployed_audit_finds_the_deleted_version(demo: Demo) -> None:
+    name, file = scenario.DAMAGED_NAME, scenario.DAMAGED_FILE
+    assert f'{name}  ObjectMissing  "{file}" does not exist.' in demo.output
+    logs = demo.client("logs").filter_log_events(logGroupName=f"/quilt/{STACK}/AuditLambda")
+    lines = [line for event in logs["events"] for line in event["message"].splitlines()]
+    audited = [json.loads(line) for line in lines if '"package audited"' in line]
+    assert {each["package_name"]: each["damaged"] for each in audited if each["damaged"]} == {
+        name: 1
+    }
+    assert {*PACKAGES} <= {each["package_name"] for each in audited}
+
+
 def test_every_job_has_the_expected_outcome(demo: Demo) -> None:
     outcomes = sorted(job["outcome"] for job in demo.jobs())
-    assert outcomes == [*["created"] * 9, "failed", *["rejected"] * 3, "unchanged"]
+    assert outcomes == [*["created"] * 10, "failed", *["rejected"] * 3, "unchanged"]
 
 
 def test_a_kept_demo_has_several_failures_and_a_disabled_source(demo: Demo) -> None:

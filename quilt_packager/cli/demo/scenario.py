@@ -48,6 +48,7 @@ UPLOADS = {
 """Value of the flag `quilt:uploads`."""
 
 FLAGS = {
+    "quilt:audit": "rate(7 days)",
     "quilt:uploads": json.dumps(UPLOADS),
     "quilt:source_options": json.dumps(promises.SOURCE_OPTIONS),
 }
@@ -59,6 +60,9 @@ MESSAGE = {
     "metadata": {"assay": "ELISA", "operator": "grace"},
     "commit_message": "First plate of the week",
 }
+DAMAGED_NAME = "assays/elisa-8"
+DAMAGED = samples.plate("elisa/2026-11-27/")
+DAMAGED_FILE = next(iter(DAMAGED.files))
 EMPTY_FOLDER_MESSAGE = {"source_prefix": f"s3://{BUCKET}/not/uploaded/yet/"}
 
 PACKAGES = {
@@ -94,6 +98,7 @@ def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     _send_for_empty_folder(terminal, engine)
     _show_events(terminal, engine)
     _check(terminal, engine)
+    _audit(terminal, engine)
 
 
 def deliver_data(terminal: Terminal, engine: DeployedEngine) -> None:
@@ -164,4 +169,25 @@ def _check(terminal: Terminal, engine: DeployedEngine) -> None:
             f"{wrong.subject}: {wrong.text}",
             why="The engine of the demo should have no problem.",
             remedy="This is a bug. Please report it.",
+        )
+
+
+def _audit(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Package an assay, and delete a version of a file") as running:
+        engine.upload(DAMAGED)
+        folder = f"s3://{BUCKET}/{DAMAGED.prefix}"
+        engine.send_message({"source_prefix": folder, "package_name": DAMAGED_NAME})
+        engine.wait_for_outcomes([DAMAGED_NAME], Result.CREATED)
+        engine.delete_version(DAMAGED, DAMAGED_FILE)
+        running.note(DAMAGED_FILE)
+    with step(terminal, "Audit all packages"):
+        [found] = engine.audit()
+    for each in found.findings:
+        terminal.finding(
+            Status.WRONG,
+            f"{found.package_name}  {each.code}",
+            each.happened,
+            remedy=each.remedy,
+            note="",
         )

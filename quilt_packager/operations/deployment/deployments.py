@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quilt_packager.contract import (
     AUDIT,
     AUDIT_LOG,
+    AUDIT_MACHINE,
     CHECKSUM_LOG,
     DEAD_LETTERS_OUTPUT,
     LARGE_JOBS,
@@ -131,6 +132,11 @@ class Deployment:
     def state_machine_arn(self) -> str | None:
         """The ARN of the state machine of large jobs; None if there is none."""
         return self._engine.find("AWS::StepFunctions::StateMachine", LARGE_JOBS)
+
+    @property
+    def audit_machine_arn(self) -> str | None:
+        """The ARN of the state machine of the audit; None if there is none."""
+        return self._engine.find("AWS::StepFunctions::StateMachine", AUDIT + AUDIT_MACHINE)
 
     @property
     def scratch_bucket(self) -> str | None:
