@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quilt_packager.engine.engine import EventSource, PackagingEngine
     from quilt_packager.engine.imported import ImportedEngine, IPackagingEngine
     from quilt_packager.engine.outcome_rules import RuleOptions
+    from quilt_packager.engine.promotion import PromoteWhen, Promotion
     from quilt_packager.engine.props import Audit, EngineProps
     from quilt_packager.event_sources.coalescer import Coalescer
     from quilt_packager.event_sources.object_uploads import ObjectUploads
@@ -52,6 +53,8 @@ __all__ = [
     "PackageOptions",
     "PackagingEngine",
     "PackagingEngineStack",
+    "PromoteWhen",
+    "Promotion",
     "RuleOptions",
     "StackOptions",
     "WorkflowRunCrates",
@@ -79,6 +82,8 @@ _MODULES = {
     "PackageOptions": "quilt_packager.event_sources.package_options",
     "PackagingEngine": "quilt_packager.engine.engine",
     "PackagingEngineStack": "quilt_packager.app.stack",
+    "PromoteWhen": "quilt_packager.engine.promotion",
+    "Promotion": "quilt_packager.engine.promotion",
     "RuleOptions": "quilt_packager.engine.outcome_rules",
     "StackOptions": "quilt_packager.app.stack",
     "WorkflowRunCrates": "quilt_packager.event_sources.sources",

@@ -34,6 +34,7 @@ The name of a class is its code: logs, metrics, dead letters, the command and th
         ├── DeadlineExceeded
         ├── DiskFull
         ├── LargeJobFailed
+        ├── PromotionStopped
         ├── InternalError
         ├── AttemptsExhausted
         ├── AwsError
@@ -400,6 +401,14 @@ class LargeJobFailed(Failed):
     title = "Large job failed"
     usual_cause = "The execution was stopped or timed out, or a function crashed."
     usual_remedy = "Inspect the execution, and retry."
+
+
+class PromotionStopped(Failed):
+    """The state machine stopped a promotion after its last attempt."""
+
+    title = "Promotion stopped"
+    usual_cause = "Every attempt failed, timed out or crashed; the log has the reason of each."
+    usual_remedy = "Correct it, and promote by the command."
 
 
 class InternalError(Failed):

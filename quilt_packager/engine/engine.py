@@ -10,9 +10,14 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
+from quilt_packager_runtime.settings.promotion_settings import (
+    PromotionAction,
+    PromotionSettings,
+)
 from quilt_packager_runtime.settings.source_options import SourceOptions, check_sources
 
 from quilt_packager.contract import (
@@ -36,6 +41,7 @@ from quilt_packager.engine.functions import (
 from quilt_packager.engine.imported import ImportedEngine
 from quilt_packager.engine.job_functions import JobFunctions
 from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
+from quilt_packager.engine.promotion import PromoteWhen, Promotion, check_promotion
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
 from quilt_packager.engine.queues import JobQueues
 from quilt_packager.engine.source_names import RuleKind, SourceNames
@@ -163,6 +169,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         )
         self.event_bus = self._outcomes.event_bus
         self.encryption_key = resolved.encryption_key
+        self._role_name = resolved.role_name
         if self.encryption_key:
             self._allow_logs_to_encrypt(self.encryption_key)
         self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET, self.encryption_key)
@@ -373,6 +380,85 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         )
         self.watch(WatchedFunction(log_name, function, memory_size, log_name))
         return function
+
+    def promote_to(
+        self,
+        registry: s3.IBucket | str,
+        *,
+        when: PromoteWhen | None = None,
+        copy_data_to: str | None = None,
+        copy_bucket: s3.IBucket | None = None,
+        workflow: str | None = None,
+        on_foreign_revision: PromotionAction = "hold",
+        construct_id: str = "Promotion",
+    ) -> Promotion:
+        """Publish the revisions that this engine creates in another registry too.
+
+        A function of its own does it, whose role may write there. Its name, its copies and its
+        events are those of `quilt-packager promote`.
+
+        Args:
+            registry: The registry: a bucket, or the name of one.
+            when: The revisions to promote. Default: all.
+            copy_data_to: Prefix for copies of the objects, such as `data/`; they are below a folder
+                with the package's name. Default: the objects stay where they are.
+            copy_bucket: Bucket of the copies. Default: the registry.
+            workflow: Workflow of the registry, `""` for none. Default: its default workflow.
+            on_foreign_revision: `hold` or `replace` a newest revision that is no promotion of the
+                package.
+            construct_id: Id of the construct, unique in the engine.
+
+        Returns:
+            The construct, with the rule, the function and the queue of failures.
+
+        Raises:
+            LimitExceeded: The pattern or the environment is too long.
+            TypeError: A prop is of another type.
+            ValueError: A prop has an invalid value, or the engine already has a child with this id.
+        """
+        check_props(
+            "promote_to",
+            {
+                "registry": (registry, str if isinstance(registry, str) else s3.IBucket),
+                "when": (when, PromoteWhen | None),
+                "copy_bucket": (copy_bucket, s3.IBucket | None),
+            },
+            {},
+        )
+        wanted = when or PromoteWhen()
+        check_promotion(wanted, copy_data_to)
+        if self.node.try_find_child(construct_id):
+            raise ValueError(
+                f"{self.node.path} has {construct_id!r} already; give the promotion another "
+                "construct_id"
+            )
+        bucket = (
+            s3.Bucket.from_bucket_name(self, f"{construct_id}Registry", registry)
+            if isinstance(registry, str)
+            else registry
+        )
+        promotion = Promotion(
+            self,
+            construct_id,
+            service=self.service,
+            factory=self._factory,
+            event_bus=self.event_bus,
+            key=self.queue.encryption_master_key,
+            registry=bucket,
+            settings=PromotionSettings(
+                registry=bucket.bucket_name,
+                workflow=workflow,
+                on_foreign_revision=on_foreign_revision,
+            ),
+            when=wanted,
+            registries=self.registry_buckets,
+            sources=self.source_buckets,
+            copy_data_to=copy_data_to,
+            copy_bucket=copy_bucket or bucket,
+            role_name=self._role_name(construct_id.lower()),
+        )
+        self.watch(*promotion.watched)
+        return promotion
 
     def watch(self, *parts: Watched) -> None:
         """Add parts to the engine's alarms and dashboard, whether these exist yet or not.

@@ -46,20 +46,13 @@ class JobQueues:
         self._scope = scope
         self._name = name
         self._key = key
-        # EventBridge cannot send to a queue that is encrypted with AWS's own KMS key for SQS.
-        encryption = sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED
-        self.dead_letter_queue = sqs.Queue(
-            scope,
-            f"{name}DeadLetterQueue",
-            encryption=encryption,
-            encryption_master_key=key,
-            enforce_ssl=True,
-            retention_period=dead_letter_retention_period,
+        self.dead_letter_queue = create_dead_letter_queue(
+            scope, f"{name}DeadLetterQueue", key, dead_letter_retention_period
         )
         self.queue = sqs.Queue(
             scope,
             f"{name}Queue",
-            encryption=encryption,
+            encryption=_encryption(key),
             encryption_master_key=key,
             enforce_ssl=True,
             retention_period=retention_period,
@@ -69,10 +62,6 @@ class JobQueues:
                 # At least one, by which the function reports a last attempt that gave no reason.
                 max_receive_count=max_receive_count + extra_receives,
             ),
-        )
-        acknowledge(
-            self.dead_letter_queue,
-            {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."},
         )
         self._rules: list[events.CfnRule] = []
         self._statements: list[iam.PolicyStatement] = []
@@ -159,11 +148,38 @@ class JobQueues:
             statement = permissions.allow_eventbridge_send(queue)
             self._statements.append(statement)
             queue.add_to_resource_policy(statement)
-        key = self._key
-        if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:
-            Annotations.of(self._scope).add_warning_v2(
-                "quilt-packager:queueEncryptionKey",
-                "The queue_encryption_key is imported, so CDK cannot change its policy. The policy "
-                "must allow events.amazonaws.com to use kms:Decrypt and kms:GenerateDataKey: "
-                "otherwise no event arrives.",
-            )
+        allow_events_to_encrypt(self._scope, self._key)
+
+
+def create_dead_letter_queue(
+    scope: Construct, construct_id: str, key: kms.IKey | None, retention_period: Duration
+) -> sqs.Queue:
+    """Create a queue of messages and events that could not be processed."""
+    queue = sqs.Queue(
+        scope,
+        construct_id,
+        encryption=_encryption(key),
+        encryption_master_key=key,
+        enforce_ssl=True,
+        retention_period=retention_period,
+    )
+    acknowledge(
+        queue, {"Serverless-SQSRedrivePolicy": "It is the dead-letter queue: people look into it."}
+    )
+    return queue
+
+
+def allow_events_to_encrypt(scope: Construct, key: kms.IKey | None) -> None:
+    """Allow EventBridge to use the key of a queue, or warn that only its owner can."""
+    if key and not key.add_to_resource_policy(permissions.encrypt_events()).statement_added:
+        Annotations.of(scope).add_warning_v2(
+            "quilt-packager:queueEncryptionKey",
+            "The queue_encryption_key is imported, so CDK cannot change its policy. The policy "
+            "must allow events.amazonaws.com to use kms:Decrypt and kms:GenerateDataKey: "
+            "otherwise no event arrives.",
+        )
+
+
+def _encryption(key: kms.IKey | None) -> sqs.QueueEncryption:
+    # EventBridge cannot send to a queue that is encrypted with AWS's own KMS key for SQS.
+    return sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED

@@ -54,6 +54,14 @@ TRANSIENT = [
 ]
 """Errors of unavailable, busy or slow services, which outlast a few quick retries."""
 
+ACKNOWLEDGED = {
+    "AwsSolutions-SF1": "Step Functions keeps each execution's history for 90 days, and "
+    "the functions log every outcome.",
+    "AwsSolutions-SF2": "The tracing prop turns it on for those who pay for it.",
+    "Serverless-StepFunctionStateMachineXray": "As AwsSolutions-SF2.",
+}
+"""Accepted findings of state machines."""
+
 ENDED_CAUSE = "a user stopped the execution, or Step Functions could not continue it"
 
 _ERROR = "$.error"
@@ -105,15 +113,7 @@ def create_state_machine(
     )
     # CDK's own, for the role that it may not change: it is attached to nothing.
     machine.node.try_remove_child("DistributedMapPolicy")
-    acknowledge(
-        machine,
-        {
-            "AwsSolutions-SF1": "Step Functions keeps each execution's history for 90 days, and "
-            "the functions log every outcome.",
-            "AwsSolutions-SF2": "The tracing prop turns it on for those who pay for it.",
-            "Serverless-StepFunctionStateMachineXray": "As AwsSolutions-SF2.",
-        },
-    )
+    acknowledge(machine, ACKNOWLEDGED)
     # Apart from the role: it names the machine, which needs the role.
     policy = iam.Policy(scope, "LargeJobsPolicy", roles=[role])
     acknowledge_inline_policy(policy)
@@ -208,7 +208,7 @@ def _define(
         result_path=sfn.JsonPath.DISCARD,
     )
     hash_shards.item_processor(
-        _retry(
+        retry(
             tasks.LambdaInvoke(
                 scope,
                 "HashShard",
@@ -218,7 +218,7 @@ def _define(
             )
         )
     )
-    publish = _retry(
+    publish = retry(
         tasks.LambdaInvoke(
             scope,
             "Publish",
@@ -244,7 +244,7 @@ def _define(
         retry_on_service_exceptions=False,
     )
     # Until then the message is nowhere else: a denied action may be allowed in time.
-    _add_retry(give_up, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
+    add_retry(give_up, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
     give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
     hash_shards.add_catch(give_up, result_path=_ERROR)
     publish.add_catch(give_up, result_path=_ERROR)
@@ -263,17 +263,18 @@ def _define(
     return next_step
 
 
-def _retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
+def retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:
     """Retry everything except rejections, including crashed and throttled functions."""
     task.add_retry(errors=sorted(_codes(Rejected)), max_attempts=0)
     # No failure, but a wait for a free function.
-    _add_retry(task, [THROTTLED], MAX_THROTTLED_RETRIES)
-    _add_retry(task, TRANSIENT, MAX_TRANSIENT_RETRIES)
-    _add_retry(task, [sfn.Errors.ALL], MAX_RETRIES)
+    add_retry(task, [THROTTLED], MAX_THROTTLED_RETRIES)
+    add_retry(task, TRANSIENT, MAX_TRANSIENT_RETRIES)
+    add_retry(task, [sfn.Errors.ALL], MAX_RETRIES)
     return task
 
 
-def _add_retry(task: tasks.LambdaInvoke, errors: list[str], max_attempts: int) -> None:
+def add_retry(task: tasks.LambdaInvoke, errors: list[str], max_attempts: int) -> None:
+    """Retry some errors, with growing pauses."""
     task.add_retry(
         errors=errors,
         interval=RETRY_INTERVAL,

@@ -17,7 +17,12 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
-from quilt_packager_runtime.formats.objects import ITEMS_FILE, JOBS_PREFIX, SCRATCH_PREFIX
+from quilt_packager_runtime.formats.objects import (
+    ITEMS_FILE,
+    JOBS_PREFIX,
+    REGISTRY_PREFIX,
+    SCRATCH_PREFIX,
+)
 
 from quilt_packager.contract import log_group_name
 from quilt_packager.guardrails.nag import acknowledge_wildcards
@@ -47,6 +52,9 @@ _WILDCARD_REASONS = {
     "HashInScratch": _NAMED_AT_RUN_TIME,
     "AccessJobFiles": _NAMED_AT_RUN_TIME,
     "GetOmicsRuns": _NAMED_AT_RUN_TIME,
+    "ReadPromoted": _NAMED_AT_RUN_TIME,
+    "ReadOriginals": "Manifests name the objects to copy.",
+    "WriteCopies": _NAMED_AT_RUN_TIME,
     "JoinVpc": "EC2 supports no resource for most of these actions.",
 }
 
@@ -158,6 +166,76 @@ def read_lifecycle_rules(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
     )
 
 
+def read_promoted(
+    registries: Sequence[s3.IBucket],
+) -> list[iam.PolicyStatement]:
+    """Read the manifests and pointers of registries whose revisions are promoted."""
+    return [
+        iam.PolicyStatement(
+            sid="ListPromoted",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn for bucket in registries],
+            conditions={"StringLike": {"s3:prefix": f"{REGISTRY_PREFIX}named_packages/*"}},
+        ),
+        iam.PolicyStatement(
+            sid="ReadPromoted",
+            actions=["s3:GetObject"],
+            resources=_objects(registries, _WRITABLE),
+        ),
+        *_use_keys("DecryptPromoted", ["kms:Decrypt"], registries),
+    ]
+
+
+def copy_objects(
+    sources: Sequence[s3.IBucket], target: s3.IBucket, prefix: str
+) -> list[iam.PolicyStatement]:
+    """Copy objects with their tags below a prefix, and read the copies."""
+    copies = _objects([target], [f"{prefix}*"])
+    return [
+        iam.PolicyStatement(
+            sid="ReadOriginals",
+            actions=[
+                "s3:GetObject",
+                "s3:GetObjectTagging",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionTagging",
+            ],
+            resources=_objects(sources, ["*"]),
+        ),
+        iam.PolicyStatement(
+            sid="FindMissingOriginals",
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn for bucket in sources],
+        ),
+        iam.PolicyStatement(
+            sid="ListCopies",
+            actions=["s3:ListBucketVersions"],
+            resources=[target.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": f"{prefix}*"}},
+        ),
+        iam.PolicyStatement(
+            sid="FindVersioning",
+            actions=["s3:GetBucketVersioning"],
+            resources=[target.bucket_arn],
+        ),
+        iam.PolicyStatement(
+            sid="WriteCopies",
+            actions=[
+                "s3:AbortMultipartUpload",
+                "s3:GetObject",
+                "s3:GetObjectAttributes",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionAttributes",
+                "s3:PutObject",
+                "s3:PutObjectTagging",
+            ],
+            resources=copies,
+        ),
+        *_use_keys("DecryptOriginals", ["kms:Decrypt"], sources),
+        *_use_keys("EncryptCopies", _ENCRYPT, [target]),
+    ]
+
+
 def hash_in_scratch(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
     """Copy objects into multipart uploads that S3 hashes, and abort them."""
     return [
@@ -202,6 +280,15 @@ def start_audits(machine: sfn.IStateMachine) -> iam.PolicyStatement:
     """Start executions of the audit's state machine."""
     return iam.PolicyStatement(
         sid="StartAudits",
+        actions=["states:StartExecution"],
+        resources=[machine.state_machine_arn],
+    )
+
+
+def start_promotions(machine: sfn.IStateMachine) -> iam.PolicyStatement:
+    """Start executions of the state machine of promotions, as EventBridge does by a role."""
+    return iam.PolicyStatement(
+        sid="StartPromotions",
         actions=["states:StartExecution"],
         resources=[machine.state_machine_arn],
     )

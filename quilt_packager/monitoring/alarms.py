@@ -20,6 +20,7 @@ from quilt_packager.guardrails.limits import (
 from quilt_packager.monitoring.watched import (
     Watched,
     WatchedAudit,
+    WatchedDeadLetters,
     WatchedFunction,
     WatchedQueues,
 )
@@ -136,6 +137,8 @@ class EngineAlarms(Construct):
             case WatchedQueues():
                 self._add_dead_letters(part)
                 self._add_oldest_message(part)
+            case WatchedDeadLetters():
+                self._add_dead_letters(part)
             case WatchedFunction():
                 self._add_errors(part)
                 self._add_throttles(part)
@@ -166,7 +169,7 @@ class EngineAlarms(Construct):
             threshold=1,
         )
 
-    def _add_dead_letters(self, queues: WatchedQueues) -> None:
+    def _add_dead_letters(self, queues: WatchedDeadLetters | WatchedQueues) -> None:
         self._add(
             f"DeadLetters-{queues.name}",
             queues.dead_letter_queue.metric_approximate_number_of_messages_visible(

@@ -7,7 +7,13 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from quilt_packager.monitoring.metrics import EngineMetrics
-from quilt_packager.monitoring.watched import Watched, WatchedAudit, WatchedFunction, WatchedQueues
+from quilt_packager.monitoring.watched import (
+    Watched,
+    WatchedAudit,
+    WatchedDeadLetters,
+    WatchedFunction,
+    WatchedQueues,
+)
 
 FULL_WIDTH = 24
 HALF_WIDTH = 12
@@ -78,6 +84,8 @@ class EngineDashboard(Construct):
         match part:
             case WatchedQueues():
                 self._show_queues(part)
+            case WatchedDeadLetters():
+                self._show_dead_letters(part)
             case WatchedFunction():
                 self._show_function(part)
             case WatchedAudit():
@@ -95,14 +103,17 @@ class EngineDashboard(Construct):
                 statistic=maximum, label=f"{queues.name} in flight"
             )
         )
-        self._queue_depth.add_left_metric(
-            queues.dead_letter_queue.metric_approximate_number_of_messages_visible(
-                statistic=maximum, label=f"dead letters of {queues.name}"
-            )
-        )
+        self._show_dead_letters(queues)
         self._oldest.add_left_metric(
             queues.queue.metric_approximate_age_of_oldest_message(
                 statistic=maximum, label=queues.name
+            )
+        )
+
+    def _show_dead_letters(self, queues: WatchedDeadLetters | WatchedQueues) -> None:
+        self._queue_depth.add_left_metric(
+            queues.dead_letter_queue.metric_approximate_number_of_messages_visible(
+                statistic=cloudwatch.Stats.MAXIMUM, label=f"dead letters of {queues.name}"
             )
         )
 

@@ -124,6 +124,18 @@ class EngineMetrics:
         """Return the number of damaged packages that the audit found."""
         return self.metric(Metric.PACKAGES_DAMAGED, **options)
 
+    def metric_revisions_promoted(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of revisions that `promote_to` published in other registries."""
+        return self.metric(Metric.REVISIONS_PROMOTED, **options)
+
+    def metric_promotions_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of promotions that were rejected, or failed on every attempt."""
+        return self.metric(Metric.PROMOTIONS_FAILED, **options)
+
+    def metric_objects_copied(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Return the number of objects that promotions copied."""
+        return self.metric(Metric.OBJECTS_COPIED, **options)
+
     def metric_large_jobs_failed(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """Return the number of large jobs that failed under Step Functions."""
         return self.state_machine.metric_failed(**options)

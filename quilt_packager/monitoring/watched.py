@@ -58,7 +58,22 @@ class WatchedAudit:
     state_machine: sfn.StateMachine
 
 
-Watched = WatchedFunction | WatchedQueues | WatchedAudit
+@dataclass(frozen=True)
+class WatchedDeadLetters:
+    """Dead letters of what has no queue of its own.
+
+    Attributes:
+        name: The kind of the events, such as `promotions`.
+        dead_letter_queue: The queue of events that could not be processed.
+        advice: The remedy for dead letters, in sentences.
+    """
+
+    name: str
+    dead_letter_queue: sqs.Queue
+    advice: str
+
+
+Watched = WatchedFunction | WatchedQueues | WatchedDeadLetters | WatchedAudit
 
 
 class Monitor(Protocol):

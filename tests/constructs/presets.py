@@ -17,6 +17,7 @@ from quilt_packager import (
     HealthOmicsRuns,
     ObjectsReady,
     ObjectUploads,
+    PromoteWhen,
     WorkflowRunCrates,
 )
 from tests.constructs.templates import add_engine, make_flagged_stack
@@ -64,7 +65,7 @@ def construct(app: App) -> Stack:
         enforce_ssl=True,
         server_access_logs_prefix="logs/",
     )
-    add_engine(
+    engine = add_engine(
         stack,
         source_buckets=[data],
         registry_buckets=[data],
@@ -80,6 +81,11 @@ def construct(app: App) -> Stack:
             ObjectUploads(),
             CustomEvents(events.EventPattern(source=["lab"])),
         ],
+    )
+    engine.promote_to(
+        "production",
+        when=PromoteWhen(names=["assays/*"], metadata={"status": ["passed"]}),
+        copy_data_to="data/",
     )
     return stack
 
@@ -97,7 +103,7 @@ def regulated(app: App) -> Stack:
         availability_zones=["us-east-1a", "us-east-1b"],
         private_subnet_ids=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
     )
-    add_engine(
+    engine = add_engine(
         stack,
         source_buckets=[data],
         registry_buckets=[data],
@@ -107,6 +113,7 @@ def regulated(app: App) -> Stack:
         role_name_prefix="lab",
         event_sources=[HealthOmicsRuns(), WorkflowRunCrates(), ObjectUploads()],
     )
+    engine.promote_to("production")
     return stack
 
 

@@ -42,6 +42,8 @@ def test_public_names_are_exactly_these() -> None:
         "PackageOptions",
         "PackagingEngine",
         "PackagingEngineStack",
+        "PromoteWhen",
+        "Promotion",
         "RuleOptions",
         "StackOptions",
         "WorkflowRunCrates",

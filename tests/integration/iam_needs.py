@@ -14,6 +14,7 @@ ENCRYPT = ("kms:Decrypt", "kms:GenerateDataKey")
 WRITES = frozenset(
     {
         "CompleteMultipartUpload",
+        "CopyObject",
         "CreateMultipartUpload",
         "PutObject",
         "UploadPart",
@@ -90,10 +91,12 @@ def s3_needs(request: Request, keys: dict[str, str]) -> Iterator[Need]:
     if operation in WRITES:
         yield _on_object(bucket, key, "s3:PutObject")
         # S3 reads the object, or the parts so far.
-        is_multipart = operation != "PutObject"
+        is_multipart = operation not in {"CopyObject", "PutObject"}
         yield from _with_key(bucket, keys, *(ENCRYPT if is_multipart else ENCRYPT[1:]))
         if "if-match" in request.headers:
             yield _on_object(bucket, key, "s3:GetObject")
+    elif operation == "GetObjectTagging":
+        yield _reads_tags(bucket, key, has_version=version)
     elif operation == "AbortMultipartUpload":
         yield _on_object(bucket, key, "s3:AbortMultipartUpload")
     else:
@@ -104,11 +107,20 @@ def s3_needs(request: Request, keys: dict[str, str]) -> Iterator[Need]:
             yield _on_object(bucket, key, f"s3:GetObject{suffix}")
         if request.status == 404:  # it would be 403
             yield _on_bucket(bucket, "s3:ListBucket", None)
-    if operation == "UploadPartCopy":
-        source, _, source_version = request.headers["x-amz-copy-source"].partition("?")
-        source_bucket, _, source_key = unquote(source).lstrip("/").partition("/")
-        yield from _reads(source_bucket, source_key, has_version=bool(source_version))
-        yield from _with_key(source_bucket, keys, "kms:Decrypt")
+    if "x-amz-copy-source" in request.headers:
+        yield from _copy_needs(request, keys)
+    elif "x-amz-tagging" in request.headers:
+        yield _on_object(bucket, key, "s3:PutObjectTagging")
+
+
+def _copy_needs(request: Request, keys: dict[str, str]) -> Iterator[Need]:
+    source, _, version = request.headers["x-amz-copy-source"].partition("?")
+    bucket, _, key = unquote(source).lstrip("/").partition("/")
+    yield from _reads(bucket, key, has_version=bool(version))
+    yield from _with_key(bucket, keys, "kms:Decrypt")
+    if request.operation == "CopyObject":  # with the tags
+        yield _reads_tags(bucket, key, has_version=bool(version))
+        yield _on_object(request.bucket, request.key, "s3:PutObjectTagging")
 
 
 def boto_needs(
@@ -157,6 +169,10 @@ def arn(service: str, name: str) -> str:
 
 def _reads(bucket: str, key: str, *, has_version: bool) -> Iterator[Need]:
     yield _on_object(bucket, key, "s3:GetObjectVersion" if has_version else "s3:GetObject")
+
+
+def _reads_tags(bucket: str, key: str, *, has_version: bool) -> Need:
+    return _on_object(bucket, key, f"s3:GetObject{'Version' if has_version else ''}Tagging")
 
 
 def _on_object(bucket: str, key: str, action: str) -> Need:

@@ -23,7 +23,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk.aws_scheduler import ScheduleExpression
 from quilt_packager_runtime.aws import clients
-from quilt_packager_runtime.errors import AccessDenied, SourceChanged
+from quilt_packager_runtime.errors import AccessDenied, SourceChanged, WriteConflict
 from quilt_packager_runtime.handlers import (
     audit,
     checksum,
@@ -31,8 +31,10 @@ from quilt_packager_runtime.handlers import (
     invocations,
     large_job,
     packager,
+    promotion,
 )
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.promotion_settings import PromotionSettings
 from quilt_packager_runtime.settings.source_options import SourceOptions
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
@@ -57,16 +59,21 @@ from tests.s3_stub import S3Stub, Versioning
 
 pytestmark = pytest.mark.xdist_group("granted-actions")  # the functions run once for all tests
 
-FUNCTIONS = ("Packager", "Checksum", "LargeJob", "Coalescer", "Audit")
+FUNCTIONS = ("Packager", "Checksum", "LargeJob", "Coalescer", "Audit", "Promotion")
 MIB = 2**20
 FAR_FUTURE_MS = "32503680000000"
 """The time when messages are sent: no folder has settled."""
 MACHINE = arn("states", "stateMachine:jobs")
 TOPIC = arn("sns", "notices")
-KEYS = {name: arn("kms", f"key/{name}") for name in ("source", "registry", "engine", "topic")}
+KEYS = {
+    name: arn("kms", f"key/{name}")
+    for name in ("source", "registry", "engine", "topic", "production")
+}
 KEY_OF = {
     "raw": KEYS["source"],
     "reg": KEYS["registry"],
+    "production": KEYS["production"],
+    "refused": KEYS["engine"],
     "notices": KEYS["topic"],
     **dict.fromkeys(("scratch", "jobs", "dead-letters", "uploads", "unread"), KEYS["engine"]),
     "windows": KEYS["engine"],
@@ -80,6 +87,7 @@ RESOURCES = {
     "PackagerQueue": arn("sqs", "jobs"),
     "CoalescerDeadLetterQueue": arn("sqs", "unread"),
     "CoalescerQueue": arn("sqs", "uploads"),
+    "PromotionDeadLetterQueue": arn("sqs", "refused"),
     "Windows": arn("dynamodb", "table/windows"),
     "Bus": arn("events", "event-bus/announcements"),
 }
@@ -103,7 +111,7 @@ WORKFLOWS = """\
 version: '1'
 is_workflow_required: false
 workflows: {{plain: {{name: Plain, metadata_schema: any}}}}
-schemas: {{any: {{url: 's3://reg/.quilt/workflows/{}'}}}}
+schemas: {{any: {{url: 's3://{}/.quilt/workflows/{}'}}}}
 """
 SETTINGS = Settings(
     source_buckets=("raw",),
@@ -126,6 +134,14 @@ UPLOADS = UploadSettings(
     table="windows",
     queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/uploads",
     dead_letter_queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/unread",
+)
+PROMOTION = PromotionSettings(
+    registry="production",
+    copy_to="s3://production/data/",
+    workflow="plain",
+    engine="lab",
+    event_bus="default",
+    dead_letter_queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/refused",
 )
 ANSWERS: dict[str, dict[str, Any]] = {
     "PutEvents": {"FailedEntryCount": 0, "Entries": []},
@@ -152,17 +168,21 @@ class Account:
         self.services: set[str] = set()
         self._scratch = stub.create_bucket("scratch", versioning=Versioning.OFF)
         self._registry = stub.create_bucket("reg")
-        for bucket in (self._scratch, self._registry):  # their roles list by prefix only
+        self.production = stub.create_bucket("production")
+        # Their roles list by prefix only.
+        for bucket in (self._scratch, self._registry, self.production):
             bucket.hides_missing_keys = True
         self._function = ""
         self._patch = patch
         patch.setattr(clients, "connect", cache(self._connect))
         patch.setattr(clients, "prepare", lambda _service: None)
         patch.setattr(coalescer, "load_settings", lambda: UPLOADS)
-        schema = self._registry.put(".quilt/workflows/any.json", "{}")
-        for version in ("", f"?versionId={schema.version_id}"):
-            key = ".quilt/workflows/config.yml"
-            self._registry.put(key, WORKFLOWS.format(f"any.json{version}"))
+        patch.setattr(promotion, "load_settings", lambda: PROMOTION)
+        for registry in (self._registry, self.production):
+            schema = registry.put(".quilt/workflows/any.json", "{}")
+            for version in ("", f"?versionId={schema.version_id}"):
+                rules = WORKFLOWS.format(registry.name, f"any.json{version}")
+                registry.put(".quilt/workflows/config.yml", rules)
 
     def become(self, function: str, **settings: Any) -> None:
         """Let the next calls be those of a function."""
@@ -207,13 +227,25 @@ class Account:
         }
         packager.handler({"Records": [record]}, invocation())
 
+    def promote(self, name: str) -> None:
+        """Promote the newest revision of a package of the registry."""
+        latest = self._registry.get(f".quilt/named_packages/{name}/latest")
+        assert latest
+        detail = {"registry": "reg", "package_name": name, "top_hash": latest.data.decode()}
+        promotion.handler({"event": {"id": "1", "detail": detail}}, invocation())
+
     def deny(self, key: str) -> None:
         """Deny the next HEAD of an object."""
         self.stub.on("HeadObject", key=key).answer(403, "AccessDenied")
 
-    def fail_completion(self) -> None:
-        """Refuse the next manifest, whose upload is then aborted."""
-        completion = self.stub.on("CompleteMultipartUpload", bucket="reg")
+    def copy_nothing(self) -> None:
+        """Let the next promotions leave the objects where they are."""
+        settings = msgspec.structs.replace(PROMOTION, copy_to=None)
+        self._patch.setattr(promotion, "load_settings", lambda: settings)
+
+    def fail_completion(self, bucket: str = "reg") -> None:
+        """Refuse the next upload, which is then aborted."""
+        completion = self.stub.on("CompleteMultipartUpload", bucket=bucket)
         completion.answer(412, "PreconditionFailed")
 
     def hash_shards(self, job_id: str) -> None:
@@ -318,6 +350,34 @@ def run_audit(account: Account) -> None:
     assert audit.handler({}, invocation())["done"]
 
 
+def run_promotion(account: Account) -> None:
+    production = account.production
+    for folder in ("plain/", "kept/"):
+        account.fill(folder)
+        account.become("Packager", **INLINE)
+        account.deliver(message(folder, workflow="plain"))
+        account.become("Promotion")
+        production.versioning = Versioning.OFF if folder == "plain/" else Versioning.ENABLED
+        for _ in range(2):
+            account.promote(f"lab/{folder[:-1]}")
+    production.versioning = Versioning.OFF
+    production.put("data/lab/kept/stored", "other")  # in the way
+    account.promote("lab/kept")
+    production.versioning = Versioning.ENABLED
+    account.fill("kept/")
+    account.become("Packager", **INLINE)
+    account.deliver(message("kept/", workflow="plain"))
+    account.become("Promotion")
+    account.raw.delete("kept/read", account.raw.versions("kept/read")[0].version_id)
+    account.fail_completion("production")  # of a copy in parts
+    with pytest.raises(WriteConflict):
+        account.promote("lab/kept")
+    account.copy_nothing()
+    for _ in range(2):
+        account.fail_completion("production")  # of a large manifest
+        account.promote("lab/many")
+
+
 @pytest.fixture(scope="module")
 def account() -> Iterator[Account]:
     with S3Stub() as stub, pytest.MonkeyPatch.context() as patch:
@@ -329,6 +389,7 @@ def account() -> Iterator[Account]:
         run_large_jobs(account)
         run_coalescer(account)
         run_audit(account)
+        run_promotion(account)
         for function in FUNCTIONS:
             account.needs[function].update(account.s3_needs_of(function))
         yield account
@@ -339,13 +400,17 @@ def template() -> dict[str, Any]:
     stack = make_stack()
     keys = {name: kms.Key.from_key_arn(stack, f"{name}-key", KEYS[name]) for name in KEYS}
     topic = sns.Topic.from_topic_attributes(stack, "Topic", topic_arn=TOPIC, key_arn=KEYS["topic"])
-    raw, reg = (
+    raw, reg, production = (
         s3.Bucket.from_bucket_attributes(
             stack, f"{name}-bucket", bucket_name=name, region=REGION, encryption_key=key
         )
-        for name, key in (("raw", keys["source"]), ("reg", keys["registry"]))
+        for name, key in (
+            ("raw", keys["source"]),
+            ("reg", keys["registry"]),
+            ("production", keys["production"]),
+        )
     )
-    add_engine(
+    engine = add_engine(
         stack,
         source_buckets=[raw],
         registry_buckets=[reg],
@@ -354,6 +419,7 @@ def template() -> dict[str, Any]:
         audit=Audit(ScheduleExpression.rate(Duration.days(7))),
         event_sources=[HealthOmicsRuns(), ObjectUploads()],
     )
+    engine.promote_to(production, copy_data_to="data/")
     return template_of(stack)
 
 
@@ -383,7 +449,7 @@ def unused(statements: list[Statement], needs: set[Need]) -> list[Grant]:
 def test_each_granted_action_is_taken(
     account: Account, roles: dict[str, list[Statement]], function: str
 ) -> None:
-    assert unused(roles[function], account.needs[function]) == []
+    assert [str(each) for each in unused(roles[function], account.needs[function])] == []
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -417,4 +483,4 @@ def test_each_function_is_run_here(template: dict[str, Any]) -> None:
         function["Properties"]["Handler"].split(".")[-2]
         for function in find(template, "AWS::Lambda::Function").values()
     }
-    assert handlers == {"packager", "checksum", "large_job", "coalescer", "audit"}
+    assert handlers == {"packager", "checksum", "large_job", "coalescer", "audit", "promotion"}

@@ -15,10 +15,13 @@ from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.cli.commands.package import package as package_command
 from tests.packager_function import crate, crate_event
-from tests.torture.world import SETTINGS, Killed, World, message
+from tests.s3_stub import Pattern
+from tests.torture.world import NAMED_PACKAGES, PACKAGES, SETTINGS, Killed, World, message
 
 FOLDER = "runs/42/"
 VISIBILITY_SECONDS = 60
+PART_BYTES = 8 * 2**20
+LARGE_BYTES = 9 * 2**20
 LARGE = msgspec.structs.replace(
     SETTINGS,
     scratch_bucket="scratch",
@@ -36,13 +39,15 @@ class Shape(NamedTuple):
         prepare: Fills the buckets.
         body: Message.
         settings: Settings of the engine.
-        runs: Runs a job: the handler, or the command `package`.
+        as_command: Runs the command `package` instead of the handler.
+        promotes: Runs the promotion of the package that was created last.
     """
 
     prepare: Callable[[World], None]
     body: str = message()
     settings: Settings = SETTINGS
     as_command: bool = False
+    promotes: bool = False
 
 
 def _first(world: World) -> None:
@@ -72,6 +77,34 @@ def _refused_by_rules(world: World) -> None:
     world.registry.put(".quilt/workflows/config.yml", RULES)
 
 
+def _packaged(world: World) -> None:
+    _first(world)
+    # Copied in parts, the others whole.
+    world.raw.put(
+        FOLDER + "large",
+        Pattern(LARGE_BYTES),
+        stored=["SHA256"],
+        part_sizes=[PART_BYTES, LARGE_BYTES - PART_BYTES],
+    )
+    assert world.deliver(message(), message_id="an earlier one")
+
+
+def _promoted(world: World) -> None:
+    _packaged(world)
+    world.run_promotion(world.events.pop()[1], lambda step: step())
+    world.events.clear()
+    world.now += 1
+    world.raw.put(FOLDER + "b.txt", "changed", stored=[])
+    assert world.deliver(message(), message_id="a later one")
+
+
+def _held(world: World) -> None:
+    _packaged(world)
+    world.registry.put(f"{NAMED_PACKAGES}runs/42/latest", "a" * 64)
+    world.registry.put(f"{PACKAGES}{'a' * 64}", "{}")
+    world.registry.put(f"{NAMED_PACKAGES}runs/42/1600000000", "a" * 64)
+
+
 def _with_crate(world: World) -> None:
     _first(world)
     world.raw.put(FOLDER + "ro-crate-metadata.json", crate("42"))
@@ -86,6 +119,9 @@ SHAPES: Mapping[str, Shape] = {
     "quarantine": Shape(_refused_by_rules, message(registry="registry"), QUARANTINE),
     "crate": Shape(_with_crate, crate_event("42")),
     "large job": Shape(_first, settings=LARGE),
+    "promotion": Shape(_packaged, promotes=True),
+    "promotion of the next revision": Shape(_promoted, promotes=True),
+    "promotion, held": Shape(_held, promotes=True),
     "command, first": Shape(_first, as_command=True),
     "command, unchanged": Shape(_unchanged, as_command=True),
     "command, one object changed": Shape(_one_changed, as_command=True),
@@ -134,8 +170,11 @@ def run(shape: Shape, points: Collection[int] = ()) -> tuple[World, list[str]]:
     """Run a job with deaths at some points, and return what is left and the points it passed."""
     with World(shape.settings) as world:
         shape.prepare(world)
+        created = world.events.pop()[1] if shape.promotes else {}
         world.hook = death = Death(points)
-        if shape.as_command:
+        if shape.promotes:
+            world.run_promotion(created, lambda step: death.survive(step, world))
+        elif shape.as_command:
             death.survive(partial(package_command, shape.body, as_json=True), world)
         else:
             numbers = count(1)
@@ -170,8 +209,10 @@ def check_all(name: str, *, deaths: int = 1) -> Counter[str]:
         runs += 1
         place = f"{name}, killed {[passed[each] for each in killed if each < len(passed)]}"
         assert world.state() == clean.state(), place
+        assert world.copies() == clean.copies(), place
         assert world.announced() == clean.announced(), place
         assert set(world.letters) == set(clean.letters), place
         world.check_whole()
+        world.check_copies()
         world.check_codes()
     return Counter(runs=runs)

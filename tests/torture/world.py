@@ -18,10 +18,18 @@ from awscrt.auth import AwsCredentialsProvider
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_transport import Request, Response, S3Transport, error_of
-from quilt_packager_runtime.handlers import checksum, invocations, large_job, packager
+from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.handlers import (
+    checksum,
+    invocations,
+    large_job,
+    packager,
+    promotion,
+)
 from quilt_packager_runtime.reporting.telemetry import logger, metrics
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings.promotion_settings import PromotionSettings
 
 from quilt_packager.operations.dead_letters.error_codes import describe_code
 from tests.lambda_context import invocation
@@ -36,6 +44,13 @@ SETTINGS = Settings(
     dead_letter_queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
     event_bus="bus",
     max_attempts=MAX_ATTEMPTS,
+)
+COPIES = "data/"
+PROMOTION = PromotionSettings(
+    registry="registry",
+    copy_to=f"s3://registry/{COPIES}",
+    event_bus="bus",
+    dead_letter_queue_url="https://sqs.us-east-1.amazonaws.com/123456789012/promotions",
 )
 NAMED_PACKAGES, PACKAGES = ".quilt/named_packages/", ".quilt/packages/"
 
@@ -77,11 +92,13 @@ class MemoryTransport(S3Transport):
 
 def _to_response(asked: protocol.Request, answer: protocol.Response, now: float) -> Response:
     body = answer.body
-    if not isinstance(body, bytes):
+    if asked.method == "HEAD":
+        body = b""
+    elif not isinstance(body, bytes):
         body = body.read(*(answer.body_range or (0, body.size_bytes)))
     headers = {name.lower(): value for name, value in answer.headers.items()}
     headers |= {"date": protocol.http_date(int(now)), "content-length": str(answer.size_bytes)}
-    return Response(answer.status, headers, b"" if asked.method == "HEAD" else body)
+    return Response(answer.status, headers, body)
 
 
 class World:
@@ -123,6 +140,7 @@ class World:
         self._patch.setattr(clients, "prepare", lambda _name: None)
         self._patch.setattr(invocations, "load_settings", lambda: self.settings)
         self._patch.setattr(invocations, "connect", lambda: self.s3)
+        self._patch.setattr(promotion, "load_settings", lambda: PROMOTION)
         self._patch.setattr(S3, "from_environment", lambda *_, **__: self.s3)
         self._patch.setattr(logger.registered_handler, "stream", self.log)
         self._patch.setattr(metrics.provider, "service", "engine")
@@ -220,6 +238,19 @@ class World:
             state = retry(lambda step=step: large_job.handler(step, invocation()))  # type: ignore[misc]
             goes_on = bool(state.get("goes_on"))
 
+    def run_promotion(
+        self, created: dict[str, Any], retry: Callable[[Callable[[], Any]], Any]
+    ) -> None:
+        """Run the state machine of promotions for an event of a created package.
+
+        Args:
+            created: Detail of the event.
+            retry: Calls a step until it succeeds.
+        """
+        step = {"event": {"id": "event", "detail": created}}
+        while retry(lambda: promotion.handler(step, invocation()))["goes_on"]:
+            pass
+
     # What is there afterwards.
 
     def state(self) -> dict[str, Any]:
@@ -228,6 +259,10 @@ class World:
             bucket.name: (pointers_of(bucket), sorted(bucket.keys(PACKAGES)))
             for bucket in self.service.store.buckets.values()
         }
+
+    def copies(self) -> dict[str, int]:
+        """Return the number of versions of each copy of a promotion."""
+        return {key: len(self.registry.versions(key)) for key in self.registry.keys(COPIES)}
 
     def announced(self) -> set[tuple[str, str | None]]:
         """Return the kind of each outcome, with the top hash of its revision or its code."""
@@ -242,6 +277,15 @@ class World:
                 latest = bucket.get(f"{NAMED_PACKAGES}{name}/latest")
                 is_announced = latest is None or latest.data.decode() in values[:-1]
                 assert is_announced, f"latest of {name} has no pointer"
+
+    def check_copies(self) -> None:
+        """Check that promoted manifests name versions that exist."""
+        for key in self.registry.keys(PACKAGES):
+            manifest = self.registry.get(key)
+            assert manifest
+            for line in manifest.data.splitlines()[1:]:
+                uri = S3Uri.parse(json.loads(line)["physical_keys"][0])
+                assert self.service.store.buckets[uri.bucket].get(uri.key, uri.version_id), uri
 
     def check_codes(self) -> None:
         """Check that each dead letter and each reported failure has a documented code."""

@@ -7,6 +7,8 @@ from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.completeness.pauses import pause_seconds
 from quilt_packager_runtime.deadlines import deadline_at
@@ -38,6 +40,13 @@ HAND_OFF_SECONDS = 60
 """Time that is reserved to write the plan of a large job; less in a short invocation."""
 
 HAND_OFF_SHARE = 0.25
+
+
+class StateError(msgspec.Struct, frozen=True):
+    """An error as a state machine reports it."""
+
+    error: str = msgspec.field(name="Error")
+    cause: str = msgspec.field(name="Cause", default="")
 
 
 @cache

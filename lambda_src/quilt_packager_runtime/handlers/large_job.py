@@ -9,6 +9,7 @@ import msgspec
 
 from quilt_packager_runtime.errors import EmptySource, Incomplete, NoSuchKey
 from quilt_packager_runtime.handlers import invocations
+from quilt_packager_runtime.handlers.invocations import StateError
 from quilt_packager_runtime.large_jobs import hand_off
 from quilt_packager_runtime.large_jobs.hand_off import (
     FAIL_JOB,
@@ -31,13 +32,6 @@ FIRST_WAIT_SECONDS = 5
 MAX_WAIT_SECONDS = 60
 TRY_SECONDS = 30
 """Minimum time that is left of an invocation when it retries to fail a job."""
-
-
-class StateError(msgspec.Struct, frozen=True):
-    """An error as the state machine reports it."""
-
-    error: str = msgspec.field(name="Error")
-    cause: str = msgspec.field(name="Cause", default="")
 
 
 class Step(msgspec.Struct, frozen=True):

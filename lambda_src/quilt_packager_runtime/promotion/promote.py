@@ -40,6 +40,10 @@ OnProgress = Callable[[str, int, int | None], object]
 """Called with the phase, the number of objects that are done, and the total if it is known."""
 
 
+class NotWanted(Exception):
+    """The metadata of the revision has other values than the request accepts."""
+
+
 class Published(msgspec.Struct, frozen=True):
     """The result of publishing.
 
@@ -77,6 +81,7 @@ async def promote(
         The outcome, `promoted` or `unchanged`.
 
     Raises:
+        NotWanted: The metadata has other values than the request accepts.
         Unfinished: The deadline passed before everything was copied.
         Rejected: The promotion can never succeed as it is.
         Failed: The promotion may succeed later.
@@ -93,6 +98,7 @@ async def promote(
     with translate_disk_full(), RevisionContents() as contents:
         on_progress("manifest", 0, None)
         await contents.load(s3, request.source.manifest(top_hash), top_hash)
+        _check_wanted(request, contents)
         header = await _check_workflow(s3, request, contents)
         new_hash = top_hash if header == contents.header else await contents.top_hash(header)
         _check_replaceable(request, latest, new_hash)
@@ -135,6 +141,13 @@ async def _find_newest(s3: S3, request: PromotionRequest) -> str:
             remedy="Correct the name or the registry.",
         )
     return latest.top_hash
+
+
+def _check_wanted(request: PromotionRequest, contents: RevisionContents) -> None:
+    metadata = contents.header.get("user_meta") or {}
+    for name, accepted in request.accepted_metadata.items():
+        if metadata.get(name) not in accepted:
+            raise NotWanted
 
 
 async def _check_workflow(

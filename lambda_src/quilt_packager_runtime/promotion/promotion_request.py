@@ -1,7 +1,9 @@
 """The request and the outcome of a promotion."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -9,9 +11,7 @@ from msgspec import UNSET, UnsetType
 from quilt_packager_runtime.errors import PackagerError, Rejected
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.registry.publish import Package, Provenance
-
-PromotionAction = Literal["replace", "hold"]
-"""The handling of a newest revision of the target. A promotion carries nothing: it merges none."""
+from quilt_packager_runtime.settings.promotion_settings import PromotionAction
 
 
 class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,7 @@ class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
         workflow: Workflow of the target's registry, None for none, UNSET for its default.
         on_foreign_revision: Handling of a newest revision of the target that is not a promotion of
             the source.
+        accepted_metadata: Accepted values of fields of the package's metadata, by their names.
         promoted_by: The principal, for the provenance.
     """
 
@@ -35,6 +36,7 @@ class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
     copy_to: SourceFolder | None = None
     workflow: str | UnsetType | None = UNSET
     on_foreign_revision: PromotionAction = "hold"
+    accepted_metadata: Mapping[str, Sequence[str]] = MappingProxyType({})
     promoted_by: str
 
     def provenance(self, top_hash: str) -> Provenance:

@@ -224,6 +224,54 @@ class UploadsNotRecorded(LogEvent, tag="uploads not recorded", frozen=True, kw_o
     messages: int
 
 
+class _PromotionEvent(LogEvent, frozen=True, kw_only=True):
+    event_id: str
+    from_registry: str
+    from_package_name: str
+    from_top_hash: str
+    registry: str
+    package_name: str
+
+
+class RevisionPromoted(_PromotionEvent, tag="revision promoted", frozen=True, kw_only=True):
+    """A revision is the newest of its package in another registry, now or already."""
+
+    outcome: str
+    seconds: float
+    top_hash: str
+    objects: int
+    bytes: int
+    copied: int | None = None
+    present: int | None = None
+    previous_top_hash: str | None = None
+    foreign_top_hash: str | None = None
+    remark: str | None = None
+
+
+class PromotionFailed(_PromotionEvent, tag="promotion failed", frozen=True, kw_only=True):
+    """An attempt at a promotion failed."""
+
+    level: ClassVar[int] = logging.ERROR
+
+    final: bool
+    code: str
+    reason: str
+    happened: str
+    why: str
+    remedy: str
+
+
+class PromotionContinues(_PromotionEvent, tag="promotion continues", frozen=True, kw_only=True):
+    """The time of an invocation is over, and another one copies the rest."""
+
+    copied: int
+    present: int
+
+
+class PromotionSkipped(_PromotionEvent, tag="promotion skipped", frozen=True, kw_only=True):
+    """The metadata of a revision does not match those of the rule."""
+
+
 class MessageRejected(LogEvent, tag="message rejected", frozen=True, kw_only=True):
     """A message in the queue of uploads describes no upload and is now a dead letter."""
 
@@ -323,6 +371,10 @@ AnyLogEvent: TypeAlias = (
     | PackageDamaged
     | PackageNotAudited
     | DamageNotPublished
+    | RevisionPromoted
+    | PromotionFailed
+    | PromotionContinues
+    | PromotionSkipped
 )
 """Every typed event. `server_side_copy`, `publish` and `reuse` log untyped warnings; Lambda and
 Powertools write lines of their own."""

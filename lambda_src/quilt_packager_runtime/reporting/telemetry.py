@@ -102,7 +102,7 @@ def record_outcome(
             "final": final,
         }
     known = {name: value for name, value in fields.items() if value is not None}
-    log(msgspec.convert(known, type=AttemptEnded), crash=_crash_of(error))
+    log(msgspec.convert(known, type=AttemptEnded), crash=crash_of(error))
     _count(outcome, seconds)
 
 
@@ -141,13 +141,26 @@ def record_step_failure(
         why=error.why,
         remedy=error.remedy,
     )
-    log(event, crash=_crash_of(error))
+    log(event, crash=crash_of(error))
 
 
 def record_unpublished(event: OutcomeNotPublished) -> None:
     """Log and count an outcome that was not published. The metrics of the outcome follow."""
     log(event)
     metrics.add_metric(Metric.OUTCOMES_NOT_PUBLISHED, MetricUnit.Count, 1)
+
+
+def count_promotion(*, promoted: int, copied: int) -> None:
+    """Count a promotion that has succeeded, and its copies."""
+    metrics.add_metric(Metric.REVISIONS_PROMOTED, MetricUnit.Count, promoted)
+    metrics.add_metric(Metric.OBJECTS_COPIED, MetricUnit.Count, copied)
+    metrics.flush_metrics()
+
+
+def count_promotion_failure() -> None:
+    """Count a promotion that has failed for the last time."""
+    metrics.add_metric(Metric.PROMOTIONS_FAILED, MetricUnit.Count, 1)
+    metrics.flush_metrics()
 
 
 def record_ready_prefix(folder: SourceFolder, *, uploads: int) -> None:
@@ -186,7 +199,8 @@ def _count(outcome: Outcome, seconds: float) -> None:
     metrics.flush_metrics()
 
 
-def _crash_of(error: PackagerError | None) -> BaseException | None:
+def crash_of(error: PackagerError | None) -> BaseException | None:
+    """Return the unforeseen exception behind an error, if there is one."""
     return error.__cause__ if isinstance(error, InternalError) else None
 
 

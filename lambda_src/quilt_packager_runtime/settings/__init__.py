@@ -53,6 +53,9 @@ class Metric(StrEnum):
     PREFIXES_ANNOUNCED = "PrefixesAnnounced"
     PACKAGES_AUDITED = "PackagesAudited"
     PACKAGES_DAMAGED = "PackagesDamaged"
+    REVISIONS_PROMOTED = "RevisionsPromoted"
+    PROMOTIONS_FAILED = "PromotionsFailed"
+    OBJECTS_COPIED = "ObjectsCopied"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,20 +1,19 @@
 """Settings of the coalescer: the construct writes them, the handler reads them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Self
+from typing import ClassVar
 
 import msgspec
 
 from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
 from quilt_packager_runtime.formats.recognisers import RECOGNISERS, is_kind
+from quilt_packager_runtime.settings.one_variable import OneVariable
 
-VARIABLE = "QUILT_PACKAGER_UPLOADS"
 
-
-class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one coalescer of uploads. One variable carries them all, as JSON.
+class UploadSettings(OneVariable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one coalescer of uploads.
 
     Attributes:
         threshold_event_count: Number of uploads after which a prefix is announced at once.
@@ -36,6 +35,8 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         True
     """
 
+    variable: ClassVar[str] = "QUILT_PACKAGER_UPLOADS"
+
     threshold_event_count: int = 20
     threshold_duration_seconds: int = 300
     prefix_depth: int = 2
@@ -47,22 +48,6 @@ class UploadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     table: str = ""
     queue_url: str = ""
     dead_letter_queue_url: str = ""
-
-    def to_environment(self) -> dict[str, str]:
-        """Return the environment variable with these settings."""
-        return {VARIABLE: msgspec.json.encode(self).decode()}
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Parse the variable that `to_environment` returns.
-
-        Raises:
-            ValueError: The variable is missing, or has a value of the wrong form.
-        """
-        try:
-            return msgspec.json.decode(environment.get(VARIABLE, ""), type=cls)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"{VARIABLE} does not fit: {error}") from error
 
 
 def check_ready_when(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from quilt_packager_runtime.errors import PackagerError
 from quilt_packager_runtime.formats.names import parse_registry
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
+from quilt_packager_runtime.settings.promotion_settings import PromotionAction
 
 from quilt_packager.cli.console.errors import Misuse, exit_code_of_job
 from quilt_packager.cli.console.exits import Exit
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from quilt_packager_runtime.aws.s3 import S3
     from quilt_packager_runtime.formats.objects import SourceFolder
     from quilt_packager_runtime.promotion.promotion_request import (
-        PromotionAction,
         PromotionOutcome,
         PromotionRequest,
     )
@@ -145,9 +145,7 @@ async def _run(
         return await run_promotion(complete, s3=s3, on_progress=progress)
 
 
-def _parse_action(text: str) -> "PromotionAction":
-    from quilt_packager_runtime.promotion.promotion_request import PromotionAction
-
+def _parse_action(text: str) -> PromotionAction:
     try:
         action: PromotionAction = msgspec.convert(text, PromotionAction)
     except msgspec.ValidationError:

@@ -13,7 +13,7 @@ from quilt_packager_runtime.requests.messages import parse_message
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 from quilt_packager_runtime.settings.source_options import SourceOptions
-from quilt_packager_runtime.settings.upload_settings import VARIABLE
+from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
 from quilt_packager import EventSource, LimitExceeded, ObjectsReady, ObjectUploads
 from tests.constructs.templates import (
@@ -54,7 +54,7 @@ def statements(template: JsonObject) -> dict[str, JsonObject]:
 def settings(template: JsonObject) -> JsonObject:
     """The settings of the coalescer, with `?` for values that are known after deployment."""
     function = properties_of(template, "AWS::Lambda::Function", like="Coalescer")
-    _, parts = function["Environment"]["Variables"][VARIABLE]["Fn::Join"]
+    _, parts = function["Environment"]["Variables"][UploadSettings.variable]["Fn::Join"]
     text = "".join(part if isinstance(part, str) else "?" for part in parts)
     return dict(json.loads(text))
 
