@@ -16,7 +16,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
-from quilt_packager_runtime.formats.outcome import Result
+from quilt_packager_runtime.formats.outcome import DETAIL_TYPES, Result
 from quilt_packager_runtime.reporting.outcome_events import outcome_pattern
 from quilt_packager_runtime.settings.promotion_settings import PromotionSettings
 
@@ -268,7 +268,7 @@ class Promotion(Construct):
         registry: s3.IBucket,
         when: PromoteWhen,
     ) -> events.CfnRule:
-        pattern = outcome_pattern(Result.CREATED, engine=service)
+        pattern = outcome_pattern(DETAIL_TYPES[Result.CREATED], engine=service)
         pattern["detail"] |= {
             "package_name": [{"wildcard": name} for name in when.names],
             # Revisions of the registry itself are where they should be.

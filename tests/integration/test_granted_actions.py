@@ -368,7 +368,12 @@ def run_promotion(account: Account) -> None:
     account.become("Packager", **INLINE)
     account.deliver(message("kept/", workflow="plain"))
     account.become("Promotion")
-    account.raw.delete("kept/read", account.raw.versions("kept/read")[0].version_id)
+    account.raw.delete("kept/copied", account.raw.versions("kept/copied")[0].version_id)
+    account.promote("lab/kept")
+    account.fill("kept/")
+    account.become("Packager", **INLINE)
+    account.deliver(message("kept/", workflow="plain"))
+    account.become("Promotion")
     account.fail_completion("production")  # of a copy in parts
     with pytest.raises(WriteConflict):
         account.promote("lab/kept")
