@@ -9,6 +9,7 @@ from quilt3.packages import PackageEntry
 from quilt3.util import PhysicalKey, QuiltException
 from quilt_packager_runtime.errors import ManifestLineTooLong
 from quilt_packager_runtime.formats.manifest import Header, write_manifest
+from quilt_packager_runtime.formats.manifest_lines import TopHasher, decode_entries
 from quilt_packager_runtime.formats.objects import Checksum, Entry, S3Uri, sort_key
 
 # Every character that UTF-8 can carry, and more often those that encoders disagree about.
@@ -93,10 +94,21 @@ def quilt3s(package: Any) -> tuple[str, bytes]:
     return package.top_hash, manifest.getvalue()
 
 
+def reread(manifest: bytes) -> str:
+    """The top hash of a manifest's lines."""
+    first, *lines = manifest.split(b"\n")
+    hasher = TopHasher(first)
+    for _, entry, _ in decode_entries(lines):
+        hasher.add(entry)
+    return hasher.top_hash()
+
+
 @given(headers, packages)
 @example(Header({"x": 1e-07, "y": 10**30, "\x7f": "\u2028"}, "\x7f"), [])
 def test_bytes_and_top_hash_are_quilt3s(header: Header, package: list[Entry]) -> None:
-    assert ours(header, package) == quilt3s(quilt3_package(header, package))
+    top_hash, manifest = ours(header, package)
+    assert (top_hash, manifest) == quilt3s(quilt3_package(header, package))
+    assert reread(manifest) == top_hash
 
 
 @given(headers, packages)
