@@ -161,8 +161,8 @@ class EngineProps(TypedDict, total=False):
     """Prefix of the names of the roles that access buckets.
 
     The policies of buckets in other accounts can name the roles `<prefix>-packager`,
-    `<prefix>-checksum` and `<prefix>-large-job`, which stay when a role is replaced. Default:
-    CloudFormation generates the names.
+    `<prefix>-checksum`, `<prefix>-large-job` and, with an `audit`, `<prefix>-audit`, which stay
+    when a role is replaced. Default: CloudFormation generates the names.
     """
     log_retention: logs.RetentionDays
     """Retention period of logs. Default: one year."""
