@@ -14,6 +14,7 @@ from quilt_packager_runtime.auditing.references import Reference, References
 from quilt_packager_runtime.auditing.version_join import Match, find_versions
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import AccessDenied, NoSuchBucket, PackagerError, quote
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 from quilt_packager_runtime.formats.objects import S3Uri
@@ -102,7 +103,7 @@ class RevisionAudit:
         Raises:
             PackagerError: S3 failed, or denied the request for a reason that is no finding.
         """
-        with References() as references:
+        with translate_disk_full(), References() as references:
             if not await self._read_manifest(references):
                 return Audited()
             check = EntryCheck(

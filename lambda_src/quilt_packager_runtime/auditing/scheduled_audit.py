@@ -16,7 +16,7 @@ from quilt_packager_runtime.auditing.packages import check_package, find_newest,
 from quilt_packager_runtime.auditing.revision_audit import Audited, RevisionAudit
 from quilt_packager_runtime.aws import clients
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.errors import AwsError, PackagerError
+from quilt_packager_runtime.errors import AwsError, DeadlineExceeded, PackagerError
 from quilt_packager_runtime.formats.event_names import DAMAGE_DETAIL_TYPE, EVENT_SOURCE
 from quilt_packager_runtime.registry.publish import Package
 from quilt_packager_runtime.reporting.log_events import (
@@ -59,6 +59,7 @@ class ScheduledAudit:
         self._s3 = s3
         self._settings = settings
         self._until = until
+        self._is_first = True
         self._audited = 0
         self._damaged: list[DamageDetail] = []
 
@@ -82,28 +83,35 @@ class ScheduledAudit:
                 if asyncio.get_running_loop().time() > self._until:
                     return Cursor(registry, done)
                 block = await self._audit(package, 0)
+                if block == 0:
+                    return Cursor(registry, done)
                 if block is not None:
                     return Cursor(registry, package.name, block)
                 done = package.name
         return None
 
     async def _audit(self, package: Package, first_block: int) -> int | None:
-        """Audit a package from a block on, and return the block at which to continue, if any."""
+        """Audit a package from a block on, and return the block at which to continue, if any.
+
+        A package for which the time does not suffice at all is skipped if it had the whole of it.
+        """
+        is_first, self._is_first = self._is_first, False
         audit = _PackageAudit(self._s3, self._settings, package, until=self._until)
         try:
             audited = await audit.run(first_block)
         except PackagerError as error:
             self._skip(package, error.code, error.reason)
             return None
+        if audited.next_block is not None and audited.next_block <= first_block:
+            if not is_first:
+                return first_block
+            reason = "Its manifest takes a whole invocation to read."
+            self._skip(package, DeadlineExceeded.__name__, reason)
+            return None
         self._audited += 1
         log(audit.logged(audited, first_block))
         if audit.damage.total:
             self._publish(audit, package)
-        if audited.next_block is not None and audited.next_block <= first_block:
-            self._skip(
-                package, "DeadlineExceeded", "Its manifest takes a whole invocation to read."
-            )
-            return None
         return audited.next_block
 
     def _publish(self, audit: "_PackageAudit", package: Package) -> None:

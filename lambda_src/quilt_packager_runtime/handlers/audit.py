@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime.auditing.scheduled_audit import Cursor, ScheduledAudit
-from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.handlers import invocations
 
 if TYPE_CHECKING:
@@ -27,6 +26,5 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     started = time.monotonic()
     until = started + SHARE_OF_TIME * (invocations.deadline_of(context) - started)
     audit = ScheduledAudit(invocations.connect(), invocations.load_settings(), until=until)
-    with translate_disk_full():
-        following = asyncio.run(audit.run(cursor))
+    following = asyncio.run(audit.run(cursor))
     return {"done": following is None, "cursor": msgspec.to_builtins(following or Cursor())}

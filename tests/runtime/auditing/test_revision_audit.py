@@ -1,6 +1,7 @@
 """Damage made in the stub behind a package's back, and the finding for each."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from quilt_packager_runtime.auditing import revision_audit
@@ -120,6 +121,26 @@ class TestVersions:
         _, [finding] = await audit(s3, DEEP)
         assert finding.code is Code.CHECKSUM_DIFFERS
         assert "its bytes have" in finding.happened
+
+    async def test_checksums_of_whole_objects_are_compared_by_reading(
+        self, s3: S3, raw: Bucket, packages: Bucket
+    ) -> None:
+        entries = [
+            Entry(
+                key, entry_of(raw, key, put(raw, key)).physical_key, 5, Checksum("SHA256", digest)
+            )
+            for key, digest in [("f/a", sha256(b"hello").hexdigest()), ("f/b", "0" * 64)]
+        ]
+        publish(packages, entries)
+        assert codes((await audit(s3, DEEP))[1]) == [(Code.CHECKSUM_DIFFERS, "f/b")]
+
+    async def test_objects_that_cannot_be_read_in_time_are_compared_and_counted(
+        self, s3: S3, s3_stub: S3Stub, versions: dict[str, Version]
+    ) -> None:
+        s3_stub.forget_requests()
+        audited, findings = await audit(s3, Depth(read_share=1.0, read_until=0.0))
+        assert (audited.unread, findings) == (3, [])
+        assert s3_stub.distinct_counts["HeadObject"] == 3
 
     async def test_another_stored_checksum_is_found_without_reading(
         self, s3: S3, raw: Bucket, packages: Bucket, s3_stub: S3Stub

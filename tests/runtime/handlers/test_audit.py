@@ -51,7 +51,9 @@ def published(s3_stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> Published:
     monkeypatch.setattr(clients, "put_event", found.put_event)
     monkeypatch.setattr(clients, "publish_notice", found.publish_notice)
     monkeypatch.setattr(invocations, "load_settings", lambda: SETTINGS)
-    monkeypatch.setattr(invocations, "connect", lambda: connect_to(s3_stub.url, CREDENTIALS))
+    monkeypatch.setattr(
+        invocations, "connect", lambda: connect_to(s3_stub.url, CREDENTIALS, retry_base_ms=1)
+    )
     return found
 
 
@@ -153,6 +155,38 @@ def test_an_audit_continues_within_a_package(
     result = run(cursor={"registry": "packages", "package_name": PACKAGE.name, "block": 2})
     assert result["done"]
     assert published.events[0]["detail"]["damaged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cursor", "is_done", "code"),
+    [
+        # The next invocation begins with it.
+        ({}, False, None),
+        # It had all of this one.
+        ({"registry": "packages", "package_name": PACKAGE.name}, True, "DeadlineExceeded"),
+    ],
+)
+@pytest.mark.usefixtures("published", "versions")
+def test_a_package_is_skipped_only_if_a_whole_invocation_is_too_short(
+    log: JobLog,
+    s3_stub: S3Stub,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    cursor: dict[str, str],
+    is_done: bool,
+    code: str | None,
+) -> None:
+    packages = s3_stub.store.buckets["packages"]
+    latest = packages.get(PACKAGE.pointer("latest").key)
+    assert latest is not None
+    packages.put(".quilt/named_packages/runs/43/latest", latest.data)
+    is_late = property(lambda audit: audit._revision.package.name == "runs/43")
+    monkeypatch.setattr(revision_audit.RevisionAudit, "_is_over", is_late)
+    result = run(cursor=cursor)
+    assert result["done"] is is_done
+    assert result["cursor"]["package_name"] == ("" if is_done else PACKAGE.name)
+    *_, last = log.read_lines()
+    assert last.get("code") == code
 
 
 @pytest.mark.usefixtures("versions")
