@@ -7,7 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import discovery, import_time, listings, manifests, million, scenarios, ten_million
+from benchmarks import (
+    discovery,
+    import_time,
+    listings,
+    manifests,
+    million,
+    promotion,
+    scenarios,
+    ten_million,
+)
 from benchmarks.progress import Progress
 from benchmarks.report import Section, write_section
 
@@ -35,12 +44,14 @@ def choose(*, quick: bool) -> dict[str, Benchmark]:
     listed = listings.OBJECTS // divisor
     packaged = million.GOAL_OBJECTS // divisor
     discovered = discovery.GOAL_OBJECTS // divisor
+    promoted = promotion.GOAL_OBJECTS // divisor
     generated = ten_million.GOAL_OBJECTS // divisor
     return {
         "imports": Benchmark(1, import_time.run),
         "manifest": Benchmark(manifests.STEPS, lambda p: manifests.run(entries, p)),
         "listing": Benchmark(listings.STEPS, lambda p: listings.run(listed, p)),
         "discovery": Benchmark(discovery.STEPS, lambda p: discovery.run(discovered, p)),
+        "promotion": Benchmark(promotion.STEPS, lambda p: promotion.run(promoted, p)),
         "scenarios": Benchmark(len(scenarios.plan(sizes)), lambda p: scenarios.run(sizes, p)),
         "million": Benchmark(million.STEPS, lambda p: million.run(packaged, p)),
         "ten-million": Benchmark(ten_million.STEPS, lambda p: ten_million.run(generated, p)),

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
-from quilt_packager_runtime.formats.objects import ChecksumAlgorithm
+from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceFolder
 from quilt_packager_runtime.formats.outcome import Outcome
+from quilt_packager_runtime.promotion.promote import promote
+from quilt_packager_runtime.promotion.promotion_request import PromotionRequest
+from quilt_packager_runtime.registry.publish import Package
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.local.errors import LocalError
@@ -64,6 +67,30 @@ async def test_quilt3_verifies_every_byte_of_a_package(
     assert found.verified
     assert found.top_hash == outcome.top_hash
     assert found.metadata == METADATA
+    assert {key for key, _, _ in found.entries} == set(CONTENTS)
+
+
+@pytest.mark.parametrize("algorithm", ChecksumAlgorithm)
+async def test_quilt3_verifies_the_copies_of_a_promoted_package(
+    s3: S3, s3_stub: S3Stub, packages: Bucket, tmp_path: Path, algorithm: ChecksumAlgorithm
+) -> None:
+    raw = s3_stub.create_bucket("raw")
+    s3_stub.create_bucket("lab")
+    for key, content in CONTENTS.items():
+        raw.put(FOLDER + key, content)
+    outcome = await publish(s3, algorithm, registry="lab")
+    request = PromotionRequest(
+        source=Package("lab", "runs/42"),
+        target=Package("packages", "runs/42"),
+        copy_to=SourceFolder("packages", "copies/"),
+        promoted_by="a test",
+    )
+    await promote(request, s3=s3)
+    for key in CONTENTS:  # only the copies are left
+        raw.delete(FOLDER + key, raw.versions(FOLDER + key)[0].version_id)
+    found = read(tmp_path)
+    assert found.verified
+    assert found.top_hash == outcome.top_hash
     assert {key for key, _, _ in found.entries} == set(CONTENTS)
 
 
