@@ -27,6 +27,7 @@ KINDS = {
     "HeadBucket": "HEAD",
     "GetObject": "GET",
     "GetObjectAttributes": "GET",
+    "GetObjectTagging": "GET",
     "PutObject": "PUT",
     "CreateMultipartUpload": "PUT",
     "UploadPart": "PUT",
