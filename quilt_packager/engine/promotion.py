@@ -72,6 +72,17 @@ class PromoteWhen:
         return violations
 
 
+def promotion_pattern(service: str, names: Sequence[str], registry: str) -> dict[str, Any]:
+    """Return the pattern of the events of an engine whose packages are promoted to a registry."""
+    pattern = outcome_pattern(DETAIL_TYPES[Result.CREATED], engine=service)
+    pattern["detail"] |= {
+        "package_name": [{"wildcard": name} for name in names],
+        # Revisions of the registry itself are where they should be.
+        "registry": [{"anything-but": registry}],
+    }
+    return pattern
+
+
 def check_promotion(when: PromoteWhen, copy_data_to: str | None) -> None:
     """Check the props of `promote_to`.
 
@@ -268,12 +279,7 @@ class Promotion(Construct):
         registry: s3.IBucket,
         when: PromoteWhen,
     ) -> events.CfnRule:
-        pattern = outcome_pattern(DETAIL_TYPES[Result.CREATED], engine=service)
-        pattern["detail"] |= {
-            "package_name": [{"wildcard": name} for name in when.names],
-            # Revisions of the registry itself are where they should be.
-            "registry": [{"anything-but": registry.bucket_name}],
-        }
+        pattern = promotion_pattern(service, when.names, registry.bucket_name)
         check_pattern(self, "Rule", pattern)
         role = iam.Role(
             self,

@@ -14,6 +14,7 @@ from quilt_packager_runtime.requests.events import (
 )
 from quilt_packager_runtime.uploads.upload_events import uploads_pattern
 
+from quilt_packager.engine.promotion import promotion_pattern
 from quilt_packager.local.ministack import MiniStack
 
 SAMPLES = Path(__file__).parents[1] / "data" / "events"
@@ -23,6 +24,7 @@ PATTERNS: dict[str, dict[str, object]] = {
     "crates at roots": workflow_run_crate_pattern(["runs"], allow_bucket_root=True),
     "ready": objects_ready_pattern(),
     "uploads": uploads_pattern(["runs"], ["tmp/"]),
+    "promotions": promotion_pattern("lab", ["assays/*"], "production"),
     "marked": uploads_pattern(["runs"], ["tmp/"], ["illumina", "nf-core"]),
 }
 LONGEST_NAMES = [f"{number:02}-{'x' * 60}" for number in range(25)]
@@ -32,6 +34,12 @@ def sample(name: str, **detail: Any) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     event["detail"] |= detail
     return event
+
+
+def packaged(name: str, registry: str = "lab") -> dict[str, Any]:
+    event = sample("s3-object-created")
+    detail = {"engine": "lab", "package_name": name, "registry": registry}
+    return {**event, "source": "quilt.packager", "detail-type": "Package Created", "detail": detail}
 
 
 def created(key: str, bucket: str = "runs") -> dict[str, Any]:
@@ -51,6 +59,9 @@ CASES = {
         created("run/ro-crate-metadata.json"),
         {"crates", "crates at roots", "uploads"},
     ),
+    "a created package": (packaged("assays/42"), {"promotions"}),
+    "a package of another name": (packaged("runs/assays-42"), set()),
+    "a package that is there": (packaged("assays/42", "production"), set()),
     "a crate at the root": (created("ro-crate-metadata.json"), {"crates at roots", "uploads"}),
     "a detached crate": (created("run/my-ro-crate-metadata.json"), {"uploads"}),
     "a crate in another bucket": (created("run/ro-crate-metadata.json", "other"), set()),

@@ -18,6 +18,7 @@ class Behaviour(StrEnum):
     S3_STORED_CHECKSUMS = "s3-stored-checksums"
     S3_PART_CHECKSUMS = "s3-part-checksums"
     S3_COPY_CONDITION = "s3-copy-condition"
+    S3_COPY_WRITE = "s3-copy-write"
     S3_LIST_VERSIONS = "s3-list-versions"
     S3_CONSISTENCY = "s3-consistency"
     S3_MISSING_KEY = "s3-missing-key"
@@ -106,6 +107,13 @@ DESCRIPTIONS = (
         B.S3_COPY_CONDITION,
         "A part copy with another ETag in `x-amz-copy-source-if-match` fails with 412.",
         "a checksum is that of the listed version",
+    ),
+    Description(
+        B.S3_COPY_WRITE,
+        "CopyObject and CompleteMultipartUpload accept `If-None-Match: *` and `If-Match` for their "
+        "target; CopyObject keeps the tags, and returns the checksum that the request names.",
+        "promotions copy nothing twice, and overwrite nothing",
+        no_witness="It needs the rights of a promotion. Each promotion compares the checksums.",
     ),
     Description(
         B.S3_LIST_VERSIONS,

@@ -262,6 +262,18 @@ async def test_a_lost_reply_to_a_copy_makes_no_second_version(
     assert len(production(s3_stub).versions("data/runs/42/a.txt")) == 1
 
 
+async def test_two_promotions_at_once_copy_each_object_once(
+    s3: S3, s3_stub: S3Stub, raw: Bucket
+) -> None:
+    raw.put("r/large.bin", Pattern(9 * MIB))
+    source = await package_request(s3, request_of(MESSAGE))
+    await asyncio.gather(*(run(s3, copy_to=COPIES) for _ in range(2)))
+    bucket = production(s3_stub)
+    assert {len(bucket.versions(key)) for key in bucket.keys("data/")} == {1}
+    assert latest(bucket).data.decode() == source.top_hash
+    assert not bucket.uploads
+
+
 @pytest.mark.parametrize("size_bytes", [3, 9 * MIB])
 async def test_a_copy_with_another_checksum_is_never_published(
     s3: S3, s3_stub: S3Stub, raw: Bucket, size_bytes: int
