@@ -33,7 +33,6 @@ from quilt_packager.guardrails.limits import (
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
-    AuditSample,
     AuditSchedule,
     AwsRegion,
     BucketName,
@@ -214,7 +213,9 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     audit: Annotated[
         AuditSchedule, Meta(description="rate(7 days), cron(0 3 ? * SUN *), or empty")
     ] = ""
-    audit_sample: Annotated[AuditSample, Meta(description="0 to 1")] = 0.0
+    audit_sample: Annotated[
+        str, Meta(pattern=r"^((100|[0-9]{1,2}(\.[0-9]+)?)%)?$", description="1%, or empty for none")
+    ] = ""
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -152,7 +152,10 @@ class PackagingEngineStack(Stack):
             on_foreign_revision=flags.on_foreign_revision,
             catalog_url=flags.catalog_url or None,
             publish_schema=flags.publish_schema,
-            audit=Audit(ScheduleExpression.expression(flags.audit), flags.audit_sample)
+            audit=Audit(
+                ScheduleExpression.expression(flags.audit),
+                float(flags.audit_sample.rstrip("%") or 0) / 100,
+            )
             if flags.audit
             else None,
             code=code or bundle_code(self, flags.architecture),

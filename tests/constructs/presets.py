@@ -50,7 +50,7 @@ def existing_buckets(app: App) -> Stack:
         dashboard=True,
         publish_schema=True,
         audit="rate(7 days)",
-        audit_sample=0.01,
+        audit_sample="1%",
         architecture="x86_64",
     )
 

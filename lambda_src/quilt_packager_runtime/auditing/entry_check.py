@@ -65,7 +65,7 @@ class Sample:
     Example:
         >>> keys = [f"{number}.txt" for number in range(10_000)]
         >>> sum(key in Sample(0.1, len(keys)) for key in keys)
-        1009
+        1004
     """
 
     def __init__(self, share: float, count: int) -> None:
