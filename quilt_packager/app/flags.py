@@ -326,7 +326,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise ValueError(f"{FLAG_PREFIX}source_buckets does not name {name_some(unknown)}")
 
     def _find_unused_keys(self) -> list[str]:
-        """Find keys of buckets and of a topic that no flag names."""
+        """Find keys of buckets and of a topic that no flag names, and a sample without an audit."""
         violations = []
         unnamed = self.bucket_keys.keys() - {
             *self.source_buckets,
@@ -348,6 +348,11 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             violations.append(
                 f"{FLAG_PREFIX}notifications_topic_key is the key of nothing: "
                 f"{FLAG_PREFIX}notifications_topic names no topic"
+            )
+        if self.audit_sample and not self.audit:
+            violations.append(
+                f"{FLAG_PREFIX}audit_sample is the sample of nothing: {FLAG_PREFIX}audit has no "
+                "schedule"
             )
         return violations
 

@@ -190,6 +190,11 @@ def test_key_of_notifications_requires_a_topic() -> None:
         read(notifications_topic_key=KEY)
 
 
+def test_sample_requires_an_audit() -> None:
+    with pytest.raises(ContextError, match="audit_sample is the sample of nothing"):
+        read(audit_sample="1%")
+
+
 def test_invalid_options_of_all_sources_are_reported_at_once() -> None:
     options = '{"omics": {"exclude": "work"}, "wrroc": {"settle_seconds": -1}, "x": {}}'
     with pytest.raises(ContextError) as refused:
