@@ -9,7 +9,7 @@ from quilt_packager_runtime.requests import ro_crates
 from quilt_packager_runtime.requests.quilt_profile import read_crate
 
 MAX_RATIO = 10
-SCALE = 32
+SCALE = 64
 """The limits are divided by it: tracing takes a minute for a crate of the maximum size."""
 
 RUN = (
