@@ -25,7 +25,7 @@ def source_of(folder: str) -> str:
 
 
 def open_job(person: Person, name: str) -> Page:
-    page = person.go(f"/jobs?name={name}")
+    page = person.go(f"/jobs?q={name}")
     page.locator("#rows").get_by_role("link", name=name).first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     return settle(page)
@@ -58,7 +58,7 @@ def test_jobs_of_every_outcome_are_listed_with_their_reasons(person: Person) -> 
 def test_filter_is_part_of_the_address(person: Person) -> None:
     page = person.page
     page.get_by_role("searchbox").fill("nextflow/*")
-    expect(page).to_have_url(re.compile(r"\?name=nextflow%2F%2A$"))
+    expect(page).to_have_url(re.compile(r"\?q=nextflow%2F%2A$"))
     page.get_by_role("link", name=re.compile("^Created")).click()
     expect(page).to_have_url(re.compile("outcome=created"))
     expect(page.locator("#rows tbody tr")).to_have_count(1)

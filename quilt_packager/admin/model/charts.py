@@ -4,10 +4,11 @@ The SVG is stretched to its place, so it contains no text: labels are HTML besid
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from quilt_packager.admin.model.periods import OUTCOMES, Bucket, Period
+from quilt_packager.admin.model.periods import OUTCOMES, Bucket, Window
 from quilt_packager.admin.model.scales import percentile, seconds_scale, size_scale, whole_top
 from quilt_packager.operations import formats
 
@@ -33,6 +34,24 @@ class Rect(NamedTuple):
     height: float
 
 
+class Bar(NamedTuple):
+    """The place of a bar, as a link to its jobs.
+
+    Attributes:
+        x: Left side.
+        width: Width.
+        start: Start of its span.
+        end: End of its span.
+        text: Its numbers in words.
+    """
+
+    x: float
+    width: float
+    start: datetime
+    end: datetime
+    text: str
+
+
 class Line(NamedTuple):
     """A line of the SVG, with its class."""
 
@@ -45,7 +64,9 @@ class Chart(NamedTuple):
 
     Attributes:
         title: Title.
-        summary: The most important number.
+        summary: The most important numbers.
+        name: Name of the number in the strip.
+        figure: That number.
         rects: Bars.
         lines: Lines.
         y_labels: Labels from the top down.
@@ -53,10 +74,13 @@ class Chart(NamedTuple):
         legend: Words, with the CSS classes of their colours.
         columns: Headings of the table.
         rows: Rows of the table: only bars with jobs, newest first.
+        bars: Bars with jobs.
     """
 
     title: str
     summary: str
+    name: str
+    figure: str
     rects: tuple[Rect, ...]
     lines: tuple[Line, ...]
     y_labels: tuple[str, ...]
@@ -64,9 +88,10 @@ class Chart(NamedTuple):
     legend: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    bars: tuple[Bar, ...] = ()
 
 
-def jobs_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
+def jobs_chart(buckets: Sequence[Bucket], window: Window) -> Chart:
     """Draw the number of jobs by outcome, stacked."""
     most = max((each.total for each in buckets), default=0)
     top = whole_top(most)
@@ -79,26 +104,32 @@ def jobs_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
                 rects.append(_bar(css, place, len(buckets), below / top, number / top))
                 below += number
     return Chart(
-        title=f"Jobs per {period.per}",
-        summary=f"{finished:,} finished, at most {most:,} per {period.per}"
+        title=f"Jobs per {window.step.per}",
+        summary=f"{finished:,} finished, at most {most:,} per {window.step.per}"
         if finished
         else "none finished",
+        name="Finished",
+        figure=f"{finished:,}",
         rects=tuple(rects),
         lines=(),
         y_labels=(f"{top:,}", f"{top // 2:,}", "0"),
-        x_labels=_x_labels(buckets, period, 5),
+        x_labels=_x_labels(buckets, window, 5),
         legend=tuple((name.capitalize(), css) for name, css in STACK),
         columns=("From", *(name.capitalize() for name, _ in STACK)),
         rows=_rows(buckets, lambda each: [f"{each.counts[name]:,}" for name, _ in STACK]),
+        bars=tuple(_bars(buckets, window)),
     )
 
 
-def bytes_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
+def bytes_chart(buckets: Sequence[Bucket], window: Window) -> Chart:
     """Draw the total size of created packages."""
     top, labels = size_scale(max((each.bytes for each in buckets), default=0))
+    total = formats.size(sum(each.bytes for each in buckets))
     return Chart(
         title="Data packaged",
-        summary=formats.size(sum(each.bytes for each in buckets)),
+        summary=total,
+        name="Data",
+        figure=total,
         rects=tuple(
             _bar("f-line", place, len(buckets), 0, bucket.bytes / top)
             for place, bucket in enumerate(buckets)
@@ -106,14 +137,14 @@ def bytes_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
         ),
         lines=(),
         y_labels=labels,
-        x_labels=_x_labels(buckets, period, 3),
+        x_labels=_x_labels(buckets, window, 3),
         legend=(),
         columns=("From", "Size"),
         rows=_rows(buckets, lambda each: [formats.size(each.bytes)]),
     )
 
 
-def seconds_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
+def seconds_chart(buckets: Sequence[Bucket], window: Window) -> Chart:
     """Draw the durations of jobs: median and 95th percentile."""
     measured = [
         (place, statistics.median(each.seconds), percentile(each.seconds, 95))
@@ -125,13 +156,15 @@ def seconds_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
     return Chart(
         title="Duration",
         summary=f"p95 {formats.duration(of_all)}" if measured else "none finished",
+        name="95 % below",
+        figure=formats.duration(of_all) if measured else "–",
         rects=(),
         lines=(
             _line("p95", [(place, p95) for place, _, p95 in measured], len(buckets), top),
             _line("p50", [(place, p50) for place, p50, _ in measured], len(buckets), top),
         ),
         y_labels=labels,
-        x_labels=_x_labels(buckets, period, 3),
+        x_labels=_x_labels(buckets, window, 3),
         legend=(("Half are faster", "f-line"), ("95 % are faster", "f-warn")),
         columns=("From", "Half are faster than", "95 % are faster than"),
         rows=_rows(
@@ -142,6 +175,17 @@ def seconds_chart(buckets: Sequence[Bucket], period: Period) -> Chart:
             ],
         ),
     )
+
+
+def _bars(buckets: Sequence[Bucket], window: Window) -> Iterator[Bar]:
+    width = WIDTH / len(buckets)
+    for place, bucket in enumerate(buckets):
+        if not bucket.total:
+            continue
+        end = bucket.start + window.step.length
+        counts = ", ".join(f"{bucket.counts[name]} {name}" for name, _ in STACK)
+        text = f"{bucket.start:%H:%M} to {end:%H:%M}: {counts}"
+        yield Bar(round(place * width, 1), round(width, 1), bucket.start, end, text)
 
 
 def _bar(css: str, place: int, count: int, below: float, height: float) -> Rect:
@@ -171,9 +215,11 @@ def _line(css: str, points: Sequence[tuple[int, float]], count: int, top: float)
     return Line(css, " ".join(f"{x},{y}" for x, y in places))
 
 
-def _x_labels(buckets: Sequence[Bucket], period: Period, count: int) -> tuple[str, ...]:
+def _x_labels(buckets: Sequence[Bucket], window: Window, count: int) -> tuple[str, ...]:
     places = [round(each * len(buckets) / (count - 1)) for each in range(count - 1)]
-    return (*(buckets[place].start.strftime(period.time_format) for place in places), "now")
+    starts = (buckets[min(place, len(buckets) - 1)].start for place in places)
+    labels = (start.strftime(window.step.time_format) for start in starts)
+    return (*labels, "now" if window.is_open else window.end.strftime(window.step.time_format))
 
 
 def _rows(

@@ -7,15 +7,23 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
-from quilt_packager.admin.model.periods import DAY, PERIODS, Period
-from quilt_packager.operations.jobs.job import Job, State
+from quilt_packager.admin.model import labels
+from quilt_packager.admin.model.periods import DAY, RANGES, Window, find_window
+from quilt_packager.operations.jobs.job import Job
+from quilt_packager.operations.jobs.labels import trigger_label
 
 ROWS = 50
 """Number of jobs on one page of the list."""
 
 WILDCARDS = frozenset("*?[")
 
-STATES = {str(state): state for state in State}
+WITH_WARNINGS = "warnings"
+
+OUTCOMES = {*labels.BADGES, WITH_WARNINGS}
+"""The values of the filter of outcomes."""
+
+LOCAL_FORMAT = "%Y-%m-%dT%H:%M"
+"""Format of a moment in a field, in the time zone of this machine."""
 
 Key = tuple[int, str]
 """Unique position of a job in time."""
@@ -25,15 +33,24 @@ class Filter(NamedTuple):
     """A filter of the job list.
 
     Attributes:
-        period: Period to show.
-        name: Glob for the package name; without wildcards, a part of it.
-        outcome: Only jobs with this outcome; None for all.
+        range: Name of the span to show, one of `RANGES`.
+        start: Start of a `custom` span, as in a field; empty for none.
+        end: End of a `custom` span, as in a field; empty for none.
+        text: Glob for the name of the package; without wildcards, a part of the name, the folder, the
+            reason or the id.
+        outcome: Only jobs with this badge, or with warnings; empty for all.
+        source: Only jobs of this source, by its label; empty for all.
+        code: Only jobs with this error code; empty for all.
         before: Only jobs below this key, for the next page.
     """
 
-    period: Period = DAY
-    name: str = ""
-    outcome: State | None = None
+    range: str = DAY.name
+    start: str = ""
+    end: str = ""
+    text: str = ""
+    outcome: str = ""
+    source: str = ""
+    code: str = ""
     before: Key | None = None
 
     @classmethod
@@ -41,22 +58,32 @@ class Filter(NamedTuple):
         """Parse the query of a URL, ignoring unknown values.
 
         Example:
-            >>> Filter.from_query({"since": "7d", "outcome": "odd"}).query()
-            'since=7d'
+            >>> Filter.from_query({"range": "7d", "outcome": "odd", "q": " lims "}).query()
+            'range=7d&q=lims'
         """
+        found, outcome = query.get("range", ""), query.get("outcome", "")
+        start, end = (read_local(query.get(name, "")) for name in ("from", "to"))
         return cls(
-            PERIODS.get(query.get("since", ""), DAY),
-            query.get("name", "").strip(),
-            STATES.get(query.get("outcome", "")),
+            found if found in RANGES else DAY.name,
+            query["from"] if start and found == "custom" else "",
+            query["to"] if end and found == "custom" else "",
+            query.get("q", "").strip(),
+            outcome if outcome in OUTCOMES else "",
+            query.get("source", "").strip(),
+            query.get("code", "").strip(),
             read_key(query.get("before", "")),
         )
 
     def query(self, **extra: str) -> str:
         """Format the filter as the query of a URL, without defaults."""
         parameters = {
-            "since": self.period.name if self.period != DAY else "",
-            "name": self.name,
-            "outcome": self.outcome or "",
+            "range": self.range if self.range != DAY.name else "",
+            "from": self.start,
+            "to": self.end,
+            "q": self.text,
+            "outcome": self.outcome,
+            "source": self.source,
+            "code": self.code,
             "before": write_key(self.before) if self.before else "",
             **extra,
         }
@@ -67,58 +94,95 @@ class Filter(NamedTuple):
         query = self.query(**extra)
         return f"{path}?{query}" if query else path
 
+    def between(self, start: datetime, end: datetime) -> Self:
+        """Return the filter for another span."""
+        return self._replace(
+            range="custom",
+            start=start.strftime(LOCAL_FORMAT),
+            end=end.strftime(LOCAL_FORMAT),
+            before=None,
+        )
+
+    def window(self, now: datetime) -> Window:
+        """Return the span to show."""
+        return find_window(self.range, now, read_local(self.start), read_local(self.end))
+
     @property
     def is_narrow(self) -> bool:
-        """Return True if the filter excludes jobs of the period."""
-        return bool(self.name or self.outcome)
+        """Return True if the filter excludes jobs of the span."""
+        return bool(self.text or self.outcome or self.source or self.code)
 
-    def matches_name(self, job: Job) -> bool:
-        """Return True if the name of a job's package matches."""
-        if not self.name:
+    def matches(self, job: Job) -> bool:
+        """Return True if all of the filter but the outcome matches."""
+        return (
+            self._matches_text(job)
+            and self.source in ("", trigger_label(job))
+            and self.code in ("", job.code)
+        )
+
+    def matches_outcome(self, job: Job) -> bool:
+        """Return True if the outcome matches."""
+        return not self.outcome or self.outcome in outcomes_of(job)
+
+    def _matches_text(self, job: Job) -> bool:
+        if not self.text:
             return True
-        name, wanted = (job.package_name or "").lower(), self.name.lower()
-        if WILDCARDS.isdisjoint(wanted):
-            return wanted in name or job.id.startswith(wanted)
-        return fnmatch.fnmatchcase(name, wanted)
+        name, wanted = (job.package_name or "").lower(), self.text.lower()
+        if not WILDCARDS.isdisjoint(wanted):
+            return fnmatch.fnmatchcase(name, wanted)
+        texts = (name, job.source, job.reason, job.happened, job.why, job.remark, job.code)
+        return job.id.startswith(wanted) or any(wanted in text.lower() for text in texts if text)
+
+
+def outcomes_of(job: Job) -> tuple[str, ...]:
+    """Return the values of the filter of outcomes that a job matches."""
+    badge = labels.badge_name(job)
+    return (badge, WITH_WARNINGS) if job.top_hash and job.remark else (badge,)
 
 
 class Chosen(NamedTuple):
-    """The jobs of a period that match a filter.
+    """The jobs of a span that match a filter.
 
     Attributes:
         jobs: All matching jobs, newest first.
         rows: Jobs on this page.
-        counts: Jobs with the name, by outcome.
-        named: Number of jobs with the name.
+        counts: Jobs that match all but the outcome, by outcome.
+        matching: Number of these jobs.
+        sources: Sources of the jobs of the span.
+        codes: Error codes of the jobs of the span.
         first: Number of the first row, from 1.
         older: Key that the next page begins below; None on the last page.
-        total: Number of jobs in the period.
+        total: Number of jobs in the span.
     """
 
     jobs: Sequence[Job]
     rows: Sequence[Job]
     counts: Mapping[str, int]
-    named: int
+    matching: int
+    sources: Sequence[str]
+    codes: Sequence[str]
     first: int
     older: Key | None
     total: int
 
 
 def choose(jobs: Sequence[Job], wanted: Filter) -> Chosen:
-    """Apply a filter to the jobs of its period, newest first."""
-    named = [job for job in jobs if wanted.matches_name(job)]
-    matching = [job for job in named if wanted.outcome in (None, job.outcome)]
+    """Apply a filter to the jobs of its span, newest first."""
+    matching = [job for job in jobs if wanted.matches(job)]
+    chosen = [job for job in matching if wanted.matches_outcome(job)]
     before = wanted.before
-    below = matching if before is None else [job for job in matching if key_of(job) < before]
+    below = chosen if before is None else [job for job in chosen if key_of(job) < before]
     rows = below[:ROWS]
     return Chosen(
-        matching,
-        rows,
-        Counter(str(job.outcome) for job in named),
-        len(named),
-        len(matching) - len(below) + 1,
-        key_of(rows[-1]) if len(below) > len(rows) else None,
-        len(jobs),
+        jobs=chosen,
+        rows=rows,
+        counts=Counter(outcome for job in matching for outcome in outcomes_of(job)),
+        matching=len(matching),
+        sources=sorted({*filter(None, map(trigger_label, jobs)), *filter(None, [wanted.source])}),
+        codes=sorted({*(job.code for job in jobs if job.code), *filter(None, [wanted.code])}),
+        first=len(chosen) - len(below) + 1,
+        older=key_of(rows[-1]) if len(below) > len(rows) else None,
+        total=len(jobs),
     )
 
 
@@ -141,6 +205,14 @@ def read_moment(text: str) -> datetime | None:
     """
     try:
         return datetime.fromtimestamp(int(text) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def read_local(text: str) -> datetime | None:
+    """Parse a moment of a field, in the time zone of this machine; None if it is invalid."""
+    try:
+        return datetime.strptime(text, LOCAL_FORMAT).astimezone()
     except (ValueError, OverflowError, OSError):
         return None
 

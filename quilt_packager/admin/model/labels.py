@@ -15,15 +15,34 @@ class Badge(NamedTuple):
     css: str
 
 
+HELD = "HeldForReview"
+"""Code of a job that waits for a decision."""
+
 BADGES = {
-    State.QUEUED: Badge("Waiting", "pause", "b-unchanged"),
-    State.RUNNING: Badge("Running", "run", "b-running"),
-    State.CREATED: Badge("Created", "check", "b-created"),
-    State.UNCHANGED: Badge("Unchanged", "equals", "b-unchanged"),
-    State.REJECTED: Badge("Rejected", "slash", "b-rejected"),
-    State.FAILED: Badge("Failed", "x", "b-failed"),
-    State.IGNORED: Badge("Ignored", "info", "b-unchanged"),
+    "queued": Badge("Queued", "clock", "b-waiting"),
+    "running": Badge("Running", "run", "b-running"),
+    "waiting": Badge("Waiting", "clock", "b-waiting"),
+    "created": Badge("Created", "check", "b-created"),
+    "unchanged": Badge("Unchanged", "equals", "b-unchanged"),
+    "rejected": Badge("Rejected", "slash", "b-rejected"),
+    "held": Badge("Held", "hold", "b-held"),
+    "failed": Badge("Failed", "x", "b-failed"),
+    "ignored": Badge("Ignored", "info", "b-unchanged"),
 }
+
+
+def badge_name(job: Job) -> str:
+    """Return the key of a job's badge: its state, or a state that users tell apart."""
+    if job.outcome is State.RUNNING and job.progress and job.progress.phase == "waiting":
+        return "waiting"
+    if job.outcome is State.REJECTED and job.code == HELD:
+        return "held"
+    return str(job.outcome)
+
+
+def badge(job: Job) -> Badge:
+    """Return the badge of a job."""
+    return BADGES[badge_name(job)]
 
 
 def label(job: Job) -> str:
@@ -50,7 +69,7 @@ def second_line(job: Job) -> tuple[str, str]:
             return "bad", first_sentence(job) + again
         case State.IGNORED:
             return "", job.why or ""
-    return "", f"to {job.registry}" if job.registry else ""
+    return "warn", job.remark or ""
 
 
 def first_sentence(job: Job) -> str:

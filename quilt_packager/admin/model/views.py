@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from quilt_packager.admin.model.caching import Answer, Cached, CachedEach, interval_seconds
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
-from quilt_packager.admin.model.periods import PERIODS, Period
+from quilt_packager.admin.model.periods import HISTORIES, Period
 from quilt_packager.operations.deployment.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.queues import Queues, read_queues
@@ -43,7 +43,7 @@ class Views:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        histories = {name: JobHistory(deployment, period) for name, period in PERIODS.items()}
+        histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
         self._job = CachedEach[str, JobRecord](self._read_job)
         self._pending: OrderedDict[str, Job] = OrderedDict()

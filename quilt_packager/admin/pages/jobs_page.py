@@ -14,6 +14,7 @@ from quilt_packager.admin.model import charts, labels
 from quilt_packager.admin.model.caching import Answer
 from quilt_packager.admin.model.charts import Chart
 from quilt_packager.admin.model.job_filters import (
+    WITH_WARNINGS,
     Chosen,
     Filter,
     choose,
@@ -23,8 +24,8 @@ from quilt_packager.admin.model.job_filters import (
     read_moment,
     write_key,
 )
-from quilt_packager.admin.model.job_history import Jobs
-from quilt_packager.admin.model.periods import PERIODS, sort_into_buckets
+from quilt_packager.admin.model.periods import RANGES, sort_into_buckets
+from quilt_packager.admin.pages.job_export import EXPORTS
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Tab, is_whole
@@ -35,17 +36,12 @@ from quilt_packager.operations.jobs.job import Job, State
 TAB = Tab("Jobs", "/jobs")
 
 CHIPS = (
-    (None, "All"),
+    ("", "All"),
     *(
-        (state, labels.BADGES[state].word)
-        for state in (
-            State.RUNNING,
-            State.CREATED,
-            State.UNCHANGED,
-            State.REJECTED,
-            State.FAILED,
-        )
+        (name, labels.BADGES[name].word)
+        for name in ("running", "waiting", "created", "unchanged", "rejected", "held", "failed")
     ),
+    (WITH_WARNINGS, "With warnings"),
 )
 
 MAX_CHANGED = 200
@@ -87,22 +83,18 @@ class Shown(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """The four figures above the list.
+    """The figures of the strip that are not those of the filter.
 
     Attributes:
         queues: Counts of the queues.
-        jobs: Jobs of the period.
-        large: Number of running large jobs.
-        created: Number of created packages.
-        unchanged: Number of unchanged packages.
+        running: Number of running jobs; None if no job has been read.
+        waiting: Number of jobs that wait for files.
         problem: Error of the queues' counts; None if there is none.
     """
 
     queues: Answer[Queues]
-    jobs: Answer[Jobs]
-    large: int
-    created: int
-    unchanged: int
+    running: int | None
+    waiting: int
     problem: Problem | None
 
 
@@ -114,7 +106,6 @@ class JobsPage(Page):
         return [
             Route("/", self.start),
             Route("/jobs", self.show),
-            Route("/jobs/figures", self.show_figures),
             Route("/jobs/list", self.show_list),
             Route("/jobs/live", self.show_live),
         ]
@@ -124,39 +115,38 @@ class JobsPage(Page):
         return self._renderer.redirect(TAB.path)
 
     def show(self, request: Request) -> Response:
-        """Show the frame, with the parts that are cached."""
+        """Show the frame, with the parts that are cached; or export the jobs of the filter."""
         wanted = Filter.from_query(request.query_params)
-        whole = is_whole(request)
-        has_fresh_jobs = whole or self._views.has_fresh_jobs(wanted.period)
-        has_fresh_figures = has_fresh_jobs and (whole or self._views.has_fresh_queues())
+        whole, now = is_whole(request), _now()
+        export = EXPORTS.get(request.query_params.get("format", ""))
+        if export and (chosen := self._list(wanted, now).chosen):
+            return export(chosen.jobs)
+        is_fresh = self._views.has_fresh_queues() and self._views.has_fresh_jobs(
+            wanted.window(now).history
+        )
+        has_parts = whole or is_fresh
         return self._renderer.page(
             request,
             "jobs.html",
             whole=whole,
-            shown=self._list(wanted) if has_fresh_jobs else None,
-            figures=self._count(wanted) if has_fresh_figures else None,
-            **_values(wanted),
-        )
-
-    def show_figures(self, request: Request) -> Response:
-        """Show the figures."""
-        wanted = Filter.from_query(request.query_params)
-        return self._renderer.part(
-            request, "jobs_figures_part.html", figures=self._count(wanted), **_values(wanted)
+            shown=self._list(wanted, now) if has_parts else None,
+            figures=self._count(wanted, now) if has_parts else None,
+            **_values(wanted, now),
         )
 
     def show_list(self, request: Request) -> Response:
-        """Show the list and the charts, at first or for another filter."""
-        wanted = Filter.from_query(request.query_params)
+        """Show the list, the strip and the charts, at first or for another filter."""
+        wanted, now = Filter.from_query(request.query_params), _now()
         source = request.headers.get("hx-source", "")
-        shown = self._list(wanted)
+        shown = self._list(wanted, now)
         is_asked = source.startswith(("form", "a"))
         response = self._renderer.part(
             request,
             "jobs_list_part.html",
             shown=shown,
+            figures=self._count(wanted, now),
             announced=_describe_count(shown.chosen) if is_asked and shown.chosen else "",
-            **_values(wanted),
+            **_values(wanted, now),
         )
         if is_asked:
             # Typed letters add no steps to the history.
@@ -167,15 +157,16 @@ class JobsPage(Page):
     def show_live(self, request: Request) -> Response:
         """Show the changes since the last update, or answer 304 if there are none."""
         query = request.query_params
-        wanted = Filter.from_query(query)
+        wanted, now = Filter.from_query(query), _now()
         top, since = read_key(query.get("top", "")), read_moment(query.get("at", ""))
         ran = frozenset(filter(None, query.get("running", "").split(",")))
-        figures = self._count(wanted)
+        figures = self._count(wanted, now)
         # In an empty list, no row can move under the pointer: it is filled at once.
-        shown = self._list(wanted, top=top, is_update=top is not None, figures=figures)
+        shown = self._list(wanted, now, top=top, is_update=top is not None, figures=figures)
         if request.headers.get("if-none-match") == f'"{shown.version}"':
             return Response(status_code=304)
-        jobs = figures.jobs.value.jobs if figures.jobs.value else ()
+        answer = self._views.jobs(wanted.window(now).history)
+        jobs = answer.value.jobs if answer.value else ()
         response = self._renderer.part(
             request,
             "jobs_live_part.html",
@@ -184,7 +175,7 @@ class JobsPage(Page):
             is_first=top is None,
             changed=_find_changed(jobs, since, ran),
             announced=_describe_finished([job for job in jobs if job.id[:ID_CHARS] in ran]),
-            **_values(wanted),
+            **_values(wanted, now),
         )
         response.headers["ETag"] = f'"{shown.version}"'
         return response
@@ -192,29 +183,30 @@ class JobsPage(Page):
     def _list(
         self,
         wanted: Filter,
+        now: datetime,
         *,
         top: tuple[int, str] | None = None,
         is_update: bool = False,
         figures: Figures | None = None,
     ) -> Shown:
-        answer = self._views.jobs(wanted.period)
-        interval = self._views.jobs_interval(wanted.period)
+        window = wanted.window(now)
+        answer = self._views.jobs(window.history)
+        interval = self._views.jobs_interval(window.history)
         error = describe_problem(answer.error) if answer.error else None
         if answer.value is None:
             version = _digest(error, interval, figures and figures.queues.value)
             return Shown(None, (), error, None, interval, version)
-        jobs = answer.value.jobs
+        jobs = [job for job in answer.value.jobs if window.contains(job.started)]
         chosen = choose(jobs, wanted)
         if not is_update:
             top = key_of(chosen.jobs[0]) if chosen.jobs else None
-        now = datetime.now().astimezone()
-        buckets = sort_into_buckets(chosen.jobs, wanted.period, now)
+        buckets = sort_into_buckets(chosen.jobs, window)
         newer = count_newer(chosen.jobs, top) if wanted.before is None else 0
         running = [job.id[:ID_CHARS] for job in jobs if job.outcome is State.RUNNING]
         return Shown(
             chosen,
             [
-                make(buckets, wanted.period)
+                make(buckets, window)
                 for make in (charts.jobs_chart, charts.bytes_chart, charts.seconds_chart)
             ],
             error,
@@ -235,24 +227,30 @@ class JobsPage(Page):
             ",".join(running[:MAX_RUNNING]),
         )
 
-    def _count(self, wanted: Filter) -> Figures:
+    def _count(self, wanted: Filter, now: datetime) -> Figures:
         queues = self._views.queues()
-        jobs = self._views.jobs(wanted.period)
-        counts = Counter(job.outcome for job in jobs.value.jobs) if jobs.value else Counter()
+        jobs = self._views.jobs(wanted.window(now).history)
+        badges = Counter(map(labels.badge_name, jobs.value.jobs)) if jobs.value else Counter()
         return Figures(
             queues,
-            jobs,
-            sum(_is_large(job) for job in jobs.value.jobs) if jobs.value else 0,
-            counts[State.CREATED],
-            counts[State.UNCHANGED],
+            badges["running"] if jobs.value else None,
+            badges["waiting"],
             describe_problem(queues.error) if queues.error else None,
         )
 
 
-def _values(wanted: Filter) -> dict[str, Any]:
+def _now() -> datetime:
+    """Return the current time, in the time zone of this machine."""
+    return datetime.now().astimezone()
+
+
+def _values(wanted: Filter, now: datetime) -> dict[str, Any]:
     return {
         "wanted": wanted,
-        "periods": list(PERIODS.values()),
+        "window": wanted.window(now),
+        "zone": now.tzname(),
+        "ranges": RANGES,
+        "week": "7d",
         "chips": CHIPS,
         "duration": format_duration,
     }
@@ -263,10 +261,6 @@ def format_duration(job: Job) -> str:
     if job.outcome is State.RUNNING:
         return labels.format_seconds((datetime.now(UTC) - job.started).total_seconds())
     return "" if job.seconds is None else labels.format_seconds(job.seconds)
-
-
-def _is_large(job: Job) -> bool:
-    return job.outcome is State.RUNNING and job.execution is not None
 
 
 def _find_changed(

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from quilt_packager.admin.model import links
 from quilt_packager.admin.model.caching import Cached
-from quilt_packager.admin.model.periods import PERIODS
+from quilt_packager.admin.model.periods import HISTORIES
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
@@ -165,7 +165,7 @@ class SettingsPage(Page):
 
     def _count(self, sources: Sequence[Source]) -> tuple[dict[str, Activity], Problem | None]:
         """Count the events and jobs of sources; the second value is the error of the counts."""
-        jobs = self._views.jobs(PERIODS["24h"])
+        jobs = self._views.jobs(HISTORIES["24h"])
         events = self._events.get(EVENTS_SECONDS)
         since = datetime.now(UTC) - DAY
         of_day = [job for job in jobs.value.jobs if job.started >= since] if jobs.value else None

@@ -44,6 +44,26 @@ def moment(at: datetime, text: str | None = None) -> Markup:
     )
 
 
+def time_of_day(at: datetime) -> str:
+    """Format a moment as a time of day, with the day unless it is today."""
+    local = at.astimezone()
+    is_today = local.date() == datetime.now(local.tzinfo).date()
+    return f"{local:%H:%M:%S}" if is_today else f"{local:%d %b %H:%M}"
+
+
+def zone_name() -> str:
+    """Name the time zone of this machine, with its distance from UTC.
+
+    Example:
+        >>> zone_name()  # doctest: +SKIP
+        'CET (UTC+01:00)'
+    """
+    now = datetime.now().astimezone()
+    offset = f"{now:%z}"
+    name = now.tzname() or "local time"
+    return name if name == "UTC" else f"{name} (UTC{offset[:3]}:{offset[3:]})"
+
+
 def clock(at: datetime) -> str:
     """Format a moment as a time of day, with the date unless it is today."""
     local, today = at.astimezone(), datetime.now().astimezone().date()

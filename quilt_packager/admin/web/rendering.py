@@ -131,10 +131,11 @@ class Renderer:
             "age": formats.age,
             "counted": formats.count,
             "moment": filters.moment,
+            "time_of_day": filters.time_of_day,
             "clock": filters.clock,
             "dom_id": filters.dom_id,
             "as_json": filters.as_json,
-            "badge": lambda job: labels.BADGES[job.outcome],
+            "badge": labels.badge,
             "label": labels.label,
             "trigger": trigger_label,
             "second_line": labels.second_line,
@@ -147,6 +148,7 @@ class Renderer:
             "tabs": tabs,
             "identity": identity,
             "read_only": access.read_only,
+            "zone_name": filters.zone_name,
             "release": importlib.metadata.version("quilt-packager"),
         }
 

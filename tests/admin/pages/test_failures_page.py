@@ -405,7 +405,7 @@ def test_job_that_was_sent_again_is_known_before_its_log_is(
     confirm(browser, access, choose(browser, access, retry="all"))
     assert "wgs/1" in browser.get("/jobs/new-1").text
     body = browser.htmx("/jobs/new-1/body").text
-    assert "Waiting" in body
+    assert "Queued" in body
     assert "data-poll" in body
 
 
@@ -478,7 +478,7 @@ def test_interrupted_retry_reports_the_sent_messages(
     assert "SendMessage failed with Throttling. Slow." in answer.text
     assert '<a class="btn primary" href="/failures">Go to Failures</a>' in answer.text
     # The sent jobs are pending, and cached counts are invalidated.
-    assert "Waiting" in browser.htmx("/jobs/new-1/body").text
+    assert "Queued" in browser.htmx("/jobs/new-1/body").text
     browser.htmx("/failures/count")
     assert "queues" in engine.asked
     assert read_form(browser.htmx("/failures/list")) == ["1/2", "1/3", "1/4"]

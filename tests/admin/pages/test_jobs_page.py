@@ -1,6 +1,7 @@
 """The Jobs tab: requests to AWS, filters, pages and live updates."""
 
 import html
+import json
 import re
 from urllib.parse import unquote_plus
 
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 from quilt_packager.admin.app import make_app
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
-from quilt_packager.operations.jobs.job import State
+from quilt_packager.operations.jobs.job import Progress, State
 from tests.admin.browser import Answer, Browser
 from tests.admin.engine import IDENTITY, Engine, ago, make_failed, make_job, make_running
 
@@ -64,13 +65,12 @@ def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
 def test_frame_contains_cached_parts(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
     browser.htmx("/jobs/list")
-    browser.htmx("/jobs/figures")
     assert rows_of(browser.get("/jobs")) == ["omics-quilt/3395667"]
 
 
 def test_page_is_complete_without_javascript(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
-    frame = browser.get("/jobs?outcome=created&name=omics")
+    frame = browser.get("/jobs?outcome=created&q=omics")
     refresh = re.search(
         r'<noscript><meta http-equiv="refresh" content="0; url=([^"]*)">', frame.text
     )
@@ -83,25 +83,24 @@ def test_page_is_complete_without_javascript(browser: Browser, engine: Engine) -
 
 
 def test_parts_together_ask_aws_once(browser: Browser, engine: Engine) -> None:
-    browser.htmx("/jobs/figures")
     browser.htmx("/jobs/list")
     browser.htmx("/jobs/live")
     browser.htmx("/jobs/list?outcome=failed")
     # The first time, the log is read, and then watched.
-    assert engine.asked == ["queues", "jobs", "jobs"]
+    assert engine.asked == ["jobs", "jobs", "queues"]
 
 
-def test_figures_count_waiting_running_packaged_and_failed(
+def test_strip_counts_the_jobs_of_the_filter_and_the_queue(
     browser: Browser, engine: Engine
 ) -> None:
     engine.jobs = [make_running(execution="b2"), make_job("1"), make_job("2", outcome="unchanged")]
-    text = browser.htmx("/jobs/figures").text
-    figures = [" ".join(re.sub("<[^>]*>", " ", each).split()) for each in text.split("</dd>")]
-    assert figures[:4] == [
-        "Waiting in the queue 12 oldest 41 s",
-        "Running now 1 1 large job",
-        "Packaged, 24 hours 2 1 created, 1 unchanged",
-        "Need attention 7 oldest 13 d",
+    text = browser.htmx("/jobs/list").text
+    strip = text.partition('hx-target="#strip"')[2].partition("</dl>")[0]
+    figures = [" ".join(re.sub("<[^>]*>", " ", each).split()) for each in strip.split("</dd>")]
+    assert [each for each in figures if each][:3] == [
+        'hx-swap="innerMorph"> In the queue 12 oldest 41 s',
+        "Running 1",
+        "Finished 2 by hour",
     ]
 
 
@@ -118,12 +117,17 @@ def test_rows_show_the_progress_of_a_job(browser: Browser, engine: Engine) -> No
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("name=run", ["rna/run-2", "rna/run-1"]),
-        ("name=RNA", ["rna/run-2", "rna/run-1"]),
-        ("name=rna/*-1", ["rna/run-1"]),
-        ("name=run-*", []),
+        ("q=run-", ["rna/run-2", "rna/run-1"]),
+        ("q=RNA", ["rna/run-2", "rna/run-1"]),
+        ("q=rna/*-1", ["rna/run-1"]),
+        ("q=run-*", []),
         ("outcome=rejected", ["lims/x"]),
-        ("name=rna&outcome=rejected", []),
+        ("q=rna&outcome=rejected", []),
+        ("q=held+no+objects", ["lims/x"]),
+        ("code=EmptySource", ["lims/x"]),
+        ("source=Message&code=EmptySource", []),
+        ("range=1h", ["lims/x", "rna/run-2", "rna/run-1"]),
+        ("range=15m&outcome=held", []),
         ("outcome=odd", ["lims/x", "rna/run-2", "rna/run-1"]),
     ],
 )
@@ -139,28 +143,36 @@ def test_filter_sees_all_jobs(
 
 
 def test_chips_count_matching_names_and_keep_the_filter(browser: Browser, engine: Engine) -> None:
-    engine.jobs = [make_job("1"), make_job("2", package_name="lims/x"), make_failed("3")]
-    text = browser.htmx("/jobs/list?name=omics&since=7d").text
-    chips = dict(re.findall(r'<a class="chip" id="chip-(\w+)".*?<b>(\d+)</b>', text))
+    engine.jobs = [
+        make_job("1"),
+        make_job("2", package_name="lims/x", source="s3://lims/x/"),
+        make_failed("3"),
+    ]
+    text = browser.htmx("/jobs/list?q=omics&range=7d").text
+    chips = dict(re.findall(r'<a class="chip[^"]*" id="chip-(\w+)".*?<b>(\d+)</b>', text))
     assert chips == {
         "all": "2",
+        "attention": "7",
         "running": "0",
+        "waiting": "0",
         "created": "1",
         "unchanged": "0",
         "rejected": "1",
+        "held": "0",
         "failed": "0",
+        "warnings": "0",
     }
-    assert 'href="/jobs?since=7d&amp;name=omics&amp;outcome=failed"' in text
+    assert 'href="/jobs?range=7d&amp;q=omics&amp;outcome=failed"' in text
 
 
 def test_charts_show_the_filtered_jobs(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("1"), make_job("2", package_name="lims/x")]
-    assert "1 finished, at most 1 per hour" in browser.htmx("/jobs/list?name=lims").text
+    assert "1 finished, at most 1 per hour" in browser.htmx("/jobs/list?q=lims").text
 
 
 def test_url_of_the_list_follows_the_filter(browser: Browser) -> None:
-    typed = browser.htmx("/jobs/list?name=run&since=24h&outcome=", hx_source="form#filters")
-    assert typed.headers["hx-replace-url"] == "/jobs?name=run"
+    typed = browser.htmx("/jobs/list?q=run&range=24h&outcome=", hx_source="form#filters")
+    assert typed.headers["hx-replace-url"] == "/jobs?q=run"
     chosen = browser.htmx("/jobs/list?outcome=failed", hx_source="a#chip-failed")
     assert chosen.headers["hx-push-url"] == "/jobs?outcome=failed"
     loaded = browser.htmx("/jobs/list?outcome=failed", hx_source="div#rows")
@@ -227,7 +239,7 @@ def test_error_of_aws_is_explained_in_place(browser: Browser, engine: Engine) ->
     assert "AWS denied FilterLogEvents." in answer.text
     assert "Not &lt;b&gt;you&lt;/b&gt;." in answer.text
     # The queues are shown regardless.
-    assert "oldest 41 s" in browser.htmx("/jobs/figures").text
+    assert "oldest 41 s" in browser.htmx("/jobs/list").text
 
 
 def test_failure_makes_polls_rarer(browser: Browser, engine: Engine) -> None:
@@ -258,10 +270,10 @@ def test_empty_list_explains_the_origin_of_jobs(browser: Browser) -> None:
 
 def test_empty_list_of_a_filter_says_so(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
-    text = browser.htmx("/jobs/list?name=prot*").text
+    text = browser.htmx("/jobs/list?q=prot*").text
     assert "No job matches “prot*”" in text
-    assert "1 job in the last 24 hours, none with this name." in text
-    assert 'href="/jobs?since=7d&amp;name=prot%2A"' in text
+    assert "1 job in this time, none with this filter." in text
+    assert 'href="/jobs?range=7d&amp;q=prot%2A"' in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -273,7 +285,7 @@ def test_text_of_others_is_text(browser: Browser, engine: Engine, name: str) -> 
     answer = browser.get("/jobs?whole=1&name=")
     assert rows_of(answer) == [name, name]
     assert "<script>alert" not in answer.text
-    filtered = browser.htmx(f"/jobs/list?name={name.replace('&', '%26')}")
+    filtered = browser.htmx(f"/jobs/list?q={name.replace('&', '%26')}")
     assert "<script>alert" not in filtered.text
     links = re.findall(r'href="/jobs/([^"?]*)"', answer.text)
     assert [unquote_plus(html.unescape(each)) for each in links] == ["1", f"2-{name}"]
@@ -290,7 +302,7 @@ def test_text_that_would_hide_or_turn_the_page_is_made_visible(
 
 
 def test_filter_with_text_of_others_is_text(browser: Browser) -> None:
-    text = browser.get("/jobs?name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").text
+    text = browser.get("/jobs?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").text
     assert "<script>alert" not in text
     assert 'value="&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"' in text
 
@@ -300,7 +312,7 @@ def test_filter_with_text_of_others_is_text(browser: Browser) -> None:
 )
 def test_invalid_parameters_are_ignored(browser: Browser, engine: Engine, query: str) -> None:
     engine.jobs = [make_job()]
-    for path in ("/jobs", "/jobs/list", "/jobs/live", "/jobs/figures"):
+    for path in ("/jobs", "/jobs/list", "/jobs/live", "/jobs/list"):
         assert browser.get(f"{path}?{query}").status == 200
 
 
@@ -358,3 +370,44 @@ def update(browser: Browser, engine: Engine, url: str, jobs: object) -> Answer:
     engine.jobs = jobs  # type: ignore[assignment]
     engine.grow_old()
     return browser.htmx(url)
+
+
+def test_list_is_exported_as_csv_without_formulas(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1"), make_failed("2", package_name="=cmd()")]
+    answer = browser.get("/jobs?format=csv&q=cmd")
+    assert answer.headers["content-disposition"] == 'attachment; filename="jobs.csv"'
+    header, row = answer.text.splitlines()
+    assert header.startswith("id,outcome,package_name")
+    assert row.startswith("2,rejected,'=cmd(),")
+
+
+def test_list_is_exported_as_json(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1"), make_failed("2")]
+    exported = json.loads(browser.get("/jobs?format=json&outcome=rejected").text)
+    assert [each["id"] for each in exported] == ["2"]
+
+
+def test_job_that_waits_for_files_is_told_apart(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_running("1", progress=Progress("waiting", 0))]
+    assert "Waiting" in browser.htmx("/jobs/list?outcome=waiting").text
+    assert rows_of(browser.htmx("/jobs/list?outcome=running")) == []
+
+
+def test_job_held_for_review_is_told_apart(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_failed("1", code="HeldForReview"), make_failed("2")]
+    assert len(rows_of(browser.htmx("/jobs/list?outcome=held"))) == 1
+    assert len(rows_of(browser.htmx("/jobs/list?outcome=rejected"))) == 1
+
+
+def test_warnings_are_shown_and_filtered(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1", remark="Left out 2 parts."), make_job("2")]
+    answer = browser.htmx("/jobs/list?outcome=warnings")
+    assert len(rows_of(answer)) == 1
+    assert "Left out 2 parts." in answer.text
+
+
+def test_bars_lead_to_their_jobs(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("1", started=ago(hours=3))]
+    text = browser.htmx("/jobs/list").text
+    (link,) = re.findall(r'<a href="(/jobs\?range=custom[^"]*)"', text)
+    assert len(rows_of(browser.htmx(html.unescape(link).replace("/jobs?", "/jobs/list?")))) == 1

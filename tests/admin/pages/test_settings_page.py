@@ -252,7 +252,7 @@ def test_engine_configuration_is_shown(browser: Browser, engine: Engine, sources
         ),
         3008,
     )
-    browser.htmx("/jobs/figures")
+    browser.htmx("/jobs/list")
     text = browser.htmx("/settings/engine").text
     for words in (
         "raw",
