@@ -157,7 +157,7 @@ def seconds_chart(buckets: Sequence[Bucket], window: Window) -> Chart:
         title="Duration",
         summary=f"p95 {formats.duration(of_all)}" if measured else "none finished",
         name="95 % below",
-        figure=formats.duration(of_all) if measured else "–",
+        figure=formats.duration(of_all) if measured else "none",
         rects=(),
         lines=(
             _line("p95", [(place, p95) for place, _, p95 in measured], len(buckets), top),

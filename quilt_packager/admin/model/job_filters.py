@@ -36,8 +36,8 @@ class Filter(NamedTuple):
         range: Name of the span to show, one of `RANGES`.
         start: Start of a `custom` span, as in a field; empty for none.
         end: End of a `custom` span, as in a field; empty for none.
-        text: Glob for the name of the package; without wildcards, a part of the name, the folder, the
-            reason or the id.
+        text: Glob for the name of the package; without wildcards, a part of the name, the folder,
+            the reason or the id.
         outcome: Only jobs with this badge, or with warnings; empty for all.
         source: Only jobs of this source, by its label; empty for all.
         code: Only jobs with this error code; empty for all.
