@@ -45,7 +45,9 @@ async def find_versions(s3: S3, references: Sequence[Reference]) -> AsyncIterato
     prefix = common_folder(references[0].key, references[-1].key)
     join = _Join(references)
     while join.is_waiting:
-        listing = s3.list_all_versions(bucket, prefix, after=join.position)
+        # Some servers refuse a marker outside of the prefix.
+        after = join.position if join.position.startswith(prefix) else ""
+        listing = s3.list_all_versions(bucket, prefix, after=after)
         async with aclosing(listing) as pages:
             async for page in pages:
                 for match in join.take(page):

@@ -306,6 +306,22 @@ class TestRequests:
         assert (await audit(s3))[1] == []
         assert s3_stub.distinct_counts["ListObjectVersions"] == 3
 
+    async def test_markers_are_inside_of_the_prefix(
+        self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
+    ) -> None:
+        objects = {key: put(raw, key) for key in ("f/", "f/!", "f/a/b", "f/a/é")}
+        entries = [entry_of(raw, key, version) for key, version in objects.items()]
+        named = [
+            Entry(f"{number}.txt", each.physical_key, each.size_bytes, each.checksum)
+            for number, each in enumerate(entries)
+        ]
+        publish(packages, named)
+        s3_stub.forget_requests()
+        assert (await audit(s3))[1] == []
+        for request in s3_stub.requests_of("ListObjectVersions"):
+            after, prefix = request.query.get("key-marker", ""), request.query["prefix"]
+            assert not after or after.startswith(prefix)
+
     async def test_a_large_package_takes_its_pages_and_a_sample_of_heads(
         self, s3: S3, s3_stub: S3Stub, raw: Bucket, packages: Bucket
     ) -> None:
