@@ -89,12 +89,8 @@ async def promote(
     top_hash = request.top_hash or await _find_newest(s3, request)
     request = msgspec.structs.replace(request, top_hash=top_hash)
     latest = await read_latest(s3, request.target)
-    publisher = Publisher(
-        s3,
-        request.target,
-        message or Message.now(s3, latest),
-        request.provenance(top_hash),
-    )
+    due = message or Message.now(s3, latest)
+    publisher = Publisher(s3, request.target, due, request.provenance)
     with translate_disk_full(), RevisionContents() as contents:
         on_progress("manifest", 0, None)
         await contents.load(s3, request.source.manifest(top_hash), top_hash)
@@ -108,19 +104,13 @@ async def promote(
                 s3,
                 contents,
                 request.copies,
-                request.provenance(top_hash),
+                request.provenance,
                 on_progress=on_progress,
                 deadline=deadline,
             )
         with TemporaryDirectory() as folder:
             path = Path(folder, "manifest.jsonl")
-            revision = Revision(
-                new_hash,
-                path,
-                sha256=await _spool(path, contents, header),
-                marks=_marks(request, contents, top_hash),
-                keeps_other=request.copies is None,
-            )
+            revision = await _spool(path, request, contents, header, new_hash)
             published = await _publish(s3, request, publisher, revision, latest)
         return _outcome(
             request,
@@ -197,12 +187,26 @@ def _check_replaceable(request: PromotionRequest, latest: Pointer, top_hash: str
     )
 
 
-async def _spool(path: Path, contents: RevisionContents, header: dict[str, Any]) -> str:
+async def _spool(
+    path: Path,
+    request: PromotionRequest,
+    contents: RevisionContents,
+    header: dict[str, Any],
+    top_hash: str,
+) -> Revision:
+    """Write the manifest to a file."""
     with path.open("wb") as file:
-        return await contents.write(header, file.write)
+        sha256 = await contents.write(header, file.write)
+    return Revision(
+        top_hash,
+        path,
+        sha256,
+        marks=_marks(request, contents),
+        keeps_other=request.copies is None,
+    )
 
 
-def _marks(request: PromotionRequest, contents: RevisionContents, top_hash: str) -> dict[str, str]:
+def _marks(request: PromotionRequest, contents: RevisionContents) -> dict[str, str]:
     """Return the user metadata of the manifest.
 
     Checksums of other writers are not reused by later jobs, unless the copies have confirmed them.
@@ -210,7 +214,7 @@ def _marks(request: PromotionRequest, contents: RevisionContents, top_hash: str)
     is_trusted = contents.is_ours or request.copies is not None
     return {
         **(WRITTEN_BY_US if is_trusted else {}),
-        **request.provenance(top_hash).to_metadata(),
+        **request.provenance.to_metadata(),
     }
 
 

@@ -39,9 +39,10 @@ class PromotionRequest(msgspec.Struct, frozen=True, kw_only=True):
     accepted_metadata: Mapping[str, Sequence[str]] = MappingProxyType({})
     promoted_by: str
 
-    def provenance(self, top_hash: str) -> Provenance:
-        """Return the origin of the promoted revision."""
-        return Provenance(self.source.link(top_hash), self.promoted_by)
+    @property
+    def provenance(self) -> Provenance:
+        """The origin of the promoted revision, if `top_hash` is known."""
+        return Provenance(self.source.link(self.top_hash or ""), self.promoted_by)
 
     @property
     def copies(self) -> SourceFolder | None:
