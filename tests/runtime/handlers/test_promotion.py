@@ -75,7 +75,7 @@ def test_events_in_any_order_leave_the_newest_revision(world: World) -> None:
     assert world.deliver(message(metadata=METADATA), message_id="m2")
     newer = step(world)
     promotion.handler(newer, invocation())
-    promotion.handler({"event": {**older["event"], "id": "e0"}}, invocation())
+    promotion.handler({"event": {**older["event"], "id": "e2"}}, invocation())
     latest = world.registry.get(".quilt/named_packages/runs/42/latest")
     assert latest
     assert latest.data.decode() == newer["event"]["detail"]["top_hash"]

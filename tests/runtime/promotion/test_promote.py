@@ -286,6 +286,8 @@ async def test_a_copy_with_another_checksum_is_never_published(
         await run(s3, copy_to=COPIES)
     assert not production(s3_stub).keys(".quilt/")
     assert not production(s3_stub).uploads
+    is_in_parts = size_bytes > 8 * MIB  # found before there is an object
+    assert bool(production(s3_stub).get("data/runs/42/c.bin")) is not is_in_parts
 
 
 async def test_missing_and_archived_objects_are_named_together(
