@@ -30,7 +30,7 @@ from quilt_packager_runtime.formats.objects import Entry
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
 from quilt_packager_runtime.hashing.reuse import STEP_BYTES, reuse_checksums
-from quilt_packager_runtime.hashing.verification import Verification
+from quilt_packager_runtime.hashing.verification import Verification, Verified
 from quilt_packager_runtime.large_jobs.hand_off import (
     NOTHING,
     HandOff,
@@ -121,8 +121,8 @@ class _Start(msgspec.Struct, frozen=True):
     refusal: Rejected | None = None
 
 
-class _Prepared(msgspec.Struct, frozen=True):
-    """A revision that is ready to be published.
+class _Spooled(msgspec.Struct, frozen=True):
+    """The manifest of a revision in a file.
 
     Attributes:
         revision: The revision.
@@ -137,6 +137,38 @@ class _Prepared(msgspec.Struct, frozen=True):
     size_bytes: int
     base: Revision | None = None
     summary: Summary | None = None
+
+
+class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision that is ready to be published.
+
+    Attributes:
+        spooled: The manifest.
+        replaced: Top hash of the revision of another writer that it replaces or carries.
+        reused: Number of checksums of the newest revision.
+        hashed: Numbers of the other checksums.
+        verified: The comparison with the checksum lists of the sender.
+        warnings: Warnings of the request, the listing and the comparison.
+    """
+
+    spooled: _Spooled
+    replaced: str | None
+    reused: int
+    hashed: Hashed
+    verified: Verified
+    warnings: tuple[str, ...]
+
+
+class _PassEnd(msgspec.Struct, frozen=True):
+    """The end of a pass.
+
+    Attributes:
+        is_over: The registry has what the folder holds.
+        outcome: The outcome; None if nothing was published or found.
+    """
+
+    is_over: bool
+    outcome: Outcome | None = None
 
 
 async def package(  # noqa: PLR0913 - the job, what it uses, and whom it serves
@@ -196,25 +228,18 @@ async def _run_passes(context: _Context) -> Outcome:
     created: Outcome | None = None
     for _ in range(MAX_PASSES):
         start = await _start(context, publisher, latest)
-        outcome: Outcome | None
-        if start.refusal is not None or latest.is_newer_than(message):
-            is_over = await publisher.yield_to(latest)
-            if is_over and start.refusal is not None and created is None:
-                raise start.refusal
-            outcome = created or await _superseded(context, publisher, latest)
-        else:
-            try:
-                with translate_disk_full(), start.merge or nullcontext():
-                    is_over, outcome = await _run_pass(context, publisher, start)
-            except EmptySource:
-                if created is None:
-                    raise
-                return created  # its folder was deleted meanwhile
+        try:
+            end = await _run_pass(context, publisher, start, has_created=created is not None)
+        except EmptySource:
+            if created is None:
+                raise
+            return created  # its folder was deleted meanwhile
+        outcome = end.outcome
         if outcome is not None and outcome.outcome is Result.CREATED:
             is_known = created is not None and created.top_hash == outcome.top_hash
             created = created if is_known else outcome
-        if is_over and outcome is not None:
-            return created or outcome
+        if end.is_over and (outcome := created or outcome) is not None:
+            return outcome
         latest = await publish.read_latest(s3, package)
     raise WriteConflict(
         f"{context.request.package_name} or its folder changed during {MAX_PASSES} passes.",
@@ -272,86 +297,114 @@ async def _superseded(context: _Context, publisher: Publisher, latest: Pointer) 
 
 
 async def _run_pass(
-    context: _Context, publisher: Publisher, start: _Start
-) -> tuple[bool, Outcome | None]:
-    """Package the folder once.
+    context: _Context, publisher: Publisher, start: _Start, *, has_created: bool
+) -> _PassEnd:
+    """Package the folder once, unless its package may not be replaced.
 
     The next pass reads S3 again, except for the metadata, which the request has.
-
-    Returns:
-        Whether the registry has what the folder holds, and the outcome if anything was published.
     """
+    latest = start.latest
+    if start.refusal is not None or latest.is_newer_than(publisher.message):
+        is_over = await publisher.yield_to(latest)
+        if is_over and start.refusal is not None and not has_created:
+            raise start.refusal
+        return _PassEnd(is_over, await _superseded(context, publisher, latest))
+    request = context.request
+    sources = request.numbered_sources
+    with (
+        translate_disk_full(),
+        start.merge or nullcontext(),
+        Inventory(request.source, request.exclude, request.selection, sources) as inventory,
+        TemporaryDirectory() as folder,
+    ):
+        prepared = await _prepare(context, publisher, start, inventory, Path(folder))
+        revision = prepared.spooled.revision
+        publication = await publisher.publish(
+            revision, latest, replaced=prepared.replaced, base=prepared.spooled.base
+        )
+        if publication is Publication.START_OVER:
+            return _PassEnd(is_over=False)
+        is_over = publication is Publication.UNCHANGED or (
+            await is_unchanged(context.s3, inventory) and await publisher.is_settled(revision)
+        )
+    return _PassEnd(is_over, _describe(context, publisher, start, prepared, publication))
+
+
+async def _prepare(
+    context: _Context, publisher: Publisher, start: _Start, inventory: Inventory, folder: Path
+) -> _Prepared:
+    """List, check and hash the folder, and write its manifest to a file."""
     request, settings, s3 = context.request, context.settings, context.s3
-    latest, merge, on_progress = start.latest, start.merge, context.on_progress
+    on_progress = context.on_progress
     if request.lacks_run_fields and start.previous is not None:
         request = keep_run_fields(request, start.previous.data)
         context = msgspec.structs.replace(context, request=request)
-    with Inventory(
-        request.source, request.exclude, request.selection, request.numbered_sources
-    ) as inventory:
-        on_progress("listing", 0, None)
-        listing_warnings = await list_source(
-            s3, inventory, lambda found: on_progress("listing", found, None)
-        )
-        await check_complete(s3, request, inventory)
-        if missing := await find_missing_parts(inventory):
-            request = note_missing_parts(request, missing)
-            context = msgspec.structs.replace(context, request=request)
-        objects, _ = inventory.totals()
-        # A merge needs the hashes of the folder, so that its rules are checked later.
-        header = await _check(context, inventory) if merge is None else _header(context)
-        verification = await Verification.begin(s3, inventory, settings, request)
-        reused = await _reuse(context, start, inventory)
-        hashed = await _hash(context, inventory, reused)
-        verified = await verification.finish()
-        on_progress("publishing", objects, objects)
-        with TemporaryDirectory() as folder:
-            if merge is None:
-                prepared = await _spool(Path(folder, "manifest.jsonl"), header, inventory.entries())
-                replaced = find_replaced(latest, start.previous, publisher.message)
-            else:
-                prepared = await _merge(context, merge, inventory, Path(folder))
-                replaced = merge.origin.theirs
-            revision = prepared.revision
-            publication = await publisher.publish(
-                revision, latest, replaced=replaced, base=prepared.base
-            )
-        if publication is Publication.START_OVER:
-            return False, None
-        is_over = publication is Publication.UNCHANGED or (
-            await is_unchanged(s3, inventory) and await publisher.is_settled(revision)
-        )
+    on_progress("listing", 0, None)
+    listing_warnings = await list_source(
+        s3, inventory, lambda found: on_progress("listing", found, None)
+    )
+    await check_complete(s3, request, inventory)
+    if missing := await find_missing_parts(inventory):
+        request = note_missing_parts(request, missing)
+        context = msgspec.structs.replace(context, request=request)
+    objects, _ = inventory.totals()
+    # A merge needs the hashes of the folder, so that its rules are checked later.
+    header = await _check(context, inventory) if start.merge is None else _header(context)
+    verification = await Verification.begin(s3, inventory, settings, request)
+    reused = await _reuse(context, start, inventory)
+    hashed = await _hash(context, inventory, reused)
+    verified = await verification.finish()
+    on_progress("publishing", objects, objects)
+    if start.merge is None:
+        spooled = await _spool(folder / "manifest.jsonl", header, inventory.entries())
+        replaced = find_replaced(start.latest, start.previous, publisher.message)
+    else:
+        spooled = await _merge(context, start.merge, inventory, folder)
+        replaced = start.merge.origin.theirs
+    return _Prepared(
+        spooled=spooled,
+        replaced=replaced,
+        reused=reused,
+        hashed=hashed,
+        verified=verified,
+        warnings=(*request.warnings, *listing_warnings, *verified.warnings),
+    )
+
+
+def _describe(
+    context: _Context,
+    publisher: Publisher,
+    start: _Start,
+    prepared: _Prepared,
+    publication: Publication,
+) -> Outcome:
+    """Return the outcome of a pass that has published, or found its revision unchanged."""
+    request, latest, spooled = context.request, start.latest, prepared.spooled
+    revision, summary = spooled.revision, spooled.summary
     # `latest` has the job's message if an earlier delivery moved it, and could not report it.
     is_own = (latest.top_hash, latest.message) == (revision.top_hash, publisher.message)
     is_created = publication is Publication.CREATED or is_own
-    foreign, remarks = _describe_foreign(
-        merge, prepared.summary, replaced if replaced != revision.top_hash else None
-    )
+    replaced = prepared.replaced if prepared.replaced != revision.top_hash else None
+    foreign, remarks = _describe_foreign(start.merge, summary, replaced)
     refreshed = [REFRESHED] if publication is Publication.REFRESHED else []
-    warnings = [
-        *request.warnings,
-        *listing_warnings,
-        *verified.warnings,
-        *refreshed,
-        *(remarks if is_created else []),
-    ]
-    return is_over, Outcome(
+    warnings = [*prepared.warnings, *refreshed, *(remarks if is_created else [])]
+    return Outcome(
         outcome=Result.CREATED if is_created else Result.UNCHANGED,
         package_name=request.package_name,
         registry=request.registry,
         top_hash=revision.top_hash,
         previous_top_hash=None if is_own else latest.top_hash,
         foreign_top_hash=foreign if is_created else None,
-        objects=prepared.objects,
-        bytes=prepared.size_bytes,
-        reused=reused,
-        stored=hashed.stored,
-        computed=hashed.computed,
-        verified=verified.objects,
-        checksum_lists=verified.lists,
-        carried_entries=prepared.summary.entries if prepared.summary else None,
-        carried_fields=prepared.summary.fields if prepared.summary else None,
-        conflicts=prepared.summary.conflicts if prepared.summary and is_created else None,
+        objects=spooled.objects,
+        bytes=spooled.size_bytes,
+        reused=prepared.reused,
+        stored=prepared.hashed.stored,
+        computed=prepared.hashed.computed,
+        verified=prepared.verified.objects,
+        checksum_lists=prepared.verified.lists,
+        carried_entries=summary.entries if summary else None,
+        carried_fields=summary.fields if summary else None,
+        conflicts=summary.conflicts if summary and is_created else None,
         manifest_refreshed=True if refreshed else None,
         remark=" ".join(warnings) or None,
     )
@@ -432,7 +485,7 @@ async def _check_rules(
     return header
 
 
-async def _merge(context: _Context, merge: Merge, inventory: Inventory, folder: Path) -> _Prepared:
+async def _merge(context: _Context, merge: Merge, inventory: Inventory, folder: Path) -> _Spooled:
     """Merge the folder with the changes of another writer, and check and write the result."""
     header = _header(context)
     summary = await merge.resolve(header.user_meta, inventory.entries)
@@ -477,7 +530,7 @@ async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
     return Hashed(loaded.stored + hashed.stored, loaded.computed + hashed.computed)
 
 
-async def _spool(path: Path, header: Header, entries: Iterable[Entry]) -> _Prepared:
+async def _spool(path: Path, header: Header, entries: Iterable[Entry]) -> _Spooled:
     """Write a manifest to a file."""
     objects = size_bytes = 0
     with path.open("wb") as file:
@@ -487,4 +540,4 @@ async def _spool(path: Path, header: Header, entries: Iterable[Entry]) -> _Prepa
             objects += len(some)
             size_bytes += sum(each.size_bytes for each in some)
     revision = Revision(manifest.top_hash(), path, manifest.file_sha256())
-    return _Prepared(revision, objects, size_bytes)
+    return _Spooled(revision, objects, size_bytes)
