@@ -361,6 +361,9 @@ def test_metrics_are_those_that_the_runtime_emits() -> None:
         engine.metric_prefixes_announced(),
         engine.metric_packages_audited(),
         engine.metric_packages_damaged(),
+        engine.metric_revisions_promoted(),
+        engine.metric_promotions_failed(),
+        engine.metric_objects_copied(),
     ]
     assert [metric.metric_name for metric in offered] == list(Metric)
     for metric in offered:

@@ -210,7 +210,7 @@ def test_messages_cannot_name_the_quarantine_as_registry(template: JsonObject) -
         ({"max_receive_count": 999}, "max_receive_count is 999: "),
         (
             {"on_foreign_revision": "keep"},
-            "on_foreign_revision is 'keep': choose from replace, hold",
+            "on_foreign_revision is 'keep': choose from replace, carry, hold",
         ),
     ],
 )

@@ -163,7 +163,12 @@ def test_roles_that_access_buckets_have_stable_names(template: JsonObject) -> No
     names = {
         each["Properties"].get("RoleName") for each in find(template, "AWS::IAM::Role").values()
     }
-    assert names - {None} == {"lab-packager", "lab-checksum", "lab-large-job"}
+    assert names - {None} == {
+        "lab-packager",
+        "lab-checksum",
+        "lab-large-job",
+        "lab-promotion",
+    }
 
 
 def test_output_names_the_roles_that_access_buckets(template: JsonObject) -> None:
