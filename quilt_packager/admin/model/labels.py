@@ -32,7 +32,7 @@ BADGES = {
 
 
 def badge_name(job: Job) -> str:
-    """Return the key of a job's badge: its state, or a state that users tell apart."""
+    """Return the key of a job's badge: its state, or one that users distinguish."""
     if job.outcome is State.RUNNING and job.progress and job.progress.phase == "waiting":
         return "waiting"
     if job.outcome is State.REJECTED and job.code == HELD:

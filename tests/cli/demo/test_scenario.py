@@ -17,6 +17,7 @@ from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.local.reading import ReadPackage
 from quilt_packager.local.samples import SampleFolder
+from quilt_packager.operations.audits import DamagedPackage
 from quilt_packager.operations.checks.finding import wrong
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import ago, failed, line, succeeded
@@ -121,6 +122,12 @@ class InstantEngine(DeployedEngine):
     def wait_for_events(self, count: int) -> list[OutcomeEvent]:
         return []
 
+    def delete_version(self, folder: SampleFolder, path: str) -> None:
+        """Nothing."""
+
+    def audit(self) -> list[DamagedPackage]:
+        return [DamagedPackage(BUCKET, scenario.DAMAGED_NAME, ago(), ago(), 0, ())]
+
 
 def test_steps_fit_a_terminal_of_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -135,7 +142,7 @@ def test_steps_fit_a_terminal_of_80_columns(
     monkeypatch.setattr(scenario, "check", lambda _: [])
     scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
-    assert len(steps) == 21
+    assert len(steps) == 23
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
 
 
