@@ -38,6 +38,11 @@ from quilt_packager_runtime.large_jobs.hand_off import (
     load_results,
     write_plan,
 )
+from quilt_packager_runtime.lineage.inputs import (
+    keep_input_packages,
+    name_input_packages,
+    record_lineage,
+)
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import (
     find_missing_parts,
@@ -149,6 +154,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
         hashed: Numbers of the other checksums.
         verified: The comparison with the checksum lists of the sender.
         warnings: Warnings of the request, the listing and the comparison.
+        input_packages: Revisions that hold inputs of the run.
     """
 
     spooled: _Spooled
@@ -157,6 +163,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     hashed: Hashed
     verified: Verified
     warnings: tuple[str, ...]
+    input_packages: tuple[str, ...]
 
 
 class _PassEnd(msgspec.Struct, frozen=True):
@@ -198,9 +205,10 @@ async def package(  # noqa: PLR0913 - the job, what it uses, and whom it serves
         Rejected: The job can never succeed as it is.
         Failed: The job may succeed later.
     """
+    request = await name_input_packages(request, settings, s3)
     context = _Context(request, settings, s3, on_progress, hand_off, delivery)
     try:
-        return await _run_passes(context)
+        return await record_lineage(await _run_passes(context), request, settings, s3)
     except WorkflowViolations as violations:
         if settings.quarantine_registry is None:
             raise
@@ -339,6 +347,9 @@ async def _prepare(
     if request.lacks_run_fields and start.previous is not None:
         request = keep_run_fields(request, start.previous.data)
         context = msgspec.structs.replace(context, request=request)
+    if request.lacks_input_packages and start.previous is not None:
+        request = keep_input_packages(request, start.previous.data)
+        context = msgspec.structs.replace(context, request=request)
     on_progress("listing", 0, None)
     listing_warnings = await list_source(
         s3, inventory, lambda found: on_progress("listing", found, None)
@@ -368,6 +379,7 @@ async def _prepare(
         hashed=hashed,
         verified=verified,
         warnings=(*request.warnings, *listing_warnings, *verified.warnings),
+        input_packages=request.input_packages,
     )
 
 
@@ -406,6 +418,7 @@ def _describe(
         carried_fields=summary.fields if summary else None,
         conflicts=summary.conflicts if summary and is_created else None,
         manifest_refreshed=True if refreshed else None,
+        input_packages=prepared.input_packages or None,
         remark=" ".join(warnings) or None,
     )
 

@@ -43,6 +43,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         verified: Number of objects that match the checksum lists of their sender.
         checksum_lists: Those lists, by their logical keys; the first 20, and a count of the rest.
         manifest_refreshed: The revision existed, and its manifest now names the newest versions.
+        input_packages: Revisions that hold inputs of the run, as `quilt+s3` URIs.
         remark: Warnings about fields that the revision lacks, or that the message misspells, or the
             reason why the job published nothing.
         code: The error's stable code.
@@ -66,6 +67,7 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     verified: int | None = None
     checksum_lists: str | None = None
     manifest_refreshed: bool | None = None
+    input_packages: tuple[str, ...] | None = None
     remark: str | None = None
     code: str | None = None
     reason: str | None = None

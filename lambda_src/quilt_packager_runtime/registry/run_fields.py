@@ -7,6 +7,9 @@ import msgspec
 from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS
 from quilt_packager_runtime.requests.package_request import PackageRequest
 
+INPUT_PACKAGES = "input_packages"
+"""Field of a package's metadata with the revisions that hold inputs of its run."""
+
 
 class _Header(msgspec.Struct):
     user_meta: dict[str, Any] | None = None
@@ -34,12 +37,13 @@ def keep_run_fields(request: PackageRequest, newest: bytes) -> PackageRequest:
             added.
     """
     known, found = request.metadata or {}, read_metadata(newest)
-    kept = {name: found[name] for name in RUN_FIELDS if name in found and name not in known}
+    names = (*RUN_FIELDS, INPUT_PACKAGES)
+    kept = {name: found[name] for name in names if name in found and name not in known}
     if not kept or found.get("run_id") != known.get("run_id"):
         return request
     warning = f"Kept from the newest revision: {', '.join(kept)}."
     # In the order of a run that was looked up, so that its package is unchanged.
-    fields = {name: {**kept, **known}[name] for name in RUN_FIELDS if name in kept or name in known}
+    fields = {name: {**kept, **known}[name] for name in names if name in kept or name in known}
     return msgspec.structs.replace(
         request, metadata=fields, warnings=(*request.warnings, warning), lacks_run_fields=False
     )

@@ -154,6 +154,7 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     checksum_lists: str | None = None
     carried_entries: int | None = None
     carried_fields: int | None = None
+    input_packages: tuple[str, ...] | None = None
     remark: str | None = None
     seconds: float
 

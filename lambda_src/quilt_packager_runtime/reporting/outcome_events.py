@@ -112,6 +112,13 @@ class OutcomeDetail(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    input_packages: (
+        Annotated[
+            tuple[str, ...],
+            Meta(description="Revisions that hold inputs of the run, as `quilt+s3` URIs."),
+        ]
+        | UnsetType
+    ) = UNSET
     seconds: Annotated[float, Meta(ge=0, description="Duration of the job.")]
     remark: (
         Annotated[str, Meta(description="Warnings about a package that was created or unchanged.")]
@@ -201,6 +208,7 @@ def outcome_detail(  # noqa: PLR0913 - each is a part of the event
         if outcome.checksum_lists
         else UNSET,
         manifest_refreshed=_known(outcome.manifest_refreshed),
+        input_packages=_known(outcome.input_packages),
         seconds=round(seconds, 3),
         remark=outcome.remark[:MAX_REASON_CHARACTERS] if outcome.remark else UNSET,
         code=_known(outcome.code),

@@ -4,9 +4,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from quilt_packager_runtime.formats.catalog_fields import Facet, format_time, make_facets
+from quilt_packager_runtime.formats.catalog_fields import (
+    MAX_ITEMS,
+    Facet,
+    format_time,
+    make_facets,
+)
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.requests.events import OmicsRun
 
 RUN_FIELDS = (
@@ -70,6 +77,26 @@ def describe_run(run: OmicsRun, answer: Mapping[str, Any]) -> dict[str, Facet]:
     if run.options.parameters:
         facets["parameters"] = _pairs(redact(answer.get("parameters")))
     return make_facets(facets)
+
+
+def list_input_uris(parameters: object) -> tuple[str, ...]:
+    """List the objects and folders of S3 that parameters of a run name, except in secrets.
+
+    Example:
+        >>> list_input_uris({"reads": ["s3://b/a 1.fq", "s3://b/a 1.fq"], "n": 2, "token": "s3://c"})
+        ('s3://b/a%201.fq',)
+    """
+    found: dict[str, None] = {}
+    left = [redact(parameters)]
+    for value in left:
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and value.startswith("s3://"):
+            bucket, _, key = value.removeprefix("s3://").partition("/")
+            found[str(S3Uri(bucket, key))] = None
+    return tuple(islice(found, MAX_ITEMS))
 
 
 def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 parameters are any JSON

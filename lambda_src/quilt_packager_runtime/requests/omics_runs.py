@@ -15,7 +15,7 @@ from quilt_packager_runtime.errors import (
     printable,
 )
 from quilt_packager_runtime.requests.events import FolderReady, Ignored, OmicsRun, omics_folder
-from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS, describe_run
+from quilt_packager_runtime.requests.omics_metadata import RUN_FIELDS, describe_run, list_input_uris
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest, request_for_folder
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ def request_for_run(
         described=describe_run(run, answer),
         default_registry=default_registry,
     )
+    if request.metadata is not None:
+        inputs = list_input_uris(answer.get("parameters"))
+        request = msgspec.structs.replace(request, input_uris=inputs)
     if answer.get("engineVersion"):
         request = _without_summary(request)
     if warning is None:

@@ -71,6 +71,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         lacks_run_fields: HealthOmics did not describe the run: the fields that the newest revision
             has of the same run are kept.
         sources: All folders with their places in the package; empty for `source` at its root.
+        input_uris: Inputs of the run, as URIs, that are no field of the metadata.
     """
 
     source: SourceFolder
@@ -89,6 +90,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_foreign_revision: OnForeignRevision | None = None
     lacks_run_fields: bool = False
     sources: tuple[Source, ...] = ()
+    input_uris: tuple[str, ...] = ()
 
     @property
     def header_source(self) -> str | None:
@@ -133,12 +135,16 @@ class PackageRequest(_Request, frozen=True, kw_only=True, tag="complete"):
         is_name_inferred: The folder made the name, not a sender, a template or a crate.
         selection: The parts of the folder that the crate lists; None for the whole folder.
         is_crate_a_checksum_list: The crate that was read may have SHA-256 values of files.
+        input_packages: Revisions that hold inputs of the run, as `quilt+s3` URIs.
+        lacks_input_packages: They could not be looked up.
     """
 
     package_name: str
     is_name_inferred: bool = False
     selection: Selection | None = None
     is_crate_a_checksum_list: bool = False
+    input_packages: tuple[str, ...] = ()
+    lacks_input_packages: bool = False
 
     @property
     def numbered_sources(self) -> dict[int, Source]:

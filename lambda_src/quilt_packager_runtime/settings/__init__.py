@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_shard_bytes: Maximum size of these objects. Larger objects are split between shards.
         sources: Options of the event sources.
         audit_sample: Share of the objects whose bytes the audit reads. Default: none are read.
+        lineage_table: Table of the index of lineage. Default: inputs are not looked up.
 
     Example:
         >>> settings = Settings(source_buckets=("raw", "runs"))
@@ -121,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_shard_bytes: int = 32 * 1024**3
     sources: tuple[SourceOptions, ...] = ()
     audit_sample: float | None = None
+    lineage_table: str | None = None
 
     def __post_init__(self) -> None:
         """Reject values that no job could run with."""
