@@ -12,7 +12,6 @@ from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -55,8 +54,8 @@ from quilt_packager_runtime.errors import (
     S3Error,
     ServiceUnavailable,
     UnsupportedEndpoint,
+    quote,
 )
-from quilt_packager_runtime.errors import quote as quoted
 from quilt_packager_runtime.formats.objects import S3Uri, percent_encode
 
 if TYPE_CHECKING:
@@ -318,9 +317,9 @@ class S3Transport:
 
 def _http_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     path = f"{endpoint.path}/{percent_encode(request.uri.key)}"
-    query = [f"{name}={quote(value, safe='')}" for name, value in request.query.items()]
+    query = [f"{name}={_encode_value(value)}" for name, value in request.query.items()]
     if request.uri.version_id is not None:
-        query.append(f"versionId={quote(request.uri.version_id, safe='')}")
+        query.append(f"versionId={_encode_value(request.uri.version_id)}")
     if query:
         path += "?" + "&".join(query)
     headers = HttpHeaders([("Host", endpoint.host), *request.headers])
@@ -331,6 +330,10 @@ def _http_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         body = BytesIO(request.body or b"")
         headers.add("Content-Length", str(len(request.body or b"")))
     return HttpRequest(request.method, path, headers, body)
+
+
+def _encode_value(text: str) -> str:
+    return percent_encode(text).replace("/", "%2F")
 
 
 def _region_elsewhere(response: Response, region: str) -> str | None:
@@ -357,7 +360,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
         )
     if code == "NoSuchBucket":
         return NoSuchBucket(
-            f"The bucket {quoted(request.uri.bucket)} does not exist.",
+            f"The bucket {quote(request.uri.bucket)} does not exist.",
             why="S3 has no bucket of that name.",
             remedy="Correct the name, or create the bucket.",
         )
@@ -372,7 +375,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
     is_forbidden = response.status == HTTPStatus.FORBIDDEN and code != "InvalidObjectState"
     if is_forbidden or code == "AccessDenied":
         return AccessDenied(
-            f"Access denied: {request.operation} on {quoted(str(request.uri))}.",
+            f"Access denied: {request.operation} on {quote(str(request.uri))}.",
             why="A policy of the role, of the bucket, or of a KMS key does not allow it, "
             "or the requester would have to pay.",
             remedy="Allow it there, deploy, and retry.",

@@ -84,12 +84,16 @@ def open_database(schema: str) -> sqlite3.Connection:
     return database
 
 
-def identity(found: SourceObject, source: int) -> int:
+def fingerprint_of(objects: Iterable[SourceObject], source: int) -> int:
     """Return a number that differs for other keys, versions, ETags, sizes and sources.
 
-    It is equal in one process only.
+    The order does not matter: the sum of several is that of all their objects. It is equal in one
+    process only.
     """
-    return hash((found.key, found.version_id, found.etag, found.size_bytes, source))
+    return sum(
+        hash((found.key, found.version_id, found.etag, found.size_bytes, source))
+        for found in objects
+    )
 
 
 class Inventory:
@@ -110,6 +114,7 @@ class Inventory:
         buckets: Buckets of the sources, by their numbers.
         overlaps: Logical keys that two sources have, with both objects.
         excluded: Number of objects left out because of `exclude` or `selection`.
+        fingerprint: Sum of the `fingerprint_of` all objects that were added.
         metadata: Metadata of files, by their logical keys. It takes memory beside the above.
         names_checksums: The listing names the algorithms of stored checksums. Some servers name
             none, although they store checksums.
@@ -138,10 +143,10 @@ class Inventory:
         self.metadata = selection.metadata if selection is not None else {}
         self.excluded = 0
         self.names_checksums = False
+        self.fingerprint = 0
         self._is_excluded = match_any(exclude) if exclude else None
         self._objects = 0
         self._size_bytes = 0
-        self._removed = 0
         self._offered: Counter[int] = Counter()
         # The length of the prefix, and the sort key of `into`.
         self._places = {
@@ -174,6 +179,7 @@ class Inventory:
         self._offered[source] += len(offered)
         objects = self.included(offered, source)
         self.excluded += len(offered) - len(objects)
+        self.fingerprint += fingerprint_of(objects, source)
         rows = [
             (
                 into + sort_key(found.key[prefix_length:]),
@@ -214,9 +220,7 @@ class Inventory:
             other, offered = self.find(row[0]), msgspec.structs.replace(found, source=source)
             if other.source == source:
                 added.append(row)
-            elif self.uri_of(other) == self.uri_of(offered):
-                self._removed += identity(found, source)
-            else:
+            elif self.uri_of(other) != self.uri_of(offered):
                 both = (S3Uri(self.buckets[each.source], each.key) for each in (other, offered))
                 uris = " and ".join(map(str, sorted(both)))
                 self.overlaps.add(f"{quote(key_of(row[0]))} ({uris})")
@@ -261,17 +265,6 @@ class Inventory:
             if each != self.sources[0] and not self.excludes(each.into.rstrip("/")):
                 missing.append(str(each))
         return missing
-
-    async def fingerprint(self) -> int:
-        """Return the sum of the added objects' `identity`, for a comparison with a listing."""
-        total = self._removed
-        async for part in self._parts():
-            rows = self._database.execute(
-                f"SELECT {OBJECT} FROM objects WHERE path > ? AND path <= ?",  # noqa: S608
-                part,
-            )
-            total += sum(identity(self._found(row), row[-1]) for row in rows)
-        return total
 
     def totals(self) -> tuple[int, int]:
         """Count the objects, and sum up their bytes."""
@@ -369,8 +362,6 @@ class Inventory:
 
     def remove_empty(self, paths: Collection[bytes]) -> None:
         """Remove empty objects by their sort keys."""
-        removed = map(self.find, paths)
-        self._removed += sum(identity(found, found.source) for found in removed)
         self._database.executemany("DELETE FROM objects WHERE path = ?", ((p,) for p in paths))
         self._objects -= len(paths)
 

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
-from itertools import repeat
 
 import msgspec
 
@@ -35,11 +34,12 @@ from quilt_packager_runtime.formats.objects import (
     sort_key,
 )
 from quilt_packager_runtime.formats.selection import Selection
-from quilt_packager_runtime.listing.inventory import Inventory, identity
+from quilt_packager_runtime.listing.inventory import Inventory, fingerprint_of
 from quilt_packager_runtime.listing.parallel_listing import list_folder
 
 # https://github.com/quiltdata/quilt/blob/master/api/python/quilt3/packages.py (validate_key)
-HAS_INVALID_COMPONENT = re.compile(rb"(?:\A|\0\0)\.{0,2}(?:\0\0|\Z)").search
+HAS_INVALID_COMPONENT = re.compile(rb"\0\0\.{0,2}\0\0").search
+"""Finds the component "", "." or ".." in a sort key between two separators."""
 
 DIRECTORY_TYPES = frozenset({"application/x-directory", "httpd/unix-directory"})
 """Content types of empty objects that stand for folders."""
@@ -233,10 +233,10 @@ async def is_unchanged(s3: S3, inventory: Inventory) -> bool:
     def take(page: list[SourceObject], source: int) -> None:
         nonlocal total
         content = list(filter(_is_content, page))
-        total += sum(map(identity, inventory.included(content, source), repeat(source)))
+        total += fingerprint_of(inventory.included(content, source), source)
 
     await _list_all(s3, inventory, take)
-    return total == await inventory.fingerprint()
+    return total == inventory.fingerprint
 
 
 def _is_content(found: SourceObject) -> bool:
@@ -311,7 +311,8 @@ class KeyCheck:
         previous, below = self._previous, self._previous + SEPARATOR
         previous_bytes = self._previous_bytes
         for path, size_bytes in rows:
-            if HAS_INVALID_COMPONENT(path):
+            inside = path + SEPARATOR
+            if HAS_INVALID_COMPONENT(SEPARATOR + inside):
                 self._invalid.add(self._quote(path))
             # The keys in a folder directly follow a file of the same name.
             if previous and path.startswith(below):
@@ -320,7 +321,7 @@ class KeyCheck:
                     self.reject(collision)
                 else:
                     unclear.append(collision)
-            previous, below, previous_bytes = path, path + SEPARATOR, size_bytes
+            previous, below, previous_bytes = path, inside, size_bytes
         self._previous, self._previous_bytes = previous, previous_bytes
         return unclear
 
