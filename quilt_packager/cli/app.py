@@ -32,6 +32,8 @@ from quilt_packager.cli.console.typer_groups import (
 
 PROGRAM = "quilt-packager"
 
+DEBUG = "--debug"
+
 COMMANDS: tuple[Command, ...] = (
     # Show the engine and its jobs.
     status,
@@ -94,10 +96,10 @@ def take_options(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
+        bool, typer.Option(DEBUG, help="Show the traceback of an unexpected error.")
     ] = False,
 ) -> None:
-    """Accept the options that precede a command. `run` reads --debug itself."""
+    """Accept the options that precede a command. `run` reads --debug itself, anywhere."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -112,11 +114,13 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments:
         app(["--help"], prog_name=PROGRAM, standalone_mode=False)
         return Exit.USAGE
+    is_debugged = DEBUG in arguments
+    arguments = [each for each in arguments if each != DEBUG]
     try:
         # Typer passes on the return value and the exceptions of a command.
         code: int | None = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except Exception as error:
-        if "--debug" in arguments:
+        if is_debugged:
             raise
         report = report_error(error)
         write_error(report, as_json="--json" in arguments)

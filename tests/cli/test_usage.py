@@ -31,6 +31,22 @@ def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
     assert cli("send").err.splitlines()[-1] == "  do   quilt-packager send --help"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["jobs", "--outcoem", "failed"], "No such option: --outcoem. Did you mean --outcome?"),
+        (["jobs", "--limit", "x"], "Invalid --limit: x\n  why  It is not a whole number."),
+        (["jobs", "--limit", "0"], "Invalid --limit: 0 (minimum 1)"),
+        (
+            ["failures", "retry", "--on-foreign-revision", "replac"],
+            "Invalid --on-foreign-revision: replac\n  why  The values are: replace, carry, hold.",
+        ),
+    ],
+)
+def test_wrong_value_is_described_in_own_words(cli: Cli, arguments: list[str], error: str) -> None:
+    assert cli(*arguments).err.startswith(f"error: {error}")
+
+
 def test_a_group_without_a_command_is_a_short_error(cli: Cli) -> None:
     assert cli("backfill").err == "error: Missing command.\n  do   quilt-packager backfill --help\n"
 

@@ -129,11 +129,11 @@ def _specifics(found: Group, failure: Failure) -> str:
 def _write_letters(terminal: Terminal, found: Group, now: datetime) -> None:
     shown = found.failures[:SHOWN_LETTERS] if terminal.is_terminal else found.failures
     terminal.table(
-        ["MESSAGE", "PACKAGE", "FAILED", "LEFT"],
+        ["JOB", "PACKAGE", "FAILED", "LEFT"],
         [
             Row(
                 [
-                    terminal.shorten(each.id, ID_CHARACTERS),
+                    terminal.shorten(each.shown_id, ID_CHARACTERS),
                     each.package_name or each.source or "-",
                     terminal.when(each.sent),
                     formats.age((each.expires - now).total_seconds()),

@@ -28,11 +28,13 @@ from quilt_packager.cli.console.options import (
 from quilt_packager.cli.console.progress import JobProgress
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typer_groups import make_group, refuse_options
+from quilt_packager.cli.console.usage import did_you_mean
 from quilt_packager.operations import formats
-from quilt_packager.operations.dead_letters.error_codes import count_not_retried
+from quilt_packager.operations.dead_letters.error_codes import DESCRIPTIONS, count_not_retried
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
     Failure,
+    Failures,
     choose,
     discard,
     read_failures,
@@ -48,6 +50,7 @@ Failed messages wait in the dead-letter queue until SQS deletes them, after 14 d
 
 Examples:
   quilt-packager failures
+  quilt-packager failures --code AccessDenied --exit-code
   quilt-packager failures retry --code AccessDenied
   quilt-packager failures discard 3f9a61c2
 """
@@ -61,7 +64,7 @@ app = make_group("failures", HELP, is_command=True)
 
 IdArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ID", help="Id of a message, or the beginning of one."),
+    typer.Argument(metavar="ID", help="Id of a job or a message, or its beginning."),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Select all messages.")]
 CodeOption = Annotated[
@@ -82,6 +85,12 @@ ActionOption = Annotated[
 def failures(
     context: typer.Context,
     *,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="CODE", help="Only failures with this code.")
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with 1 if there are such failures.")
+    ] = False,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -95,13 +104,15 @@ def failures(
     deployment = find(stack, profile, region)
     with read_failures(deployment) as read:
         pass
+    if code is not None:
+        read = _with_code(read, code)
     if as_json:
         for failure in read.letters:
             terminal.json(to_json(failure))
     else:
         write_failures(terminal, deployment, read, datetime.now(UTC))
     warn_about_unread(terminal, read)
-    return Exit.OK
+    return Exit.FAILED if exit_code and (read.letters or read.in_flight) else Exit.OK
 
 
 @app.command("retry")
@@ -195,6 +206,22 @@ def discard_failures(
     return Exit.FAILED if done.gone else Exit.OK
 
 
+def _with_code(read: Failures, code: str) -> Failures:
+    """Select the failures with a code.
+
+    Raises:
+        Misuse: No failure has it, and it is not known.
+    """
+    found = tuple(each for each in read.letters if each.code == code)
+    if not found and code not in DESCRIPTIONS:
+        raise Misuse(
+            f"Unknown error code: {code}.{did_you_mean(code, DESCRIPTIONS)}",
+            why="No failure has it, nor does this version know it.",
+            remedy="Give a code as quilt-packager failures shows it.",
+        )
+    return read._replace(letters=found)
+
+
 def ask_to_retry(
     chosen: Sequence[Failure], on_foreign_revision: OnForeignRevision | None = None
 ) -> str:
@@ -282,4 +309,4 @@ def _act(
 
 
 def _name_ids(failures: Sequence[Failure]) -> str:
-    return ", ".join(each.id for each in failures[:SHOWN_NAMES])
+    return ", ".join(each.shown_id for each in failures[:SHOWN_NAMES])

@@ -1,9 +1,8 @@
 """`quilt-packager jobs`: the jobs of an engine, from its log."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -18,11 +17,16 @@ from quilt_packager.cli.console.options import (
     RegionOption,
     StackOption,
     find,
+    parse_folder_argument,
 )
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typer_groups import make_group, refuse_options, was_given
+from quilt_packager.cli.console.usage import did_you_mean
 from quilt_packager.operations import formats
+from quilt_packager.operations.aws_errors import is_denied
 from quilt_packager.operations.durations import parse_since
+from quilt_packager.operations.errors import UnknownFailure, UnknownJob
+from quilt_packager.operations.jobs.filters import ALL, JobFilter
 from quilt_packager.operations.jobs.job import Job, State
 
 if TYPE_CHECKING:
@@ -34,7 +38,8 @@ HELP = """List jobs, their outcomes and errors.
 Jobs are read from the engine's log. Messages that wait in the queue are not logged.
 
 Examples:
-  quilt-packager jobs --since 2h --outcome failed
+  quilt-packager jobs --since 2h --outcome rejected,failed
+  quilt-packager jobs --folder s3://raw/runs/ --code AccessDenied
   quilt-packager jobs --follow --name 'rnaseq/*'
   quilt-packager jobs show 3f9a61c2
 """
@@ -61,10 +66,27 @@ def jobs(
         typer.Option(metavar="GLOB", help="Only packages with a matching name, such as 'wgs/*'."),
     ] = None,
     outcome: Annotated[
-        list[State] | None,
+        list[str] | None,
         typer.Option(
-            metavar="OUTCOME", help=f"Only jobs with this outcome: {', '.join(State)}. Repeatable."
+            metavar="OUTCOME",
+            help=f"Only jobs with this outcome, or one of several with commas between them: "
+            f"{', '.join(State)}. Repeatable.",
         ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="Only jobs that started before this time."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only jobs of this event source, as in SOURCE."),
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only jobs with this error code.")
+    ] = None,
+    folder: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Only jobs for this folder, or for folders below it."),
     ] = None,
     limit: Annotated[
         int,
@@ -84,25 +106,34 @@ def jobs(
     if context.invoked_subcommand is not None:
         refuse_options(context)
         return Exit.OK
-    if follow and was_given(context, "limit"):
-        raise Misuse(
-            "--limit and --follow cannot be combined.",
-            why="--follow writes every change until Ctrl-C.",
-            remedy="Omit one of them.",
-        )
+    for option in ("limit", "until"):
+        if follow and was_given(context, option):
+            raise Misuse(
+                f"--{option} and --follow cannot be combined.",
+                why="--follow writes every change until Ctrl-C.",
+                remedy="Omit one of them.",
+            )
     terminal = Terminal()
     moment = read_since(since)
+    wanted = JobFilter(
+        name,
+        parse_outcomes(outcome) if outcome else None,
+        source,
+        code,
+        parse_folder_argument(folder) if folder else None,
+        read_since(until, "--until") if until else None,
+    )
     deployment = find(stack, profile, region)
     if follow:
-        _follow(terminal, deployment, moment, name, outcome, as_json=as_json)
+        _follow(terminal, deployment, moment, wanted, as_json=as_json)
     from quilt_packager.operations.jobs.listing import read_jobs
 
-    found = read_jobs(deployment, since=moment, name_glob=name, outcomes=outcome, limit=limit)
+    found = read_jobs(deployment, since=moment, wanted=wanted, limit=limit)
     if as_json:
         for job in found:
             terminal.json(to_json(job))
     else:
-        _write_list(terminal, deployment, found, is_filtered=bool(name or outcome))
+        _write_list(terminal, deployment, found, wanted)
     if found.is_cut_off:
         terminal.hint(
             f"More jobs may match: use --limit {min(10 * limit, MOST_LISTED)}, or a later --since."
@@ -113,7 +144,10 @@ def jobs(
 @app.command("show")
 def show_job(
     job_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Id of the job's message, or its beginning.")
+        str,
+        typer.Argument(
+            metavar="ID", help="Id of the job, or of its dead letter, or its beginning."
+        ),
     ],
     *,
     stack: StackOption = None,
@@ -134,7 +168,14 @@ def show_job(
     terminal = Terminal()
     deployment = find(stack, profile, region)
     # Copied from a list, where it is cut.
-    record = read_job(deployment, job_id.rstrip("….") or job_id)
+    wanted = job_id.rstrip("….") or job_id
+    try:
+        record = read_job(deployment, wanted)
+    except UnknownJob:
+        known = _job_of_dead_letter(deployment, wanted)
+        if known is None:
+            raise
+        record = read_job(deployment, known)
     links = find_links(deployment, record.job)
     if as_json:
         terminal.json(record_to_json(record, links))
@@ -143,8 +184,24 @@ def show_job(
     return Exit.OK
 
 
-def read_since(text: str) -> datetime:
-    """Parse the value of `--since`.
+def _job_of_dead_letter(deployment: "Deployment", message_id: str) -> str | None:
+    """Return the id of the job whose dead letter has an id; None if there is none."""
+    from quilt_packager.operations.dead_letters.queue import choose, read_failures
+
+    try:
+        with read_failures(deployment) as read:
+            (failure,) = choose(read.letters, [message_id])
+    except UnknownFailure:
+        return None
+    except Exception as error:
+        if is_denied(error):
+            return None
+        raise
+    return failure.job_id
+
+
+def read_since(text: str, option: str = "--since") -> datetime:
+    """Parse the value of an option that takes a time, `--since` by default.
 
     Raises:
         Misuse: It is not a time in the past.
@@ -153,10 +210,31 @@ def read_since(text: str) -> datetime:
         return parse_since(text, datetime.now(UTC))
     except ValueError as error:
         raise Misuse(
-            f"Invalid --since {text}: not a time in the past.",
+            f"Invalid {option} {text}: not a time in the past.",
             why=str(error),
-            remedy="--since 2h, or --since 2026-11-01",
+            remedy=f"{option} 2h, or {option} 2026-11-01",
         ) from error
+
+
+def parse_outcomes(texts: Sequence[str]) -> frozenset[str]:
+    """Parse the values of `--outcome`, each with one outcome or several.
+
+    Raises:
+        Misuse: There is no such outcome.
+
+    Example:
+        >>> sorted(parse_outcomes(["rejected,failed", "created"]))
+        ['created', 'failed', 'rejected']
+    """
+    known = [each.value for each in State]
+    outcomes = {each.strip() for text in texts for each in text.split(",")}
+    for unknown in sorted(outcomes.difference(known)):
+        raise Misuse(
+            f"Invalid --outcome: {unknown}",
+            why=f"The values are: {', '.join(known)}.{did_you_mean(unknown, known)}",
+            remedy="--outcome rejected,failed",
+        )
+    return frozenset(outcomes)
 
 
 def to_json(job: Job) -> dict[str, Any]:
@@ -173,10 +251,10 @@ def sum_up(jobs: Sequence[Job]) -> str:
 
 
 def _write_list(
-    terminal: Terminal, deployment: "Deployment", found: "JobList", *, is_filtered: bool
+    terminal: Terminal, deployment: "Deployment", found: "JobList", wanted: JobFilter
 ) -> None:
     if not found:
-        if is_filtered:
+        if wanted != ALL:
             terminal.write("No job matches. Try an earlier --since or other filters.")
         else:
             terminal.write(f"No jobs since {terminal.when(found.since)}.")
@@ -193,27 +271,26 @@ def _follow(
     terminal: Terminal,
     deployment: "Deployment",
     since: datetime,
-    name: str | None,
-    outcomes: Iterable[State] | None,
+    wanted: JobFilter,
     *,
     as_json: bool,
 ) -> None:
     """Write each change of an outcome until Ctrl-C."""
     from quilt_packager.operations.jobs.watch import follow
 
-    wanted = set(outcomes or State)
     written: dict[str, tuple[State, int]] = {}
     for job in follow(deployment, since):
         state = (job.outcome, job.attempts)
         if written.get(job.id) == state:
             continue
         written[job.id] = state
-        if job.outcome not in wanted or not fnmatchcase(job.package_name or "", name or "*"):
+        if not wanted.matches(job):
             continue
         if as_json:
             terminal.json(to_json(job))
         else:
-            terminal.change(job.updated, job.outcome, describe(job))
+            job_id = terminal.shorten(job.id, ID_CHARACTERS)
+            terminal.change(job.updated, job.outcome, job_id, describe(job))
 
 
 def describe(job: Job) -> str:

@@ -18,6 +18,7 @@ from quilt_packager_runtime.errors import (
 )
 
 from quilt_packager.cli.console.exits import Exit
+from quilt_packager.cli.console.usage import describe_usage
 from quilt_packager.local.errors import LocalError, MissingExtra
 from quilt_packager.operations.aws_errors import AwsExplanation, Kind, explain_aws_error
 from quilt_packager.operations.errors import LookupFailed
@@ -83,7 +84,8 @@ def report_error(error: Exception) -> ErrorReport:
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "quilt-packager"
-        return ErrorReport(USAGE, error.format_message(), "", f"{command} --help", Exit.USAGE)
+        happened, why = describe_usage(error)
+        return ErrorReport(USAGE, happened, why, f"{command} --help", Exit.USAGE)
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
         if module in CLI_EXTRA:

@@ -119,11 +119,13 @@ class Terminal:
             shown = Text.assemble(mark, printable(text), (f"  {printable(subject)}", "dim"))
             self._out.print(shown.append(f"  {printable(note)}", "dim"), soft_wrap=True)
 
-    def change(self, moment: datetime, state: str, words: str) -> None:
-        """Write a change of a job's state, aligned with others."""
+    def change(self, moment: datetime, state: str, job_id: str, words: str) -> None:
+        """Write a change of a job's state, with its date and id, aligned with others."""
         shown = self.state(state)
         shown.pad_right(STATE_COLUMNS - shown.cell_len)
-        clock = (self.clock(moment), "dim")
+        at = f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+        clock = (at if self._out.is_terminal else self.clock(moment), "dim")
+        words = f"{job_id}  {words}"
         self._out.print(Text.assemble(clock, "  ", shown, printable(words)), soft_wrap=True)
 
     def log_line(self, moment: datetime, level: str, message: str, details: str) -> None:

@@ -81,9 +81,14 @@ class Failure(Explanation):
     can_retry: bool = True
 
     @property
+    def shown_id(self) -> str:
+        """The id of the job, as everywhere; of the message if it never became a job."""
+        return self.job_id or self.id
+
+    @property
     def label(self) -> str:
-        """The package name; else the folder; else the id."""
-        return self.package_name or self.source or self.id
+        """The package name; else the folder; else the id of the job or message."""
+        return self.package_name or self.source or self.shown_id
 
     @property
     def needs_change(self) -> bool:

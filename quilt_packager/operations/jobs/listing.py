@@ -5,14 +5,14 @@ until there are enough jobs), one for each further MiB of matching lines, and on
 running jobs.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, overload
 
 from quilt_packager_runtime.reporting.log_events import MessageIgnored, PackageProgress
 
 from quilt_packager.operations.jobs.executions import find_ended
+from quilt_packager.operations.jobs.filters import ALL, JobFilter
 from quilt_packager.operations.jobs.fold import fold
 from quilt_packager.operations.jobs.job import Job, State
 from quilt_packager.operations.jobs.log_lines import JOB_MESSAGES, LogLine, message_of
@@ -68,25 +68,11 @@ class JobList(Sequence[Job]):
         return len(self._jobs)
 
 
-class _Filter(NamedTuple):
-    name_glob: str | None
-    outcomes: frozenset[str] | None
-
-    def apply(self, jobs: Iterable[Job]) -> list[Job]:
-        return [job for job in jobs if self._matches(job)]
-
-    def _matches(self, job: Job) -> bool:
-        if self.name_glob is not None and not fnmatchcase(job.package_name or "", self.name_glob):
-            return False
-        return self.outcomes is None or job.outcome in self.outcomes
-
-
 def read_jobs(
     deployment: "Deployment",
     *,
     since: datetime,
-    name_glob: str | None = None,
-    outcomes: Collection[str] | None = None,
+    wanted: JobFilter = ALL,
     limit: int | None = None,
     now: datetime | None = None,
 ) -> JobList:
@@ -95,28 +81,24 @@ def read_jobs(
     Args:
         deployment: The engine.
         since: Start of the time to list.
-        name_glob: Pattern of package names, such as `wgs/*`.
-        outcomes: Values of `State` to list. Ignored messages are listed only if `ignored` is among
-            them.
+        wanted: Filter of the jobs.
         limit: Maximum number of jobs, exceeded only by jobs that started in the same millisecond.
         now: Current time.
     """
     now = now or datetime.now(UTC)
-    wanted = _Filter(name_glob, frozenset(outcomes) if outcomes is not None else None)
-    wants_ignored = outcomes is not None and State.IGNORED in outcomes
-    pattern = any_message([*LISTED, IGNORED] if wants_ignored else LISTED)
+    pattern = any_message([*LISTED, IGNORED] if wanted.wants_ignored else LISTED)
     reader = LogReader(deployment)
     lines: list[LogLine] = []
     known_since = now
     try:
         for start, end in windows(since, now):
             found = list(reader.read(pattern, start, None if end == now else end))
-            if not wants_ignored:
+            if not wanted.wants_ignored:
                 found = [line for line in found if not isinstance(line.event, MessageIgnored)]
             lines += found
             jobs = fold(lines, now=now)
             known_since = start
-            listed = wanted.apply(jobs)
+            listed = [job for job in jobs if wanted.matches(job)]
             if len(jobs) >= MAX_JOBS or _is_enough(listed, start, limit):
                 break
         running = [job for job in fold(lines, now=now) if job.outcome is State.RUNNING]
@@ -126,7 +108,7 @@ def read_jobs(
     jobs = fold(lines, now=now)
     if ended := find_ended(deployment, jobs, now):
         jobs = fold(lines, now=now, ended_executions=ended)
-    listed = wanted.apply(jobs)
+    listed = [job for job in jobs if wanted.matches(job)]
     shown = _cut(listed, min(limit or MAX_JOBS, MAX_JOBS))
     return JobList(
         shown,

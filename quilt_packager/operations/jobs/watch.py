@@ -70,7 +70,7 @@ class Watch:
         """Read new lines. After a failure, the next poll returns their changes.
 
         Returns:
-            The jobs that changed, those that started first first.
+            The jobs that changed, in the order of their newest lines.
         """
         now = now or datetime.now(UTC)
         self._read()
@@ -85,7 +85,7 @@ class Watch:
         self._changed.clear()
         changed = [
             job
-            for job in reversed(self.jobs)
+            for job in sorted(self.jobs, key=lambda job: (job.updated, job.started, job.id))
             if _without_clock(job) != _without_clock(before.get(job.id))
         ]
         self._evict(now)

@@ -131,6 +131,34 @@ def test_different_failures_of_a_code_are_each_described(cli: Cli, deployment: D
     assert "s3://raw/a/2/ has no objects." in out
 
 
+def test_list_shows_the_id_of_the_job(cli: Cli, deployment: Deployment) -> None:
+    letter = send_dead_letter(deployment, folder("a/1"), code="EmptySource", job_id="51c0-77")
+    out = cli("failures").out
+    assert "51c0-77" in out
+    assert letter not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code"),
+    [
+        ((), 0),
+        (("--exit-code",), 1),
+        (("--code", "EmptySource", "--exit-code"), 1),
+        (("--code", "AccessDenied", "--exit-code"), 0),
+    ],
+)
+def test_exit_code_says_if_there_are_failures(
+    cli: Cli, deployment: Deployment, options: tuple[str, ...], exit_code: int
+) -> None:
+    send_dead_letter(deployment, folder("a/1"), code="EmptySource")
+    assert cli("failures", *options).code == exit_code
+
+
+def test_list_of_an_unknown_code_suggests_another(cli: Cli, deployment: Deployment) -> None:
+    ran = cli("failures", "--code", "AcessDenied")
+    assert (ran.code, "Did you mean AccessDenied?" in ran.err) == (3, True)
+
+
 def test_failures_about_to_expire_are_mentioned(cli: Cli, deployment: Deployment) -> None:
     deployment.sqs.set_queue_attributes(
         QueueUrl=deployment.dead_letter_queue_url,

@@ -16,6 +16,7 @@ from quilt_packager.operations.jobs.job import Job, State
 from tests.cli.conftest import Cli
 from tests.cli.terminals import on_terminal
 from tests.embedded_aws import WriteLog
+from tests.operations.dead_letters.letters import send_dead_letter
 from tests.operations.job_lines import (
     before_now,
     failed,
@@ -91,6 +92,23 @@ class TestList:
         assert lines[-1] == "2 jobs: 1 running, 1 created"
         assert cli("jobs", "--since", "5m").out.splitlines()[-1] == "2 jobs: 1 running, 1 created"
 
+    @pytest.mark.parametrize(
+        ("filters", "packages"),
+        [
+            (("--outcome", "rejected,failed"), ["imaging/plate-0093", "wgs/NA12878"]),
+            (("--source", "nextflow run"), ["rnaseq/run-8841"]),
+            (("--code", "EmptySource", "--until", "20m"), ["wgs/NA12878"]),
+            (("--folder", "s3://raw/runs/"), ["rnaseq/cohort-12"]),
+            (("--folder", "s3://raw/runs/2"), []),
+        ],
+        ids=lambda value: " ".join(value[:2]),
+    )
+    def test_matches_each_filter(
+        self, cli: Cli, filters: tuple[str, ...], packages: list[str]
+    ) -> None:
+        jobs = [json.loads(line) for line in cli("jobs", *filters, "--json").out.splitlines()]
+        assert [job["package_name"] for job in jobs] == packages
+
     def test_without_matches_says_so(self, cli: Cli) -> None:
         assert cli("jobs", "--name", "x").out.startswith("No job matches.")
 
@@ -143,6 +161,7 @@ class TestMisuse:
         ran = cli("jobs", "--outcome", "good")
         assert ran.code == 3
         assert "unchanged" in ran.err
+        assert "Did you mean failed?" in cli("jobs", "--outcome", "created,fialed").err
 
     def test_of_limit_with_follow_is_an_error(self, cli: Cli) -> None:
         ran = cli("jobs", "--follow", "--limit", "50")
@@ -184,12 +203,20 @@ class TestFollow:
         ran = cli("jobs", "--follow", "--name", "a/*")
         assert ran.code == 130
         assert [line.split()[1:] for line in ran.out.splitlines()] == [
-            ["◐", "running", "a/1"],
-            ["✓", "created", "a/1"],
+            ["◐", "running", "a", "a/1"],
+            ["✓", "created", "a", "a/1"],
         ]
 
 
 class TestShow:
+    def test_takes_the_beginning_of_the_id_of_a_dead_letter(
+        self, cli: Cli, write_log: WriteLog, deployment: Deployment
+    ) -> None:
+        write_log(started(ID, before_now(seconds=9)), failed(ID, before_now(seconds=1)))
+        letter = send_dead_letter(deployment, "{}", code="EmptySource", job_id=ID)
+        assert letter[:8] != ID[:8]
+        assert json.loads(cli("jobs", "show", letter[:8], "--json").out)["job"]["id"] == ID
+
     def test_shows_all_facts_of_a_package(
         self, cli: Cli, write_log: WriteLog, deployment: Deployment
     ) -> None:

@@ -151,7 +151,7 @@ def test_debug_shows_the_traceback(
 
     monkeypatch.setattr(packaging, "package", fail)
     with pytest.raises(ZeroDivisionError):
-        cli("--debug", "package", FOLDER)
+        cli("package", FOLDER, "--debug")
 
 
 def test_ctrl_c_ends_with_its_exit_code(

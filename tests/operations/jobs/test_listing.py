@@ -11,6 +11,7 @@ from botocore.stub import ANY, Stubber
 
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import SeveralJobs, UnknownJob
+from quilt_packager.operations.jobs.filters import JobFilter
 from quilt_packager.operations.jobs.job import State
 from quilt_packager.operations.jobs.listing import read_jobs
 from quilt_packager.operations.jobs.log_reader import MAX_REQUESTS
@@ -65,18 +66,31 @@ class TestList:
 
     def test_is_filtered_by_name(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(succeeded("a", ago(hours=3), name="wgs/1"), succeeded("b", ago(hours=1)))
-        assert ids(read_jobs(deployment, since=DAY_AGO, name_glob="wgs/*", now=NOW)) == ["a"]
+        assert ids(
+            read_jobs(deployment, since=DAY_AGO, wanted=JobFilter(name_glob="wgs/*"), now=NOW)
+        ) == ["a"]
 
     def test_is_filtered_by_outcome(self, deployment: Deployment, write_log: WriteLog) -> None:
         write_log(succeeded("a", ago(hours=3)), failed("b", ago(hours=1)))
-        assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], now=NOW)) == ["b"]
+        assert ids(
+            read_jobs(
+                deployment, since=DAY_AGO, wanted=JobFilter(outcomes=frozenset({"failed"})), now=NOW
+            )
+        ) == ["b"]
 
     def test_has_ignored_messages_only_on_request(
         self, deployment: Deployment, write_log: WriteLog
     ) -> None:
         write_log(line("message ignored", "a", ago(minutes=1), why="it is a test"))
         assert ids(read_jobs(deployment, since=DAY_AGO, now=NOW)) == []
-        assert ids(read_jobs(deployment, since=DAY_AGO, outcomes=["ignored"], now=NOW)) == ["a"]
+        assert ids(
+            read_jobs(
+                deployment,
+                since=DAY_AGO,
+                wanted=JobFilter(outcomes=frozenset({"ignored"})),
+                now=NOW,
+            )
+        ) == ["a"]
 
     def test_has_the_progress_of_running_jobs(
         self, deployment: Deployment, write_log: WriteLog
@@ -113,7 +127,13 @@ class TestList:
     ) -> None:
         write_log(*(succeeded(f"j{number}", ago(minutes=number)) for number in range(1, 6)))
         write_log(failed("old", ago(hours=20)))
-        jobs = read_jobs(deployment, since=DAY_AGO, outcomes=["failed"], limit=2, now=NOW)
+        jobs = read_jobs(
+            deployment,
+            since=DAY_AGO,
+            wanted=JobFilter(outcomes=frozenset({"failed"})),
+            limit=2,
+            now=NOW,
+        )
         assert (ids(jobs), jobs.is_cut_off) == (["old"], False)
 
     def test_keeps_jobs_of_the_same_moment_together(
