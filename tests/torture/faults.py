@@ -6,6 +6,7 @@ package is then the one of a clean run, or the one from before.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count, groupby, islice
 from typing import Any, NamedTuple
 
@@ -158,12 +159,38 @@ def _run_with_failure(shape: Shape, number: int, operation: str) -> World:
 
     with World(shape.settings) as world:
         shape.prepare(world)
+        created = world.events.pop()[1] if shape.promotes else {}
         world.hook = fail
-        is_done = any(world.deliver(shape.body, number=each) for each in range(1, MAX_ATTEMPTS + 2))
-        assert is_done, world.log.getvalue()
+        if shape.promotes:
+            world.run_promotion(created, retry)
+        else:
+            _deliver(world, shape)
         for name in world.executions:
             world.run_execution(name, retry)
     return world
+
+
+def _deliver(world: World, shape: Shape, *, remaining_seconds: float = 900) -> None:
+    numbers = range(1, MAX_ATTEMPTS + 2)
+    deliver = partial(world.deliver, shape.body, remaining_seconds=remaining_seconds)
+    assert any(deliver(number=number) for number in numbers), world.log.getvalue()
+
+
+def _promote(world: World, created: dict[str, Any]) -> None:
+    """Promote with the attempts of the state machine, and report the last failure."""
+
+    def attempt(step: Callable[[], Any]) -> Any:
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return step()
+            except PackagerError:
+                continue
+        return step()
+
+    try:
+        world.run_promotion(created, attempt)
+    except PackagerError as error:
+        world.report_promotion_failure(created, error)
 
 
 def _revisions(world: World) -> dict[str, dict[str, list[str]]]:
@@ -179,16 +206,16 @@ def _run(shape: Shape, cell: Cell | None) -> tuple[World, S3Stub]:
         s3 = connect_to(stub.url, CREDENTIALS, retry_base_ms=1)
         with World(shape.settings, service=stub, s3=s3) as world:
             shape.prepare(world)
+            created = world.events.pop()[1] if shape.promotes else {}
             stub.forget_requests()
             seconds = 900.0
             if cell:
                 FAULTS[cell.fault](stub.on(nth=cell.nth, times=None if cell.lasts else 1))
                 seconds = SHORT_INVOCATION_SECONDS if cell.fault == "hang" else seconds
-            for number in range(1, MAX_ATTEMPTS + 2):
-                if world.deliver(shape.body, number=number, remaining_seconds=seconds):
-                    break
+            if shape.promotes:
+                _promote(world, created)
             else:
-                raise AssertionError(world.log.getvalue())
+                _deliver(world, shape, remaining_seconds=seconds)
             for name in world.executions:
                 stub.faults.clear()
                 world.run_execution(name, lambda step: step())

@@ -251,6 +251,12 @@ class World:
         while retry(lambda: promotion.handler(step, invocation()))["goes_on"]:
             pass
 
+    def report_promotion_failure(self, created: dict[str, Any], error: Exception) -> None:
+        """Run the step of the state machine that follows the last attempt."""
+        state_error = {"Error": type(error).__name__, "Cause": str(error)}
+        step = {"event": {"id": "event", "detail": created}, "error": state_error}
+        promotion.handler(step, invocation())
+
     # What is there afterwards.
 
     def state(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The parts of a folder that its crate lists, with the metadata of files."""
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -25,8 +26,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     crate: str
     etag: str
     version_id: str | None
-    files: frozenset[str] = frozenset()
-    folders: frozenset[str] = frozenset()
+    files: AbstractSet[str] = frozenset()
+    folders: AbstractSet[str] = frozenset()
     metadata: dict[str, dict[str, Any]] = {}
     sources: tuple[Source, ...] = ()
     elsewhere: tuple[str, ...] = ()

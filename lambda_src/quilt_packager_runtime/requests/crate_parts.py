@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from itertools import accumulate
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -26,6 +26,9 @@ _OWN_FIELDS = frozenset({"@id", "@type", "name"})
 MAX_PARTS_ELSEWHERE = 20_000
 """Maximum number of parts outside of the crate's folder. Each takes a request in each pass."""
 
+MAX_VIOLATIONS = 10_000
+"""Maximum number of parts with a broken rule that are counted. The error names a few."""
+
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a crate.
@@ -40,8 +43,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         violations: Parts that break a rule, each with the rule.
     """
 
-    files: frozenset[str]
-    folders: frozenset[str]
+    files: AbstractSet[str]
+    folders: AbstractSet[str]
     sources: tuple[Source, ...]
     metadata: dict[str, dict[str, Any]]
     elsewhere: dict[str, str]
@@ -68,7 +71,7 @@ class _Collector:
         self._folders: set[str] = set()
         self._metadata: dict[str, dict[str, Any]] = {}
         self._elsewhere: dict[str, str] = {}
-        self._far_files: dict[S3Uri, list[Entity]] = {}
+        self._far_files: dict[S3Uri, dict[str, Entity]] = {}
         self._far_folders: set[S3Uri] = set()
         self._names: dict[S3Uri, str] = {}
         self._crate_versions: set[str] = set()
@@ -76,14 +79,16 @@ class _Collector:
 
     def collect(self) -> Parts:
         waiting = [self._graph.root]
-        taken: set[str] = set()
+        seen: set[str] = set()
         while waiting:
             for part in self._graph.parts(waiting.pop()):
                 name = id_of(part)
-                if name not in taken:
-                    taken.add(name)
-                    if self._take(part, name):
-                        waiting.append(part)
+                if name in seen:
+                    continue
+                if part.keys() != {"@id"}:  # the crate may have 800,000 others
+                    seen.add(name)
+                if self._take(part, name) and "hasPart" in part:
+                    waiting.append(part)
         self._name_far_parts()
         for part in self._graph.entities():
             self._describe_below(part)
@@ -93,8 +98,8 @@ class _Collector:
         if not (has_parts or self._violations):
             self._violations["the root has no part that a package can hold"] = None
         return Parts(
-            files=frozenset(self._files),
-            folders=frozenset(self._folders),
+            files=self._files,
+            folders=self._folders,
             sources=tuple(self._source(uri, name) for uri, name in self._names.items()),
             metadata=self._metadata,
             elsewhere=self._elsewhere,
@@ -133,7 +138,7 @@ class _Collector:
         name = id_of(part)
         if is_folder and uri.version_id is not None:
             self._violate(name, "it is a folder, which has no version")
-        elif len(self._far_files) + len(self._far_folders) >= MAX_PARTS_ELSEWHERE:
+        elif self._exceeds_limit(uri):
             rule = f"it lists more than {MAX_PARTS_ELSEWHERE:,} parts elsewhere in S3"
             self._violations[rule] = None
         elif is_folder:
@@ -143,7 +148,12 @@ class _Collector:
         elif uri.key.rpartition("/")[2] == self._name:
             self._violate(name, "it has the name of the crate, and is another object")
         else:
-            self._far_files.setdefault(uri, []).append(part)
+            self._far_files.setdefault(uri, {})[name] = part
+
+    def _exceeds_limit(self, uri: S3Uri) -> bool:
+        count = len(self._far_files) + len(self._far_folders)
+        is_known = uri in self._far_files or uri in self._far_folders
+        return count >= MAX_PARTS_ELSEWHERE and not is_known
 
     def _name_far_parts(self) -> None:
         """Give the parts elsewhere their logical keys, and their files the metadata.
@@ -156,15 +166,13 @@ class _Collector:
         for uri, count in Counter(plain).items():
             if count > 1:
                 self._violate(str(uri), "it has several versions, or is both a file and a folder")
-        taken = {self._name}
-        for path in self._files | self._folders if plain else ():
-            taken.update(accumulate(path.split("/"), "{}/{}".format))
+        taken = [self._name, *self._files, *self._folders] if plain else []
         names = name_apart(set(plain), taken)
         self._names = {each: names[S3Uri(each.bucket, each.key)] for each in (*folders, *files)}
         for uri, entities in self._far_files.items():
             key = self._names.get(uri) or self._path_in_folder(uri)
             if key is not None:
-                for part in entities:
+                for part in entities.values():
                     self._describe(part, key)
 
     def _source(self, uri: S3Uri, name: str) -> Source:
@@ -234,7 +242,8 @@ class _Collector:
             self._violate(id_of(entity), "different entities describe this file")
 
     def _violate(self, name: str, rule: str) -> None:
-        self._violations[f"part {quote(name)}: {rule}"] = None
+        if len(self._violations) < MAX_VIOLATIONS:
+            self._violations[f"part {quote(name)}: {rule}"] = None
 
 
 def _metadata(entity: Entity) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The places of a crate's parts, by their ids, and the logical keys of parts elsewhere."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from enum import Enum
+from functools import partial
 from urllib.parse import unquote
 
 from quilt_packager_runtime.formats.names import check_bucket, check_key
@@ -24,26 +25,52 @@ class Elsewhere(ValueError):
     """The part is neither in the crate's folder nor in S3."""
 
 
-def name_apart(parts: Iterable[S3Uri], taken: AbstractSet[str]) -> dict[S3Uri, str]:
+def name_apart(parts: Iterable[S3Uri], taken: Iterable[str]) -> dict[S3Uri, str]:
     """Name objects by their basenames, or by the shortest ends of their paths that differ.
+
+    Args:
+        parts: The objects.
+        taken: Paths that are neither names nor below them.
 
     Example:
         >>> first, second = S3Uri("b", "s1/R1.fq"), S3Uri("b", "s2/R1.fq")
-        >>> sorted(name_apart([first, second], set()).values())
+        >>> sorted(name_apart([first, second], []).values())
         ['s1/R1.fq', 's2/R1.fq']
+        >>> name_apart([first], ["R1.fq/index"]).values()
+        dict_values(['s1/R1.fq'])
     """
-    by_basename: dict[str, dict[S3Uri, list[str]]] = {}
+    by_basename: dict[str, list[S3Uri]] = {}
     for each in parts:
-        path = [each.bucket, *each.key.split("/")]
-        by_basename.setdefault(path[-1], {})[each] = path
+        by_basename.setdefault(each.key.rpartition("/")[2], []).append(each)
+    paths = sorted(taken)
     found: dict[S3Uri, str] = {}
-    for paths in by_basename.values():
-        for length in range(1, max(map(len, paths.values())) + 1):
-            names = {each: "/".join(path[-length:]) for each, path in paths.items()}
-            if len(set(names.values())) == len(names) and taken.isdisjoint(names.values()):
+    for same in by_basename.values():
+        longest = max(each.key.count("/") for each in same) + 2
+        shortest = 1 + bisect_left(range(1, longest), x=True, key=partial(_differ, same))
+        for length in range(shortest, longest + 1):
+            names = [_end(each, length) for each in same]
+            if not any(_is_taken(each, paths) for each in names):
                 break
-        found |= names
+        found |= zip(same, names, strict=True)
     return found
+
+
+def _differ(parts: list[S3Uri], length: int) -> bool:
+    return len({_end(each, length) for each in parts}) == len(parts)
+
+
+def _end(part: S3Uri, length: int) -> str:
+    """Return the last components of an object's path, whose first is the bucket."""
+    return "/".join(f"{part.bucket}/{part.key}".rsplit("/", length)[-length:])
+
+
+def _is_taken(name: str, paths: list[str]) -> bool:
+    """Return whether one of the sorted paths is a name, or is below it."""
+    at = bisect_left(paths, name)
+    if paths[at : at + 1] == [name]:
+        return True
+    at = bisect_left(paths, f"{name}/", lo=at)
+    return at < len(paths) and paths[at].startswith(f"{name}/")
 
 
 def parents(uri: S3Uri) -> Iterator[S3Uri]:

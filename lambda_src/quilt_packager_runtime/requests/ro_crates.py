@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -405,7 +405,7 @@ def _all_values(entity: Entity, name: str, *, at_most: int | None = None) -> lis
     value = entity.get(name)
     if isinstance(value, dict):
         value = value.get("@list", value.get("@set", value))
-    values = value[:at_most] if isinstance(value, list) else [value]
+    values = islice(value, at_most) if isinstance(value, list) else [value]
     return [each for each in values if isinstance(each, str | dict) and each]
 
 

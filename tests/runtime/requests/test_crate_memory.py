@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from quilt_packager_runtime.formats.objects import S3Uri
-from quilt_packager_runtime.requests import ro_crates
+from quilt_packager_runtime.requests import crate_parts, ro_crates
 from quilt_packager_runtime.requests.quilt_profile import read_crate
 
 MAX_RATIO = 10
@@ -18,6 +18,9 @@ RUN = (
     '{"@id":"#1","@type":"CreateAction","instrument":{"@id":"w"},"object":['
 )
 AUTHORS = '{"@graph":[{"@id":"./","author":['
+
+PARTS = '{"@graph":[{"@id":"./","hasPart":['
+DEEP = "ab/" * 333
 
 SHAPES: dict[str, tuple[str, Callable[[int], str], str]] = {
     "files": (
@@ -39,6 +42,11 @@ SHAPES: dict[str, tuple[str, Callable[[int], str], str]] = {
     "deep lists": ('{"@graph":[', lambda _: "[" * 200 + "]" * 200 + ",", '{"@id":"./"}]}'),
     "numbers": ('{"@graph":[', lambda _: "12,", '{"@id":"./"}]}'),
     "properties": ('{"@graph":[{', lambda n: f'"{n:x}":1,', '"@id":"./"}]}'),
+    "parts, files": (PARTS, lambda n: f'"%41{n:x}",', '"z"]}]}'),
+    "parts, folders": (PARTS, lambda n: f'"{n:x}/",', '"z"]}]}'),
+    "parts, deep": (f'{PARTS}"s3://b/z",', lambda n: f'"{n:x}/{DEEP}x",', '"z"]}]}'),
+    "parts elsewhere, deep": (PARTS, lambda n: f'"s3://b/{n:x}/{DEEP}x",', '"z"]}]}'),
+    "parts that break a rule": (PARTS, lambda n: f'"{n:x}?",', '"z"]}]}'),
     "one text": ('{"@graph":[{"@id":"./","name":"🧬', lambda _: "a" * 1000, '"}]}'),
 }
 
@@ -53,6 +61,8 @@ def test_reading_takes_at_most_ten_times_the_maximum_size(
     monkeypatch.setattr(ro_crates, "MAX_CRATE_BYTES", max_bytes)
     monkeypatch.setattr(ro_crates, "MAX_MARKS", max_marks)
     monkeypatch.setattr(ro_crates, "MAX_VALUES", ro_crates.MAX_VALUES // SCALE)
+    for name in ("MAX_PARTS_ELSEWHERE", "MAX_VIOLATIONS"):
+        monkeypatch.setattr(crate_parts, name, getattr(crate_parts, name) // SCALE)
     document = fill(*SHAPES[shape], max_bytes=max_bytes, max_marks=max_marks)
     read_crate(b'{"@graph":[]}', CRATE, "crate")  # what is imported on demand stays
     tracemalloc.start()
