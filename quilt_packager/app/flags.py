@@ -119,6 +119,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         publish_schema: Publish the schema of outcome events.
         audit: Schedule of the audit of all packages. Empty: no audit.
         audit_sample: Share of the objects whose bytes the audit reads.
+        lineage: Name the packages that hold the inputs of a run.
     """
 
     stack_name: Annotated[
@@ -216,6 +217,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     audit_sample: Annotated[
         str, Meta(pattern=r"^((100|[0-9]{1,2}(\.[0-9]+)?)%)?$", description="1%, or empty for none")
     ] = ""
+    lineage: _Switch = False
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Self:

@@ -158,6 +158,7 @@ class PackagingEngineStack(Stack):
             )
             if flags.audit
             else None,
+            lineage=flags.lineage,
             code=code or bundle_code(self, flags.architecture),
         )
 

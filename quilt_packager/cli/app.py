@@ -13,6 +13,7 @@ from quilt_packager.cli.commands.demo import demo
 from quilt_packager.cli.commands.diff import diff
 from quilt_packager.cli.commands.discover import discover
 from quilt_packager.cli.commands.explain import explain
+from quilt_packager.cli.commands.lineage import lineage
 from quilt_packager.cli.commands.package import package
 from quilt_packager.cli.commands.plan import plan
 from quilt_packager.cli.commands.promote import promote
@@ -53,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     # Compare revisions, with each other and with what is there.
     diff,
     verify,
+    lineage,
     # Publish revisions elsewhere.
     promote,
     # Try it out.

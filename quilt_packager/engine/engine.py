@@ -40,6 +40,7 @@ from quilt_packager.engine.functions import (
 )
 from quilt_packager.engine.imported import ImportedEngine
 from quilt_packager.engine.job_functions import JobFunctions
+from quilt_packager.engine.lineage_table import create_lineage_table
 from quilt_packager.engine.outcome_rules import OutcomeRules, Outcomes
 from quilt_packager.engine.promotion import PromoteWhen, Promotion, check_promotion
 from quilt_packager.engine.props import EngineProps, ResolvedProps, resolve_props
@@ -99,7 +100,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             `tracing`, `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
             `security_groups`. Security: `encryption_key`, `queue_encryption_key`,
             `role_name_prefix`. Outcomes: `event_bus`, `notifications_topic`, `catalog_url`,
-            `publish_schema`. Audit: `audit`. Name: `engine_name`.
+            `publish_schema`. Audit: `audit`. Lineage: `lineage`. Name: `engine_name`.
 
     Attributes:
         queue: The queue that takes jobs.
@@ -111,6 +112,7 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         large_job_function: The function that publishes large jobs or reports their failure.
         state_machine: The state machine of large jobs.
         audit: The audit of the packages, or None.
+        lineage_table: The table of the index of lineage, or None.
         encryption_key: The key of the scratch bucket, logs and environments, or None.
         scratch_bucket: The bucket in which S3 copies objects to hash them, without keeping them,
             and which keeps the files of large jobs for two weeks.
@@ -174,6 +176,9 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self._allow_logs_to_encrypt(self.encryption_key)
         self.scratch_bucket = create_scratch_bucket(self, SCRATCH_BUCKET, self.encryption_key)
         self._factory = self._create_factory(resolved)
+        self.lineage_table = (
+            create_lineage_table(self, resolved.encryption_key) if resolved.lineage else None
+        )
         self._functions = self._create_functions(resolved, self._outcomes.topic_arn)
         self.packager_function = self._functions.packager
         self.checksum_function = self._functions.checksum
@@ -183,6 +188,9 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
         self.checksum_log_group = self._functions.checksum_log_group
         for function in (self.packager_function, self.large_job_function):
             self._outcomes.grant_publish_outcomes(function)
+            if self.lineage_table:
+                statements = permissions.access_lineage(self.lineage_table)
+                permissions.add_statements(function, statements)
         self._queues.grant_send_dead_letters(self.large_job_function)
         self._queues.add_consumer(self.packager_function, max_concurrency=resolved.max_concurrency)
         permissions.add_statements(self.packager_function, [permissions.defer_messages(self.queue)])
@@ -604,7 +612,10 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             self,
             props=props,
             factory=self._factory,
-            settings=self._create_settings(props, topic_arn),
+            settings=msgspec.structs.replace(
+                self._create_settings(props, topic_arn),
+                lineage_table=self.lineage_table.table_name if self.lineage_table else None,
+            ),
             scratch_bucket=self.scratch_bucket,
         )
 

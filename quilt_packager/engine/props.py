@@ -217,6 +217,11 @@ class EngineProps(TypedDict, total=False):
     """Publish the schema of outcome events in EventBridge. Default: false."""
     audit: Audit | None
     """Regular audit of all packages of the registries. Default: none."""
+    lineage: bool
+    """Name the packages that hold the inputs of a run, in the metadata and the outcome.
+
+    Creates a DynamoDB table, the index, which the jobs keep. Default: false.
+    """
     engine_name: str | None
     """Name that distinguishes several engines in one stack.
 
@@ -286,6 +291,7 @@ class ResolvedProps:
     catalog_url: str | None = None
     publish_schema: bool = False
     audit: Audit | None = None
+    lineage: bool = False
     engine_name: str | None = None
     code: lambda_.Code | None = None
 

@@ -484,6 +484,18 @@ def coalescer_permissions(
     ]
 
 
+def access_lineage(table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """Read and write the index of lineage."""
+    return [
+        iam.PolicyStatement(
+            sid="KeepLineage",
+            actions=["dynamodb:Query", "dynamodb:UpdateItem"],
+            resources=[table.table_arn],
+        ),
+        *_use_table_key(table),
+    ]
+
+
 def get_omics_runs(scope: Construct) -> iam.PolicyStatement:
     """Describe HealthOmics runs of this account and region."""
     runs = Stack.of(scope).format_arn(

@@ -39,6 +39,14 @@ class NoPackageRequested(LookupFailed):
     """The message requests no package."""
 
 
+class NoLineage(LookupFailed):
+    """The engine keeps no index of lineage."""
+
+
+class MissingExtra(LookupFailed):
+    """An optional library is not installed."""
+
+
 class UnknownPackage(LookupFailed):
     """The registry has no such package."""
 

@@ -72,6 +72,7 @@ def construct(app: App) -> Stack:
         queue_encryption_key=kms.Key(stack, "QueueKey", enable_key_rotation=True),
         tracing=lambda_.Tracing.ACTIVE,
         audit=Audit(ScheduleExpression.rate(Duration.days(1))),
+        lineage=True,
         timeout=Duration.minutes(5),
         engine_name="lab",
         event_sources=[
@@ -111,6 +112,7 @@ def regulated(app: App) -> Stack:
         encryption_key=kms.Key(stack, "EngineKey", enable_key_rotation=True),
         reserved_concurrent_executions=10,
         role_name_prefix="lab",
+        lineage=True,
         event_sources=[HealthOmicsRuns(), WorkflowRunCrates(), ObjectUploads()],
     )
     engine.promote_to("production")

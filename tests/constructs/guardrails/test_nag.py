@@ -21,8 +21,8 @@ from tests.constructs.presets import PRESETS, regulated
 PRACTICES = (AwsSolutionsChecks, ServerlessChecks)
 REGULATIONS = (HIPAASecurityChecks, NIST80053R5Checks, PCIDSS321Checks)
 ACCEPTED = {
-    "DynamoDBInBackupPlan": {"Engine/ObjectUploads/Windows"},
-    "DynamoDBPITREnabled": {"Engine/ObjectUploads/Windows"},
+    "DynamoDBInBackupPlan": {"Engine/Lineage", "Engine/ObjectUploads/Windows"},
+    "DynamoDBPITREnabled": {"Engine/Lineage", "Engine/ObjectUploads/Windows"},
     "IAMNoInlinePolicy": {
         "Engine/ChecksumFunctionRole",
         "Engine/LargeJobFunctionRole",

@@ -1,0 +1,1 @@
+"""The lineage of packages: trees, their export, and the index behind them."""
