@@ -55,7 +55,7 @@ from tests.integration.iam_needs import (
 from tests.lambda_context import invocation
 from tests.packager_function import crate_event
 from tests.runtime_s3 import connect_to
-from tests.s3_stub import S3Stub, Versioning
+from tests.s3_stub import S3Stub, Version, Versioning
 
 pytestmark = pytest.mark.xdist_group("granted-actions")  # the functions run once for all tests
 
@@ -77,6 +77,7 @@ KEY_OF = {
     "notices": KEYS["topic"],
     **dict.fromkeys(("scratch", "jobs", "dead-letters", "uploads", "unread"), KEYS["engine"]),
     "windows": KEYS["engine"],
+    "lineage": KEYS["engine"],
 }
 RESOURCES = {
     "LogP": arn("logs", "log-group:packager"),
@@ -89,6 +90,7 @@ RESOURCES = {
     "CoalescerQueue": arn("sqs", "uploads"),
     "PromotionDeadLetterQueue": arn("sqs", "refused"),
     "Windows": arn("dynamodb", "table/windows"),
+    "Lineage": arn("dynamodb", "table/lineage"),
     "Bus": arn("events", "event-bus/announcements"),
 }
 OF_LAMBDA = frozenset(
@@ -124,6 +126,7 @@ SETTINGS = Settings(
     event_bus="default",
     engine="lab",
     notifications_topic_arn=TOPIC,
+    lineage_table="lineage",
     sources=(SourceOptions(kind="workflow_run_crate", settle_seconds=60),),
 )
 INLINE = {"max_inline_objects": 100_000}
@@ -147,6 +150,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "PutEvents": {"FailedEntryCount": 0, "Entries": []},
     "GetRun": {"id": "7", "outputUri": "s3://raw/kept/"},
     "UpdateItem": {"Attributes": {"uploads": {"BS": [b"1", b"2"]}, "quiet_at": {"N": "1"}}},
+    "Query": {"Items": []},
     "GetItem": {"Item": {"uploads": {"BS": [b"1", b"2"]}, "quiet_at": {"N": "1"}}},
     "SendMessageBatch": {"Successful": [], "Failed": []},
 }
@@ -192,6 +196,12 @@ class Account:
         chosen = msgspec.structs.replace(SETTINGS, **settings)
         self._patch.setattr(invocations, "load_settings", lambda: chosen)
         self._patch.setattr(invocations, "connect", lambda: connected)
+
+    def describe(self, folder: str) -> Version:
+        """Write a metadata file that names an input."""
+        used = self.raw.put("used.bin", b"x")
+        inputs = {"input_uris": [f"s3://raw/used.bin?versionId={used.version_id}"]}
+        return self.raw.put(f"meta/{folder}x.json", json.dumps(inputs))
 
     def fill(self, folder: str) -> None:
         """Write objects whose checksums are stored, stored in parts, read, and copied."""
@@ -282,7 +292,7 @@ def message(folder: str, **fields: str) -> dict[str, Any]:
 def run_packager(account: Account) -> None:
     account.become("Packager", **INLINE)
     for folder in ("plain/", "kept/"):
-        metadata = account.raw.put(f"meta/{folder}x.json", "{}")
+        metadata = account.describe(folder)
         version = f"?versionId={metadata.version_id}" if folder == "kept/" else ""
         uri = f"s3://raw/meta/{folder}x.json{version}"
         account.deliver(message(folder, metadata_uri=uri, workflow="plain"), deliveries=2)
@@ -300,7 +310,9 @@ def run_packager(account: Account) -> None:
 def run_large_jobs(account: Account) -> None:
     for folder in ("plain/", "kept/", "many/"):
         account.become("Packager", **HANDED_OFF)
-        fields = {"package_name": f"large/{folder[:-1]}", "workflow": "plain"}
+        account.describe(folder)
+        uri = f"s3://raw/meta/{folder}x.json"
+        fields = {"package_name": f"large/{folder[:-1]}", "workflow": "plain", "metadata_uri": uri}
         job_id = account.deliver(message(folder, **fields), deliveries=2)
         account.become("Checksum")
         if folder == "kept/":
@@ -422,6 +434,7 @@ def template() -> dict[str, Any]:
         encryption_key=keys["engine"],
         notifications_topic=topic,
         audit=Audit(ScheduleExpression.rate(Duration.days(7))),
+        lineage=True,
         event_sources=[HealthOmicsRuns(), ObjectUploads()],
     )
     engine.promote_to(production, copy_data_to="data/")

@@ -59,7 +59,7 @@ def lineage(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show the packages that a package was made from, and those made from it.
+    """Show what a package was made from, and what was made from it.
 
     The engine names the packages of a run's inputs if it has lineage. `lineage rebuild` makes its
     index again from the manifests of a registry.

@@ -21,7 +21,7 @@ Direction = Literal["up", "down"]
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What the metadata of a revision says about its run. Unknown texts are empty."""
+    """The run of a revision, by its metadata. Unknown texts are empty."""
 
     id: str = ""
     workflow: str = ""

@@ -101,8 +101,8 @@ def test_everything_that_is_stored_is_encrypted_by_the_key(
         assert log_group["Properties"]["KmsKeyId"] == key_arn
     for queue in find(template, "AWS::SQS::Queue").values():
         assert queue["Properties"]["KmsMasterKeyId"] == key_arn
-    table = properties_of(template, "AWS::DynamoDB::Table")
-    assert table["SSESpecification"]["KMSMasterKeyId"] == key_arn
+    for table in find(template, "AWS::DynamoDB::Table").values():
+        assert table["Properties"]["SSESpecification"]["KMSMasterKeyId"] == key_arn
     (rule,) = properties_of(template, "AWS::S3::Bucket", like="Scratch")["BucketEncryption"][
         "ServerSideEncryptionConfiguration"
     ]

@@ -103,9 +103,11 @@ async def test_the_library_of_openlineage_reads_the_export(
     package = Package("packages", "lab/aligned")
     tree = await LineageReader(s3, index).read(package, aligned.top_hash or "", up=1, down=1)
     events = [read_event(each) for each in export_events(tree)]
-    edges = {(i.name, e.outputs[0].name) for e in events for i in e.inputs}
-    assert edges == {("lab/reads", "lab/aligned"), ("lab/aligned", "lab/variants")}
-    assert {each.outputs[0].namespace for each in events} == {"quilt+s3://packages"}
+    inputs = {each.name for event in events for each in event.inputs or ()}
+    outputs = [each for event in events for each in event.outputs or ()]
+    assert inputs == {"lab/reads", "lab/aligned"}
+    assert {each.name for each in outputs} == {"lab/reads", "lab/aligned", "lab/variants"}
+    assert {each.namespace for each in outputs} == {"quilt+s3://packages"}
     assert {each.job.name for each in events} == {"wgs"}
     again = [read_event(each) for each in export_events(tree)]
     assert [each.run.runId for each in again] == [each.run.runId for each in events]
