@@ -1,6 +1,7 @@
 """`quilt-packager failures`: failed messages, their reasons, retry and discard."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from quilt_packager.cli.commands.failure_list import (
     warn_about_unread,
     write_failures,
 )
+from quilt_packager.cli.commands.send import S3Options, check_message, read_settings
+from quilt_packager.cli.console.editor import Draft
 from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.options import (
@@ -52,6 +55,7 @@ Examples:
   quilt-packager failures
   quilt-packager failures --code AccessDenied --exit-code
   quilt-packager failures retry --code AccessDenied
+  quilt-packager failures edit 3f9a61c2
   quilt-packager failures discard 3f9a61c2
 """
 
@@ -169,6 +173,62 @@ def retry_failures(
     if done.gone:
         return Exit.FAILED
     return Exit.REJECTED if kept else Exit.OK
+
+
+@app.command("edit")
+def edit_failure(
+    message_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of a job or a message, or its beginning.")
+    ],
+    *,
+    stack: StackOption = None,
+    profile: ProfileOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Correct a failed message in your editor, and send it again.
+
+    Opens the message in $VISUAL or $EDITOR, checks it as send does, sends it, and then deletes the
+    old message. If a step fails, the old message stays, and so does the file with your changes. A
+    message that you do not change is not sent.
+
+    Examples:
+      quilt-packager failures edit 3f9a61c2
+    """
+    terminal = Terminal()
+    deployment = find(stack, profile, region)
+    chosen, _ = _choose(terminal, deployment, [message_id], None, everything=False, as_json=as_json)
+    done = NOTHING_DONE
+    if chosen:
+        draft = Draft(chosen[0].body)
+        body = draft.edit()
+        if body is None:
+            draft.delete()
+            terminal.hint("Nothing changed, and nothing sent.")
+        else:
+            terminal.hint(f"Your changes are in {draft.path} until they are sent.")
+            settings = read_settings(terminal, deployment)
+            check_message(terminal, body, body, settings, S3Options(profile, region, True))
+            corrected = partial(_retry_corrected, body)
+            done = _act(terminal, deployment, chosen, corrected, "sent again")
+            if done.done:
+                draft.delete()
+    if as_json:
+        sent = [{"id": failure.id, "job_id": job_id} for failure, job_id in done.sent]
+        terminal.json({"sent": sent, "gone": [each.id for each in done.gone]})
+    for _, job_id in done.sent:
+        terminal.suggest("Sent. Details of the job:", deployment.command("jobs", "show", job_id))
+    return Exit.FAILED if done.gone else Exit.OK
+
+
+def _retry_corrected(
+    body: str,
+    deployment: "Deployment",
+    failures: Sequence[Failure],
+    on_done: Callable[[Failure], object],
+) -> ActionResult:
+    corrected = [replace(each, body=body, can_retry=True) for each in failures]
+    return retry(deployment, corrected, on_done)
 
 
 @app.command("discard")

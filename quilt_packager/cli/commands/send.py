@@ -81,8 +81,10 @@ def send(
     try:
         messages.check(body)  # before any request to AWS
         deployment = find(stack, profile, region) if queue_url is None else None
-        settings = _read_settings(terminal, deployment)
-        known = _check(terminal, message, body, settings, _S3Options(profile, region, no_metadata))
+        settings = read_settings(terminal, deployment)
+        known = check_message(
+            terminal, message, body, settings, S3Options(profile, region, no_metadata)
+        )
     except Rejected as error:
         outcome = Outcome.from_error(error)
         if as_json:
@@ -102,7 +104,7 @@ def send(
     return Exit.OK
 
 
-def _read_settings(terminal: Terminal, deployment: "Deployment | None") -> "Settings":
+def read_settings(terminal: Terminal, deployment: "Deployment | None") -> "Settings":
     """Read the settings of the engine, if there is one that the user may read."""
     from botocore.exceptions import ClientError
     from quilt_packager_runtime.settings import Settings
@@ -119,7 +121,7 @@ def _read_settings(terminal: Terminal, deployment: "Deployment | None") -> "Sett
         return Settings()
 
 
-class _S3Options(NamedTuple):
+class S3Options(NamedTuple):
     """The use of S3 by a check."""
 
     profile: str | None
@@ -127,8 +129,8 @@ class _S3Options(NamedTuple):
     no_metadata: bool
 
 
-def _check(
-    terminal: Terminal, message: str, body: str, settings: "Settings", options: _S3Options
+def check_message(
+    terminal: Terminal, message: str, body: str, settings: "Settings", options: S3Options
 ) -> "Known":
     """Check what the engine would reject, and what a person may not mean; fill in metadata.
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,84 @@ def test_invalid_selection_is_an_error(
     assert ran.code == 3
     assert error in ran.err
     assert len(left(deployment)) == 2
+
+
+@pytest.fixture
+def edit_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set an editor that writes a text."""
+
+    def set_editor(text: str) -> None:
+        (tmp_path / "text").write_text(text)
+        monkeypatch.setenv("VISUAL", f"cp {tmp_path / 'text'}")
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    return set_editor
+
+
+def drafts(folder: Path) -> list[str]:
+    return [each.read_text() for each in folder.glob("message-*.json")]
+
+
+def test_edited_message_is_sent_and_the_old_one_deleted(
+    cli: Cli, deployment: Deployment, edit_to: Callable[[str], None], tmp_path: Path
+) -> None:
+    letter = send_dead_letter(deployment, '{"source_prefix": "raw/a/1"}', code="InvalidMessage")
+    edit_to(folder("a/1"))
+    ran = cli("failures", "edit", letter[:8], "--json")
+    assert (ran.code, json.loads(ran.out)["gone"]) == (0, [])
+    assert (sent(deployment), left(deployment)) == ([folder("a/1")], [])
+    assert drafts(tmp_path) == []
+
+
+def test_edited_message_that_is_not_valid_is_not_sent_and_kept(
+    cli: Cli, deployment: Deployment, edit_to: Callable[[str], None], tmp_path: Path
+) -> None:
+    old = '{"source_prefix": "raw/a/1"}'
+    letter = send_dead_letter(deployment, old, code="InvalidMessage")
+    edit_to('{"source_prefix": "raw/a/2"}')
+    ran = cli("failures", "edit", letter)
+    assert (ran.code, "raw/a/2" in ran.err) == (2, True)
+    assert (sent(deployment), left(deployment)) == ([], [old])
+    assert drafts(tmp_path) == ['{"source_prefix": "raw/a/2"}']
+
+
+def test_unchanged_message_is_not_sent(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = send_dead_letter(deployment, folder("a/1"), code="EmptySource")
+    monkeypatch.setenv("VISUAL", "true")
+    assert cli("failures", "edit", letter).err == "Nothing changed, and nothing sent.\n"
+    assert (sent(deployment), left(deployment)) == ([], [folder("a/1")])
+
+
+def test_failing_editor_keeps_the_message(
+    cli: Cli, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = send_dead_letter(deployment, folder("a/1"), code="EmptySource")
+    monkeypatch.setenv("VISUAL", "false")
+    ran = cli("failures", "edit", letter)
+    assert (ran.code, "The editor false failed." in ran.err) == (3, True)
+    assert left(deployment) == [folder("a/1")]
+
+
+def test_message_stays_if_its_correction_cannot_be_sent(
+    cli: Cli,
+    deployment: Deployment,
+    edit_to: Callable[[str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letter = send_dead_letter(deployment, folder("a/1"), code="EmptySource")
+    edit_to(folder("a/2"))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(command, "retry", fail)
+    assert cli("failures", "edit", letter).code == 1
+    assert (sent(deployment), left(deployment)) == ([], [folder("a/1")])
+    assert drafts(tmp_path) == [folder("a/2")]
 
 
 def test_discard_asks_for_the_count(cli: Cli, deployment: Deployment, answers: list[str]) -> None:
