@@ -24,15 +24,15 @@ SHOWN_LETTERS = 10
 """Number of messages listed for a group on a terminal."""
 
 UNCORRECTABLE = frozenset({InvalidMessage.__name__, PackageNameTaken.__name__})
-"""Codes of messages that fail again however often they are retried: another one is needed."""
+"""Codes of messages that fail again however often they are retried: they need a correction."""
 
 ID_CHARACTERS = 8
 
 INDENT = "    "
 """Indentation below the count and the code of a group."""
 
-COMMAND_INDENT = INDENT + " " * 11
-"""Indentation of a command, aligned with the text of the fields."""
+LABEL_COLUMNS = 11
+"""Width of a label, after which the text of the fields begins."""
 
 
 def write_failures(
@@ -53,7 +53,9 @@ def write_failures(
         )
         if each.retriable:
             # In one line, so that it can be copied.
-            terminal.write(f"{COMMAND_INDENT}{_command_for(deployment, each)}")
+            label = "then" if _is_after_change(each) else ""
+            command = _command_for(deployment, each)
+            terminal.write(f"{INDENT}{label:{LABEL_COLUMNS}}{command}")
         _write_letters(terminal, each, now)
 
 
@@ -87,11 +89,6 @@ def advise(found: Group) -> str:
     return f"{found.remedy} A plain retry fails again." if found.needs_change else found.remedy
 
 
-def action_for(code: str) -> str:
-    """Return the command for failures of a code. A retry cannot correct a message."""
-    return "discard" if code in UNCORRECTABLE else "retry"
-
-
 def to_json(failure: Failure) -> dict[str, object]:
     """Return a failure as JSON."""
     return {
@@ -113,10 +110,17 @@ def to_json(failure: Failure) -> dict[str, object]:
     }
 
 
+def _is_after_change(found: Group) -> bool:
+    """Return True if the command of a group fails before something else was changed."""
+    return found.needs_change and found.code not in {*UNCORRECTABLE, HeldForReview.__name__}
+
+
 def _command_for(deployment: "Deployment", found: Group) -> str:
+    if found.code in UNCORRECTABLE:
+        return deployment.command("failures", "edit", found.retriable[0].shown_id[:ID_CHARACTERS])
     held = found.code == HeldForReview.__name__
     decision = ("--on-foreign-revision", "replace") if held else ()
-    return deployment.command("failures", action_for(found.code), "--code", found.code, *decision)
+    return deployment.command("failures", "retry", "--code", found.code, *decision)
 
 
 def _specifics(found: Group, failure: Failure) -> str:

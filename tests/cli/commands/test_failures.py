@@ -71,7 +71,7 @@ def test_failures_are_grouped_by_reason(cli: Cli, deployment: Deployment) -> Non
         "    happened   The packager may not decrypt objects under s3://raw/.",
         "    why        The key's policy does not name it.",
         "    do         Allow it to the role, deploy, and retry. A plain retry fails again.",
-        "               quilt-packager failures retry --code AccessDenied",
+        "    then       quilt-packager failures retry --code AccessDenied",
     ]
     assert any(job_id in line and "a/3" in line for line in lines)
 
@@ -81,7 +81,7 @@ def test_commands_address_the_same_engine(
 ) -> None:
     reject(deployment, DENIED, folder("a/1"))
     chosen = ["--stack", deployment.name, "--region", deployment.region]
-    retrying = "               quilt-packager failures retry --code AccessDenied"
+    retrying = "    then       quilt-packager failures retry --code AccessDenied"
     assert f"{retrying} {' '.join(chosen)}" in cli("failures", *chosen).out.splitlines()
     refused = " ".join(cli("failures", "retry", *chosen).err.split())
     assert f"quilt-packager failures {' '.join(chosen)} shows ids and codes." in refused
@@ -111,9 +111,11 @@ def test_retry_is_suggested_only_if_it_keeps_every_event(cli: Cli, deployment: D
     assert [stays in line for line in lines if "It cannot be retried" in line] == [True]
 
 
-def test_discard_is_suggested_for_invalid_messages(cli: Cli, deployment: Deployment) -> None:
-    send_dead_letter(deployment, "{}", code="InvalidMessage")
-    assert "quilt-packager failures discard --code InvalidMessage" in cli("failures").out
+def test_edit_is_suggested_for_invalid_messages(cli: Cli, deployment: Deployment) -> None:
+    letter = send_dead_letter(deployment, "{}", code="InvalidMessage")
+    out = cli("failures").out
+    assert f"               quilt-packager failures edit {letter[:8]}\n" in out
+    assert "failures retry" not in out
 
 
 def test_invalid_message_is_shown_with_its_source(cli: Cli, deployment: Deployment) -> None:
