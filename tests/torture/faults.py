@@ -176,7 +176,7 @@ def _deliver(world: World, shape: Shape, *, remaining_seconds: float = 900) -> N
     assert any(deliver(number=number) for number in numbers), world.log.getvalue()
 
 
-def _promote(world: World, created: dict[str, Any]) -> None:
+def _promote(world: World, created: dict[str, Any], *, remaining_seconds: float) -> None:
     """Promote with the attempts of the state machine, and report the last failure."""
 
     def attempt(step: Callable[[], Any]) -> Any:
@@ -188,7 +188,7 @@ def _promote(world: World, created: dict[str, Any]) -> None:
         return step()
 
     try:
-        world.run_promotion(created, attempt)
+        world.run_promotion(created, attempt, remaining_seconds=remaining_seconds)
     except PackagerError as error:
         world.report_promotion_failure(created, error)
 
@@ -213,7 +213,7 @@ def _run(shape: Shape, cell: Cell | None) -> tuple[World, S3Stub]:
                 FAULTS[cell.fault](stub.on(nth=cell.nth, times=None if cell.lasts else 1))
                 seconds = SHORT_INVOCATION_SECONDS if cell.fault == "hang" else seconds
             if shape.promotes:
-                _promote(world, created)
+                _promote(world, created, remaining_seconds=seconds)
             else:
                 _deliver(world, shape, remaining_seconds=seconds)
             for name in world.executions:

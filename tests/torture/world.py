@@ -239,16 +239,21 @@ class World:
             goes_on = bool(state.get("goes_on"))
 
     def run_promotion(
-        self, created: dict[str, Any], retry: Callable[[Callable[[], Any]], Any]
+        self,
+        created: dict[str, Any],
+        retry: Callable[[Callable[[], Any]], Any],
+        *,
+        remaining_seconds: float = 900,
     ) -> None:
         """Run the state machine of promotions for an event of a created package.
 
         Args:
             created: Detail of the event.
             retry: Calls a step until it succeeds.
+            remaining_seconds: Time of each invocation.
         """
         step = {"event": {"id": "event", "detail": created}}
-        while retry(lambda: promotion.handler(step, invocation()))["goes_on"]:
+        while retry(lambda: promotion.handler(step, invocation(remaining_seconds)))["goes_on"]:
             pass
 
     def report_promotion_failure(self, created: dict[str, Any], error: Exception) -> None:
