@@ -7,6 +7,7 @@ import pytest
 from quilt_packager_runtime.lineage.index import LineageIndex
 
 from quilt_packager.cli.commands import lineage
+from quilt_packager.cli.console.exits import Exit
 from tests.cli.conftest import Cli
 from tests.lineage_table import LineageTable
 from tests.s3_stub import S3Stub
@@ -59,7 +60,7 @@ def test_a_missing_library_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openlineage.client", None)
     ran = cli("lineage", "runs/2", "--registry", "raw", "--openlineage")
-    assert ran.code == 1
+    assert ran.code == Exit.USAGE
     assert "pip install 'quilt-packager[openlineage]'" in ran.err
 
 
