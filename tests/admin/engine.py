@@ -21,6 +21,8 @@ from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
 
 if TYPE_CHECKING:
+    from quilt_packager_runtime.formats.outcome import OutcomeFields
+
     from quilt_packager.operations.audits import DamagedPackage
 
 IDENTITY = EngineIdentity("prod-packager", "us-east-1", "123456789012")
@@ -128,6 +130,7 @@ class Engine:
             tuple(ManifestLine(f"bam/NA{number}.cram", size=1000 * number) for number in range(20)),
             True,
         )
+        self.users: Sequence[OutcomeFields] | Exception = ()
         self.configuration: Configuration | Exception = Configuration()
         self.damaged: Sequence[DamagedPackage] | Exception = ()
         self.lines: Sequence[LogLine] = ()
@@ -148,6 +151,7 @@ class Engine:
         patch.setattr(views, "read_queues", lambda *_: self._answer("queues"))
         patch.setattr(views, "read_job", lambda _, job_id, **__: self._find(job_id))
         patch.setattr(views, "read_contents", lambda *_, **__: self._answer("contents"))
+        patch.setattr(views, "read_users", lambda *_: self._answer("users"))
         patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
         patch.setattr(failures_page, "find_damaged", lambda *_: self._answer("damaged"))
         patch.setattr(job_history, "Watch", lambda *_, **__: self)

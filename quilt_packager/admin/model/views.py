@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from datetime import UTC, datetime
 
+from quilt_packager_runtime.formats.outcome import OutcomeFields
+
 from quilt_packager.admin.model.caching import Answer, Cached, CachedEach, interval_seconds
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
 from quilt_packager.admin.model.periods import HISTORIES, Period
@@ -13,11 +15,13 @@ from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.jobs.job import Job, State
 from quilt_packager.operations.jobs.record import JobRecord, read_job
 from quilt_packager.operations.jobs.watch import OVERLAP
+from quilt_packager.operations.lineage.steps import read_users
 from quilt_packager.operations.revisions.contents import RevisionContents, read_contents
 
 CONTENTS_SECONDS = 3600
 """A revision never changes, but its manifest may be deleted."""
 
+USERS_SECONDS = 60
 CONFIGURATION_SECONDS = 600
 IDENTITY_SECONDS = 3600
 
@@ -50,6 +54,9 @@ class Views:
         self._queues = Cached(lambda: read_queues(deployment))
         self._contents = CachedEach[tuple[str, str], RevisionContents](
             lambda key: read_contents(deployment.s3, *key, limit=ENTRIES)
+        )
+        self._users = CachedEach[tuple[str, str], list[OutcomeFields]](
+            lambda key: read_users(deployment, *key)
         )
         self._identity = Cached(lambda: deployment.sts.get_caller_identity()["Arn"])
         self._configuration = Cached(lambda: read_configuration(deployment))
@@ -113,6 +120,10 @@ class Views:
     def contents(self, registry: str, top_hash: str) -> Answer[RevisionContents]:
         """Return the metadata and the first entries of a revision."""
         return self._contents.of((registry, top_hash)).get(CONTENTS_SECONDS)
+
+    def users(self, table: str, revision: str) -> Answer[list[OutcomeFields]]:
+        """Return the revisions that were made from a revision, by the index of lineage."""
+        return self._users.of((table, revision)).get(USERS_SECONDS)
 
     def configuration(self) -> Answer[Configuration]:
         """Return the configuration of the engine's functions."""

@@ -120,7 +120,6 @@ def _find_index(stack: str | None, profile: str | None, region: str | None) -> "
     from quilt_packager_runtime.lineage.index import LineageIndex
 
     from quilt_packager.operations.deployment.configurations import read_configuration
-    from quilt_packager.operations.deployment.deployments import make_client
     from quilt_packager.operations.errors import NoLineage
 
     deployment = find(stack, profile, region)
@@ -132,7 +131,7 @@ def _find_index(stack: str | None, profile: str | None, region: str | None) -> "
             remedy="Deploy it with the prop lineage=True or the flag quilt:lineage; --up needs no "
             "index.",
         )
-    return LineageIndex(table, make_client(deployment.session, "dynamodb", deployment.region))
+    return LineageIndex(table, deployment.dynamodb)
 
 
 def _rebuild(

@@ -175,6 +175,11 @@ class Deployment:
         return client
 
     @cached_property
+    def dynamodb(self) -> Any:  # noqa: ANN401 - made at run time
+        """DynamoDB."""
+        return self._connect("dynamodb")
+
+    @cached_property
     def events(self) -> "EventBridgeClient":
         """EventBridge."""
         client: EventBridgeClient = self._connect("events")

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.errors import AwsError
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
+from quilt_packager_runtime.formats.outcome import OutcomeFields
 from quilt_packager_runtime.requests.sources import MessageSource
 from quilt_packager_runtime.settings import Settings
 
@@ -273,3 +275,43 @@ def test_all_sources_are_shown_and_rebuilt(browser: Browser, engine: Engine) -> 
         {"prefix": "s3://raw/1/", "into": ""},
         {"prefix": "s3://b/", "into": "x/"},
     ]
+
+
+def test_lineage_shows_one_step_in_both_directions(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.contents = RevisionContents(
+        {
+            "input_packages": [
+                f"quilt+s3://quilt-raw#package=reads/{n}@c85d21f6aa" for n in range(9)
+            ]
+        },
+        None,
+        None,
+        (),
+        has_more=False,
+    )
+    engine.users = [
+        OutcomeFields(registry="quilt-prod", package_name=HOSTILE, top_hash="4be8107caa")
+    ]
+    engine.configuration = Configuration(Settings(lineage_table="lineage"))
+    text = browser.htmx("/jobs/a1/contents").text
+    lineage = text.partition('id="lineage"')[2]
+    assert "<li>reads/6<small>quilt-raw, c85d21f6</small></li><li>and 2 more</li>" in lineage
+    assert "<small>quilt-prod, 4be8107c</small>" in lineage
+    assert HOSTILE not in text
+    assert lineage.count("<path") == 9
+
+
+def test_an_engine_without_lineage_shows_none(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    assert 'id="lineage"' not in browser.htmx("/jobs/a1/contents").text
+    assert "users" not in engine.asked
+
+
+def test_users_that_cannot_be_read_leave_the_inputs(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    engine.configuration = Configuration(Settings(lineage_table="lineage"))
+    engine.users = AwsError("The table is not available.", why="", remedy="")
+    text = browser.htmx("/jobs/a1/contents").text
+    assert "Unknown: The table is not available." in text
+    assert "No known package" in text
