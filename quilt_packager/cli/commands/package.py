@@ -18,12 +18,20 @@ from quilt_packager.cli.console.folder_metadata import (
     fill_in_metadata,
     to_json,
 )
+from quilt_packager.cli.console.message_options import (
+    ExcludeOption,
+    MessageFields,
+    MetadataOption,
+    NameOption,
+    TargetOption,
+    WorkflowOption,
+    read_body,
+)
 from quilt_packager.cli.console.options import (
     MessageArgument,
     ProfileOption,
     RegionOption,
     SourcesOption,
-    to_body,
 )
 from quilt_packager.cli.console.outcomes import write_failure, write_json, write_success
 from quilt_packager.cli.console.terminal import Terminal
@@ -39,6 +47,11 @@ def package(
     message: MessageArgument,
     *,
     more: SourcesOption = None,
+    name: NameOption = None,
+    metadata: MetadataOption = None,
+    exclude: ExcludeOption = None,
+    registry: TargetOption = None,
+    workflow: WorkflowOption = None,
     no_metadata: NoMetadataOption = False,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -61,7 +74,7 @@ def package(
     known: Known | None = None
     started = time.monotonic()
     try:
-        body = to_body(message, more or ())
+        body = read_body(message, more, MessageFields(name, metadata, exclude, registry, workflow))
         request = messages.resolve(body, profile=profile)
         check_folder(terminal, message, request, lambda: connect_s3(profile, region))
         known = fill_in_metadata(

@@ -13,6 +13,15 @@ from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager.cli.console.errors import report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.folder_metadata import NoMetadataOption, fill_in_metadata
+from quilt_packager.cli.console.message_options import (
+    ExcludeOption,
+    MessageFields,
+    MetadataOption,
+    NameOption,
+    TargetOption,
+    WorkflowOption,
+    read_body,
+)
 from quilt_packager.cli.console.options import (
     JsonOption,
     MessageArgument,
@@ -21,7 +30,6 @@ from quilt_packager.cli.console.options import (
     SourcesOption,
     StackOption,
     find,
-    to_body,
 )
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
@@ -51,6 +59,11 @@ def plan(
     message: MessageArgument,
     *,
     more: SourcesOption = None,
+    name: NameOption = None,
+    metadata: MetadataOption = None,
+    exclude: ExcludeOption = None,
+    registry: TargetOption = None,
+    workflow: WorkflowOption = None,
     exact: Annotated[
         bool,
         typer.Option(
@@ -80,7 +93,8 @@ def plan(
 
     terminal = Terminal()
     engine = find_engine(terminal, stack, profile, region)
-    body, settings = to_body(message, more or ()), engine.configuration.settings
+    fields = MessageFields(name, metadata, exclude, registry, workflow)
+    body, settings = read_body(message, more, fields), engine.configuration.settings
     try:
         messages.check(body, settings)
         known = fill_in_metadata(

@@ -10,6 +10,15 @@ from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager.cli.console.errors import Misuse, report_error
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.folder_metadata import NoMetadataOption, to_json
+from quilt_packager.cli.console.message_options import (
+    ExcludeOption,
+    MessageFields,
+    MetadataOption,
+    NameOption,
+    TargetOption,
+    WorkflowOption,
+    read_body,
+)
 from quilt_packager.cli.console.options import (
     JsonOption,
     MessageArgument,
@@ -18,7 +27,6 @@ from quilt_packager.cli.console.options import (
     SourcesOption,
     StackOption,
     find,
-    to_body,
 )
 from quilt_packager.cli.console.outcomes import write_failure, write_json
 from quilt_packager.cli.console.terminal import Terminal
@@ -39,6 +47,11 @@ def send(
     message: MessageArgument,
     *,
     more: SourcesOption = None,
+    name: NameOption = None,
+    metadata: MetadataOption = None,
+    exclude: ExcludeOption = None,
+    registry: TargetOption = None,
+    workflow: WorkflowOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", "-w", help="Wait for the outcome, and use it as the exit code."),
@@ -65,6 +78,8 @@ def send(
 
     Examples:
       quilt-packager send s3://raw/runs/42/ --wait
+      quilt-packager send s3://raw/runs/42/ --name runs/42 --metadata run=42
+      quilt-packager send @message.json
       quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'
         --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/prod-PackagerQueue-1A2B3C
     """
@@ -77,7 +92,7 @@ def send(
             why="A stack has its own queue, and the log to wait on.",
             remedy="Use --stack only.",
         )
-    body = to_body(message, more or ())
+    body = read_body(message, more, MessageFields(name, metadata, exclude, registry, workflow))
     try:
         messages.check(body)  # before any request to AWS
         deployment = find(stack, profile, region) if queue_url is None else None
@@ -154,8 +169,6 @@ def check_message(
     if isinstance(request, UnresolvedRequest):
         check_buckets(request, settings)
         check_folder(terminal, message, request, connect)
-        for warning in request.warnings:
-            terminal.hint(f"warning: {warning}")
     return fill_in_metadata(terminal, body, settings, connect, no_metadata=options.no_metadata)
 
 

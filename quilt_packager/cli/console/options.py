@@ -35,7 +35,7 @@ MessageArgument = Annotated[
     str,
     typer.Argument(
         metavar="MESSAGE",
-        help="Folder, such as s3://bucket/folder/, or message in JSON.",
+        help="Folder, such as s3://bucket/folder/, or message in JSON, or @FILE, or - for stdin.",
         show_default=False,
     ),
 ]

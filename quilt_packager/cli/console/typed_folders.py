@@ -22,7 +22,7 @@ def check_folder(
     """Refuse a typed folder without its trailing slash, whose parent would be packaged.
 
     In a message in JSON this only gives a hint: its sender may mean a file in the folder. A whole
-    bucket gives a warning.
+    bucket gives a warning, as do unknown fields.
 
     Args:
         terminal: The terminal.
@@ -36,6 +36,8 @@ def check_folder(
     """
     from quilt_packager.operations.deployment.messages import find_meant_folder
 
+    for warning in request.warnings:
+        terminal.hint(f"warning: {warning}")
     is_typed = message.strip().startswith("s3://")
     bucket, name = request.source.bucket, request.dropped_component
     if not request.source.prefix and not (is_typed and name):

@@ -1,8 +1,10 @@
 """`quilt-packager send`: messages, queues and waiting."""
 
+import io
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +56,64 @@ def sqs(raw: Bucket, monkeypatch: pytest.MonkeyPatch) -> Sqs:
 
 def refusal(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "No."}}, "SendMessage")
+
+
+def test_options_describe_the_package(cli: Cli, sqs: Sqs) -> None:
+    options = [
+        "--name",
+        "a/b",
+        "--metadata",
+        "run=42",
+        "--metadata",
+        "note=x",
+        "--exclude",
+        "*.tmp",
+    ]
+    options += ["--registry", "packages", "--workflow", ""]
+    ran = cli("send", "s3://raw/runs/42/", *options, "--queue-url", QUEUE)
+    assert ran.code == 0
+    assert json.loads(sqs.sent[0]["MessageBody"]) == {
+        "source_prefix": "s3://raw/runs/42/",
+        "package_name": "a/b",
+        "metadata": {"run": 42, "note": "x"},
+        "exclude": ["*.tmp"],
+        "registry": "packages",
+        "workflow": "",
+    }
+
+
+def test_options_replace_fields_and_extend_metadata(cli: Cli, sqs: Sqs) -> None:
+    body = json.dumps({"source_prefix": "s3://raw/1/", "metadata": {"a": 1, "b": 1}})
+    cli("send", body, "--metadata", "b=2", "--queue-url", QUEUE)
+    assert json.loads(sqs.sent[0]["MessageBody"])["metadata"] == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("argument", ["-", "@"])
+def test_message_is_read_from_a_file_or_stdin(
+    cli: Cli, sqs: Sqs, argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = '{"source_prefix": "s3://raw/1/"}'
+    (tmp_path / "message.json").write_text(body)
+    monkeypatch.setattr("sys.stdin", io.StringIO(body))
+    argument = f"@{tmp_path / 'message.json'}" if argument == "@" else argument
+    assert cli("send", argument, "--no-metadata", "--queue-url", QUEUE).code == 0
+    assert sqs.sent[0]["MessageBody"] == body
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("@missing.json",), "The file missing.json cannot be read."),
+        (("s3://raw/1/", "--metadata", "run"), "Invalid --metadata: run"),
+        (("[1]", "--name", "a/b"), "Options that describe a package need a folder"),
+    ],
+)
+def test_arguments_of_no_message_are_refused(
+    cli: Cli, sqs: Sqs, arguments: tuple[str, ...], error: str
+) -> None:
+    ran = cli("send", *arguments, "--queue-url", QUEUE)
+    assert (ran.code, sqs.sent) == (3, [])
+    assert error in ran.err
 
 
 def test_a_folder_is_sent_as_a_message(cli: Cli, sqs: Sqs) -> None:
