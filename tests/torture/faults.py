@@ -49,7 +49,10 @@ LIES = frozenset({"404", "short body", "long body", "malformed XML"})
 
 NAMES = tuple(name for name, shape in SHAPES.items() if not shape.as_command)
 SERVICES = frozenset({"PutEvents", "SendMessage", "StartExecution"})
-WITH_DOCUMENTS = frozenset({"quarantine", "crate", "large job"})
+WITH_DOCUMENTS = frozenset(
+    {"quarantine", "crate", "large job", "promotion of the next revision", "promotion, held"}
+)
+"""Kinds of jobs that a lie changes: a promotion without its pointer is the oldest, for example."""
 
 
 class Cell(NamedTuple):

@@ -50,11 +50,13 @@ class Published(msgspec.Struct, frozen=True):
     Attributes:
         is_own: `latest` was moved by this promotion, or by an earlier attempt at it.
         is_superseded: A newer message has published the package.
+        is_refreshed: The package has the revision already; its manifest alone was written.
         foreign_top_hash: The revision that was replaced, and was no promotion of this package.
     """
 
     is_own: bool
     is_superseded: bool = False
+    is_refreshed: bool = False
     foreign_top_hash: str | None = None
 
 
@@ -249,7 +251,11 @@ async def _publish(
             is_repeated = latest.message == publisher.message
             if is_repeated:
                 foreign = latest.replaced
-            return Published(is_own=is_own or is_repeated, foreign_top_hash=foreign)
+            return Published(
+                is_own=is_own or is_repeated,
+                is_refreshed=publication is Publication.REFRESHED,
+                foreign_top_hash=foreign,
+            )
         latest = await read_latest(s3, request.target)
     raise WriteConflict(
         f"{request.target.name} changed during {MAX_PASSES} attempts to publish it.",
@@ -292,6 +298,13 @@ def _remarks(request: PromotionRequest, published: Published, top_hash: str) -> 
         yield (
             f"Replaced {published.foreign_top_hash}, which was not promoted from this package; "
             "that revision still exists."
+        )
+    is_same_registry = request.source.registry == request.target.registry
+    if request.copies is not None and (published.is_refreshed or is_same_registry):
+        yield (
+            f"The manifest {top_hash} in {request.target.registry} names the copies in "
+            f"{request.copies} now, for all packages with this revision; earlier versions of the "
+            "manifest name the other objects."
         )
     if published.is_superseded:
         yield SUPERSEDED

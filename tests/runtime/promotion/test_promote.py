@@ -524,3 +524,22 @@ class TestRefusals:
         with pytest.raises(InvalidManifest, match=r'"a\.txt"'):
             await run(s3, copy_to=COPIES)
         assert (await run(s3)).outcome is PromotionResult.PROMOTED
+
+
+async def test_a_manifest_that_other_packages_have_too_is_not_changed_silently(
+    s3: S3, s3_stub: S3Stub, raw: Bucket
+) -> None:
+    source = await package_request(s3, request_of(MESSAGE))
+    await run(s3)
+    folders = [COPIES, SourceFolder("production", "more/")]
+    outcomes = [await run(s3, copy_to=each) for each in folders]
+    inside = PromotionRequest(
+        source=SOURCE, target=Package("lab", "runs/43"), copy_to=COPIES, promoted_by="ann"
+    )
+    outcomes.append(await promote(inside, s3=s3))
+    for outcome in outcomes:
+        assert outcome.remark is not None
+        assert f"{source.top_hash} in {outcome.registry} names the copies in" in outcome.remark
+        assert outcome.copied_to is not None
+        assert outcome.copied_to in outcome.remark
+    assert (await run(s3)).remark is None
