@@ -140,7 +140,7 @@ def test_retried_message_becomes_a_package(
     find_button(person, f"Retry {name}").click()
     question = page.get_by_role("dialog") if scripts else page.locator(".confirm")
     expect(question).to_contain_text("Retry 1 message?")
-    expect(question).to_contain_text(name)
+    expect(question).to_contain_text(source_of(f"{name}/"))
     question.get_by_role("button", name="Retry 1 message").click()
     expect(page.locator(".toast")).to_contain_text("1 message sent to the queue again.")
     expect(page.get_by_role("button", name=f"Retry {name}")).to_have_count(0)

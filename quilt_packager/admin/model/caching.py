@@ -4,16 +4,21 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from quilt_packager.operations.aws_errors import Kind, explain_aws_error
+from quilt_packager.operations.errors import OperationError
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 SLOW_SECONDS = 1.5
 """Duration above which a request is repeated less often."""
+
+DEADLINE_SECONDS = 20
+"""Time after which a page goes on without an answer: below the 30 s that the browser waits."""
 
 MAX_BACKOFF_LEVEL = 4
 MAX_INTERVAL_SECONDS = 60
@@ -35,42 +40,82 @@ class Answer(NamedTuple, Generic[T]):
     backoff_level: int = 0
 
 
+class NoAnswer(OperationError):
+    """AWS has not answered before the deadline."""
+
+
+class _Request(Generic[T]):
+    """A request in a thread of its own, which a page can stop waiting for."""
+
+    def __init__(self, ask: Callable[[], T], started: float) -> None:
+        self.started = started
+        self.result: Future[T] = Future()
+        # A daemon: the page's command ends without it.
+        threading.Thread(target=self._run, args=(ask,), daemon=True).start()
+
+    def _run(self, ask: Callable[[], T]) -> None:
+        try:
+            self.result.set_result(ask())
+        except Exception as error:  # noqa: BLE001 - raised again where the result is read
+            self.result.set_exception(error)
+
+
 class Cached(Generic[T]):
-    """A value in AWS that is requested at most once per interval, by one thread at a time.
+    """A value in AWS that is requested at most once per interval, one request at a time.
 
     A failed request counts as one: it is repeated soon but not at once, for however long a value
-    would have been cached. The previous value is kept, with its time.
+    would have been cached. The previous value is kept, with its time. A request without an answer
+    fails at the deadline, but is not repeated before it ends.
 
     Args:
         ask: Requests the value.
         clock: Monotonic clock, in seconds.
+        deadline_seconds: Time to wait for an answer.
     """
 
     def __init__(
-        self, ask: Callable[[], T], *, clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[], T],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._ask = ask
         self._clock = clock
+        self._deadline_seconds = deadline_seconds
         self._lock = threading.Lock()
         self._answer: Answer[T] = Answer()
         self._asked_at: float | None = None
+        self._running: _Request[T] | None = None
 
     def get(self, max_age_seconds: float) -> Answer[T]:
         """Return the answer, requesting a new one if it is older than `max_age_seconds`."""
         with self._lock:
-            if self.is_fresh(max_age_seconds):
+            if self._running is None and self.is_fresh(max_age_seconds):
                 return self._answer
-            started = self._clock()
-            before = self._answer
-            try:
-                value = self._ask()
-            except Exception as error:  # noqa: BLE001 - shown where the value would be
-                backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL)
+            if self._running is None:
+                self._running = _Request(self._ask, self._clock())
+            request, before = self._running, self._answer
+            # A page that comes after the deadline sees at once that there is no answer yet.
+            waited = self._clock() - request.started
+            wait([request.result], max(0, self._deadline_seconds - waited))
+            backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL)
+            if not request.result.done():
+                waited = self._clock() - request.started
+                error: Exception | None = _no_answer(max(waited, self._deadline_seconds))
+                self._answer = before._replace(error=error, backoff_level=backoff_level)
+                return self._answer
+            self._running = None
+            if error := cast("Exception | None", request.result.exception()):
                 self._answer = before._replace(error=error, backoff_level=backoff_level)
             else:
-                slow = self._clock() - started > SLOW_SECONDS
-                backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL) if slow else 0
-                self._answer = Answer(value, datetime.now(UTC), None, backoff_level)
+                slow = self._clock() - request.started > SLOW_SECONDS
+                self._answer = Answer(
+                    request.result.result(),
+                    datetime.now(UTC),
+                    None,
+                    backoff_level if slow else 0,
+                )
             # Measured from its end, so that a request longer than the interval is not repeated.
             self._asked_at = self._clock()
             return self._answer
@@ -82,7 +127,7 @@ class Cached(Generic[T]):
     def is_fresh(self, max_age_seconds: float) -> bool:
         """Return True if `get` would make no request."""
         asked_at, answer = self._asked_at, self._answer
-        if asked_at is None:
+        if asked_at is None or self._running is not None:
             return False
         if answer.error is not None:
             max_age_seconds = min(
@@ -118,6 +163,14 @@ class CachedEach(Generic[K, T]):
             while len(self._each) > self._keep:
                 self._each.popitem(last=False)
             return cached
+
+
+def _no_answer(seconds: float) -> NoAnswer:
+    return NoAnswer(
+        f"AWS has not answered for {seconds:.0f} s.",
+        why="The request is still running.",
+        remedy="Check the network and the AWS Health Dashboard.",
+    )
 
 
 def _retry_seconds(error: Exception, backoff_level: int) -> int:

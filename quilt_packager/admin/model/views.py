@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from quilt_packager_runtime.formats.outcome import OutcomeFields
 
 from quilt_packager.admin.model.caching import Answer, Cached, CachedEach, interval_seconds
+from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
 from quilt_packager.admin.model.periods import HISTORIES, Period
 from quilt_packager.operations.deployment.configurations import Configuration, read_configuration
@@ -43,10 +44,14 @@ class Views:
 
     Args:
         deployment: The engine.
+
+    Attributes:
+        dead_letters: Its dead letters.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self.dead_letters = DeadLetters(deployment)
         histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
         self._job = CachedEach[str, JobRecord](self._read_job)

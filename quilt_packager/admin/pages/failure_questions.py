@@ -1,12 +1,13 @@
 """The messages that were chosen on the Failures tab, and the questions before acting on them."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from quilt_packager_runtime.errors import HeldForReview
 from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
-from quilt_packager.admin.web.rendering import Confirmation
+from quilt_packager.admin.web.rendering import Affected, Confirmation
 from quilt_packager.admin.web.security import Form
 from quilt_packager.operations import formats
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried
@@ -17,6 +18,9 @@ PATH = "/failures"
 
 MAX_NAMES = 20
 """Number of messages that a question names; others are only counted."""
+
+SHORT_ID_CHARS = 8
+"""Length of a job id that is shown."""
 
 DECISION = "on_foreign_revision"
 """The field of a form with the decision about jobs that were held for review."""
@@ -199,8 +203,17 @@ def _fields(chosen: Choice) -> list[tuple[str, str]]:
     return [*letters, ("next", chosen.next), *([("whole", "1")] if chosen.whole else [])]
 
 
-def _names(chosen: Choice, known: Sequence[Failure]) -> list[str]:
-    labels = {each.id: each.label for each in known}
-    names = [labels.get(each, each) for each in chosen.ids[:MAX_NAMES]]
+def _names(chosen: Choice, known: Sequence[Failure]) -> list[Affected]:
+    """Name messages by their folder, their id and their age, never by a name made from them."""
+    letters, now = {each.id: each for each in known}, datetime.now(UTC)
+    names = [_name(each, letters.get(each), now) for each in chosen.ids[:MAX_NAMES]]
     rest = len(chosen.ids) - len(names)
-    return [*names, f"and {rest:,} more"] if rest else names
+    return [*names, Affected(f"and {rest:,} more")] if rest else names
+
+
+def _name(letter_id: str, letter: Failure | None, now: datetime) -> Affected:
+    if letter is None:
+        return Affected("", letter_id)
+    age = formats.age((now - letter.sent).total_seconds())
+    job = (letter.job_id or letter.id)[:SHORT_ID_CHARS]
+    return Affected(letter.source or letter.label, f"{job}, {age} old")

@@ -2,16 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from quilt_packager_runtime.errors import HeldForReview
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model.caching import Cached
-from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
@@ -26,13 +26,14 @@ from quilt_packager.admin.pages.failure_questions import (
     read_decision,
     was,
 )
+from quilt_packager.admin.pages.package_form import can_edit
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.audits import find_damaged
-from quilt_packager.operations.dead_letters.error_codes import count_not_retried
+from quilt_packager.operations.dead_letters.error_codes import count_not_retried, describe_code
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
     Failure,
@@ -49,6 +50,21 @@ BODY_CHARS = 2000
 """Number of characters of a message that are shown."""
 
 BAD_GATEWAY = 502
+
+SOON = "soon"
+"""The age of messages that SQS deletes soon."""
+
+OLDER_THAN = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+
+AGES = {
+    "": "Any age",
+    "1h": "Older than 1 hour",
+    "1d": "Older than 1 day",
+    SOON: "Deleted within 24 hours",
+}
+
+FOLDED_ROWS = 5
+"""Number of messages above which a group is folded."""
 
 DAMAGED_SECONDS = 60
 """Time for which the damage that audits found is not read again."""
@@ -68,6 +84,9 @@ class Listed(NamedTuple):
         at: Time of the answer; None without one.
         only: Description of the filter; empty without one.
         code: Code that the page is limited to; empty for all.
+        text: Text that the messages contain; empty for all.
+        age: Key of `AGES`.
+        codes: Number of messages of each code, of those with the text and the age.
         next: Message to focus after an action: empty if none is left, None without an action.
     """
 
@@ -79,6 +98,9 @@ class Listed(NamedTuple):
     only: str
     code: str
     next: str | None
+    text: str = ""
+    age: str = ""
+    codes: Sequence[tuple[str, str, int]] = ()
 
     @property
     def shown(self) -> int:
@@ -101,7 +123,7 @@ class FailuresPage(Page):
 
     def __init__(self, views: Views, renderer: Renderer) -> None:
         super().__init__(views, renderer)
-        self._letters = DeadLetters(views.deployment)
+        self._letters = views.dead_letters
         self._damaged = Cached(lambda: find_damaged(views.deployment))
 
     def routes(self) -> list[Route]:
@@ -219,17 +241,43 @@ class FailuresPage(Page):
         query = request.query_params
         answer = self._letters.read()
         error = describe_problem(answer.error) if answer.error else None
-        code, next_id = query.get("code", ""), query.get("next")
+        code, next_id, text = query.get("code", ""), query.get("next"), query.get("q", "").strip()
+        age = query.get("age", "") if query.get("age") in AGES else ""
         if answer.value is None:
-            return Listed(None, (), (), error, None, "", code, next_id)
+            return Listed(None, (), (), error, None, "", code, next_id, text, age)
         letters: Sequence[Failure] = answer.value.letters
         soon = expiring(letters, datetime.now(UTC))
-        only = ""
-        if "expiring" in query:
-            letters, only = soon, "messages that expire soon"
+        if age == SOON or "expiring" in query:
+            letters, age = soon, SOON
+        elif age:
+            before = datetime.now(UTC) - OLDER_THAN[age]
+            letters = [each for each in letters if each.sent < before]
+        letters = [each for each in letters if _contains(each, text)]
+        codes = [
+            (each.code, describe_code(each.code).title, len(each.failures))
+            for each in group(letters)
+        ]
         if code:
-            letters, only = [each for each in letters if each.code == code], f"code {code}"
-        return Listed(answer.value, group(letters), soon, error, answer.at, only, code, next_id)
+            letters = [each for each in letters if each.code == code]
+        only = _describe_filter(code, text, age)
+        # Held jobs wait for a person, and stand first.
+        groups = sorted(group(letters), key=lambda each: each.code != HeldForReview.__name__)
+        return Listed(
+            answer.value, groups, soon, error, answer.at, only, code, next_id, text, age, codes
+        )
+
+
+def _contains(letter: Failure, text: str) -> bool:
+    known = (letter.id, letter.job_id, letter.code, letter.package_name, letter.source)
+    words = (letter.happened, letter.why)
+    return text.casefold() in "\n".join(filter(None, (*known, *words))).casefold()
+
+
+def _describe_filter(code: str, text: str, age: str) -> str:
+    parts = [f"code {code}"] if code else []
+    parts += [f"with “{text}”"] if text else []
+    parts += [AGES[age].lower()] if age else []
+    return ", ".join(parts)
 
 
 def describe(result: ActionResult, chosen: int, action: str) -> str:
@@ -256,6 +304,9 @@ def describe_partial(result: ActionResult, chosen: int, action: str, problem: Pr
 
 def _values() -> dict[str, Any]:
     return {
+        "ages": AGES,
+        "folded_rows": FOLDED_ROWS,
+        "can_edit": can_edit,
         "max_rows": MAX_ROWS,
         "body_chars": BODY_CHARS,
         "poll_seconds": POLL_SECONDS,

@@ -1,6 +1,7 @@
 """The New package tab: a form that is checked during input, a plan, and sending the message."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from quilt_packager_runtime.errors import AccessDenied, Explanation
@@ -14,8 +15,16 @@ from starlette.routing import Route
 from quilt_packager.admin.model import links
 from quilt_packager.admin.model.caching import CachedEach
 from quilt_packager.admin.model.views import Views, make_queued
+from quilt_packager.admin.pages.failure_questions import nothing_left
 from quilt_packager.admin.pages.message_options import OPTIONS
-from quilt_packager.admin.pages.package_form import FOUND, Checked, Draft, check_draft
+from quilt_packager.admin.pages.package_form import (
+    FOUND,
+    Checked,
+    Draft,
+    Edited,
+    check_draft,
+    read_message,
+)
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab
@@ -37,6 +46,9 @@ TAB = Tab("New package", "/new")
 
 ALLOWED_WHEN_READ_ONLY = ("/new/check", "/new/plan")
 """Forms that change nothing in AWS."""
+
+MESSAGE = "message"
+"""Form field with the id of the failed message that filled in the form."""
 
 MAX_KINDS = 2
 """Number of kinds of requests that are named."""
@@ -119,11 +131,31 @@ class NewPackagePage(Page):
         ]
 
     def show(self, request: Request) -> Response:
-        """Show the form, filled in from the query. This makes no request to AWS."""
-        draft = Draft.read(request.query_params)
+        """Show the form, filled in from the query, or from a message that failed.
+
+        Without such a message this makes no request to AWS.
+        """
+        query = request.query_params
+        edited = self._edit(query[MESSAGE]) if MESSAGE in query else None
+        draft = edited.draft if edited else Draft.read(query)
         known = KnownConfiguration(self._views.last_configuration() or Configuration())
         checked = check_draft(draft, known.configuration.settings, is_new=True)
-        return self._show(request, checked, known)
+        left_out = edited.left_out if edited else ()
+        return self._show(request, checked, known, left_out=left_out)
+
+    def _edit(self, letter_id: str) -> Edited:
+        """Read a failed message into the form.
+
+        Raises:
+            UnknownFailure: The message does not exist, or is none that the form can hold.
+        """
+        letters = self._views.dead_letters
+        if not letters.recall([letter_id]):
+            letters.read()
+        for letter in letters.recall([letter_id]):
+            if edited := read_message(letter.body):
+                return edited
+        raise nothing_left(0)
 
     def check(self, request: Request) -> Response:
         """Check the form during input."""
@@ -183,8 +215,20 @@ class NewPackagePage(Page):
                 package_name=wanted.package_name,
             )
         )
+        if old := form_of(request).get(MESSAGE, ""):
+            self._discard(old)
         self._views.invalidate()
         return self._renderer.redirect(f"/jobs/{job_id}")
+
+    def _discard(self, letter_id: str) -> None:
+        """Discard a message whose correction was sent. If this fails, it stays under Failures."""
+        result = self._views.dead_letters.discard([letter_id])
+        if result.done:
+            self._renderer.toast("Sent. The failed message is discarded.")
+            return
+        self._renderer.toast(
+            "Sent. The failed message could not be discarded.", url="/failures", link="Show it"
+        )
 
     def _check(
         self, request: Request, *, is_new: bool = False
@@ -248,6 +292,7 @@ class NewPackagePage(Page):
         *,
         status: int = 200,
         unsent: Problem | None = None,
+        left_out: Sequence[str] = (),
     ) -> Response:
         fields = request.query_params if request.method == "GET" else form_of(request)
         return self._renderer.page(
@@ -256,6 +301,8 @@ class NewPackagePage(Page):
             status=status,
             from_job=fields.get(links.FROM_JOB, ""),
             rebuilt=links.REBUILT,
+            message_id=fields.get(MESSAGE, ""),
+            left_out=left_out,
             checked=checked,
             planned=planned,
             changed=[],

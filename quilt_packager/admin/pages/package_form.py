@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.errors import HeldForReview, InvalidMessage
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_json
+from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.settings import Settings
 
@@ -18,7 +19,9 @@ from quilt_packager.admin.pages.field_notes import (
     describe_known,
     find_forbidden_buckets,
 )
-from quilt_packager.admin.pages.message_options import OPTIONS
+from quilt_packager.admin.pages.message_options import FALSE, OPTIONS
+from quilt_packager.admin.web.filters import as_json
+from quilt_packager.operations.dead_letters.dead_letter import Failure
 from quilt_packager.operations.deployment.known_metadata import Known
 from quilt_packager.operations.deployment.messages import check
 from quilt_packager.operations.discovery.recognition import Recognised
@@ -88,6 +91,59 @@ class Draft(NamedTuple):
         if "metadata_kind" not in given and (draft.metadata or draft.metadata_uri):
             draft = draft._replace(metadata_kind=HERE if draft.metadata else FILE)
         return draft
+
+
+def can_edit(letter: Failure) -> bool:
+    """Return True if a failed message can be corrected in the form: it was written by a person."""
+    is_held = letter.code == HeldForReview.__name__
+    return letter.needs_change and not is_held and read_message(letter.body) is not None
+
+
+class Edited(NamedTuple):
+    """A message in the form.
+
+    Attributes:
+        draft: The draft.
+        left_out: Fields of the message that the form does not have.
+    """
+
+    draft: Draft
+    left_out: tuple[str, ...]
+
+
+def read_message(body: str) -> Edited | None:
+    """Read a message into the form, valid or not; None if it is an event, or no JSON object."""
+    try:
+        fields = read_json(body, max_bytes=MAX_MESSAGE_BYTES)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or "detail-type" in fields:
+        return None
+    texts = {name: _write(name, value) for name, value in fields.items() if value is not None}
+    known = {*Draft._fields, *OPTIONS} - {"options", "workflow_kind", "metadata_kind"}
+    return Edited(
+        Draft.read(
+            {name: text for name, text in texts.items() if name in known and text}
+            | ({"workflow": ""} if fields.get("workflow") == "" else {})
+        ),
+        tuple(name for name, text in texts.items() if name not in known or text is None),
+    )
+
+
+def _write(name: str, value: object) -> str | None:
+    """Write the value of a field as the form shows it; None if the form cannot show it."""
+    if name == "metadata":
+        return as_json(value)
+    if value is False:
+        return FALSE
+    if not isinstance(value, list):
+        return str(value)
+    items = [
+        glob
+        for each in value
+        for glob in (each["files"] if isinstance(each, dict) and set(each) == {"files"} else [each])
+    ]
+    return "\n".join(items) if all(isinstance(each, str) for each in items) else None
 
 
 class Checked(NamedTuple):

@@ -65,6 +65,18 @@ class Toast(NamedTuple):
     link: str = ""
 
 
+class Affected(NamedTuple):
+    """Something that an action affects.
+
+    Attributes:
+        name: Its name, such as a folder.
+        detail: Its id and its age.
+    """
+
+    name: str
+    detail: str = ""
+
+
 class Confirmation(NamedTuple):
     """A question before an action that cannot be undone, or that costs something.
 
@@ -88,7 +100,7 @@ class Confirmation(NamedTuple):
     cancel: str
     cancel_url: str
     effects: Sequence[str] = ()
-    items: Sequence[str] = ()
+    items: Sequence[Affected] = ()
     note: str = ""
     is_danger: bool = False
 

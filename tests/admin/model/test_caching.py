@@ -1,6 +1,7 @@
 """Answers of AWS that are kept: how often AWS is asked, and what is shown when it fails."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
@@ -172,3 +173,51 @@ def test_each_key_has_its_own_value_and_the_oldest_is_dropped() -> None:
     wanted = ("a", "b", "a", "c", "a", "b")
     assert [each.of(key).get(60).value for key in wanted] == ["A", "B", "A", "C", "A", "B"]
     assert asked == ["a", "b", "c", "b"]
+
+
+class TestDeadline:
+    """A request that hangs, and a deadline that is over at once."""
+
+    @pytest.fixture
+    def gate(self) -> Iterator[threading.Event]:
+        event = threading.Event()
+        yield event
+        event.set()
+
+    @pytest.fixture
+    def cached(self, gate: threading.Event, clock: Clock, aws: Aws) -> Cached[int]:
+        def ask() -> int:
+            asked = aws()
+            if asked > 1:
+                gate.wait()
+            return asked
+
+        cached = Cached(ask, clock=clock, deadline_seconds=30)
+        assert cached.get(5).value == 1
+        cached._deadline_seconds = 0
+        clock.now += 6
+        return cached
+
+    def test_hung_request_leaves_the_value_before_it_with_an_error(
+        self, cached: Cached[int], clock: Clock
+    ) -> None:
+        at = cached.peek().at
+        cached.get(5)
+        clock.now += 32
+        answer = cached.get(5)
+        assert (answer.value, answer.at) == (1, at)
+        assert "AWS has not answered for 32 s." in str(answer.error)
+        assert answer.backoff_level > 0
+
+    def test_hung_request_is_not_repeated(self, cached: Cached[int], aws: Aws) -> None:
+        for _ in range(3):
+            cached.get(5)
+        assert aws.asked == 2
+        assert not cached.is_fresh(3600)
+
+    def test_late_answer_is_shown(self, cached: Cached[int], gate: threading.Event) -> None:
+        cached.get(5)
+        gate.set()
+        cached._deadline_seconds = 30
+        answer = cached.get(5)
+        assert (answer.value, answer.error) == (2, None)

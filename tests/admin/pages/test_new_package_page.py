@@ -17,7 +17,7 @@ from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
 from quilt_packager.admin.model import caching, links
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages import message_options, new_package_page
-from quilt_packager.admin.pages.package_form import Draft, check_draft
+from quilt_packager.admin.pages.package_form import Draft, check_draft, read_message
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.known_metadata import Known
@@ -28,6 +28,7 @@ from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Rout
 from quilt_packager.operations.plans.sampling import Basis
 from tests.admin.browser import Answer, Browser
 from tests.admin.engine import IDENTITY, Engine, make_job
+from tests.admin.letters import Letters, make_letter
 
 FOLDER = "s3://raw-runs/nf/run-8842/"
 SETTINGS = Settings(
@@ -592,3 +593,64 @@ def test_unusual_fields_are_shown_literally(
 ) -> None:
     given = form(access, planned=planned, workflow_kind="odd", metadata_kind="odd")
     assert browser.post("/new/check", given, hx_request="true").status == 200
+
+
+class TestEditing:
+    BODY = json.dumps(
+        {
+            "source_prefix": FOLDER,
+            "package_name": "plate 94",
+            "packge_name": "x",
+            "exclude": ["work/**", "*.tmp"],
+            "verify_checksums": False,
+            "metadata": {"a": 1},
+            "workflow": "",
+            "sources": [{"prefix": FOLDER}],
+        }
+    )
+
+    @pytest.fixture
+    def letters(self, monkeypatch: pytest.MonkeyPatch) -> Letters:
+        scripted = Letters()
+        scripted.install(monkeypatch)
+        scripted.letters = [make_letter("1", "InvalidMessage", body=self.BODY)]
+        return scripted
+
+    def test_failed_message_fills_in_the_form(self, browser: Browser, letters: Letters) -> None:
+        text = browser.get("/new?message=1").text
+        assert 'name="message" value="1"' in text
+        assert 'value="plate 94"' in text
+        assert 'aria-invalid="true"' in text
+        assert "<code>packge_name</code>, <code>sources</code>. The new message is sent" in text
+        assert letters.discarded == []
+
+    def test_fields_keep_their_values(self) -> None:
+        edited = read_message(self.BODY)
+        assert edited is not None
+        checked = check_draft(edited.draft._replace(package_name=""), Settings())
+        known = json.loads(self.BODY)
+        lost = ("package_name", "packge_name", "sources")
+        assert checked.fields == {each: known[each] for each in known if each not in lost}
+
+    def test_unknown_message_is_an_error(self, browser: Browser, letters: Letters) -> None:
+        assert letters.reads == 0
+        assert browser.get("/new?message=2").status == 404
+
+    @pytest.mark.parametrize("is_sent", [True, False])
+    def test_failed_message_is_discarded_once_the_new_one_is_sent(
+        self, browser: Browser, letters: Letters, sender: Sender, access: Access, *, is_sent: bool
+    ) -> None:
+        if not is_sent:
+            sender.error = ClientError({"Error": {"Code": "Throttling"}}, "SendMessage")
+        form = {"csrf": access.csrf_token, "source_prefix": FOLDER, "message": "1"}
+        browser.post("/new", form)
+        assert letters.discarded == (["1"] if is_sent else [])
+
+    def test_message_that_is_not_discarded_is_reported(
+        self, browser: Browser, letters: Letters, sender: Sender, access: Access
+    ) -> None:
+        letters.stop = ClientError({"Error": {"Code": "Throttling"}}, "DeleteMessage")
+        form = {"csrf": access.csrf_token, "source_prefix": FOLDER, "message": "1"}
+        answer = browser.post("/new", form)
+        assert len(sender.sent) == 1
+        assert "could not be discarded" in browser.get(answer.headers["location"]).text

@@ -13,6 +13,7 @@ from quilt_packager.admin.web.problems import describe_problem
 from quilt_packager.admin.web.rendering import (
     STATIC,
     TEMPLATES,
+    Affected,
     Confirmation,
     Renderer,
     Tab,
@@ -29,7 +30,7 @@ ASKED = Confirmation(
     "Keep them",
     "/failures",
     effects=["They are deleted from the dead-letter queue."],
-    items=["wgs/NA1", "<script>"],
+    items=[Affected("s3://wgs/NA1/", "3f9a61c2, 2 h old"), Affected("<script>")],
     is_danger=True,
 )
 
