@@ -4,7 +4,7 @@ Manifests of the packager are sorted, and are read as they are. Manifests of oth
 sorted first, in a private database.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
@@ -68,7 +68,7 @@ class ManifestReader:
         """The metadata of the package, available after the first entry."""
         return self.header.user_meta or {}
 
-    async def entries(self) -> AsyncIterator[tuple[bytes, ManifestLine]]:
+    async def entries(self) -> AsyncGenerator[tuple[bytes, ManifestLine], None]:
         """Yield the sort key of each entry and the entry, in the order of manifests.
 
         Raises:

@@ -1,6 +1,6 @@
 """The packages of a registry, and the audit of one: its pointers and its newest revision."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 
 from quilt_packager_runtime.auditing.findings import Finding
@@ -17,21 +17,28 @@ from quilt_packager_runtime.registry.publish import (
 )
 
 
-async def list_packages(s3: S3, registry: str, *, after: str = "") -> AsyncIterator[Package]:
-    """List the packages of a registry by name, with a request for each first part of a name.
+async def list_packages(
+    s3: S3, registry: str, *, prefix: str = "", after: str = ""
+) -> AsyncGenerator[Package, None]:
+    """List the packages of a registry in S3's order, with a request for each first part of a name.
 
     Args:
         s3: S3.
         registry: Bucket of the registry.
+        prefix: Beginning of the names.
         after: Name after which to start.
     """
-    async for folder in s3.list_folders(registry, NAMED_PACKAGES):
-        if folder.removeprefix(NAMED_PACKAGES) < after.partition("/")[0]:
-            continue
-        async for package in s3.list_folders(registry, folder):
-            name = package.removeprefix(NAMED_PACKAGES).removesuffix("/")
-            if name > after:
-                yield Package(registry, name)
+    # S3 sorts a/b-c/ before a/b/, the names without a slash the other way round.
+    last = f"{NAMED_PACKAGES}{after}/" if after else ""
+    if "/" in prefix:
+        parents = [f"{NAMED_PACKAGES}{prefix}"]
+    else:
+        first = s3.list_folders(registry, f"{NAMED_PACKAGES}{prefix}")
+        parents = [folder async for folder in first if folder >= last or last.startswith(folder)]
+    for parent in parents:
+        async for folder in s3.list_folders(registry, parent):
+            if folder > last:
+                yield Package(registry, folder.removeprefix(NAMED_PACKAGES).removesuffix("/"))
 
 
 async def check_package(
