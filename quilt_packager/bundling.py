@@ -37,7 +37,9 @@ _UNUSED_DAYS = 30
 _INSTALLER_FILES = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"})
 # The clients of the runtime; a test compares them. The files of botocore for all others are half of
 # the asset. Of these, the runtime needs neither paginators nor waiters.
-BOTO_SERVICES = frozenset({"dynamodb", "events", "omics", "s3", "sns", "sqs", "stepfunctions"})
+BOTO_SERVICES = frozenset(
+    {"dynamodb", "events", "omics", "s3", "s3control", "sns", "sqs", "stepfunctions"}
+)
 _BOTO_FILES = frozenset(
     {"endpoint-rule-set-1.json.gz", "service-2.json.gz", "service-2.sdk-extras.json"}
 )

@@ -29,8 +29,10 @@ from quilt_packager_runtime.formats.manifest import (
 from quilt_packager_runtime.formats.objects import Entry
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.hashing.hash_objects import Hashed, hash_objects
+from quilt_packager_runtime.hashing.object_hasher import never
 from quilt_packager_runtime.hashing.reuse import STEP_BYTES, reuse_checksums
 from quilt_packager_runtime.hashing.verification import Verification, Verified
+from quilt_packager_runtime.large_jobs.batch_checksums import find_computable
 from quilt_packager_runtime.large_jobs.hand_off import (
     NOTHING,
     HandOff,
@@ -529,17 +531,31 @@ async def _hash(context: _Context, inventory: Inventory, reused: int) -> Hashed:
     if hand_off and hand_off.files.round > 0:
         loaded = await load_results(s3, hand_off.files, inventory)
     known = reused + loaded.stored + loaded.computed
+    is_large = deadline is not None and await is_too_large(inventory, settings)
+    can_wait = never if deadline is None else find_computable(s3, inventory.buckets, settings)
 
     def on_progress(done: int) -> None:
         context.on_progress("checksums", known + done, objects)
 
-    if deadline is None or not await is_too_large(inventory, settings):
+    if not is_large:
         on_progress(0)  # the first object may take long
         hashed = await hash_objects(
-            s3, inventory, settings=settings, on_progress=on_progress, deadline=deadline
+            s3,
+            inventory,
+            settings=settings,
+            on_progress=on_progress,
+            deadline=deadline,
+            can_wait=can_wait,
         )
     if hand_off and (await inventory.unhashed_totals())[0]:
-        raise await write_plan(s3, hand_off.files, inventory, hashed=hashed, settings=settings)
+        raise await write_plan(
+            s3,
+            hand_off.files,
+            inventory,
+            hashed=hashed,
+            settings=settings,
+            are_looked_up=not is_large or hand_off.files.round > 0,  # workers look them up, too
+        )
     return Hashed(loaded.stored + hashed.stored, loaded.computed + hashed.computed)
 
 

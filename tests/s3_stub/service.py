@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Protocol
 
+from tests.s3_stub.batch import PATH, BatchJobs, apply_batch, name_batch_operation
 from tests.s3_stub.faults import Faults
 from tests.s3_stub.operations import apply, name_operation
 from tests.s3_stub.protocol import Refusal, Request, Response
@@ -21,6 +22,7 @@ class Service:
 
     Attributes:
         store: The buckets.
+        batch: The jobs of S3 Batch Operations.
         faults: The script.
         requests: What arrived, in order; stays empty unless `keeps_requests`.
         counts: How many requests arrived, by operation.
@@ -31,6 +33,7 @@ class Service:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.batch = BatchJobs()
         self.faults = Faults()
         self.requests: list[Request] = []
         self.counts: Counter[str] = Counter()
@@ -42,6 +45,7 @@ class Service:
         """Forget buckets, script, log and counts."""
         self.faults.clear()
         self.store = Store()
+        self.batch = BatchJobs()
         self.latency_seconds = 0.0
         self.forget_requests()
 
@@ -52,7 +56,8 @@ class Service:
 
     def receive(self, request: Request, data: bytes) -> None:
         """Name, count and log a request."""
-        request.operation = name_operation(request)
+        is_batch = request.bucket == PATH
+        request.operation = (name_batch_operation if is_batch else name_operation)(request)
         request.body_bytes = len(data)
         self.counts[request.operation] += 1
         if self.keeps_requests:
@@ -61,7 +66,10 @@ class Service:
     def apply(self, request: Request, data: bytes) -> Response:
         """Do what a request asks, or answer why not."""
         try:
-            response = apply(self.store, request, data)
+            if request.bucket == PATH:
+                response = apply_batch(self.batch, request, data)
+            else:
+                response = apply(self.store, request, data)
         except Refusal as refusal:
             response = refusal.to_response()
         request.status = response.status

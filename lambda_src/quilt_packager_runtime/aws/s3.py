@@ -354,7 +354,7 @@ class S3:
                 return sizes
             marker = next_marker
 
-    async def put_object(
+    async def put_object(  # noqa: PLR0913 - options of PutObject
         self,
         uri: S3Uri,
         body: bytes,
@@ -362,8 +362,11 @@ class S3:
         if_match: str | None = None,
         if_none_match: bool = False,
         metadata: Mapping[str, str] = NO_METADATA,
+        encryption: str | None = None,
     ) -> str:
         """Write a small object with a checksum, which S3 verifies.
+
+        `encryption`, such as `AES256`, replaces the default of the bucket.
 
         Returns:
             The new object's ETag.
@@ -373,6 +376,8 @@ class S3:
             ("x-amz-checksum-sha256", digest),
             *_write_headers(if_match, if_none_match=if_none_match, metadata=metadata),
         ]
+        if encryption is not None:
+            headers.append(("x-amz-server-side-encryption", encryption))
         response = await self.send(
             Request(operation="PutObject", method="PUT", uri=uri, headers=headers, body=body)
         )

@@ -7,7 +7,7 @@ streamed, in parallel ranges, or copied by S3 part by part, ends in `from_chunk_
 import hashlib
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
 from typing import Protocol, TypeAlias
 
@@ -204,6 +204,32 @@ def from_stored(
         parts == 1 or part_sizes_bytes == _chunk_sizes_bytes(size_bytes)
     )
     return _checksum(algorithm, digest) if parts_are_chunks else None
+
+
+def whole_object_algorithm(
+    size_bytes: int, algorithms: Collection[ChecksumAlgorithm]
+) -> ChecksumAlgorithm | None:
+    """Return the algorithm by which a hash of all bytes gives the manifest's checksum, if any.
+
+    A SHA-256 does for an object of one chunk, and a CRC64NVME for any.
+
+    Args:
+        size_bytes: Size of the object.
+        algorithms: Acceptable algorithms.
+
+    Example:
+        >>> whole_object_algorithm(8388608, tuple(ChecksumAlgorithm))
+        <ChecksumAlgorithm.SHA256_CHUNKED: 'SHA256_CHUNKED'>
+        >>> whole_object_algorithm(8388608 + 1, tuple(ChecksumAlgorithm))
+        <ChecksumAlgorithm.CRC64NVME: 'CRC64NVME'>
+        >>> whole_object_algorithm(8388608 + 1, [ChecksumAlgorithm.SHA256_CHUNKED]) is None
+        True
+    """
+    sha256 = ChecksumAlgorithm.SHA256_CHUNKED
+    if sha256 in algorithms and count_chunks(size_bytes) == 1:
+        return sha256
+    crc64nvme = ChecksumAlgorithm.CRC64NVME
+    return crc64nvme if crc64nvme in algorithms else None
 
 
 def stored_algorithm(size_bytes: int, stored: StoredChecksums) -> ChecksumAlgorithm | None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quilt_packager_runtime.errors import EmptySource, Incomplete, NoSuchKey
+from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.handlers import invocations
 from quilt_packager_runtime.handlers.invocations import StateError
 from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.batch_checksums import pause_seconds, read_checksums
 from quilt_packager_runtime.large_jobs.hand_off import (
     FAIL_JOB,
     MAX_ROUNDS,
@@ -21,9 +23,10 @@ from quilt_packager_runtime.large_jobs.hand_off import (
 from quilt_packager_runtime.large_jobs.shards import JobFiles
 from quilt_packager_runtime.large_jobs.waiting_jobs import note_wait
 from quilt_packager_runtime.packaging import package
-from quilt_packager_runtime.reporting.log_events import AnotherRoundStarted
+from quilt_packager_runtime.reporting.log_events import AnotherRoundStarted, ChecksumsAwaited
 from quilt_packager_runtime.reporting.reporting import prepare, report_failure, report_success
 from quilt_packager_runtime.reporting.telemetry import log, progress_logger, record_step_failure
+from quilt_packager_runtime.requests.delivery import Delivery
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -79,8 +82,8 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
         deadline: The time to stop, in seconds of `time.monotonic()`.
 
     Returns:
-        The input of the next step; `goes_on` is true if the map has more to do, or files are
-        missing.
+        The input of the next step; `goes_on` is true if the map has more to do, or files or
+        checksums are missing.
 
     Raises:
         PackagerError: The state machine retries the step, unless the job was rejected.
@@ -91,26 +94,13 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
     permission = HandOff(following, None if is_last else invocations.hand_off_time(deadline))
     try:
         delivery = await hand_off.read_message(s3, files)
-        request = delivery.complete_request
         end = await hand_off.read_end(s3, files)
         outcome = end.outcome if end else None
         if outcome is None:
-            async with invocations.until(deadline, request.source):
-                try:
-                    outcome = await package(
-                        request,
-                        settings=settings,
-                        s3=s3,
-                        on_progress=progress_logger(files.job_id),
-                        hand_off=permission,
-                        delivery=delivery,
-                    )
-                except (EmptySource, Incomplete) as missing:
-                    wait_seconds = invocations.wait_for_files(missing, delivery)
-                    if wait_seconds is None:
-                        raise
-                    await note_wait(s3, files, request, wait_seconds=wait_seconds)
-                    return {**files.to_input(wait_seconds=wait_seconds), "goes_on": True}
+            made = await _package_or_wait(files, delivery, permission, deadline)
+            if isinstance(made, int):
+                return {**files.to_input(wait_seconds=made), "goes_on": True}
+            outcome = made
         async with hand_off.kept_if_unreported(s3, files, outcome):
             report_success(delivery, outcome, settings)
     except HandedOff as handed_off:
@@ -121,13 +111,41 @@ async def publish(files: JobFiles, deadline: float) -> dict[str, object]:
             left=handed_off.objects,
         )
         log(another)
-        return {**following.to_input(), "goes_on": True}
+        return {**following.to_input(wait_seconds=handed_off.wait_seconds), "goes_on": True}
     except Exception as error:  # noqa: BLE001 - raised again
         failure = invocations.as_failure(error)
         record_step_failure(failure, message_id=files.job_id, step=PUBLISH, round=files.round)
         await hand_off.write_failure(s3, files, PUBLISH, failure)
         raise failure from failure.__cause__
     return {**files.to_input(), "goes_on": False}
+
+
+async def _package_or_wait(
+    files: JobFiles, delivery: Delivery, permission: HandOff, deadline: float
+) -> Outcome | int:
+    """Run the job; return its outcome, or the time to wait for checksums or files."""
+    settings, s3 = invocations.load_settings(), invocations.connect()
+    request, role_arn = delivery.complete_request, settings.batch_role_arn
+    async with invocations.until(deadline, request.source):
+        if role_arn is not None and not await read_checksums(s3, files, role_arn):
+            pause = pause_seconds(delivery.seconds)
+            log(ChecksumsAwaited(message_id=files.job_id, seconds=pause, execution=files.job_id))
+            return pause
+        try:
+            return await package(
+                request,
+                settings=settings,
+                s3=s3,
+                on_progress=progress_logger(files.job_id),
+                hand_off=permission,
+                delivery=delivery,
+            )
+        except (EmptySource, Incomplete) as missing:
+            wait_seconds = invocations.wait_for_files(missing, delivery)
+            if wait_seconds is None:
+                raise
+            await note_wait(s3, files, request, wait_seconds=wait_seconds)
+            return wait_seconds
 
 
 async def fail_job(

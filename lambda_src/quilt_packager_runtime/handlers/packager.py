@@ -216,7 +216,7 @@ async def package_or_hand_off(
             **origin_of(delivery.request),
         )
         record_large_job(started)
-        start_execution(handed_off.files)
+        start_execution(handed_off.files, wait_seconds=handed_off.wait_seconds)
         return None
     except (EmptySource, Incomplete) as missing:
         if permission is None:

@@ -9,7 +9,7 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each_in_blocks
 from quilt_packager_runtime.errors import MAX_NAMED, SourceChanged
 from quilt_packager_runtime.formats.objects import Checksum, SourceObject
-from quilt_packager_runtime.hashing.object_hasher import NotStored, ObjectHasher
+from quilt_packager_runtime.hashing.object_hasher import NotStored, ObjectHasher, never
 from quilt_packager_runtime.hashing.unhashable import Unreadable, UnreadableKeys
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
@@ -30,7 +30,7 @@ class Hashed(msgspec.Struct, frozen=True):
     computed: int
 
 
-async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last three
+async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last four
     s3: S3,
     inventory: Inventory,
     *,
@@ -39,6 +39,7 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
     deadline: float | None = None,
     skip_changed: bool = False,
     only_stored: bool = False,
+    can_wait: Callable[[SourceObject], bool] = never,
 ) -> Hashed:
     """Find or compute the missing checksums of an inventory. The first failure cancels the rest.
 
@@ -55,6 +56,8 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         skip_changed: Skip objects that have changed since they were listed.
         only_stored: Compute nothing: query each object, and skip those without a usable stored
             checksum.
+        can_wait: Called with an archived object that has no usable stored checksum. If it returns
+            True, the object remains unhashed in the inventory, and is no error.
 
     Raises:
         SourceChanged: An object has changed since it was listed.
@@ -63,7 +66,11 @@ async def hash_objects(  # noqa: PLR0913 - large jobs and plans use the last thr
         AccessDenied: Objects that the role has no permission to read.
     """
     hasher = ObjectHasher(
-        s3, inventory.buckets, settings, names_checksums=inventory.names_checksums
+        s3,
+        inventory.buckets,
+        settings,
+        names_checksums=inventory.names_checksums,
+        can_wait=can_wait,
     )
     unrecorded: list[tuple[SourceObject, Checksum]] = []
     done = 0

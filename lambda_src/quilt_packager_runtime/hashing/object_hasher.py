@@ -6,7 +6,7 @@ read in ranges if that fails. Each route yields the same value, and each request
 version and ETag.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.errors import (
@@ -48,6 +48,11 @@ class NotStored(Exception):
     """The object has no usable stored checksum, and the caller allows no other."""
 
 
+def never(_found: SourceObject) -> bool:
+    """Return False: no archived object waits for its checksum."""
+    return False
+
+
 class ObjectHasher:
     """Hashes objects, concurrently if needed.
 
@@ -56,14 +61,23 @@ class ObjectHasher:
         buckets: Buckets of the sources of the objects, by their numbers.
         settings: Algorithms and scratch buckets.
         names_checksums: The listing names the algorithms of stored checksums. AWS always does.
+        can_wait: Called with an archived object that has no usable stored checksum. If it returns
+            True, the checksum is computed elsewhere, and the object is `NotStored`.
     """
 
     def __init__(
-        self, s3: S3, buckets: Mapping[int, str], settings: Settings, *, names_checksums: bool
+        self,
+        s3: S3,
+        buckets: Mapping[int, str],
+        settings: Settings,
+        *,
+        names_checksums: bool,
+        can_wait: Callable[[SourceObject], bool] = never,
     ) -> None:
         self._s3 = s3
         self._names_checksums = names_checksums or s3.is_aws
         self._buckets = buckets
+        self._can_wait = can_wait
         self._algorithms = settings.checksum_algorithms
         self._copier = PartCopier(s3, settings)
         self._reader = RangeReader(s3)
@@ -190,6 +204,8 @@ class ObjectHasher:
                 return checksum
         # A restored object is still listed with the storage class of an archive.
         if found.archived and not head.restored:
+            if self._can_wait(found):
+                raise NotStored
             raise Unreadable(ArchivedObjects)
         return head.stored
 

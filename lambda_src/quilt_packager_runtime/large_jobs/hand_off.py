@@ -17,6 +17,7 @@ from quilt_packager_runtime import errors
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.errors import (
+    ArchivedObjects,
     AwsError,
     Explanation,
     LargeJobFailed,
@@ -29,8 +30,16 @@ from quilt_packager_runtime.formats.checksums import count_chunks, from_chunk_di
 from quilt_packager_runtime.formats.objects import Checksum, ChecksumAlgorithm, S3Uri, SourceObject
 from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.hashing.hash_objects import Hashed
+from quilt_packager_runtime.hashing.object_hasher import never
+from quilt_packager_runtime.hashing.unhashable import Unreadable, UnreadableKeys
+from quilt_packager_runtime.large_jobs.batch_checksums import (
+    FIRST_PAUSE_SECONDS,
+    find_computable,
+    write_manifests,
+)
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
+    ChecksumRefused,
     ChunkDigests,
     Item,
     JobFiles,
@@ -40,7 +49,7 @@ from quilt_packager_runtime.large_jobs.shards import (
     encode_lines,
     plan_shards,
 )
-from quilt_packager_runtime.listing.inventory import Inventory
+from quilt_packager_runtime.listing.inventory import Inventory, identity
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.settings import Settings
 
@@ -93,6 +102,11 @@ class HandedOff(Exception):
         self.files = files
         self.shards = shards
         self.objects = objects
+
+    @property
+    def wait_seconds(self) -> int | None:
+        """Time until the next step, if there are no shards to hash before it."""
+        return None if self.shards else FIRST_PAUSE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -150,10 +164,16 @@ async def is_too_large(inventory: Inventory, settings: Settings) -> bool:
     return objects > settings.max_inline_objects or size_bytes > settings.max_inline_bytes
 
 
-async def write_plan(
-    s3: S3, files: JobFiles, inventory: Inventory, *, hashed: Hashed, settings: Settings
+async def write_plan(  # noqa: PLR0913 - the job and its parts
+    s3: S3,
+    files: JobFiles,
+    inventory: Inventory,
+    *,
+    hashed: Hashed,
+    settings: Settings,
+    are_looked_up: bool,
 ) -> HandedOff:
-    """Write the shards of a round, and the checksums that are known.
+    """Write the shards of a round, its batch jobs, and the checksums that are known.
 
     Args:
         s3: S3.
@@ -161,7 +181,10 @@ async def write_plan(
         inventory: The objects and their checksums.
         hashed: The origin of the checksums that this invocation found.
         settings: The limits of shards.
+        are_looked_up: The stored checksums of archived objects are looked up: S3 Batch Operations
+            has to compute the others, if the engine allows it.
     """
+    is_batched = find_computable(s3, inventory.buckets, settings) if are_looked_up else never
 
     async def write(file: File) -> None:
         uri, lines = file
@@ -177,7 +200,7 @@ async def write_plan(
     async def shard_files() -> AsyncIterator[File]:
         nonlocal shards
         blocks = (
-            block
+            [each for each in block if not is_batched(each)]
             for archived in (True, False)
             async for block in inventory.unhashed(archived=archived)
         )
@@ -204,7 +227,9 @@ async def write_plan(
         )
         for number in range(shards)
     )
-    await write((files.items, items))
+    if shards:
+        await write((files.items, items))
+    await write_manifests(s3, files, inventory, is_batched, settings)
     return HandedOff(files, shards=shards, objects=left)
 
 
@@ -213,9 +238,13 @@ async def load_results(s3: S3, files: JobFiles, inventory: Inventory) -> Hashed:
 
     Memory: `READS_IN_FLIGHT` results, and the digests of very large objects that are not complete
     yet.
+
+    Raises:
+        ArchivedObjects: S3 Batch Operations could not compute checksums of objects.
     """
     stored = computed = 0
     pieces: Pieces = {}
+    refused: dict[int, str] = {}
 
     async def load(uri: S3Uri) -> None:
         nonlocal stored, computed
@@ -230,10 +259,28 @@ async def load_results(s3: S3, files: JobFiles, inventory: Inventory) -> Hashed:
             (each.found, each.checksum) for each in records if isinstance(each, ObjectChecksum)
         )
         inventory.record_known(chain(known, whole))
+        refused.update(
+            (identity(each.found, each.found.source), each.reason)
+            for each in records
+            if isinstance(each, ChecksumRefused)
+        )
 
     results = [uri async for uri in _files(s3, files.results)]
     await for_each(results, load, at_once=READS_IN_FLIGHT)
+    if refused:
+        await _check_refused(inventory, refused)
     return Hashed(stored=stored, computed=computed)
+
+
+async def _check_refused(inventory: Inventory, refused: dict[int, str]) -> None:
+    """Reject the objects whose checksums S3 could not compute, if they are still in the folder."""
+    unreadable = UnreadableKeys()
+    async for block in inventory.unhashed(archived=True):
+        for found in block:
+            if reason := refused.get(identity(found, found.source)):
+                unreadable.add(Unreadable(ArchivedObjects, reason), inventory.name_of(found))
+    if unreadable:
+        raise unreadable.error()
 
 
 async def write_message(s3: S3, files: JobFiles, delivery: Delivery) -> None:
@@ -252,7 +299,7 @@ async def has_plan(s3: S3, files: JobFiles) -> bool:
 
 
 async def has_items(s3: S3, files: JobFiles) -> bool:
-    """Return whether there are shards to hash; a job that waits for files has none."""
+    """Return whether there are shards to hash; a job that waits has none."""
     return await s3.read_if_exists(files.items, max_bytes=1) is not None
 
 
@@ -298,9 +345,11 @@ async def find_failure(s3: S3, files: JobFiles, *, code: str, cause: str) -> Pac
         have been waiting for a retry when it ended the job.
     """
     succeeded = {uri.key async for uri in _files(s3, files.results)}
-    # Publishing leaves no result. It succeeded if it wrote the items of another round.
-    if await s3.read_if_exists(files.next_round().items, max_bytes=1) is not None:
-        succeeded.add(files.result(PUBLISH).key)
+    # Publishing leaves no result. It succeeded if it wrote the plan of another round.
+    following = files.next_round()
+    for plan in (following.items, following.batch):
+        if await s3.read_if_exists(plan, max_bytes=1) is not None:
+            succeeded.add(files.result(PUBLISH).key)
     first: PackagerError | None = None
     async for uri in _files(s3, files.failures):
         name = uri.key.removeprefix(files.failures.key).removesuffix(".json")

@@ -50,6 +50,15 @@ class JobFiles(msgspec.Struct, frozen=True):
         """The items of this round's map, one for each shard."""
         return self._file(f"{self.round:02}/{ITEMS_FILE}")
 
+    @property
+    def batch(self) -> S3Uri:
+        """The jobs of S3 Batch Operations in this round, if archived objects need any."""
+        return self._file(f"{self.round:02}/batch.json")
+
+    def batch_file(self, name: str) -> S3Uri:
+        """Return the location of a file of these jobs."""
+        return self._file(f"{self.round:02}/batch/{name}")
+
     def shard(self, number: int) -> S3Uri:
         """Return the location of a worker's tasks."""
         return self._file(f"{self.round:02}/shards/{number:06}.jsonl")
@@ -169,7 +178,14 @@ class ChunkDigests(msgspec.Struct, frozen=True, tag="chunks", gc=False):
     digests: list[bytes]
 
 
-ResultRecord: TypeAlias = ChecksumCounts | ObjectChecksum | ChunkDigests
+class ChecksumRefused(msgspec.Struct, frozen=True, tag="refused", gc=False):
+    """A line of a result: an archived object whose checksum S3 could not compute, and why."""
+
+    found: SourceObject
+    reason: str
+
+
+ResultRecord: TypeAlias = ChecksumCounts | ObjectChecksum | ChunkDigests | ChecksumRefused
 
 _task_decoder = msgspec.json.Decoder(Task)
 _result_decoder = msgspec.json.Decoder(ResultRecord)

@@ -10,7 +10,8 @@ from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import DeadlineExceeded, SourceChanged
 from quilt_packager_runtime.formats.objects import Checksum, Source
 from quilt_packager_runtime.hashing.hash_objects import hash_chunks, hash_objects
-from quilt_packager_runtime.hashing.object_hasher import ObjectHasher
+from quilt_packager_runtime.hashing.object_hasher import NotStored, ObjectHasher
+from quilt_packager_runtime.large_jobs.batch_checksums import find_computable
 from quilt_packager_runtime.large_jobs.shards import (
     ChecksumCounts,
     ChunkDigests,
@@ -44,7 +45,8 @@ async def hash_shard(
     """Hash the objects of a shard and write the result, unless the result exists.
 
     Objects that have changed since the shard was written are left out, and so are those that are
-    not finished at the deadline: the job finds them missing when it continues.
+    not finished at the deadline, or that S3 Batch Operations has to hash: the job finds them
+    missing when it continues.
 
     Args:
         s3: S3.
@@ -73,7 +75,10 @@ async def hash_shard(
     records: list[ResultRecord] = []
     size_bytes = 0
     buckets = {number: source.bucket for number, source in sources.items()}
-    hasher = ObjectHasher(s3, buckets, settings, names_checksums=item.names_checksums)
+    can_wait = find_computable(s3, buckets, settings)
+    hasher = ObjectHasher(
+        s3, buckets, settings, names_checksums=item.names_checksums, can_wait=can_wait
+    )
     # Shares of large objects come first: at the deadline they are lost as a whole.
     for task in tasks:
         record = await _hash_chunks(hasher, task, settings=settings, deadline=deadline)
@@ -90,6 +95,7 @@ async def hash_shard(
             on_progress=lambda _done: None,
             deadline=deadline,
             skip_changed=True,
+            can_wait=can_wait,
         )
         async for found, checksum in inventory.hashed():
             records.append(ObjectChecksum(found, checksum))
@@ -113,7 +119,7 @@ async def _hash_chunks(
     try:
         async with asyncio.timeout_at(deadline):
             hashed = await hash_chunks(hasher, task.found, task.chunks)
-    except (SourceChanged, TimeoutError):
+    except (NotStored, SourceChanged, TimeoutError):
         return None
     if isinstance(hashed, Checksum):
         return ObjectChecksum(task.found, hashed)

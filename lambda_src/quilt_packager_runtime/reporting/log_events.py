@@ -119,6 +119,13 @@ class FilesAwaited(_OriginEvent, tag="files awaited", frozen=True, kw_only=True)
     execution: str
 
 
+class ChecksumsAwaited(JobEvent, tag="checksums awaited", frozen=True, kw_only=True):
+    """S3 Batch Operations computes checksums of archived objects; the job looks again later."""
+
+    seconds: int
+    execution: str
+
+
 class MessageDeferred(_OriginEvent, tag="message deferred", frozen=True, kw_only=True):
     """The message stays hidden for some seconds before it is redelivered."""
 
@@ -354,6 +361,7 @@ JobStep: TypeAlias = (
     | LargeJobRedelivered
     | AnotherRoundStarted
     | FilesAwaited
+    | ChecksumsAwaited
     | MessageDeferred
     | MessageIgnored
 )

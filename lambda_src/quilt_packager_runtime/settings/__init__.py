@@ -88,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             listing shows a usable checksum in S3.
         max_shard_objects: Maximum number of objects of a shard of a large job.
         max_shard_bytes: Maximum size of these objects. Larger objects are split between shards.
+        batch_role_arn: Role by which S3 Batch Operations computes checksums of archived objects.
+            Default: archived objects without a usable stored checksum are rejected.
         sources: Options of the event sources.
         audit_sample: Share of the objects whose bytes the audit reads. Default: none are read.
         lineage_table: Table of the index of lineage. Default: inputs are not looked up.
@@ -120,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_inline_bytes: int = 1024**4
     max_shard_objects: int = 20_000
     max_shard_bytes: int = 32 * 1024**3
+    batch_role_arn: str | None = None
     sources: tuple[SourceOptions, ...] = ()
     audit_sample: float | None = None
     lineage_table: str | None = None
