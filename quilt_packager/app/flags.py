@@ -33,6 +33,7 @@ from quilt_packager.guardrails.limits import (
     DEFAULT_MAX_INLINE_OBJECTS,
     DEFAULT_MAX_SHARD_MEBIBYTES,
     DEFAULT_MAX_SHARD_OBJECTS,
+    Archived,
     AuditSchedule,
     AwsRegion,
     BucketName,
@@ -113,6 +114,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         quarantine_registry: Name of an existing bucket for packages that violate the workflow of
             their registry. Empty: none.
         on_foreign_revision: Handling of a newest revision that another writer published.
+        archived: Handling of archived objects without a usable stored checksum.
         catalog_url: URL of the Quilt catalog, for links in events. Empty: none.
         alarms_topic: ARN of the topic that alarms notify. Empty: no alarms.
         dashboard: Create a CloudWatch dashboard.
@@ -205,6 +207,7 @@ class ContextFlags(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     on_foreign_revision: Annotated[
         OnForeignRevision, Meta(description=" or ".join(get_args(OnForeignRevision)))
     ] = "replace"
+    archived: Annotated[Archived, Meta(description=" or ".join(get_args(Archived)))] = "reject"
     catalog_url: Annotated[
         str, Meta(pattern=r"^(https://[^\s/]+/?)?$", description="https://catalog.host, or empty")
     ] = ""

@@ -150,6 +150,7 @@ class PackagingEngineStack(Stack):
             if flags.quarantine_registry
             else None,
             on_foreign_revision=flags.on_foreign_revision,
+            archived=flags.archived,
             catalog_url=flags.catalog_url or None,
             publish_schema=flags.publish_schema,
             audit=Audit(

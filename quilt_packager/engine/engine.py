@@ -94,8 +94,9 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
             props, which `EngineProps` documents. Buckets: `default_registry`,
             `quarantine_registry`, `scratch_buckets`. Jobs: `checksum_algorithms`,
             `max_concurrency`, `max_receive_count`, `visibility_timeout`, `retention_period`,
-            `dead_letter_retention_period`, `on_foreign_revision`. Large jobs: `max_inline_objects`,
-            `max_inline_size`, `max_shard_objects`, `max_shard_size`, `checksum_concurrency`.
+            `dead_letter_retention_period`, `on_foreign_revision`, `archived`. Large jobs:
+            `max_inline_objects`, `max_inline_size`, `max_shard_objects`, `max_shard_size`,
+            `checksum_concurrency`.
             Functions: `code`, `architecture`, `memory_size`, `timeout`, `ephemeral_storage_size`,
             `tracing`, `log_retention`, `reserved_concurrent_executions`, `vpc`, `vpc_subnets`,
             `security_groups`. Security: `encryption_key`, `queue_encryption_key`,
@@ -552,11 +553,13 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
 
     @property
     def data_access_roles(self) -> tuple[iam.IRole, ...]:
-        """The roles of the functions that access buckets, for the policies of other accounts."""
+        """The roles that access buckets, for the policies of other accounts."""
         functions = [self.packager_function, self.checksum_function, self.large_job_function]
         if self.audit is not None:
             functions.append(self.audit.function)
-        return tuple(function.role for function in functions if function.role)
+        roles = [function.role for function in functions if function.role]
+        batch_role = self._functions.batch_role
+        return (*roles, batch_role) if batch_role else tuple(roles)
 
     def _allow_logs_to_encrypt(self, key: kms.IKey) -> None:
         statement = permissions.encrypt_logs(self, self.service)

@@ -16,6 +16,7 @@ from quilt_packager.contract import (
     PACKAGER_LAMBDA,
     PACKAGER_LOG,
 )
+from quilt_packager.engine.batch_role import create_batch_role
 from quilt_packager.engine.functions import FunctionFactory, FunctionSize
 from quilt_packager.engine.props import ResolvedProps
 from quilt_packager.engine.state_machine import create_state_machine, fail_stopped_jobs
@@ -37,6 +38,7 @@ class JobFunctions:
     Attributes:
         packager: The function that packages folders.
         checksum: The function that hashes a shard of a large job.
+        batch_role: The role of S3 Batch Operations, if archived objects are hashed.
         large_job: The function that publishes large jobs or reports their failure.
         state_machine: The state machine of large jobs.
         log_group: The log of the packager and of the large-job function.
@@ -55,6 +57,10 @@ class JobFunctions:
         self._scope = scope
         self._factory = factory
         self._size = FunctionSize(props.memory_size, props.timeout, props.ephemeral_storage_size)
+        self.batch_role = create_batch_role(scope, props, scratch_bucket)
+        if self.batch_role is not None:
+            arn = self.batch_role.role_arn
+            settings = msgspec.structs.replace(settings, batch_role_arn=arn)
         self.log_group = factory.create_log(scope, PACKAGER_LOG, PACKAGER_LAMBDA)
         self.checksum_log_group = factory.create_log(scope, CHECKSUM_LOG, CHECKSUM_LAMBDA)
         create = partial(factory.create, scope, size=self._size)
@@ -131,5 +137,6 @@ class JobFunctions:
         publishing = permissions.write_registries(props.written_buckets)
         starting = permissions.start_large_jobs(self.state_machine)
         permissions.add_statements(self.checksum, hashing)
-        permissions.add_statements(self.large_job, [*hashing, *publishing])
+        batch = permissions.run_batch_jobs(self.batch_role) if self.batch_role else []
+        permissions.add_statements(self.large_job, [*hashing, *publishing, *batch])
         permissions.add_statements(self.packager, [*hashing, *publishing, starting])

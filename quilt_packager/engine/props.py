@@ -30,6 +30,7 @@ from quilt_packager.guardrails.limits import (
     MAX_RETENTION_SECONDS,
     MAX_VISIBILITY_SECONDS,
     MIN_RETENTION_SECONDS,
+    Archived,
     AuditSample,
     CatalogUrl,
     ChecksumConcurrency,
@@ -211,6 +212,12 @@ class EngineProps(TypedDict, total=False):
     that the other writer has changed, until their source changes; `hold` rejects the job as
     `HeldForReview`. Default: `replace`.
     """
+    archived: Archived
+    """Handling of archived objects without a usable stored checksum.
+
+    `reject` rejects their job; `s3_batch` has S3 Batch Operations compute their checksums without a
+    restore, which takes up to a week, and costs extra. Default: `reject`.
+    """
     catalog_url: str | None
     """URL of the Quilt catalog of the registries, for links in events. Default: none."""
     publish_schema: bool
@@ -240,6 +247,7 @@ _TYPES = {
     # Its values are validated as values.
     "checksum_algorithms": Any,
     "on_foreign_revision": Any,
+    "archived": Any,
 }
 
 
@@ -288,6 +296,7 @@ class ResolvedProps:
     notifications_topic: sns.ITopic | None = None
     quarantine_registry: s3.IBucket | None = None
     on_foreign_revision: OnForeignRevision = "replace"
+    archived: Archived = "reject"
     catalog_url: str | None = None
     publish_schema: bool = False
     audit: Audit | None = None
@@ -367,11 +376,15 @@ class ResolvedProps:
         ]
 
     def _find_unknown_actions(self) -> list[str]:
-        given = self.on_foreign_revision
-        known = get_args(OnForeignRevision)
-        if given in known:
-            return []
-        return [f"on_foreign_revision is {given!r}: choose from {', '.join(known)}"]
+        given = {
+            "on_foreign_revision": (self.on_foreign_revision, get_args(OnForeignRevision)),
+            "archived": (self.archived, get_args(Archived)),
+        }
+        return [
+            f"{name} is {value!r}: choose from {', '.join(known)}"
+            for name, (value, known) in given.items()
+            if value not in known
+        ]
 
     def _find_unsuitable_registries(self) -> list[str]:
         violations = []

@@ -5,7 +5,7 @@ CDK accepts most of these values, and the deployment or every job fails later.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,7 @@ from quilt_packager_runtime.settings import EXTRA_RECEIVES, Settings
 
 AlarmSeconds = Annotated[int, Meta(ge=60, le=14 * 24 * 60 * 60)]
 AlarmThreshold = Annotated[int, Meta(ge=1)]
+Archived = Literal["reject", "s3_batch"]
 AuditSample = Annotated[float, Meta(ge=0, le=1)]
 AwsRegion = Annotated[str, Meta(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$")]
 # As CDK has it for existing buckets: it raises errors of its own.

@@ -27,6 +27,9 @@ from quilt_packager_runtime.formats.objects import (
 from quilt_packager.contract import log_group_name
 from quilt_packager.guardrails.nag import acknowledge_wildcards
 
+BATCH_OPERATIONS = "batchoperations.s3.amazonaws.com"
+"""The service principal of S3 Batch Operations."""
+
 _ALIAS = ":alias/"
 _BY_ALIAS = "ByAlias"
 _ENCRYPT = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -51,6 +54,11 @@ _WILDCARD_REASONS = {
     "AbortManifests": _NAMED_AT_RUN_TIME,
     "HashInScratch": _NAMED_AT_RUN_TIME,
     "AccessJobFiles": _NAMED_AT_RUN_TIME,
+    "ComputeChecksums": "Messages name the objects to package.",
+    "ReadManifests": _NAMED_AT_RUN_TIME,
+    "WriteReports": _NAMED_AT_RUN_TIME,
+    "CreateBatchJobs": "S3 supports no resource for this action.",
+    "DescribeBatchJobs": _NAMED_AT_RUN_TIME,
     "GetOmicsRuns": _NAMED_AT_RUN_TIME,
     "ReadPromoted": _NAMED_AT_RUN_TIME,
     "ReadOriginals": "Manifests name the objects to copy.",
@@ -263,6 +271,59 @@ def access_job_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
             actions=["s3:GetObject", "s3:PutObject"],
             resources=_objects([bucket], [f"{JOBS_PREFIX}*"]),
             conditions=_in_accounts([bucket]),
+        ),
+    ]
+
+
+def compute_checksums(buckets: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+    """Compute checksums of objects, as S3 Batch Operations does by its role.
+
+    AWS requires `s3:RestoreObject`, although no object is restored for its reader.
+    """
+    return [
+        iam.PolicyStatement(
+            sid="ComputeChecksums",
+            actions=["s3:GetObject", "s3:GetObjectVersion", "s3:RestoreObject"],
+            resources=_objects(buckets, ["*"]),
+        ),
+        *_use_keys("DecryptArchived", ["kms:Decrypt"], buckets),
+    ]
+
+
+def exchange_batch_files(bucket: s3.IBucket) -> list[iam.PolicyStatement]:
+    """Read manifests of S3 Batch Operations, and write reports. Both have S3's own encryption."""
+    return [
+        iam.PolicyStatement(
+            sid="ReadManifests",
+            actions=["s3:GetObject", "s3:GetObjectVersion"],
+            resources=_objects([bucket], [f"{JOBS_PREFIX}*/batch/*.csv"]),
+            conditions=_in_accounts([bucket]),
+        ),
+        iam.PolicyStatement(
+            sid="WriteReports",
+            actions=["s3:PutObject"],
+            resources=_objects([bucket], [f"{JOBS_PREFIX}*/batch/reports/*"]),
+            conditions=_in_accounts([bucket]),
+        ),
+    ]
+
+
+def run_batch_jobs(role: iam.IRole) -> list[iam.PolicyStatement]:
+    """Create jobs of S3 Batch Operations that compute checksums by a role, and watch them."""
+    jobs = Stack.of(role).format_arn(service="s3", resource="job", resource_name="*")
+    return [
+        iam.PolicyStatement(
+            sid="CreateBatchJobs",
+            actions=["s3:CreateJob"],
+            resources=["*"],
+            conditions={"StringEquals": {"s3:RequestJobOperation": "S3ComputeObjectChecksum"}},
+        ),
+        iam.PolicyStatement(sid="DescribeBatchJobs", actions=["s3:DescribeJob"], resources=[jobs]),
+        iam.PolicyStatement(
+            sid="PassBatchRole",
+            actions=["iam:PassRole"],
+            resources=[role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": BATCH_OPERATIONS}},
         ),
     ]
 

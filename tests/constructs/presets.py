@@ -113,6 +113,7 @@ def regulated(app: App) -> Stack:
         reserved_concurrent_executions=10,
         role_name_prefix="lab",
         lineage=True,
+        archived="s3_batch",
         event_sources=[HealthOmicsRuns(), WorkflowRunCrates(), ObjectUploads()],
     )
     engine.promote_to("production")

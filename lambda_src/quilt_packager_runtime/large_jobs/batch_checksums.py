@@ -115,7 +115,7 @@ def pause_seconds(waited_seconds: float) -> int:
 def find_computable(
     s3: S3, buckets: Mapping[int, str], settings: Settings
 ) -> Callable[[SourceObject], bool]:
-    """Return a function that tells if S3 Batch Operations may compute an object's checksum.
+    """Return a predicate: S3 Batch Operations can compute the checksum of an object.
 
     A job runs in the region of its objects, its manifest and its report.
 
@@ -247,7 +247,7 @@ def _is_complete(manifest: Manifest, role_arn: str) -> bool:
             f"The job {manifest.job_id} of S3 Batch Operations ended early: {state.status}.",
             why=f"S3 says {quote_name(state.reason)}."
             if state.reason
-            else "Someone may have cancelled it.",
+            else "A user may have cancelled it.",
             remedy="Look at the job and its report in the S3 console; then send again.",
         )
     return state.status == COMPLETE

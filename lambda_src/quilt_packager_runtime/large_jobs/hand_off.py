@@ -49,7 +49,7 @@ from quilt_packager_runtime.large_jobs.shards import (
     encode_lines,
     plan_shards,
 )
-from quilt_packager_runtime.listing.inventory import Inventory, identity
+from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.requests.delivery import Delivery
 from quilt_packager_runtime.settings import Settings
 
@@ -77,6 +77,8 @@ STOPPED = frozenset({"ABORTED", "TIMED_OUT"})
 NOTHING = Hashed(stored=0, computed=0)
 
 File: TypeAlias = tuple[S3Uri, Iterable[msgspec.Struct]]
+Version: TypeAlias = tuple[int, str, str | None, str]
+"""Number of the source, key, version and ETag of an object."""
 Pieces: TypeAlias = dict[tuple[SourceObject, ChecksumAlgorithm], dict[int, bytes]]
 
 
@@ -244,7 +246,7 @@ async def load_results(s3: S3, files: JobFiles, inventory: Inventory) -> Hashed:
     """
     stored = computed = 0
     pieces: Pieces = {}
-    refused: dict[int, str] = {}
+    refused: dict[Version, str] = {}
 
     async def load(uri: S3Uri) -> None:
         nonlocal stored, computed
@@ -260,7 +262,7 @@ async def load_results(s3: S3, files: JobFiles, inventory: Inventory) -> Hashed:
         )
         inventory.record_known(chain(known, whole))
         refused.update(
-            (identity(each.found, each.found.source), each.reason)
+            (_version_of(each.found), each.reason)
             for each in records
             if isinstance(each, ChecksumRefused)
         )
@@ -272,12 +274,16 @@ async def load_results(s3: S3, files: JobFiles, inventory: Inventory) -> Hashed:
     return Hashed(stored=stored, computed=computed)
 
 
-async def _check_refused(inventory: Inventory, refused: dict[int, str]) -> None:
+def _version_of(found: SourceObject) -> Version:
+    return found.source, found.key, found.version_id, found.etag
+
+
+async def _check_refused(inventory: Inventory, refused: dict[Version, str]) -> None:
     """Reject the objects whose checksums S3 could not compute, if they are still in the folder."""
     unreadable = UnreadableKeys()
     async for block in inventory.unhashed(archived=True):
         for found in block:
-            if reason := refused.get(identity(found, found.source)):
+            if reason := refused.get(_version_of(found)):
                 unreadable.add(Unreadable(ArchivedObjects, reason), inventory.name_of(found))
     if unreadable:
         raise unreadable.error()

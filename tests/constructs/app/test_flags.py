@@ -65,6 +65,7 @@ def test_flags_of_other_libraries_are_ignored() -> None:
         ),
         ({"architecture": "host"}, {"architecture": "host"}),
         ({"on_foreign_revision": "hold"}, {"on_foreign_revision": "hold"}),
+        ({"archived": "s3_batch"}, {"archived": "s3_batch"}),
         ({"memory_size": "4096"}, {"memory_size": 4096}),
         ({"timeout": 120}, {"timeout": 120}),
         ({"ephemeral_storage_size": "512"}, {"ephemeral_storage_size": 512}),

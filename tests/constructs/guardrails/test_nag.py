@@ -24,6 +24,7 @@ ACCEPTED = {
     "DynamoDBInBackupPlan": {"Engine/Lineage", "Engine/ObjectUploads/Windows"},
     "DynamoDBPITREnabled": {"Engine/Lineage", "Engine/ObjectUploads/Windows"},
     "IAMNoInlinePolicy": {
+        "Engine/BatchOperationsRole",
         "Engine/ChecksumFunctionRole",
         "Engine/LargeJobFunctionRole",
         "Engine/LargeJobsPolicy",
