@@ -10,6 +10,7 @@ from typing import TypeVar
 import boto3
 import msgspec
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.formats.outcome import Outcome, Result
 from quilt_packager_runtime.reporting.log_events import FilesAwaited
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
@@ -141,9 +142,13 @@ class DeployedEngine:
 
     def delete_version(self, folder: SampleFolder, path: str) -> None:
         """Delete the newest version of a file, as a lifecycle rule may."""
+        newest = self.newest_version(folder, path)
+        self._s3.delete_object(Bucket=BUCKET, Key=newest.key, VersionId=newest.version_id or "")
+
+    def newest_version(self, folder: SampleFolder, path: str) -> S3Uri:
+        """Return the newest version of a file."""
         key = folder.prefix + path
-        newest = self._s3.head_object(Bucket=BUCKET, Key=key)["VersionId"]
-        self._s3.delete_object(Bucket=BUCKET, Key=key, VersionId=newest)
+        return S3Uri(BUCKET, key, self._s3.head_object(Bucket=BUCKET, Key=key)["VersionId"])
 
     def audit(self) -> list[DamagedPackage]:
         """Start the audit, and wait until it has found damage."""

@@ -286,9 +286,16 @@ def test_the_deployed_audit_finds_the_deleted_version(demo: Demo) -> None:
     assert {*PACKAGES} <= {each["package_name"] for each in audited}
 
 
+def test_a_second_run_names_the_package_of_its_input(demo: Demo) -> None:
+    tree = json.loads(demo.shell(f"quilt-packager lineage {scenario.REPORT_NAME} --json"))
+    assert [each["package_name"] for each in tree["inputs"]] == [scenario.INPUT_NAME]
+    down = json.loads(demo.shell(f"quilt-packager lineage {scenario.INPUT_NAME} --down --json"))
+    assert [each["package_name"] for each in down["users"]] == [scenario.REPORT_NAME]
+
+
 def test_every_job_has_the_expected_outcome(demo: Demo) -> None:
     outcomes = sorted(job["outcome"] for job in demo.jobs())
-    assert outcomes == [*["created"] * 10, "failed", *["rejected"] * 3, "unchanged"]
+    assert outcomes == [*["created"] * 11, "failed", *["rejected"] * 3, "unchanged"]
 
 
 def test_a_kept_demo_has_several_failures_and_a_disabled_source(demo: Demo) -> None:

@@ -39,6 +39,7 @@ def write_success(
         "source": source,
         "top hash": outcome.top_hash,
         "verified": describe_verified(outcome),
+        "made from": ", ".join(outcome.input_packages or ()),
         "warning": outcome.remark,
     }
     terminal.fields([(name, value) for name, value in fields.items() if value])

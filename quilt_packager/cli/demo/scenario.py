@@ -34,6 +34,7 @@ IGNORED_PREFIXES = (
     "omics/",
     "plates/",
     "elisa/",
+    "reports/",
     "microscope/",
     *promises.PREFIXES,
 )
@@ -49,6 +50,7 @@ UPLOADS = {
 
 FLAGS = {
     "quilt:audit": "rate(7 days)",
+    "quilt:lineage": "true",
     "quilt:uploads": json.dumps(UPLOADS),
     "quilt:source_options": json.dumps(promises.SOURCE_OPTIONS),
 }
@@ -60,6 +62,10 @@ MESSAGE = {
     "metadata": {"assay": "ELISA", "operator": "grace"},
     "commit_message": "First plate of the week",
 }
+INPUT_NAME = "nextflow/rnaseq-7"
+INPUT_FILE = "star/SAMPLE1_PE.bam"
+REPORT_NAME = "reports/rnaseq-7"
+REPORT = samples.plate("reports/rnaseq-7/")
 DAMAGED_NAME = "assays/elisa-8"
 DAMAGED = samples.plate("elisa/2026-11-27/")
 DAMAGED_FILE = next(iter(DAMAGED.files))
@@ -98,6 +104,7 @@ def run_scenario(terminal: Terminal, engine: DeployedEngine) -> None:
     _send_for_empty_folder(terminal, engine)
     _show_events(terminal, engine)
     _check(terminal, engine)
+    _name_input(terminal, engine)
     _audit(terminal, engine)
 
 
@@ -168,6 +175,26 @@ def _check(terminal: Terminal, engine: DeployedEngine) -> None:
         raise LocalError(
             f"{wrong.subject}: {wrong.text}",
             why="The engine of the demo should have no problem.",
+            remedy="This is a bug. Please report it.",
+        )
+
+
+def _name_input(terminal: Terminal, engine: DeployedEngine) -> None:
+    terminal.write()
+    with step(terminal, "Package a report of the Nextflow run, which names its input"):
+        engine.upload(REPORT)
+        read = engine.newest_version(NEXTFLOW_RUN, INPUT_FILE)
+        folder = f"s3://{BUCKET}/{REPORT.prefix}"
+        metadata = {"input_uris": [str(read)]}
+        engine.send_message(
+            {"source_prefix": folder, "package_name": REPORT_NAME, "metadata": metadata}
+        )
+        (outcome,) = engine.wait_for_outcomes([REPORT_NAME], Result.CREATED)
+    write_success(terminal, outcome, seconds=outcome.seconds)
+    if not outcome.input_packages:
+        raise LocalError(
+            f"{REPORT_NAME} does not name the package of {read}.",
+            why=f"{INPUT_NAME} holds that version.",
             remedy="This is a bug. Please report it.",
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.formats.outcome import Result
 from quilt_packager_runtime.reporting.outcome_events import OutcomeEvent
 
@@ -109,7 +110,14 @@ class InstantEngine(DeployedEngine):
         self, names: Sequence[str], result: Result, *, known: Collection[str | None] = ()
     ) -> list[LoggedOutcome]:
         return [
-            LoggedOutcome(outcome=result, package_name=name, registry=BUCKET, seconds=1, top_hash=H)
+            LoggedOutcome(
+                outcome=result,
+                package_name=name,
+                registry=BUCKET,
+                seconds=1,
+                top_hash=H,
+                input_packages=(f"quilt+s3://{BUCKET}#package={scenario.INPUT_NAME}@{H}",),
+            )
             for name in names
         ]
 
@@ -124,6 +132,9 @@ class InstantEngine(DeployedEngine):
 
     def delete_version(self, folder: SampleFolder, path: str) -> None:
         """Nothing."""
+
+    def newest_version(self, folder: SampleFolder, path: str) -> S3Uri:
+        return S3Uri(BUCKET, folder.prefix + path, "v1")
 
     def audit(self) -> list[DamagedPackage]:
         return [DamagedPackage(BUCKET, scenario.DAMAGED_NAME, ago(), ago(), 0, ())]
@@ -142,7 +153,7 @@ def test_steps_fit_a_terminal_of_80_columns(
     monkeypatch.setattr(scenario, "check", lambda _: [])
     scenario.run_scenario(Terminal(), InstantEngine(tmp_path))
     steps = re.findall(r"^(✓.*  )\d+\.\d s$", capsys.readouterr().out, re.MULTILINE)
-    assert len(steps) == 23
+    assert len(steps) == 24
     assert [step for step in steps if len(step + "59.9 s") > 80] == []
 
 
