@@ -22,6 +22,7 @@ from quilt_packager_runtime.formats.manifest import Header, check_header, write_
 from quilt_packager_runtime.hashing.reuse import reuse_checksums
 from quilt_packager_runtime.hashing.verification import Verification
 from quilt_packager_runtime.large_jobs import hand_off
+from quilt_packager_runtime.large_jobs.batch_checksums import MAX_MANIFEST_OBJECTS
 from quilt_packager_runtime.large_jobs.shards import plan_shards
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.listing.source_listing import find_missing_parts, list_source
@@ -37,7 +38,7 @@ from quilt_packager_runtime.requests.package_request import (
     note_missing_parts,
 )
 from quilt_packager_runtime.requests.resolve import check_buckets, resolve
-from quilt_packager_runtime.settings import Settings
+from quilt_packager_runtime.settings import ChecksumAlgorithm, Settings
 from quilt_packager_runtime.workflows import gate
 
 from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
@@ -52,6 +53,7 @@ from quilt_packager.operations.plans.estimates import (
     hash_seconds,
 )
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
+from quilt_packager.operations.plans.prices import price_batch_usd
 from quilt_packager.operations.plans.sampling import SampledChecksums, sample_checksums
 
 ENTRY_BYTES = 230
@@ -329,7 +331,9 @@ class _Planner:
     ) -> Plan:
         for error in found.refused:
             self._refusals.add(error)
-        if found.archived and not found.refused:
+        if found.batched and not found.refused:
+            self._notes.append(_note_batched(found, self._settings))
+        elif found.archived and not found.refused:
             self._notes.append(_note_archived(found))
         objects, size_bytes = inventory.totals()
         largest_bytes = max(size for _, size in inventory.sizes())
@@ -423,6 +427,8 @@ class _Planner:
                 result = cost(route.shards)
             elif most > INVOCATION_SECONDS:
                 self._notes.append("It may exceed one invocation, and continue as a large job")
+        usd = result.usd + _price_batched_usd(found, self._settings)
+        result = msgspec.structs.replace(result, usd=usd)
         return msgspec.structs.replace(plan, route=route, estimate=result)
 
     def _manifest_bytes(self, inventory: Inventory) -> int:
@@ -453,6 +459,26 @@ class _Planner:
             requests["GetObject"] += 3 * shards + 2  # the message, and an end that is recorded
             requests["ListObjectsV2"] += ceil(shards / 1000)
         return requests
+
+
+def _price_batched_usd(found: SampledChecksums, settings: Settings) -> float:
+    """Compute the price of the jobs for archived objects: at most one for each algorithm."""
+    jobs = ceil(found.batched / MAX_MANIFEST_OBJECTS) * len(settings.checksum_algorithms)
+    return price_batch_usd(jobs=jobs, objects=found.batched)
+
+
+def _note_batched(found: SampledChecksums, settings: Settings) -> str:
+    """Describe the way of archived objects whose checksums S3 Batch Operations computes."""
+    are = "object is" if found.batched == 1 else "objects are"
+    usd = formats.usd(_price_batched_usd(found, settings))
+    crc = ""
+    if ChecksumAlgorithm.CRC64NVME in settings.checksum_algorithms:
+        crc = "; those above 8 MiB get CRC64NVME, which quilt3 verifies from 7.2 on"
+    return (
+        f"{found.batched:,} archived {are} hashed by S3 Batch Operations without a restore, for "
+        f"about {usd} and what S3 charges for the bytes; that takes hours, or up to a week in "
+        f"GLACIER and DEEP_ARCHIVE, in addition to the estimated time{crc}"
+    )
 
 
 def _note_archived(found: SampledChecksums) -> str:

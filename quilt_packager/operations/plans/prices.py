@@ -20,6 +20,10 @@ LAMBDA_CPUS = LAMBDA_MEMORY_GB * 1024 / MIB_OF_ONE_CPU
 # https://aws.amazon.com/step-functions/pricing/: standard workflows.
 USD_OF_A_TRANSITION = 0.025 / 1000
 
+# https://aws.amazon.com/s3/pricing/: S3 Batch Operations.
+USD_OF_A_BATCH_JOB = 0.25
+USD_OF_A_BATCH_OBJECT = 1 / 1_000_000
+
 KINDS = {
     "ListObjectVersions": "LIST",
     "ListObjectsV2": "LIST",
@@ -71,6 +75,16 @@ def price_requests_usd(requests: Mapping[str, int]) -> float:
         0.0405
     """
     return sum(USD_OF_A_REQUEST[kind] * count for kind, count in count_kinds(requests).items())
+
+
+def price_batch_usd(*, jobs: int, objects: int) -> float:
+    """Compute the price of jobs of S3 Batch Operations in US dollars, without that of bytes.
+
+    Example:
+        >>> price_batch_usd(jobs=2, objects=500_000)
+        1.0
+    """
+    return jobs * USD_OF_A_BATCH_JOB + objects * USD_OF_A_BATCH_OBJECT
 
 
 def price_lambda_usd(*, cpu_seconds: float, wall_seconds: float) -> float:

@@ -15,6 +15,7 @@ from quilt_packager_runtime.formats.checksums import MIN_CHUNK_BYTES
 from quilt_packager_runtime.formats.objects import ChecksumAlgorithm, SourceObject
 from quilt_packager_runtime.hashing.hash_objects import hash_objects
 from quilt_packager_runtime.hashing.range_reader import RANGE_BYTES
+from quilt_packager_runtime.large_jobs.batch_checksums import find_computable
 from quilt_packager_runtime.listing.inventory import Inventory
 from quilt_packager_runtime.settings import Settings
 
@@ -52,6 +53,7 @@ class SampledChecksums(msgspec.Struct, frozen=True):
         part_requests: Number of requests for the parts of objects.
         load: Checksums to compute.
         refused: Reasons for which objects cannot be hashed.
+        batched: Number of archived objects that S3 Batch Operations hashes.
     """
 
     stored: int
@@ -64,6 +66,7 @@ class SampledChecksums(msgspec.Struct, frozen=True):
     part_requests: int
     load: Load
     refused: tuple[Rejected, ...]
+    batched: int = 0
 
 
 class _Listed:
@@ -151,16 +154,20 @@ async def sample_checksums(
             listed.add(block)
     if exact:
         return await _ask_all(s3, inventory, settings, listed, on_progress)
-    archived_stored, archived_refused = await _ask(s3, inventory, settings, listed.archived_sample)
-    stored, refused = await _ask(s3, inventory, settings, listed.sample)
+    archived_stored, archived_refused, batched_sample = await _ask(
+        s3, inventory, settings, listed.archived_sample
+    )
+    stored, refused, _ = await _ask(s3, inventory, settings, listed.sample)
     asked = len(listed.archived_sample) + len(listed.sample)
     unclear = listed.unclear.objects
     share = _share_left(listed.sample, stored)
     left = round(unclear * share)
     archived_share = _share_left(listed.archived_sample, archived_stored)
     archived_left = round(listed.frozen.objects * archived_share)
+    batched_share = batched_sample / max(1, len(listed.archived_sample))
+    batched = round(listed.frozen.objects * batched_share)
     # Archived objects that have to be read, and are not refused, are restored.
-    restored_share = 0.0 if archived_refused else archived_share
+    restored_share = 0.0 if archived_refused else archived_share - batched_share
     restored = round(listed.frozen.objects * restored_share)
     basis = Basis.LISTING if not asked else Basis.ASKED
     if len(listed.sample) < unclear or listed.archived > len(listed.archived_sample) > 0:
@@ -168,7 +175,7 @@ async def sample_checksums(
     load = listed.absent.plus_share(listed.frozen, restored_share)
     return SampledChecksums(
         stored=listed.stored + listed.frozen.objects - archived_left + unclear - left,
-        computed=listed.absent.objects + restored + left,
+        computed=listed.absent.objects + restored + batched + left,
         basis=basis,
         asked=asked,
         archived=listed.archived,
@@ -177,6 +184,7 @@ async def sample_checksums(
         part_requests=listed.part_requests,
         load=load.plus_share(listed.unclear, share),
         refused=(*archived_refused, *refused),
+        batched=batched,
     )
 
 
@@ -189,8 +197,9 @@ async def _ask_all(
 ) -> SampledChecksums:
     refused: list[Rejected] = []
     before, _ = await inventory.unhashed_totals()
+    batched: set[SourceObject] = set()
     try:
-        await _read_stored(s3, inventory, settings, on_progress)
+        await _read_stored(s3, inventory, settings, on_progress, batched)
     except Rejected as error:
         refused.append(error)
     load = Load()
@@ -198,13 +207,14 @@ async def _ask_all(
     # Archived objects that have to be read, and are not refused, are restored.
     for archived in (False,) if refused else (True, False):
         async for block in inventory.unhashed(archived=archived):
-            restored += len(block) if archived else 0
-            for found in block:
+            to_read = [found for found in block if found not in batched]
+            restored += len(to_read) if archived else 0
+            for found in to_read:
                 load.add(found, can_copy=listed.can_copy and not found.digests)
     after, _ = await inventory.unhashed_totals()
     return SampledChecksums(
         stored=before - after,
-        computed=load.objects,
+        computed=load.objects + len(batched),
         basis=Basis.ASKED,
         asked=listed.nonempty,
         archived=listed.archived,
@@ -213,6 +223,7 @@ async def _ask_all(
         part_requests=listed.part_requests,
         load=load,
         refused=tuple(refused),
+        batched=len(batched),
     )
 
 
@@ -223,21 +234,40 @@ def _share_left(asked: list[SourceObject], stored: list[str]) -> float:
 
 async def _ask(
     s3: S3, inventory: Inventory, settings: Settings, objects: list[SourceObject]
-) -> tuple[list[str], list[Rejected]]:
-    """Return the keys of objects with a usable stored checksum, and the errors of others."""
+) -> tuple[list[str], list[Rejected], int]:
+    """Query objects for stored checksums.
+
+    Returns:
+        Keys of objects with a usable one, the errors of others, and the number of those that S3
+        Batch Operations hashes.
+    """
     refused: list[Rejected] = []
+    batched: set[SourceObject] = set()
     with Inventory(inventory.folder, sources=inventory.sources) as asked:
         asked.add_again(objects)
         try:
-            await _read_stored(s3, asked, settings, lambda _done: None)
+            await _read_stored(s3, asked, settings, lambda _done: None, batched)
         except Rejected as error:
             refused.append(error)
-        return [found.key async for found, _ in asked.hashed()], refused
+        return [found.key async for found, _ in asked.hashed()], refused, len(batched)
 
 
 async def _read_stored(
-    s3: S3, inventory: Inventory, settings: Settings, on_progress: Callable[[int], object]
+    s3: S3,
+    inventory: Inventory,
+    settings: Settings,
+    on_progress: Callable[[int], object],
+    batched: set[SourceObject],
 ) -> None:
+    """Record stored checksums; add the objects that S3 Batch Operations hashes to `batched`."""
+    is_computable = find_computable(s3, inventory.buckets, settings)
+
+    def can_wait(found: SourceObject) -> bool:
+        can = is_computable(found)
+        if can:
+            batched.add(found)
+        return can
+
     await hash_objects(
         s3,
         inventory,
@@ -245,4 +275,5 @@ async def _read_stored(
         on_progress=on_progress,
         skip_changed=True,
         only_stored=True,
+        can_wait=can_wait,
     )

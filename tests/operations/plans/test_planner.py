@@ -312,6 +312,23 @@ class TestChecksums:
         assert (made.checksums.stored, made.checksums.computed) == (1, 1)
         assert made.checksums.computed_bytes == 5
 
+    @pytest.mark.parametrize("exact", [False, True])
+    async def test_objects_that_s3_batch_operations_hashes_are_noted_with_their_price(
+        self, s3: S3, raw: Bucket, *, exact: bool
+    ) -> None:
+        raw.put("runs/42/a", b"hello", stored=[], storage_class="GLACIER")
+        role = "arn:aws:iam::123456789012:role/Batch"
+        settings = Settings(scratch_bucket="scratch", state_machine_arn="m", batch_role_arn=role)
+        made = await make(s3, settings, exact=exact)
+        assert made.refusals == ()
+        assert made.notes[0].startswith(
+            "1 archived object is hashed by S3 Batch Operations without a restore, for about $0.25"
+        )
+        assert made.checksums is not None
+        assert (made.checksums.computed, made.checksums.computed_bytes) == (1, 0)
+        assert made.estimate is not None
+        assert made.estimate.usd > 0.25
+
 
 class TestRefusals:
     @pytest.fixture(autouse=True)
