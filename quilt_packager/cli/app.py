@@ -15,9 +15,11 @@ from quilt_packager.cli.commands.discover import discover
 from quilt_packager.cli.commands.explain import explain
 from quilt_packager.cli.commands.lineage import lineage
 from quilt_packager.cli.commands.package import package
+from quilt_packager.cli.commands.packages import packages
 from quilt_packager.cli.commands.plan import plan
 from quilt_packager.cli.commands.promote import promote
 from quilt_packager.cli.commands.send import send
+from quilt_packager.cli.commands.show import show
 from quilt_packager.cli.commands.status import status
 from quilt_packager.cli.commands.verify import verify
 from quilt_packager.cli.console.errors import ErrorReport, report_error
@@ -51,6 +53,9 @@ COMMANDS: tuple[Command, ...] = (
     send,
     package,
     backfill.app,
+    # Show packages.
+    packages,
+    show,
     # Compare revisions, with each other and with what is there.
     diff,
     verify,

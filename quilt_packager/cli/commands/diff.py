@@ -33,6 +33,7 @@ KEY_COLUMNS = 32
 
 HASH_CHARACTERS = 12
 UNKNOWN = "?"
+NOTHING = "(first revision)"
 
 
 @takes_negative_numbers
@@ -67,7 +68,7 @@ def diff(
 
     A revision is latest; -1, -2 and so on, counted from the newest; a time such as 2d or
     2026-11-01, for the newest revision at that time; a pointer; or the beginning of a top hash.
-    Only manifests are read.
+    Everything in a first revision is added. Only manifests are read.
 
     Examples:
       quilt-packager diff runs/42 --registry packages
@@ -115,7 +116,8 @@ class _Comparison:
         after = await history.find(after_name or "latest")
         before = await (history.find(before_name) if before_name else history.before(after))
         if not self._as_json:
-            self._terminal.write(f"{self._name(before)}  ->  {self._name(after)}")
+            earlier = self._name(before) if before else NOTHING
+            self._terminal.write(f"{earlier}  ->  {self._name(after)}")
         written = 0
         async for found in compare(self._s3, self._package, before, after):
             if isinstance(found, Summary):
@@ -144,13 +146,15 @@ class _Comparison:
     def _line(self, key: str, words: str) -> str:
         return f"{key:{KEY_COLUMNS}}  {words}"
 
-    def _write_summary(self, found: "Summary", before: "Revision", after: "Revision") -> None:
+    def _write_summary(
+        self, found: "Summary", before: "Revision | None", after: "Revision"
+    ) -> None:
         if self._as_json:
             self._terminal.json(
                 {
                     "package_name": self._package.name,
                     "registry": self._package.registry,
-                    "before": msgspec.to_builtins(before),
+                    "before": msgspec.to_builtins(before) if before else None,
                     "after": msgspec.to_builtins(after),
                     **msgspec.to_builtins(found),
                 }

@@ -90,9 +90,11 @@ class Summary(msgspec.Struct, frozen=True, tag_field="change", tag="summary"):
 
 
 async def compare(
-    s3: S3, package: publish.Package, before: Revision, after: Revision
+    s3: S3, package: publish.Package, before: Revision | None, after: Revision
 ) -> AsyncIterator[Added | Removed | Changed | Summary]:
     """Compare the manifests of two revisions, with 16 MiB of each in memory.
+
+    Without a revision before it, everything in a revision is added.
 
     Different hashes of the same version of the same object are no difference.
 
@@ -102,9 +104,12 @@ async def compare(
     Raises:
         BrokenManifest: A manifest is missing or malformed.
     """
-    uris = [package.manifest(each.top_hash) for each in (before, after)]
-    left_manifest, right_manifest = (ManifestReader(s3, uri) for uri in uris)
-    lefts, rights = map(_read, (left_manifest, right_manifest), uris)
+    # Without a revision before it, the left manifest is never read.
+    right_uri = package.manifest(after.top_hash)
+    left_uri = right_uri if before is None else package.manifest(before.top_hash)
+    left_manifest, right_manifest = ManifestReader(s3, left_uri), ManifestReader(s3, right_uri)
+    lefts = _nothing() if before is None else _read(left_manifest, left_uri)
+    rights = _read(right_manifest, right_uri)
     counts = {Added: 0, Removed: 0, Changed: 0}
     same = 0
     left, right = await anext(lefts, None), await anext(rights, None)
@@ -140,6 +145,12 @@ def _compare_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> Meta
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in before if name in after and before[name] != after[name]),
     )
+
+
+async def _nothing() -> AsyncIterator[tuple[bytes, ManifestLine]]:
+    """Yield the entries of a revision that does not exist."""
+    return
+    yield
 
 
 async def _read(manifest: ManifestReader, uri: S3Uri) -> AsyncIterator[tuple[bytes, ManifestLine]]:

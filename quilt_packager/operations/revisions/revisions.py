@@ -75,12 +75,8 @@ class RevisionLookup:
             raise self._unknown(name)
         return await self._read(earlier[-1])
 
-    async def before(self, revision: Revision) -> Revision:
-        """Find the newest revision before another.
-
-        Raises:
-            UnknownRevision: It is the first revision.
-        """
+    async def before(self, revision: Revision) -> Revision | None:
+        """Find the newest revision before another; None if it is the first one."""
         seconds = await self._list()
         earlier = iter(reversed(seconds))
         if revision.published is not None:
@@ -90,11 +86,7 @@ class RevisionLookup:
             found = await self._read(second)
             if found.top_hash != revision.top_hash:
                 return found
-        raise UnknownRevision(
-            f"{self._package.name} has no revision before {revision.top_hash}.",
-            why="It is the first revision.",
-            remedy="Compare a later revision.",
-        )
+        return None
 
     async def _list(self) -> list[int]:
         if self._seconds is None:

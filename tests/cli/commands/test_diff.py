@@ -50,6 +50,18 @@ def test_the_latest_is_compared_with_the_one_before(cli: Cli) -> None:
     assert lines[-1] == "1 added, 1 changed, 1 removed, 1 unchanged"
 
 
+def test_everything_in_a_first_revision_is_added(cli: Cli, raw: Bucket) -> None:
+    raw.put("runs/42/a", b"x")
+    assert cli("package", FOLDER).code == 0
+    ran = cli("diff", "runs/42", "--registry", "raw")
+    first, *lines = ran.out.splitlines()
+    assert (ran.code, first.startswith("(first revision)  ->  ")) == (0, True)
+    assert lines[0].split() == ["+", "a", "1", "B"]
+    assert lines[1] == "1 added, 0 changed, 0 removed, 0 unchanged"
+    summary = json.loads(cli("diff", "runs/42", "--registry", "raw", "--json").out.splitlines()[-1])
+    assert (summary["before"], summary["added"]) == (None, 1)
+
+
 @pytest.mark.usefixtures("packaged")
 def test_revisions_are_counted_from_the_end(cli: Cli) -> None:
     ran = cli("diff", "runs/42", "-1", "-2", "--registry", "s3://raw")
