@@ -35,7 +35,7 @@ UNKNOWN = "-"
 def packages(
     prefix: Annotated[
         str,
-        typer.Argument(metavar="[PREFIX]", help="Beginning of the names.", show_default=False),
+        typer.Argument(metavar="PREFIX", help="Beginning of the names.", show_default=False),
     ] = "",
     *,
     registry: RegistryOption = None,
