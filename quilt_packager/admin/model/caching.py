@@ -87,38 +87,46 @@ class Cached(Generic[T]):
         self._answer: Answer[T] = Answer()
         self._asked_at: float | None = None
         self._running: _Request[T] | None = None
+        self._is_invalid = False
 
     def get(self, max_age_seconds: float) -> Answer[T]:
         """Return the answer, requesting a new one if it is older than `max_age_seconds`."""
-        with self._lock:
-            if self._running is None and self.is_fresh(max_age_seconds):
-                return self._answer
-            if self._running is None:
-                self._running = _Request(self._ask, self._clock())
-            request, before = self._running, self._answer
-            # A page that comes after the deadline sees at once that there is no answer yet.
-            waited = self._clock() - request.started
-            wait([request.result], max(0, self._deadline_seconds - waited))
-            backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL)
-            if not request.result.done():
-                waited = self._clock() - request.started
-                error: Exception | None = _no_answer(max(waited, self._deadline_seconds))
-                self._answer = before._replace(error=error, backoff_level=backoff_level)
-                return self._answer
-            self._running = None
-            if error := cast("Exception | None", request.result.exception()):
-                self._answer = before._replace(error=error, backoff_level=backoff_level)
-            else:
-                slow = self._clock() - request.started > SLOW_SECONDS
-                self._answer = Answer(
-                    request.result.result(),
-                    datetime.now(UTC),
-                    None,
-                    backoff_level if slow else 0,
-                )
-            # Measured from its end, so that a request longer than the interval is not repeated.
-            self._asked_at = self._clock()
+        request = self.start(max_age_seconds)
+        if request is None:
             return self._answer
+        # A page that comes after the deadline sees at once that there is no answer yet.
+        waited = self._clock() - request.started
+        wait([request.result], max(0, self._deadline_seconds - waited))
+        with self._lock:
+            # Otherwise another thread has taken the result.
+            if self._running is request:
+                self._take(request)
+            return self._answer
+
+    def start(self, max_age_seconds: float) -> _Request[T] | None:
+        """Begin a request unless the answer is fresh, so that requests run at the same time."""
+        with self._lock:
+            if self._running is None and not self.is_fresh(max_age_seconds):
+                self._running = _Request(self._ask, self._clock())
+                self._is_invalid = False
+            return self._running
+
+    def _take(self, request: _Request[T]) -> None:
+        before, waited = self._answer, self._clock() - request.started
+        backoff_level = min(before.backoff_level + 1, MAX_BACKOFF_LEVEL)
+        if not request.result.done():
+            error = _no_answer(max(waited, self._deadline_seconds))
+            self._answer = before._replace(error=error, backoff_level=backoff_level)
+            return
+        failure = cast("Exception | None", request.result.exception())
+        if failure is not None:
+            self._answer = before._replace(error=failure, backoff_level=backoff_level)
+        else:
+            value, slow = request.result.result(), waited > SLOW_SECONDS
+            self._answer = Answer(value, datetime.now(UTC), None, backoff_level if slow else 0)
+        self._running = None
+        # Measured from its end, so that a request longer than the interval is not repeated.
+        self._asked_at = None if self._is_invalid else self._clock()
 
     def peek(self) -> Answer[T]:
         """Return the last answer without a request, whatever its age."""
@@ -139,6 +147,8 @@ class Cached(Generic[T]):
         """Request a new value next time."""
         with self._lock:
             self._asked_at = None
+            # What a running request has read may be older.
+            self._is_invalid = True
 
 
 class CachedEach(Generic[K, T]):

@@ -82,9 +82,11 @@ class Views:
 
     def queues(self) -> Answer[Queues]:
         """Return the counts of the queues."""
-        backoff_level = self._queues.peek().backoff_level
-        interval = interval_seconds(busy=True, backoff_level=backoff_level)
-        return self._queues.get(interval * POLL_MARGIN)
+        return self._queues.get(self._max_age_of_queues())
+
+    def start_queues(self) -> None:
+        """Begin to read the counts of the queues, while other requests run."""
+        self._queues.start(self._max_age_of_queues())
 
     def has_fresh_queues(self) -> bool:
         """Return True if `queues` would make no request."""
@@ -166,6 +168,10 @@ class Views:
             return read_job(self.deployment, job_id, since=pending.started - OVERLAP)
         except UnknownJob:
             return JobRecord(pending, (), ())
+
+    def _max_age_of_queues(self) -> float:
+        backoff_level = self._queues.peek().backoff_level
+        return interval_seconds(busy=True, backoff_level=backoff_level) * POLL_MARGIN
 
     def _max_age_of_job(self, job_id: str) -> float:
         record = self._job.of(job_id).peek().value

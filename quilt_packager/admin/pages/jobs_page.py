@@ -125,12 +125,13 @@ class JobsPage(Page):
             wanted.window(now).history
         )
         has_parts = whole or is_fresh
+        figures = self._count(wanted, now) if has_parts else None
         return self._renderer.page(
             request,
             "jobs.html",
             whole=whole,
             shown=self._list(wanted, now) if has_parts else None,
-            figures=self._count(wanted, now) if has_parts else None,
+            figures=figures,
             **_values(wanted, now),
         )
 
@@ -138,13 +139,14 @@ class JobsPage(Page):
         """Show the list, the strip and the charts, at first or for another filter."""
         wanted, now = Filter.from_query(request.query_params), _now()
         source = request.headers.get("hx-source", "")
+        figures = self._count(wanted, now)
         shown = self._list(wanted, now)
         is_asked = source.startswith(("form", "a"))
         response = self._renderer.part(
             request,
             "jobs_list_part.html",
             shown=shown,
-            figures=self._count(wanted, now),
+            figures=figures,
             announced=_describe_count(shown.chosen) if is_asked and shown.chosen else "",
             **_values(wanted, now),
         )
@@ -228,8 +230,10 @@ class JobsPage(Page):
         )
 
     def _count(self, wanted: Filter, now: datetime) -> Figures:
-        queues = self._views.queues()
+        # Both are read at the same time, and have one deadline.
+        self._views.start_queues()
         jobs = self._views.jobs(wanted.window(now).history)
+        queues = self._views.queues()
         badges = Counter(map(labels.badge_name, jobs.value.jobs)) if jobs.value else Counter()
         return Figures(
             queues,

@@ -221,3 +221,22 @@ class TestDeadline:
         cached._deadline_seconds = 30
         answer = cached.get(5)
         assert (answer.value, answer.error) == (2, None)
+
+    def test_answer_that_was_invalidated_while_it_was_read_is_read_again(
+        self, cached: Cached[int], aws: Aws, gate: threading.Event
+    ) -> None:
+        cached.get(5)
+        cached.invalidate()
+        gate.set()
+        cached._deadline_seconds = 30
+        assert cached.get(5).value == 2
+        assert cached.get(5).value == 3
+
+    def test_requests_that_begin_together_have_one_deadline(
+        self, cached: Cached[int], aws: Aws, clock: Clock
+    ) -> None:
+        cached._deadline_seconds = 20
+        cached.start(5)
+        clock.now += 20
+        assert "for 20 s" in str(cached.get(5).error)
+        assert aws.asked == 2
