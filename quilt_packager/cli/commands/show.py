@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from quilt_packager_runtime.formats.globs import check_globs
 
 from quilt_packager.cli.console.errors import Misuse
 from quilt_packager.cli.console.exits import Exit
@@ -77,7 +78,7 @@ def show(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show a revision of a package: its metadata and its entries; or list the revisions.
+    """Show a revision of a package, with its metadata and entries.
 
     Examples:
       quilt-packager show runs/42
@@ -91,6 +92,8 @@ def show(
 
     package_name, _, wanted = name.partition("@")
     check_name(package_name)
+    if glob:
+        _check_glob(glob)
     terminal = Terminal()
     package = Package(find_registry(registry, stack, profile, region), package_name)
     s3 = connect_s3(profile, region)
@@ -113,10 +116,14 @@ async def _read(
     from quilt_packager.operations.revisions.revisions import RevisionLookup
 
     revision = await RevisionLookup(s3, package).find(wanted)
+    return revision, await read_entries(s3, package, revision.top_hash, glob=glob, limit=limit)
+
+
+def _check_glob(glob: str) -> None:
     try:
-        return revision, await read_entries(s3, package, revision.top_hash, glob=glob, limit=limit)
+        check_globs([glob])
     except ValueError as error:
-        raise Misuse(f"Invalid --glob: {glob}", why=f"{error}.", remedy="--glob '*.bam'") from error
+        raise Misuse(f"Invalid --glob: {glob}", why=f"{error}.", remedy="--glob '*.bam'") from None
 
 
 def _write_revisions(terminal: Terminal, page: "RevisionPage", *, as_json: bool) -> None:

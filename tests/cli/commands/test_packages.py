@@ -55,6 +55,10 @@ class TestShow:
         shown = json.loads(cli("show", "runs/42", "--json", *REGISTRY).out)
         assert json.loads(line)["top_hash"] == shown["top_hash"]
 
+    def test_of_an_invalid_glob_is_an_error(self, cli: Cli) -> None:
+        ran = cli("show", "runs/42", "--glob", "/a", *REGISTRY)
+        assert (ran.code, ran.err.startswith("error: Invalid --glob: /a")) == (3, True)
+
     def test_of_an_unknown_package_is_an_error(self, cli: Cli) -> None:
         ran = cli("show", "runs/43", *REGISTRY)
         assert (ran.code, "has no package" in ran.err) == (3, True)
