@@ -19,7 +19,7 @@ from quilt_packager_runtime.errors import (
     SourceChanged,
     quote,
 )
-from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
+from quilt_packager_runtime.formats.checksums import LEGACY_TYPE, MANIFEST_TYPES
 from quilt_packager_runtime.formats.objects import (
     Checksum,
     ChecksumAlgorithm,
@@ -29,9 +29,6 @@ from quilt_packager_runtime.formats.objects import (
 from quilt_packager_runtime.hashing.object_hasher import NotStored, ObjectHasher
 from quilt_packager_runtime.hashing.unhashable import Unreadable
 from quilt_packager_runtime.settings import Settings
-
-LEGACY_TYPE = "SHA256"
-"""Type of checksums of whole objects, which quilt3 wrote before it hashed chunks."""
 
 ALGORITHMS = {name: algorithm for algorithm, name in MANIFEST_TYPES.items()}
 

@@ -28,6 +28,10 @@ MANIFEST_TYPES = {
     ChecksumAlgorithm.SHA256_CHUNKED: "sha2-256-chunked",
     ChecksumAlgorithm.CRC64NVME: "CRC64NVME",
 }
+LEGACY_TYPE = "SHA256"
+"""Type of checksums of whole objects, which quilt3 wrote before it hashed chunks."""
+
+_HEX_SHA256 = re.compile(r"[0-9a-f]{64}").fullmatch
 _STORED = re.compile(r"(?P<digest>[^-]+)(?:-(?P<parts>[1-9][0-9]{0,4}))?")
 
 
@@ -137,6 +141,19 @@ def decode_digest(algorithm: ChecksumAlgorithm, text: str) -> bytes | None:
         return None
     is_canonical = _encode(digest) == text
     return digest if is_canonical and len(digest) == DIGEST_BYTES[algorithm] else None
+
+
+def is_valid(checksum: Checksum) -> bool:
+    """Return whether the value of a manifest's checksum is one of its type, which quilt3 verifies.
+
+    Example:
+        >>> is_valid(Checksum("SHA256", "ab" * 32)), is_valid(Checksum("SHA256", "ab"))
+        (True, False)
+    """
+    if checksum.type == LEGACY_TYPE:
+        return _HEX_SHA256(checksum.value) is not None
+    algorithm = next((each for each, name in MANIFEST_TYPES.items() if name == checksum.type), None)
+    return algorithm is not None and decode_digest(algorithm, checksum.value) is not None
 
 
 def may_be_stored(

@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from quilt_packager_runtime.formats.objects import Checksum, Entry, sort_key
+
+MAX_SIZE_BYTES = 2**63 - 1
+"""Maximum size that databases of entries can hold, far above that of objects."""
 
 NO_METADATA = frozenset({b"", b"null", b"{}"})
 """Metadata of an entry that has none, as different programs write it."""
@@ -31,7 +35,7 @@ class ManifestLine(msgspec.Struct, gc=False):
 
     logical_key: str
     physical_keys: list[Any] | None = None
-    size: int | None = None
+    size: Annotated[int, Meta(ge=0, le=MAX_SIZE_BYTES)] | None = None
     hash: Checksum | None = None
     meta: msgspec.Raw = msgspec.Raw()
 

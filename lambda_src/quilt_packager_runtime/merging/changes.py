@@ -11,11 +11,11 @@ import msgspec
 
 from quilt_packager_runtime.concurrency import slices
 from quilt_packager_runtime.errors import Samples, quote
-from quilt_packager_runtime.formats.checksums import MANIFEST_TYPES
+from quilt_packager_runtime.formats.checksums import is_valid
 from quilt_packager_runtime.formats.json_documents import read_json
 from quilt_packager_runtime.formats.manifest import ENTRIES_AT_ONCE, MAX_LINE_BYTES
 from quilt_packager_runtime.formats.manifest_lines import NO_METADATA, ManifestLine
-from quilt_packager_runtime.formats.objects import Entry, S3Uri, key_of, sort_key
+from quilt_packager_runtime.formats.objects import SEPARATOR, Entry, S3Uri, key_of, sort_key
 from quilt_packager_runtime.listing.inventory import open_database
 from quilt_packager_runtime.listing.source_listing import HAS_INVALID_COMPONENT
 from quilt_packager_runtime.merging.three_way import (
@@ -35,9 +35,6 @@ CREATE TABLE changes (
 """
 
 ROWS_AT_ONCE = 1000
-
-HASH_TYPES = frozenset({*MANIFEST_TYPES.values(), "SHA256"})
-"""Types of hashes that quilt3 verifies."""
 
 _decode = msgspec.json.Decoder(ManifestLine).decode
 
@@ -192,7 +189,7 @@ class Changes:
             f"SELECT path, theirs, base FROM changes WHERE path > ? AND {condition}"  # noqa: S608
             " ORDER BY path LIMIT ?"
         )
-        after = b""
+        after: bytes | int = -1  # before all keys, the empty one included
         while rows := self._database.execute(query, (after, ROWS_AT_ONCE)).fetchall():
             yield from map(_Change._make, rows)
             after = rows[-1][0]
@@ -218,16 +215,16 @@ def _path_of(line: bytes) -> bytes:
 def _entry(line: bytes | None) -> Entry | None:
     """Return the entry of a line; None if there is none that a manifest of this engine can have.
 
-    That excludes entries without a hash or size, keys that quilt3 rejects, and the metadata of
-    folders.
+    That excludes entries without a size or a valid hash, keys that quilt3 rejects, and the metadata
+    of folders.
     """
     if line is None:
         return None
     read = _decode(line)
     size_bytes, checksum = read.size, read.hash
-    if checksum is None or checksum.type not in HASH_TYPES or not checksum.value:
+    if checksum is None or not is_valid(checksum) or size_bytes is None:
         return None
-    if size_bytes is None or size_bytes < 0 or HAS_INVALID_COMPONENT(sort_key(read.logical_key)):
+    if HAS_INVALID_COMPONENT(SEPARATOR + sort_key(read.logical_key) + SEPARATOR):
         return None
     try:
         (physical_key,) = msgspec.convert(read.physical_keys, list[str])

@@ -133,13 +133,30 @@ class TestChange:
         "line",
         [
             {**README, "hash": None},
+            {**README, "hash": {"type": "SHA256", "value": "ab"}},
+            {**README, "hash": {"type": "sha2-256-chunked", "value": "ab" * 32}},
+            {**README, "logical_key": ""},
+            {**README, "logical_key": "../README.md"},
+            {**README, "logical_key": "docs/"},
             {**README, "physical_keys": ["s3://b/1", "s3://b/2"]},
             {**README, "physical_keys": ["file:///home/README.md"]},
             {**README, "meta": {"user_meta": ["list"]}},
             {**README, "logical_key": "a.txt/README.md"},
             {"logical_key": "docs/", "physical_keys": None, "meta": {"user_meta": {"x": 1}}},
         ],
-        ids=["no hash", "two objects", "local", "metadata", "below a file", "of a folder"],
+        ids=[
+            "no hash",
+            "half a hash",
+            "hash of another type",
+            "no key",
+            "above the package",
+            "folder",
+            "two objects",
+            "local",
+            "metadata",
+            "below a file",
+            "of a folder",
+        ],
     )
     async def test_that_no_manifest_may_have_is_named(
         self, s3: S3, packages: Bucket, line: Line

@@ -1,6 +1,7 @@
 """The three-way merge: a change of another writer is kept, or named."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -17,7 +18,7 @@ Package = Mapping[str, Entry]
 
 
 def entry_of(key: str, content: int, tag: str = "", bucket: str = "raw") -> Entry:
-    checksum = Checksum("CRC64NVME", f"{content}")
+    checksum = Checksum("CRC64NVME", b64encode(content.to_bytes(8)).decode())
     return Entry(key, f"s3://{bucket}/{key}", content, checksum, {"tag": tag} if tag else None)
 
 

@@ -518,6 +518,12 @@ class TestRefusals:
         with pytest.raises(InvalidManifest, match="another top hash"):
             await run(s3)
 
+    async def test_size_that_no_object_has(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
+        entry = Entry("a.txt", "s3://raw/r/a.txt", 2**63, Checksum("SHA256", "ab" * 32))
+        put_package(s3_stub.store.buckets["lab"], [entry], Header(None, "m"))
+        with pytest.raises(InvalidManifest, match="a line is malformed"):
+            await run(s3)
+
     async def test_legacy_checksum(self, s3: S3, s3_stub: S3Stub, raw: Bucket) -> None:
         entry = Entry("a.txt", "s3://raw/r/a.txt", 1, Checksum("SHA256", "ab"))
         put_package(s3_stub.store.buckets["lab"], [entry], Header(None, "m"))
