@@ -8,6 +8,7 @@ request. docs/adr/0044-required-files.md has the reasons.
 
 import hashlib
 import time
+from contextlib import suppress
 
 import msgspec
 
@@ -73,8 +74,7 @@ async def take_over(s3: S3, scratch_bucket: str, request: UnresolvedRequest) -> 
     if request.trigger.kind != "objects_ready" or request.require or request.package_name is None:
         return None
     uri = _location(scratch_bucket, request, request.package_name)
-    found = await s3.read_if_exists(uri, max_bytes=MAX_NOTE_BYTES)
-    note = msgspec.json.decode(found.data, type=_Note) if found else None
+    note = await _read_note(s3, uri)
     if note is None or note.until_seconds < time.time():
         return None
     try:
@@ -95,6 +95,14 @@ async def take_over(s3: S3, scratch_bucket: str, request: UnresolvedRequest) -> 
         warnings=(*waiting.warnings, warning),
     )
     return TakenOver(taken_over, is_waiting=published_ms < due_ms)
+
+
+async def _read_note(s3: S3, uri: S3Uri) -> _Note | None:
+    """Read a note; None if there is none, or if another version of the engine wrote it."""
+    found = await s3.read_if_exists(uri, max_bytes=MAX_NOTE_BYTES)
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(found.data, type=_Note) if found else None
+    return None
 
 
 def _location(bucket: str, request: PackageRequest | UnresolvedRequest, package_name: str) -> S3Uri:

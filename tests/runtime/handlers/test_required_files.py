@@ -189,6 +189,14 @@ class TestUploads:
         self.announce(engine)
         assert self.metadata(engine) is None
 
+    def test_are_packaged_as_usual_if_another_version_of_the_engine_noted_the_wait(
+        self, engine: LargeJobs, state: State
+    ) -> None:
+        (note,) = engine.scratch.keys("jobs/waiting/")
+        engine.scratch.put(note, '{"version": 2}')
+        self.announce(engine)
+        assert self.metadata(engine) is None
+
     def test_of_another_folder_are_packaged_as_usual(self, engine: LargeJobs, state: State) -> None:
         engine.raw.put("runs/43/a.txt", "", stored=["SHA256"])
         self.announce(engine, prefix="runs/43/")
