@@ -18,13 +18,14 @@ class Note(NamedTuple):
     """The note below a field.
 
     Attributes:
-        kind: `hint`, `ok` for a valid value, or `bad` for an invalid one.
+        kind: `hint`, `ok` for a valid value, `warn` for one that may not be meant, or `bad` for
+            an invalid one.
         text: Text of the note.
         code: Value after the text, as written in a message.
         rest: Text after the value.
     """
 
-    kind: Literal["hint", "ok", "bad"]
+    kind: Literal["hint", "ok", "warn", "bad"]
     text: str
     code: str = ""
     rest: str = ""
@@ -45,7 +46,7 @@ def describe_fields(
         settings: Settings of the engine.
     """
     return {
-        "source_prefix": Note("ok", "Packages", str(request.source)) if request else NO_NOTE,
+        "source_prefix": _describe_folder(fields, request),
         "package_name": _describe_name(fields, request),
         "registry": _describe_registry(fields, request, settings),
         "workflow": WORKFLOW_NOTES.get(workflow_kind, NO_NOTE),
@@ -68,6 +69,18 @@ WORKFLOW_NOTES = {
     "none": Note("hint", "No workflow checks the package, if the registry allows that."),
     "named": Note("hint", "Plan checks that the registry has it, and shows its violations."),
 }
+
+
+def _describe_folder(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:
+    if request is None:
+        return NO_NOTE
+    folder, given = str(request.source), str(fields.get("source_prefix", ""))
+    if not request.source.prefix:
+        return Note("warn", "Everything in this bucket becomes one package:", folder)
+    if not given.endswith("/"):
+        above = "This is the folder above. Without a slash at its end, the engine packages"
+        return Note("warn", above, folder, f". To package {given} itself, add the slash.")
+    return Note("ok", "Packages", folder)
 
 
 def _describe_name(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:

@@ -149,7 +149,7 @@ def commands_of(answer: Answer) -> list[str]:
     ("field", "fields", "kind", "text"),
     [
         ("source_prefix", {}, "ok", f"Packages {FOLDER}"),
-        ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "ok", f"Packages {FOLDER}"),
+        ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "warn", f"packages {FOLDER}. To"),
         ("source_prefix", {"source_prefix": ""}, "bad", "Enter the folder to package"),
         ("source_prefix", {"source_prefix": "http://raw/"}, "bad", "s3://"),
         ("source_prefix", {"source_prefix": "s3://other/a/"}, "bad", "may not read “other”"),
@@ -593,6 +593,21 @@ def test_unusual_fields_are_shown_literally(
 ) -> None:
     given = form(access, planned=planned, workflow_kind="odd", metadata_kind="odd")
     assert browser.post("/new/check", given, hx_request="true").status == 200
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "words"),
+    [
+        ("s3://raw-runs/nf/run-1/", "ok", "Packages"),
+        ("s3://raw-runs/nf/run-1", "warn", "This is the folder above."),
+        ("s3://raw-runs/", "warn", "Everything in this bucket"),
+    ],
+)
+def test_folder_that_may_not_be_meant_is_a_warning(folder: str, kind: str, words: str) -> None:
+    note = check_draft(Draft(source_prefix=folder, package_name="a/b"), Settings()).notes[
+        "source_prefix"
+    ]
+    assert (note.kind, words in note.text) == (kind, True)
 
 
 class TestEditing:
