@@ -3,6 +3,7 @@
 A scale of 1 takes about ten minutes on one core. Exits with the first failure.
 """
 
+import asyncio
 import logging
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from tests.conftest import pytest_configure
+from tests.runtime.registry.test_publish_schedules import REPLACING_AT_LENGTH, explore_replacing
 from tests.torture.faults import check_each, check_services
 from tests.torture.fuzz import INPUTS, fuzz
 from tests.torture.kills import SHAPES, check_all
@@ -36,10 +38,15 @@ def parts(scale: float) -> Iterator[tuple[str, Run]]:
         yield f"one death: {name}", partial(check_all, name)
     for name in PAIRED if scale >= 1 else ():
         yield f"two deaths: {name}", partial(check_all, name, deaths=2)
+    yield "schedules: another writer", explore_schedules
     yield "faults", partial(check_each, every=max(1, round(1 / scale)))
     yield "faults of other services", check_services
     for name in SCENARIOS:
         yield f"overlaps, {trials} trials: {name}", partial(run_all, name, trials=trials)
+
+
+def explore_schedules() -> Mapping[str, int]:
+    return {"states": asyncio.run(explore_replacing(REPLACING_AT_LENGTH))}
 
 
 def main(scale: float) -> None:

@@ -200,15 +200,29 @@ async def job_that_replaces(s3: S3, begin_pass: Callable[[], None], message: Mes
     return outcome
 
 
-async def test_revision_of_another_writer_is_named_by_its_job_after_any_crash() -> None:
-    states = await explore(
+REPLACING = {
+    "a crash, a lost reply": Scenario(changes=(B,), messages=(0,), crashes=1, lost_replies=1),
+    "a crash, a tick": Scenario(changes=(B,), messages=(0,), crashes=1, ticks=1),
+}
+REPLACING_AT_LENGTH = Scenario(changes=(B,), messages=(0,), crashes=1, lost_replies=1, ticks=1)
+"""All faults of `REPLACING` in one schedule, for `make torture`."""
+
+
+async def explore_replacing(scenario: Scenario) -> int:
+    return await explore(
         Jobs(job_that_replaces),
-        Scenario(changes=(B,), messages=(0,), crashes=1, lost_replies=1, ticks=1),
+        scenario,
         State(source=A, registry=FOREIGN_REVISION),
         always=check_always,
         at_end=lambda _state: asyncio.sleep(0),
     )
-    assert states > MANY
+
+
+@pytest.mark.parametrize("scenario", REPLACING.values(), ids=REPLACING)
+async def test_revision_of_another_writer_is_named_by_its_job_after_any_crash(
+    scenario: Scenario,
+) -> None:
+    assert await explore_replacing(scenario) > MANY
 
 
 @pytest.mark.parametrize("scenario", SERIAL.values(), ids=SERIAL)
