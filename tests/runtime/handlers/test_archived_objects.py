@@ -118,12 +118,13 @@ class TestPackage:
         state = wait(engine, engine.hand_off(body=body()))
         archive(engine, a=b"other")  # computed for the bytes that replaced the listed ones
         s3_stub.batch.finish(s3_stub.store)
+        archive(engine, a=b"cold")  # and were replaced themselves
         state = engine.publish(state)
         assert state["round"] == 1
         state = wait(engine, state)
         s3_stub.batch.finish(s3_stub.store)
         assert engine.publish(state)["goes_on"] is False
-        assert hashes(engine) == [hash_of(b"other", SHA256)]
+        assert hashes(engine) == [hash_of(b"cold", SHA256)]
 
 
 class TestRejection:
