@@ -22,8 +22,8 @@ def did_you_mean(text: str, known: Collection[str]) -> str:
     """Return the question for the similar one of some names; empty if none is similar.
 
     Example:
-        >>> did_you_mean("fialed", ["failed", "created"])
-        ' Did you mean failed?'
+        >>> did_you_mean("queue", ["queued", "created"])
+        ' Did you mean queued?'
         >>> did_you_mean("x", ["failed"])
         ''
     """

@@ -161,7 +161,7 @@ class TestMisuse:
         ran = cli("jobs", "--outcome", "good")
         assert ran.code == 3
         assert "unchanged" in ran.err
-        assert "Did you mean failed?" in cli("jobs", "--outcome", "created,fialed").err
+        assert "Did you mean queued?" in cli("jobs", "--outcome", "created,queue").err
 
     def test_of_limit_with_follow_is_an_error(self, cli: Cli) -> None:
         ran = cli("jobs", "--follow", "--limit", "50")
