@@ -18,11 +18,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from quilt_packager.admin.model.views import Views
-from quilt_packager.admin.pages import failures_page, jobs_page, new_package_page, settings_page
+from quilt_packager.admin.pages import (
+    failures_page,
+    jobs_page,
+    new_package_page,
+    packages_page,
+    settings_page,
+)
 from quilt_packager.admin.pages.failures_page import FailuresPage
 from quilt_packager.admin.pages.job_page import JobPage
 from quilt_packager.admin.pages.jobs_page import JobsPage
 from quilt_packager.admin.pages.new_package_page import NewPackagePage
+from quilt_packager.admin.pages.package_page import PackagePage
+from quilt_packager.admin.pages.packages_page import PackagesPage
 from quilt_packager.admin.pages.settings_page import SettingsPage
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import (
@@ -73,13 +81,22 @@ def make_app(views: Views, engine: EngineIdentity, access: Access) -> ASGIApp:
     tabs = [
         jobs_page.TAB,
         failures_page.make_tab(views),
+        packages_page.TAB,
         new_package_page.TAB,
         settings_page.TAB,
     ]
     renderer = Renderer(engine, access, tabs, views.identity)
     pages = [
         page(views, renderer)
-        for page in (JobsPage, JobPage, FailuresPage, NewPackagePage, SettingsPage)
+        for page in (
+            JobsPage,
+            JobPage,
+            FailuresPage,
+            PackagesPage,
+            PackagePage,
+            NewPackagePage,
+            SettingsPage,
+        )
     ]
 
     def show_problem(request: Request, error: Exception) -> Response:

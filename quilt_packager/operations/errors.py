@@ -69,3 +69,7 @@ class UnusableInventory(LookupFailed):
 
 class SendFailed(OperationError):
     """SQS did not take a message."""
+
+
+class SlowResponse(OperationError):
+    """AWS did not answer in time."""

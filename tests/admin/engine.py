@@ -9,7 +9,6 @@ import pytest
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 
 from quilt_packager.admin.model import job_history, views
-from quilt_packager.admin.pages import failures_page
 from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Options
@@ -153,7 +152,7 @@ class Engine:
         patch.setattr(views, "read_contents", lambda *_, **__: self._answer("contents"))
         patch.setattr(views, "read_users", lambda *_: self._answer("users"))
         patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
-        patch.setattr(failures_page, "find_damaged", lambda *_: self._answer("damaged"))
+        patch.setattr(views, "find_damaged", lambda *_: self._answer("damaged"))
         patch.setattr(job_history, "Watch", lambda *_, **__: self)
 
     def grow_old(self) -> None:

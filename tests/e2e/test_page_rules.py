@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from quilt_packager.local.engine import BUCKET
 from quilt_packager.local.page import Page as Served
 from tests.e2e.browsing import Person, settle
 from tests.e2e.page_stack import HOSTILE_NAME, Stack
@@ -19,7 +20,7 @@ from tests.running import listening_addresses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
 
-TABS = ("/jobs", "/failures", "/new", "/settings")
+TABS = ("/jobs", "/failures", "/packages", "/new", "/settings")
 PHONE = {"width": 375, "height": 812}
 AXE: Any = Axe()
 SERIOUS = ("serious", "critical")
@@ -40,6 +41,11 @@ def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
         expect(page.get_by_role("dialog")).to_be_visible()
         return page
 
+    def show_package() -> Page:
+        person.go(f"/packages/{BUCKET}/nextflow/rnaseq-7")
+        expect(person.page.locator("#entries summary").first).to_be_visible()
+        return person.page
+
     def plan(folder: str) -> Page:
         person.go("/new").get_by_label("Folder", exact=True).fill(folder)
         person.page.get_by_role("button", name="Plan").click()
@@ -49,6 +55,7 @@ def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
     return {
         **{path: lambda path=path: person.go(path) for path in TABS},  # type: ignore[misc] # no two alike
         "no job matches": lambda: person.go("/jobs?name=nothing-has-this-name"),
+        "a package": show_package,
         "a job": lambda: show_job(person, "nextflow/rnaseq-7"),
         "a failed job": lambda: show_job(person, "not_uploaded/yet"),
         "a question": ask_to_discard,

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, urlencode
 
-from quilt_packager.operations.deployment.consoles import console
+from quilt_packager.operations.deployment.consoles import CONSOLES, console
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.jobs.job import Job
 
@@ -55,6 +55,13 @@ def queue(deployment: Deployment, url: str) -> str:
 def log_group(deployment: Deployment, name: str) -> str:
     """Link to a log group in the CloudWatch console."""
     return f"{_console(deployment, 'cloudwatch')}#logsV2:log-groups/log-group/{_twice(name)}"
+
+
+def bucket_folder(deployment: Deployment, bucket: str, prefix: str) -> str:
+    """Link to a folder of a bucket in the S3 console."""
+    domain = CONSOLES.get(deployment.partition, CONSOLES["aws"])
+    query = urlencode({"region": deployment.region, "prefix": prefix})
+    return f"https://s3.console.{domain}/s3/buckets/{quote(bucket)}?{query}"
 
 
 def safe(url: str) -> str:

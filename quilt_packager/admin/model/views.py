@@ -8,7 +8,9 @@ from quilt_packager_runtime.formats.outcome import OutcomeFields
 from quilt_packager.admin.model.caching import Answer, Cached, CachedEach, interval_seconds
 from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
+from quilt_packager.admin.model.package_views import PackageViews
 from quilt_packager.admin.model.periods import HISTORIES, Period
+from quilt_packager.operations.audits import DamagedPackage, find_damaged
 from quilt_packager.operations.deployment.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.queues import Queues, read_queues
@@ -24,6 +26,7 @@ CONTENTS_SECONDS = 3600
 
 USERS_SECONDS = 60
 CONFIGURATION_SECONDS = 600
+DAMAGED_SECONDS = 60
 IDENTITY_SECONDS = 3600
 
 OVER_SECONDS = 300
@@ -51,6 +54,8 @@ class Views:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self.packages = PackageViews(deployment)
+        self._damaged = Cached(lambda: find_damaged(deployment))
         self.dead_letters = DeadLetters(deployment)
         histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
@@ -124,6 +129,12 @@ class Views:
         listed = (job for found in lists if found for job in found.jobs)
         return next((job for job in listed if job.id == job_id), None)
 
+    def listed_registries(self) -> list[str]:
+        """Return the registries of the jobs that were read before, without a request."""
+        lists = (cached.peek().value for cached in self._jobs.values())
+        jobs = (job for found in lists if found for job in found.jobs)
+        return sorted({job.registry for job in jobs if job.registry})
+
     def contents(self, registry: str, top_hash: str) -> Answer[RevisionContents]:
         """Return the metadata and the first entries of a revision."""
         return self._contents.of((registry, top_hash)).get(CONTENTS_SECONDS)
@@ -131,6 +142,10 @@ class Views:
     def users(self, table: str, revision: str) -> Answer[list[OutcomeFields]]:
         """Return the revisions that were made from a revision, by the index of lineage."""
         return self._users.of((table, revision)).get(USERS_SECONDS)
+
+    def damaged(self) -> Answer[list[DamagedPackage]]:
+        """Return the packages that the last audits found damaged."""
+        return self._damaged.get(DAMAGED_SECONDS)
 
     def configuration(self) -> Answer[Configuration]:
         """Return the configuration of the engine's functions."""

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from quilt_packager.admin.model.caching import Cached
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
@@ -32,7 +31,6 @@ from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
-from quilt_packager.operations.audits import find_damaged
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried, describe_code
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
@@ -65,9 +63,6 @@ AGES = {
 
 FOLDED_ROWS = 5
 """Number of messages above which a group is folded."""
-
-DAMAGED_SECONDS = 60
-"""Time for which the damage that audits found is not read again."""
 
 POLL_SECONDS = 15
 """Interval for counting the letters of an open page; they are never listed by a poll."""
@@ -124,7 +119,6 @@ class FailuresPage(Page):
     def __init__(self, views: Views, renderer: Renderer) -> None:
         super().__init__(views, renderer)
         self._letters = views.dead_letters
-        self._damaged = Cached(lambda: find_damaged(views.deployment))
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
@@ -174,7 +168,7 @@ class FailuresPage(Page):
         )
 
     def _find_damaged(self) -> dict[str, Any]:
-        answer = self._damaged.get(DAMAGED_SECONDS)
+        answer = self._views.damaged()
         problem = describe_problem(answer.error) if answer.error else None
         return {"damaged": answer.value, "problem": problem}
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from quilt_packager_runtime.formats.outcome import OutcomeFields
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import links
+from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_log_view import ShownLog, show_log
 from quilt_packager.admin.pages.jobs_page import format_duration
 from quilt_packager.admin.pages.page import Page
@@ -22,7 +24,6 @@ from quilt_packager.operations.jobs.labels import phase_label
 from quilt_packager.operations.jobs.links import execution_link
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.lineage.steps import read_inputs
-from quilt_packager.operations.revisions.contents import RevisionContents
 
 MIN_BAR = 0.8
 """Minimum width of a bar, of 100."""
@@ -141,26 +142,31 @@ class JobPage(Page):
         answer = self._views.contents(job.registry, job.top_hash)
         return {
             "revision": answer.value,
-            "lineage": self._read_lineage(job, answer.value) if answer.value else None,
+            "lineage": read_lineage(self._views, job, answer.value.metadata)
+            if answer.value
+            else None,
             "problem": describe_problem(answer.error)
             if answer.error and answer.value is None
             else None,
         }
 
-    def _read_lineage(self, job: Job, contents: RevisionContents) -> dict[str, Any] | None:
-        """Return the packages one step away; None for an engine without lineage."""
-        configuration = self._views.configuration().value
-        inputs = read_inputs(contents.metadata)
-        table = configuration.settings.lineage_table if configuration else None
-        if job.link is None or (table is None and not inputs):
-            return None
-        users = self._views.users(table, job.link) if table else None
-        return {
-            "inputs": inputs,
-            "users": (users.value if users else None) or [],
-            "problem": describe_problem(users.error) if users and users.error else None,
-            "catalog_url": configuration.settings.catalog_url if configuration else None,
-        }
+
+def read_lineage(
+    views: Views, revision: OutcomeFields, metadata: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return the packages one step away; None for an engine without lineage."""
+    configuration = views.configuration().value
+    inputs = read_inputs(metadata)
+    table = configuration.settings.lineage_table if configuration else None
+    if revision.link is None or (table is None and not inputs):
+        return None
+    users = views.users(table, revision.link) if table else None
+    return {
+        "inputs": inputs,
+        "users": (users.value if users else None) or [],
+        "problem": describe_problem(users.error) if users and users.error else None,
+        "catalog_url": configuration.settings.catalog_url if configuration else None,
+    }
 
 
 def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
