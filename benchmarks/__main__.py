@@ -14,6 +14,7 @@ from benchmarks import (
     manifests,
     million,
     promotion,
+    requests,
     scenarios,
     ten_million,
 )
@@ -46,12 +47,14 @@ def choose(*, quick: bool) -> dict[str, Benchmark]:
     discovered = discovery.GOAL_OBJECTS // divisor
     promoted = promotion.GOAL_OBJECTS // divisor
     generated = ten_million.GOAL_OBJECTS // divisor
+    requested = requests.OBJECTS // divisor
     return {
         "imports": Benchmark(1, import_time.run),
         "manifest": Benchmark(manifests.STEPS, lambda p: manifests.run(entries, p)),
         "listing": Benchmark(listings.STEPS, lambda p: listings.run(listed, p)),
         "discovery": Benchmark(discovery.STEPS, lambda p: discovery.run(discovered, p)),
         "promotion": Benchmark(promotion.STEPS, lambda p: promotion.run(promoted, p)),
+        "requests": Benchmark(requests.STEPS, lambda p: requests.run(requested, p)),
         "scenarios": Benchmark(len(scenarios.plan(sizes)), lambda p: scenarios.run(sizes, p)),
         "million": Benchmark(million.STEPS, lambda p: million.run(packaged, p)),
         "ten-million": Benchmark(ten_million.STEPS, lambda p: ten_million.run(generated, p)),

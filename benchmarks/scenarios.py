@@ -216,4 +216,10 @@ def _goals(results: Results, objects: int) -> list[Goal]:
                 elsewhere=elsewhere,
             ),
         ]
+    for state, most_cpu_ms in ((State.STORED, 0.16), (State.UNUSABLE, 0.3)):
+        engine = results.get(Cell(objects, 0, state, Side.ENGINE))
+        if engine is not None:
+            cpu_ms = engine.cost.cpu_seconds / objects * 1000
+            what = f"{state}: CPU per object"
+            goals.append(Goal(what, most_cpu_ms, cpu_ms, "ms", elsewhere=elsewhere))
     return goals

@@ -1,11 +1,19 @@
 """The benchmarks work with the engine, the stub and the document. Nothing is timed."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 from quilt_packager_runtime.aws.s3 import S3
 
-from benchmarks import discover_bucket, generated, package_without_network, scenarios
+from benchmarks import (
+    discover_bucket,
+    generated,
+    package_without_network,
+    requests,
+    scenarios,
+    send_requests,
+)
 from benchmarks.__main__ import DOCUMENT, choose
 from benchmarks.jobs import Side, registry_of, run_job
 from benchmarks.list_folder import Way
@@ -51,6 +59,14 @@ async def test_a_discovery_finds_complete_and_incomplete_folders(s3: S3, s3_stub
 def test_each_way_lists_all_keys() -> None:
     with StubProcess(f"--synthetic=stored={OBJECTS}") as stub:
         assert {list_keys(stub, "stored", way).keys for way in Way} == {OBJECTS}
+
+
+def test_each_way_sends_the_same_requests() -> None:
+    with StubProcess(f"--synthetic=stored={OBJECTS},sha256") as stub:
+        for method, way in product(send_requests.Method, send_requests.Way):
+            stub.reset()
+            assert requests.send(stub, method, "stored", way).requests == OBJECTS
+            assert stub.usage().counts[f"{method.title()}Object"] == OBJECTS
 
 
 @pytest.mark.parametrize("route", list(package_without_network.Route))
