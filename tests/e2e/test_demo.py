@@ -315,7 +315,7 @@ def test_the_page_is_served_at_the_printed_address(demo: Demo) -> None:
         urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor()
     )
     with browser.open(demo.page) as answer:
-        assert f"<b>{STACK}</b> · us-east-1 · account 123456789012" in answer.read().decode()
+        assert f"<b>{STACK}</b> <i>us-east-1 · 123456789012</i>" in answer.read().decode()
 
 
 def test_the_stack_has_the_outputs_that_users_rely_on(demo: Demo) -> None:

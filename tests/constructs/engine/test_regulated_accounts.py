@@ -168,6 +168,7 @@ def test_roles_that_access_buckets_have_stable_names(template: JsonObject) -> No
         "lab-checksum",
         "lab-large-job",
         "lab-promotion",
+        "lab-batch",
     }
 
 
