@@ -21,8 +21,8 @@ NAME = "runs/42"
 FOLDER = "runs/42/"
 LATEST = ".quilt/named_packages/runs/42/latest"
 METADATA = {"run": 42}
-NEWER_SECONDS = time.time() + 86_400
-"""After all messages that the tests send without a time, and within S3's tolerance."""
+NEWER_SECONDS = 600
+"""A message from that far ahead is newer than those without a time, and clocks may differ so."""
 
 
 @pytest.fixture
@@ -55,9 +55,16 @@ async def run(
     return await package_request(s3, request_of(message), settings, delivery=delivery)
 
 
+@pytest.fixture(autouse=True)
+def sent_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a test's message: the same in all of its attempts."""
+    monkeypatch.setattr(attempt, "sent_seconds", time.time() + NEWER_SECONDS, raising=False)
+
+
 def attempt(number: int) -> Delivery:
+    sent_seconds = vars(attempt)["sent_seconds"]
     return Delivery(
-        body="", message_id="m", number=number, sent_seconds=NEWER_SECONDS, started_seconds=0
+        body="", message_id="m", number=number, sent_seconds=sent_seconds, started_seconds=0
     )
 
 
