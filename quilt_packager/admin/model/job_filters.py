@@ -107,11 +107,6 @@ class Filter(NamedTuple):
         """Return the span to show."""
         return find_window(self.range, now, read_local(self.start), read_local(self.end))
 
-    @property
-    def is_narrow(self) -> bool:
-        """Return True if the filter excludes jobs of the span."""
-        return bool(self.text or self.outcome or self.source or self.code)
-
     def matches(self, job: Job) -> bool:
         """Return True if all of the filter but the outcome matches."""
         return (
