@@ -27,7 +27,7 @@ class BatchJob:
     """A job: what was asked, and how far it is.
 
     Attributes:
-        document: What CreateJob said.
+        document: The body of CreateJob.
         status: Such as `Active`.
     """
 

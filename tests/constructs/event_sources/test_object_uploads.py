@@ -331,9 +331,9 @@ def test_values_of_the_flag_reach_the_coalescer() -> None:
     template = template_of(make_flagged_stack(source_buckets=("raw", "runs"), uploads=flag))
     pattern = rule(template, "ObjectUploadsRule")["EventPattern"]
     assert pattern["detail"]["bucket"]["name"] == ["runs"]
-    told = settings(template)
-    assert (told["prefix_depth"], told["threshold_duration_seconds"]) == (1, 9)
-    assert told["ready_when"] == ["illumina"]
+    options = settings(template)
+    assert (options["prefix_depth"], options["threshold_duration_seconds"]) == (1, 9)
+    assert options["ready_when"] == ["illumina"]
 
 
 def test_flag_watches_the_own_bucket_of_the_stack() -> None:
