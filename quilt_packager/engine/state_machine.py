@@ -5,7 +5,7 @@ the large-job function publishes, starts another round, waits for required files
 failure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -195,59 +195,11 @@ def _define(
     scratch_bucket: s3.IBucket,
     checksum_concurrency: int,
 ) -> sfn.IChainable:
-    hash_shards = sfn.DistributedMap(
-        scope,
-        "HashShards",
-        label="HashShards",
-        item_reader=sfn.S3JsonLItemReader(
-            bucket=scratch_bucket, key=sfn.JsonPath.string_at("$.items_key")
-        ),
-        max_concurrency=checksum_concurrency,
-        # A worker may run for 15 minutes; an Express workflow for 5.
-        map_execution_type=sfn.StateMachineType.STANDARD,
-        result_path=sfn.JsonPath.DISCARD,
-    )
-    hash_shards.item_processor(
-        retry(
-            tasks.LambdaInvoke(
-                scope,
-                "HashShard",
-                lambda_function=checksum_function,
-                payload_response_only=True,
-                retry_on_service_exceptions=False,
-            )
-        )
-    )
-    publish = retry(
-        tasks.LambdaInvoke(
-            scope,
-            "Publish",
-            lambda_function=large_job_function,
-            payload=sfn.TaskInput.from_object(_JOB),
-            payload_response_only=True,
-            retry_on_service_exceptions=False,
-        )
-    )
-    give_up = tasks.LambdaInvoke(
-        scope,
-        "GiveUp",
-        lambda_function=large_job_function,
-        payload=sfn.TaskInput.from_object(
-            {
-                **_JOB,
-                "error": sfn.JsonPath.object_at(_ERROR),
-                "retry": sfn.JsonPath.number_at("$$.State.RetryCount"),
-                "max_retries": MAX_FAIL_JOB_RETRIES,
-            }
-        ),
-        payload_response_only=True,
-        retry_on_service_exceptions=False,
-    )
-    # Until then the message is nowhere else: a denied action may be allowed in time.
-    add_retry(give_up, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
-    give_up.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
-    hash_shards.add_catch(give_up, result_path=_ERROR)
-    publish.add_catch(give_up, result_path=_ERROR)
+    hash_shards = _hash_shards(scope, checksum_function, scratch_bucket, checksum_concurrency)
+    publish = retry(_invoke(scope, "Publish", large_job_function, _JOB))
+    fail_job = _fail_job(scope, large_job_function)
+    hash_shards.add_catch(fail_job, result_path=_ERROR)
+    publish.add_catch(fail_job, result_path=_ERROR)
     wait = sfn.Wait(scope, "WaitForFiles", time=sfn.WaitTime.seconds_path(_WAIT_SECONDS))
     is_published = sfn.Condition.and_(
         sfn.Condition.is_present("$.goes_on"),
@@ -261,6 +213,63 @@ def _define(
     next_step.otherwise(hash_shards)
     publish.next(next_step)
     return next_step
+
+
+def _hash_shards(
+    scope: Construct,
+    checksum_function: lambda_.IFunction,
+    scratch_bucket: s3.IBucket,
+    checksum_concurrency: int,
+) -> sfn.DistributedMap:
+    hash_shards = sfn.DistributedMap(
+        scope,
+        "HashShards",
+        label="HashShards",
+        item_reader=sfn.S3JsonLItemReader(
+            bucket=scratch_bucket, key=sfn.JsonPath.string_at("$.items_key")
+        ),
+        max_concurrency=checksum_concurrency,
+        # A worker may run for 15 minutes; an Express workflow for 5.
+        map_execution_type=sfn.StateMachineType.STANDARD,
+        result_path=sfn.JsonPath.DISCARD,
+    )
+    hash_shards.item_processor(retry(_invoke(scope, "HashShard", checksum_function)))
+    return hash_shards
+
+
+def _fail_job(scope: Construct, large_job_function: lambda_.IFunction) -> tasks.LambdaInvoke:
+    fail_job = _invoke(
+        scope,
+        "GiveUp",
+        large_job_function,
+        {
+            **_JOB,
+            "error": sfn.JsonPath.object_at(_ERROR),
+            "retry": sfn.JsonPath.number_at("$$.State.RetryCount"),
+            "max_retries": MAX_FAIL_JOB_RETRIES,
+        },
+    )
+    # Until then the message is nowhere else: a denied action may be allowed in time.
+    add_retry(fail_job, [sfn.Errors.ALL], MAX_FAIL_JOB_RETRIES)
+    fail_job.next(sfn.Fail(scope, "Failed", error_path="$.code", cause_path="$.reason"))
+    return fail_job
+
+
+def _invoke(
+    scope: Construct,
+    construct_id: str,
+    function: lambda_.IFunction,
+    payload: Mapping[str, object] | None = None,
+) -> tasks.LambdaInvoke:
+    """Invoke a function with a payload, or with the input of the state."""
+    return tasks.LambdaInvoke(
+        scope,
+        construct_id,
+        lambda_function=function,
+        payload=None if payload is None else sfn.TaskInput.from_object(payload),
+        payload_response_only=True,
+        retry_on_service_exceptions=False,
+    )
 
 
 def retry(task: tasks.LambdaInvoke) -> tasks.LambdaInvoke:

@@ -6,6 +6,7 @@ import msgspec
 from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 from quilt_packager_runtime.settings.upload_settings import UploadSettings
 
@@ -72,33 +73,7 @@ class Coalescer(Construct):
         )
         self.queue = self._queues.queue
         self.dead_letter_queue = self._queues.dead_letter_queue
-        self.table = dynamodb.Table(
-            self,
-            "Windows",
-            partition_key=dynamodb.Attribute(name="window", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            time_to_live_attribute="expires_at",
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if engine.encryption_key else None,
-            encryption_key=engine.encryption_key,
-            # Its items are needed for minutes.
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        needed_for_minutes = (
-            "Windows are needed for minutes; restored ones would only announce folders again."
-        )
-        acknowledge(
-            self.table,
-            {
-                "AwsSolutions-DDB3": needed_for_minutes,
-            },
-        )
-        acknowledge_controls(
-            self.table,
-            {
-                "DynamoDBInBackupPlan": needed_for_minutes,
-                "DynamoDBPITREnabled": needed_for_minutes,
-            },
-        )
+        self.table = self._create_table(engine.encryption_key)
         self.function = engine.add_function(
             self,
             COALESCER_FUNCTION,
@@ -160,3 +135,31 @@ class Coalescer(Construct):
         )
         self._queues.add_as_target(rule, None)
         return rule
+
+    def _create_table(self, key: kms.IKey | None) -> dynamodb.Table:
+        table = dynamodb.Table(
+            self,
+            "Windows",
+            partition_key=dynamodb.Attribute(name="window", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expires_at",
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if key else None,
+            encryption_key=key,
+            # Its items are needed for minutes.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        needed_for_minutes = (
+            "Windows are needed for minutes; restored ones would only announce folders again."
+        )
+        acknowledge(
+            table,
+            {"AwsSolutions-DDB3": needed_for_minutes},
+        )
+        acknowledge_controls(
+            table,
+            {
+                "DynamoDBInBackupPlan": needed_for_minutes,
+                "DynamoDBPITREnabled": needed_for_minutes,
+            },
+        )
+        return table
