@@ -27,7 +27,7 @@ from quilt_packager.local.cdk import Cdk, OnLine
 from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import ACCOUNT, REGION, MiniStack
 from quilt_packager.local.samples import SampleFolder
-from quilt_packager.operations.audits import DamagedPackage, find_damaged
+from quilt_packager.operations.audits import AuditedPackage, find_damaged
 from quilt_packager.operations.deployment.deployments import connect, find_deployment
 
 BUCKET = "quilt-demo"
@@ -150,7 +150,7 @@ class DeployedEngine:
         key = folder.prefix + path
         return S3Uri(BUCKET, key, self._s3.head_object(Bucket=BUCKET, Key=key)["VersionId"])
 
-    def audit(self) -> list[DamagedPackage]:
+    def audit(self) -> list[AuditedPackage]:
         """Start the audit, and wait until it has found damage."""
         deployment = find_deployment(connect(), self.stack_name)
         machine = deployment.audit_machine_arn or ""

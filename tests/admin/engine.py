@@ -22,7 +22,7 @@ from quilt_packager.operations.revisions.contents import RevisionContents
 if TYPE_CHECKING:
     from quilt_packager_runtime.formats.outcome import OutcomeFields
 
-    from quilt_packager.operations.audits import DamagedPackage
+    from quilt_packager.operations.audits import AuditedPackage
 
 IDENTITY = EngineIdentity("prod-packager", "us-east-1", "123456789012")
 ARN = "arn:aws:sts::123456789012:assumed-role/Admin/ana"
@@ -131,7 +131,7 @@ class Engine:
         )
         self.users: Sequence[OutcomeFields] | Exception = ()
         self.configuration: Configuration | Exception = Configuration()
-        self.damaged: Sequence[DamagedPackage] | Exception = ()
+        self.audits: Sequence[AuditedPackage] | Exception = ()
         self.lines: Sequence[LogLine] = ()
         self.attempts: Sequence[Attempt] = ()
         self.asked: list[str] = []
@@ -152,7 +152,7 @@ class Engine:
         patch.setattr(views, "read_contents", lambda *_, **__: self._answer("contents"))
         patch.setattr(views, "read_users", lambda *_: self._answer("users"))
         patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
-        patch.setattr(views, "find_damaged", lambda *_: self._answer("damaged"))
+        patch.setattr(views, "read_audits", lambda *_: self._answer("audits"))
         patch.setattr(job_history, "Watch", lambda *_, **__: self)
 
     def grow_old(self) -> None:

@@ -173,6 +173,8 @@ class _PackageAudit:
         self._package = package
         self._until = until
         self._unchecked = 0
+        self._expiring = 0
+        self._first_losses: list[str] = []
         self._warnings: list[str] = []
         self._started = time.monotonic()
 
@@ -205,6 +207,8 @@ class _PackageAudit:
             damaged=self.damage.total,
             unchecked=self._unchecked,
             unread=audited.unread,
+            expiring=self._expiring,
+            first_loss=min(self._first_losses, default=None),
             block=first_block or None,
             warnings=tuple(self._warnings),
             seconds=round(time.monotonic() - self._started, 3),
@@ -213,7 +217,12 @@ class _PackageAudit:
     def _add(self, finding: Finding) -> None:
         if finding.severity is Severity.DAMAGE:
             self.damage.add(finding)
-        elif finding.severity is Severity.UNCHECKED:
+            return
+        if finding.severity is Severity.UNCHECKED:
             self._unchecked += finding.entries
-        elif len(self._warnings) < MAX_WARNINGS:
+            return
+        if finding.first_loss is not None:
+            self._expiring += finding.entries
+            self._first_losses.append(finding.first_loss)
+        if len(self._warnings) < MAX_WARNINGS:
             self._warnings.append(finding.happened)

@@ -303,7 +303,8 @@ class DamagedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True):
     """The scheduled audit compared a package, or some of its entries, with what S3 has.
 
-    `block` is absent unless it continued within the package.
+    `block` is absent unless it continued within the package. `expiring` counts the versions that
+    lifecycle rules will delete or archive, from `first_loss` on.
     """
 
     registry: str
@@ -313,6 +314,8 @@ class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True)
     damaged: int
     unchecked: int = 0
     unread: int = 0
+    expiring: int = 0
+    first_loss: str | None = None
     block: int | None = None
     warnings: tuple[str, ...] = ()
     seconds: float

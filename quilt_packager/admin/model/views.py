@@ -10,7 +10,7 @@ from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
 from quilt_packager.admin.model.package_views import PackageViews
 from quilt_packager.admin.model.periods import HISTORIES, Period
-from quilt_packager.operations.audits import DamagedPackage, find_damaged
+from quilt_packager.operations.audits import AuditedPackage, choose_damaged, read_audits
 from quilt_packager.operations.deployment.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.deployment.queues import Queues, read_queues
@@ -26,7 +26,7 @@ CONTENTS_SECONDS = 3600
 
 USERS_SECONDS = 60
 CONFIGURATION_SECONDS = 600
-DAMAGED_SECONDS = 60
+AUDITS_SECONDS = 60
 IDENTITY_SECONDS = 3600
 
 OVER_SECONDS = 300
@@ -55,7 +55,7 @@ class Views:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.packages = PackageViews(deployment)
-        self._damaged = Cached(lambda: find_damaged(deployment))
+        self._audits = Cached(lambda: read_audits(deployment))
         self.dead_letters = DeadLetters(deployment)
         histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
@@ -143,9 +143,19 @@ class Views:
         """Return the revisions that were made from a revision, by the index of lineage."""
         return self._users.of((table, revision)).get(USERS_SECONDS)
 
-    def damaged(self) -> Answer[list[DamagedPackage]]:
+    def audits(self) -> Answer[list[AuditedPackage]]:
+        """Return the results of the last audits."""
+        return self._audits.get(AUDITS_SECONDS)
+
+    def start_audits(self) -> None:
+        """Begin to read the results of the last audits, while other requests run."""
+        self._audits.start(AUDITS_SECONDS)
+
+    def damaged(self) -> Answer[list[AuditedPackage]]:
         """Return the packages that the last audits found damaged."""
-        return self._damaged.get(DAMAGED_SECONDS)
+        answer = self.audits()
+        damaged = None if answer.value is None else choose_damaged(answer.value)
+        return Answer(damaged, answer.at, answer.error, answer.backoff_level)
 
     def configuration(self) -> Answer[Configuration]:
         """Return the configuration of the engine's functions."""

@@ -11,7 +11,7 @@ from quilt_packager_runtime.reporting.log_events import DamagedEntry
 from quilt_packager.admin.app import make_app
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
-from quilt_packager.operations.audits import DamagedPackage
+from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
 from tests.admin.browser import Answer, Browser
@@ -74,7 +74,7 @@ def test_page_is_complete_without_javascript(browser: Browser, letters: Letters)
 
 
 class TestDamage:
-    DAMAGED = DamagedPackage(
+    DAMAGED = AuditedPackage(
         "packages",
         "runs/<42>",
         since=ago(days=9),
@@ -94,7 +94,7 @@ class TestDamage:
     def test_damaged_packages_are_shown_with_their_entries(
         self, browser: Browser, engine: Engine
     ) -> None:
-        engine.damaged = [self.DAMAGED]
+        engine.audits = [self.DAMAGED]
         text = html.unescape(browser.htmx("/failures/damaged").text)
         for words in ("1 damaged package", "3 damaged, since", "9 d", "ObjectMissing", "v2"):
             assert words in text
@@ -106,7 +106,7 @@ class TestDamage:
     def test_an_error_of_the_log_leaves_the_tab_usable(
         self, browser: Browser, engine: Engine, letters: Letters
     ) -> None:
-        engine.damaged = ClientError({"Error": {"Code": "AccessDenied"}}, "FilterLogEvents")
+        engine.audits = ClientError({"Error": {"Code": "AccessDenied"}}, "FilterLogEvents")
         letters.letters = [make_letter()]
         text = browser.get("/failures?whole=1").text
         assert "AccessDenied" in text

@@ -10,7 +10,7 @@ import pytest
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.model import package_views
-from quilt_packager.operations.audits import DamagedPackage
+from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.deployment.configurations import Configuration
 from tests.admin.browser import Browser
 from tests.admin.engine import Engine, ago
@@ -55,8 +55,8 @@ def add_revision(
         bucket.put(f".quilt/named_packages/{name}/{pointer}", top_hash.encode())
 
 
-def damage(at: datetime) -> DamagedPackage:
-    return DamagedPackage("packages", "runs/42", at, at, 2, ())
+def damage(at: datetime) -> AuditedPackage:
+    return AuditedPackage("packages", "runs/42", at, at, 2, ())
 
 
 def test_frames_ask_nothing_of_s3(browser: Browser, registry: Bucket, s3_stub: S3Stub) -> None:
@@ -71,7 +71,7 @@ def test_frames_ask_nothing_of_s3(browser: Browser, registry: Bucket, s3_stub: S
 def test_packages_are_listed_by_prefix_with_their_audit(
     browser: Browser, engine: Engine, registry: Bucket
 ) -> None:
-    engine.damaged = [damage(ago(hours=1))]
+    engine.audits = [damage(ago(hours=1))]
     add_revision(registry, "other/1", 1_700_000_000, FIRST, [])
     text = browser.htmx("/packages/list?q=runs").text
     assert 'href="/packages/packages/runs/42">runs/42</a>' in text

@@ -18,7 +18,7 @@ from quilt_packager.local.errors import LocalError
 from quilt_packager.local.ministack import MiniStack
 from quilt_packager.local.reading import ReadPackage
 from quilt_packager.local.samples import SampleFolder
-from quilt_packager.operations.audits import DamagedPackage
+from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.checks.finding import wrong
 from tests.embedded_aws import WriteLog
 from tests.operations.job_lines import ago, failed, line, succeeded
@@ -136,8 +136,8 @@ class InstantEngine(DeployedEngine):
     def newest_version(self, folder: SampleFolder, path: str) -> S3Uri:
         return S3Uri(BUCKET, folder.prefix + path, "v1")
 
-    def audit(self) -> list[DamagedPackage]:
-        return [DamagedPackage(BUCKET, scenario.DAMAGED_NAME, ago(), ago(), 0, ())]
+    def audit(self) -> list[AuditedPackage]:
+        return [AuditedPackage(BUCKET, scenario.DAMAGED_NAME, ago(), ago(), 0, ())]
 
 
 def test_steps_fit_a_terminal_of_80_columns(

@@ -88,6 +88,24 @@ def test_an_intact_package_is_only_logged(published: Published, log: JobLog) -> 
     assert (published.events, published.notices) == ([], [])
 
 
+RULE = (
+    "<Rule><ID>{0}</ID><Filter/><Status>Enabled</Status><Transition><Days>{1}</Days>"
+    "<StorageClass>GLACIER</StorageClass></Transition></Rule>"
+)
+
+
+@pytest.mark.usefixtures("published")
+def test_losses_to_come_are_logged_with_the_first_date(
+    log: JobLog, raw: Bucket, s3_stub: S3Stub
+) -> None:
+    version = put(raw, "f/a", b"a", last_modified=1_700_000_000.0)  # 2023-11-14
+    publish(s3_stub.create_bucket("packages"), [entry_of(raw, "f/a", version)])
+    raw.lifecycle = RULE.format("late", 90) + RULE.format("soon", 30)
+    run()
+    line = log.read_line()
+    assert (line["expiring"], line["first_loss"], line["damaged"]) == (2, "2023-12-15", 0)
+
+
 def test_damage_is_an_event_a_notification_and_a_log_line(
     published: Published, log: JobLog, raw: Bucket, versions: dict[str, Version]
 ) -> None:
