@@ -1,5 +1,7 @@
 """Results of the last audits of packages, according to the log."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, get_args
@@ -111,18 +113,14 @@ def choose_damaged(audits: list[AuditedPackage]) -> list[AuditedPackage]:
     return [each for _, each in sorted(damaged, key=_time)]
 
 
-def _read_events(deployment: "Deployment", now: datetime) -> list[tuple[datetime, AuditEvent]]:
+def _read_events(deployment: "Deployment", now: datetime) -> Iterator[tuple[datetime, AuditEvent]]:
     pattern = any_message([message_of(each) for each in get_args(AuditEvent)])
     reader = LogReader(deployment)
-    found: list[tuple[datetime, AuditEvent]] = []
-    try:
+    with contextlib.suppress(TooManyRequests):
         for start, end in windows(now - PERIOD, now):
             for line in reader.read(pattern, start, end, function="audit"):
                 if isinstance(line.event, AuditEvent):
-                    found.append((line.at, line.event))
-    except TooManyRequests:
-        pass
-    return found
+                    yield line.at, line.event
 
 
 def _add(known: AuditedPackage, at: datetime, event: AuditEvent) -> AuditedPackage:

@@ -58,10 +58,13 @@ def count(number: int, noun: str) -> str:
     """Format a number with its noun.
 
     Example:
-        >>> count(1, "object"), count(12408, "object")
-        ('1 object', '12,408 objects')
+        >>> count(1, "object"), count(12408, "object"), count(2, "entry"), count(2, "day")
+        ('1 object', '12,408 objects', '2 entries', '2 days')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    if number == 1:
+        return f"{number:,} {noun}"
+    is_regular = noun[-1] != "y" or noun[-2] in "aeiou"
+    return f"{number:,} {noun}s" if is_regular else f"{number:,} {noun[:-1]}ies"
 
 
 def span(least_seconds: float, most_seconds: float) -> str:

@@ -152,7 +152,7 @@ async def list_revisions(s3: S3, package: Package, *, limit: int = 50) -> Revisi
     read: dict[int, PublishedRevision] = {}
 
     async def read_one(second: int) -> None:
-        read[second] = _to_revision(await read_pointer(s3, package, str(second)), second)
+        read[second] = to_revision(await read_pointer(s3, package, str(second)), second)
 
     await for_each(newest, read_one, at_once=AT_ONCE)
     return RevisionPage(len(seconds), tuple(read[second] for second in newest), latest.top_hash)
@@ -206,11 +206,12 @@ async def _read_newest(s3: S3, package: Package) -> ListedPackage:
     named = newest if latest.top_hash is None else latest
     published = second if named.top_hash == newest.top_hash else None
     return ListedPackage(
-        package.registry, package.name, len(seconds), _to_revision(named, published)
+        package.registry, package.name, len(seconds), to_revision(named, published)
     )
 
 
-def _to_revision(pointer: Pointer, second: int | None) -> PublishedRevision:
+def to_revision(pointer: Pointer, second: int | None) -> PublishedRevision:
+    """Describe the revision of a pointer that was published at a second."""
     promoted = pointer.provenance
     made_by: MadeBy = "promoted" if promoted else "engine" if pointer.message else "person"
     return PublishedRevision(

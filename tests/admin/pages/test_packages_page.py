@@ -1,17 +1,24 @@
 """The Packages tab and the page of a package, on an S3 server."""
 
+import csv
 import html
+import io
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
 import pytest
+from botocore.exceptions import ClientError
+from quilt_packager_runtime.reporting.log_events import DamagedEntry
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.admin.model import package_views
 from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.deployment.configurations import Configuration
+from quilt_packager.operations.revisions.registry_index import index_packages
 from tests.admin.browser import Browser
 from tests.admin.engine import Engine, ago
 from tests.conftest import CREDENTIALS
@@ -19,6 +26,14 @@ from tests.runtime_s3 import connect_to
 from tests.s3_stub import Bucket, S3Stub
 
 FIRST, SECOND = "a" * 64, "b" * 64
+FINDING = DamagedEntry(
+    code="ObjectMissing",
+    happened='"a.txt" does not exist.',
+    remedy="Restore it.",
+    logical_key="a.txt",
+    uri="s3://raw/a.txt?versionId=v1",
+    replacement="s3://raw/a.txt?versionId=v2",
+)
 HOSTILE = "<script>alert(1)</script>\"'{{ 7*7 }}"
 
 
@@ -56,7 +71,7 @@ def add_revision(
 
 
 def damage(at: datetime) -> AuditedPackage:
-    return AuditedPackage("packages", "runs/42", at, at, 2, ())
+    return AuditedPackage("packages", "runs/42", at, at, 2, (FINDING,))
 
 
 def test_frames_ask_nothing_of_s3(browser: Browser, registry: Bucket, s3_stub: S3Stub) -> None:
@@ -68,34 +83,157 @@ def test_frames_ask_nothing_of_s3(browser: Browser, registry: Bucket, s3_stub: S
     assert not s3_stub.requests
 
 
-def test_packages_are_listed_by_prefix_with_their_audit(
-    browser: Browser, engine: Engine, registry: Bucket
+def names(text: str) -> list[str]:
+    """Return the packages of a list, in its order."""
+    return re.findall(r'<a class="pkg"[^>]*>([^<]*)</a>', text)
+
+
+def chips(text: str) -> dict[str, str]:
+    return dict(re.findall(r'<a class="chip[^>]*>([^<]*) <b>([^<]*)</b>', text))
+
+
+def second(**span: float) -> int:
+    return int(ago(**span).timestamp())
+
+
+@pytest.fixture
+def four(registry: Bucket, engine: Engine) -> Bucket:
+    """A package in each state of its audit, the newest first."""
+    for hours, name in enumerate(("new/1", "good/1", "late/1", "bad/1"), 1):
+        add_revision(registry, name, second(hours=hours), str(hours) * 64, [])
+    audited = ago(minutes=90)
+    engine.audits = [
+        AuditedPackage("packages", "good/1", None, audited, top_hash="2" * 64, entries=1200),
+        AuditedPackage("packages", "late/1", None, audited, expiring=64, first_loss="2026-12-04"),
+        AuditedPackage("packages", "bad/1", audited, audited, 2, (FINDING,)),
+    ]
+    registry.delete(".quilt/named_packages/runs/42/1700000000")
+    registry.delete(".quilt/named_packages/runs/42/1700000100")
+    registry.delete(".quilt/named_packages/runs/42/latest")
+    return registry
+
+
+@pytest.mark.usefixtures("four")
+def test_packages_are_listed_newest_first_with_the_state_of_their_audit(browser: Browser) -> None:
+    text = browser.htmx("/packages/list").text
+    assert names(text) == ["new/1", "good/1", "late/1", "bad/1"]
+    assert re.findall(r'<span class="badge [^"]*"><svg.*?</svg>([^<]*)<', text) == [
+        "Not audited",
+        "Sound",
+        "Losing soon",
+        "2 entries",
+    ]
+    assert "64 versions will be deleted or archived from 2026-12-04 on." in text
+    assert "1,200" in text
+    expected = {"All": "4", "Damaged": "1", "Losing soon": "1", "Sound": "1", "Not audited": "1"}
+    assert chips(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("audit=damaged", ["bad/1"]),
+        ("audit=unaudited", ["new/1"]),
+        ("q=OO", ["good/1"]),
+        ("q=*a*/1", ["late/1", "bad/1"]),
+        ("order=oldest", ["bad/1", "late/1", "good/1", "new/1"]),
+        ("order=name", ["bad/1", "good/1", "late/1", "new/1"]),
+        ("age=7d&audit=sound", ["good/1"]),
+        ("age=1y", []),
+        ("by=person&q=new", ["new/1"]),
+        ("by=engine", []),
+        # Unknown values are ignored.
+        ("by=nobody&audit=odd&order=&q=new&after=x", ["new/1"]),
+    ],
+)
+@pytest.mark.usefixtures("four")
+def test_packages_are_filtered_and_ordered(browser: Browser, query: str, shown: list[str]) -> None:
+    assert names(browser.htmx(f"/packages/list?{query}").text) == shown
+
+
+@pytest.mark.usefixtures("four")
+def test_chips_count_under_the_other_filters(browser: Browser) -> None:
+    text = browser.htmx("/packages/list?q=oo&audit=damaged").text
+    expected = {"All": "1", "Damaged": "0", "Losing soon": "0", "Sound": "1", "Not audited": "0"}
+    assert chips(text) == expected
+    assert 'href="/packages?q=oo&amp;audit=sound"' in text
+
+
+def test_all_registries_are_listed_and_one_can_be_chosen(
+    browser: Browser, registry: Bucket, engine: Engine, s3_stub: S3Stub
 ) -> None:
-    engine.audits = [damage(ago(hours=1))]
-    add_revision(registry, "other/1", 1_700_000_000, FIRST, [])
-    text = browser.htmx("/packages/list?q=runs").text
-    assert 'href="/packages/packages/runs/42">runs/42</a>' in text
-    assert "2 entries" in text
-    assert "other/1" not in text
+    engine.configuration = Configuration(Settings(registry_buckets=("packages", "lims")))
+    add_revision(s3_stub.create_bucket("lims"), "runs/42", second(hours=1), FIRST, [])
+    text = browser.htmx("/packages/list").text
+    assert re.findall(r'class="pkg" href="([^"]*)"', text) == [
+        "/packages/lims/runs/42",
+        "/packages/packages/runs/42",
+    ]
+    assert names(browser.htmx("/packages/list?registry=lims").text) == ["runs/42"]
 
 
-def test_pages_follow_each_other(browser: Browser, registry: Bucket) -> None:
-    for number in range(51):
-        registry.put(f".quilt/named_packages/a/{number:02}/latest", FIRST.encode())
-    text = browser.htmx("/packages/list?q=a/").text
-    assert "a/49</a>" in text
-    assert "a/50</a>" not in text
-    assert "after=a%2F49" in text
-    assert "a/50</a>" in browser.htmx("/packages/list?q=a/&after=a/49").text
+def test_a_registry_that_fails_does_not_hide_the_others(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    engine.configuration = Configuration(Settings(registry_buckets=("packages", "gone")))
+    text = browser.htmx("/packages/list").text
+    assert names(text) == ["runs/42"]
+    assert "NoSuchBucket" in text
+    assert browser.get("/packages?format=csv").status == 502
 
 
-def test_list_is_asked_once_in_an_interval(
+def test_thousands_of_packages_take_a_request_per_thousand_and_one_for_each_row(
     browser: Browser, registry: Bucket, s3_stub: S3Stub
 ) -> None:
-    browser.htmx("/packages/list")
+    for number in range(2500):
+        registry.put(f".quilt/named_packages/a/{number:04}/17{number:08}", FIRST.encode())
     s3_stub.requests.clear()
+    text = browser.htmx("/packages/list").text
+    assert names(text)[0] == "a/2499"
+    assert "1 to 50 of 2,501" in text
+    sent = Counter(each.operation for each in s3_stub.requests)
+    assert sent == {"ListObjectsV2": 3, "GetObject": 50}
+    s3_stub.requests.clear()
+    following = re.search(r'href="(/packages\?after=[^"]*)">Next 50', text)
+    assert following is not None
+    second_page = browser.htmx(html.unescape(following[1]).replace("?", "/list?")).text
+    assert names(second_page)[0] == "a/2449"
+    assert "51 to 100 of 2,501" in second_page
+    # Names and pointers are read once.
     browser.htmx("/packages/list")
-    assert not s3_stub.requests
+    assert Counter(each.operation for each in s3_stub.requests) == {"GetObject": 50}
+
+
+def test_of_a_large_registry_a_prefix_is_listed(
+    browser: Browser, registry: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_packages, "__kwdefaults__", {"prefix": "", "max_keys": 1})
+    for number in range(1200):
+        registry.put(f".quilt/named_packages/a/{number:04}/1700000000", FIRST.encode())
+    cut = browser.htmx("/packages/list").text
+    assert "packages has more than" in cut
+    assert "runs/42" not in names(cut)
+    assert names(browser.htmx("/packages/list?q=runs/*").text) == ["runs/42"]
+
+
+@pytest.mark.usefixtures("four")
+def test_packages_are_exported_as_csv_and_json(browser: Browser) -> None:
+    answer = browser.get("/packages?format=csv&audit=damaged")
+    assert answer.headers["content-disposition"] == 'attachment; filename="packages.csv"'
+    [row] = csv.DictReader(io.StringIO(answer.text))
+    assert (row["package_name"], row["audit"], row["damaged"]) == ("bad/1", "damaged", "2")
+    rows = json.loads(browser.get("/packages?format=json&order=name").text)
+    assert [each["package_name"] for each in rows] == ["bad/1", "good/1", "late/1", "new/1"]
+    assert {each["made_by"] for each in rows} == {"person"}
+
+
+def test_audits_that_cannot_be_read_leave_the_list(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    engine.audits = ClientError({"Error": {"Code": "AccessDenied"}}, "FilterLogEvents")
+    text = browser.htmx("/packages/list").text
+    assert names(text) == ["runs/42"]
+    assert "FilterLogEvents" in text
 
 
 def test_registries_beyond_the_engine_are_not_read(
