@@ -32,6 +32,7 @@ from quilt_packager.admin.pages.new_package_page import NewPackagePage
 from quilt_packager.admin.pages.package_page import PackagePage
 from quilt_packager.admin.pages.packages_page import PackagesPage
 from quilt_packager.admin.pages.settings_page import SettingsPage
+from quilt_packager.admin.web.deadline import OneDeadline
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import (
     METHOD_NOT_ALLOWED,
@@ -123,7 +124,7 @@ def make_app(views: Views, engine: EngineIdentity, access: Access) -> ASGIApp:
             Exception: show_defect,
         },
     )
-    return Guard(app, access, renderer.refusal)
+    return Guard(OneDeadline(app), access, renderer.refusal)
 
 
 def set_theme(request: Request) -> Response:

@@ -140,9 +140,8 @@ class Engine:
     def log_group(self, function: str) -> str:
         return f"/quilt/prod-packager/{function}"
 
-    def command(self, *words: str, names_stack: bool) -> str:
-        assert names_stack
-        return Options(self.name).command(*words)
+    def command(self, *words: str, names_stack: bool = False) -> str:
+        return Options(self.name if names_stack else None).command(*words)
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
         """Replace the operations that the page reads from."""

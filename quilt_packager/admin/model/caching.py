@@ -1,10 +1,12 @@
 """Answers of AWS that are cached briefly, so that open pages cause few requests."""
 
+import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar, cast
 
@@ -19,6 +21,9 @@ SLOW_SECONDS = 1.5
 
 DEADLINE_SECONDS = 20
 """Time after which a page goes on without an answer: below the 30 s that the browser waits."""
+
+PAGE_DEADLINE: ContextVar[float] = ContextVar("PAGE_DEADLINE", default=math.inf)
+"""Time of the monotonic clock at which the current page goes on without further answers."""
 
 MAX_BACKOFF_LEVEL = 4
 MAX_INTERVAL_SECONDS = 60
@@ -91,25 +96,35 @@ class Cached(Generic[T]):
 
     def get(self, max_age_seconds: float) -> Answer[T]:
         """Return the answer, requesting a new one if it is older than `max_age_seconds`."""
-        request = self.start(max_age_seconds)
+        self.start(max_age_seconds)
+        return self.wait()
+
+    def wait(self) -> Answer[T]:
+        """Return the last answer, after that of a request that is running."""
+        request = self._running
         if request is None:
             return self._answer
         # A page that comes after the deadline sees at once that there is no answer yet.
-        waited = self._clock() - request.started
-        wait([request.result], max(0, self._deadline_seconds - waited))
+        now = self._clock()
+        deadline = min(request.started + self._deadline_seconds, PAGE_DEADLINE.get())
+        wait([request.result], max(0, deadline - now))
         with self._lock:
             # Otherwise another thread has taken the result.
             if self._running is request:
                 self._take(request)
             return self._answer
 
-    def start(self, max_age_seconds: float) -> _Request[T] | None:
+    def start(self, max_age_seconds: float) -> None:
         """Begin a request unless the answer is fresh, so that requests run at the same time."""
         with self._lock:
             if self._running is None and not self.is_fresh(max_age_seconds):
                 self._running = _Request(self._ask, self._clock())
                 self._is_invalid = False
-            return self._running
+
+    @property
+    def is_running(self) -> bool:
+        """True while a request is running."""
+        return self._running is not None
 
     def _take(self, request: _Request[T]) -> None:
         before, waited = self._answer, self._clock() - request.started

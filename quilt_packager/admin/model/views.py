@@ -10,6 +10,7 @@ from quilt_packager.admin.model.dead_letters import DeadLetters
 from quilt_packager.admin.model.job_history import JobHistory, Jobs
 from quilt_packager.admin.model.package_views import PackageViews
 from quilt_packager.admin.model.periods import HISTORIES, Period
+from quilt_packager.admin.model.settings_views import SettingsViews
 from quilt_packager.operations.audits import AuditedPackage, choose_damaged, read_audits
 from quilt_packager.operations.deployment.configurations import Configuration, read_configuration
 from quilt_packager.operations.deployment.deployments import Deployment
@@ -50,6 +51,7 @@ class Views:
 
     Attributes:
         dead_letters: Its dead letters.
+        settings: Its event sources, flags and check.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -57,6 +59,7 @@ class Views:
         self.packages = PackageViews(deployment)
         self._audits = Cached(lambda: read_audits(deployment))
         self.dead_letters = DeadLetters(deployment)
+        self.settings = SettingsViews(deployment)
         histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
         self._job = CachedEach[str, JobRecord](self._read_job)
@@ -74,6 +77,10 @@ class Views:
     def jobs(self, period: Period) -> Answer[Jobs]:
         """Return the jobs of a period."""
         return self._jobs[period.name].get(self._max_age(period))
+
+    def start_jobs(self, period: Period) -> None:
+        """Begin to read the jobs of a period, while other requests run."""
+        self._jobs[period.name].start(self._max_age(period))
 
     def has_fresh_jobs(self, period: Period) -> bool:
         """Return True if `jobs` would make no request."""
@@ -160,6 +167,10 @@ class Views:
     def configuration(self) -> Answer[Configuration]:
         """Return the configuration of the engine's functions."""
         return self._configuration.get(CONFIGURATION_SECONDS)
+
+    def start_configuration(self) -> None:
+        """Begin to read the configuration, while other requests run."""
+        self._configuration.start(CONFIGURATION_SECONDS)
 
     def last_configuration(self) -> Configuration | None:
         """Return the last known configuration without a request."""

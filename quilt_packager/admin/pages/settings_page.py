@@ -1,7 +1,7 @@
-"""The Settings tab: event sources with their switches, and the engine's configuration."""
+"""The Settings tab: event sources with their switches, checks, flags and the configuration."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -9,28 +9,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quilt_packager import contract
 from quilt_packager.admin.model import links
-from quilt_packager.admin.model.caching import Cached
-from quilt_packager.admin.model.periods import HISTORIES
-from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.model.settings_views import SettingsViews
+from quilt_packager.admin.pages.check_lines import Reasons, read_check, read_reasons
 from quilt_packager.admin.pages.page import Page
+from quilt_packager.admin.pages.source_cards import read_activity, read_treatments
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Confirmation, Renderer, Tab, is_whole
+from quilt_packager.admin.web.rendering import Confirmation, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import UnknownSource
-from quilt_packager.operations.sources.activity import DAY, Activity, count_events, count_jobs
-from quilt_packager.operations.sources.sources import Source, list_sources, set_enabled
+from quilt_packager.operations.sources.flags import FlagsInForce, find_flags_in_force
+from quilt_packager.operations.sources.sources import Source
 
 TAB = Tab("Settings", "/settings")
-
-SOURCES_SECONDS = 10
-"""Time before sources are read again: they may be switched in the console."""
-
-EVENTS_SECONDS = 60
-"""Time before events are counted again: CloudWatch metrics arrive late."""
 
 OFF = "Events that arrive while it is off are lost; quilt-packager backfill can find their folders."
 
@@ -54,11 +49,6 @@ class Fact(NamedTuple):
 class SettingsPage(Page):
     """The Settings tab."""
 
-    def __init__(self, views: Views, renderer: Renderer) -> None:
-        super().__init__(views, renderer)
-        self._sources = Cached(lambda: list_sources(views.deployment))
-        self._events = Cached(self._count_events)
-
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
         return [
@@ -66,43 +56,78 @@ class SettingsPage(Page):
             Route("/settings/sources", self.show_sources),
             Route("/settings/activity", self.show_activity),
             Route("/settings/engine", self.show_engine),
+            Route("/settings/check", self.show_check),
+            Route("/settings/check", self.check, methods=["POST"]),
+            Route("/settings/explain", self.explain),
             Route("/settings/ask", self.ask, methods=["POST"]),
             Route("/settings/switch", self.switch, methods=["POST"]),
         ]
 
     def show(self, request: Request) -> Response:
         """Show the frame, with the parts that are cached."""
-        whole = is_whole(request)
-        has_fresh_sources = whole or self._sources.is_fresh(SOURCES_SECONDS)
-        last = self._views.last_configuration()
-        facts = self._facts() if whole else list(self._list_facts(last)) if last else None
+        whole, query = is_whole(request), request.query_params
+        if whole:
+            self._start()
+        has_sources = whole or self._settings.has_fresh_sources()
+        has_engine = has_sources and (whole or self._settings.has_fresh_flags())
+        explained = query.get("explain", "").strip()
+        reasons = (
+            read_reasons(self._settings, explained)
+            if whole
+            else Reasons(explained, is_open=bool(explained))
+        )
         return self._renderer.page(
             request,
             "settings.html",
             whole=whole,
-            facts=facts,
-            at=request.query_params.get("at", ""),
-            **(
-                self._list(counts=whole)
-                if has_fresh_sources
-                else {"sources": None, "problem": None}
-            ),
+            facts=self._facts() if has_engine else None,
+            at=query.get("at", ""),
+            flags=self._flags() if has_engine else None,
+            reasons=reasons,
+            **self._check(request, waits=whole),
+            **(self._list(counts=whole) if has_sources else {"sources": None, "problem": None}),
         )
 
     def show_sources(self, request: Request) -> Response:
         """Show the sources."""
+        self._start()
         at = request.query_params.get("at", "")
         return self._renderer.part(
-            request, "settings_sources.html", at=at, whole=False, **self._list(counts=False)
+            request, "settings_sources_part.html", at=at, whole=False, **self._list(counts=False)
         )
 
     def show_activity(self, request: Request) -> Response:
-        """Show the events and jobs of each source in the last day."""
+        """Show the events, the packages and the failures of each source."""
         return self._renderer.part(request, "settings_activity_part.html", **self._list())
 
     def show_engine(self, request: Request) -> Response:
-        """Show the configuration of the engine."""
-        return self._renderer.part(request, "settings_engine.html", facts=self._facts())
+        """Show the flags and the configuration of the engine."""
+        self._start()
+        return self._renderer.part(
+            request, "settings_engine.html", facts=self._facts(), flags=self._flags()
+        )
+
+    def show_check(self, request: Request) -> Response:
+        """Show the last check, waiting for one that is running."""
+        return self._renderer.part(request, "settings_check_part.html", **self._check(request))
+
+    def check(self, request: Request) -> Response:
+        """Begin a check."""
+        self._settings.run_check()
+        if "hx-request" in request.headers:
+            return self._renderer.part(
+                request, "settings_check.html", **self._check(request, waits=False)
+            )
+        return self._renderer.redirect(f"{TAB.path}?whole=1#check")
+
+    def explain(self, request: Request) -> Response:
+        """Show the reasons for which a folder was packaged, or was not."""
+        folder = request.query_params.get("explain", "").strip()
+        reasons = read_reasons(self._settings, folder)
+        response = self._renderer.part(request, "settings_reasons.html", reasons=reasons)
+        here = f"{TAB.path}?{urlencode({'explain': folder})}" if folder else TAB.path
+        response.headers["HX-Replace-Url"] = self._renderer.root + here
+        return response
 
     def ask(self, request: Request) -> Response:
         """Ask for confirmation before turning a source off."""
@@ -128,16 +153,14 @@ class SettingsPage(Page):
         """Turn a source on or off. The next page shows its state in EventBridge."""
         form = form_of(request)
         enabled = form.get("to") == "on"
-        after = set_enabled(self._views.deployment, form.get("name", ""), enabled=enabled)
-        self._sources.invalidate()
-        self._sources.get(SOURCES_SECONDS)
+        after = self._settings.switch(form.get("name", ""), enabled=enabled)
         state = "on" if after.enabled else "off"
         self._renderer.toast(f"{after.title}: turned {state}.")
         query = {"at": after.name, **({"whole": "1"} if "whole" in form else {})}
         return self._renderer.redirect(f"{TAB.path}?{urlencode(query)}")
 
     def _find(self, name: str) -> Source:
-        known: Sequence[Source] = self._sources.get(SOURCES_SECONDS).value or []
+        known: Sequence[Source] = self._settings.sources().value or []
         for source in known:
             if source.name == name:
                 return source
@@ -147,43 +170,55 @@ class SettingsPage(Page):
             remedy="Reload the page.",
         )
 
+    @property
+    def _settings(self) -> SettingsViews:
+        return self._views.settings
+
+    def _start(self) -> None:
+        """Begin to read all that the page shows, so that it has one wait."""
+        self._settings.start()
+        self._views.start_configuration()
+
     def _list(self, *, counts: bool = True) -> dict[str, Any]:
-        answer = self._sources.get(SOURCES_SECONDS)
-        activity: dict[str, Activity] | None = None
-        count_problem: Problem | None = None
+        answer = self._settings.sources()
+        sources = answer.value or []
         # Cached counts are shown at once.
-        if answer.value and (counts or self._events.is_fresh(EVENTS_SECONDS)):
-            activity, count_problem = self._count(answer.value)
+        has_counts = counts or self._settings.has_fresh_events()
         return {
             "sources": answer.value,
             "problem": describe_problem(answer.error) if answer.error else None,
             "stale_at": answer.at,
-            "activity": activity,
-            "count_problem": count_problem,
-            "differing": [each for each in answer.value or [] if each.differs],
+            "zone": datetime.now().astimezone().tzname(),
+            "treatments": read_treatments(self._views, sources),
+            "activity": read_activity(self._views, sources) if sources and has_counts else None,
+            "differing": list(self._find_differing(sources)),
         }
 
-    def _count(self, sources: Sequence[Source]) -> tuple[dict[str, Activity], Problem | None]:
-        """Count the events and jobs of sources; the second value is the error of the counts."""
-        jobs = self._views.jobs(HISTORIES["24h"])
-        events = self._events.get(EVENTS_SECONDS)
-        since = datetime.now(UTC) - DAY
-        of_day = [job for job in jobs.value.jobs if job.started >= since] if jobs.value else None
-        counted = count_jobs(sources, of_day) if of_day is not None else {}
-        matched = events.value or {}
-        error = jobs.error or events.error
-        return {
-            each.name: Activity(
-                counted[each.name].jobs if counted else None,
-                counted[each.name].failed if counted else None,
-                matched.get(each.name),
-            )
-            for each in sources
-        }, describe_problem(error) if error else None
+    def _find_differing(self, sources: Sequence[Source]) -> Iterator[tuple[Source, str]]:
+        """Yield the switched sources, with the lines of their flags; empty for none."""
+        in_force = self._find_in_force(sources)
+        for each in sources:
+            if each.differs:
+                name = contract.FLAG_PREFIX + each.name
+                is_flag = in_force is not None and name in in_force.changed
+                yield each, in_force.line(name) if in_force and is_flag else ""
 
-    def _count_events(self) -> dict[str, int]:
-        sources = self._sources.get(SOURCES_SECONDS).value
-        return count_events(self._views.deployment, sources or [])
+    def _find_in_force(self, sources: Sequence[Source]) -> FlagsInForce | None:
+        deployed = self._settings.flags().value
+        return None if deployed is None else find_flags_in_force(deployed, sources)
+
+    def _flags(self) -> FlagsInForce | Problem | None:
+        answer = self._settings.flags()
+        if answer.value is None and answer.error is not None:
+            return describe_problem(answer.error)
+        return self._find_in_force(self._settings.sources().value or [])
+
+    def _check(self, request: Request, *, waits: bool = True) -> dict[str, Any]:
+        shows_all = request.query_params.get("check") == "all"
+        return {
+            "check": read_check(self._settings, shows_all=shows_all, waits=waits),
+            "announces": "announce" in request.query_params,
+        }
 
     def _facts(self) -> Sequence[Fact] | Problem:
         answer = self._views.configuration()

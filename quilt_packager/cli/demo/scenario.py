@@ -4,7 +4,6 @@ import json
 
 from quilt_packager_runtime.formats.outcome import Result
 
-from quilt_packager.cli.console.findings import describe_counts
 from quilt_packager.cli.console.outcomes import write_success
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.demo import promises
@@ -18,6 +17,7 @@ from quilt_packager.local.ministack import ACCOUNT, REGION
 from quilt_packager.local.reading import read_packages
 from quilt_packager.operations.checks.check import check
 from quilt_packager.operations.checks.finding import Status
+from quilt_packager.operations.checks.summary import describe_counts
 from quilt_packager.operations.deployment.deployments import connect, find_deployment
 
 NEXTFLOW_RUN = samples.nextflow_run("nextflow/rnaseq-7/")

@@ -1,19 +1,22 @@
 """Finds the last event of each source: from the metric of its rule, or from its latest job."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from quilt_packager.operations import formats
 from quilt_packager.operations.checks.behaviours import Behaviour
 from quilt_packager.operations.checks.finding import Finding, ok, unconfirmed
 from quilt_packager.operations.jobs.listing import read_jobs
-from quilt_packager.operations.sources.activity import DAY, query_events
+from quilt_packager.operations.sources.activity import (
+    DAY,
+    LOOK_BACK,
+    find_last_events,
+    find_last_job,
+)
 
 if TYPE_CHECKING:
     from quilt_packager.operations.checks.inspection import Inspection
-
-LOOK_BACK = timedelta(days=30)
 
 SENDERS = {
     "health_omics": Behaviour.OMICS_EVENTS,
@@ -25,7 +28,7 @@ SENDERS = {
 def check_last_events(engine: "Inspection") -> Iterator[Finding]:
     """Report the time of the last event of each enabled source."""
     now = datetime.now(UTC)
-    seen = find_last_events(engine, now)
+    seen = find_last_seen(engine, now)
     for source in engine.sources:
         if not source.enabled:
             continue
@@ -38,31 +41,14 @@ def check_last_events(engine: "Inspection") -> Iterator[Finding]:
             yield unconfirmed(source.name, text, "", *behaviours)
 
 
-def find_last_events(engine: "Inspection", now: datetime) -> dict[str, datetime]:
+def find_last_seen(engine: "Inspection", now: datetime) -> dict[str, datetime]:
     """Find the time of the last event of each source, to the hour."""
     sources, deployment = engine.sources, engine.deployment
     if not sources:
         return {}
-    answer = deployment.cloudwatch.get_metric_data(
-        StartTime=now - LOOK_BACK,
-        EndTime=now,
-        MetricDataQueries=[query_events(number, each) for number, each in enumerate(sources)],
-    )
-    names = {f"m{number}": each.name for number, each in enumerate(sources)}
-    seen = {
-        names[each["Id"]]: max(times)
-        for each in answer["MetricDataResults"]
-        if (
-            times := [
-                moment
-                for moment, value in zip(each["Timestamps"], each["Values"], strict=True)
-                if value
-            ]
-        )
-    }
-    # CloudWatch is late by some minutes.
-    for job in read_jobs(deployment, since=now - DAY, now=now):
-        for source in sources:
-            if job.trigger == source.kind and source.sender in (None, job.event_source):
-                seen[source.name] = max(seen.get(source.name, job.started), job.started)
+    seen = find_last_events(deployment, sources, now=now)
+    jobs = read_jobs(deployment, since=now - DAY, now=now)
+    for source in sources:
+        if last := find_last_job(source, jobs):
+            seen[source.name] = max(seen.get(source.name, last), last)
     return seen

@@ -65,6 +65,8 @@ class Failure(Explanation):
         held_until: End of the visibility timeout, in seconds of the monotonic clock.
         can_retry: False for an undelivered event that requests no package itself: the packager
             would ignore it, and it would be lost.
+        trigger: Kind of the message or event, as that of a job; None if it cannot be read.
+        event_source: Sender of the event, for kinds of events that have several senders.
     """
 
     id: str
@@ -79,6 +81,8 @@ class Failure(Explanation):
     receipt_handle: str
     held_until: float
     can_retry: bool = True
+    trigger: str | None = None
+    event_source: str | None = None
 
     @property
     def shown_id(self) -> str:
@@ -214,6 +218,8 @@ def parse_dead_letter(
         "expires": sent + retention,
         "receipt_handle": message["ReceiptHandle"],
         "held_until": held_until,
+        "trigger": body.trigger,
+        "event_source": body.event_source,
     }
     # A message that SQS moved has its sender's attributes, of whatever names.
     if "DeadLetterQueueSourceArn" not in system:
@@ -275,11 +281,15 @@ class _Body(NamedTuple):
         is_job: True for a job for the packager, unless the engine's event sources refuse it.
         package_name: Name of the package.
         source: URI of the folder.
+        trigger: Kind of the message or event.
+        event_source: Sender of the event.
     """
 
     is_job: bool
     package_name: str | None = None
     source: str | None = None
+    trigger: str | None = None
+    event_source: str | None = None
 
 
 def _read_body(body: str) -> _Body:
@@ -291,10 +301,12 @@ def _read_body(body: str) -> _Body:
     if isinstance(wanted, Ignored):
         return _Body(is_job=False)
     source = None if wanted.source is None else str(wanted.source)
+    trigger = wanted.trigger
     # Only the event source knows the package name of an event.
-    if isinstance(wanted, UnresolvedRequest) and wanted.trigger.kind == "message":
-        return _Body(is_job=True, package_name=wanted.package_name, source=source)
-    return _Body(is_job=True, source=source)
+    name = None
+    if isinstance(wanted, UnresolvedRequest) and trigger.kind == "message":
+        name = wanted.package_name
+    return _Body(True, name, source, trigger.kind, trigger.event_source)  # noqa: FBT003
 
 
 def _read_fields(body: str) -> tuple[str | None, str | None]:

@@ -7,7 +7,7 @@ senders. CloudWatch counts the events of each rule.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 from quilt_packager_runtime.formats.event_names import UPLOADS_SOURCE
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
 
 DAY = timedelta(hours=24)
+LOOK_BACK = timedelta(days=30)
+"""Time in which the last event of a source is searched."""
+
 HOUR_SECONDS = 3600
 
 SEVERAL_SENDERS = "objects_ready"
@@ -31,6 +34,21 @@ FAILURES = frozenset({State.REJECTED, State.FAILED})
 
 MAX_QUERIES = 500
 """Maximum number of queries in one request to CloudWatch."""
+
+
+class Triggered(Protocol):
+    """A job or a dead letter, as far as its event source is concerned."""
+
+    @property
+    def trigger(self) -> str | None:
+        """Return the kind of the event."""
+
+    @property
+    def event_source(self) -> str | None:
+        """Return the sender of the event."""
+
+
+T = TypeVar("T", bound=Triggered)
 
 
 class Activity(msgspec.Struct, frozen=True):
@@ -76,19 +94,27 @@ def count_jobs(sources: Sequence[Source], jobs: Iterable[Job]) -> dict[str, Acti
 
 
 def _count(source: Source, sources: Sequence[Source], jobs: Iterable[Job]) -> Activity:
-    of_kind = [job for job in jobs if job.trigger == source.kind]
+    own = select_of(source, sources, jobs)
+    if own is None:
+        return Activity()
+    return Activity(len(own), sum(job.outcome in FAILURES for job in own))
+
+
+def select_of(source: Source, sources: Sequence[Source], found: Iterable[T]) -> list[T] | None:
+    """Select the jobs or dead letters of a source; None if those of another may be among them."""
+    of_kind = [each for each in found if each.trigger == source.kind]
     rivals = [each for each in sources if each.kind == source.kind and each.name != source.name]
     senders = _senders(source, rivals)
     if source.kind == "custom" or any(
         _overlap(senders, _senders(each, [source])) for each in rivals
     ):
-        return Activity()
+        return None
     if rivals:
         # Without a sender, a job may be of any source.
-        if any(job.event_source is None for job in of_kind):
-            return Activity()
-        of_kind = [job for job in of_kind if job.event_source in (senders or ())]
-    return Activity(len(of_kind), sum(job.outcome in FAILURES for job in of_kind))
+        if any(each.event_source is None for each in of_kind):
+            return None
+        of_kind = [each for each in of_kind if each.event_source in (senders or ())]
+    return of_kind
 
 
 def _senders(source: Source, rivals: Iterable[Source]) -> frozenset[str] | None:
@@ -131,6 +157,47 @@ def count_events(
     counts = {each["Id"]: each.get("Values", []) for each in answer["MetricDataResults"]}
     known = ((each.name, counts.get(f"m{number}", [])) for number, each in enumerate(sources))
     return {name: round(sum(values)) for name, values in known if values}
+
+
+def find_last_events(
+    deployment: "Deployment", sources: Sequence[Source], *, now: datetime | None = None
+) -> dict[str, datetime]:
+    """Find the hour of the last event that rules matched, by the name of their source.
+
+    Sources without an event in the time of `LOOK_BACK` are left out.
+    """
+    if not sources:
+        return {}
+    now = now or datetime.now(UTC)
+    answer = deployment.cloudwatch.get_metric_data(
+        StartTime=now - LOOK_BACK,
+        EndTime=now,
+        MetricDataQueries=[
+            query_events(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
+        ],
+    )
+    names = {f"m{number}": each.name for number, each in enumerate(sources)}
+    found = {
+        names[each["Id"]]: [
+            moment
+            for moment, value in zip(each["Timestamps"], each["Values"], strict=True)
+            if value
+        ]
+        for each in answer["MetricDataResults"]
+    }
+    return {name: max(moments) for name, moments in found.items() if moments}
+
+
+def find_last_job(source: Source, jobs: Iterable[Job]) -> datetime | None:
+    """Find the start of the last job that may be of a source: CloudWatch is late by minutes."""
+    return max(
+        (
+            job.started
+            for job in jobs
+            if job.trigger == source.kind and source.sender in (None, job.event_source)
+        ),
+        default=None,
+    )
 
 
 def query_events(number: int, source: Source) -> "MetricDataQueryTypeDef":

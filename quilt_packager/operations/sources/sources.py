@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from quilt_packager import contract
+from quilt_packager.operations.deployment.templates import read_template
 from quilt_packager.operations.errors import UnknownSource
 from quilt_packager.operations.sources.patterns import describe_pattern, is_about_objects
 
@@ -26,6 +27,8 @@ STATES = {"ENABLED": True, "DISABLED": False}
 TITLES = {"health_omics": "HealthOmics runs", "workflow_run_crate": "Nextflow runs"}
 SWITCHES = (contract.OMICS, contract.CRATES, contract.EDP)
 """Sources that a context flag of the same name turns on and off."""
+
+CONTEXT = "the context of cdk.json"
 
 GONE = "Nothing: its rule was deleted. Deploy the stack to restore it."
 
@@ -105,7 +108,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_sources(deployment: "Deployment") -> list[Source]:
     """List the event sources of an engine, in the order of the template: built-in ones first."""
-    resources = _read_template(deployment).get("Resources", {})
+    resources = read_template(deployment).get("Resources", {})
     named = [each for each in _find_rules(deployment, resources) if each.named]
     with ThreadPoolExecutor(MAX_CALLS) as pool:
         return list(pool.map(lambda each: _read_source(deployment, each), named))
@@ -113,7 +116,7 @@ def list_sources(deployment: "Deployment") -> list[Source]:
 
 def list_rules(deployment: "Deployment") -> list[DeployedRule]:
     """List all rules of an engine, including those that switch no source."""
-    return list(_find_rules(deployment, _read_template(deployment).get("Resources", {})))
+    return list(_find_rules(deployment, read_template(deployment).get("Resources", {})))
 
 
 def find_source(deployment: "Deployment", name: str) -> Source:
@@ -122,7 +125,7 @@ def find_source(deployment: "Deployment", name: str) -> Source:
     Raises:
         UnknownSource: The engine has no source of that name.
     """
-    resources = _read_template(deployment).get("Resources", {})
+    resources = read_template(deployment).get("Resources", {})
     rules = _find_rules(deployment, resources)
     named = {each.named["name"]: each for each in rules if each.named}
     if name not in named:
@@ -148,32 +151,6 @@ def set_enabled(deployment: "Deployment", name: str, *, enabled: bool) -> Source
     return find_source(deployment, name)
 
 
-def _read_template(deployment: "Deployment") -> dict[str, Any]:
-    answer = deployment.cloudformation.get_template(StackName=deployment.stack_name)
-    body: object = answer["TemplateBody"]
-    # boto3 parses JSON, which the CDK deploys, but not YAML.
-    return _read_yaml(body) if isinstance(body, str) else dict(body)  # type: ignore[call-overload]
-
-
-def _read_yaml(text: str) -> dict[str, Any]:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Reads the short forms of CloudFormation functions that are used here."""
-
-    def read_function(_: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any] | None:
-        match name, node.value:
-            case "Ref", str(logical_id):
-                return {"Ref": logical_id}
-            case "GetAtt", str(path):
-                return {"Fn::GetAtt": path.split(".")}
-        return None
-
-    Loader.add_multi_constructor("!", read_function)
-    read: dict[str, Any] = yaml.load(text, Loader)  # noqa: S506 - a safe loader's
-    return read
-
-
 def _find_rules(deployment: "Deployment", resources: Mapping[str, Any]) -> Iterator[DeployedRule]:
     physical_ids = {each.logical_id: each.physical_id for each in deployment.resources}
     # The event bus may belong to another construct.
@@ -185,6 +162,11 @@ def _find_rules(deployment: "Deployment", resources: Mapping[str, Any]) -> Itera
             bus = _resolve(properties.get("EventBusName"), buses)
             rule = read_rule(physical_ids[logical_id], bus or DEFAULT_BUS)
             yield DeployedRule(rule, properties, named)
+
+
+def is_made_of_flags(deployment: "Deployment") -> bool:
+    """Return True for the stack of context flags, False for an engine in the code of a stack."""
+    return any(each.logical_id == contract.APP_QUEUE for each in deployment.resources)
 
 
 def read_rule(physical_id: str, bus: str) -> Rule:
@@ -242,7 +224,7 @@ def _read_source(deployment: "Deployment", found_rule: DeployedRule) -> Source:
         description=found.get("Description", ""),
         pattern=pattern,
         sender=named.get("sender"),
-        keep=_permanent_change(deployment, name, kind, enabled=enabled) if differs else "",
+        keep=_permanent_change(deployment, name, kind, bus, enabled=enabled) if differs else "",
     )
 
 
@@ -267,13 +249,17 @@ def _title(name: str, kind: str, pattern: Mapping[str, Any]) -> str:
     return f"{engine}: {title}" if engine else title
 
 
-def _permanent_change(deployment: "Deployment", name: str, kind: str, *, enabled: bool) -> str:
+def _permanent_change(
+    deployment: "Deployment", name: str, kind: str, bus: str, *, enabled: bool
+) -> str:
     state = json.dumps(enabled)
-    is_app = any(each.logical_id == contract.APP_QUEUE for each in deployment.resources)
+    is_app = is_made_of_flags(deployment)
     if is_app and kind == "custom":
         return f'"enabled": {state} of {name} in the file of {contract.FLAG_PREFIX}custom'
     if is_app and name == contract.UPLOADS:
         return f'"enabled": {state} in {contract.FLAG_PREFIX}{name}'
+    if is_app and name == contract.EDP:
+        return f'"{contract.FLAG_PREFIX}{name}": {json.dumps(bus if enabled else "")} in {CONTEXT}'
     if is_app and name in SWITCHES:
-        return f'"{contract.FLAG_PREFIX}{name}": {state} in the context of cdk.json'
+        return f'"{contract.FLAG_PREFIX}{name}": {state} in {CONTEXT}'
     return f"enabled={enabled} of the event source, in the code of the stack"

@@ -7,7 +7,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 from botocore.exceptions import ClientError
 
-from quilt_packager.admin.model.caching import Cached, CachedEach, interval_seconds
+from quilt_packager.admin.model.caching import (
+    PAGE_DEADLINE,
+    Cached,
+    CachedEach,
+    NoAnswer,
+    interval_seconds,
+)
 
 
 class Clock:
@@ -240,3 +246,24 @@ class TestDeadline:
         clock.now += 20
         assert "for 20 s" in str(cached.get(5).error)
         assert aws.asked == 2
+
+    def test_page_has_one_deadline_for_all_of_its_requests(
+        self, cached: Cached[int], clock: Clock
+    ) -> None:
+        cached._deadline_seconds = 20
+        token = PAGE_DEADLINE.set(clock.now)
+        try:
+            answer = cached.get(5)
+        finally:
+            PAGE_DEADLINE.reset(token)
+        assert (answer.value, type(answer.error)) == (1, NoAnswer)
+
+
+def test_waiting_makes_no_request(aws: Aws, clock: Clock) -> None:
+    cached = Cached(aws, clock=clock)
+    assert cached.wait().value is None
+    cached.start(0)
+    assert cached.is_running
+    assert cached.wait().value == 1
+    assert not cached.is_running
+    assert aws.asked == 1

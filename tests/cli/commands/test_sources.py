@@ -19,7 +19,7 @@ from tests.operations.event_rules import SOURCES
 
 KEEP = (
     "EDP is off until a deployment changes its rule. To keep it off:\n"
-    '  "quilt:edp": false in the context of cdk.json\n'
+    '  "quilt:edp": "" in the context of cdk.json\n'
 )
 
 
@@ -104,7 +104,7 @@ def test_a_switch_writes_the_source_as_json(cli: Cli, deployment: Deployment) ->
     assert (result["enabled"], result["differs"], result["keep"]) == (
         False,
         True,
-        '"quilt:edp": false in the context of cdk.json',
+        '"quilt:edp": "" in the context of cdk.json',
     )
 
 

@@ -118,6 +118,7 @@ def test_undelivered_event_names_its_rule_and_its_error(deployment: Deployment) 
     assert failure.happened.endswith("to the queue: NO_PERMISSIONS: Not allowed.")
     assert "lab-Crates" in failure.why
     assert (failure.job_id, failure.label) == (None, "s3://raw/runs/1/")
+    assert failure.trigger == "workflow_run_crate"
 
 
 @pytest.mark.parametrize("event", [CUSTOM_EVENT, UNKNOWN_EVENT, '{"source": "lims"}'])

@@ -69,7 +69,7 @@ def test_a_new_source_has_its_deployed_state(deployment: Deployment) -> None:
     [
         ("omics", False, '"quilt:omics": false in the context of cdk.json'),
         ("wrroc", True, '"quilt:wrroc": true in the context of cdk.json'),
-        ("edp", False, '"quilt:edp": false in the context of cdk.json'),
+        ("edp", False, '"quilt:edp": "" in the context of cdk.json'),
         ("uploads", False, '"enabled": false in quilt:uploads'),
         ("lims", False, '"enabled": false of lims in the file of quilt:custom'),
     ],
