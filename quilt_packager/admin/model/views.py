@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from datetime import UTC, datetime
+from typing import Any
 
 from quilt_packager_runtime.formats.outcome import OutcomeFields
 
@@ -189,6 +190,13 @@ class Views:
         self._pending[job.id] = job
         while len(self._pending) > MAX_PENDING:
             self._pending.popitem(last=False)
+
+    def retry(self) -> None:
+        """Repeat failed requests for the queues and the jobs next time."""
+        read: list[Cached[Any]] = [self._queues, *self._jobs.values()]
+        for cached in read:
+            if cached.peek().error is not None:
+                cached.invalidate()
 
     def invalidate(self) -> None:
         """Request new data of the queues and the jobs next time, since something was changed."""

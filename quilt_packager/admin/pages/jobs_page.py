@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -50,6 +50,9 @@ MAX_CHANGED = 200
 MAX_RUNNING = 40
 """Maximum number of running jobs whose end is announced."""
 
+AGAIN = "again"
+"""Query parameter of a page that repeats failed requests at once."""
+
 ID_CHARS = 8
 """Length of an id prefix that is unique among running jobs."""
 
@@ -80,6 +83,11 @@ class Shown(NamedTuple):
     newer: int = 0
     is_cut_off: bool = False
     running: str = ""
+
+    @property
+    def next_try(self) -> datetime:
+        """The time of the next update."""
+        return _now() + timedelta(seconds=self.interval)
 
 
 class Figures(NamedTuple):
@@ -116,6 +124,7 @@ class JobsPage(Page):
 
     def show(self, request: Request) -> Response:
         """Show the frame, with the parts that are cached; or export the jobs of the filter."""
+        self._retry(request)
         wanted = Filter.from_query(request.query_params)
         whole, now = is_whole(request), _now()
         export = EXPORTS.get(request.query_params.get("format", ""))
@@ -137,6 +146,7 @@ class JobsPage(Page):
 
     def show_list(self, request: Request) -> Response:
         """Show the list, the strip and the charts, at first or for another filter."""
+        self._retry(request)
         wanted, now = Filter.from_query(request.query_params), _now()
         source = request.headers.get("hx-source", "")
         figures = self._count(wanted, now)
@@ -157,7 +167,7 @@ class JobsPage(Page):
         return response
 
     def show_live(self, request: Request) -> Response:
-        """Show the changes since the last update, or answer 304 if there are none."""
+        """Show the changes since the last update: only the time of the answer without any."""
         query = request.query_params
         wanted, now = Filter.from_query(query), _now()
         top, since = read_key(query.get("top", "")), read_moment(query.get("at", ""))
@@ -165,8 +175,11 @@ class JobsPage(Page):
         figures = self._count(wanted, now)
         # In an empty list, no row can move under the pointer: it is filled at once.
         shown = self._list(wanted, now, top=top, is_update=top is not None, figures=figures)
-        if request.headers.get("if-none-match") == f'"{shown.version}"':
-            return Response(status_code=304)
+        is_known = request.headers.get("if-none-match") == f'"{shown.version}"'
+        if is_known and shown.error is None:
+            return self._renderer.part(
+                request, "jobs_live.html", shown=shown, **_values(wanted, now)
+            )
         answer = self._views.jobs(wanted.window(now).history)
         jobs = answer.value.jobs if answer.value else ()
         response = self._renderer.part(
@@ -181,6 +194,10 @@ class JobsPage(Page):
         )
         response.headers["ETag"] = f'"{shown.version}"'
         return response
+
+    def _retry(self, request: Request) -> None:
+        if AGAIN in request.query_params:
+            self._views.retry()
 
     def _list(
         self,
@@ -255,6 +272,7 @@ def _values(wanted: Filter, now: datetime) -> dict[str, Any]:
         "zone": now.tzname(),
         "ranges": RANGES,
         "week": "7d",
+        "again": {AGAIN: "1"},
         "chips": CHIPS,
         "duration": format_duration,
     }

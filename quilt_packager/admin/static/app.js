@@ -81,17 +81,24 @@
   });
   addEventListener("DOMContentLoaded", settle);
 
-  // Update ages such as "4 min ago".
-  // Rounds like formats.age.
+  // Update ages such as "4 min ago", which round like formats.age.
   const age = (seconds) => {
-    if (seconds < 59.5) return `${Math.max(seconds, 0).toFixed()} s ago`;
+    if (seconds < 59.5) return `${Math.max(seconds, 0).toFixed()} s`;
     for (const [unit, size, longest] of [["min", 60, 90], ["h", 3600, 48]]) {
-      if (Math.round(seconds / size) < longest) return `${Math.round(seconds / size)} ${unit} ago`;
+      if (Math.round(seconds / size) < longest) return `${Math.round(seconds / size)} ${unit}`;
     }
-    return `${Math.round(seconds / 86400)} d ago`;
+    return `${Math.round(seconds / 86400)} d`;
   };
-  setInterval(() => all("time[data-age]").forEach((time) => {
-    const words = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
-    if (time.textContent !== words) time.textContent = words;
-  }), 5000);
+  const since = (time) => (Date.now() - Date.parse(time.dateTime)) / 1000;
+  setInterval(() => {
+    all("time[data-age], time[data-until]").forEach((time) => {
+      const words = "age" in time.dataset ? `${age(since(time))} ago` : `in ${age(-since(time))}`;
+      if (time.textContent !== words) time.textContent = words;
+    });
+    // Live data is younger than two intervals.
+    all("[data-poll]").forEach((live) => {
+      const [time, seconds] = [live.querySelector("time"), live.dataset.poll];
+      if (time && seconds && since(time) > 2 * seconds) live.classList.add("late");
+    });
+  }, 5000);
 })();

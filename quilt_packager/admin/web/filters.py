@@ -44,6 +44,14 @@ def moment(at: datetime, text: str | None = None) -> Markup:
     )
 
 
+def until(at: datetime) -> Markup:
+    """Render the time until a moment as an HTML element that a script keeps up to date."""
+    seconds = (at - datetime.now(at.tzinfo)).total_seconds()
+    return Markup('<time datetime="{}" data-until>in {}</time>').format(
+        at.isoformat(timespec="seconds"), formats.age(seconds)
+    )
+
+
 def time_of_day(at: datetime) -> str:
     """Format a moment as a time of day, with the day unless it is today."""
     local = at.astimezone()

@@ -143,6 +143,7 @@ class Renderer:
             "age": formats.age,
             "counted": formats.count,
             "moment": filters.moment,
+            "until": filters.until,
             "time_of_day": filters.time_of_day,
             "clock": filters.clock,
             "dom_id": filters.dom_id,

@@ -217,11 +217,13 @@ def test_row_of_an_ended_job_is_updated_and_announced(browser: Browser, engine: 
     assert "1 job finished: 1 created." in answer.text
 
 
-def test_nothing_new_is_no_answer_at_all(browser: Browser, engine: Engine) -> None:
+def test_nothing_new_is_only_the_time_of_the_answer(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job()]
     first = browser.htmx(live_url(browser.htmx("/jobs/list")))
     again = browser.htmx(live_url(first), if_none_match=version_of(first))
-    assert (again.status, again.text) == (304, "")
+    assert again.status == 200
+    assert "<hx-partial" not in again.text
+    assert version_of(again) == version_of(first)
 
 
 @pytest.mark.parametrize(("jobs", "seconds"), [([make_running()], 5), ([make_job()], 15)])
@@ -258,8 +260,22 @@ def test_outdated_list_is_shown_with_its_time(browser: Browser, engine: Engine) 
     engine.jobs = [make_job()]
     url = live_url(browser.htmx("/jobs/list"))
     answer = update(browser, engine, url, DENIED)
-    assert "Showing data as of" in answer.text
+    assert "AWS denied FilterLogEvents." in answer.text
+    text = " ".join(re.sub("<[^>]*>", " ", answer.text).split())
+    assert re.search(r"\d s ago ; jobs may have ended since. Next try in \d+ s", text)
     assert rows_of(browser.htmx("/jobs/list")) == ["omics-quilt/3395667"]
+
+
+def test_try_now_repeats_a_failed_request_at_once(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    url = live_url(browser.htmx("/jobs/list"))
+    assert 'href="/jobs?again=1"' in update(browser, engine, url, DENIED).text
+    engine.jobs = [make_job()]
+    assert "AWS denied" in browser.htmx("/jobs/list").text
+    assert "AWS denied" not in browser.htmx("/jobs/list?again=1").text
+    asked = len(engine.asked)
+    browser.htmx("/jobs/list?again=1")
+    assert len(engine.asked) == asked
 
 
 def test_empty_list_explains_the_origin_of_jobs(browser: Browser) -> None:
