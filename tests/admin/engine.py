@@ -9,6 +9,7 @@ import pytest
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 
 from quilt_packager.admin.model import job_history, views
+from quilt_packager.admin.model.package_views import Comparison, PackageViews
 from quilt_packager.admin.web.rendering import EngineIdentity
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.deployments import Options
@@ -18,6 +19,7 @@ from quilt_packager.operations.jobs.job import Attempt, Job, Phase, Progress, St
 from quilt_packager.operations.jobs.log_lines import LogLine, read_lines
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
+from quilt_packager.operations.revisions.diff import Added, Changed, Summary
 
 if TYPE_CHECKING:
     from quilt_packager_runtime.formats.outcome import OutcomeFields
@@ -129,6 +131,11 @@ class Engine:
             tuple(ManifestLine(f"bam/NA{number}.cram", size=1000 * number) for number in range(20)),
             True,
         )
+        # None: the registry is read.
+        self.comparison: Comparison | Exception | None = Comparison(
+            (Added("vcf/NA17.vcf", 2 * 2**30), Changed("qc.html", 4096, 5000, only_metadata=False)),
+            Summary(14, 0, 3, 114, metadata_changed=True),
+        )
         self.users: Sequence[OutcomeFields] | Exception = ()
         self.configuration: Configuration | Exception = Configuration()
         self.audits: Sequence[AuditedPackage] | Exception = ()
@@ -152,6 +159,12 @@ class Engine:
         patch.setattr(views, "read_users", lambda *_: self._answer("users"))
         patch.setattr(views, "read_configuration", lambda *_: self._answer("configuration"))
         patch.setattr(views, "read_audits", lambda *_: self._answer("audits"))
+        compare = PackageViews._compare
+        patch.setattr(
+            PackageViews,
+            "_compare",
+            lambda *given: self._answer("comparison") if self.comparison else compare(*given),
+        )
         patch.setattr(job_history, "Watch", lambda *_, **__: self)
 
     def grow_old(self) -> None:

@@ -89,20 +89,21 @@ def test_new_job_appears_after_a_click(person: Person, stack: Stack) -> None:
     expect(page.get_by_role("row", name="live/run-1")).to_contain_text("Created")
 
 
-def test_page_of_a_job_has_its_log_its_entries_and_its_metadata(person: Person) -> None:
+def test_page_of_a_job_has_its_checks_its_time_its_log_and_its_metadata(person: Person) -> None:
     page = open_job(person, "nextflow/rnaseq-7")
-    expect(page.locator("#log")).to_contain_text("package created")
-    expect(page.locator("#entries")).to_contain_text("multiqc/multiqc report #1 (50% ä+b).html")
-    expect(page.locator("#entries tbody tr")).to_have_count(11)
+    expect(page.locator("#promise")).to_contain_text("Nothing changed meanwhile.")
+    expect(page.locator("#time")).to_contain_text("Message to package")
     expect(page.locator("#metadata")).to_contain_text("Nextflow 24.10.2")
-    expect(page.locator("#overview")).to_contain_text("Publishing")
+    expect(page.locator("#log")).to_contain_text("package created")
     page.locator("#log").get_by_role("link", name="Errors").click()
     expect(page.locator("#log")).to_contain_text("No lines of this level.")
+    page.get_by_role("link", name="All revisions").click()
+    expect(page.locator("#entries")).to_contain_text("multiqc/multiqc report #1 (50% ä+b).html")
 
 
 def test_page_of_a_failed_job_begins_with_error_cause_and_remedy(person: Person) -> None:
     page = open_job(person, "not_uploaded/yet")
-    why = page.locator(".why")
+    why = page.locator("#promise")
     expect(why).to_contain_text("s3://quilt-demo/not/uploaded/yet/ has no objects.")
     expect(why).to_contain_text("The upload has not begun")
     expect(why).to_contain_text("Check the folder")
@@ -110,9 +111,10 @@ def test_page_of_a_failed_job_begins_with_error_cause_and_remedy(person: Person)
 
 def test_untrusted_markup_is_text(person: Person) -> None:
     page = open_job(person, HOSTILE_NAME)
+    expect(page.locator("#metadata")).to_contain_text("</dd><script>document.title='taken'")
+    page.get_by_role("link", name="All revisions").click()
     expect(page.locator("#entries")).to_contain_text("<script>document.title='taken'</script>.txt")
     expect(page.locator("#entries")).to_contain_text("{{ 7*7 }}.json")
-    expect(page.locator("#metadata")).to_contain_text("</dd><script>document.title='taken'")
     assert page.locator("main script, main img").count() == 0
     expect(page).not_to_have_title("taken")
 

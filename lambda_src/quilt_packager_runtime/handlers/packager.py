@@ -155,6 +155,7 @@ async def run_job(delivery: Delivery, deadline: float) -> Outcome | None:
     started = PackageStarted(
         message_id=delivery.message_id,
         delivery=delivery.number,
+        queued_seconds=round(delivery.age_seconds, 3) if delivery.sent_seconds else None,
         registry=request.registry,
         package_name=request.package_name,
         **origin_of(request),

@@ -52,6 +52,7 @@ class PackageStarted(_OriginEvent, tag="package started", frozen=True, kw_only=T
     """The message is valid, and an attempt at its job begins."""
 
     delivery: int
+    queued_seconds: float | None = None
     registry: str
     package_name: str | None = None
 

@@ -1,10 +1,11 @@
 """Links to the AWS console and to the page's own form."""
 
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from quilt_packager.operations.deployment.consoles import CONSOLES, console
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.jobs.job import Job
+from quilt_packager.operations.revisions.contents import TOP_HASH
 
 WEB = ("https://", "http://")
 """The schemes of links: a URL with another scheme could run in the page."""
@@ -47,6 +48,24 @@ def again(job: Job) -> str | None:
     return f"/new?{urlencode({name: value for name, value in fields.items() if value})}"
 
 
+def without_missing(job: Job) -> str | None:
+    """Link to the form as `again` does, for a package without the files that are missing."""
+    link = again(job)
+    return link and f"{link}&{urlencode({'missing_parts': 'leave_out'})}"
+
+
+def package(registry: str, package_name: str, top_hash: str | None) -> str:
+    """Link to the page of a package, at a revision if its whole hash is known.
+
+    Example:
+        >>> package("lab", "runs/42", None)
+        '/packages/lab/runs/42'
+    """
+    is_whole = top_hash is not None and TOP_HASH.fullmatch(top_hash)
+    revision = f"?revision={top_hash}" if is_whole else ""
+    return f"/packages/{quote(registry)}/{quote(package_name)}{revision}"
+
+
 def queue(deployment: Deployment, url: str) -> str:
     """Link to a queue in the SQS console."""
     return f"{_console(deployment, 'sqs/v3')}#/queues/{quote(url, safe='')}"
@@ -55,6 +74,12 @@ def queue(deployment: Deployment, url: str) -> str:
 def log_group(deployment: Deployment, name: str) -> str:
     """Link to a log group in the CloudWatch console."""
     return f"{_console(deployment, 'cloudwatch')}#logsV2:log-groups/log-group/{_twice(name)}"
+
+
+def folder(deployment: Deployment, job: Job) -> str | None:
+    """Link to the source of a job in the S3 console; None if it is unknown."""
+    bucket, _, prefix = (job.source or "").removeprefix("s3://").partition("/")
+    return bucket_folder(deployment, bucket, unquote(prefix)) if bucket else None
 
 
 def bucket_folder(deployment: Deployment, bucket: str, prefix: str) -> str:

@@ -34,9 +34,6 @@ IDENTITY_SECONDS = 3600
 OVER_SECONDS = 300
 """Interval for jobs that have ended: only late log lines can follow."""
 
-ENTRIES = 1000
-"""Number of entries of a package that are shown."""
-
 MAX_PENDING = 1000
 """Number of sent jobs that are remembered."""
 
@@ -67,7 +64,7 @@ class Views:
         self._pending: OrderedDict[str, Job] = OrderedDict()
         self._queues = Cached(lambda: read_queues(deployment))
         self._contents = CachedEach[tuple[str, str], RevisionContents](
-            lambda key: read_contents(deployment.s3, *key, limit=ENTRIES)
+            lambda key: read_contents(deployment.s3, *key, limit=0)
         )
         self._users = CachedEach[tuple[str, str], list[OutcomeFields]](
             lambda key: read_users(deployment, *key)
@@ -144,7 +141,7 @@ class Views:
         return sorted({job.registry for job in jobs if job.registry})
 
     def contents(self, registry: str, top_hash: str) -> Answer[RevisionContents]:
-        """Return the metadata and the first entries of a revision."""
+        """Return the metadata and the workflow of a revision."""
         return self._contents.of((registry, top_hash)).get(CONTENTS_SECONDS)
 
     def users(self, table: str, revision: str) -> Answer[list[OutcomeFields]]:

@@ -21,7 +21,6 @@ ORIGIN = ("source", "trigger", "event_id", "registry", "package_name")
 """Fields that repeat the origin of the job: they come last."""
 
 MAX_LINES = 500
-MESSAGE_COLUMNS = 21
 
 
 class ShownLine(NamedTuple):
@@ -31,12 +30,16 @@ class ShownLine(NamedTuple):
         at: Time at which it was written.
         level: Its level.
         css: CSS class of the level.
-        text: The event with its fields, or the line as it was written.
+        message: The event; empty for a line of no known type.
+        fields: Fields of the event, by their names.
+        text: The traceback of an event, or a line of no known type as it was written.
     """
 
     at: datetime
     level: str
     css: str
+    message: str
+    fields: Sequence[tuple[str, str]]
     text: str
 
 
@@ -46,39 +49,42 @@ class ShownLog(NamedTuple):
     Attributes:
         lines: Lines that match the filter.
         level: The filter: `error`, `warning`, or empty for all lines.
-        counts: Number of lines for each filter.
+        query: Text that the lines contain.
+        counts: Number of lines for each level.
         left_out: Number of earlier lines that are not shown.
     """
 
     lines: Sequence[ShownLine]
     level: str
+    query: str
     counts: dict[str, int]
     left_out: int
 
 
-def show_log(lines: Sequence[LogLine], level: str) -> ShownLog:
-    """Format a log, filtered by level. An unknown level means all lines."""
+def show_log(lines: Sequence[LogLine], level: str = "", query: str = "") -> ShownLog:
+    """Format the lines that contain a text, filtered by level. An unknown level means all."""
     wanted = level if level in LEVELS else ""
+    lines = [line for line in lines if query.casefold() in line.text.casefold()]
     chosen = list(_of_level(lines, wanted))
     counts = {"": len(lines), **{name: len(list(_of_level(lines, name))) for name in LEVELS}}
     shown = [show_line(line) for line in chosen[-MAX_LINES:]]
-    return ShownLog(shown, wanted, counts, len(chosen) - len(shown))
+    return ShownLog(shown, wanted, query, counts, len(chosen) - len(shown))
 
 
 def show_line(line: LogLine) -> ShownLine:
     """Format a line; one that is no known event is shown as it was written."""
-    text = line.text if line.event is None else _show_event(line)
-    return ShownLine(line.at, line.level or "INFO", CSS.get(line.level, "INFO"), text)
+    level, css = line.level or "INFO", CSS.get(line.level, "INFO")
+    if line.event is None:
+        return ShownLine(line.at, level, css, "", (), line.text)
+    return ShownLine(line.at, level, css, line.message, _show_fields(line), line.exception or "")
 
 
-def _show_event(line: LogLine) -> str:
+def _show_fields(line: LogLine) -> list[tuple[str, str]]:
     fields: dict[str, Any] = msgspec.to_builtins(line.event)
     for name in HIDDEN:
         fields.pop(name, None)
     fields |= {name: fields.pop(name) for name in ORIGIN if name in fields}
-    shown = " ".join(f"{name}={_show_value(value)}" for name, value in fields.items())
-    first = f"{line.message:<{MESSAGE_COLUMNS}} {shown}".rstrip()
-    return "\n".join([first, *([line.exception] if line.exception else [])])
+    return [(name, _show_value(value)) for name, value in fields.items()]
 
 
 def _of_level(lines: Iterable[LogLine], level: str) -> Iterable[LogLine]:

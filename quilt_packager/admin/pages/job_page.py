@@ -1,50 +1,55 @@
-"""The page of a job: its phases, its failure, its log and the contents of its package."""
+"""The page of a job: what was checked, where its time went, its package, its log and lineage."""
 
-import hashlib
 import json
-from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.formats.outcome import OutcomeFields
+from quilt_packager_runtime.registry.publish import Package
+from quilt_packager_runtime.reporting.log_events import FilesAwaited
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from quilt_packager.admin.model import links
+from quilt_packager.admin.model.labels import badge_name
 from quilt_packager.admin.model.views import Views
-from quilt_packager.admin.pages.job_log_view import ShownLog, show_log
-from quilt_packager.admin.pages.jobs_page import format_duration
+from quilt_packager.admin.pages.job_checks import list_checks, summarize
+from quilt_packager.admin.pages.job_log_view import show_log
+from quilt_packager.admin.pages.job_timeline import format_exactly, make_timeline
+from quilt_packager.admin.pages.packages_page import may_read
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import is_whole
 from quilt_packager.operations.errors import LookupFailed
-from quilt_packager.operations.jobs.job import Job, Phase, State
-from quilt_packager.operations.jobs.labels import phase_label
+from quilt_packager.operations.jobs.job import Job
 from quilt_packager.operations.jobs.links import execution_link
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.lineage.steps import read_inputs
-
-MIN_BAR = 0.8
-"""Minimum width of a bar, of 100."""
+from quilt_packager.operations.revisions.contents import RevisionContents
 
 NOT_FOUND = 404
 
+LEVELS = (("", "All"), ("warning", "Warnings"), ("error", "Errors"))
 
-class Bar(NamedTuple):
-    """A phase as a bar, on a scale from 0 to 100.
+MAX_COMPARED = 100_000
+"""Number of entries above which two revisions are only compared on request."""
+
+MAX_CHANGES = 10
+"""Number of differences that are shown."""
+
+
+class Look(NamedTuple):
+    """A look for required files, of which some were missing.
 
     Attributes:
-        name: Name of the phase.
-        x: Start.
-        width: Width.
-        seconds: Duration; None while the phase lasts.
+        happened: The missing files.
+        next: Time of the next look.
     """
 
-    name: str
-    x: float
-    width: float
-    seconds: float | None
+    happened: str
+    next: datetime
 
 
 class JobPage(Page):
@@ -55,7 +60,7 @@ class JobPage(Page):
         return [
             Route("/jobs/{job_id}", self.show),
             Route("/jobs/{job_id}/body", self.show_body),
-            Route("/jobs/{job_id}/contents", self.show_contents),
+            Route("/jobs/{job_id}/related", self.show_related),
         ]
 
     def show(self, request: Request) -> Response:
@@ -74,35 +79,30 @@ class JobPage(Page):
             job_id=job_id,
             known=bool(values),
             listed=self._views.listed_job(job_id),
-            contents=self._read_contents(values["job"]) if whole else None,
+            log_query=request.url.query,
+            related=self._relate(values["job"], values["contents"]) if whole else None,
             **values,
         )
 
     def show_body(self, request: Request) -> Response:
-        """Show everything in the log, or answer 304 if nothing has changed."""
+        """Show everything in the log."""
         job_id = request.path_params["job_id"]
         problem, values = self._read(request, job_id)
         if problem is not None:
             return self._renderer.part(request, "job_problem.html", problem=problem, job_id=job_id)
-        version = values["version"]
-        if request.headers.get("if-none-match") == f'"{version}"':
-            return Response(status_code=304)
-        response = self._renderer.part(
-            request, "job_body_part.html", job_id=job_id, contents=None, **values
+        return self._renderer.part(
+            request, "job_body_part.html", job_id=job_id, related=None, **values
         )
-        response.headers["ETag"] = f'"{version}"'
-        return response
 
-    def show_contents(self, request: Request) -> Response:
-        """Show the contents of the package, from its manifest."""
+    def show_related(self, request: Request) -> Response:
+        """Show the revision before, and the packages one step away."""
         answer = self._views.job(request.path_params["job_id"])
         if answer.value is None:
             return self._renderer.problem(request, describe_problem(answer.error or LookupError()))
+        job = answer.value.job
+        contents, _ = self._read_contents(job)
         return self._renderer.part(
-            request,
-            "job_contents.html",
-            contents=self._read_contents(answer.value.job),
-            job=answer.value.job,
+            request, "job_related.html", job=job, related=self._relate(job, contents)
         )
 
     def _read(self, request: Request, job_id: str) -> tuple[Problem | None, dict[str, Any]]:
@@ -110,25 +110,25 @@ class JobPage(Page):
         record = answer.value
         if record is None:
             return describe_problem(answer.error or LookupError(job_id)), {}
-        job = record.job
-        log = show_log(record.lines, request.query_params.get("level", ""))
-        interval = self._views.job_interval(job_id)
-        configuration = self._views.configuration().value
-        catalog_url = configuration.settings.catalog_url if configuration else None
+        job, wanted = record.job, request.query_params
+        contents, problem = self._read_contents(job)
+        checks = list_checks(record, contents)
         return None, {
             "record": record,
             "job": job,
-            "log": log,
-            "levels": (("", "All"), ("warning", "Warnings"), ("error", "Errors")),
-            "bars": draw_phases(job.phases),
-            "interval": interval,
+            "state": badge_name(job),
+            "look": _find_look(record),
+            "checks": checks,
+            "summary": summarize(checks),
+            "time": make_timeline(record, datetime.now(UTC)),
+            "exactly": format_exactly,
+            "log": show_log(record.lines, wanted.get("level", ""), wanted.get("q", "").strip()),
+            "levels": LEVELS,
+            "interval": self._views.job_interval(job_id),
             "error": describe_problem(answer.error) if answer.error else None,
-            "version": _version(record, log, interval, answer.error),
-            "duration": format_duration,
-            "catalog": job.catalog_link(catalog_url),
-            "log_link": links.log(self._views.deployment, job),
-            "execution_link": execution_link(self._views.deployment, job),
-            "again": links.again(job),
+            "contents": contents,
+            "contents_problem": problem,
+            **self._link(job),
             "rebuilt": links.REBUILT,
             "message": rebuild_message(job),
             "command": self._views.deployment.command(
@@ -136,19 +136,85 @@ class JobPage(Page):
             ),
         }
 
-    def _read_contents(self, job: Job) -> dict[str, Any] | None:
-        if not (job.registry and job.top_hash):
-            return None
-        answer = self._views.contents(job.registry, job.top_hash)
+    def _link(self, job: Job) -> dict[str, Any]:
+        deployment, configuration = self._views.deployment, self._views.configuration().value
         return {
-            "revision": answer.value,
-            "lineage": read_lineage(self._views, job, answer.value.metadata)
-            if answer.value
-            else None,
-            "problem": describe_problem(answer.error)
-            if answer.error and answer.value is None
-            else None,
+            "catalog": job.catalog_link(
+                configuration.settings.catalog_url if configuration else None
+            ),
+            "package_page": package_page(self._views, job),
+            "before_page": package_page(
+                self._views, msgspec.structs.replace(job, top_hash=job.previous_top_hash)
+            ),
+            "lines": browse_lines(job) if job.top_hash else None,
+            "folder_link": links.folder(deployment, job),
+            "log_link": links.log(deployment, job),
+            "execution_link": execution_link(deployment, job),
+            "again": links.again(job),
+            "without_missing": links.without_missing(job),
         }
+
+    def _read_contents(self, job: Job) -> tuple[RevisionContents | None, Problem | None]:
+        """Return the metadata and the workflow of the revision, if there is one."""
+        if not (job.registry and job.top_hash):
+            return None, None
+        answer = self._views.contents(job.registry, job.top_hash)
+        problem = describe_problem(answer.error) if answer.error and not answer.value else None
+        return answer.value, problem
+
+    def _relate(self, job: Job, contents: RevisionContents | None) -> dict[str, Any]:
+        lineage = read_lineage(self._views, job, contents.metadata) if contents else None
+        return {"comparison": self._compare(job), "lineage": lineage}
+
+    def _compare(self, job: Job) -> dict[str, Any] | None:
+        before, after = job.previous_top_hash, job.top_hash
+        page = package_page(self._views, job)
+        if page is None or not (before and after) or before == after:
+            return None
+        found: dict[str, Any] = {
+            "before": before,
+            "page": f"{page.partition('?')[0]}?a={before}&b={after}#compare",
+            "value": None,
+            "problem": None,
+            "limit": MAX_CHANGES,
+        }
+        if (job.objects or 0) > MAX_COMPARED:
+            return found
+        package = Package(job.registry or "", job.package_name or "")
+        answer = self._views.packages.comparison(package, before, after)
+        problem = describe_problem(answer.error) if answer.error and not answer.value else None
+        return found | {"value": answer.value, "problem": problem}
+
+
+def package_page(views: Views, revision: OutcomeFields) -> str | None:
+    """Return the page of a revision's package; None if the page may not read its registry."""
+    registry, name = revision.registry, revision.package_name
+    if not (registry and name) or not may_read(views, registry):
+        return None
+    return links.package(registry, name, revision.top_hash)
+
+
+def browse_lines(revision: OutcomeFields) -> str:
+    """Return the Python that opens a revision. Names are escaped: any writer chose them."""
+    name, registry = revision.package_name, f"s3://{revision.registry}"
+    return (
+        "import quilt3\n"
+        "p = quilt3.Package.browse(\n"
+        f"    {json.dumps(name)},\n"
+        f"    registry={json.dumps(registry)},\n"
+        f"    top_hash={json.dumps(revision.top_hash)})"
+    )
+
+
+def _find_look(record: JobRecord) -> Look | None:
+    """Return the last look of a job that waits for files; None for other jobs."""
+    if badge_name(record.job) != "waiting":
+        return None
+    for line in reversed(record.lines):
+        if isinstance(line.event, FilesAwaited):
+            pause = timedelta(seconds=line.event.seconds)
+            return Look(line.event.happened, line.at + pause)
+    return None
 
 
 def read_lineage(
@@ -165,30 +231,8 @@ def read_lineage(
         "inputs": inputs,
         "users": (users.value if users else None) or [],
         "problem": describe_problem(users.error) if users and users.error else None,
-        "catalog_url": configuration.settings.catalog_url if configuration else None,
+        "page": lambda each: package_page(views, each),
     }
-
-
-def draw_phases(phases: Sequence[Phase]) -> list[Bar]:
-    """Place the phases of a job on one time scale."""
-    if not phases:
-        return []
-    first = phases[0].started
-    ends = [(each.started - first).total_seconds() + (each.seconds or 0) for each in phases]
-    total = max(ends) or 1.0
-    bars = []
-    for phase in phases:
-        x = (phase.started - first).total_seconds() / total * 100
-        width = max((phase.seconds or 0) / total * 100, MIN_BAR)
-        bars.append(
-            Bar(
-                phase_label(phase.name),
-                round(min(x, 100 - width), 1),
-                round(width, 1),
-                phase.seconds,
-            )
-        )
-    return bars
 
 
 def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
@@ -204,11 +248,3 @@ def rebuild_message(job: Job, *, indent: int | None = 2) -> str:
     }
     known = {name: value for name, value in fields.items() if value}
     return json.dumps(known, indent=indent, ensure_ascii=False)
-
-
-def _version(record: JobRecord, log: ShownLog, interval: int, error: Exception | None) -> str:
-    job = record.job
-    # The elapsed time of a running job is not a change.
-    state = (job.outcome, job.updated, job.progress, len(record.lines), log.level, interval, error)
-    running = job.outcome is State.RUNNING
-    return hashlib.sha256(repr((running, state)).encode()).hexdigest()[:16]

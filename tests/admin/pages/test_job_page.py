@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,10 +12,12 @@ from quilt_packager_runtime.formats.outcome import OutcomeFields
 from quilt_packager_runtime.requests.sources import MessageSource
 from quilt_packager_runtime.settings import Settings
 
-from quilt_packager.admin.pages.job_page import draw_phases, rebuild_message
+from quilt_packager.admin.model.package_views import Comparison
+from quilt_packager.admin.pages.job_page import rebuild_message
 from quilt_packager.operations.deployment.configurations import Configuration
-from quilt_packager.operations.jobs.job import Attempt, Phase, State
+from quilt_packager.operations.jobs.job import Attempt, State
 from quilt_packager.operations.revisions.contents import RevisionContents
+from quilt_packager.operations.revisions.diff import Added, Summary
 from tests.admin.browser import Browser
 from tests.admin.engine import (
     TOP_HASH,
@@ -25,7 +26,6 @@ from tests.admin.engine import (
     make_failed,
     make_job,
     make_line,
-    make_phases,
     make_running,
 )
 
@@ -48,7 +48,7 @@ def test_page_is_complete_without_javascript(browser: Browser, engine: Engine) -
     assert 'content="0; url=?whole=1&amp;"' in browser.get("/jobs/a1").text
     text = browser.get("/jobs/a1?whole=1").text
     assert "germline-wgs" in text
-    assert "bam/NA1.cram" in text
+    assert "vcf/NA17.vcf" in text
     assert 'hx-trigger="load"' not in text
 
 
@@ -87,12 +87,6 @@ def test_running_job_is_looked_at_again_and_one_that_is_over_is_not(
     assert "data-poll" not in browser.htmx("/jobs/a2/body").text
 
 
-def test_nothing_new_is_no_answer_at_all(browser: Browser, engine: Engine) -> None:
-    engine.jobs = [make_running("a1")]
-    version = browser.htmx("/jobs/a1/body").headers["etag"]
-    assert browser.htmx("/jobs/a1/body", if_none_match=version).status == 304
-
-
 def test_log_shows_levels_and_fields(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     engine.lines = [
@@ -101,11 +95,20 @@ def test_log_shows_levels_and_fields(browser: Browser, engine: Engine) -> None:
         make_line("message not deferred", "ERROR", reason="?", exception="Traceback:\n  File 4"),
     ]
     text = html.unescape(browser.htmx("/jobs/a1/body").text)
-    (started,) = re.findall("package started +([^<]*)<", text)
-    assert started == 'delivery=1 source="s3://b/c d/" registry=b'
-    assert '"message": "boom"' in text
-    assert "message not deferred  reason=?\nTraceback:\n  File 4" in text
+    assert "<span>package started</span><span><i>delivery=</i>1 <i>source=</i>" in text
+    assert '<i>source=</i>"s3://b/c d/" <i>registry=</i>b' in text
+    assert '<span class="raw">{' in text
+    assert "<i>reason=</i>? <pre>Traceback:\n  File 4</pre>" in text
     assert "All 3" in text
+
+
+def test_log_is_searched_on_the_server(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_running("a1")]
+    engine.lines = [make_line("package progress", phase=name, done=0) for name in ("listing", "x")]
+    text = browser.htmx("/jobs/a1/body?q=LISTING").text
+    assert text.count('<li class="INFO') == 1
+    assert "/jobs/a1/body?q=LISTING" in text
+    assert "No lines with “nowhere”." in browser.htmx("/jobs/a1/body?q=nowhere").text
 
 
 @pytest.mark.parametrize(("level", "shown"), [("", 3), ("warning", 2), ("error", 1), ("odd", 3)])
@@ -115,29 +118,52 @@ def test_log_is_filtered_on_the_server(
     engine.jobs = [make_job("a1")]
     engine.lines = [make_line(name, name) for name in ("INFO", "WARNING", "ERROR")]
     text = browser.htmx(f"/jobs/a1/body?level={level}").text
-    assert text.count("<li class=") == shown
+    assert text.partition('id="log"')[2].count("<li class=") == shown
 
 
-def test_contents_come_from_the_manifest(browser: Browser, engine: Engine) -> None:
+def test_metadata_and_workflow_come_from_the_manifest(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
-    text = browser.htmx("/jobs/a1/contents").text
-    assert "first 20 of 2,310" in " ".join(text.split())
-    assert "ngs-v3" in text
+    text = browser.htmx("/jobs/a1/body").text
+    assert "<dt>workflow_name</dt><dd>germline-wgs</dd>" in text
+    assert "Workflow ngs-v3." in text
     assert "Packaged from s3://omics-out/3395667/" in text
+
+
+def test_package_is_opened_at_just_this_revision(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    text = html.unescape(browser.htmx("/jobs/a1/body").text)
+    assert f'registry="s3://quilt-prod",\n    top_hash="{TOP_HASH}")' in text
+    assert f'href="/packages/quilt-prod/omics-quilt/3395667?revision={TOP_HASH}"' in text
+
+
+def test_revision_is_compared_with_the_one_before(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    text = browser.htmx("/jobs/a1/related").text
+    assert "<b>14</b> added" in text
+    assert "vcf/NA17.vcf" in text
+    assert "/packages/quilt-prod/omics-quilt/3395667?a=5d10" in text
+
+
+def test_large_revisions_are_compared_on_request(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1", objects=1_000_000)]
+    assert "compared on request" in browser.htmx("/jobs/a1/related").text
+    assert "comparison" not in engine.asked
 
 
 def test_missing_manifest_is_explained_in_place(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
     engine.contents = ClientError({"Error": {"Code": "NoSuchKey", "Message": "Gone."}}, "GetObject")
-    answer = browser.htmx("/jobs/a1/contents")
+    answer = browser.htmx("/jobs/a1/body")
     assert answer.status == 200
     assert "GetObject failed with NoSuchKey." in answer.text
 
 
 def test_job_without_a_package_has_no_contents(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_failed("a1")]
-    assert "#entries" not in browser.htmx("/jobs/a1/body").text
-    assert "This job created no package." in browser.htmx("/jobs/a1/contents").text
+    text = browser.htmx("/jobs/a1/body").text
+    assert 'id="metadata"' not in text
+    assert "/related" not in text
+    assert "contents" not in engine.asked
 
 
 def test_catalog_is_linked_if_the_engine_knows_one(browser: Browser, engine: Engine) -> None:
@@ -162,8 +188,6 @@ def test_rebuilt_message_lists_the_missing_fields(browser: Browser, engine: Engi
     assert "Rebuilt from the log, which contains the folder, the registry and the name" in text
     assert "no metadata, workflow, exclusions or commit message" in text
     assert "To package this folder from a terminal:" in text
-    assert "again" not in text
-    assert "The same" not in text
 
 
 def test_folder_of_a_job_can_be_packaged(browser: Browser, engine: Engine) -> None:
@@ -175,20 +199,21 @@ def test_folder_of_a_job_can_be_packaged(browser: Browser, engine: Engine) -> No
 def test_remark_is_a_warning(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", remark="The metadata lacks tags of the run.")]
     text = browser.htmx("/jobs/a1/body").text
-    assert re.search(r'class="callout warn[^>]*>.*<p>The metadata lacks tags of the run.</p>', text)
+    assert "<b>Metadata incomplete.</b> The metadata lacks tags of the run." in text
+    assert "kept, 1 remark" in text
 
 
 def test_verified_objects_are_counted_with_their_lists(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", computed=1, verified=12, checksum_lists='"md5sum.txt"')]
     text = browser.htmx("/jobs/a1/body").text
-    assert '<small title="&#34;md5sum.txt&#34;">12 verified by checksum lists</small>' in text
+    assert "<b>Verified.</b> 12 files match &#34;md5sum.txt&#34;." in text
 
 
 def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", execution="a1")]
     text = browser.htmx("/jobs/a1/body").text
     assert "execution:LargeJobs:a1" in text
-    assert "Log in CloudWatch" in text
+    assert "CloudWatch log" in text
 
 
 def test_unknown_job_is_an_error(browser: Browser, engine: Engine) -> None:
@@ -205,7 +230,11 @@ def test_text_of_others_is_text(browser: Browser, engine: Engine) -> None:
     engine.jobs = [
         make_job("a1", remark=HOSTILE, quarantine=HOSTILE, **facts),
         make_failed("a2", code=HOSTILE, happened=HOSTILE, why=HOSTILE, remedy=HOSTILE, **facts),
+        make_job("a3"),
     ]
+    engine.comparison = Comparison(
+        (Added(HOSTILE, 1),), Summary(1, 0, 0, 0, metadata_changed=False)
+    )
     engine.lines = [make_line(HOSTILE, HOSTILE, **{HOSTILE: HOSTILE, "exception": HOSTILE})]
     engine.attempts = [Attempt(started=ago(minutes=1), reason=HOSTILE, code=HOSTILE)] * 2
     engine.contents = RevisionContents(
@@ -215,7 +244,7 @@ def test_text_of_others_is_text(browser: Browser, engine: Engine) -> None:
         (ManifestLine(HOSTILE, size=1),),
         has_more=False,
     )
-    for url in ("/jobs/a1?whole=1", "/jobs/a2?whole=1", "/jobs/a1/body", "/jobs/a1/contents"):
+    for url in ("/jobs/a1?whole=1", "/jobs/a2?whole=1", "/jobs/a1/body", "/jobs/a3/related"):
         text = browser.get(url).text
         assert "<script>alert" not in text
         assert not re.search(r'="[^"]*<script', text)
@@ -229,25 +258,6 @@ def test_unusual_ids_are_errors(browser: Browser, engine: Engine, job_id: str) -
     answer = browser.get(f"/jobs/{job_id}?whole=1")
     assert answer.status == 404
     assert "<script>" not in answer.text.replace('<script src="/static/', "")
-
-
-def test_phases_lie_one_after_the_other() -> None:
-    bars = draw_phases(make_phases(ago(minutes=1)))
-    assert [(bar.name, bar.x, bar.width) for bar in bars] == [
-        ("Listing", 0.0, 10.7),
-        ("Checksums", 10.7, 66.7),
-        ("Publishing", 77.4, 22.6),
-    ]
-
-
-def test_phase_that_lasts_and_one_that_took_no_time_can_be_seen() -> None:
-    started = ago(minutes=1)
-    later = started + timedelta(seconds=10)
-    bars = draw_phases([Phase("listing", started, 10.0), Phase("checksums", later)])
-    assert bars[1].width > 0
-    assert bars[1].x + bars[1].width <= 100
-    assert bars[1].seconds is None
-    assert draw_phases([]) == []
 
 
 def test_command_names_the_engine(browser: Browser, engine: Engine) -> None:
@@ -268,7 +278,7 @@ def test_all_sources_are_shown_and_rebuilt(browser: Browser, engine: Engine) -> 
     engine.jobs = [job]
     text = browser.htmx("/jobs/a1/body").text
     assert '<span class="mono">s3://b/</span> as <span class="mono">x/</span>' in text
-    assert "Package this folder" not in text
+    assert "Package again" not in text
     rebuilt = json.loads(rebuild_message(job))
     assert "source_prefix" not in rebuilt
     assert rebuilt["sources"] == [
@@ -294,9 +304,12 @@ def test_lineage_shows_one_step_in_both_directions(browser: Browser, engine: Eng
         OutcomeFields(registry="quilt-prod", package_name=HOSTILE, top_hash="4be8107caa")
     ]
     engine.configuration = Configuration(Settings(lineage_table="lineage"))
-    text = browser.htmx("/jobs/a1/contents").text
+    text = browser.htmx("/jobs/a1/related").text
     lineage = text.partition('id="lineage"')[2]
-    assert "<li>reads/6<small>quilt-raw, c85d21f6</small></li><li>and 2 more</li>" in lineage
+    assert (
+        '<li><a href="/packages/quilt-raw/reads/6">reads/6</a>'
+        "<small>quilt-raw, c85d21f6</small></li><li>and 2 more</li>" in lineage
+    )
     assert "<small>quilt-prod, 4be8107c</small>" in lineage
     assert HOSTILE not in text
     assert lineage.count("<path") == 9
@@ -304,7 +317,7 @@ def test_lineage_shows_one_step_in_both_directions(browser: Browser, engine: Eng
 
 def test_an_engine_without_lineage_shows_none(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1")]
-    assert 'id="lineage"' not in browser.htmx("/jobs/a1/contents").text
+    assert 'id="lineage"' not in browser.htmx("/jobs/a1/related").text
     assert "users" not in engine.asked
 
 
@@ -312,6 +325,6 @@ def test_users_that_cannot_be_read_leave_the_inputs(browser: Browser, engine: En
     engine.jobs = [make_job("a1")]
     engine.configuration = Configuration(Settings(lineage_table="lineage"))
     engine.users = AwsError("The table is not available.", why="", remedy="")
-    text = browser.htmx("/jobs/a1/contents").text
+    text = browser.htmx("/jobs/a1/related").text
     assert "Unknown: The table is not available." in text
     assert "No known package" in text

@@ -45,6 +45,7 @@ def registry(s3_stub: S3Stub, engine: Engine, monkeypatch: pytest.MonkeyPatch) -
     )
     settings = Settings(registry_buckets=("packages",), catalog_url="https://catalog.example.com")
     engine.configuration = Configuration(settings)
+    engine.comparison = None
     bucket = s3_stub.create_bucket("packages")
     add_revision(bucket, "runs/42", 1_700_000_000, FIRST, ["a.txt"])
     add_revision(bucket, "runs/42", 1_700_000_100, SECOND, ["a.txt", "vcf/b.vcf"])
