@@ -99,7 +99,7 @@ def test_phase_that_lasts_shows_its_progress() -> None:
 
 def test_large_job_counts_the_shards_that_workers_hashed() -> None:
     job = make_running(started=STARTED, phases=(Phase("checksums", STARTED),), progress=None)
-    hashed = {"objects": 9, "bytes": 2**30, "seconds": 5.0}
+    hashed: dict[str, Any] = {"objects": 9, "bytes": 2**30, "seconds": 5.0}
     lines = [
         make_line("large job started", shards=8, left=72, execution="a1"),
         make_line("shard hashed", round=0, shard=0, **hashed),

@@ -702,6 +702,11 @@ class TestStory:
             }.items()
         )
 
+    def test_has_the_age_of_the_message(self, engine: Packager) -> None:
+        engine.deliver(*engine.upload("1"), age_seconds=61)
+        first, *_ = engine.log.read_lines()
+        assert first["queued_seconds"] >= 61
+
     def test_names_the_event(self, engine: Packager) -> None:
         engine.upload("42")
         engine.raw.put("runs/42/ro-crate-metadata.json", "{}", stored=["SHA256"])
