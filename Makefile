@@ -106,6 +106,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: lock
 lock: setup ## Compile the lock files; ARGS=--upgrade takes the newest versions
 	$(LOCK) $(ARGS) --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --group release --output-file requirements/release.txt
 	$(LOCK) $(ARGS) --constraints requirements/dev.txt quilt_packager/lambda_requirements.in \
 		--output-file quilt_packager/lambda_requirements.txt
 
@@ -123,7 +124,9 @@ template: setup ## Write a CloudFormation template and its code to dist/, for de
 release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
 	rm -rf dist
 	$(BIN)/hatchling build --directory dist
-	$(BIN)/cyclonedx-py requirements quilt_packager/lambda_requirements.txt --output-reproducible \
+	$(BIN)/python -m venv --clear build/release
+	build/release/bin/python -m pip install --quiet --require-hashes --requirement requirements/release.txt
+	build/release/bin/cyclonedx-py requirements quilt_packager/lambda_requirements.txt --output-reproducible \
 		--output-file dist/sbom.cdx.json
 	$(BIN)/python -m quilt_packager.app.template $(STACK_NAME) dist
 	$(BIN)/python .ci/release_notes.py "$(TAG)" > dist/NOTES.md

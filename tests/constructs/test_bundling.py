@@ -6,10 +6,12 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 from aws_cdk import App, Stack
+from packaging.requirements import Requirement
 from packaging.tags import sys_tags
 
 from quilt_packager.bundling import (
@@ -23,6 +25,7 @@ from quilt_packager.bundling import (
 from quilt_packager.engine.functions import bundle_code
 from tests.constructs.wheels import write_wheel
 
+REPOSITORY = Path(__file__).parents[2]
 ARM64 = Platform.aws_lambda("arm64")
 X86_64 = Platform.aws_lambda("x86_64")
 
@@ -266,6 +269,17 @@ def test_every_locked_requirement_has_a_hash(target: Platform) -> None:
     requirements = select_requirements(LOCK.read_text("utf-8"), target).splitlines()
     assert any(line.startswith("boto3==") for line in requirements)
     assert all(" --hash=sha256:" in line for line in requirements)
+
+
+def test_jsonschema_checks_no_formats_that_it_does_not_check_in_functions() -> None:
+    locks = (REPOSITORY / "requirements" / "dev.txt", LOCK)
+    tests, functions = (
+        {line.split("==")[0] for line in lock.read_text("utf-8").splitlines()} for lock in locks
+    )
+    formats = map(Requirement, requires("jsonschema") or ())
+    needed = {each.name for each in formats if each.marker and "extra" in str(each.marker)}
+    # cfn-lint needs it: the format json-pointer.
+    assert needed & tests - functions == {"jsonpointer"}
 
 
 def test_asset_has_the_runtime_that_handlers_are_imported_from() -> None:
