@@ -172,18 +172,28 @@ class CachedEach(Generic[K, T]):
     Args:
         ask: Requests the value of a key.
         keep: Maximum number of keys.
+        deadline_seconds: Time to wait for an answer.
     """
 
-    def __init__(self, ask: Callable[[K], T], *, keep: int = 32) -> None:
+    def __init__(
+        self,
+        ask: Callable[[K], T],
+        *,
+        keep: int = 32,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
         self._ask = ask
         self._keep = keep
+        self._deadline_seconds = deadline_seconds
         self._lock = threading.Lock()
         self._each: OrderedDict[K, Cached[T]] = OrderedDict()
 
     def of(self, key: K) -> Cached[T]:
         """Return the cached value of a key."""
         with self._lock:
-            cached = self._each.setdefault(key, Cached(lambda: self._ask(key)))
+            cached = self._each.setdefault(
+                key, Cached(lambda: self._ask(key), deadline_seconds=self._deadline_seconds)
+            )
             self._each.move_to_end(key)
             while len(self._each) > self._keep:
                 self._each.popitem(last=False)

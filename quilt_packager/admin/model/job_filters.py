@@ -3,9 +3,10 @@
 import fnmatch
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from quilt_packager.admin.model import labels
 from quilt_packager.admin.model.periods import DAY, RANGES, Window, find_window
@@ -21,6 +22,8 @@ WITH_WARNINGS = "warnings"
 
 OUTCOMES = {*labels.BADGES, WITH_WARNINGS}
 """The values of the filter of outcomes."""
+
+OLDEST_FIRST = "oldest"
 
 LOCAL_FORMAT = "%Y-%m-%dT%H:%M"
 """Format of a moment in a field, in the time zone of this machine."""
@@ -41,7 +44,8 @@ class Filter(NamedTuple):
         outcome: Only jobs with this badge, or with warnings; empty for all.
         source: Only jobs of this source, by its label; empty for all.
         code: Only jobs with this error code; empty for all.
-        before: Only jobs below this key, for the next page.
+        order: `OLDEST_FIRST`; empty for the newest first.
+        before: Only jobs after this key in this order, for the next page.
     """
 
     range: str = DAY.name
@@ -51,6 +55,7 @@ class Filter(NamedTuple):
     outcome: str = ""
     source: str = ""
     code: str = ""
+    order: str = ""
     before: Key | None = None
 
     @classmethod
@@ -71,8 +76,30 @@ class Filter(NamedTuple):
             outcome if outcome in OUTCOMES else "",
             query.get("source", "").strip(),
             query.get("code", "").strip(),
+            OLDEST_FIRST if query.get("order") == OLDEST_FIRST else "",
             read_key(query.get("before", "")),
         )
+
+    def find_ignored(self, query: Mapping[str, str]) -> list[str]:
+        """List the parameters that no filter has, or whose values are not used.
+
+        Args:
+            query: The query that the filter was parsed from.
+
+        Example:
+            >>> query = {"range": "7d", "outcome": "odd", "outcom": "failed", "q": ""}
+            >>> Filter.from_query(query).find_ignored(query)
+            ['outcome=odd', 'outcom=failed']
+        """
+        used = {"range": self.range, **dict(parse_qsl(self.query()))}
+        if self.range != "custom":
+            # The form has these fields for each span.
+            used |= {name: query.get(name, "").strip() for name in ("from", "to")}
+        return [
+            f"{name}={value}"
+            for name, value in query.items()
+            if value.strip() and used.get(name) != value.strip()
+        ]
 
     def query(self, **extra: str) -> str:
         """Format the filter as the query of a URL, without defaults."""
@@ -84,6 +111,7 @@ class Filter(NamedTuple):
             "outcome": self.outcome,
             "source": self.source,
             "code": self.code,
+            "order": self.order,
             "before": write_key(self.before) if self.before else "",
             **extra,
         }
@@ -107,10 +135,20 @@ class Filter(NamedTuple):
         """Return the span to show."""
         return find_window(self.range, now, read_local(self.start), read_local(self.end))
 
-    def matches(self, job: Job) -> bool:
-        """Return True if all of the filter but the outcome matches."""
+    @property
+    def is_oldest_first(self) -> bool:
+        """True for the order that begins with the oldest job."""
+        return self.order == OLDEST_FIRST
+
+    def matches(self, job: Job, logged: AbstractSet[str] = frozenset()) -> bool:
+        """Return True if all of the filter but the outcome matches.
+
+        Args:
+            job: The job.
+            logged: Ids of jobs with the text in their log.
+        """
         return (
-            self._matches_text(job)
+            (job.id in logged or self._matches_text(job))
             and self.source in ("", trigger_label(job))
             and self.code in ("", job.code)
         )
@@ -139,7 +177,7 @@ class Chosen(NamedTuple):
     """The jobs of a span that match a filter.
 
     Attributes:
-        jobs: All matching jobs, newest first.
+        jobs: All matching jobs, in the order of the filter.
         rows: Jobs on this page.
         counts: Jobs that match all but the outcome, by outcome.
         matching: Number of these jobs.
@@ -161,12 +199,16 @@ class Chosen(NamedTuple):
     total: int
 
 
-def choose(jobs: Sequence[Job], wanted: Filter) -> Chosen:
+def choose(jobs: Sequence[Job], wanted: Filter, logged: AbstractSet[str] = frozenset()) -> Chosen:
     """Apply a filter to the jobs of its span, newest first."""
-    matching = [job for job in jobs if wanted.matches(job)]
+    matching = [job for job in jobs if wanted.matches(job, logged)]
     chosen = [job for job in matching if wanted.matches_outcome(job)]
-    before = wanted.before
-    below = chosen if before is None else [job for job in chosen if key_of(job) < before]
+    below, before = chosen, wanted.before
+    if wanted.is_oldest_first:
+        chosen.reverse()
+        below = chosen if before is None else [job for job in chosen if key_of(job) > before]
+    elif before is not None:
+        below = [job for job in chosen if key_of(job) < before]
     rows = below[:ROWS]
     return Chosen(
         jobs=chosen,

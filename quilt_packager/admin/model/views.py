@@ -1,5 +1,6 @@
 """The data of an engine: each view is requested from AWS at most once per interval."""
 
+import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from quilt_packager.operations.deployment.queues import Queues, read_queues
 from quilt_packager.operations.errors import UnknownJob
 from quilt_packager.operations.jobs.job import Job, State
 from quilt_packager.operations.jobs.record import JobRecord, read_job
+from quilt_packager.operations.jobs.search import TEXT, find_logged
 from quilt_packager.operations.jobs.watch import OVERLAP
 from quilt_packager.operations.lineage.steps import read_users
 from quilt_packager.operations.revisions.contents import RevisionContents, read_contents
@@ -33,6 +35,10 @@ IDENTITY_SECONDS = 3600
 
 OVER_SECONDS = 300
 """Interval for jobs that have ended: only late log lines can follow."""
+
+LOGGED_SECONDS = 30
+LOGGED_WAIT_SECONDS = 2
+"""Time that a list waits for a search of the log. Later results come with an update."""
 
 MAX_PENDING = 1000
 """Number of sent jobs that are remembered."""
@@ -60,6 +66,10 @@ class Views:
         self.settings = SettingsViews(deployment)
         histories = {name: JobHistory(deployment, period) for name, period in HISTORIES.items()}
         self._jobs = {name: Cached(history.read) for name, history in histories.items()}
+        self._logged = CachedEach[tuple[str, str], frozenset[str]](
+            self._find_logged, keep=8, deadline_seconds=LOGGED_WAIT_SECONDS
+        )
+        self._one_search = threading.Lock()
         self._job = CachedEach[str, JobRecord](self._read_job)
         self._pending: OrderedDict[str, Job] = OrderedDict()
         self._queues = Cached(lambda: read_queues(deployment))
@@ -75,6 +85,12 @@ class Views:
     def jobs(self, period: Period) -> Answer[Jobs]:
         """Return the jobs of a period."""
         return self._jobs[period.name].get(self._max_age(period))
+
+    def logged(self, text: str, period: Period) -> frozenset[str]:
+        """Return the ids of jobs with a text in their log: those found so far within a moment."""
+        if not TEXT.fullmatch(text):
+            return frozenset()
+        return self._logged.of((text, period.name)).get(LOGGED_SECONDS).value or frozenset()
 
     def start_jobs(self, period: Period) -> None:
         """Begin to read the jobs of a period, while other requests run."""
@@ -209,6 +225,13 @@ class Views:
             return read_job(self.deployment, job_id, since=pending.started - OVERLAP)
         except UnknownJob:
             return JobRecord(pending, (), ())
+
+    def _find_logged(self, key: tuple[str, str]) -> frozenset[str]:
+        text, name = key
+        # One at a time: each typed letter may begin a search.
+        with self._one_search:
+            since = datetime.now(UTC) - HISTORIES[name].span
+            return find_logged(self.deployment, text, since=since)
 
     def _max_age_of_queues(self) -> float:
         backoff_level = self._queues.peek().backoff_level

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from quilt_packager.admin.model import charts, labels
 from quilt_packager.admin.model.caching import Answer
 from quilt_packager.admin.model.charts import Chart
 from quilt_packager.admin.model.job_filters import (
+    OLDEST_FIRST,
     WITH_WARNINGS,
     Chosen,
     Filter,
@@ -24,7 +26,7 @@ from quilt_packager.admin.model.job_filters import (
     read_moment,
     write_key,
 )
-from quilt_packager.admin.model.periods import RANGES, sort_into_buckets
+from quilt_packager.admin.model.periods import MONTH, RANGES, sort_into_buckets
 from quilt_packager.admin.pages.job_export import EXPORTS
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
@@ -53,6 +55,12 @@ MAX_RUNNING = 40
 AGAIN = "again"
 """Query parameter of a page that repeats failed requests at once."""
 
+ATTENTION = "attention"
+"""Value of the filter of outcomes that leads to the Failures tab."""
+
+PARAMETERS = {"whole", "format", AGAIN}
+"""Query parameters of the page that are no filter."""
+
 ID_CHARS = 8
 """Length of an id prefix that is unique among running jobs."""
 
@@ -71,6 +79,7 @@ class Shown(NamedTuple):
         newer: Number of jobs above the first row.
         is_cut_off: The period has older jobs that are not included.
         running: Id prefixes of the running jobs, as in a URL.
+        sources_on: Number of event sources that are on, of a list without jobs; None if unknown.
     """
 
     chosen: Chosen | None
@@ -83,6 +92,7 @@ class Shown(NamedTuple):
     newer: int = 0
     is_cut_off: bool = False
     running: str = ""
+    sources_on: int | None = None
 
     @property
     def next_try(self) -> datetime:
@@ -116,6 +126,7 @@ class JobsPage(Page):
             Route("/jobs", self.show),
             Route("/jobs/list", self.show_list),
             Route("/jobs/live", self.show_live),
+            Route("/jobs/month", self.show_month),
         ]
 
     def start(self, _request: Request) -> Response:
@@ -125,7 +136,10 @@ class JobsPage(Page):
     def show(self, request: Request) -> Response:
         """Show the frame, with the parts that are cached; or export the jobs of the filter."""
         self._retry(request)
-        wanted = Filter.from_query(request.query_params)
+        query = request.query_params
+        wanted = Filter.from_query(query)
+        if query.get("outcome") == ATTENTION:
+            return self._renderer.redirect(_failures_url(wanted))
         whole, now = is_whole(request), _now()
         export = EXPORTS.get(request.query_params.get("format", ""))
         if export and (chosen := self._list(wanted, now).chosen):
@@ -141,6 +155,19 @@ class JobsPage(Page):
             whole=whole,
             shown=self._list(wanted, now) if has_parts else None,
             figures=figures,
+            ignored=_find_ignored(wanted, query),
+            **_values(wanted, now),
+        )
+
+    def show_month(self, request: Request) -> Response:
+        """Show the number of jobs of 30 days that match a filter, for an empty list."""
+        wanted, now = Filter.from_query(request.query_params), _now()
+        answer = self._views.jobs(MONTH)
+        count = choose(answer.value.jobs, wanted).jobs if answer.value else None
+        return self._renderer.part(
+            request,
+            "jobs_month.html",
+            count=None if count is None else len(count),
             **_values(wanted, now),
         )
 
@@ -216,11 +243,13 @@ class JobsPage(Page):
             version = _digest(error, interval, figures and figures.queues.value)
             return Shown(None, (), error, None, interval, version)
         jobs = [job for job in answer.value.jobs if window.contains(job.started)]
-        chosen = choose(jobs, wanted)
+        logged = self._views.logged(wanted.text, window.history)
+        chosen = choose(jobs, wanted, logged)
         if not is_update:
             top = key_of(chosen.jobs[0]) if chosen.jobs else None
         buckets = sort_into_buckets(chosen.jobs, window)
-        newer = count_newer(chosen.jobs, top) if wanted.before is None else 0
+        is_top = wanted.before is None and not wanted.is_oldest_first
+        newer = count_newer(chosen.jobs, top) if is_top else 0
         running = [job.id[:ID_CHARS] for job in jobs if job.outcome is State.RUNNING]
         return Shown(
             chosen,
@@ -234,6 +263,7 @@ class JobsPage(Page):
             _digest(
                 [(job.id, job.updated, job.outcome) for job in jobs],
                 wanted,
+                sorted(logged),
                 newer,
                 buckets[-1].start,
                 error,
@@ -244,7 +274,12 @@ class JobsPage(Page):
             newer,
             answer.value.is_cut_off,
             ",".join(running[:MAX_RUNNING]),
+            None if jobs or is_update else self._count_sources(),
         )
+
+    def _count_sources(self) -> int | None:
+        sources = self._views.settings.sources().value
+        return None if sources is None else sum(each.enabled for each in sources)
 
     def _count(self, wanted: Filter, now: datetime) -> Figures:
         # Both are read at the same time, and have one deadline.
@@ -260,6 +295,21 @@ class JobsPage(Page):
         )
 
 
+def _find_ignored(wanted: Filter, query: Mapping[str, str]) -> list[str]:
+    """List the parameters of a page that are unknown, or whose values are not used."""
+    known = {name: query[name] for name in query if name not in PARAMETERS}
+    if query.get("format") and query["format"] not in EXPORTS:
+        known["format"] = query["format"]
+    return wanted.find_ignored(known)
+
+
+def _failures_url(wanted: Filter) -> str:
+    """Return the address of the messages that need attention, with the parts of a filter."""
+    query = {"q": wanted.text, "code": wanted.code, "source": wanted.source}
+    given = urlencode({name: value for name, value in query.items() if value})
+    return f"/failures?{given}" if given else "/failures"
+
+
 def _now() -> datetime:
     """Return the current time, in the time zone of this machine."""
     return datetime.now().astimezone()
@@ -271,7 +321,8 @@ def _values(wanted: Filter, now: datetime) -> dict[str, Any]:
         "window": wanted.window(now),
         "zone": now.tzname(),
         "ranges": RANGES,
-        "week": "7d",
+        "month": MONTH.name,
+        "oldest": OLDEST_FIRST,
         "again": {AGAIN: "1"},
         "chips": CHIPS,
         "duration": format_duration,

@@ -3,12 +3,15 @@
 import html
 import json
 import re
+from types import SimpleNamespace
 from urllib.parse import unquote_plus
 
 import pytest
 from botocore.exceptions import ClientError
 
 from quilt_packager.admin.app import make_app
+from quilt_packager.admin.model import caching, views
+from quilt_packager.admin.model.job_filters import ROWS
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.jobs.job import Progress, State
@@ -289,7 +292,69 @@ def test_empty_list_of_a_filter_says_so(browser: Browser, engine: Engine) -> Non
     text = browser.htmx("/jobs/list?q=prot*").text
     assert "No job matches “prot*”" in text
     assert "1 job in this time, none with this filter." in text
-    assert 'href="/jobs?range=7d&amp;q=prot%2A"' in text
+    assert 'href="/jobs?range=30d&amp;q=prot%2A"' in text
+    assert 'hx-get="/jobs/month?q=prot%2A" hx-trigger="load"' in text
+    month = browser.htmx("/jobs/month?q=prot*").text
+    assert "None does in 30 days." in month
+    assert "1 does in 30 days." in browser.htmx("/jobs/month?q=omics").text
+
+
+def test_search_of_a_folder_without_a_job_leads_to_the_reasons(
+    browser: Browser, engine: Engine
+) -> None:
+    engine.jobs = [make_job()]
+    text = browser.htmx("/jobs/list?q=s3://raw/run-9/").text
+    assert 'href="/settings?explain=s3%3A//raw/run-9/#explain"' in text
+
+
+def test_empty_list_counts_the_sources_that_are_on(
+    browser: Browser, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [SimpleNamespace(enabled=True), SimpleNamespace(enabled=False)]
+    for each in engine.views:
+        monkeypatch.setattr(each.settings, "sources", lambda: caching.Answer(sources))
+    assert "1 source is on." in browser.htmx("/jobs/list").text
+
+
+def test_unused_parts_of_an_address_are_named(browser: Browser) -> None:
+    text = browser.get("/jobs?range=fortnight&outcome=failed&outcom=created&q=a").text
+    assert "<code>range=fortnight</code>, <code>outcom=created</code>" in text
+    assert "not used" not in browser.get("/jobs?range=24h&from=&to=x&outcome=failed").text
+
+
+def test_jobs_that_need_attention_are_under_failures(browser: Browser) -> None:
+    answer = browser.get("/jobs?outcome=attention&q=rna&code=AccessDenied")
+    assert (answer.status, answer.headers["location"]) == (303, "/failures?q=rna&code=AccessDenied")
+
+
+def test_oldest_jobs_come_first_on_request(browser: Browser, engine: Engine) -> None:
+    count = ROWS + 1
+    engine.jobs = [
+        make_job(f"{number:03}", package_name=f"p/{number:03}", started=ago(minutes=number))
+        for number in range(1, count + 1)
+    ]
+    first = browser.htmx("/jobs/list?order=oldest")
+    assert rows_of(first)[:2] == [f"p/{count:03}", f"p/{count - 1:03}"]
+    assert 'aria-sort="ascending"' in first.text
+    (following,) = re.findall(r'href="(/jobs\?[^"]*before=[^"]*)"', html.unescape(first.text))
+    assert rows_of(browser.get(f"{following}&whole=1")) == ["p/001"]
+
+
+def test_job_is_found_by_a_text_of_its_log(
+    browser: Browser, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+
+    def find(_: object, text: str, **__: object) -> frozenset[str]:
+        searched.append(text)
+        return frozenset({"job-2"})
+
+    monkeypatch.setattr(views, "find_logged", find)
+    engine.jobs = [make_job(f"job-{number}", package_name=f"p/{number}") for number in range(3)]
+    assert rows_of(browser.htmx("/jobs/list?q=L1_R2.fastq")) == ["p/2"]
+    browser.htmx("/jobs/list?q=L1*")
+    browser.htmx("/jobs/list?q=L1_")
+    assert searched == ["L1_R2.fastq"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
