@@ -90,7 +90,7 @@ class Person:
 
     def arrive(self, page: Page) -> None:
         """Wait for the redirect of a page without scripts."""
-        if not self._has_scripts and not page.url.endswith("/new"):
+        if not self._has_scripts:
             page.wait_for_url(re.compile("whole=1"))
 
     def _visit(self, page: Page, url: str) -> None:

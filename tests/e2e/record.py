@@ -110,8 +110,8 @@ def plan(person: Person) -> Page:
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(f"s3://{BUCKET}/nextflow/rnaseq-7/")
     page.get_by_label("Package name").fill("rnaseq/first-run")
-    page.get_by_role("button", name="Plan").click()
-    expect(page.locator("#plan .est")).to_be_visible()
+    page.get_by_role("button", name="Check").first.click()
+    expect(page.locator("#verdict .facts")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
     return settle(page)
 

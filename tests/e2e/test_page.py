@@ -259,8 +259,14 @@ def test_form_is_checked_while_the_user_types(person: Person) -> None:
     expect(page.locator("#note-package_name")).to_contain_text("A package name is prefix/suffix")
     expect(page.get_by_label("Package name")).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Package name").fill("")
+    page.get_by_text("Same thing in the terminal").click()
     expect(page.locator("#command")).to_contain_text("quilt-packager send")
     expect(package).not_to_have_attribute("aria-disabled", "true")
+    # The address has the form: a reload shows it again.
+    page.get_by_label("Workflow", exact=True).select_option("None")
+    expect(page).to_have_url(re.compile("/new\\?source_prefix=s3://[^&]*/new/run-7/&workflow=$"))
+    page.reload()
+    expect(page.get_by_label("Workflow", exact=True)).to_have_value("")
 
 
 @SCRIPTS
@@ -272,11 +278,12 @@ def test_package_is_planned_requested_and_followed(
     person = meet(served, java_script_enabled=scripts)
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(source_of(f"{name}/"))
-    page.get_by_role("button", name="Plan").click()
-    expect(page.locator("#plan")).to_contain_text("This can be packaged.")
-    expect(page.locator("#plan .est")).to_contain_text("Objects")
+    page.get_by_role("button", name="Check").first.click()
+    person.arrive(page)
+    expect(page.locator("#verdict")).to_contain_text("Can be packaged")
+    expect(page.locator("#verdict .facts")).to_contain_text("Objects")
     assert not stack.has_package(name)
-    page.get_by_role("button", name="Package", exact=True).click()
+    page.get_by_role("button", name="Package", exact=True).first.click()
     expect(page).to_have_url(re.compile("/jobs/[0-9a-f-]{36}"))
     person.arrive(page)
     badge = page.locator(".head .badge")
@@ -292,9 +299,26 @@ def test_package_is_planned_requested_and_followed(
 def test_plan_shows_the_reason_of_a_rejection(person: Person) -> None:
     page = person.go("/new")
     page.get_by_label("Folder", exact=True).fill(source_of("not/there/"))
-    page.get_by_role("button", name="Plan").click()
-    expect(page.locator("#plan")).to_contain_text("This message would be rejected.")
-    expect(page.locator("#plan")).to_contain_text("EmptySource")
+    page.get_by_label("Folder", exact=True).press("Enter")
+    expect(page.locator("#verdict")).to_contain_text("This would be rejected")
+    expect(page.locator("#verdict")).to_contain_text("EmptySource")
+
+
+@SCRIPTS
+def test_whole_bucket_needs_a_tick_and_a_warning_has_its_cure(
+    meet: Callable[..., Person], served: Served, scripts: bool
+) -> None:
+    person = meet(served, java_script_enabled=scripts)
+    page = person.go("/new?source_prefix=s3://quilt-demo/&package_name=a/b")
+    expect(page.locator("#verdict")).to_contain_text("This is a whole bucket")
+    page.get_by_role("button", name="Package the bucket").first.click()
+    expect(page).to_have_url(re.compile("/new"))  # the browser asks for the tick
+    expect(page.get_by_role("checkbox")).not_to_be_checked()
+    page = person.go("/new?source_prefix=s3://quilt-demo/nextflow/rnaseq-7")
+    page.get_by_role("link", name="Use …/nextflow/rnaseq-7/").click()
+    person.arrive(page)
+    expect(page.locator("#verdict")).not_to_contain_text("This is the folder above.")
+    expect(page.get_by_label("Folder", exact=True)).to_have_value(re.compile("rnaseq-7/$"))
 
 
 # All of them.

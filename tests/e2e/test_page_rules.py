@@ -47,9 +47,8 @@ def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
         return person.page
 
     def plan(folder: str) -> Page:
-        person.go("/new").get_by_label("Folder", exact=True).fill(folder)
-        person.page.get_by_role("button", name="Plan").click()
-        expect(person.page.locator("#plan .callout").first).to_be_visible()
+        person.go(f"/new?source_prefix={folder}&plan=1")
+        expect(person.page.locator("#verdict input[name=planned]")).to_be_attached()
         return person.page
 
     return {

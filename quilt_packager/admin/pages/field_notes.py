@@ -5,12 +5,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.errors import BucketNotAllowed
+from quilt_packager_runtime.requests.events import CRATE_NAME
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
 from quilt_packager_runtime.requests.resolve import check_buckets
 from quilt_packager_runtime.settings import Settings
 
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.known_metadata import Known
+from quilt_packager.operations.deployment.known_workflows import KnownWorkflows
 from quilt_packager.operations.discovery.recognition import Recognised
 
 
@@ -33,23 +35,23 @@ class Note(NamedTuple):
 
 def describe_fields(
     fields: Mapping[str, Any],
-    workflow_kind: str,
     request: UnresolvedRequest | None,
     settings: Settings,
+    workflows: KnownWorkflows | None,
 ) -> dict[str, Note]:
     """Describe the valid values and the defaults of all fields.
 
     Args:
         fields: Fields of the message.
-        workflow_kind: As `Draft.workflow_kind`.
         request: Request of the valid fields; None if there is none.
         settings: Settings of the engine.
+        workflows: Workflows of the registry; None if they are unknown.
     """
     return {
-        "source_prefix": _describe_folder(fields, request),
+        "source_prefix": _describe_folder(request),
         "package_name": _describe_name(fields, request),
         "registry": _describe_registry(fields, request, settings),
-        "workflow": WORKFLOW_NOTES.get(workflow_kind, NO_NOTE),
+        "workflow": _describe_workflow(fields.get("workflow"), workflows),
         "metadata": _describe_metadata(fields, request),
         "exclude": Note("ok", f"{formats.count(len(fields['exclude']), 'pattern')}.")
         if "exclude" in fields
@@ -64,23 +66,35 @@ def describe_fields(
 
 NO_NOTE = Note("hint", "")
 
-WORKFLOW_NOTES = {
-    "default": Note("hint", "The registry's default workflow checks the package, if there is one."),
-    "none": Note("hint", "No workflow checks the package, if the registry allows that."),
-    "named": Note("hint", "Plan checks that the registry has it, and shows its violations."),
-}
+
+def _describe_workflow(name: str | None, known: KnownWorkflows | None) -> Note:
+    if name:
+        if known is not None and name not in known.names:
+            return Note("warn", "The registry has no workflow of this name.")
+        return Note("hint", "The check shows its violations.")
+    if known is not None and known.is_required and (name == "" or known.default is None):
+        return Note("warn", "The registry requires a workflow.")
+    if name == "":
+        return Note("hint", "No workflow checks the package.")
+    if known is not None and not known.names:
+        return Note("hint", "The registry has no workflows.")
+    return Note("hint", "The registry's default workflow checks the package, if there is one.")
 
 
-def _describe_folder(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:
+def _describe_folder(request: UnresolvedRequest | None) -> Note:
     if request is None:
         return NO_NOTE
-    folder, given = str(request.source), str(fields.get("source_prefix", ""))
+    folder = str(request.source)
     if not request.source.prefix:
-        return Note("warn", "Everything in this bucket becomes one package:", folder)
-    if not given.endswith("/"):
-        above = "This is the folder above. Without a slash at its end, the engine packages"
-        return Note("warn", above, folder, f". To package {given} itself, add the slash.")
+        return Note("warn", "The whole bucket", request.source.bucket, ".")
+    if is_folder_above(request):
+        return Note("warn", "Packages", folder, ", as it has no slash at its end.")
     return Note("ok", "Packages", folder)
+
+
+def is_folder_above(request: UnresolvedRequest) -> bool:
+    """Return True if the folder is above the one that was entered, which has no slash."""
+    return request.dropped_component not in {"", CRATE_NAME}
 
 
 def _describe_name(fields: Mapping[str, Any], request: UnresolvedRequest | None) -> Note:

@@ -1,10 +1,9 @@
-"""The New package tab: a form that is checked during input, a plan, and sending the message."""
+"""The New package tab: a form whose state is in its address, a verdict, and sending the message."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from quilt_packager_runtime.errors import AccessDenied, Explanation
 from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.settings import Settings
 from starlette.concurrency import run_in_threadpool
@@ -18,16 +17,22 @@ from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import nothing_left
 from quilt_packager.admin.pages.message_options import OPTIONS
 from quilt_packager.admin.pages.package_form import (
+    DEFAULT,
     FOUND,
+    OTHER,
+    PATH,
     Checked,
     Draft,
     Edited,
+    Facts,
     check_draft,
     read_message,
 )
+from quilt_packager.admin.pages.package_verdict import Planned, judge
+from quilt_packager.admin.pages.packages_page import may_read
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Renderer, Tab
+from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.deployment.configurations import Configuration
@@ -37,53 +42,29 @@ from quilt_packager.operations.deployment.known_metadata import (
     Known,
     find_metadata,
 )
+from quilt_packager.operations.deployment.known_workflows import KnownWorkflows, find_workflows
 from quilt_packager.operations.deployment.messages import send
 from quilt_packager.operations.discovery.recognition import Recognised, recognise
-from quilt_packager.operations.plans.plan import Plan
 from quilt_packager.operations.plans.planning_process import plan_in_process
 
-TAB = Tab("New package", "/new")
+TAB = Tab("New package", PATH)
 
 ALLOWED_WHEN_READ_ONLY = ("/new/check", "/new/plan")
 """Forms that change nothing in AWS."""
 
-MESSAGE = "message"
-"""Form field with the id of the failed message that filled in the form."""
+CONFIRMED = "whole_bucket"
+"""The tick that confirms the package of a whole bucket. It is no part of the address."""
 
-MAX_KINDS = 2
-"""Number of kinds of requests that are named."""
+FACTS_SECONDS = 60
+"""Time for which facts from S3 are shown."""
 
-FOUND_SECONDS = 60
-"""Time for which the metadata that was found for a message is shown."""
+MAX_ADDRESS_CHARACTERS = 8000
+"""Longer metadata is not kept in the address: servers and browsers limit it."""
 
 INVALID = 422
 BAD_GATEWAY = 502
 
-
-class Planned(NamedTuple):
-    """The result of planning.
-
-    Attributes:
-        plan: The plan; None if planning failed.
-        problem: Error of planning; None if it succeeded.
-        fingerprint: Fingerprint of the planned message, as `Checked.fingerprint`.
-    """
-
-    plan: Plan | None
-    problem: Problem | None
-    fingerprint: str
-
-    @property
-    def denied(self) -> list[Explanation]:
-        """Return what AWS denied: planning uses the user's credentials, unlike a job."""
-        refusals = self.plan.refusals if self.plan else ()
-        return [each for each in refusals if each.code == AccessDenied.__name__]
-
-    @property
-    def rejected(self) -> list[Explanation]:
-        """Return the reasons for which the engine would reject the message."""
-        refusals = self.plan.refusals if self.plan else ()
-        return [each for each in refusals if each.code != AccessDenied.__name__]
+T = TypeVar("T")
 
 
 class KnownConfiguration(NamedTuple):
@@ -109,8 +90,18 @@ def recognise_in_form(
     folder: SourceFolder, *, profile: str | None, region: str | None
 ) -> Recognised | None:
     """Recognise a folder with the user's credentials."""
-    looked_up = recognise(connect_s3(profile, region), folder)
-    return asyncio.run(asyncio.wait_for(looked_up, LIMIT_SECONDS))
+    return _run(recognise(connect_s3(profile, region), folder))
+
+
+def find_workflows_in_form(
+    registry: str, *, profile: str | None, region: str | None
+) -> KnownWorkflows:
+    """Find the workflows of a registry with the user's credentials."""
+    return _run(find_workflows(connect_s3(profile, region), registry))
+
+
+def _run(looking: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(looking, LIMIT_SECONDS))
 
 
 class NewPackagePage(Page):
@@ -118,94 +109,147 @@ class NewPackagePage(Page):
 
     def __init__(self, views: Views, renderer: Renderer) -> None:
         super().__init__(views, renderer)
-        self._found = CachedEach(self._find_metadata)
-        self._recognised = CachedEach(self._recognise)
+        self._profile = views.deployment.options.profile
+        self._region = views.deployment.region
+        self._metadata = CachedEach(self._find_metadata)
+        self._kinds = CachedEach(self._recognise)
+        self._workflows = CachedEach(self._find_workflows)
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
         return [
-            Route(TAB.path, self.show),
-            Route(TAB.path, self.package, methods=["POST"]),
-            Route("/new/check", self.check, methods=["POST"]),
-            Route("/new/plan", self.plan, methods=["POST"]),
+            Route(PATH, self.show),
+            Route(PATH, self.package, methods=["POST"]),
+            Route(f"{PATH}/check", self.check, methods=["POST"]),
+            Route(f"{PATH}/plan", self.plan, methods=["POST"]),
         ]
 
-    def show(self, request: Request) -> Response:
-        """Show the form, filled in from the query, or from a message that failed.
+    async def show(self, request: Request) -> Response:
+        """Show the form, filled in from the query, or from a job or a message that failed.
 
-        Without such a message this makes no request to AWS.
+        The frame makes no request to AWS, unless a job or a message fills it in.
         """
         query = request.query_params
-        edited = self._edit(query[MESSAGE]) if MESSAGE in query else None
-        draft = edited.draft if edited else Draft.read(query)
-        known = KnownConfiguration(self._views.last_configuration() or Configuration())
-        checked = check_draft(draft, known.configuration.settings, is_new=True)
-        left_out = edited.left_out if edited else ()
-        return self._show(request, checked, known, left_out=left_out)
+        edited = await run_in_threadpool(self._read, query)
+        is_planned = "plan" in query
+        if not is_whole(request):
+            known = KnownConfiguration(self._views.last_configuration() or Configuration())
+            checked = check_draft(edited.draft, known.configuration.settings, is_new=True)
+            values = self._values(checked, known, is_busy=is_planned and checked.is_good)
+        else:
+            known, checked = await run_in_threadpool(
+                self._check, edited.draft, is_new=not is_planned
+            )
+            planned = await self._plan(checked, known) if is_planned else None
+            values = self._values(checked, known, planned)
+        return await run_in_threadpool(
+            self._show, request, values, whole=is_whole(request), left_out=edited.left_out
+        )
 
-    def _edit(self, letter_id: str) -> Edited:
+    def _read(self, query: Mapping[str, str]) -> Edited:
+        """Read the form from its address."""
+        draft = Draft.read(query)
+        is_filled_in = draft != Draft(job=draft.job, message=draft.message)
+        if draft.message:
+            edited = self._edit(draft.message, is_needed=not is_filled_in)
+            read = draft if is_filled_in else edited.draft._replace(message=draft.message)
+            return Edited(read, edited.left_out)
+        if draft.job and not is_filled_in:
+            return Edited(self._rebuild(draft.job), ())
+        return Edited(draft, ())
+
+    def _edit(self, letter_id: str, *, is_needed: bool) -> Edited:
         """Read a failed message into the form.
 
         Raises:
-            UnknownFailure: The message does not exist, or is none that the form can hold.
+            UnknownFailure: The message is needed, and does not exist or is none that the form can
+                hold.
         """
         letters = self._views.dead_letters
-        if not letters.recall([letter_id]):
+        if is_needed and not letters.recall([letter_id]):
             letters.read()
         for letter in letters.recall([letter_id]):
             if edited := read_message(letter.body):
                 return edited
-        raise nothing_left(0)
+        if is_needed:
+            raise nothing_left(0)
+        return Edited(Draft(), ())
+
+    def _rebuild(self, job_id: str) -> Draft:
+        """Rebuild the message of a job, as far as the log has it."""
+        answer = self._views.job(job_id)
+        if answer.value is None:
+            raise answer.error or LookupError(job_id)
+        job = answer.value.job
+        return Draft(
+            source_prefix="" if job.sources else job.source or "",
+            registry=job.registry or "",
+            package_name=job.package_name or "",
+            job=job_id,
+        )
 
     def check(self, request: Request) -> Response:
         """Check the form during input."""
         form = form_of(request)
-        known, checked = self._check(request, is_new=True)
-        planned = form.get("planned", "")
-        return self._renderer.part(
+        draft = Draft.read(form)
+        known, checked = self._check(draft, is_new=True)
+        is_same = checked.is_good and form.get("planned") == checked.fingerprint
+        return self._update(
             request,
             "new_check_part.html",
-            checked=checked,
-            changed=checked.changed(planned) if planned else [],
-            is_live=True,
-            **self._values(checked, known),
+            draft.address(is_planned=is_same),
+            self._values(checked, known, is_confirmed=CONFIRMED in form),
+            is_same=is_same,
         )
 
     async def plan(self, request: Request) -> Response:
         """Plan the job of the message. Nothing is written."""
-        known, checked = await run_in_threadpool(self._check, request)
-        planned = await self._plan(checked, known.configuration) if checked.is_good else None
-        return await run_in_threadpool(self._show_plan, request, checked, known, planned)
-
-    def _show_plan(
-        self,
-        request: Request,
-        checked: Checked,
-        known: KnownConfiguration,
-        planned: Planned | None,
-    ) -> Response:
-        if "hx-request" not in request.headers:
-            return self._show(request, checked, known, planned)
-        return self._renderer.part(
+        draft = Draft.read(form_of(request))
+        known, checked = await run_in_threadpool(self._check, draft)
+        planned = await self._plan(checked, known)
+        values = self._values(checked, known, planned, is_confirmed=CONFIRMED in form_of(request))
+        return await run_in_threadpool(
+            self._update,
             request,
             "new_plan_part.html",
-            checked=checked,
-            planned=planned,
-            changed=[],
-            **self._values(checked, known),
+            draft.address(is_planned=True),
+            values,
+            is_same=False,
         )
+
+    def _update(
+        self,
+        request: Request,
+        template: str,
+        address: str,
+        values: dict[str, Any],
+        *,
+        is_same: bool,
+    ) -> Response:
+        """Update the page, and its address without a step in the history."""
+        response = self._renderer.part(request, template, is_same=is_same, **values)
+        if len(address) <= MAX_ADDRESS_CHARACTERS:
+            response.headers["HX-Replace-Url"] = self._renderer.root + address
+        return response
 
     def package(self, request: Request) -> Response:
         """Send the message, and redirect to the page of its job."""
-        known, checked = self._check(request)
-        if not checked.is_good or checked.request is None:
-            return self._show(request, checked, known, status=INVALID)
+        form = form_of(request)
+        draft = Draft.read(form)
+        known, checked = self._check(draft)
+        is_unconfirmed = (
+            checked.request is not None
+            and not checked.request.source.prefix
+            and CONFIRMED not in form
+        )
+        if checked.request is None or not checked.is_good or is_unconfirmed:
+            values = self._values(checked, known, is_unconfirmed=is_unconfirmed)
+            return self._show(request, values, status=INVALID)
         try:
             job_id = send(self._views.deployment, checked.body)
         except Exception as error:  # noqa: BLE001 - shown above the form, which keeps its input
-            return self._show(
-                request, checked, known, status=BAD_GATEWAY, unsent=describe_problem(error)
-            )
+            values = self._values(checked, known, is_confirmed=CONFIRMED in form)
+            return self._show(request, values, status=BAD_GATEWAY, unsent=describe_problem(error))
         wanted = checked.request
         self._views.add_pending(
             make_queued(
@@ -215,8 +259,8 @@ class NewPackagePage(Page):
                 package_name=wanted.package_name,
             )
         )
-        if old := form_of(request).get(MESSAGE, ""):
-            self._discard(old)
+        if draft.message:
+            self._discard(draft.message)
         self._views.invalidate()
         return self._renderer.redirect(f"/jobs/{job_id}")
 
@@ -230,35 +274,41 @@ class NewPackagePage(Page):
             "Sent. The failed message could not be discarded.", url="/failures", link="Show it"
         )
 
-    def _check(
-        self, request: Request, *, is_new: bool = False
-    ) -> tuple[KnownConfiguration, Checked]:
-        """Check the form, with the metadata that is known of its folder."""
+    def _check(self, draft: Draft, *, is_new: bool = False) -> tuple[KnownConfiguration, Checked]:
+        """Check the form, with the facts that S3 has about its folder and its registry."""
         known = self._configuration()
-        settings, draft = known.configuration.settings, Draft.read(form_of(request))
+        settings = known.configuration.settings
         checked = check_draft(draft, settings, is_new=is_new)
-        if not (checked.is_good and checked.request and draft.source_prefix.endswith("/")):
-            return known, checked
-        found = None
-        if draft.metadata_kind == FOUND:
-            found = self._found.of(checked.body).get(FOUND_SECONDS).value
-        recognised = self._recognised.of(checked.request.source).get(FOUND_SECONDS).value
-        return known, check_draft(
-            draft, settings, is_new=is_new, known=found, recognised=recognised
+        return known, check_draft(draft, settings, is_new=is_new, facts=self._look_up(checked))
+
+    def _look_up(self, checked: Checked) -> Facts:
+        """Look up all facts at the same time."""
+        wanted, draft = checked.request, checked.draft
+        workflows = metadata = kind = None
+        if wanted is not None and may_read(self._views, wanted.registry):
+            workflows = self._workflows.of(wanted.registry)
+        if wanted is not None and checked.is_good and draft.source_prefix.endswith("/"):
+            kind = self._kinds.of(wanted.source)
+            if draft.metadata_kind == FOUND:
+                metadata = self._metadata.of(checked.body)
+        for each in (workflows, metadata, kind):
+            if each is not None:
+                each.start(FACTS_SECONDS)
+        return Facts(
+            metadata=metadata.get(FACTS_SECONDS).value if metadata else None,
+            kind=kind.get(FACTS_SECONDS).value if kind else None,
+            workflows=workflows.get(FACTS_SECONDS).value if workflows else None,
         )
 
     def _find_metadata(self, body: str) -> Known:
-        deployment = self._views.deployment
         settings = self._configuration().configuration.settings
-        return find_in_form(
-            body, settings, profile=deployment.options.profile, region=deployment.region
-        )
+        return find_in_form(body, settings, profile=self._profile, region=self._region)
 
     def _recognise(self, folder: SourceFolder) -> Recognised | None:
-        deployment = self._views.deployment
-        return recognise_in_form(
-            folder, profile=deployment.options.profile, region=deployment.region
-        )
+        return recognise_in_form(folder, profile=self._profile, region=self._region)
+
+    def _find_workflows(self, registry: str) -> KnownWorkflows:
+        return find_workflows_in_form(registry, profile=self._profile, region=self._region)
 
     def _configuration(self) -> KnownConfiguration:
         # The form works without it: the engine itself rejects invalid messages.
@@ -267,57 +317,89 @@ class NewPackagePage(Page):
             return KnownConfiguration(answer.value)
         return KnownConfiguration(Configuration(), describe_problem(answer.error or LookupError()))
 
-    async def _plan(self, checked: Checked, configuration: Configuration) -> Planned | None:
-        if checked.request is None:
+    async def _plan(self, checked: Checked, known: KnownConfiguration) -> Planned | None:
+        if checked.request is None or not checked.is_good:
             return None
-        deployment = self._views.deployment
+        configuration = known.configuration
         try:
             made = await plan_in_process(
                 checked.request,
                 settings=configuration.settings,
                 memory_mib=configuration.memory_mib,
-                profile=deployment.options.profile,
-                region=deployment.region,
+                profile=self._profile,
+                region=self._region,
             )
         except Exception as error:  # noqa: BLE001 - shown where the plan would be
             return Planned(None, describe_problem(error), checked.fingerprint)
-        return Planned(made, None, checked.fingerprint)
+        origin = await run_in_threadpool(self._find_origin, checked) if made.metadata_lost else None
+        return Planned(made, None, checked.fingerprint, origin)
+
+    def _find_origin(self, checked: Checked) -> str | None:
+        """Return the origin of the metadata that the folder has, unless it is taken already."""
+        draft = checked.draft
+        if draft.metadata_kind == FOUND:
+            return None
+        settings = self._configuration().configuration.settings
+        body = check_draft(draft._replace(metadata_kind=FOUND), settings).body
+        known = self._metadata.of(body).get(FACTS_SECONDS).value
+        if known is None or not known.found:
+            return None
+        return (
+            known.fields["metadata_uri"].rpartition("/")[2]
+            if "metadata_uri" in known.fields
+            else "the run"
+        )
 
     def _show(
         self,
         request: Request,
-        checked: Checked,
-        known: KnownConfiguration,
-        planned: Planned | None = None,
+        values: dict[str, Any],
         *,
+        whole: bool = True,
         status: int = 200,
         unsent: Problem | None = None,
         left_out: Sequence[str] = (),
     ) -> Response:
-        fields = request.query_params if request.method == "GET" else form_of(request)
         return self._renderer.page(
             request,
             "new.html",
             status=status,
-            from_job=fields.get(links.FROM_JOB, ""),
+            whole=whole,
             rebuilt=links.REBUILT,
-            message_id=fields.get(MESSAGE, ""),
             left_out=left_out,
-            checked=checked,
-            planned=planned,
-            changed=[],
-            # Without JavaScript, disabled buttons would never be enabled.
-            is_live=False,
             unsent=unsent,
-            **self._values(checked, known),
+            **values,
         )
 
-    def _values(self, checked: Checked, known: KnownConfiguration) -> dict[str, Any]:
+    def _values(
+        self,
+        checked: Checked,
+        known: KnownConfiguration,
+        planned: Planned | None = None,
+        *,
+        is_busy: bool = False,
+        is_confirmed: bool = False,
+        is_unconfirmed: bool = False,
+    ) -> dict[str, Any]:
         deployment = self._views.deployment
+        settings = known.configuration.settings
+        listed = () if settings.registry_buckets else self._views.listed_registries()
+        registries = [*settings.registry_buckets, *listed]
         return {
+            "checked": checked,
             "draft": checked.draft,
+            "planned": planned,
+            "verdict": judge(checked, planned, is_known=known.problem is None),
+            "is_busy": is_busy,
+            "is_confirmed": is_confirmed,
+            "is_unconfirmed": is_unconfirmed,
             "unknown": known.problem,
-            "registries": known.configuration.settings.registry_buckets,
+            "default_registry": settings.default_registry,
+            "registries": [each for each in registries if each != settings.default_registry],
+            "buckets": settings.source_buckets,
+            "workflows": checked.facts.workflows,
+            "DEFAULT": DEFAULT,
+            "OTHER": OTHER,
             "options": OPTIONS.values(),
             "command": deployment.command(
                 "send",
@@ -327,16 +409,4 @@ class NewPackagePage(Page):
             ),
             "span": formats.span,
             "usd": formats.usd,
-            "requests": describe_requests,
         }
-
-
-def describe_requests(counts: dict[str, int]) -> str:
-    """Describe the most frequent kinds of requests.
-
-    Example:
-        >>> describe_requests({"LIST": 13, "HEAD": 12408, "PUT": 3})
-        '12,408 HEAD, 13 LIST'
-    """
-    kinds = sorted(counts.items(), key=lambda each: -each[1])
-    return ", ".join(f"{count:,} {kind}" for kind, count in kinds[:MAX_KINDS])

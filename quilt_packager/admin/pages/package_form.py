@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from quilt_packager_runtime.errors import HeldForReview, InvalidMessage
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_json
@@ -23,11 +24,15 @@ from quilt_packager.admin.pages.message_options import FALSE, OPTIONS
 from quilt_packager.admin.web.filters import as_json
 from quilt_packager.operations.dead_letters.dead_letter import Failure
 from quilt_packager.operations.deployment.known_metadata import Known
+from quilt_packager.operations.deployment.known_workflows import KnownWorkflows
 from quilt_packager.operations.deployment.messages import check
 from quilt_packager.operations.discovery.recognition import Recognised
 
 FOUND = "found"
 """Metadata that is known of the folder: of its crate, or of its run."""
+
+NO_METADATA = "none"
+"""No metadata, even if the folder has some."""
 
 HERE = "here"
 """Metadata that is entered in the form."""
@@ -35,8 +40,13 @@ HERE = "here"
 FILE = "file"
 """Metadata in a file in S3."""
 
-NAMED = "named"
-"""A workflow that is given by its name."""
+DEFAULT = "*default"
+"""The registry's default workflow. The name of a workflow has no such character."""
+
+OTHER = "*other"
+"""Choice of a select whose value is entered beside it."""
+
+PATH = "/new"
 
 LABELS = {
     "source_prefix": "folder",
@@ -58,18 +68,20 @@ class Draft(NamedTuple):
     """The input of the form. Fields are those of a message unless described.
 
     Attributes:
-        workflow_kind: `default`, `none`, or `named`.
+        registry: Bucket; empty for the default, or `OTHER` while none is entered.
+        workflow: Its name; empty for none, `DEFAULT`, or `OTHER` while none is entered.
         metadata_kind: `found`, `none`, `file`, or `here`.
         metadata: Metadata as JSON.
         exclude: Globs, one per line.
         options: Texts of the `OPTIONS` that are given.
+        job: Id of the job that filled in the form.
+        message: Id of the failed message that filled in the form.
     """
 
     source_prefix: str = ""
     package_name: str = ""
     registry: str = ""
-    workflow_kind: str = "default"
-    workflow: str = ""
+    workflow: str = DEFAULT
     metadata_kind: str = FOUND
     metadata_uri: str = ""
     metadata_format: str = "json"
@@ -77,20 +89,46 @@ class Draft(NamedTuple):
     exclude: str = ""
     commit_message: str = ""
     options: Mapping[str, str] = MappingProxyType({})
+    job: str = ""
+    message: str = ""
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> "Draft":
         """Read a form, or a query that fills it in, ignoring unknown fields."""
         texts = {name: text.strip() for name, text in given.items()}
+        for name in ("registry", "workflow"):
+            if texts.get(name) == OTHER:
+                texts[name] = texts.get(f"{name}_other") or OTHER
         options = {name: texts[name] for name in OPTIONS if texts.get(name)}
         known = set(cls._fields) - {"options"}
         fields = {name: text for name, text in texts.items() if name in known}
         draft = cls(**fields, options=options)
-        if "workflow_kind" not in given and "workflow" in given:
-            draft = draft._replace(workflow_kind=NAMED if draft.workflow else "none")
         if "metadata_kind" not in given and (draft.metadata or draft.metadata_uri):
             draft = draft._replace(metadata_kind=HERE if draft.metadata else FILE)
         return draft
+
+    def address(self, *, is_planned: bool = False, **changes: str) -> str:
+        """Return the address of the form, with other values of some fields."""
+        options = {
+            **self.options,
+            **{name: changes.pop(name) for name in OPTIONS if name in changes},
+        }
+        draft = self._replace(**changes)  # type: ignore[arg-type] # texts, without options
+        hidden = {
+            name
+            for kind, names in ((FILE, ("metadata_uri", "metadata_format")), (HERE, ("metadata",)))
+            for name in names
+            if draft.metadata_kind != kind
+        }
+        fields = {
+            name: value
+            for name, value in draft._asdict().items()
+            if name not in {*hidden, "options"} and value != self._field_defaults[name]
+        }
+        fields |= {name: text for name, text in options.items() if text}
+        if is_planned:
+            fields["plan"] = "1"
+        return f"{PATH}?{urlencode(fields, safe='/:')}" if fields else PATH
 
 
 def can_edit(letter: Failure) -> bool:
@@ -120,7 +158,7 @@ def read_message(body: str) -> Edited | None:
     if not isinstance(fields, dict) or "detail-type" in fields:
         return None
     texts = {name: _write(name, value) for name, value in fields.items() if value is not None}
-    known = {*Draft._fields, *OPTIONS} - {"options", "workflow_kind", "metadata_kind"}
+    known = {*Draft._fields, *OPTIONS} - {"options", "metadata_kind", "job", "message"}
     return Edited(
         Draft.read(
             {name: text for name, text in texts.items() if name in known and text}
@@ -146,6 +184,23 @@ def _write(name: str, value: object) -> str | None:
     return "\n".join(items) if all(isinstance(each, str) for each in items) else None
 
 
+class Facts(NamedTuple):
+    """Facts that were looked up in S3; None for those that were not.
+
+    Attributes:
+        metadata: The metadata that is known of the folder.
+        kind: The kind of the folder.
+        workflows: The workflows of the registry.
+    """
+
+    metadata: Known | None = None
+    kind: Recognised | None = None
+    workflows: KnownWorkflows | None = None
+
+
+NO_FACTS = Facts()
+
+
 class Checked(NamedTuple):
     """A draft and its notes.
 
@@ -155,6 +210,7 @@ class Checked(NamedTuple):
         request: Request of the message; None if it is invalid.
         notes: Notes below the fields.
         problem: Error that concerns no single field; empty without one.
+        facts: Facts about the folder and the registry.
     """
 
     draft: Draft
@@ -162,6 +218,7 @@ class Checked(NamedTuple):
     request: UnresolvedRequest | None
     notes: dict[str, Note]
     problem: str = ""
+    facts: Facts = NO_FACTS
 
     @property
     def is_good(self) -> bool:
@@ -180,18 +237,8 @@ class Checked(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return a digest of each field, which identifies the message."""
-        return " ".join(f"{name}:{_digest(value)}" for name, value in self.fields.items())
-
-    def changed(self, planned: str) -> list[str]:
-        """Return the labels of the fields that differ from the message with this fingerprint."""
-        before, after = (
-            dict(each.partition(":")[::2] for each in text.split())
-            for text in (planned, self.fingerprint)
-        )
-        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-        labels = dict.fromkeys(LABELS.get(NOTE_OF.get(name, name), "message") for name in names)
-        return list(labels)
+        """Return a digest that identifies the message."""
+        return hashlib.sha256(self.body.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def check_draft(
@@ -199,8 +246,7 @@ def check_draft(
     settings: Settings,
     *,
     is_new: bool = False,
-    known: Known | None = None,
-    recognised: Recognised | None = None,
+    facts: Facts = NO_FACTS,
 ) -> Checked:
     """Check a draft by the model with which the engine parses messages.
 
@@ -208,12 +254,11 @@ def check_draft(
         draft: The draft.
         settings: Settings of the engine.
         is_new: The form is still being filled in: an empty folder is not an error yet.
-        known: The metadata that is known of the folder; None if it was not looked up.
-        recognised: The kind of the folder; None if it is not known.
+        facts: Facts about the folder and the registry.
     """
     fields, rules = _build(draft)
-    if known is not None:
-        fields |= known.fields
+    if facts.metadata is not None:
+        fields |= facts.metadata.fields
     request: UnresolvedRequest | None = None
     problem = ""
     try:
@@ -224,12 +269,12 @@ def check_draft(
     else:
         request = parsed if isinstance(parsed, UnresolvedRequest) and not rules else None
     outline = request or _outline(fields, rules, settings)
-    notes = describe_fields(fields, draft.workflow_kind, outline, settings)
+    notes = describe_fields(fields, outline, settings, facts.workflows)
     if draft.metadata_kind == FOUND and "metadata" not in rules:
-        notes["metadata"] = describe_known(known)
+        notes["metadata"] = describe_known(facts.metadata)
     notes |= {name: Note("hint", option.help) for name, option in OPTIONS.items()}
-    if recognised is not None:
-        notes |= describe_kind(recognised, notes)
+    if facts.kind is not None:
+        notes |= describe_kind(facts.kind, notes)
     for name, rule in rules.items():
         text = f"{rule[:1].upper()}{rule[1:].rstrip('.')}."
         notes[NOTE_OF.get(name, name)] = Note("bad", text)
@@ -242,7 +287,7 @@ def check_draft(
     if outline is not None:
         forbidden = find_forbidden_buckets(outline, settings)
         notes |= {name: note for name, note in forbidden.items() if notes[name].kind != "bad"}
-    return Checked(draft, fields, request, notes, problem)
+    return Checked(draft, fields, request, notes, problem, facts)
 
 
 def _outline(
@@ -261,14 +306,16 @@ def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:
     """Build the message of a draft, and find the rules that it breaks before it is a message."""
     fields: dict[str, Any] = {
         name: value
-        for name in ("source_prefix", "registry", "package_name", "commit_message")
-        if (value := getattr(draft, name))
+        for name in ("source_prefix", "registry", "package_name", "workflow", "commit_message")
+        if (value := getattr(draft, name)) not in {"", DEFAULT, OTHER}
     }
-    rules: dict[str, str] = {}
-    if draft.workflow_kind != "default":
-        fields["workflow"] = draft.workflow if draft.workflow_kind == NAMED else ""
-        if draft.workflow_kind == NAMED and not draft.workflow:
-            rules["workflow"] = "it is missing: enter a name, or choose another option"
+    if not draft.workflow:
+        fields["workflow"] = ""
+    rules = {
+        name: "it is missing: enter a name, or choose another option"
+        for name in ("registry", "workflow")
+        if getattr(draft, name) == OTHER
+    }
     if draft.metadata_kind == FILE:
         fields["metadata_uri"] = draft.metadata_uri
         if not draft.metadata_uri:
@@ -292,7 +339,3 @@ def _add_options(draft: Draft, fields: dict[str, Any], rules: dict[str, str]) ->
             fields[name] = OPTIONS[name].parse(text)
         except ValueError as error:
             rules[name] = str(error)
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]

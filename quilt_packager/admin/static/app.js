@@ -68,7 +68,7 @@
       opened.add(log);
     });
     all("form .field").forEach((field) => field.querySelectorAll(".t").forEach((control) => {
-      control.setAttribute("aria-invalid", field.querySelector(".note.bad") !== null);
+      control.setAttribute("aria-invalid", field.querySelector(".say.bad") !== null);
     }));
     show();
   };

@@ -2,8 +2,10 @@
 
 import msgspec
 from quilt_packager_runtime.errors import Explanation
+from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.requests.sources import MessageSource
 
+from quilt_packager.operations.deployment.known_metadata import describe_lost
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.sampling import Basis
 
@@ -78,6 +80,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         sources: All folders with their places, if there are several.
         metadata_lost: Names of metadata fields that the newest revision has, and this one would
             not.
+        meant: URI of the folder that a source without a trailing `/` may mean.
+        replaced: Top hash of the revision with another writer's changes that it would replace.
+        warnings: The notes about something that the package lacks, or that was not understood.
     """
 
     source: str
@@ -95,3 +100,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     sources: tuple[MessageSource, ...] | None = None
     metadata_lost: tuple[str, ...] = ()
+    meant: str | None = None
+    replaced: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_whole_bucket(self) -> bool:
+        """Return True if the folder is a bucket."""
+        return S3Uri.parse(self.source).key == ""
+
+    @property
+    def dangers(self) -> tuple[str, ...]:
+        """Return the notes about a package that may not be meant."""
+        found = []
+        if self.meant is not None:
+            found.append(f"It packages {self.source}. Did you mean {self.meant}?")
+        elif self.is_whole_bucket:
+            found.append(f"It packages the whole bucket {S3Uri.parse(self.source).bucket}")
+        if self.replaced is not None:
+            found.append(f"It replaces {self.replaced}, which has changes of another writer")
+        if self.metadata_lost:
+            found.append(describe_lost(self.metadata_lost))
+        return tuple(found)

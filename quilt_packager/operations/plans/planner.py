@@ -43,7 +43,7 @@ from quilt_packager_runtime.workflows import gate
 
 from quilt_packager.contract import DEFAULT_MEMORY_MEBIBYTES
 from quilt_packager.operations import formats
-from quilt_packager.operations.deployment.known_metadata import describe_lost, find_lost
+from quilt_packager.operations.deployment.known_metadata import find_lost
 from quilt_packager.operations.deployment.messages import find_meant_folder
 from quilt_packager.operations.plans.estimates import (
     INVOCATION_SECONDS,
@@ -165,6 +165,8 @@ class _Planner:
         self._sent: Counter[str] = Counter()
         self._sent_once: Counter[str] = Counter()
         self._notes: list[str] = []
+        self._warnings: list[str] = []
+        self._replaced: str | None = None
 
     async def plan(self, s3: S3, on_progress: OnProgress) -> Plan:
         # A job sends these requests as well.
@@ -178,10 +180,6 @@ class _Planner:
             self._request = resolved
         self._sent_once = self._sent.copy()
         meant = await find_meant_folder(s3, self._unresolved)
-        if meant is not None:
-            self._notes.append(f"It packages {self._request.source}. Did you mean {meant}?")
-        elif not self._request.source.prefix:
-            self._notes.append(f"It packages the whole bucket {self._request.source.bucket}")
         with refusals:
             published = await self._read_published(watched)
         if self._request.lacks_run_fields and published and published.manifest:
@@ -192,7 +190,7 @@ class _Planner:
         ) as inventory:
             on_progress("listing", 0, None)
             with refusals:
-                self._notes += await list_source(
+                self._warnings += await list_source(
                     watched, inventory, lambda found: on_progress("listing", found, None)
                 )
                 await check_complete(watched, self._request, inventory)
@@ -220,13 +218,20 @@ class _Planner:
                 if header is not None and published is not None and not plan.refusals:
                     plan = await self._finish(plan, inventory, published, header)
                     plan = await self._estimate(plan, inventory, found, published, route)
-        return msgspec.structs.replace(plan, notes=tuple(self._notes))
+        plan = msgspec.structs.replace(
+            plan,
+            meant=str(meant) if meant is not None else None,
+            replaced=self._replaced,
+            warnings=tuple(self._warnings),
+        )
+        notes = (*plan.dangers, *self._warnings, *self._notes)
+        return msgspec.structs.replace(plan, notes=notes)
 
     async def _verify(self, s3: S3, inventory: Inventory) -> None:
         """Read the checksum lists of the sender, and compare what S3 has stored."""
         verification = await Verification.begin(s3, inventory, self._settings, self._request)
         lists = verification.lists
-        self._notes += [warning.rstrip(".") for warning in lists.warnings]
+        self._warnings += [warning.rstrip(".") for warning in lists.warnings]
         if lists.keys:
             read = verification.bytes_to_read
             reading = f", and reads {formats.size(read)} for it" if read else ""
@@ -260,8 +265,7 @@ class _Planner:
             s3, publisher, self._request, self._settings, latest=latest, previous=manifest
         )
         if merge is None:
-            if replaced := find_replaced(latest, manifest, publisher.message):
-                self._notes.append(f"It replaces {replaced}, which has changes of another writer")
+            self._replaced = find_replaced(latest, manifest, publisher.message)
             return None
         with merge:
             if changes := merge.describe():
@@ -299,7 +303,7 @@ class _Planner:
         return header
 
     def _begin(self, published: _Published | None, header: Header | None) -> Plan:
-        self._notes += [warning.rstrip(".") for warning in self._request.warnings]
+        self._warnings += [warning.rstrip(".") for warning in self._request.warnings]
         quarantine = self._settings.quarantine_registry
         if quarantine is not None and self._refusals.has(WorkflowViolations):
             self._notes.append(f"It would be quarantined in {quarantine}")
@@ -307,8 +311,6 @@ class _Planner:
         lost: tuple[str, ...] = ()
         if header is not None and published is not None and published.manifest is not None:
             lost = find_lost(published.manifest.data, self._request.metadata)
-        if lost:
-            self._notes.append(describe_lost(lost))
         return msgspec.structs.replace(
             _begin(self._request, self._refusals),
             revision=published.pointers + 1 if published is not None else None,

@@ -5,11 +5,18 @@ import json
 import re
 import shlex
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import msgspec
 import pytest
 from botocore.exceptions import ClientError
-from quilt_packager_runtime.errors import Explanation
+from quilt_packager_runtime.errors import (
+    Explanation,
+    HeldForReview,
+    InvalidCrate,
+    InvalidMetadata,
+    Rejected,
+)
 from quilt_packager_runtime.requests.messages import Message
 from quilt_packager_runtime.settings import Settings
 
@@ -17,10 +24,12 @@ from quilt_packager.admin.app import ALLOWED_WHEN_READ_ONLY, make_app
 from quilt_packager.admin.model import caching, links
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages import message_options, new_package_page
-from quilt_packager.admin.pages.package_form import Draft, check_draft, read_message
+from quilt_packager.admin.pages.package_form import DEFAULT, OTHER, Draft, check_draft, read_message
+from quilt_packager.admin.pages.package_verdict import Planned, Verdict, judge
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.known_metadata import Known
+from quilt_packager.operations.deployment.known_workflows import KnownWorkflows
 from quilt_packager.operations.deployment.messages import check
 from quilt_packager.operations.discovery.recognition import Recognised
 from quilt_packager.operations.plans.estimates import Estimate
@@ -112,6 +121,18 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> list[Recognised]:
     return known
 
 
+@pytest.fixture(autouse=True)
+def workflows(monkeypatch: pytest.MonkeyPatch) -> dict[str, KnownWorkflows]:
+    """The workflows of each registry."""
+    found: dict[str, KnownWorkflows] = {}
+    monkeypatch.setattr(
+        new_package_page,
+        "find_workflows_in_form",
+        lambda registry, **_: found.get(registry, KnownWorkflows()),
+    )
+    return found
+
+
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> Plans:
     made = Plans()
@@ -140,7 +161,7 @@ def form(access: Access, **fields: str) -> dict[str, str]:
 
 def commands_of(answer: Answer) -> list[str]:
     """Return the arguments of the command on a page."""
-    found = re.search(r'<pre class="box" tabindex="0">(quilt-packager [^<]*)</pre>', answer.text)
+    found = re.search(r'<pre tabindex="0">(quilt-packager [^<]*)</pre>', answer.text)
     assert found is not None
     return shlex.split(html.unescape(found[1]))
 
@@ -149,7 +170,8 @@ def commands_of(answer: Answer) -> list[str]:
     ("field", "fields", "kind", "text"),
     [
         ("source_prefix", {}, "ok", f"Packages {FOLDER}"),
-        ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "warn", f"packages {FOLDER}. To"),
+        ("source_prefix", {"source_prefix": f"{FOLDER}last.txt"}, "warn", f"Packages {FOLDER}, as"),
+        ("source_prefix", {"source_prefix": f"{FOLDER}ro-crate-metadata.json"}, "ok", "Packages"),
         ("source_prefix", {"source_prefix": ""}, "bad", "Enter the folder to package"),
         ("source_prefix", {"source_prefix": "http://raw/"}, "bad", "s3://"),
         ("source_prefix", {"source_prefix": "s3://other/a/"}, "bad", "may not read “other”"),
@@ -161,8 +183,10 @@ def commands_of(answer: Answer) -> list[str]:
         ("registry", {"registry": "S3!"}, "bad", "A bucket's name has up to 255"),
         ("registry", {"registry": ""}, "bad", "may not write to “raw-runs”"),
         ("workflow", {}, "hint", "default workflow"),
-        ("workflow", {"workflow_kind": "named"}, "bad", "It is missing"),
-        ("workflow", {"workflow_kind": "named", "workflow": "ngs"}, "hint", "Plan checks"),
+        ("workflow", {"workflow": OTHER}, "bad", "It is missing"),
+        ("workflow", {"workflow": "ngs"}, "hint", "The check shows its violations"),
+        ("registry", {"registry": OTHER}, "bad", "It is missing"),
+        ("registry", {"registry": OTHER, "registry_other": "quilt-prod"}, "ok", "pushed"),
         ("metadata", {}, "hint", "That of the RO-Crate"),
         ("metadata", {"metadata_kind": "none"}, "hint", "no metadata"),
         ("contents", {}, "hint", "The objects to package"),
@@ -221,8 +245,11 @@ def test_new_empty_form_has_no_errors() -> None:
     ("given", "fields"),
     [
         ({}, {}),
-        ({"workflow_kind": "none", "workflow": "left over"}, {"workflow": ""}),
+        ({"workflow": "", "workflow_other": "left over"}, {"workflow": ""}),
         ({"workflow": "ngs"}, {"workflow": "ngs"}),
+        ({"workflow": DEFAULT}, {}),
+        ({"workflow": OTHER, "workflow_other": "ngs"}, {"workflow": "ngs"}),
+        ({"registry": OTHER, "registry_other": "quilt-lims"}, {"registry": "quilt-lims"}),
         ({"metadata": '{"a": 1}'}, {"metadata": {"a": 1}}),
         ({"metadata_kind": "none", "metadata": '{"a": 1}'}, {}),
         (
@@ -256,7 +283,8 @@ def test_message_contains_the_visible_fields(given: dict[str, str], fields: dict
 def test_frame_asks_nothing_of_aws(browser: Browser, engine: Engine) -> None:
     answer = browser.get("/new")
     assert (answer.status, engine.asked) == (200, [])
-    assert 'class="note bad"' not in answer.text
+    assert 'class="say bad"' not in answer.text
+    assert "Which folder?" in answer.text
 
 
 def test_form_of_a_job_lists_the_missing_fields(
@@ -268,7 +296,7 @@ def test_form_of_a_job_lists_the_missing_fields(
     assert lacks in browser.get(link).text
     assert "Filled in" not in browser.get(f"/new?source_prefix={FOLDER}").text
     # Without JavaScript, the plan's page is a new one.
-    assert lacks in browser.post("/new/plan", form(access, job="3f9a61c2-1")).text
+    assert lacks in browser.get(f"{link}&plan=1&whole=1").text
     browser.post("/new", form(access, job="3f9a61c2-1"))
     assert sender.sent == [{"source_prefix": FOLDER, "registry": "quilt-prod"}]
 
@@ -276,15 +304,15 @@ def test_form_of_a_job_lists_the_missing_fields(
 def test_query_fills_the_form_in(browser: Browser) -> None:
     text = browser.get(f"/new?source_prefix={FOLDER}&registry=quilt-prod&metadata_uri=m.json").text
     assert f'name="source_prefix" value="{FOLDER}"' in text
-    assert 'name="registry" value="quilt-prod"' in text
-    assert re.search(r'value="file" checked', text)
+    assert 'name="registry_other" value="quilt-prod"' in text
+    assert '<option value="file" data-file selected>' in text
 
 
 def test_fields_are_checked_as_one_types(browser: Browser, plans: Plans, access: Access) -> None:
     text = browser.post("/new/check", form(access, registry="x"), hx_request="true").text
     part = text.split('hx-target="#note-registry">')[1].split("</hx-partial>")[0]
     assert "It may write to quilt-prod and quilt-imaging." in part
-    assert 'aria-disabled="true" aria-describedby="why-not"' in text
+    assert 'aria-disabled="true" aria-describedby="verdict-title"' in text
     assert "Correct first: registry." in text
     assert plans.asked == []
 
@@ -293,7 +321,7 @@ def test_plan_previews_the_job(browser: Browser, plans: Plans, access: Access) -
     text = browser.post("/new/plan", form(access), hx_request="true").text
     for words in ("Creates revision 4", "ngs-v3 finds no violations", "12,408", "2 to 4 min"):
         assert words in text
-    for words in ("$0.0093", "12,408 HEAD, 13 LIST", "12,391 stored", "2 objects are archived"):
+    for words in ("$0.0093", "12,424 requests", "5 reused", "2 objects are archived"):
         assert words in text
     assert plans.asked[0]["settings"] == SETTINGS
 
@@ -312,9 +340,9 @@ def test_plan_shows_every_reason_for_rejection(
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
     for words in (
-        "This message would be rejected.",
+        "This would be rejected",
         "Keys collide.",
-        "Also:",
+        "For 2 reasons.",
         "It lacks x.",
         "Add it.",
     ):
@@ -338,9 +366,10 @@ def test_plan_attributes_denied_requests_to_the_user(
         "Your permissions are not sufficient",
         "ListObjectsV2",
         "the engine has its own permissions",
+        "Package with 1 warning",
     ):
         assert words in text
-    for words in ("This message would be rejected", "This can be packaged", "its role", "deploy"):
+    for words in ("This would be rejected", "Can be packaged", "its role", "deploy"):
         assert words not in text
 
 
@@ -352,9 +381,9 @@ def test_plan_separates_denied_requests_from_rejections(
         source=FOLDER, registry="quilt-prod", package_name="a/b", refusals=(DENIED, other)
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    denied, rejected = text.split("This message would be rejected.</strong>")
-    assert "Your permissions" in denied
-    assert "Keys collide." in rejected
+    assert "This would be rejected" in text
+    assert '<li class="k-bad">' in text.partition("Keys collide.")[0]
+    assert '<li class="k-warn">' in text.partition("AWS denied you")[0]
 
 
 def test_unreadable_settings_are_reported_and_requested_again(
@@ -366,7 +395,7 @@ def test_unreadable_settings_are_reported_and_requested_again(
     )
     for path, words in (
         ("/new/check", "Sign in (aws sso login"),
-        ("/new/plan", "This plan assumes"),
+        ("/new/plan", "This assumes default settings"),
     ):
         text = browser.post(path, form(access), hx_request="true").text
         assert "settings are unknown." in text
@@ -386,7 +415,7 @@ def test_plan_of_an_unchanged_package(browser: Browser, plans: Plans, access: Ac
         source=FOLDER, registry="quilt-prod", package_name="a/b", unchanged=True, revision=3
     )
     text = browser.post("/new/plan", form(access), hx_request="true").text
-    assert "Already packaged." in text
+    assert "Already packaged" in text
 
 
 def test_plan_that_fails_says_why(browser: Browser, plans: Plans, access: Access) -> None:
@@ -399,23 +428,30 @@ def test_plan_of_an_invalid_form_asks_nothing(
     browser: Browser, plans: Plans, access: Access
 ) -> None:
     text = browser.post("/new/plan", form(access, package_name="a"), hx_request="true").text
-    assert "No plan:" in text
+    assert "This cannot be packaged" in text
     assert plans.asked == []
 
 
-def test_edit_marks_the_plan_out_of_date(browser: Browser, plans: Plans, access: Access) -> None:
+def test_edit_replaces_the_verdict_of_a_plan(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
     text = browser.post("/new/plan", form(access), hx_request="true").text
     planned = re.search(r'name="planned" form="new" value="([^"]*)"', text)
     assert planned is not None
     same = browser.post("/new/check", form(access, planned=planned[1]), hx_request="true").text
-    assert "Out of date" not in same
-    edited = form(access, planned=planned[1], registry="quilt-imaging", commit_message="New")
+    assert 'hx-target="#verdict"' not in same
+    edited = form(access, planned=planned[1], commit_message="New")
     text = browser.post("/new/check", edited, hx_request="true").text
-    assert "Out of date: registry, message changed" in text
+    assert 'hx-target="#verdict"' in text
+    assert "Ready to check" in text
 
 
-def test_page_without_javascript_plans_too(browser: Browser, plans: Plans, access: Access) -> None:
-    text = browser.post("/new/plan", form(access, commit_message="Mine")).text
+def test_page_without_javascript_plans_too(browser: Browser, plans: Plans) -> None:
+    address = f"/new?source_prefix={FOLDER}&registry=quilt-prod&commit_message=Mine&plan=1"
+    framed = browser.get(address).text
+    assert f"url=?whole=1&amp;{html.escape(urlsplit(address).query)}" in framed
+    assert plans.asked == []
+    text = browser.get(f"{address}&whole=1").text
     assert 'value="Mine"' in text
     assert "Creates revision 4" in text
 
@@ -521,15 +557,14 @@ def test_metadata_that_cannot_be_looked_up_is_no_obstacle(
     assert "quilt-packager send" in text
 
 
-def test_options_of_a_message_need_no_javascript(
-    browser: Browser, plans: Plans, access: Access
-) -> None:
+def test_options_of_a_message_need_no_javascript(browser: Browser, plans: Plans) -> None:
     text = browser.get("/new").text
-    assert '<details class="more"><summary>' in text
+    assert '<details class="mini gapt"><summary>' in text
     for name in message_options.NAMES:
         assert f'name="{name}"' in text
-    text = browser.post("/new/plan", form(access, contents="crate", require="done.txt")).text
-    assert '<details class="more" open>' in text
+    given = "contents=crate&require=done.txt&registry=quilt-prod&plan=1&whole=1"
+    text = browser.get(f"/new?source_prefix={FOLDER}&{given}").text
+    assert '<details class="mini gapt" open>' in text
     assert '<option value="crate" selected>' in text
     assert plans.asked[0]["request"].contents == "crate"
 
@@ -553,14 +588,21 @@ def test_page_that_is_read_only_plans_and_does_not_package(
     browser = Browser(make_app(Views(engine), IDENTITY, access))  # type: ignore[arg-type]
     browser.get(f"/?token={access.start_token}")
     assert ">Package<" not in browser.get("/new").text
-    assert "Creates revision 4" in browser.post("/new/plan", form(access)).text
+    planned = browser.post("/new/plan", form(access), hx_request="true").text
+    assert "Creates revision 4" in planned
+    assert ">Package<" not in planned
     assert browser.post("/new", form(access)).status == 403
     assert sender.sent == []
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_of_others_is_text(
-    browser: Browser, plans: Plans, engine: Engine, access: Access, text: str
+def test_text_of_others_is_text(  # noqa: PLR0917 - fixtures
+    browser: Browser,
+    plans: Plans,
+    engine: Engine,
+    access: Access,
+    workflows: dict[str, KnownWorkflows],
+    text: str,
 ) -> None:
     plans.plan = Plan(
         source=FOLDER,
@@ -572,14 +614,14 @@ def test_text_of_others_is_text(
         route=Route(why=text),
     )
     engine.configuration = Configuration(Settings(registry_buckets=(text, "quilt-prod")))
+    workflows["quilt-prod"] = KnownWorkflows((text,), text)
     fields = {name: text for name in Draft._fields if not name.endswith(("kind", "registry"))}
     fields |= dict.fromkeys(message_options.NAMES, text)
-    kinds = {"workflow_kind": "named", "metadata_kind": "here"}
-    given = form(access, **(fields | kinds | {"planned": text}))
+    given = form(access, **(fields | {"metadata_kind": "here", "planned": text}))
     answers = [
         browser.post("/new/check", given, hx_request="true"),
         browser.post("/new", given),
-        browser.post("/new/plan", form(access, commit_message=text)),
+        browser.get(f"/new?{urlencode(form(access, commit_message=text))}&plan=1&whole=1"),
         browser.post("/new/plan", form(access, commit_message=text), hx_request="true"),
     ]
     for answer in answers:
@@ -591,23 +633,265 @@ def test_text_of_others_is_text(
 def test_unusual_fields_are_shown_literally(
     browser: Browser, plans: Plans, access: Access, planned: str
 ) -> None:
-    given = form(access, planned=planned, workflow_kind="odd", metadata_kind="odd")
+    given = form(access, planned=planned, workflow="*odd", metadata_kind="odd")
     assert browser.post("/new/check", given, hx_request="true").status == 200
 
 
-@pytest.mark.parametrize(
-    ("folder", "kind", "words"),
-    [
-        ("s3://raw-runs/nf/run-1/", "ok", "Packages"),
-        ("s3://raw-runs/nf/run-1", "warn", "This is the folder above."),
-        ("s3://raw-runs/", "warn", "Everything in this bucket"),
-    ],
-)
-def test_folder_that_may_not_be_meant_is_a_warning(folder: str, kind: str, words: str) -> None:
-    note = check_draft(Draft(source_prefix=folder, package_name="a/b"), Settings()).notes[
-        "source_prefix"
-    ]
-    assert (note.kind, words in note.text) == (kind, True)
+class TestVerdict:
+    """The answer, with a cure for each warning."""
+
+    @staticmethod
+    def judge(plan: Plan | None = None, **given: str) -> Verdict:
+        checked = check_draft(
+            Draft.read({"source_prefix": FOLDER, "registry": "quilt-prod", **given}), Settings()
+        )
+        planned = Planned(plan, None, checked.fingerprint, origin="ro-crate-metadata.json")
+        return judge(checked, planned if plan is not None else None)
+
+    @staticmethod
+    def read_cure(verdict: Verdict, subject: str) -> dict[str, list[str]]:
+        """Return the query of the first cure of a finding."""
+        (found,) = [each for each in verdict.findings if each.subject.startswith(subject)]
+        return parse_qs(urlsplit(found.cures[0].url).query)
+
+    def test_package_without_a_warning_is_green(self) -> None:
+        verdict = self.judge(PLAN)
+        assert (verdict.kind, verdict.title, verdict.button) == ("ok", "Can be packaged", "Package")
+
+    def test_form_without_a_check_is_not_green(self) -> None:
+        assert (self.judge().kind, self.judge().title) == ("run", "Ready to check")
+
+    def test_warnings_are_counted_on_the_button(self) -> None:
+        plan = msgspec.structs.replace(PLAN, metadata_lost=("assay",), replaced="f" * 64)
+        verdict = self.judge(plan)
+        assert (verdict.kind, verdict.button) == ("warn", "Package with 2 warnings")
+
+    def test_folder_above_is_cured_by_a_slash(self) -> None:
+        verdict = self.judge(source_prefix=FOLDER.rstrip("/"), exclude="work/**")
+        changed = self.read_cure(verdict, "This is the folder above.")
+        assert changed["source_prefix"] == [FOLDER]
+        assert (changed["exclude"], changed["plan"]) == (["work/**"], ["1"])
+
+    def test_file_is_not_offered_as_a_folder(self) -> None:
+        verdict = self.judge(PLAN, source_prefix=f"{FOLDER}last.txt")
+        (found,) = [each for each in verdict.findings if each.kind == "warn"]
+        assert found.cures == ()
+
+    def test_lost_metadata_is_cured_by_that_of_the_folder(self) -> None:
+        plan = msgspec.structs.replace(PLAN, metadata_lost=("assay", "operator", "plate", "x", "y"))
+        verdict = self.judge(plan, metadata_kind="none")
+        changed = self.read_cure(verdict, "5 metadata fields would be lost.")
+        assert "metadata_kind" not in changed  # that of the folder is the default
+        (found,) = [each for each in verdict.findings if each.kind == "warn"]
+        assert found.text.endswith("assay, operator, plate, 2 more.")
+        assert found.cures[0].label == "Take them from ro-crate-metadata.json"
+
+    def test_changes_of_a_person_are_cured_by_carrying_them(self) -> None:
+        verdict = self.judge(msgspec.structs.replace(PLAN, replaced="f" * 64))
+        changed = self.read_cure(verdict, "A person changed the newest revision.")
+        assert changed["on_foreign_revision"] == ["carry"]
+
+    @pytest.mark.parametrize(
+        ("error", "changes"),
+        [
+            (HeldForReview("x", why="y", remedy="z"), {"on_foreign_revision": ["carry"]}),
+            (
+                InvalidCrate("x", why="y", remedy="or set missing_parts to leave_out."),
+                {"missing_parts": ["leave_out"]},
+            ),
+            (InvalidCrate("x", why="y", remedy="Correct the crate."), {}),
+            (InvalidMetadata("x", why="y", remedy="z"), {"metadata_kind": ["none"]}),
+        ],
+    )
+    def test_refusal_is_cured_by_a_change_of_the_form(
+        self, error: Rejected, changes: dict[str, list[str]]
+    ) -> None:
+        verdict = self.judge(msgspec.structs.replace(PLAN, refusals=(error.explanation,)))
+        assert verdict.kind == "bad"
+        (found,) = [each for each in verdict.findings if each.kind == "bad"]
+        query = parse_qs(urlsplit(found.cures[0].url).query) if found.cures else {}
+        assert changes.items() <= query.items()
+        assert bool(changes) == bool(found.cures)
+
+    def test_remarks_are_no_warnings(self) -> None:
+        left_out = "Left out parts of the crate that are missing: a.txt"
+        plan = msgspec.structs.replace(
+            PLAN, notes=(left_out, "It compares the files of md5sum.txt"), warnings=(left_out,)
+        )
+        assert [(each.kind, each.subject, each.text) for each in self.judge(plan).findings] == [
+            ("warn", "Left out parts of the crate that are missing:", "a.txt."),
+            ("info", "", "It compares the files of md5sum.txt."),
+        ]
+
+    def test_whole_bucket_is_named_on_the_button(self) -> None:
+        verdict = self.judge(source_prefix="s3://raw-runs/", package_name="a/b")
+        assert (verdict.title, verdict.button) == ("This is a whole bucket", "Package the bucket")
+        plan = msgspec.structs.replace(PLAN, source="s3://raw-runs/", metadata_lost=("a",))
+        verdict = self.judge(plan, source_prefix="s3://raw-runs/", package_name="a/b")
+        assert verdict.button == "Package the bucket with 1 warning"
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_whole_bucket_is_packaged_only_with_a_tick(
+    browser: Browser, plans: Plans, sender: Sender, access: Access, *, is_confirmed: bool
+) -> None:
+    given = form(access, source_prefix="s3://raw-runs/", package_name="a/b")
+    tick = {"whole_bucket": "yes"} if is_confirmed else {}
+    answer = browser.post("/new", given | tick)
+    assert (answer.status, len(sender.sent)) == ((303, 1) if is_confirmed else (422, 0))
+    assert ("tick this first" in answer.text) != is_confirmed
+
+
+def test_tick_stays_while_one_types_and_is_not_in_the_address(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    given = form(access, source_prefix="s3://raw-runs/", whole_bucket="yes")
+    answer = browser.post("/new/check", given, hx_request="true")
+    assert re.search(r'name="whole_bucket"[^>]* checked>', answer.text)
+    assert "whole_bucket" not in answer.headers["hx-replace-url"]
+    address = "/new?source_prefix=s3://raw-runs/&whole_bucket=yes&whole=1"
+    assert not re.search(r'name="whole_bucket"[^>]* checked>', browser.get(address).text)
+
+
+class TestAddress:
+    """All state is in the address."""
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {},
+            {"registry": OTHER, "registry_other": "quilt-lims", "workflow": ""},
+            {"workflow": OTHER, "workflow_other": "ngs", "package_name": "a/b"},
+            {"registry": OTHER, "workflow": OTHER},
+            {"metadata_kind": "none", "exclude": "work/**\n*.tmp", "commit_message": "A & B"},
+            {"metadata_kind": "here", "metadata": '{"a": "ü"}'},
+            {"metadata_kind": "file", "metadata_uri": "m.json", "metadata_format": "ro-crate"},
+            {"contents": "crate", "verify_checksums": "false", "job": "j1", "message": "m1"},
+        ],
+    )
+    def test_address_has_the_whole_form(self, given: dict[str, str]) -> None:
+        draft = Draft.read({"source_prefix": f"{FOLDER}ä b+c/", **given})
+        query = dict(parse_qsl(urlsplit(draft.address()).query, keep_blank_values=True))
+        assert Draft.read(query) == draft
+
+    def test_address_is_short(self) -> None:
+        given = {"source_prefix": FOLDER, "workflow": DEFAULT, "metadata_kind": "found"}
+        given |= dict.fromkeys(("registry", "registry_other", "package_name", "require"), "")
+        assert Draft.read(given).address() == f"/new?source_prefix={FOLDER}"
+
+    def test_address_follows_while_one_types(
+        self, browser: Browser, plans: Plans, access: Access
+    ) -> None:
+        answer = browser.post("/new/check", form(access, exclude="*.tmp"), hx_request="true")
+        address = answer.headers["hx-replace-url"]
+        assert address == f"/new?source_prefix={FOLDER}&registry=quilt-prod&exclude=%2A.tmp"
+        assert "*.tmp</textarea>" in browser.get(address).text
+
+    def test_address_of_a_plan_plans_again(
+        self, browser: Browser, plans: Plans, access: Access
+    ) -> None:
+        address = browser.post("/new/plan", form(access), hx_request="true").headers[
+            "hx-replace-url"
+        ]
+        assert address.endswith("&plan=1")
+        text = browser.get(address).text
+        assert "Checking…" in text
+        assert 'hx-post="/new/plan" hx-trigger="load"' in text
+
+    def test_metadata_that_is_too_long_stays_out_of_it(
+        self, browser: Browser, plans: Plans, access: Access
+    ) -> None:
+        given = form(access, metadata_kind="here", metadata=json.dumps({"a": "x" * 9000}))
+        answer = browser.post("/new/check", given, hx_request="true")
+        assert "hx-replace-url" not in answer.headers
+
+    def test_job_alone_fills_in_the_form(self, browser: Browser, engine: Engine) -> None:
+        engine.jobs = [make_job("j1", source=FOLDER, registry="quilt-prod", package_name="a/b")]
+        text = browser.get("/new?job=j1").text
+        assert f'name="source_prefix" value="{FOLDER}"' in text
+        assert 'name="package_name" value="a/b"' in text
+        assert 'name="job" value="j1"' in text
+
+    def test_secret_of_the_page_is_not_in_it(self, browser: Browser, access: Access) -> None:
+        # A form with the method GET sends its fields in the address, its buttons only if used.
+        fields = re.findall(r"<(?:input|select|textarea)[^>]*>", browser.get("/new").text)
+        assert not [each for each in fields if access.csrf_token in each and "theme" not in each][
+            1:
+        ]
+
+
+class TestChoices:
+    """Registries and workflows are those that are known, and another one."""
+
+    @staticmethod
+    def options(text: str, name: str) -> list[str]:
+        part = text.partition(f'id="{name}"')[2].partition("</select>")[0]
+        return re.findall(r"<option[^>]*>([^<]*)</option>", part)
+
+    def show(self, browser: Browser, query: str = "") -> str:
+        return browser.get(f"/new?source_prefix={FOLDER}{query}&whole=1").text
+
+    def test_registries_are_those_that_the_engine_may_write(
+        self, browser: Browser, plans: Plans, engine: Engine
+    ) -> None:
+        settings = msgspec.structs.replace(SETTINGS, default_registry="quilt-prod")
+        engine.configuration = Configuration(settings)
+        assert self.options(self.show(browser), "registry") == [
+            "quilt-prod (default)",
+            "quilt-imaging",
+            "Another…",
+        ]
+
+    def test_registries_of_jobs_are_offered_if_the_engine_may_write_all(
+        self, browser: Browser, engine: Engine
+    ) -> None:
+        engine.jobs = [make_job(registry="quilt-lims")]
+        browser.get("/jobs?whole=1")
+        found = self.options(self.show(browser), "registry")
+        assert found == ["The bucket of the folder (default)", "quilt-lims", "Another…"]
+
+    def test_workflows_are_those_of_the_registry(
+        self, browser: Browser, plans: Plans, workflows: dict[str, KnownWorkflows]
+    ) -> None:
+        workflows["quilt-prod"] = KnownWorkflows(("elisa-v2", "ngs-v3"), "elisa-v2", True)
+        text = self.show(browser, "&registry=quilt-prod&workflow=ngs-v3")
+        assert self.options(text, "workflow") == [
+            "elisa-v2 (registry\N{RIGHT SINGLE QUOTATION MARK}s default)",
+            "ngs-v3",
+            "None",
+            "Another…",
+        ]
+        assert "<option selected>ngs-v3</option>" in text
+
+    def test_unknown_workflow_is_another_one_with_a_warning(
+        self, browser: Browser, plans: Plans, workflows: dict[str, KnownWorkflows]
+    ) -> None:
+        workflows["quilt-prod"] = KnownWorkflows(("elisa-v2",), None, True)
+        text = self.show(browser, "&registry=quilt-prod&workflow=old")
+        assert re.search(r'data-other selected>.*name="workflow_other" value="old"', text)
+        assert "no workflow of this name" in text
+        assert "requires a workflow" in self.show(browser, "&registry=quilt-prod")
+
+    def test_workflows_follow_the_registry_while_one_types(
+        self, browser: Browser, plans: Plans, access: Access, workflows: dict[str, KnownWorkflows]
+    ) -> None:
+        workflows["quilt-imaging"] = KnownWorkflows(("dicom",))
+        given = form(access, registry="quilt-imaging")
+        text = browser.post("/new/check", given, hx_request="true").text
+        assert "<option>dicom</option>" in text.partition('hx-target="#workflow"')[2]
+
+    def test_workflows_of_a_bucket_that_the_engine_may_not_read_are_not_read(
+        self, browser: Browser, plans: Plans, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        monkeypatch.setattr(
+            new_package_page, "find_workflows_in_form", lambda name, **_: asked.append(name)
+        )
+        self.show(browser, "&registry=other-bucket")
+        assert asked == []
+
+    def test_known_buckets_are_offered_for_the_folder(self, browser: Browser, plans: Plans) -> None:
+        assert '<option value="s3://imaging/">' in self.show(browser)
 
 
 class TestEditing:
