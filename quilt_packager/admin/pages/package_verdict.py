@@ -78,7 +78,7 @@ class Finding(NamedTuple):
         text: The rest.
         code: Value after the text.
         rest: Text after the value.
-        cures: What to do.
+        cures: Links that help.
     """
 
     kind: Kind
@@ -95,7 +95,7 @@ class Verdict(NamedTuple):
     Attributes:
         kind: Worst kind of the findings; `run` without a check.
         title: The answer.
-        text: What would happen.
+        text: The effect.
         findings: Its lines.
         is_whole_bucket: The package needs a confirmation.
     """
