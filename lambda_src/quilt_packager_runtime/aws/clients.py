@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from quilt_packager_runtime.aws.boto_errors import describe_boto_error
 from quilt_packager_runtime.aws.sessions import create_client, create_session
 from quilt_packager_runtime.errors import (
     AwsError,
@@ -190,7 +191,8 @@ def calling() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as failure:
-        failed = CallFailed(str(failure))
+        # A call with invalid parameters is a defect, which the exception itself describes best.
+        failed = CallFailed(str(describe_boto_error(failure) or failure))
         if isinstance(failure, ClientError):
             failed.code = failure.response["Error"]["Code"]
         raise failed from failure

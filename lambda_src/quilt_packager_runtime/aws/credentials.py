@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from awscrt.auth import AwsCredentials, AwsCredentialsProvider
 
+from quilt_packager_runtime.aws.boto_errors import NO_CREDENTIALS, describe_boto_error
 from quilt_packager_runtime.errors import CredentialsRefused
 
 if TYPE_CHECKING:
@@ -37,11 +38,8 @@ def credentials_of(session: "boto3.Session") -> AwsCredentialsProvider:
             # Now, not with the first request: awscrt hides exceptions of the callback.
             frozen = found.get_frozen_credentials()
     if found is None:
-        raise CredentialsRefused(
-            "No AWS credentials were found.",
-            why="Neither the environment nor a profile, container or instance has any.",
-            remedy="Sign in (aws sso login, aws configure), or set AWS_PROFILE.",
-        )
+        missing = NO_CREDENTIALS
+        raise CredentialsRefused(missing.happened, why=missing.why, remedy=missing.remedy)
 
     if type(found) is Credentials:  # its subclasses are renewed, and asked for each request
         return AwsCredentialsProvider.new_static(frozen.access_key, frozen.secret_key, frozen.token)
@@ -65,8 +63,7 @@ def translating_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise CredentialsRefused(
-            f"The AWS credentials cannot be used: {error}".rstrip(".") + ".",
-            why="They are incomplete or have expired, or the profile is not valid.",
-            remedy="Complete them, sign in (aws sso login, aws configure), or set AWS_PROFILE.",
-        ) from error
+        found = describe_boto_error(error)
+        if found is None:
+            raise
+        raise CredentialsRefused(found.happened, why=found.why, remedy=found.remedy) from error

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from quilt_packager_runtime.aws.boto_errors import describe_boto_error
 from quilt_packager_runtime.aws.sessions import create_client, create_session, has_own_endpoint
 from quilt_packager_runtime.errors import InvalidAwsConfiguration
 
@@ -145,7 +146,7 @@ def _translating_errors() -> Iterator[None]:
         yield
     except BotoCoreError as error:
         raise InvalidAwsConfiguration(
-            f"The endpoint of S3 could not be determined: {error}".rstrip(".") + ".",
+            f"The endpoint of S3 could not be determined: {describe_boto_error(error) or error}.",
             why="The region, the endpoint or another setting of the environment or the profile "
             "is not valid.",
             remedy="Correct AWS_REGION, AWS_ENDPOINT_URL, or the profile.",

@@ -26,6 +26,7 @@ from awscrt.s3 import (
     create_default_s3_signing_config,
 )
 
+from quilt_packager_runtime.aws.boto_errors import CREDENTIAL_CAUSES
 from quilt_packager_runtime.aws.credentials import (
     credentials_of,
     static_credentials,
@@ -92,6 +93,18 @@ CREDENTIAL_CODES = frozenset(
         "TokenRefreshRequired",
     }
 )
+UNANSWERED = {
+    "AWS_IO_DNS": "The host of S3 has no address.",
+    "AWS_IO_SOCKET_CONNECTION_REFUSED": "The host of S3 takes no connections.",
+    "AWS_IO_SOCKET_TIMEOUT": "The host of S3 did not answer in time.",
+    "AWS_IO_TLS": "The host of S3 has no TLS, or its certificate is not trusted.",
+    "AWS_ERROR_HTTP_RESPONSE_FIRST_BYTE_TIMEOUT": "S3 did not answer in time.",
+    "AWS_ERROR_S3_REQUEST_TIMEOUT": "S3 did not answer in time.",
+    "AWS_ERROR_HTTP_": "The connection to S3 broke.",
+    "AWS_IO_SOCKET": "The connection to S3 broke.",
+}
+"""Causes of a missing response, by the beginning of awscrt's name; the first that fits is used."""
+
 # Errors of KMS concern the key, except these, which concern KMS itself.
 PASSING_KMS_CODE = re.compile("Throttl|LimitExceeded|Internal|Timeout|Unavailable")
 
@@ -351,11 +364,12 @@ def error_of(request: Request, response: Response) -> PackagerError:
     """
     code = _error_text(response.body, "Code")
     message = _error_text(response.body, "Message")
+    said = f" S3 said: {quote(message.rstrip('.'))}." if message else ""
     action = f"{request.operation} on {request.uri}"
     if code in CREDENTIAL_CODES:
         return CredentialsRefused(
             f"{action} was refused: {code}.",
-            why="The credentials have expired or are not valid.",
+            why=CREDENTIAL_CAUSES.get(code, "The credentials have expired or are not valid."),
             remedy="Sign in again, or correct them.",
         )
     if code == "NoSuchBucket":
@@ -367,7 +381,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
     if code.startswith("KMS.") and PASSING_KMS_CODE.search(code) is None:
         refusal = AccessDenied(
             f"{action} was refused: {code}.",
-            why=f"The KMS key of the object or bucket cannot be used: {message or code}",
+            why=f"The KMS key of the object or bucket cannot be used.{said}",
             remedy="Enable the key or restore it, or copy the object with another, and retry.",
         )
         refusal.key_state = message or code
@@ -385,7 +399,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
     if is_refused or response.status == HTTPStatus.NOT_IMPLEMENTED:
         return UnsupportedEndpoint(
             f"{action} failed: this endpoint has no {request.operation} ({response.status}).",
-            why=message or "The S3 server does not implement it.",
+            why=f"The S3 server does not implement it.{said}",
             remedy="Use a server that does: see docs/reference/s3-servers.md.",
         )
     is_passing = code.startswith("KMS.") or "Throttl" in code
@@ -393,7 +407,7 @@ def error_of(request: Request, response: Response) -> PackagerError:
     kind = ServiceUnavailable if is_down else STATUS_ERRORS.get(response.status, S3Error)
     return kind(
         f"{action} failed: S3 responded with {response.status} {code}".rstrip() + ".",
-        why=message or "S3 gave no further reason.",
+        why=f"S3 limits the rate of requests, or has a fault.{said}" if is_down else said.strip(),
         remedy="Retry; investigate if this recurs.",
     )
 
@@ -402,17 +416,23 @@ def _error_without_answer(request: Request, error: Exception) -> PackagerError:
     action = f"{request.operation} on {request.uri}"
     if isinstance(error, AwsCrtError) and error.name.startswith("AWS_AUTH_"):
         return CredentialsRefused(
-            f"{action} could not be signed ({error}).",
+            f"{action} could not be signed.",
             why="The credentials could not be renewed.",
             remedy="Sign in again, or correct them.",
         )
     unreachable = ServiceUnavailable(
-        f"{action} got no valid response ({error}).",
-        why="S3 throttled, failed, or could not be reached in all attempts.",
+        f"{action} got no valid response.",
+        why=f"{_why_unanswered(error)} All attempts ended so.",
         remedy="Check the endpoint and the network, and retry.",
     )
     unreachable.is_unreachable = True
     return unreachable
+
+
+def _why_unanswered(error: Exception) -> str:
+    name = error.name if isinstance(error, AwsCrtError) else type(error).__name__
+    found = (why for start, why in UNANSWERED.items() if name.startswith(start))
+    return next(found, f"The client reports {name}.")
 
 
 def _error_text(body: bytes, name: str) -> str:

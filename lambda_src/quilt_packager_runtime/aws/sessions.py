@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
+OF_BOTOCORE = "Invalid endpoint: "
+"""Text before the endpoint in botocore's error."""
+
 # HealthOmics has a host for each group of operations, such as workflows-omics.<region>.
 SERVICES_WITH_HOST_PREFIXES = frozenset({"omics"})
 
@@ -53,7 +56,7 @@ def create_client(
             client = session.client(service, region_name=region, config=config)
     except ValueError as error:
         raise InvalidAwsConfiguration(
-            f"The AWS endpoint cannot be used: {quote(str(error))}.",
+            f"The AWS endpoint cannot be used: {quote(str(error).removeprefix(OF_BOTOCORE))}.",
             why="An endpoint is a URL, such as https://s3.example.org:9000/path, and the region is "
             "a part of the endpoints of AWS.",
             remedy="Correct AWS_ENDPOINT_URL, AWS_REGION, or the profile.",

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from quilt_packager.operations.aws_errors import Kind, explain_aws_error
+from quilt_packager.operations.aws_errors import explain_aws_error
 from quilt_packager.operations.errors import OperationError
 
 T = TypeVar("T")
@@ -212,7 +212,7 @@ def _retry_seconds(error: Exception, backoff_level: int) -> int:
     """Return the time after which a failed request is repeated."""
     found = explain_aws_error(error)
     # A user who signed in again reloads at once. Refusals of old credentials are fast.
-    is_session = found is not None and found.kind is Kind.CREDENTIALS
+    is_session = found is not None and found.is_session
     return interval_seconds(busy=True, backoff_level=0 if is_session else backoff_level)
 
 

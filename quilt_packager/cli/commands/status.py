@@ -172,13 +172,13 @@ def _read_status(deployment: "Deployment") -> _Status:
 
 def _read_part(question: Callable[[], T]) -> _Part[T]:
     """Read a part. Credential errors are raised, since they affect every part."""
-    from quilt_packager.operations.aws_errors import Kind, explain_aws_error
+    from quilt_packager.operations.aws_errors import explain_aws_error
 
     try:
         return _Part(question())
     except Exception as error:
         found = explain_aws_error(error)
-        if found is None or found.kind is Kind.CREDENTIALS:
+        if found is None or found.is_session:
             raise
         return _Part(problem=report_error(error))
 

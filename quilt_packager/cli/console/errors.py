@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import typer
+from quilt_packager_runtime.aws.boto_errors import Kind
 from quilt_packager_runtime.aws.clients import CallFailed
 from quilt_packager_runtime.errors import (
     AccessDenied,
@@ -20,7 +21,7 @@ from quilt_packager_runtime.errors import (
 from quilt_packager.cli.console.exits import Exit
 from quilt_packager.cli.console.usage import describe_usage
 from quilt_packager.local.errors import LocalError, MissingExtra
-from quilt_packager.operations.aws_errors import AwsExplanation, Kind, explain_aws_error
+from quilt_packager.operations.aws_errors import SESSION, AwsExplanation, explain_aws_error
 from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.explanations import explain
 
@@ -43,11 +44,11 @@ USAGE = "Usage"
 """The code of every wrong call of the command."""
 
 EXIT_CODES = {
-    Kind.CREDENTIALS: Exit.ACCESS,
-    Kind.DENIED: Exit.ACCESS,
-    Kind.UNREACHABLE: Exit.ACCESS,
+    **dict.fromkeys(SESSION | {Kind.DENIED, Kind.UNREACHABLE}, Exit.ACCESS),
     Kind.NO_QUEUE: Exit.USAGE,
+    Kind.NO_BUCKET: Exit.USAGE,
     Kind.NO_REGION: Exit.USAGE,
+    Kind.WRONG_REGION: Exit.USAGE,
     Kind.ENDPOINT: Exit.USAGE,
 }
 

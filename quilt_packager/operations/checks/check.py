@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from quilt_packager_runtime.aws.boto_errors import Kind
 
-from quilt_packager.operations.aws_errors import Kind, explain_aws_error
+from quilt_packager.operations.aws_errors import explain_aws_error
 from quilt_packager.operations.checks.buckets import check_bucket
 from quilt_packager.operations.checks.finding import Finding, judge, unconfirmed
 from quilt_packager.operations.checks.functions import check_function
@@ -65,7 +66,7 @@ def run(check: Check) -> list[Finding]:
         findings.extend(check.run())
     except Exception as error:
         found = explain_aws_error(error)
-        if found is None or found.kind is Kind.CREDENTIALS:
+        if found is None or found.is_session:
             raise
         failed = unconfirmed(check.subject, f"Unknown: {found.happened} {found.why}", found.remedy)
         denied = found.kind is Kind.DENIED

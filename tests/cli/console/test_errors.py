@@ -19,7 +19,7 @@ def refusal(code: str) -> ClientError:
     ("error", "exit_code", "remedy"),
     [
         (botocore.exceptions.NoCredentialsError(), Exit.ACCESS, "Sign in"),
-        (botocore.exceptions.ProfileNotFound(profile="x"), Exit.ACCESS, "Sign in"),
+        (botocore.exceptions.ProfileNotFound(profile="x"), Exit.ACCESS, "--profile"),
         (botocore.exceptions.UnauthorizedSSOTokenError(), Exit.ACCESS, "Sign in"),
         (botocore.exceptions.NoRegionError(), Exit.USAGE, "AWS_REGION"),
         (botocore.exceptions.ConnectTimeoutError(endpoint_url=ENDPOINT), Exit.ACCESS, "network"),

@@ -115,9 +115,9 @@ def test_a_key_without_the_other_is_named(monkeypatch: pytest.MonkeyPatch, missi
         ("[default]\nregion = eu-west-1\n", "aws configure"),
         ("[default]\ncredential_process = false\n", "custom-process"),
         (("[default]\nsso_start_url = https://s\nsso_region = eu-west-1\nsso_account_id = 1\n"
-         "sso_role_name = r\n"), "SSO"),
+         "sso_role_name = r\n"), "sign-in"),
         ("[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = gone\n", "gone"),
-        ("[default\n", "Unable to parse config file"),
+        ("[default\n", "cannot be read"),
     ],
 )  # fmt: skip
 def test_credentials_that_cannot_be_used_say_why(

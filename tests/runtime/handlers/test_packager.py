@@ -452,7 +452,7 @@ class TestOmicsRun:
         assert detail["remark"].startswith(
             "The metadata lacks name, workflow_name, workflow_version, workflow_id, start_time, "
             "end_time, duration, tags of the run. HealthOmics did not describe run 123: "
-            f"An error occurred ({code})"
+            f"GetRun failed with {code}."
         )
 
     def test_that_is_looked_up_leaves_no_remark(self, engine: Packager) -> None:
