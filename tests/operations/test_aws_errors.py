@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from botocore import exceptions
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.aws.boto_errors import Kind
 
-from quilt_packager.operations.aws_errors import Kind, explain_aws_error
+from quilt_packager.operations.aws_errors import explain_aws_error
 
 
 def answer(code: str, status: int = 400) -> ClientError:

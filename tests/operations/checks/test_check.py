@@ -331,7 +331,9 @@ def test_a_part_that_may_not_be_read_is_unconfirmed() -> None:
 
     (found,) = run(Check("raw", fail))
     assert (found.subject, found.status, found.denied) == ("raw", Status.UNCONFIRMED, True)
-    assert found.text == "Unknown: AWS denied GetBucketPolicy. No."
+    assert (
+        found.text == "Unknown: AWS denied GetBucketPolicy. No policy allows it, or one denies it."
+    )
 
 
 def test_missing_credentials_end_the_check() -> None:

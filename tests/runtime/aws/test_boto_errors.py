@@ -143,7 +143,7 @@ def denial(cause: str) -> ClientError:
             "https://a/ has no address, or takes no connections.",
         ),
         (
-            exceptions.SSLError(endpoint_url="https://a/", error=SENTENCE),
+            exceptions.SSLError(endpoint_url="https://a/", error=OSError(SENTENCE)),
             "AWS cannot be reached.",
             "The certificate of https://a/ is not trusted, or the server has no TLS.",
         ),
