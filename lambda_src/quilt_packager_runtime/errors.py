@@ -194,6 +194,7 @@ class Incomplete(Rejected):
 
     Attributes:
         is_awaited: A job may wait for the files.
+        missing: Number of missing files and of globs without a match; None if unknown.
     """
 
     title = "Source folder is incomplete"
@@ -203,6 +204,7 @@ class Incomplete(Rejected):
     usual_remedy = "Retry when the files are there, or correct require or the list."
 
     is_awaited: bool = True
+    missing: int | None = None
 
 
 class InvalidKeys(Rejected):

@@ -155,6 +155,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
         reused: Number of checksums of the newest revision.
         hashed: Numbers of the other checksums.
         verified: The comparison with the checksum lists of the sender.
+        required: Number of required files and globs; None without requirements.
         warnings: Warnings of the request, the listing and the comparison.
         input_packages: Revisions that hold inputs of the run.
     """
@@ -164,6 +165,7 @@ class _Prepared(msgspec.Struct, frozen=True, kw_only=True):
     reused: int
     hashed: Hashed
     verified: Verified
+    required: int | None
     warnings: tuple[str, ...]
     input_packages: tuple[str, ...]
 
@@ -356,7 +358,7 @@ async def _prepare(
     listing_warnings = await list_source(
         s3, inventory, lambda found: on_progress("listing", found, None)
     )
-    await check_complete(s3, request, inventory)
+    required = await check_complete(s3, request, inventory)
     if missing := await find_missing_parts(inventory):
         request = note_missing_parts(request, missing)
         context = msgspec.structs.replace(context, request=request)
@@ -380,6 +382,7 @@ async def _prepare(
         reused=reused,
         hashed=hashed,
         verified=verified,
+        required=required,
         warnings=(*request.warnings, *listing_warnings, *verified.warnings),
         input_packages=request.input_packages,
     )
@@ -415,7 +418,9 @@ def _describe(
         stored=prepared.hashed.stored,
         computed=prepared.hashed.computed,
         verified=prepared.verified.objects,
+        verified_by_reading=prepared.verified.by_reading,
         checksum_lists=prepared.verified.lists,
+        required=prepared.required,
         carried_entries=summary.entries if summary else None,
         carried_fields=summary.fields if summary else None,
         conflicts=summary.conflicts if summary and is_created else None,

@@ -20,6 +20,20 @@ PATHS_AT_ONCE = 1000
 """Number of paths checked at a time. Other tasks run in between."""
 
 
+class _Found(NamedTuple):
+    """The files of a requirement.
+
+    Attributes:
+        required: Number of required files.
+        missing: Number of those that are missing.
+        happened: The missing files, in words; empty without any.
+    """
+
+    required: int
+    missing: int = 0
+    happened: str = ""
+
+
 class Listing(NamedTuple):
     """A requirement that files of the folder list.
 
@@ -46,7 +60,7 @@ LISTINGS = {
 _WILDCARDS = frozenset("*?[")
 
 
-async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) -> None:
+async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) -> int | None:
     """Check that a folder has the files that its package requires.
 
     A listed file that `exclude` leaves out of the package is not required. Without requirements,
@@ -57,46 +71,60 @@ async def check_complete(s3: S3, request: PackageRequest, inventory: Inventory) 
         request: The request, with its requirements.
         inventory: The listed objects.
 
+    Returns:
+        Number of required files and globs; None without requirements.
+
     Raises:
         Incomplete: Files are missing. Names the first `MAX_NAMED` of each requirement.
         InvalidMetadata: A file that lists others cannot be used.
         S3Error: A file that lists others could not be read.
     """
-    missing = []
-    if globs := await _find_unmatched(required_globs(request.require), inventory):
-        missing.append(f"No file matches {name_some(globs)}.")
+    if not request.require:
+        return None
+    found = [await _check_globs(required_globs(request.require), inventory)]
     for name, listing in LISTINGS.items():
-        if name in request.require and (happened := await _check(s3, listing, inventory)):
-            missing.append(happened)
-    if missing:
-        raise Incomplete(
-            f"{request.source} is incomplete. {' '.join(missing)}",
+        if name in request.require:
+            found.append(await _check(s3, listing, inventory))
+    if happened := " ".join(filter(None, (each.happened for each in found))):
+        error = Incomplete(
+            f"{request.source} is incomplete. {happened}",
             why="The message or its event source requires these files.",
             remedy="Send the message again when they are uploaded, or correct require.",
         )
+        error.missing = sum(each.missing for each in found)
+        raise error
+    return sum(each.required for each in found)
 
 
-async def _check(s3: S3, listing: Listing, inventory: Inventory) -> str | None:
-    """Describe the listed files that a folder lacks; None if it has all.
+async def _check_globs(globs: Sequence[str], inventory: Inventory) -> _Found:
+    """Check that each glob matches a file."""
+    unmatched = await _find_unmatched(globs, inventory)
+    happened = f"No file matches {name_some(unmatched)}." if unmatched else ""
+    return _Found(len(globs), len(unmatched), happened)
+
+
+async def _check(s3: S3, listing: Listing, inventory: Inventory) -> _Found:
+    """Check that a folder has the files that it lists.
 
     Files that are excluded from the package may be missing.
     """
     is_listed = False
-    count, first = 0, list[str]()
+    required, count, first = 0, 0, list[str]()
     async for paths in listing.find(s3, inventory):
         is_listed = True
         async for some in slices(paths, PATHS_AT_ONCE):
-            missing = [
-                each for each in some if not (inventory.has(each) or inventory.excludes(each))
-            ]
+            absent = [each for each in some if not inventory.has(each)]
+            missing = [each for each in absent if not inventory.excludes(each)]
+            required += len(some) - len(absent) + len(missing)
             count += len(missing)
             first += missing[: MAX_NAMED - len(first)]
     if not is_listed:
-        return f"There is no {listing.name}."
+        return _Found(1, 1, f"There is no {listing.name}.")
     if not count:
-        return None
+        return _Found(required)
     are = "file is" if count == 1 else "files are"
-    return f"{count:,} {are} missing of {listing.files}: {name_some(first, count)}."
+    happened = f"{count:,} {are} missing of {listing.files}: {name_some(first, count)}."
+    return _Found(required, count, happened)
 
 
 async def _find_unmatched(globs: Sequence[str], inventory: Inventory) -> list[str]:

@@ -41,7 +41,10 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
         stored: Number of checksums stored in S3.
         computed: Number of checksums computed by the job.
         verified: Number of objects that match the checksum lists of their sender.
+        verified_by_reading: Number of those whose bytes were read for it; the
+            others were compared with known checksums.
         checksum_lists: Those lists, by their logical keys; the first 20, and a count of the rest.
+        required: Number of required files and globs, all of which were found.
         manifest_refreshed: The revision existed, and its manifest now names the newest versions.
         input_packages: Revisions that hold inputs of the run, as `quilt+s3` URIs.
         remark: Warnings about fields that the revision lacks, or that the message misspells, or the
@@ -65,7 +68,9 @@ class OutcomeFields(msgspec.Struct, frozen=True, kw_only=True):
     stored: int | None = None
     computed: int | None = None
     verified: int | None = None
+    verified_by_reading: int | None = None
     checksum_lists: str | None = None
+    required: int | None = None
     manifest_refreshed: bool | None = None
     input_packages: tuple[str, ...] | None = None
     remark: str | None = None

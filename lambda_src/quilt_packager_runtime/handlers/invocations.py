@@ -108,6 +108,8 @@ def wait_for_files(missing: PackagerError, delivery: Delivery) -> int | None:
         awaited = FilesAwaited(
             message_id=delivery.message_id,
             seconds=seconds,
+            gives_up_seconds=round(max(0, request.require_timeout_seconds - delivery.seconds)),
+            missing=missing.missing if isinstance(missing, Incomplete) else None,
             happened=missing.happened,
             execution=delivery.message_id,
             **origin_of(request),

@@ -58,11 +58,13 @@ class Verified(msgspec.Struct, frozen=True):
 
     Attributes:
         objects: Number of objects that match; None without lists.
+        by_reading: Number of those whose bytes were read for it; None without lists.
         lists: The lists; None without any.
         warnings: Sentences about differences, and about lists that were not read.
     """
 
     objects: int | None = None
+    by_reading: int | None = None
     lists: str | None = None
     warnings: list[str] = []
 
@@ -86,6 +88,7 @@ class Verification:
         self._heads = 0
         self._undecided: list[Expected] = []
         self._matching: set[bytes] = set()
+        self._read: set[bytes] = set()
         self._different_paths: set[bytes] = set()
         self._missing = Samples()
         self._differing = Samples()
@@ -132,8 +135,10 @@ class Verification:
             warnings.append(f"Files differ from their checksum lists: {self._differing}.")
         if self._missing.count:
             warnings.append(f"Files in checksum lists are missing: {self._missing}.")
+        verified = self._matching - self._different_paths
         return Verified(
-            objects=len(self._matching - self._different_paths),
+            objects=len(verified),
+            by_reading=len(verified & self._read),
             lists=name_some(lists.keys),
             warnings=warnings,
         )
@@ -205,6 +210,7 @@ class Verification:
         if found is None or checksum is None:
             return None
         if expected.algorithm in found.digests:
+            self._read.add(expected.path)
             actual = checksum.digests[found.digests.index(expected.algorithm)]
             return expected.digest.hex(), actual
         if checksum.type != MANIFEST_TYPES[_SHA256] or not _is_derivable(expected, found):

@@ -116,6 +116,8 @@ class FilesAwaited(_OriginEvent, tag="files awaited", frozen=True, kw_only=True)
     """The folder lacks required files; the state machine looks for them again after a pause."""
 
     seconds: int
+    gives_up_seconds: int | None = None
+    missing: int | None = None
     happened: str
     execution: str
 
@@ -159,7 +161,9 @@ class _SuccessEvent(_OriginEvent, frozen=True, kw_only=True):
     stored: int | None = None
     computed: int | None = None
     verified: int | None = None
+    verified_by_reading: int | None = None
     checksum_lists: str | None = None
+    required: int | None = None
     carried_entries: int | None = None
     carried_fields: int | None = None
     input_packages: tuple[str, ...] | None = None

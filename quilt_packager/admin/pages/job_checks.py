@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from quilt_packager_runtime.reporting.log_events import OutcomeNotPublished, StepFailed
 
 from quilt_packager.operations import formats
-from quilt_packager.operations.jobs.job import Phase, State
+from quilt_packager.operations.jobs.job import Job, Phase, State
 from quilt_packager.operations.jobs.log_lines import LogLine
 from quilt_packager.operations.jobs.record import JobRecord
 from quilt_packager.operations.revisions.contents import RevisionContents
@@ -80,9 +80,10 @@ def _check_package(record: JobRecord, contents: RevisionContents | None) -> Iter
     job = record.job
     if job.top_hash is None:
         return
+    if job.required is not None:
+        yield Check("ok", "Complete.", f"All required files are there: {job.required:,}.")
     if job.verified is not None:
-        files = "file matches" if job.verified == 1 else "files match"
-        yield Check("ok", "Verified.", f"{job.verified:,} {files} {job.checksum_lists}.")
+        yield _check_lists(job)
     if contents is not None and contents.workflow is not None:
         text = "The metadata and the entries pass."
         yield Check("ok", f"Workflow {contents.workflow}.", text)
@@ -90,6 +91,13 @@ def _check_package(record: JobRecord, contents: RevisionContents | None) -> Iter
         yield Check("ok", "Up to date.", "The newest revision has these files and this metadata.")
     if job.outcome is State.CREATED and job.objects is not None:
         yield _check_passes(record)
+
+
+def _check_lists(job: Job) -> Check:
+    verified, read = job.verified or 0, job.verified_by_reading
+    match = "file matches" if verified == 1 else "files match"
+    end = "" if read is None else f"{verified - read:,} by known checksums, {read:,} read"
+    return Check("ok", "Verified.", f"{verified:,} {match} {job.checksum_lists}.", end)
 
 
 def _check_passes(record: JobRecord) -> Check:

@@ -44,12 +44,16 @@ class Look(NamedTuple):
     """A look for required files, of which some were missing.
 
     Attributes:
+        title: The number of missing files, as far as it is known.
         happened: The missing files.
         next: Time of the next look.
+        gives_up: Time at which the job is rejected if files are still missing; None if unknown.
     """
 
+    title: str
     happened: str
     next: datetime
+    gives_up: datetime | None
 
 
 class JobPage(Page):
@@ -211,9 +215,19 @@ def _find_look(record: JobRecord) -> Look | None:
     if badge_name(record.job) != "waiting":
         return None
     for line in reversed(record.lines):
-        if isinstance(line.event, FilesAwaited):
-            pause = timedelta(seconds=line.event.seconds)
-            return Look(line.event.happened, line.at + pause)
+        event = line.event
+        if isinstance(event, FilesAwaited):
+            title = "Required files are missing"
+            if event.missing is not None:
+                is_one = event.missing == 1
+                title = f"{event.missing:,} required {'file is' if is_one else 'files are'} missing"
+            left = event.gives_up_seconds
+            return Look(
+                title,
+                event.happened,
+                line.at + timedelta(seconds=event.seconds),
+                None if left is None else line.at + timedelta(seconds=left),
+            )
     return None
 
 

@@ -30,6 +30,24 @@ def test_workflow_is_the_one_of_the_manifest() -> None:
     assert ("ok", "Workflow ngs-v3.") in subjects(check(make_job(), contents=CONTENTS))
 
 
+def test_required_files_and_checksum_lists_are_counted() -> None:
+    facts: dict[str, Any] = {
+        "required": 12,
+        "verified": 128,
+        "verified_by_reading": 7,
+        "objects": None,
+    }
+    assert check(make_job(checksum_lists='"md5sum.txt"', **facts)) == [
+        Check("ok", "Complete.", "All required files are there: 12."),
+        Check(
+            "ok",
+            "Verified.",
+            '128 files match "md5sum.txt".',
+            "121 by known checksums, 7 read",
+        ),
+    ]
+
+
 def test_created_package_is_what_the_folder_holds() -> None:
     job = make_job(phases=make_passes("listing", "checksums", "publishing"))
     assert ("ok", "Nothing changed meanwhile.") in subjects(check(job))

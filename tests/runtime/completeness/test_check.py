@@ -221,5 +221,20 @@ class TestCrate:
 
     async def test_is_reported_with_the_files(self, s3: S3, raw: Bucket) -> None:
         put_crate(raw, {"@id": "x"})
-        reported = await missing(s3, "crate", {"files": ["y"]})
-        assert reported == 'No file matches "y". 1 file is missing of the crate: "x".'
+        with pytest.raises(Incomplete) as rejected:
+            await is_packaged(s3, "crate", {"files": ["y"]})
+        assert rejected.value.missing == 2
+        assert rejected.value.happened.endswith(
+            'No file matches "y". 1 file is missing of the crate: "x".'
+        )
+
+
+@pytest.mark.parametrize(
+    ("require", "count"), [([], None), (["crate"], 1), (["crate", {"files": ["*.bam", "logs"]}], 3)]
+)
+async def test_outcome_counts_the_files_that_were_required(
+    s3: S3, raw: Bucket, require: list[object], count: int | None
+) -> None:
+    put_crate(raw, {"@id": "a.bam"}, {"@id": "excluded.txt"})
+    message = {"source_prefix": "s3://raw/run/", "require": require, "exclude": ["*.txt"]}
+    assert (await package_request(s3, request_of(message))).required == count

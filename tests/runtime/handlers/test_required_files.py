@@ -30,6 +30,11 @@ def engine(large_jobs: LargeJobs, configure_large_jobs: Callable[..., None]) -> 
     return large_jobs
 
 
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
+    return JobLog(capsys, monkeypatch)
+
+
 def waited(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time since the job began."""
     monkeypatch.setattr(Delivery, "seconds", seconds)
@@ -55,6 +60,12 @@ class TestWait:
         engine.raw.put("runs/42/done.txt", "", stored=["SHA256"])
         assert engine.publish(state)["goes_on"] is False
         assert engine.top_hash()
+
+    def test_is_logged_with_its_limit(self, engine: LargeJobs, log: JobLog) -> None:
+        engine.hand_off(body=body(require_timeout_seconds=3600))
+        (awaited,) = (line for line in log.read_lines() if line["message"] == "files awaited")
+        assert awaited["missing"] == 1
+        assert 0 < awaited["gives_up_seconds"] <= 3600
 
     def test_includes_the_wait_for_the_first_file(self, engine: LargeJobs) -> None:
         state = engine.hand_off(body=body(source_prefix="s3://raw/runs/43/"))
@@ -107,10 +118,6 @@ class TestUploads:
     """An announcement of uploads to the folder of a job that waits."""
 
     METADATA = MappingProxyType({"study": "A"})
-
-    @pytest.fixture
-    def log(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> JobLog:
-        return JobLog(capsys, monkeypatch)
 
     @pytest.fixture
     def state(self, engine: LargeJobs) -> State:
