@@ -1,5 +1,7 @@
 """Links to the AWS console and to the page's own form."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from quilt_packager.operations.deployment.consoles import CONSOLES, console
@@ -64,6 +66,19 @@ def package(registry: str, package_name: str, top_hash: str | None) -> str:
     is_whole = top_hash is not None and TOP_HASH.fullmatch(top_hash)
     revision = f"?revision={top_hash}" if is_whole else ""
     return f"/packages/{quote(registry)}/{quote(package_name)}{revision}"
+
+
+def new_revision(registry: str, package_name: str) -> str:
+    """Link to the form, filled in with the name of a package."""
+    return f"/new?{urlencode({'registry': registry, 'package_name': package_name})}"
+
+
+def omics_run(deployment: Deployment, metadata: Mapping[str, Any]) -> str | None:
+    """Link to the run of a package in the HealthOmics console; None for other packages."""
+    run_id, workflow_id = metadata.get("run_id"), metadata.get("workflow_id")
+    if not (isinstance(run_id, str) and isinstance(workflow_id, str) and run_id.isdigit()):
+        return None
+    return f"{_console(deployment, 'omics')}#/runs/{run_id}"
 
 
 def queue(deployment: Deployment, url: str) -> str:

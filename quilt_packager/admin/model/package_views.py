@@ -1,17 +1,27 @@
 """The packages of registries: each view is requested from S3 at most once per interval."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.concurrency import for_each
+from quilt_packager_runtime.lineage.index import LineageIndex
 from quilt_packager_runtime.registry.publish import Package
 
 from quilt_packager.admin.model.caching import Answer, CachedEach
 from quilt_packager.operations.deployment.credentials import connect_s3
 from quilt_packager.operations.deployment.deployments import Deployment
-from quilt_packager.operations.errors import SlowResponse
-from quilt_packager.operations.revisions.diff import Added, Changed, Removed, Summary, compare
+from quilt_packager.operations.errors import BrokenManifest, SlowResponse
+from quilt_packager.operations.lineage.tree import LineageReader, Node
+from quilt_packager.operations.revisions.diff import (
+    Added,
+    Changed,
+    Removed,
+    Summary,
+    compare,
+    summarize,
+)
 from quilt_packager.operations.revisions.packages import (
     EntryPage,
     PublishedRevision,
@@ -33,7 +43,15 @@ REVISION_SECONDS = 3600
 """A revision never changes, but its manifest may be deleted."""
 
 LIMIT_SECONDS = 20
-MAX_DIFFERENCES = 200
+MAX_DIFFERENCES = 2000
+
+MAX_SUMMARY_BYTES = 2 * 1024 * 1024
+"""Size of a manifest above which its changes are counted only on request: about 7,000 entries."""
+
+SUMMARIES_AT_ONCE = 4
+
+MAX_SUMMARIES = 1000
+"""Number of summaries that are remembered."""
 
 MAX_NEWEST = 20_000
 """Number of newest revisions that are remembered."""
@@ -48,20 +66,44 @@ class IndexQuery(NamedTuple):
     prefix: str
 
 
+class RevisionQuery(NamedTuple):
+    """A page of the revisions of a package."""
+
+    package: Package
+    limit: int
+    before: int | None
+
+
 class EntryQuery(NamedTuple):
     """A page of the entries of a revision."""
 
     package: Package
     top_hash: str
-    glob: str
+    glob: str = ""
+    keys: frozenset[str] | None = None
+    after: str = ""
+
+
+class Pair(NamedTuple):
+    """Two revisions; without the earlier one, everything in the later one is added."""
+
+    package: Package
+    before: str | None
     after: str
 
 
 class Comparison(NamedTuple):
-    """The first differences of two revisions."""
+    """The first differences of two revisions.
+
+    Attributes:
+        changes: Differences of entries.
+        summary: Numbers of all differences.
+        metadata: Metadata of the earlier and of the later revision.
+    """
 
     changes: tuple[Added | Changed | Removed, ...]
     summary: Summary
+    metadata: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
 
 
 class PackageViews:
@@ -75,9 +117,10 @@ class PackageViews:
         self._deployment = deployment
         self._indexes = CachedEach[IndexQuery, RegistryIndex](self._index)
         self._newest: dict[IndexedPackage, PublishedRevision] = {}
-        self._revisions = CachedEach[Package, RevisionPage](self._list_revisions)
+        self._revisions = CachedEach[RevisionQuery, RevisionPage](self._list_revisions)
         self._entries = CachedEach[EntryQuery, EntryPage](self._read_entries)
-        self._comparisons = CachedEach[tuple[Package, str, str], Comparison](self._compare)
+        self._comparisons = CachedEach[Pair, Comparison](self._compare)
+        self._summaries: dict[Pair, Summary | None] = {}
 
     def index(self, query: IndexQuery) -> Answer[RegistryIndex]:
         """Return the packages of a registry."""
@@ -106,48 +149,100 @@ class PackageViews:
             known = {**known, **found}
         return {each: known[each] for each in wanted}
 
-    def revisions(self, package: Package) -> Answer[RevisionPage]:
-        """Return the newest revisions of a package."""
-        return self._revisions.of(package).get(LIST_SECONDS)
+    def revisions(self, query: RevisionQuery) -> Answer[RevisionPage]:
+        """Return revisions of a package, the newest first."""
+        return self._revisions.of(query).get(LIST_SECONDS)
+
+    def summaries(self, pairs: Iterable[Pair]) -> Mapping[Pair, Summary | None]:
+        """Count the differences of revisions; None for large or unreadable manifests.
+
+        Raises:
+            PackagerError: S3 did not respond, or refused.
+        """
+        wanted = list(pairs)
+        known = self._summaries
+        missing = [each for each in wanted if each not in known]
+        if missing:
+            found = _run(_summarize(self._connect(), missing))
+            self._summaries = found if len(known) > MAX_SUMMARIES else {**known, **found}
+            known = {**known, **found}
+        return {each: known[each] for each in wanted}
 
     def entries(self, query: EntryQuery) -> Answer[EntryPage]:
         """Return a page of entries."""
         return self._entries.of(query).get(REVISION_SECONDS)
 
-    def comparison(self, package: Package, before: str, after: str) -> Answer[Comparison]:
+    def comparison(self, pair: Pair) -> Answer[Comparison]:
         """Return the differences of two revisions."""
-        return self._comparisons.of((package, before, after)).get(REVISION_SECONDS)
+        return self._comparisons.of(pair).get(REVISION_SECONDS)
+
+    def lineage(self, package: Package, top_hash: str, table: str | None) -> Node:
+        """Read the revisions one step away from a revision.
+
+        Raises:
+            PackagerError: S3 or DynamoDB did not respond, or refused.
+        """
+        index = None if table is None else LineageIndex(table, self._deployment.dynamodb)
+        reader = LineageReader(self._connect(), index)
+        return _run(reader.read(package, top_hash, up=1, down=1 if index else 0))
 
     def _index(self, query: IndexQuery) -> RegistryIndex:
         return _run(index_packages(self._connect(), query.registry, prefix=query.prefix))
 
-    def _list_revisions(self, package: Package) -> RevisionPage:
-        return _run(list_revisions(self._connect(), package))
+    def _list_revisions(self, query: RevisionQuery) -> RevisionPage:
+        package, limit, before = query
+        return _run(list_revisions(self._connect(), package, limit=limit, before=before))
 
     def _read_entries(self, query: EntryQuery) -> EntryPage:
+        package, top_hash, glob, keys, after = query
         return _run(
-            read_entries(
-                self._connect(), query.package, query.top_hash, glob=query.glob, after=query.after
-            )
+            read_entries(self._connect(), package, top_hash, glob=glob, keys=keys, after=after)
         )
 
-    def _compare(self, key: tuple[Package, str, str]) -> Comparison:
-        return _run(_collect(self._connect(), *key))
+    def _compare(self, pair: Pair) -> Comparison:
+        return _run(_collect(self._connect(), pair))
 
     def _connect(self) -> S3:
         options = self._deployment.options
         return connect_s3(options.profile, options.region)
 
 
-async def _collect(s3: S3, package: Package, before: str, after: str) -> Comparison:
+async def _collect(s3: S3, pair: Pair) -> Comparison:
+    package, before, after = pair
     changes: list[Added | Changed | Removed] = []
     summary = Summary(0, 0, 0, 0, metadata_changed=False)
-    async for found in compare(s3, package, Revision(before), Revision(after)):
+    async for found in compare(s3, package, _revision(before), Revision(after)):
         if isinstance(found, Summary):
             summary = found
         elif len(changes) < MAX_DIFFERENCES:
             changes.append(found)
-    return Comparison(tuple(changes), summary)
+    metadata: list[dict[str, Any]] = [{}, {}]
+    if summary.metadata_changed:
+        for place, top_hash in enumerate((before, after)):
+            if top_hash is not None:
+                page = await read_entries(s3, package, top_hash, limit=0)
+                metadata[place] = page.header.user_meta or {}
+    return Comparison(tuple(changes), summary, (metadata[0], metadata[1]))
+
+
+async def _summarize(s3: S3, pairs: Sequence[Pair]) -> dict[Pair, Summary | None]:
+    found: dict[Pair, Summary | None] = {}
+
+    async def read(pair: Pair) -> None:
+        package, before, after = pair
+        try:
+            found[pair] = await summarize(
+                s3, package, _revision(before), Revision(after), max_bytes=MAX_SUMMARY_BYTES
+            )
+        except BrokenManifest:
+            found[pair] = None
+
+    await for_each(pairs, read, at_once=SUMMARIES_AT_ONCE)
+    return found
+
+
+def _revision(top_hash: str | None) -> Revision | None:
+    return None if top_hash is None else Revision(top_hash)
 
 
 def _run(reading: Coroutine[Any, Any, T], limit_seconds: float = LIMIT_SECONDS) -> T:

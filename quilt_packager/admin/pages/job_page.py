@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from quilt_packager.admin.model import links
 from quilt_packager.admin.model.labels import badge_name
+from quilt_packager.admin.model.package_views import Pair
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_checks import list_checks, summarize
 from quilt_packager.admin.pages.job_log_view import show_log
@@ -185,7 +186,7 @@ class JobPage(Page):
         if (job.objects or 0) > MAX_COMPARED:
             return found
         package = Package(job.registry or "", job.package_name or "")
-        answer = self._views.packages.comparison(package, before, after)
+        answer = self._views.packages.comparison(Pair(package, before, after))
         problem = describe_problem(answer.error) if answer.error and not answer.value else None
         return found | {"value": answer.value, "problem": problem}
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from quilt_packager_runtime.auditing.manifest_reader import ManifestReader, UnreadableManifest
 from quilt_packager_runtime.aws.s3 import S3
+from quilt_packager_runtime.errors import NoSuchKey
 from quilt_packager_runtime.formats.manifest_lines import NO_METADATA, ManifestLine
 from quilt_packager_runtime.formats.objects import S3Uri
 from quilt_packager_runtime.registry import publish
@@ -139,6 +140,28 @@ async def compare(
     )
 
 
+async def summarize(
+    s3: S3, package: publish.Package, before: Revision | None, after: Revision, *, max_bytes: int
+) -> Summary | None:
+    """Count the differences of two revisions; None if a manifest is larger than `max_bytes`.
+
+    Raises:
+        BrokenManifest: A manifest is missing or malformed.
+    """
+    for revision in filter(None, (before, after)):
+        uri = package.manifest(revision.top_hash)
+        try:
+            size_bytes = (await s3.head_object(uri)).size_bytes
+        except NoSuchKey as error:
+            raise _broken(uri, "it does not exist") from error
+        if size_bytes > max_bytes:
+            return None
+    summary = None
+    async for found in compare(s3, package, before, after):
+        summary = found if isinstance(found, Summary) else None
+    return summary
+
+
 def _compare_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> MetadataFields:
     return MetadataFields(
         added=tuple(name for name in after if name not in before),
@@ -158,11 +181,15 @@ async def _read(manifest: ManifestReader, uri: S3Uri) -> AsyncIterator[tuple[byt
         async for entry in manifest.entries():
             yield entry
     except UnreadableManifest as error:
-        raise BrokenManifest(
-            f"The manifest {uri} cannot be read: {error.defect}.",
-            why="It was deleted or overwritten, or another program than quilt3 wrote it.",
-            remedy="Compare other revisions.",
-        ) from error
+        raise _broken(uri, error.defect) from error
+
+
+def _broken(uri: S3Uri, defect: str) -> BrokenManifest:
+    return BrokenManifest(
+        f"The manifest {uri} cannot be read: {defect}.",
+        why="It was deleted or overwritten, or another program than quilt3 wrote it.",
+        remedy="Compare other revisions.",
+    )
 
 
 def _difference(before: ManifestLine, after: ManifestLine) -> Changed | None:

@@ -1,5 +1,7 @@
 """Pages of packages, revisions and entries."""
 
+from bisect import bisect_left
+from collections.abc import Collection
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -82,11 +84,13 @@ class RevisionPage(msgspec.Struct, frozen=True):
         total: Number of its pointers.
         revisions: Their revisions, the newest first.
         latest: Top hash that `latest` names; None if it is missing or not valid.
+        first: Number of the first of them, counted from the oldest on.
     """
 
     total: int
     revisions: tuple[PublishedRevision, ...]
     latest: str | None
+    first: int
 
 
 class EntryPage(msgspec.Struct, frozen=True):
@@ -134,8 +138,16 @@ async def list_packages(
     return PackagePage(tuple(listed[package.name] for package in shown), following)
 
 
-async def list_revisions(s3: S3, package: Package, *, limit: int = 50) -> RevisionPage:
+async def list_revisions(
+    s3: S3, package: Package, *, limit: int = 50, before: int | None = None
+) -> RevisionPage:
     """List the newest revisions of a package, with one request for each.
+
+    Args:
+        s3: S3.
+        package: The package.
+        limit: Maximum number of revisions.
+        before: Second of a pointer, of which the older ones are listed.
 
     Raises:
         UnknownPackage: The package does not exist.
@@ -148,18 +160,31 @@ async def list_revisions(s3: S3, package: Package, *, limit: int = 50) -> Revisi
             why="The registry has no pointer of that name.",
             remedy="Check the name and the registry.",
         )
-    newest = seconds[: -limit - 1 : -1]
+    older = seconds if before is None else seconds[: bisect_left(seconds, before)]
+    newest = older[: -limit - 1 : -1]
     read: dict[int, PublishedRevision] = {}
 
     async def read_one(second: int) -> None:
         read[second] = to_revision(await read_pointer(s3, package, str(second)), second)
 
     await for_each(newest, read_one, at_once=AT_ONCE)
-    return RevisionPage(len(seconds), tuple(read[second] for second in newest), latest.top_hash)
+    return RevisionPage(
+        len(seconds),
+        tuple(read[second] for second in newest),
+        latest.top_hash,
+        len(older),
+    )
 
 
 async def read_entries(
-    s3: S3, package: Package, top_hash: str, *, glob: str = "", after: str = "", limit: int = 100
+    s3: S3,
+    package: Package,
+    top_hash: str,
+    *,
+    glob: str = "",
+    keys: Collection[str] | None = None,
+    after: str = "",
+    limit: int = 100,
 ) -> EntryPage:
     """Read entries of a revision; the rest of its manifest is not fetched.
 
@@ -168,6 +193,7 @@ async def read_entries(
         package: The package.
         top_hash: Top hash of the revision.
         glob: Glob that the logical keys match; all without one.
+        keys: The only logical keys; None for all.
         after: Logical key after which to start.
         limit: Maximum number of entries.
 
@@ -183,9 +209,11 @@ async def read_entries(
     try:
         async with aclosing(manifest.entries()) as entries:
             async for path, entry in entries:
-                if path > last and (matches is None or matches(entry.logical_key)):
+                key = entry.logical_key
+                is_wanted = (matches is None or matches(key)) and (keys is None or key in keys)
+                if path > last and is_wanted:
                     found.append(entry)
-                    if len(found) > limit:
+                    if len(found) > limit or (keys is not None and len(found) == len(keys)):
                         break
     except UnreadableManifest as error:
         raise BrokenManifest(

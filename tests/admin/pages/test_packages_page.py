@@ -8,10 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
+from quilt_packager_runtime.registry.publish import Message, Pointer
 from quilt_packager_runtime.reporting.log_events import DamagedEntry
 from quilt_packager_runtime.settings import Settings
 
@@ -20,12 +23,12 @@ from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.revisions.registry_index import index_packages
 from tests.admin.browser import Browser
-from tests.admin.engine import Engine, ago
+from tests.admin.engine import Engine, ago, make_job
 from tests.conftest import CREDENTIALS
 from tests.runtime_s3 import connect_to
 from tests.s3_stub import Bucket, S3Stub
 
-FIRST, SECOND = "a" * 64, "b" * 64
+FIRST, SECOND, THIRD = "a" * 64, "b" * 64, "c" * 64
 FINDING = DamagedEntry(
     code="ObjectMissing",
     happened='"a.txt" does not exist.',
@@ -255,10 +258,152 @@ def test_package_is_complete_without_javascript(browser: Browser, registry: Buck
     assert 'hx-trigger="load"' not in text
 
 
+BODY = "/packages/packages/runs/42/body"
+
+
 def test_two_revisions_are_compared(browser: Browser, registry: Bucket) -> None:
-    text = browser.htmx(f"/packages/packages/runs/42/body?a={FIRST}&b={SECOND}").text
+    text = browser.htmx(f"{BODY}?a={FIRST}&b={SECOND}").text
+    assert "Revision 1 to 2" in text
     assert "<b>1</b> added" in text
     assert '<span class="vh">added: </span>vcf/b.vcf' in text
+
+
+def test_a_comparison_has_the_values_of_metadata(browser: Browser, registry: Bucket) -> None:
+    for top_hash, value in ((FIRST, "2.4.0"), (SECOND, ["2.4.1"])):
+        header = json.dumps({"version": "v0", "user_meta": {"workflow": value}})
+        registry.put(f".quilt/packages/{top_hash}", header.encode())
+    text = html.unescape(browser.htmx(f"{BODY}?a={FIRST}&b={SECOND}").text)
+    assert "workflow (metadata)" in text
+    assert '<td role="cell">["2.4.1"]</td><td role="cell" class="right muted">2.4.0</td>' in text
+
+
+def test_all_differences_are_shown_on_request(browser: Browser, registry: Bucket) -> None:
+    add_revision(registry, "runs/42", 1_700_000_200, THIRD, [f"k{n:02}" for n in range(30)])
+    url = f"{BODY}?a={FIRST}&b={THIRD}"
+    few, all_ = browser.htmx(url).text, browser.htmx(f"{url}&diff=all").text
+    assert "20 of 31 shown" in few
+    assert "k29</td>" not in few
+    assert 'class="vh">added: </span>k29</td>' in all_
+
+
+def test_revisions_have_pages(browser: Browser, registry: Bucket) -> None:
+    for number in range(2, 13):
+        add_revision(registry, "runs/42", 1_700_000_000 + number * 100, f"{number:064x}", [])
+    text = browser.htmx(BODY).text
+    assert re.findall(r"<b>(\d+)</b></span>", text) == [str(number) for number in range(13, 3, -1)]
+    assert "13 to 4 of 13" in text
+    older = re.search(r'href="([^"]*before=[^"]*)#revisions">Older', text)
+    assert older is not None
+    url = html.unescape(older[1]).replace("runs/42?", "runs/42/body?")
+    assert re.findall(r"<b>(\d+)</b></span>", browser.htmx(url).text) == ["3", "2", "1"]
+    assert "13 to 1 of 13" in browser.htmx(f"{BODY}?revisions=all").text
+
+
+def test_each_revision_says_what_it_changed(
+    browser: Browser, registry: Bucket, s3_stub: S3Stub
+) -> None:
+    add_revision(registry, "runs/42", 1_700_000_200, THIRD, ["vcf/b.vcf"])
+    url = "/packages/packages/runs/42/changes"
+    text = browser.htmx(url).text
+    assert re.findall(r'#changes-(\d)">([^<]*)<', text) == [
+        ("0", "1 removed"),
+        ("1", "1 added"),
+        ("2", "1 entry"),
+    ]
+    assert (
+        '<span class="sub one-line" id="changes-1">1 added'
+        in browser.get("/packages/packages/runs/42?whole=1").text
+    )
+    s3_stub.forget_requests()
+    browser.htmx(url)
+    assert s3_stub.counts["GetObject"] == 0
+
+
+def test_changes_of_large_manifests_are_left_out(
+    browser: Browser, registry: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_views, "MAX_SUMMARY_BYTES", 10)
+    assert "added" not in browser.htmx("/packages/packages/runs/42/changes").text
+
+
+def test_damaged_entries_say_so_and_can_be_chosen(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    engine.audits = [damage(ago(hours=1))]
+    text = browser.htmx(f"{BODY}?entries=damaged").text
+    entries = text.partition('id="entries"')[2].partition("</section>")[0]
+    assert "Version gone" in entries
+    assert "s3://raw/a.txt?versionId=v2" in entries
+    assert "vcf/b.vcf" not in entries
+    assert "names 1 of 2" in entries
+
+
+def test_another_version_of_a_damaged_object_is_not_damaged(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    gone = msgspec.structs.replace(FINDING, uri="s3://raw/a.txt?versionId=v0")
+    engine.audits = [AuditedPackage("packages", "runs/42", ago(), ago(), 1, (gone,))]
+    assert "Version gone" not in browser.htmx(BODY).text
+
+
+@pytest.mark.parametrize(
+    ("fields", "badge", "remark"),
+    [
+        ({"entries": 1200, "top_hash": SECOND}, "Sound", "1,200 entries compared with S3"),
+        ({"expiring": 3, "warnings": ("A rule.",)}, "Losing soon", "A rule."),
+        ({"top_hash": FIRST}, "Not audited", "was of an earlier revision"),
+        ({"unchecked": 3}, "Not audited", "3 entries could not be checked"),
+        ({"not_audited": "S3 failed."}, "Not audited", "S3 failed."),
+        ({"damaged": 2}, "2 entries damaged", "2 more entries damaged"),
+        (None, "Not audited", "No audit of the last 35 days"),
+    ],
+)
+@pytest.mark.usefixtures("registry")
+def test_a_package_shows_its_last_audit(
+    browser: Browser,
+    engine: Engine,
+    fields: dict[str, Any] | None,
+    badge: str,
+    remark: str,
+) -> None:
+    if fields is not None:
+        engine.audits = [AuditedPackage("packages", "runs/42", None, ago(hours=1), **fields)]
+    text = browser.htmx(BODY).text
+    assert f"</svg>{badge}</span>" in text.partition("</h1>")[2]
+    assert remark in text.partition('id="audit"')[2]
+
+
+def test_lineage_is_exported_as_openlineage(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    source = f"quilt+s3://packages#package=raw/7@{FIRST}"
+    header = {"version": "v0", "user_meta": {"input_packages": [source]}}
+    registry.put(f".quilt/packages/{SECOND}", json.dumps(header).encode())
+    text = browser.htmx(BODY).text
+    assert f'<a href="/packages/packages/raw/7?revision={FIRST}">raw/7</a>' in text
+    assert f"runs/42?revision={SECOND}&amp;format=openlineage" in text
+    answer = browser.get("/packages/packages/runs/42?format=openlineage")
+    assert answer.headers["content-disposition"] == 'attachment; filename="lineage.json"'
+    outputs = {each["name"] for event in json.loads(answer.text) for each in event["outputs"]}
+    assert outputs == {"runs/42", "raw/7"}
+
+
+def test_a_package_of_a_known_job_links_its_folder_and_run(
+    browser: Browser, registry: Bucket, engine: Engine
+) -> None:
+    assert 'href="/new?registry=packages&amp;package_name=runs%2F42"' in browser.htmx(BODY).text
+    writer = Pointer(message=Message(1, "a1")).to_metadata()
+    registry.put(".quilt/named_packages/runs/42/1700000100", SECOND.encode(), metadata=writer)
+    header = {"version": "v0", "user_meta": {"run_id": "3391102", "workflow_id": "7"}}
+    registry.put(f".quilt/packages/{SECOND}", json.dumps(header).encode())
+    engine.jobs = [make_job("a1", source="s3://omics-out/3391102/")]
+    browser.htmx("/jobs/list")
+    fresh = f"{BODY}?revisions=all&revision={SECOND}&entries=*"
+    text = browser.htmx(fresh).text
+    assert "s3://omics-out/3391102/" in text
+    assert "source_prefix=s3%3A%2F%2Fomics-out%2F3391102%2F" in text
+    assert "#/runs/3391102" in text
+    assert 'href="/jobs/a1"' in text
 
 
 @pytest.mark.parametrize(

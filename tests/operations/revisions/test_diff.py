@@ -25,6 +25,7 @@ from quilt_packager.operations.revisions.diff import (
     Removed,
     Summary,
     compare,
+    summarize,
 )
 from quilt_packager.operations.revisions.revisions import Revision
 from tests.s3_stub import Bucket, S3Stub
@@ -249,3 +250,22 @@ async def test_differences_of_quilt3_manifests_match_quilt3(
     assert {each.logical_key for each in found if isinstance(each, Changed)} == set(modified)
     assert {each.logical_key for each in found if isinstance(each, Removed)} == set(deleted)
     assert told.same == len(before.keys() & after.keys()) - len(modified)
+
+
+async def test_manifests_above_a_size_are_not_counted(
+    s3: S3, bucket: Bucket, s3_stub: S3Stub
+) -> None:
+    put_lines(bucket, BEFORE, [])
+    put_lines(bucket, AFTER, [{"logical_key": "a", "physical_keys": ["s3://raw/a"], "size": 1}])
+    found = await summarize(s3, PACKAGE, BEFORE, AFTER, max_bytes=1000)
+    assert found is not None
+    assert found.added == 1
+    s3_stub.forget_requests()
+    assert await summarize(s3, PACKAGE, BEFORE, AFTER, max_bytes=50) is None
+    assert s3_stub.counts["GetObject"] == 0
+
+
+async def test_a_manifest_that_is_gone_is_not_counted(s3: S3, bucket: Bucket) -> None:
+    put_lines(bucket, BEFORE, [])
+    with pytest.raises(BrokenManifest, match="does not exist"):
+        await summarize(s3, PACKAGE, BEFORE, AFTER, max_bytes=1000)

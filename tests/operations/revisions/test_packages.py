@@ -79,6 +79,16 @@ async def test_revisions_are_listed_with_their_writers_the_newest_first(
     assert [each.made_by for each in page.revisions] == ["person", "promoted"]
 
 
+async def test_pages_of_revisions_meet_without_a_gap(s3: S3, bucket: Bucket) -> None:
+    for second in range(1_700_000_000, 1_700_000_005):
+        await point(s3, "runs/42", str(second), f"{second}{'a' * 54}", ENGINE)
+    newest = await list_revisions(s3, PACKAGE, limit=2)
+    older = await list_revisions(s3, PACKAGE, limit=9, before=1_700_000_003)
+    assert (newest.first, older.first, older.total) == (5, 3, 5)
+    hashes = [each.top_hash for each in (*newest.revisions, *older.revisions)]
+    assert [hash_ and hash_[9] for hash_ in hashes] == ["4", "3", "2", "1", "0"]
+
+
 async def test_unknown_package_is_an_error(s3: S3, bucket: Bucket) -> None:
     with pytest.raises(UnknownPackage, match="runs/42"):
         await list_revisions(s3, PACKAGE)
@@ -97,6 +107,13 @@ async def test_pages_of_entries_meet_without_a_gap(s3: S3, bucket: Bucket) -> No
     assert page.header.user_meta == {"run": 1}
     assert page.following == "b/1.vcf"
     page = await read_entries(s3, PACKAGE, FIRST, glob="b/*.vcf", after=page.following)
+    assert [each.logical_key for each in page.entries] == ["b/2.vcf"]
+    assert page.following is None
+
+
+async def test_entries_are_chosen_by_their_keys(s3: S3, bucket: Bucket) -> None:
+    put_manifest(bucket, "a", "b/1.vcf", "b/2.vcf")
+    page = await read_entries(s3, PACKAGE, FIRST, keys={"b/2.vcf", "gone"})
     assert [each.logical_key for each in page.entries] == ["b/2.vcf"]
     assert page.following is None
 
