@@ -1,7 +1,7 @@
 """The events that the functions log: one type for each, with its fields and level.
 
 An event's `message` is the tag of its type, so readers of the log decode it into the type that
-wrote it. docs/reference/logs.md documents the types; a test compares them. None of them has
+wrote it. docs/reference/logs.md has a table that is generated from them. None of them has
 metadata values.
 """
 
@@ -58,7 +58,7 @@ class PackageStarted(_OriginEvent, tag="package started", frozen=True, kw_only=T
 
 
 class PackageProgress(JobEvent, tag="package progress", frozen=True, kw_only=True):
-    """A job enters a phase, or advances in it."""
+    """A job enters a phase, or continues in it: at most every 10 seconds."""
 
     phase: str
     done: int
@@ -66,7 +66,7 @@ class PackageProgress(JobEvent, tag="package progress", frozen=True, kw_only=Tru
 
 
 class LargeJobStarted(_OriginEvent, tag="large job started", frozen=True, kw_only=True):
-    """The job is too large for one invocation and continues in the state machine."""
+    """The job is too large for one invocation, and continues in the state machine."""
 
     shards: int
     left: int
@@ -80,7 +80,7 @@ class LargeJobRedelivered(JobEvent, tag="large job redelivered", frozen=True, kw
 
 
 class AnotherRoundStarted(JobEvent, tag="another round started", frozen=True, kw_only=True):
-    """A large job has objects left to hash; the map processes them in another round."""
+    """Objects of a large job changed, or time ran short: workers hash what is left."""
 
     round: int
     shards: int
@@ -98,7 +98,7 @@ class ShardHashed(JobEvent, tag="shard hashed", frozen=True, kw_only=True):
 
 
 class StepFailed(JobEvent, tag="step failed", frozen=True, kw_only=True):
-    """A step of a large job failed. The state machine retries it or fails the job."""
+    """A step of a large job failed; the state machine retries it or fails the job."""
 
     level: ClassVar[int] = logging.WARNING
 
@@ -113,7 +113,7 @@ class StepFailed(JobEvent, tag="step failed", frozen=True, kw_only=True):
 
 
 class FilesAwaited(_OriginEvent, tag="files awaited", frozen=True, kw_only=True):
-    """The folder lacks required files; the state machine looks for them again after a pause."""
+    """The folder lacks required files; the job looks for them again after a pause."""
 
     seconds: int
     gives_up_seconds: int | None = None
@@ -123,14 +123,14 @@ class FilesAwaited(_OriginEvent, tag="files awaited", frozen=True, kw_only=True)
 
 
 class ChecksumsAwaited(JobEvent, tag="checksums awaited", frozen=True, kw_only=True):
-    """S3 Batch Operations computes checksums of archived objects; the job looks again later."""
+    """S3 Batch Operations hashes archived objects; the job looks again after a pause."""
 
     seconds: int
     execution: str
 
 
 class MessageDeferred(_OriginEvent, tag="message deferred", frozen=True, kw_only=True):
-    """The message stays hidden for some seconds before it is redelivered."""
+    """The message stays hidden, so that its folder can settle or a service recover."""
 
     seconds: int
 
@@ -221,14 +221,14 @@ class OutcomeNotPublished(JobEvent, tag="outcome not published", frozen=True, kw
 
 
 class PrefixReady(LogEvent, tag="prefix ready", frozen=True, kw_only=True):
-    """Uploads to a folder have stopped, and a message requests its package."""
+    """The coalescer requests a package: uploads to a folder have stopped."""
 
     source: str
     uploads: int
 
 
 class UploadsNotRecorded(LogEvent, tag="uploads not recorded", frozen=True, kw_only=True):
-    """Uploads could not be recorded; SQS redelivers their messages."""
+    """The coalescer could not record uploads; SQS redelivers their messages."""
 
     level: ClassVar[int] = logging.ERROR
 
@@ -275,7 +275,7 @@ class PromotionFailed(_PromotionEvent, tag="promotion failed", frozen=True, kw_o
 
 
 class PromotionContinues(_PromotionEvent, tag="promotion continues", frozen=True, kw_only=True):
-    """The time of an invocation is over, and another one copies the rest."""
+    """The time of an invocation is over; another one copies the rest."""
 
     copied: int
     present: int
@@ -286,7 +286,7 @@ class PromotionSkipped(_PromotionEvent, tag="promotion skipped", frozen=True, kw
 
 
 class MessageRejected(LogEvent, tag="message rejected", frozen=True, kw_only=True):
-    """A message in the queue of uploads describes no upload and is now a dead letter."""
+    """A message to the coalescer describes no upload, and is now a dead letter."""
 
     level: ClassVar[int] = logging.WARNING
 
@@ -306,7 +306,7 @@ class DamagedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True):
-    """The scheduled audit compared a package, or some of its entries, with what S3 has.
+    """The audit compared a package, or some of its entries, with what S3 has.
 
     `block` is absent unless it continued within the package. `expiring` counts the versions that
     lifecycle rules will delete or archive, from `first_loss` on.
@@ -327,7 +327,7 @@ class PackageAudited(LogEvent, tag="package audited", frozen=True, kw_only=True)
 
 
 class PackageDamaged(LogEvent, tag="package damaged", frozen=True, kw_only=True):
-    """The scheduled audit found damage in a package, of which the first findings are logged."""
+    """The audit found damage in a package."""
 
     level: ClassVar[int] = logging.ERROR
 
@@ -339,7 +339,7 @@ class PackageDamaged(LogEvent, tag="package damaged", frozen=True, kw_only=True)
 
 
 class PackageNotAudited(LogEvent, tag="package not audited", frozen=True, kw_only=True):
-    """The scheduled audit could not check a package, and went on to the next."""
+    """The audit could not check a package, and goes on to the next."""
 
     level: ClassVar[int] = logging.WARNING
 
@@ -350,7 +350,7 @@ class PackageNotAudited(LogEvent, tag="package not audited", frozen=True, kw_onl
 
 
 class DamageNotPublished(LogEvent, tag="damage not published", frozen=True, kw_only=True):
-    """The event or the notification of damage was refused."""
+    """The event or the notification of damage was refused; the next audit repeats it."""
 
     level: ClassVar[int] = logging.ERROR
 
@@ -362,8 +362,7 @@ AttemptEnded: TypeAlias = PackageCreated | PackageUnchanged | PackageRejected | 
 """The end of an attempt at a job."""
 
 JobStep: TypeAlias = (
-    AttemptEnded
-    | PackageStarted
+    PackageStarted
     | PackageProgress
     | LargeJobStarted
     | LargeJobRedelivered
@@ -372,6 +371,7 @@ JobStep: TypeAlias = (
     | ChecksumsAwaited
     | MessageDeferred
     | MessageIgnored
+    | AttemptEnded
 )
 """The events that determine the state of a job."""
 

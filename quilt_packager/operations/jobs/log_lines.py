@@ -1,5 +1,11 @@
-"""Lines of the engine's log, decoded into the types that wrote them."""
+"""Lines of the engine's log, decoded into the types that wrote them.
 
+`python -m quilt_packager.operations.jobs.log_lines` prints the table of `docs/reference/logs.md`.
+"""
+
+import inspect
+import logging
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import get_args
@@ -98,3 +104,24 @@ def _parse_time(timestamp: str) -> datetime | None:
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def lines_table() -> str:
+    """Write the lines of the log as a table in Markdown, with the first sentence on each."""
+    rows = ["| `message` | level | when | fields |", "|---|---|---|---|"]
+    for kind in get_args(AnyLogEvent):
+        level = logging.getLevelName(kind.level)
+        when = inspect.cleandoc(kind.__doc__).partition("\n")[0]
+        rows.append(f"| `{message_of(kind)}` | {level} | {when} | {_fields_of(kind)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _fields_of(kind: type[LogEvent]) -> str:
+    fields = msgspec.structs.fields(kind)
+    always = " ".join(f"`{field.name}`" for field in fields if field.required)
+    optional = " ".join(f"`{field.name}`" for field in fields if not field.required)
+    return f"{always} · {optional}" if optional else always
+
+
+if __name__ == "__main__":
+    sys.stdout.write(lines_table())
