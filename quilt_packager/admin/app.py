@@ -32,6 +32,7 @@ from quilt_packager.admin.pages.new_package_page import NewPackagePage
 from quilt_packager.admin.pages.package_page import PackagePage
 from quilt_packager.admin.pages.packages_page import PackagesPage
 from quilt_packager.admin.pages.settings_page import SettingsPage
+from quilt_packager.admin.pages.waiting_job_page import WaitingJobPage
 from quilt_packager.admin.web.deadline import OneDeadline
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import (
@@ -97,6 +98,7 @@ def make_app(views: Views, engine: EngineIdentity, access: Access) -> ASGIApp:
             PackagePage,
             NewPackagePage,
             SettingsPage,
+            WaitingJobPage,
         )
     ]
 

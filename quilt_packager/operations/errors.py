@@ -31,6 +31,10 @@ class UnknownJob(LookupFailed):
     """The log has no such job."""
 
 
+class NotWaiting(LookupFailed):
+    """The job does not wait for files."""
+
+
 class SeveralJobs(LookupFailed):
     """More than one job matches."""
 

@@ -27,6 +27,7 @@ from quilt_packager.operations.errors import LookupFailed
 from quilt_packager.operations.jobs.job import Job
 from quilt_packager.operations.jobs.links import execution_link
 from quilt_packager.operations.jobs.record import JobRecord
+from quilt_packager.operations.jobs.waiting import announcement_for, is_waiting
 from quilt_packager.operations.lineage.steps import read_inputs
 from quilt_packager.operations.revisions.contents import RevisionContents
 
@@ -155,6 +156,9 @@ class JobPage(Page):
             "folder_link": links.folder(deployment, job),
             "log_link": links.log(deployment, job),
             "execution_link": execution_link(deployment, job),
+            "can_look": configuration is not None
+            and is_waiting(job)
+            and announcement_for(job, configuration.settings) is not None,
             "again": links.again(job),
             "without_missing": links.without_missing(job),
         }
@@ -213,7 +217,7 @@ def browse_lines(revision: OutcomeFields) -> str:
 
 def _find_look(record: JobRecord) -> Look | None:
     """Return the last look of a job that waits for files; None for other jobs."""
-    if badge_name(record.job) != "waiting":
+    if not is_waiting(record.job):
         return None
     for line in reversed(record.lines):
         event = line.event

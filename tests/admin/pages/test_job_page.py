@@ -15,7 +15,7 @@ from quilt_packager_runtime.settings import Settings
 from quilt_packager.admin.model.package_views import Comparison
 from quilt_packager.admin.pages.job_page import rebuild_message
 from quilt_packager.operations.deployment.configurations import Configuration
-from quilt_packager.operations.jobs.job import Attempt, Progress, State
+from quilt_packager.operations.jobs.job import Attempt, State
 from quilt_packager.operations.revisions.contents import RevisionContents
 from quilt_packager.operations.revisions.diff import Added, Summary
 from tests.admin.browser import Browser
@@ -180,25 +180,6 @@ def test_page_does_without_a_catalog(
     engine.jobs = [make_job("a1")]
     engine.configuration = configuration
     assert "Open in the catalog" not in browser.htmx("/jobs/a1/body").text
-
-
-def test_waiting_job_names_the_files_and_its_next_look(browser: Browser, engine: Engine) -> None:
-    engine.jobs = [make_running("a1", progress=Progress("waiting", 0))]
-    engine.lines = [
-        make_line(
-            "files awaited",
-            seconds=120,
-            gives_up_seconds=800,
-            missing=3,
-            happened="s3://b/ is incomplete.",
-            execution="a1",
-        )
-    ]
-    text = browser.htmx("/jobs/a1/body").text
-    assert "<b>3 required files are missing</b>" in text
-    assert "s3://b/ is incomplete." in text
-    assert "the job is rejected as <code>Incomplete</code>" in text
-    assert "&amp;missing_parts=leave_out" in text
 
 
 def test_rebuilt_message_lists_the_missing_fields(browser: Browser, engine: Engine) -> None:
