@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The CDK runs on the Node of its wheel: the machine needs none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The tests start hundreds of processes: one compiles, and the others import what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 SOURCES := quilt_packager lambda_src/quilt_packager_runtime $(wildcard app.py benchmarks examples tests)
 

@@ -8,7 +8,7 @@ import importlib.util
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ def pytest_configure() -> None:
     if node is not None and node.origin is not None:
         os.environ.setdefault("JSII_NODE", str(Path(node.origin).parent / "bin" / "node"))
     sys.addaudithook(_refuse_other_hosts)
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Run a worker more than there are cores: tests of the embedded AWS mostly wait."""
+    return (yield) + 1
 
 
 def _refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
