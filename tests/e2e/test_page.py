@@ -226,8 +226,8 @@ def test_source_is_disabled_after_confirmation_and_enabled_at_once(
     expect(page.locator(".toast")).to_contain_text("Nextflow runs: turned off.")
     expect(switch).to_have_attribute("aria-checked", "false")
     assert stack.rule_state("ro-crate-metadata.json") == "DISABLED"
-    expect(page.locator("#sources .callout")).to_contain_text(
-        '"quilt:wrroc": false in the context of cdk.json'
+    expect(page.locator("#sources .callout").first).to_contain_text(
+        'unless cdk.json says "quilt:wrroc": false'
     )
     switch.click()
     expect(switch).to_have_attribute("aria-checked", "true")
@@ -242,6 +242,27 @@ def test_sources_show_their_events_and_their_activity(person: Person) -> None:
     edp = page.locator(".src", has=page.get_by_role("heading", name="EDP"))
     expect(edp).to_contain_text("differs from now")
     expect(page.locator("#engine")).to_contain_text(BUCKET)
+    expect(page.locator("#flags pre")).to_contain_text('"quilt:edp": ""')
+
+
+@SCRIPTS
+def test_engine_is_checked_and_a_folder_explained_with_the_keyboard(
+    meet: Callable[..., Person], served: Served, scripts: bool
+) -> None:
+    page = meet(served, java_script_enabled=scripts).go("/settings")
+    page.get_by_role("button", name=re.compile("^Check")).press("Enter")
+    check = page.locator("#check")
+    expect(check.locator(".checks li").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Check again")).to_be_visible()
+    if scripts:
+        expect(page.get_by_role("button", name="Check again")).to_be_focused()
+        expect(page.locator("#announce")).to_contain_text("checks: ")
+    folder = page.get_by_label("Folder", exact=True)
+    folder.fill(source_of("nextflow/rnaseq-7"))
+    folder.press("Enter")
+    reasons = page.locator("#explain .checks")
+    expect(reasons).to_contain_text("It is the package nextflow/rnaseq-7", timeout=30_000)
+    expect(reasons).to_contain_text("Nextflow runs")
 
 
 # New package.

@@ -27,7 +27,7 @@ SERIOUS = ("serious", "critical")
 
 
 def show_job(person: Person, name: str) -> Page:
-    person.go(f"/jobs?name={name}").locator("#rows a.pkg").first.click()
+    person.go(f"/jobs?q={name}").locator("#rows a.pkg").first.click()
     expect(person.page.locator("#log")).to_be_visible()
     return person.page
 
@@ -51,13 +51,20 @@ def pages_of(person: Person) -> dict[str, Callable[[], Page]]:
         expect(person.page.locator("#verdict input[name=planned]")).to_be_attached()
         return person.page
 
+    def check() -> Page:
+        person.go("/settings").get_by_role("button", name=re.compile("^Check")).click()
+        expect(person.page.locator("#check .checks")).to_be_visible(timeout=30_000)
+        return person.page
+
     return {
         **{path: lambda path=path: person.go(path) for path in TABS},  # type: ignore[misc] # no two alike
-        "no job matches": lambda: person.go("/jobs?name=nothing-has-this-name"),
+        "no job matches": lambda: person.go("/jobs?q=nothing-has-this-name"),
         "a package": show_package,
         "a job": lambda: show_job(person, "nextflow/rnaseq-7"),
         "a failed job": lambda: show_job(person, "not_uploaded/yet"),
         "a question": ask_to_discard,
+        "a check": check,
+        "reasons": lambda: person.go(f"/settings?explain=s3://{BUCKET}/nextflow/rnaseq-7/"),
         "a plan": lambda: plan("s3://quilt-demo/nextflow/rnaseq-7/"),
         "a refused plan": lambda: plan("s3://quilt-demo/not/there/"),
     }

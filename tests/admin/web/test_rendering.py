@@ -80,7 +80,7 @@ def test_question_is_a_dialog_with_the_safe_button_first(renderer: Renderer) -> 
 def test_tabs_show_counts_and_the_open_tab(renderer: Renderer) -> None:
     text = text_of(renderer.confirm(make_request(), ASKED).body)
     assert '<a href="/key/failures" aria-current="page">Failures<span id="count-failures">' in text
-    assert '<span class="count bad">7<span class="vh"> waiting</span></span>' in text
+    assert '<span class="count bad">7<span class="vh"> need attention</span></span>' in text
     assert '<a href="/key/jobs">Jobs<span id="count-jobs"></span></a>' in text
 
 
