@@ -92,6 +92,10 @@ class Views:
             return frozenset()
         return self._logged.of((text, period.name)).get(LOGGED_SECONDS).value or frozenset()
 
+    def last_jobs(self, period: Period) -> Jobs | None:
+        """Return the last known jobs of a period without a request."""
+        return self._jobs[period.name].peek().value
+
     def start_jobs(self, period: Period) -> None:
         """Begin to read the jobs of a period, while other requests run."""
         self._jobs[period.name].start(self._max_age(period))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quilt_packager.admin.model.periods import DAY
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
@@ -40,6 +41,8 @@ from quilt_packager.operations.dead_letters.queue import (
     expiring,
     group,
 )
+from quilt_packager.operations.jobs.job import State
+from quilt_packager.operations.jobs.labels import TRIGGERS
 
 MAX_ROWS = 50
 """Number of messages listed in a group, unless the page shows only that group."""
@@ -81,6 +84,9 @@ class Listed(NamedTuple):
         code: Code that the page is limited to; empty for all.
         text: Text that the messages contain; empty for all.
         age: Key of `AGES`.
+        source: Source that the page is limited to; empty for all.
+        sources: Sources of all messages.
+        created: Number of packages of the last day, without any message; None if unknown.
         codes: Number of messages of each code, of those with the text and the age.
         next: Message to focus after an action: empty if none is left, None without an action.
     """
@@ -96,6 +102,9 @@ class Listed(NamedTuple):
     text: str = ""
     age: str = ""
     codes: Sequence[tuple[str, str, int]] = ()
+    source: str = ""
+    sources: Sequence[str] = ()
+    created: int | None = None
 
     @property
     def shown(self) -> int:
@@ -237,8 +246,9 @@ class FailuresPage(Page):
         error = describe_problem(answer.error) if answer.error else None
         code, next_id, text = query.get("code", ""), query.get("next"), query.get("q", "").strip()
         age = query.get("age", "") if query.get("age") in AGES else ""
+        source = query.get("source", "").strip()
         if answer.value is None:
-            return Listed(None, (), (), error, None, "", code, next_id, text, age)
+            return Listed(None, (), (), error, None, "", code, next_id, text, age, source=source)
         letters: Sequence[Failure] = answer.value.letters
         soon = expiring(letters, datetime.now(UTC))
         if age == SOON or "expiring" in query:
@@ -246,19 +256,42 @@ class FailuresPage(Page):
         elif age:
             before = datetime.now(UTC) - OLDER_THAN[age]
             letters = [each for each in letters if each.sent < before]
+        sources = sorted({source, *map(_source_of, answer.value.letters)} - {""})
         letters = [each for each in letters if _contains(each, text)]
+        if source:
+            letters = [each for each in letters if source in (_source_of(each), each.event_source)]
         codes = [
             (each.code, describe_code(each.code).title, len(each.failures))
             for each in group(letters)
         ]
         if code:
             letters = [each for each in letters if each.code == code]
-        only = _describe_filter(code, text, age)
+        only = _describe_filter(code, text, age, source)
         # Held jobs wait for a person, and stand first.
         groups = sorted(group(letters), key=lambda each: each.code != HeldForReview.__name__)
         return Listed(
-            answer.value, groups, soon, error, answer.at, only, code, next_id, text, age, codes
+            answer.value,
+            groups,
+            soon,
+            error,
+            answer.at,
+            only,
+            code,
+            next_id,
+            text,
+            age,
+            codes,
+            source,
+            sources,
+            None if answer.value.letters else self._count_created(),
         )
+
+    def _count_created(self) -> int | None:
+        jobs = self._views.last_jobs(DAY)
+        since = datetime.now(UTC) - DAY.span
+        if jobs is None:
+            return None
+        return sum(job.outcome is State.CREATED and job.started >= since for job in jobs.jobs)
 
 
 def _contains(letter: Failure, text: str) -> bool:
@@ -267,10 +300,15 @@ def _contains(letter: Failure, text: str) -> bool:
     return text.casefold() in "\n".join(filter(None, (*known, *words))).casefold()
 
 
-def _describe_filter(code: str, text: str, age: str) -> str:
+def _source_of(letter: Failure) -> str:
+    return TRIGGERS.get(letter.trigger or "", letter.trigger or "")
+
+
+def _describe_filter(code: str, text: str, age: str, source: str) -> str:
     parts = [f"code {code}"] if code else []
     parts += [f"with “{text}”"] if text else []
     parts += [AGES[age].lower()] if age else []
+    parts += [f"source {source}"] if source else []
     return ", ".join(parts)
 
 

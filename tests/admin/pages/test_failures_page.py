@@ -15,7 +15,7 @@ from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
 from tests.admin.browser import Answer, Browser
-from tests.admin.engine import IDENTITY, Engine, ago
+from tests.admin.engine import IDENTITY, Engine, ago, make_job
 from tests.admin.letters import Letters, make_letter
 
 HOSTILE = [
@@ -221,7 +221,7 @@ def test_long_group_is_cut_but_its_buttons_mean_all(browser: Browser, letters: L
 
 def test_nothing_has_failed(browser: Browser, letters: Letters) -> None:
     text = browser.htmx("/failures/list").text
-    assert "Nothing has failed" in text
+    assert "Nothing needs attention" in text
     assert "Retry" not in text
     assert letters.reads == 1
 
@@ -632,3 +632,29 @@ def test_page_of_many_groups_is_small(browser: Browser, letters: Letters) -> Non
         for number in range(100)
     ]
     assert len(browser.htmx("/failures/list").text) < 160_000
+
+
+@pytest.mark.parametrize("source", ["HealthOmics", "quilt.packager.uploads"])
+def test_page_of_a_source_has_only_its_messages(
+    browser: Browser, letters: Letters, source: str
+) -> None:
+    sender = "quilt.packager.uploads" if source != "HealthOmics" else None
+    kind = "objects_ready" if sender else "health_omics"
+    letters.letters = [
+        make_letter("m1", trigger=kind, event_source=sender),
+        make_letter("m2", trigger="message"),
+    ]
+    text = browser.htmx(f"/failures/list?source={source}").text
+    assert 'id="letter-m1"' in text
+    assert 'id="letter-m2"' not in text
+    assert f"<option selected>{source}</option>" in text
+    assert f"Only source {source}: 1 message of 2." in text
+
+
+def test_empty_page_counts_the_packages_of_the_last_day(
+    browser: Browser, engine: Engine, letters: Letters
+) -> None:
+    assert "in 24 hours" not in browser.htmx("/failures/list").text
+    engine.jobs = [make_job("1"), make_job("2", started=ago(hours=24.5))]
+    browser.htmx("/jobs/list")
+    assert "1 package in 24 hours." in browser.htmx("/failures/list").text
