@@ -11,7 +11,7 @@ DOCUMENT = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 RUNTIME = Path(quilt_packager_runtime.__file__).parent
 ROWS = re.findall(
     r"^\| ([^|]+) \| [^|]+ \|$",
-    DOCUMENT.partition("| rooms | contents |\n|---|---|\n")[2],
+    DOCUMENT.partition("| rooms | contents |\n|---|---|\n")[2].partition("\n\n")[0],
     re.MULTILINE,
 )
 PLACED = [re.findall(r"`(\w+)`", row) for row in ROWS]
@@ -31,6 +31,18 @@ def layers() -> list[list[str]]:
 def test_table_lists_every_room_once() -> None:
     rooms = {path.stem for path in RUNTIME.iterdir() if not path.name.startswith(("_", "py."))}
     assert sorted(name for row in PLACED for name in row) == sorted(rooms)
+
+
+def test_table_lists_every_room_of_the_tools() -> None:
+    table = DOCUMENT.partition("## The rooms of the tools\n")[2].partition("\n## ")[0]
+    rooms = [path.name for path in (ROOT / "quilt_packager" / "operations").iterdir()]
+    rooms += [
+        path.name
+        for each in ("admin", "cli")
+        for path in (ROOT / "quilt_packager" / each).iterdir()
+    ]
+    folders = {each for each in rooms if "." not in each and not each.startswith("_")}
+    assert folders - {"static", "templates"} - set(re.findall(r"`(\w+)`", table)) == set()
 
 
 def test_table_is_in_the_order_of_the_layers() -> None:

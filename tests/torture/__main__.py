@@ -7,11 +7,18 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from tests.conftest import pytest_configure
-from tests.runtime.registry.test_publish_schedules import REPLACING_AT_LENGTH, explore_replacing
+from tests.runtime.registry.test_publish_schedules import (
+    LARGE,
+    REPLACING_AT_LENGTH,
+    explore_overlapping,
+    explore_replacing,
+)
+from tests.schedules import Scenario
 from tests.torture.faults import check_each, check_services
 from tests.torture.fuzz import INPUTS, fuzz
 from tests.torture.kills import SHAPES, check_all
@@ -38,15 +45,19 @@ def parts(scale: float) -> Iterator[tuple[str, Run]]:
         yield f"one death: {name}", partial(check_all, name)
     for name in PAIRED if scale >= 1 else ():
         yield f"two deaths: {name}", partial(check_all, name, deaths=2)
-    yield "schedules: another writer", explore_schedules
+    yield "schedules: another writer", partial(count, explore_replacing, REPLACING_AT_LENGTH)
+    for name, scenario in LARGE.items() if scale >= 1 else ():
+        yield f"schedules: {name}", partial(count, explore_overlapping, scenario)
     yield "faults", partial(check_each, every=max(1, round(1 / scale)))
     yield "faults of other services", check_services
     for name in SCENARIOS:
         yield f"overlaps, {trials} trials: {name}", partial(run_all, name, trials=trials)
 
 
-def explore_schedules() -> Mapping[str, int]:
-    return {"states": asyncio.run(explore_replacing(REPLACING_AT_LENGTH))}
+def count(
+    explore: Callable[[Scenario], Coroutine[Any, Any, int]], scenario: Scenario
+) -> Mapping[str, int]:
+    return {"states": asyncio.run(explore(scenario))}
 
 
 def main(scale: float) -> None:

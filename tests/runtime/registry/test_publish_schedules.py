@@ -47,7 +47,7 @@ LARGE = {
     "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1, ticks=1),
     "three jobs": Scenario(changes=(B, A), messages=(1, 1, 2)),
 }
-"""More than a test has time for."""
+"""More than a test has time for: `make torture` explores them."""
 
 SERIAL = {
     "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=2, ticks=1, serial=True),
@@ -135,9 +135,13 @@ async def explore_from(source: frozenset[str], scenario: Scenario, at_end: AtEnd
     return await explore(JOBS, scenario, start, always=check_always, at_end=at_end)
 
 
+async def explore_overlapping(scenario: Scenario) -> int:
+    return await explore_from(A, scenario, check_settled)
+
+
 @pytest.mark.parametrize("scenario", OVERLAPPING.values(), ids=OVERLAPPING)
 async def test_overlapping_jobs_leave_the_source_as_the_newest_revision(scenario: Scenario) -> None:
-    assert await explore_from(A, scenario, check_settled) > MANY
+    assert await explore_overlapping(scenario) > MANY
 
 
 async def test_overlapping_jobs_of_a_new_package_leave_the_source_as_the_newest_revision() -> None:
@@ -239,7 +243,7 @@ async def test_the_schedules_detect_writes_without_conditions(
     monkeypatch.setattr(S3, "put_object", lambda self, uri, body, **_: put(self, uri, body))
     monkeypatch.setattr(sys.modules[__name__], "JOBS", Jobs(job))
     with pytest.raises(AssertionError, match=r"overwritten|no pointer"):
-        await explore_from(A, LARGE["A to B to C"], check_settled)
+        await explore_overlapping(LARGE["A to B to C"])
 
 
 def edit_revision(registry: Registry) -> dict[str, Stored]:
