@@ -160,6 +160,16 @@ class Views:
         jobs = (job for found in lists if found for job in found.jobs)
         return sorted({job.registry for job in jobs if job.registry})
 
+    def listed_packages(self) -> dict[tuple[str, str], str]:
+        """Return the packages that the jobs that were read before made, by registry and folder."""
+        lists = (cached.peek().value for cached in self._jobs.values())
+        jobs = (job for found in lists if found for job in found.jobs)
+        return {
+            (job.registry, job.source): job.package_name
+            for job in jobs
+            if job.top_hash and job.registry and job.source and job.package_name
+        }
+
     def contents(self, registry: str, top_hash: str) -> Answer[RevisionContents]:
         """Return the metadata and the workflow of a revision."""
         return self._contents.of((registry, top_hash)).get(CONTENTS_SECONDS)

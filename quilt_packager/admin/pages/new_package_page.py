@@ -15,6 +15,7 @@ from quilt_packager.admin.model import links
 from quilt_packager.admin.model.caching import CachedEach
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import nothing_left
+from quilt_packager.admin.pages.found_folders import FoundFolders, key_of, list_rows
 from quilt_packager.admin.pages.message_options import OPTIONS
 from quilt_packager.admin.pages.package_form import (
     DEFAULT,
@@ -45,6 +46,7 @@ from quilt_packager.operations.deployment.known_metadata import (
 from quilt_packager.operations.deployment.known_workflows import KnownWorkflows, find_workflows
 from quilt_packager.operations.deployment.messages import send
 from quilt_packager.operations.discovery.recognition import Recognised, recognise
+from quilt_packager.operations.discovery.subfolders import Subfolders, find_subfolders
 from quilt_packager.operations.plans.planning_process import plan_in_process
 
 TAB = Tab("New package", PATH)
@@ -60,6 +62,9 @@ FACTS_SECONDS = 60
 
 MAX_ADDRESS_CHARACTERS = 8000
 """Longer metadata is not kept in the address: servers and browsers limit it."""
+
+NOTHING_BELOW = {"found": None, "found_key": "", "found_url": ""}
+"""No folders to show."""
 
 INVALID = 422
 BAD_GATEWAY = 502
@@ -77,6 +82,14 @@ class KnownConfiguration(NamedTuple):
 
     configuration: Configuration
     problem: Problem | None = None
+
+
+class FolderQuery(NamedTuple):
+    """A page of the folders below a folder."""
+
+    folder: SourceFolder
+    registry: str
+    after: str
 
 
 def find_in_form(
@@ -100,6 +113,14 @@ def find_workflows_in_form(
     return _run(find_workflows(connect_s3(profile, region), registry))
 
 
+def find_subfolders_in_form(
+    wanted: FolderQuery, *, profile: str | None, region: str | None
+) -> Subfolders:
+    """Find the folders below a folder with the user's credentials."""
+    s3 = connect_s3(profile, region)
+    return _run(find_subfolders(s3, wanted.folder, wanted.registry, after=wanted.after))
+
+
 def _run(looking: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(looking, LIMIT_SECONDS))
 
@@ -114,6 +135,7 @@ class NewPackagePage(Page):
         self._metadata = CachedEach(self._find_metadata)
         self._kinds = CachedEach(self._recognise)
         self._workflows = CachedEach(self._find_workflows)
+        self._subfolders = CachedEach(self._find_subfolders)
 
     def routes(self) -> list[Route]:
         """Return the routes of the tab."""
@@ -122,6 +144,7 @@ class NewPackagePage(Page):
             Route(PATH, self.package, methods=["POST"]),
             Route(f"{PATH}/check", self.check, methods=["POST"]),
             Route(f"{PATH}/plan", self.plan, methods=["POST"]),
+            Route(f"{PATH}/found", self.show_found),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -136,12 +159,15 @@ class NewPackagePage(Page):
             known = KnownConfiguration(self._views.last_configuration() or Configuration())
             checked = check_draft(edited.draft, known.configuration.settings, is_new=True)
             values = self._values(checked, known, is_busy=is_planned and checked.is_good)
+            values |= self._prepare_found(checked, query.get("found_after", ""))
         else:
             known, checked = await run_in_threadpool(
                 self._check, edited.draft, is_new=not is_planned
             )
             planned = await self._plan(checked, known) if is_planned else None
             values = self._values(checked, known, planned)
+            after = query.get("found_after", "")
+            values["found"] = await run_in_threadpool(self._find_below, checked, after)
         return await run_in_threadpool(
             self._show, request, values, whole=is_whole(request), left_out=edited.left_out
         )
@@ -194,13 +220,46 @@ class NewPackagePage(Page):
         draft = Draft.read(form)
         known, checked = self._check(draft, is_new=True)
         is_same = checked.is_good and form.get("planned") == checked.fingerprint
+        below = self._prepare_found(checked)
+        if below["found_key"] in {"", form.get("found")}:
+            below = NOTHING_BELOW
         return self._update(
             request,
             "new_check_part.html",
             draft.address(is_planned=is_same),
-            self._values(checked, known, is_confirmed=CONFIRMED in form),
+            self._values(checked, known, is_confirmed=CONFIRMED in form) | below,
             is_same=is_same,
         )
+
+    def show_found(self, request: Request) -> Response:
+        """Show the folders below that of the form."""
+        query = request.query_params
+        settings = self._configuration().configuration.settings
+        checked = check_draft(Draft.read(query), settings)
+        found = self._find_below(checked, query.get("found_after", ""))
+        return self._renderer.part(request, "new_found.html", **{**NOTHING_BELOW, "found": found})
+
+    def _prepare_found(self, checked: Checked, after: str = "") -> dict[str, Any]:
+        """Return what the page needs to request the folders later."""
+        wanted = checked.request
+        if wanted is None or checked.notes["source_prefix"].kind == "bad":
+            return NOTHING_BELOW
+        return {
+            "found": None,
+            "found_key": key_of(wanted.source, wanted.registry),
+            "found_url": checked.draft.address(f"{PATH}/found", found_after=after),
+        }
+
+    def _find_below(self, checked: Checked, after: str) -> FoundFolders | None:
+        wanted = checked.request
+        if wanted is None or checked.notes["source_prefix"].kind == "bad":
+            return None
+        query = FolderQuery(wanted.source, wanted.registry, after)
+        answer = self._subfolders.of(query).get(FACTS_SECONDS)
+        made = self._views.listed_packages()
+        rows = list_rows(checked.draft, wanted.source, wanted.registry, answer.value, made)
+        problem = describe_problem(answer.error) if answer.error else None
+        return rows._replace(problem=problem)
 
     async def plan(self, request: Request) -> Response:
         """Plan the job of the message. Nothing is written."""
@@ -310,6 +369,9 @@ class NewPackagePage(Page):
     def _find_workflows(self, registry: str) -> KnownWorkflows:
         return find_workflows_in_form(registry, profile=self._profile, region=self._region)
 
+    def _find_subfolders(self, wanted: FolderQuery) -> Subfolders:
+        return find_subfolders_in_form(wanted, profile=self._profile, region=self._region)
+
     def _configuration(self) -> KnownConfiguration:
         # The form works without it: the engine itself rejects invalid messages.
         answer = self._views.configuration()
@@ -386,6 +448,7 @@ class NewPackagePage(Page):
         listed = () if settings.registry_buckets else self._views.listed_registries()
         registries = [*settings.registry_buckets, *listed]
         return {
+            **NOTHING_BELOW,
             "checked": checked,
             "draft": checked.draft,
             "planned": planned,

@@ -107,8 +107,17 @@ class Draft(NamedTuple):
             draft = draft._replace(metadata_kind=HERE if draft.metadata else FILE)
         return draft
 
-    def address(self, *, is_planned: bool = False, **changes: str) -> str:
-        """Return the address of the form, with other values of some fields."""
+    def address(
+        self, path: str = PATH, *, is_planned: bool = False, found_after: str = "", **changes: str
+    ) -> str:
+        """Return an address with the form, with other values of some fields.
+
+        Args:
+            path: Path of the address.
+            is_planned: The page makes a plan.
+            found_after: Prefix after which the folders below begin.
+            changes: Other values of fields and options.
+        """
         options = {
             **self.options,
             **{name: changes.pop(name) for name in OPTIONS if name in changes},
@@ -128,7 +137,9 @@ class Draft(NamedTuple):
         fields |= {name: text for name, text in options.items() if text}
         if is_planned:
             fields["plan"] = "1"
-        return f"{PATH}?{urlencode(fields, safe='/:')}" if fields else PATH
+        if found_after:
+            fields["found_after"] = found_after
+        return f"{path}?{urlencode(fields, safe='/:')}" if fields else path
 
 
 def can_edit(letter: Failure) -> bool:

@@ -17,6 +17,7 @@ from quilt_packager_runtime.errors import (
     InvalidMetadata,
     Rejected,
 )
+from quilt_packager_runtime.formats.objects import SourceFolder
 from quilt_packager_runtime.requests.messages import Message
 from quilt_packager_runtime.settings import Settings
 
@@ -31,7 +32,9 @@ from quilt_packager.operations.deployment.configurations import Configuration
 from quilt_packager.operations.deployment.known_metadata import Known
 from quilt_packager.operations.deployment.known_workflows import KnownWorkflows
 from quilt_packager.operations.deployment.messages import check
+from quilt_packager.operations.discovery.packaged import Packaged
 from quilt_packager.operations.discovery.recognition import Recognised
+from quilt_packager.operations.discovery.subfolders import Subfolder, Subfolders
 from quilt_packager.operations.plans.estimates import Estimate
 from quilt_packager.operations.plans.plan import Checksums, Contents, Plan, Route
 from quilt_packager.operations.plans.sampling import Basis
@@ -130,6 +133,21 @@ def workflows(monkeypatch: pytest.MonkeyPatch) -> dict[str, KnownWorkflows]:
         "find_workflows_in_form",
         lambda registry, **_: found.get(registry, KnownWorkflows()),
     )
+    return found
+
+
+@pytest.fixture(autouse=True)
+def below(monkeypatch: pytest.MonkeyPatch) -> dict[str, Subfolders | Exception]:
+    """The folders below each folder."""
+    found: dict[str, Subfolders | Exception] = {}
+
+    def find(wanted: new_package_page.FolderQuery, **_: object) -> Subfolders:
+        answer = found.get(str(wanted.folder), Subfolders(()))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(new_package_page, "find_subfolders_in_form", find)
     return found
 
 
@@ -892,6 +910,116 @@ class TestChoices:
 
     def test_known_buckets_are_offered_for_the_folder(self, browser: Browser, plans: Plans) -> None:
         assert '<option value="s3://imaging/">' in self.show(browser)
+
+
+class TestFoundFolders:
+    """The folders below, each with a link that fills in the form."""
+
+    ABOVE = "s3://raw-runs/nf/"
+    ILLUMINA = Recognised(
+        "Illumina run", (), {"require": [{"files": ["Done.txt"]}], "exclude": ["tmp/**"]}
+    )
+
+    @staticmethod
+    def make(name: str, **facts: Any) -> Subfolder:
+        usual: dict[str, Any] = {"kind": None, "objects": 31, "size_bytes": 2048}
+        usual |= {"is_counted": True, "package_name": f"nf/{name}", "packaged": Packaged()}
+        folder = SourceFolder("raw-runs", f"nf/{name}/")
+        return Subfolder(**{"folder": folder, **usual, **facts})
+
+    def show(self, browser: Browser, query: str = "") -> str:
+        return browser.get(f"/new/found?source_prefix={self.ABOVE}&registry=quilt-prod{query}").text
+
+    @pytest.mark.parametrize(
+        ("facts", "words"),
+        [
+            ({}, ("Folder of files", ">31<", "2.0 KiB", "Not packaged")),
+            ({"is_counted": False}, (">31+<", "2.0 KiB+")),
+            ({"packaged": Packaged("nf/x")}, ("Packaged", "As nf/x in quilt-prod.")),
+            ({"packaged": Packaged(None, "s3://o/nf/x/")}, ("Name taken", "of s3://o/nf/x/.")),
+            ({"packaged": None}, ("Unknown", "You may not read quilt-prod.")),
+            ({"kind": Recognised("BIDS", ("dataset.json",), {})}, ("BIDS", "Lacks dataset.json")),
+        ],
+    )
+    def test_folder_has_its_kind_and_its_state(
+        self,
+        browser: Browser,
+        plans: Plans,
+        below: dict[str, Subfolders | Exception],
+        facts: dict[str, Any],
+        words: tuple[str, ...],
+    ) -> None:
+        below[self.ABOVE] = Subfolders((self.make("x", **facts),))
+        text = self.show(browser)
+        assert [each for each in words if each not in text] == []
+
+    def test_folder_that_a_recent_job_packaged_is_packaged(
+        self,
+        browser: Browser,
+        plans: Plans,
+        engine: Engine,
+        below: dict[str, Subfolders | Exception],
+    ) -> None:
+        source = f"{self.ABOVE}x/"
+        engine.jobs = [make_job(source=source, registry="quilt-prod", package_name="lims/7")]
+        browser.get("/jobs?whole=1")
+        below[self.ABOVE] = Subfolders((self.make("x"),))
+        assert "As lims/7 in quilt-prod." in self.show(browser)
+
+    def test_choice_fills_in_the_form(
+        self, browser: Browser, plans: Plans, below: dict[str, Subfolders | Exception]
+    ) -> None:
+        below[self.ABOVE] = Subfolders((self.make("x", kind=self.ILLUMINA),))
+        text = self.show(browser, query="&package_name=a/b&workflow=ngs&message=1")
+        found = re.search(r'href="([^"]*)">x/</a>', text)
+        assert found is not None
+        query = parse_qs(urlsplit(html.unescape(found[1])).query)
+        assert query == {
+            "source_prefix": [f"{self.ABOVE}x/"],
+            "registry": ["quilt-prod"],
+            "workflow": ["ngs"],
+            "exclude": ["tmp/**"],
+            "require": ["Done.txt"],
+            "plan": ["1"],
+        }
+
+    def test_many_folders_come_in_pages(
+        self, browser: Browser, plans: Plans, below: dict[str, Subfolders | Exception]
+    ) -> None:
+        below[self.ABOVE] = Subfolders((self.make("x"),), "nf/x/")
+        address = f"/new?source_prefix={self.ABOVE}&registry=quilt-prod&found_after=nf/x/#found"
+        assert html.escape(address) in self.show(browser)
+
+    def test_page_without_javascript_has_them(
+        self, browser: Browser, plans: Plans, below: dict[str, Subfolders | Exception]
+    ) -> None:
+        below[self.ABOVE] = Subfolders((self.make("x"),))
+        address = f"/new?source_prefix={self.ABOVE}x&registry=quilt-prod"
+        assert 'hx-get="/new/found?source_prefix=' in browser.get(address).text
+        assert ">x/</a>" in browser.get(f"{address}&whole=1").text
+
+    def test_failed_search_says_why(
+        self, browser: Browser, plans: Plans, below: dict[str, Subfolders | Exception]
+    ) -> None:
+        below[self.ABOVE] = ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjects")
+        assert "AWS denied ListObjects." in self.show(browser)
+
+    def test_they_are_requested_again_for_another_folder_only(
+        self, browser: Browser, plans: Plans, access: Access
+    ) -> None:
+        shown = f"{FOLDER} quilt-prod"
+        for given, is_requested in (
+            (form(access, found=shown, exclude="x"), False),
+            (form(access, found=shown, source_prefix=f"{FOLDER}x"), False),
+            (form(access, found=shown, source_prefix=f"{FOLDER}x/"), True),
+            (form(access, found=shown, package_name="invalid"), False),
+        ):
+            text = browser.post("/new/check", given, hx_request="true").text
+            assert ('hx-target="#found"' in text) == is_requested
+
+    def test_buckets_are_offered_without_a_folder(self, browser: Browser, plans: Plans) -> None:
+        text = browser.get("/new?whole=1").text
+        assert 'href="/new?source_prefix=s3://imaging/">s3://imaging/</a>' in text
 
 
 class TestEditing:
