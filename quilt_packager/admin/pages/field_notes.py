@@ -55,9 +55,7 @@ def describe_fields(
         "metadata": _describe_metadata(fields, request),
         "exclude": Note("ok", f"{formats.count(len(fields['exclude']), 'pattern')}.")
         if "exclude" in fields
-        else Note(
-            "hint", "Files to leave out of the package, one pattern per line, such as", "work/**"
-        ),
+        else Note("hint", "Patterns of files, one in each line, such as", "work/**"),
         "commit_message": Note("ok", "The revision gets this message.")
         if "commit_message" in fields
         else Note("hint", "Default:", request.commit_message if request else "Packaged from …"),
@@ -68,17 +66,17 @@ NO_NOTE = Note("hint", "")
 
 
 def _describe_workflow(name: str | None, known: KnownWorkflows | None) -> Note:
-    if name:
-        if known is not None and name not in known.names:
-            return Note("warn", "The registry has no workflow of this name.")
-        return Note("hint", "The check shows its violations.")
-    if known is not None and known.is_required and (name == "" or known.default is None):
+    if known is None:
+        usual = "The registry's default workflow checks the package, if there is one."
+        texts = {None: usual, "": "No workflow checks the package."}
+        return Note("hint", texts.get(name, "The check shows its violations."))
+    if name and name not in known.names:
+        return Note("warn", "The registry has no workflow of this name.")
+    if name or (name is None and known.default):
+        return Note("hint", "It checks the package before anything is written.")
+    if known.is_required:
         return Note("warn", "The registry requires a workflow.")
-    if name == "":
-        return Note("hint", "No workflow checks the package.")
-    if known is not None and not known.names:
-        return Note("hint", "The registry has no workflows.")
-    return Note("hint", "The registry's default workflow checks the package, if there is one.")
+    return Note("hint", "No workflow checks the package.")
 
 
 def _describe_folder(request: UnresolvedRequest | None) -> Note:
@@ -113,6 +111,8 @@ def _describe_registry(
     if request is None and settings.default_registry is None:
         return Note("hint", "Default: the bucket of the folder.")
     registry = request.registry if request else str(settings.default_registry)
+    if settings.default_registry and len(settings.registry_buckets) > 1:
+        return Note("hint", f"The engine may write to these {len(settings.registry_buckets)}.")
     origin = "the engine's default." if settings.default_registry else "the bucket of the folder."
     return Note("hint", "Default:", registry, f", {origin}")
 

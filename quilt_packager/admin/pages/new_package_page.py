@@ -220,14 +220,12 @@ class NewPackagePage(Page):
         draft = Draft.read(form)
         known, checked = self._check(draft, is_new=True)
         is_same = checked.is_good and form.get("planned") == checked.fingerprint
-        below = self._prepare_found(checked)
-        if below["found_key"] in {"", form.get("found")}:
-            below = NOTHING_BELOW
+        values = self._values(checked, known, is_confirmed=CONFIRMED in form)
         return self._update(
             request,
             "new_check_part.html",
             draft.address(is_planned=is_same),
-            self._values(checked, known, is_confirmed=CONFIRMED in form) | below,
+            values,
             is_same=is_same,
         )
 
@@ -286,6 +284,9 @@ class NewPackagePage(Page):
         is_same: bool,
     ) -> Response:
         """Update the page, and its address without a step in the history."""
+        below = self._prepare_found(values["checked"])
+        if below["found_key"] not in {"", form_of(request).get("found")}:
+            values |= below
         response = self._renderer.part(request, template, is_same=is_same, **values)
         if len(address) <= MAX_ADDRESS_CHARACTERS:
             response.headers["HX-Replace-Url"] = self._renderer.root + address
