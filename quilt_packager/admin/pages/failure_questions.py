@@ -7,10 +7,11 @@ from typing import NamedTuple
 from quilt_packager_runtime.errors import HeldForReview
 from quilt_packager_runtime.settings.source_options import OnForeignRevision
 
+from quilt_packager.admin.pages.package_form import can_edit
 from quilt_packager.admin.web.rendering import Affected, Confirmation
 from quilt_packager.admin.web.security import Form
 from quilt_packager.operations import formats
-from quilt_packager.operations.dead_letters.error_codes import count_not_retried
+from quilt_packager.operations.dead_letters.error_codes import UNCORRECTABLE, count_not_retried
 from quilt_packager.operations.dead_letters.queue import Failure, NotRetried
 from quilt_packager.operations.errors import UnknownFailure
 
@@ -63,16 +64,18 @@ def read_choice(form: Form, wanted: str) -> Choice:
 
 
 def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
-    """Ask whether to send messages again. Those that cannot be retried are left out.
+    """Ask whether to send messages again. Those of which no retry can succeed are left out.
 
     Raises:
         NotRetried: None of them can be retried.
     """
-    kept = {each.id for each in known if not each.can_retry}
-    chosen = chosen._replace(ids=[each for each in chosen.ids if each not in kept])
+    kept = sum(not each.can_retry for each in known)
+    invalid = sum(each.can_retry and not can_succeed(each) for each in known)
+    left_out = {each.id for each in known if not can_succeed(each)}
+    chosen = chosen._replace(ids=[each for each in chosen.ids if each not in left_out])
     if not chosen.ids:
-        raise not_retried(len(kept))
-    known = [each for each in known if each.can_retry]
+        raise not_retried(kept, invalid)
+    known = [each for each in known if each.id not in left_out]
     if known and all(each.code == HeldForReview.__name__ for each in known):
         return _ask_to_publish(chosen, known)
     count = formats.count(len(chosen.ids), "message")
@@ -86,7 +89,9 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
         subject = "It was" if is_one else f"{hopeless:,} {was(hopeless)}"
         effects.append(f"{subject} rejected and will fail again unless something changed.")
     if kept:
-        effects.append(count_not_retried(len(kept)))
+        effects.append(count_not_retried(kept))
+    if invalid:
+        effects.append(_count_invalid(invalid))
     return Confirmation(
         f"Retry {count}?",
         f"{PATH}/retry",
@@ -173,13 +178,23 @@ def ask_to_discard(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
     )
 
 
-def not_retried(kept: int) -> NotRetried:
+def can_succeed(letter: Failure) -> bool:
+    """Return True if a retry of the message as it is can succeed."""
+    return letter.can_retry and not (letter.code in UNCORRECTABLE and can_edit(letter))
+
+
+def not_retried(kept: int, invalid: int = 0) -> NotRetried:
     """Create the error of a choice of messages that cannot be retried."""
+    reasons = [count_not_retried(kept)] if kept else []
+    reasons += [_count_invalid(invalid)] if invalid else []
     return NotRetried(
-        "Nothing was changed.",
-        why=count_not_retried(kept),
-        remedy="Send a new message from New package.",
+        "Nothing was changed.", why=" ".join(reasons), remedy="Send a new message from New package."
     )
+
+
+def _count_invalid(count: int) -> str:
+    messages = formats.count(count, "message")
+    return f"{messages} would fail again as {'it is' if count == 1 else 'they are'}: edit and send."
 
 
 def nothing_left(gone: int) -> UnknownFailure:

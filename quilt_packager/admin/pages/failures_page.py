@@ -1,9 +1,9 @@
 """The Failures tab: failed messages by reason, with remedies and actions."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from quilt_packager_runtime.errors import HeldForReview
@@ -20,19 +20,21 @@ from quilt_packager.admin.pages.failure_questions import (
     ask_to_carry,
     ask_to_discard,
     ask_to_retry,
+    can_succeed,
     not_retried,
     nothing_left,
     read_choice,
     read_decision,
     was,
 )
-from quilt_packager.admin.pages.package_form import can_edit
+from quilt_packager.admin.pages.package_form import can_edit, read_message
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
 from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried, describe_code
+from quilt_packager.operations.dead_letters.mismatches import find_mismatches
 from quilt_packager.operations.dead_letters.queue import (
     ActionResult,
     Failure,
@@ -57,8 +59,10 @@ SOON = "soon"
 
 OLDER_THAN = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
+OTHER = "Other"
+
 AGES = {
-    "": "Any age",
+    "": "Age",
     "1h": "Older than 1 hour",
     "1d": "Older than 1 day",
     SOON: "Deleted within 24 hours",
@@ -71,6 +75,55 @@ POLL_SECONDS = 15
 """Interval for counting the letters of an open page; they are never listed by a poll."""
 
 
+class Wanted(NamedTuple):
+    """The filter of the list.
+
+    Attributes:
+        text: Text that the messages contain; empty for all.
+        source: Label of their source; empty for all.
+        age: Key of `AGES`.
+        code: Their code; empty for all.
+    """
+
+    text: str = ""
+    source: str = ""
+    age: str = ""
+    code: str = ""
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """Parse the query of a URL, ignoring unknown values."""
+        text, source, code = (query.get(name, "").strip() for name in ("q", "source", "code"))
+        age = SOON if "expiring" in query else query.get("age", "")
+        return cls(text, source, age if age in AGES else "", code)
+
+    def query(self) -> str:
+        """Format the filter as the query of a URL, without defaults."""
+        parameters = {"q": self.text, "source": self.source, "age": self.age, "code": self.code}
+        return urlencode({name: value for name, value in parameters.items() if value})
+
+    def matches(self, letter: Failure, now: datetime) -> bool:
+        """Return True if all of the filter but the code matches."""
+        return (
+            _contains(letter, self.text)
+            and self.source in ("", source_label(letter), letter.event_source)
+            and self._matches_age(letter, now)
+        )
+
+    def _matches_age(self, letter: Failure, now: datetime) -> bool:
+        if self.age == SOON:
+            return bool(expiring([letter], now))
+        return not self.age or letter.sent < now - OLDER_THAN[self.age]
+
+    def describe(self) -> str:
+        """Describe the filter; empty without one."""
+        parts = [f"code {self.code}"] if self.code else []
+        parts += [f"with “{self.text}”"] if self.text else []
+        parts += [f"source {self.source}"] if self.source else []
+        parts += [AGES[self.age].lower()] if self.age else []
+        return ", ".join(parts)
+
+
 class Listed(NamedTuple):
     """The failures on a page.
 
@@ -81,14 +134,11 @@ class Listed(NamedTuple):
         error: Error of the last request; None if it succeeded.
         at: Time of the answer; None without one.
         only: Description of the filter; empty without one.
-        code: Code that the page is limited to; empty for all.
-        text: Text that the messages contain; empty for all.
-        age: Key of `AGES`.
-        source: Source that the page is limited to; empty for all.
-        sources: Sources of all messages.
-        created: Number of packages of the last day, without any message; None if unknown.
-        codes: Number of messages of each code, of those with the text and the age.
+        wanted: The filter.
         next: Message to focus after an action: empty if none is left, None without an action.
+        sources: Labels of the sources of all messages.
+        codes: Number of messages of each code, of those that the other filters match.
+        created: Number of packages of the last day, without any message; None if unknown.
     """
 
     read: Failures | None
@@ -97,13 +147,10 @@ class Listed(NamedTuple):
     error: Problem | None
     at: datetime | None
     only: str
-    code: str
+    wanted: Wanted
     next: str | None
-    text: str = ""
-    age: str = ""
-    codes: Sequence[tuple[str, str, int]] = ()
-    source: str = ""
     sources: Sequence[str] = ()
+    codes: Sequence[tuple[str, str, int]] = ()
     created: int | None = None
 
     @property
@@ -113,8 +160,8 @@ class Listed(NamedTuple):
 
     @property
     def retriable(self) -> int:
-        """Count the messages in the groups that can be retried."""
-        return sum(len(each.retriable) for each in self.groups)
+        """Count the messages in the groups of which a retry can succeed."""
+        return sum(count_retries(each.failures) for each in self.groups)
 
 
 def make_tab(views: Views) -> Tab:
@@ -242,48 +289,33 @@ class FailuresPage(Page):
 
     def _list(self, request: Request) -> Listed:
         query = request.query_params
+        wanted = Wanted.from_query(query)
         answer = self._letters.read()
         error = describe_problem(answer.error) if answer.error else None
-        code, next_id, text = query.get("code", ""), query.get("next"), query.get("q", "").strip()
-        age = query.get("age", "") if query.get("age") in AGES else ""
-        source = query.get("source", "").strip()
+        next_id, now = query.get("next"), datetime.now(UTC)
         if answer.value is None:
-            return Listed(None, (), (), error, None, "", code, next_id, text, age, source=source)
-        letters: Sequence[Failure] = answer.value.letters
-        soon = expiring(letters, datetime.now(UTC))
-        if age == SOON or "expiring" in query:
-            letters, age = soon, SOON
-        elif age:
-            before = datetime.now(UTC) - OLDER_THAN[age]
-            letters = [each for each in letters if each.sent < before]
-        sources = sorted({source, *map(_source_of, answer.value.letters)} - {""})
-        letters = [each for each in letters if _contains(each, text)]
-        if source:
-            letters = [each for each in letters if source in (_source_of(each), each.event_source)]
+            return Listed(None, (), (), error, None, "", wanted, next_id)
+        letters = answer.value.letters
+        matching = [each for each in letters if wanted.matches(each, now)]
         codes = [
             (each.code, describe_code(each.code).title, len(each.failures))
-            for each in group(letters)
+            for each in group(matching)
         ]
-        if code:
-            letters = [each for each in letters if each.code == code]
-        only = _describe_filter(code, text, age, source)
+        chosen = [each for each in matching if wanted.code in ("", each.code)]
         # Held jobs wait for a person, and stand first.
-        groups = sorted(group(letters), key=lambda each: each.code != HeldForReview.__name__)
+        groups = sorted(group(chosen), key=lambda each: each.code != HeldForReview.__name__)
         return Listed(
             answer.value,
             groups,
-            soon,
+            expiring(letters, now),
             error,
             answer.at,
-            only,
-            code,
+            wanted.describe(),
+            wanted,
             next_id,
-            text,
-            age,
+            sorted({source_label(each) for each in letters}),
             codes,
-            source,
-            sources,
-            None if answer.value.letters else self._count_created(),
+            None if letters else self._count_created(),
         )
 
     def _count_created(self) -> int | None:
@@ -294,22 +326,22 @@ class FailuresPage(Page):
         return sum(job.outcome is State.CREATED and job.started >= since for job in jobs.jobs)
 
 
+def count_retries(letters: Sequence[Failure]) -> int:
+    """Count the messages of which a retry can succeed."""
+    return sum(map(can_succeed, letters))
+
+
+def source_label(letter: Failure) -> str:
+    """Return the label of the source of a message, as that of a job; of an odd one `Other`."""
+    if letter.trigger is not None:
+        return TRIGGERS.get(letter.trigger, letter.trigger)
+    return TRIGGERS["message"] if read_message(letter.body) is not None else OTHER
+
+
 def _contains(letter: Failure, text: str) -> bool:
     known = (letter.id, letter.job_id, letter.code, letter.package_name, letter.source)
     words = (letter.happened, letter.why)
     return text.casefold() in "\n".join(filter(None, (*known, *words))).casefold()
-
-
-def _source_of(letter: Failure) -> str:
-    return TRIGGERS.get(letter.trigger or "", letter.trigger or "")
-
-
-def _describe_filter(code: str, text: str, age: str, source: str) -> str:
-    parts = [f"code {code}"] if code else []
-    parts += [f"with “{text}”"] if text else []
-    parts += [AGES[age].lower()] if age else []
-    parts += [f"source {source}"] if source else []
-    return ", ".join(parts)
 
 
 def describe(result: ActionResult, chosen: int, action: str) -> str:
@@ -339,6 +371,9 @@ def _values() -> dict[str, Any]:
         "ages": AGES,
         "folded_rows": FOLDED_ROWS,
         "can_edit": can_edit,
+        "can_succeed": can_succeed,
+        "count_retries": count_retries,
+        "find_mismatches": find_mismatches,
         "max_rows": MAX_ROWS,
         "body_chars": BODY_CHARS,
         "poll_seconds": POLL_SECONDS,

@@ -7,7 +7,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from quilt_packager_runtime.errors import HeldForReview, InvalidMessage
+from quilt_packager_runtime.errors import (
+    AccessDenied,
+    ArchivedObjects,
+    ChecksumMismatch,
+    HeldForReview,
+    InvalidMessage,
+    UnreadableObjects,
+    UnsupportedEndpoint,
+)
 from quilt_packager_runtime.formats.json_documents import MAX_METADATA_BYTES, read_json
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 from quilt_packager_runtime.requests.package_request import UnresolvedRequest
@@ -142,10 +150,24 @@ class Draft(NamedTuple):
         return f"{path}?{urlencode(fields, safe='/:')}" if fields else path
 
 
+OTHER_CAUSES = frozenset(
+    each.__name__
+    for each in (
+        AccessDenied,
+        ArchivedObjects,
+        ChecksumMismatch,
+        HeldForReview,
+        UnreadableObjects,
+        UnsupportedEndpoint,
+    )
+)
+"""Codes of failures that are no fault of the message: something else has to change."""
+
+
 def can_edit(letter: Failure) -> bool:
-    """Return True if a failed message can be corrected in the form: it was written by a person."""
-    is_held = letter.code == HeldForReview.__name__
-    return letter.needs_change and not is_held and read_message(letter.body) is not None
+    """Return True if a change of a failed message helps, and a person wrote it."""
+    is_of_message = letter.needs_change and letter.code not in OTHER_CAUSES
+    return is_of_message and read_message(letter.body) is not None
 
 
 class Edited(NamedTuple):

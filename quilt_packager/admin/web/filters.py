@@ -13,6 +13,10 @@ KEPT = frozenset("\n\t\u200c\u200d\ufe0f")
 """Characters without a glyph that text may contain: line breaks, and those that join emoji."""
 
 
+MAX_DIGEST = 8
+"""Length of a checksum above which it is shortened."""
+
+
 def show(value: object) -> object:
     r"""Escape invisible characters, and those that change the direction of the text around them.
 
@@ -91,6 +95,16 @@ def dom_id(text: str) -> str:
         char if (char.isascii() and char.isalnum()) or char == "-" else f"_{ord(char):x}_"
         for char in text
     )
+
+
+def short(digest: str) -> str:
+    """Shorten a checksum.
+
+    Example:
+        >>> short("9f2c5a7d0b"), short("9f2c0b")
+        ('9f2c…0b', '9f2c0b')
+    """
+    return digest if len(digest) <= MAX_DIGEST else f"{digest[:4]}…{digest[-2:]}"
 
 
 def as_json(value: object) -> str:

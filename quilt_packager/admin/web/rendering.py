@@ -148,6 +148,7 @@ class Renderer:
             "clock": filters.clock,
             "dom_id": filters.dom_id,
             "as_json": filters.as_json,
+            "short": filters.short,
             "badge": labels.badge,
             "label": labels.label,
             "trigger": trigger_label,

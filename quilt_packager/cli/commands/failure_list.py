@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from quilt_packager_runtime.errors import HeldForReview, InvalidMessage, PackageNameTaken
+from quilt_packager_runtime.errors import HeldForReview
 
 from quilt_packager.cli.console.tables import Row
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.operations import formats
+from quilt_packager.operations.dead_letters.error_codes import UNCORRECTABLE
 from quilt_packager.operations.dead_letters.queue import (
     HOLD_SECONDS,
     Failure,
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN_LETTERS = 10
 """Number of messages listed for a group on a terminal."""
-
-UNCORRECTABLE = frozenset({InvalidMessage.__name__, PackageNameTaken.__name__})
-"""Codes of messages that fail again however often they are retried: they need a correction."""
 
 ID_CHARACTERS = 8
 

@@ -17,6 +17,9 @@ REDRIVEN = "Redriven"
 UNDELIVERED = "Undelivered"
 """The code of an event that EventBridge could not deliver to the queue."""
 
+UNCORRECTABLE = frozenset({errors.InvalidMessage.__name__, errors.PackageNameTaken.__name__})
+"""Codes of messages that fail again however often they are retried: they need a correction."""
+
 NOT_A_MESSAGE = (
     "It cannot be retried: its rule would have made a message of it. Send that message by hand, "
     "and discard the event."

@@ -163,6 +163,9 @@ def test_filter_limits_the_messages(
         ("EmptySource", '{"detail-type": "Folder Ready"}', False),
         ("InvalidMessage", "no JSON", False),
         ("HeldForReview", '{"source_prefix": "s3://raw/a/"}', False),
+        # Nothing in the message is wrong.
+        ("AccessDenied", '{"source_prefix": "s3://raw/a/"}', False),
+        ("ChecksumMismatch", '{"source_prefix": "s3://raw/a/"}', False),
         ("WriteConflict", '{"source_prefix": "s3://raw/a/"}', False),
     ],
 )
@@ -171,6 +174,73 @@ def test_rejected_messages_of_a_person_can_be_edited(
 ) -> None:
     letters.letters = [make_letter("1", code, body=body)]
     assert ('href="/new?message=1"' in browser.htmx("/failures/list").text) == offered
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "offered"),
+    [
+        ("InvalidMessage", '{"source_prefix": 7}', False),
+        # Its source's options may have changed since.
+        ("InvalidMessage", '{"detail-type": "Folder Ready"}', True),
+        ("AccessDenied", '{"source_prefix": "s3://raw/a/"}', True),
+        ("EmptySource", '{"source_prefix": "s3://raw/a/"}', True),
+    ],
+)
+def test_retry_is_offered_where_it_can_succeed(
+    browser: Browser, letters: Letters, *, code: str, body: str, offered: bool
+) -> None:
+    letters.letters = [make_letter("1", code, body=body)]
+    text = browser.htmx("/failures/list").text
+    assert ('name="retry" value="1"' in text) == offered
+    assert ('name="retry" value="group:1"' in text) == offered
+    assert 'name="discard" value="1"' in text
+
+
+def test_retry_of_all_leaves_out_messages_to_edit(
+    browser: Browser, letters: Letters, access: Access
+) -> None:
+    invalid = [make_letter(each, "InvalidMessage", body='{"a": 1}') for each in ("1", "2")]
+    letters.letters = [*invalid, make_letter("3"), make_letter("4", "WriteConflict")]
+    assert "Retry all 2" in browser.htmx("/failures/list").text
+    asked = choose(browser, access, retry="all")
+    assert read_form(asked) == ["/3", "/4"]
+    assert "2 messages would fail again as they are: edit and send." in asked.text
+    letters.letters = invalid
+    browser.get("/failures?whole=1&next=")
+    refused = choose(browser, access, retry="group:1")
+    assert "2 messages would fail again" in refused.text
+
+
+def test_messages_are_filtered_by_their_source(browser: Browser, letters: Letters) -> None:
+    letters.letters = [
+        make_letter("1", trigger="health_omics"),
+        make_letter("2", trigger="message"),
+        make_letter("3", "InvalidMessage", body='{"source_prefix": 7}'),
+        make_letter("4", "Undelivered", body='{"detail-type": "Odd"}'),
+    ]
+    text = browser.htmx("/failures/list").text
+    chosen = text.partition('id="source"')[2].partition("</select>")[0]
+    options = ["Source", "HealthOmics", "Message", "Other"]
+    assert re.findall(r"<option[^>]*>([^<]*)<", chosen) == options
+    shown = browser.htmx("/failures/list?source=Message&age=odd")
+    assert sorted(read_form(shown)) == ["1/2", "2/3"]
+    assert "Only source Message: 2 messages of 4." in shown.text
+    assert 'href="/failures?source=Message&amp;code=InvalidMessage"' in shown.text
+
+
+def test_both_values_of_a_checksum_are_shown(browser: Browser, letters: Letters) -> None:
+    listed, actual = "9f2c" + "0" * 26 + "0b", "41aa" + "1" * 26 + "e7"
+    happened = (
+        f'2 files differ from the checksum lists: "L1_R2.fastq.gz" (md5: {listed} in '
+        f'"md5sum.txt", {actual} in S3), "b" (md5: 00 in "md5sum.txt", 11 in S3).'
+    )
+    letters.letters = [make_letter("1", "ChecksumMismatch", happened=happened)]
+    text = browser.htmx("/failures/list").text
+    assert "listed as <code>9f2c…0b</code>, and is <code>41aa…e7</code>" in text
+    assert "and 1 more file" in text
+    both = text.partition("Show both</summary>")[2].partition("</details>")[0]
+    for value in (listed, actual, "L1_R2.fastq.gz", "md5sum.txt"):
+        assert value in both
 
 
 def test_page_warns_of_messages_that_are_deleted_soon(browser: Browser, letters: Letters) -> None:

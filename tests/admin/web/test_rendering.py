@@ -156,7 +156,14 @@ def test_templates_need_no_exception_of_the_security_policy(path: Path) -> None:
 def test_templates_link_below_the_root(path: Path) -> None:
     attributes = r'(?:href|action|formaction|hx-get|hx-post)="'
     urls = re.findall(attributes + r"((?:\{\{.*?\}\}|[^\"])*)", path.read_text("utf-8"))
-    external = ("{{ log_link", "{{ execution_link", "{{ catalog", "{{ console", "{{ fact.url")
+    external = (
+        "{{ log_link",
+        "{{ execution_link",
+        "{{ catalog",
+        "{{ console",
+        "{{ fact.url",
+        "{{ run }}",
+    )
     internal = ("{{ root }}", "{{ here }}", "/static/", "#")
     assert [each for each in urls if each and not each.startswith((*internal, *external))] == []
 

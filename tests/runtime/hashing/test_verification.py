@@ -18,6 +18,7 @@ from quilt_packager_runtime.formats.outcome import Outcome
 from quilt_packager_runtime.hashing import sender_lists, verification
 from quilt_packager_runtime.settings import Settings
 
+from quilt_packager.operations.dead_letters.mismatches import find_mismatches
 from tests.package_requests import package_request, request_of
 from tests.s3_stub import Bucket, S3Stub
 
@@ -291,6 +292,8 @@ class TestRequiredLists:
             values = f'{hashed("md5", "old")} in "md5sum.txt", {hashed("md5", data)} in S3'
             assert f'"{key}" (md5: {values})' in happened
         assert '"d.txt" (sha2-256-chunked of sha256: ' in happened
+        # The page shows both values.
+        assert {each.path for each in find_mismatches(happened)} == {"a.bam", "b.txt", "d.txt"}
 
     async def test_a_different_etag_is_no_reason_if_the_bytes_match(
         self, s3: S3, raw: Bucket
