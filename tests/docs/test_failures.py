@@ -9,6 +9,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "failures.md"
 
 
 def test_table_of_codes_is_current() -> None:
+    # python -m quilt_packager.operations.dead_letters.error_codes prints the table.
     assert f"\n\n{codes_table()}\n" in DOCUMENT.read_text()
 
 
