@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
-import boto3
 from quilt_packager_runtime.formats.outcome import Result
 
 from quilt_packager.cli.console.terminal import Terminal
@@ -95,6 +95,19 @@ class Stack(NamedTuple):
         """Upload one file to a folder."""
         self.engine.upload(SampleFolder(folder, {"a.csv": b"1,2\n"}))
 
+    def write_log(self, function: str, lines: list[dict[str, Any]]) -> None:
+        """Write lines to the log of a function, in a stream of their own."""
+        logs, group = self.deployment.logs, self.deployment.log_group(function) or ""
+        stream = uuid4().hex
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        events: list[InputLogEventTypeDef] = [
+            {"timestamp": milliseconds(line["timestamp"]), "message": json.dumps(line)}
+            for line in sorted(lines, key=lambda line: str(line["timestamp"]))
+        ]
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
     def has_package(self, name: str) -> bool:
         """Return True if the package exists."""
         prefix = f".quilt/named_packages/{name}/latest"
@@ -158,17 +171,7 @@ def write_a_day_of_jobs(stack: Stack) -> None:
         # More at noon than at night, and none in the last hour.
         hours = 23 * chance.betavariate(2, 2)
         lines += make_old_job(chance, number, now - timedelta(hours=1 + hours))
-    logs = boto3.client("logs")
-    group = stack.engine.log_group
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(logGroupName=group)
-    logs.create_log_stream(logGroupName=group, logStreamName="yesterday")
-    lines.sort(key=lambda line: str(line["timestamp"]))
-    events: list[InputLogEventTypeDef] = [
-        {"timestamp": milliseconds(line["timestamp"]), "message": json.dumps(line)}
-        for line in lines
-    ]
-    logs.put_log_events(logGroupName=group, logStreamName="yesterday", logEvents=events)
+    stack.write_log("packager", lines)
 
 
 def milliseconds(timestamp: str) -> int:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -11,6 +13,7 @@ from quilt_packager.local.engine import BUCKET
 from quilt_packager.local.page import Page as Served
 from tests.e2e.browsing import Person, settle, tab_to
 from tests.e2e.page_stack import HOSTILE_NAME, Stack, wait_until
+from tests.operations import job_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("page"), pytest.mark.timeout(300)]
 
@@ -99,6 +102,29 @@ def test_page_of_a_job_has_its_checks_its_time_its_log_and_its_metadata(person: 
     expect(page.locator("#log")).to_contain_text("No lines of this level.")
     page.get_by_role("link", name="All revisions").click()
     expect(page.locator("#entries")).to_contain_text("multiqc/multiqc report #1 (50% ä+b).html")
+
+
+def test_large_job_shows_the_shards_that_its_workers_have_hashed(
+    person: Person, stack: Stack
+) -> None:
+    job, now = str(uuid4()), datetime.now(UTC)
+    begun = [
+        job_lines.started(job, now, "large/job", registry=BUCKET),
+        job_lines.progress(job, now, "listing", total=None),
+        job_lines.large_job_started(job, now, shards=8),
+    ]
+    stack.write_log("packager", begun)
+    page = settle(person.go(f"/jobs/{job}"))
+    bar = page.get_by_role("progressbar", name="Checksums")
+    expect(bar).to_have_attribute("value", "0")
+    hashed = [job_lines.shard_hashed(job, datetime.now(UTC), shard) for shard in range(4)]
+    stack.write_log("checksum", hashed)
+    expect(bar).to_have_attribute("value", "4")
+    expect(page.locator("#time")).to_contain_text("4 of 8 shards")
+    ended = job_lines.succeeded(job, datetime.now(UTC), "unchanged", "large/job", registry=BUCKET)
+    stack.write_log("packager", [ended])
+    expect(page.locator("#time")).to_contain_text("Where the time went")
+    expect(bar).to_have_count(0)
 
 
 def test_page_of_a_failed_job_begins_with_error_cause_and_remedy(person: Person) -> None:

@@ -53,16 +53,16 @@ def progress(job: str, at: datetime, phase: str, done: int = 0, total: int | Non
     return line("package progress", job, at, phase=phase, done=done, **known)
 
 
-def large_job_started(job: str, at: datetime) -> Line:
-    return line("large job started", job, at, shards=2, left=20, execution=job)
+def large_job_started(job: str, at: datetime, shards: int = 2) -> Line:
+    return line("large job started", job, at, shards=shards, left=20, execution=job)
 
 
 def files_awaited(job: str, at: datetime) -> Line:
     return line("files awaited", job, at, seconds=15, happened="It is incomplete.", execution=job)
 
 
-def shard_hashed(job: str, at: datetime) -> Line:
-    return line("shard hashed", job, at, round=0, shard=1, objects=10, bytes=10, seconds=1.5)
+def shard_hashed(job: str, at: datetime, shard: int = 1) -> Line:
+    return line("shard hashed", job, at, round=0, shard=shard, objects=10, bytes=10, seconds=1.5)
 
 
 def step_failed(job: str, at: datetime) -> Line:

@@ -45,7 +45,7 @@ class Check(NamedTuple):
     Attributes:
         kind: `ok` for one that was kept, `warn` for one to look at, or `info`.
         subject: The promise in a few words.
-        text: What was found.
+        text: Finding, in words.
         end: A figure or a place.
     """
 

@@ -128,7 +128,7 @@ def make_timeline(record: JobRecord, now: datetime) -> Timeline:
         rows[WAITING] = rows[WAITING]._replace(note=note)
     if QUEUE in rows and any(isinstance(line.event, MessageDeferred) for line in record.lines):
         rows[QUEUE] = rows[QUEUE]._replace(note="deferred until the folder settled")
-    kept = {name: row for name, row in rows.items() if row.seconds or row.progress}
+    kept = {name: row for name, row in rows.items() if row.seconds or row.progress or name == QUEUE}
     return Timeline(
         waits=tuple(row for name, row in kept.items() if name in WAITS),
         works=tuple(row for name, row in kept.items() if name not in WAITS),
