@@ -12,8 +12,14 @@ import msgspec
 
 from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.disk_space import translate_disk_full
-from quilt_packager_runtime.errors import HeldForReview, NoSuchRevision, WriteConflict
+from quilt_packager_runtime.errors import (
+    DestinationOccupied,
+    HeldForReview,
+    NoSuchRevision,
+    WriteConflict,
+)
 from quilt_packager_runtime.formats.manifest import WRITTEN_BY_US
+from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
 from quilt_packager_runtime.promotion.copy_objects import CopyCounts, copy_objects
 from quilt_packager_runtime.promotion.promotion_request import (
     PromotionOutcome,
@@ -88,6 +94,7 @@ async def promote(
         Rejected: The promotion can never succeed as it is.
         Failed: The promotion may succeed later.
     """
+    _check_destination(request)
     top_hash = request.top_hash or await _find_newest(s3, request)
     request = msgspec.structs.replace(request, top_hash=top_hash)
     latest = await read_latest(s3, request.target)
@@ -121,6 +128,15 @@ async def promote(
             top_hash=new_hash,
             previous_top_hash=latest.top_hash,
             counts=counts,
+        )
+
+
+def _check_destination(request: PromotionRequest) -> None:
+    if request.copies is not None and request.copies.prefix.startswith(REGISTRY_PREFIX):
+        raise DestinationOccupied(
+            f"No objects are copied to {request.copy_to}.",
+            why=f"{REGISTRY_PREFIX} holds the registry itself.",
+            remedy="Copy to another prefix.",
         )
 
 

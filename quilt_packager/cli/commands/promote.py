@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import msgspec
 import typer
 from msgspec import UNSET
 from quilt_packager_runtime.errors import PackagerError
-from quilt_packager_runtime.formats.names import parse_registry
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
 from quilt_packager_runtime.settings.promotion_settings import PromotionAction
 
@@ -21,11 +20,15 @@ from quilt_packager.cli.console.options import (
     RegistryOption,
     StackOption,
     check_name,
+    find,
     find_registry,
     parse_folder_argument,
+    parse_registry_argument,
 )
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.usage import did_you_mean
 from quilt_packager.operations import formats
+from quilt_packager.operations.aws_errors import explain_aws_error
 
 if TYPE_CHECKING:
     from quilt_packager_runtime.aws.s3 import S3
@@ -36,52 +39,58 @@ if TYPE_CHECKING:
     )
 
 
+RevisionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@HASH]",
+        help="Package, and the beginning of a top hash. Default: the latest revision.",
+        show_default=False,
+    ),
+]
+ToOption = Annotated[
+    str, typer.Option("--to", metavar="BUCKET", help="Registry that gets the revision.")
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the package there. Default: the same."),
+]
+CopyDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--copy-data",
+        metavar="FOLDER",
+        help="Copy the objects inside S3 to a folder, such as s3://bucket/prefix/. Default: they "
+        "stay where they are.",
+    ),
+]
+WorkflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workflow",
+        metavar="ID",
+        help='Workflow of the other registry, "" for none. Default: its default workflow.',
+    ),
+]
+ActionOption = Annotated[
+    str,
+    typer.Option(
+        "--on-foreign-revision",
+        metavar="ACTION",
+        help="Keep (hold) or replace (replace) a newest revision that is no promotion of this "
+        "package.",
+    ),
+]
+
+
 def promote(
-    revision: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME[@HASH]",
-            help="Package, and the beginning of a top hash. Default: the latest revision.",
-            show_default=False,
-        ),
-    ],
+    revision: RevisionArgument,
     *,
-    to: Annotated[
-        str, typer.Option("--to", metavar="BUCKET", help="Registry that gets the revision.")
-    ],
+    to: ToOption,
     registry: RegistryOption = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="Name of the package there. Default: the same."
-        ),
-    ] = None,
-    copy_data: Annotated[
-        str | None,
-        typer.Option(
-            "--copy-data",
-            metavar="FOLDER",
-            help="Copy the objects inside S3 to a folder, such as s3://bucket/prefix/. Default: "
-            "they stay where they are.",
-        ),
-    ] = None,
-    workflow: Annotated[
-        str | None,
-        typer.Option(
-            "--workflow",
-            metavar="ID",
-            help='Workflow of the other registry, "" for none. Default: its default workflow.',
-        ),
-    ] = None,
-    on_foreign_revision: Annotated[
-        str,
-        typer.Option(
-            "--on-foreign-revision",
-            metavar="ACTION",
-            help="Keep (hold) or replace (replace) a newest revision that is no promotion of this "
-            "package.",
-        ),
-    ] = "hold",
+    name: NameOption = None,
+    copy_data: CopyDataOption = None,
+    workflow: WorkflowOption = None,
+    on_foreign_revision: ActionOption = "hold",
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -91,8 +100,9 @@ def promote(
 
     Checks the workflow of that registry first. Without --copy-data, only the manifest and the
     pointers are written. A promotion that was interrupted continues if it is repeated: nothing is
-    copied twice. The exit code is 0 if the revision is the latest there, 2 if it was rejected, 4 if
-    AWS cannot be used, 1 if the promotion failed otherwise.
+    copied twice. Objects are not copied to a folder that the engine packages. The exit code is 0 if
+    the revision is the latest there, 2 if it was rejected, 4 if AWS cannot be used, 1 if the
+    promotion failed otherwise.
 
     Examples:
       quilt-packager promote runs/42 --to production
@@ -110,14 +120,18 @@ def promote(
     package_name, _, top_hash = revision.partition("@")
     check_name(package_name)
     check_name(name or package_name)
-    target = Package(_parse_target(to), name or package_name)
+    target = Package(parse_registry_argument(to), name or package_name)
     folder = None if copy_data is None else _parse_folder(copy_data)
+    action = _parse_action(on_foreign_revision)
+    source = Package(find_registry(registry, stack, profile, region), package_name)
+    if folder is not None:
+        _check_unwatched(folder, stack, profile, region)
     request = PromotionRequest(
-        source=Package(find_registry(registry, stack, profile, region), package_name),
+        source=source,
         target=target,
         copy_to=folder,
         workflow=UNSET if workflow is None else workflow or None,
-        on_foreign_revision=_parse_action(on_foreign_revision),
+        on_foreign_revision=action,
         promoted_by=caller_of(profile, region),
     )
     report = _Report(Terminal(), as_json=as_json)
@@ -149,21 +163,13 @@ def _parse_action(text: str) -> PromotionAction:
     try:
         action: PromotionAction = msgspec.convert(text, PromotionAction)
     except msgspec.ValidationError:
+        actions = get_args(PromotionAction)
         raise Misuse(
             f"Invalid --on-foreign-revision: {text}",
-            why="It is hold or replace.",
-            remedy="quilt-packager promote --help",
+            why=f"The values are: {', '.join(actions)}.{did_you_mean(text, actions)}",
+            remedy="--on-foreign-revision replace",
         ) from None
     return action
-
-
-def _parse_target(text: str) -> str:
-    try:
-        return parse_registry(text)
-    except ValueError as error:
-        raise Misuse(
-            f"Invalid registry: {text}", why=f"{error}.", remedy="Use the name of a bucket."
-        ) from None
 
 
 def _parse_folder(text: str) -> "SourceFolder":
@@ -175,6 +181,33 @@ def _parse_folder(text: str) -> "SourceFolder":
         why=f"{REGISTRY_PREFIX} holds the registry itself.",
         remedy="Copy to another prefix.",
     )
+
+
+def _check_unwatched(
+    folder: "SourceFolder", stack: str | None, profile: str | None, region: str | None
+) -> None:
+    """Reject a folder that the engine packages: it would package the copies again.
+
+    Promotions need no engine, and S3 servers other than AWS have none, so it is asked only where it
+    can be.
+    """
+    from quilt_packager.operations.errors import NoEngine, SeveralEngines
+    from quilt_packager.operations.sources.watchers import find_watchers
+
+    try:
+        deployment = find(stack, profile, region)
+        watchers = find_watchers(deployment, folder)
+    except Exception as error:
+        is_known = isinstance(error, NoEngine | SeveralEngines) or explain_aws_error(error)
+        if stack is None and is_known:
+            return
+        raise
+    if watchers:
+        raise Misuse(
+            f"No objects are copied to {folder}.",
+            why=f"The event source {watchers[0]} of {deployment.name} would package the copies.",
+            remedy="Copy to a folder outside of its sources, or add it to ignore_prefixes.",
+        )
 
 
 class _Report:

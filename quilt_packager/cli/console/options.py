@@ -88,6 +88,20 @@ def check_name(name: str) -> None:
         ) from None
 
 
+def parse_registry_argument(text: str) -> str:
+    """Parse the name of a registry's bucket.
+
+    Raises:
+        Misuse: It is not valid.
+    """
+    try:
+        return parse_registry(text)
+    except ValueError as error:
+        raise Misuse(
+            f"Invalid registry: {text}", why=f"{error}.", remedy="Use the name of a bucket."
+        ) from None
+
+
 def find_registry(
     registry: str | None, stack: str | None, profile: str | None, region: str | None
 ) -> str:
@@ -97,12 +111,7 @@ def find_registry(
         Misuse: It is not the name of a bucket, or the engine has several.
     """
     if registry is not None:
-        try:
-            return parse_registry(registry)
-        except ValueError as error:
-            raise Misuse(
-                f"Invalid registry: {registry}", why=f"{error}.", remedy="Use the name of a bucket."
-            ) from None
+        return parse_registry_argument(registry)
     from quilt_packager.operations.deployment.configurations import read_configuration
 
     deployment = find(stack, profile, region)

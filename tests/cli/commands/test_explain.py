@@ -243,3 +243,15 @@ def test_text_that_is_no_folder_is_refused(cli: Cli) -> None:
     ran = cli("explain", "raw/lab")
     assert ran.code == Exit.USAGE
     assert "Invalid folder: raw/lab" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "watcher"),
+    [("s3://raw/copies/", "uploads"), ("s3://elsewhere/copies/", None)],
+)
+def test_objects_are_not_copied_to_a_folder_that_is_packaged(
+    cli: Cli, deployment: Deployment, folder: str, watcher: str | None
+) -> None:
+    arguments = ("--registry", "lab", "--to", "production", "--copy-data", folder)
+    ran = cli("promote", "runs/42", *arguments)
+    assert (f"The event source {watcher} of lab would package" in ran.err) is bool(watcher)

@@ -141,6 +141,11 @@ async def test_copies_have_the_keys_and_versions_that_the_manifest_names(
         assert line["physical_keys"] == [str(uri)]
 
 
+async def test_nothing_is_copied_into_a_registry(s3: S3) -> None:
+    with pytest.raises(DestinationOccupied, match="holds the registry itself"):
+        await run(s3, copy_to=SourceFolder("production", ".quilt/x/"))
+
+
 async def test_copies_keep_metadata_content_type_and_tags(
     s3: S3, s3_stub: S3Stub, raw: Bucket
 ) -> None:
