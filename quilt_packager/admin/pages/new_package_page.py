@@ -18,6 +18,7 @@ from quilt_packager.admin.pages.failure_questions import nothing_left
 from quilt_packager.admin.pages.found_folders import FoundFolders, key_of, list_rows
 from quilt_packager.admin.pages.message_options import OPTIONS
 from quilt_packager.admin.pages.package_form import (
+    CHOICES,
     DEFAULT,
     FOUND,
     OTHER,
@@ -284,9 +285,11 @@ class NewPackagePage(Page):
         is_same: bool,
     ) -> Response:
         """Update the page, and its address without a step in the history."""
-        below = self._prepare_found(values["checked"])
-        if below["found_key"] not in {"", form_of(request).get("found")}:
+        form, below = form_of(request), self._prepare_found(values["checked"])
+        if below["found_key"] not in {"", form.get("found")}:
             values |= below
+        # The field beside a select stays while one types, whatever is entered.
+        values["others"] = frozenset(name for name in CHOICES if form.get(name) == OTHER)
         response = self._renderer.part(request, template, is_same=is_same, **values)
         if len(address) <= MAX_ADDRESS_CHARACTERS:
             response.headers["HX-Replace-Url"] = self._renderer.root + address
@@ -345,8 +348,8 @@ class NewPackagePage(Page):
         """Look up all facts at the same time."""
         wanted, draft = checked.request, checked.draft
         workflows = metadata = kind = None
-        if wanted is not None and may_read(self._views, wanted.registry):
-            workflows = self._workflows.of(wanted.registry)
+        if checked.registry is not None and may_read(self._views, checked.registry):
+            workflows = self._workflows.of(checked.registry)
         if wanted is not None and checked.is_good and draft.source_prefix.endswith("/"):
             kind = self._kinds.of(wanted.source)
             if draft.metadata_kind == FOUND:
@@ -451,6 +454,7 @@ class NewPackagePage(Page):
         return {
             **NOTHING_BELOW,
             "checked": checked,
+            "others": frozenset(name for name in CHOICES if getattr(checked.draft, name) == OTHER),
             "draft": checked.draft,
             "planned": planned,
             "verdict": judge(checked, planned, is_known=known.problem is None),

@@ -54,6 +54,9 @@ DEFAULT = "*default"
 OTHER = "*other"
 """Choice of a select whose value is entered beside it."""
 
+CHOICES = ("registry", "workflow")
+"""Fields that are selects of what is known."""
+
 PATH = "/new"
 
 LABELS = {
@@ -104,7 +107,7 @@ class Draft(NamedTuple):
     def read(cls, given: Mapping[str, str]) -> "Draft":
         """Read a form, or a query that fills it in, ignoring unknown fields."""
         texts = {name: text.strip() for name, text in given.items()}
-        for name in ("registry", "workflow"):
+        for name in CHOICES:
             if texts.get(name) == OTHER:
                 texts[name] = texts.get(f"{name}_other") or OTHER
         options = {name: texts[name] for name in OPTIONS if texts.get(name)}
@@ -243,6 +246,7 @@ class Checked(NamedTuple):
         request: Request of the message; None if it is invalid.
         notes: Notes below the fields.
         problem: Error that concerns no single field; empty without one.
+        registry: Registry of the package; None if it is not known.
         facts: Facts about the folder and the registry.
     """
 
@@ -251,6 +255,7 @@ class Checked(NamedTuple):
     request: UnresolvedRequest | None
     notes: dict[str, Note]
     problem: str = ""
+    registry: str | None = None
     facts: Facts = NO_FACTS
 
     @property
@@ -320,7 +325,8 @@ def check_draft(
     if outline is not None:
         forbidden = find_forbidden_buckets(outline, settings)
         notes |= {name: note for name, note in forbidden.items() if notes[name].kind != "bad"}
-    return Checked(draft, fields, request, notes, problem, facts)
+    registry = outline.registry if outline and "registry" not in rules else None
+    return Checked(draft, fields, request, notes, problem, registry, facts)
 
 
 def _outline(
@@ -346,7 +352,7 @@ def _build(draft: Draft) -> tuple[dict[str, Any], dict[str, str]]:
         fields["workflow"] = ""
     rules = {
         name: "it is missing: enter a name, or choose another option"
-        for name in ("registry", "workflow")
+        for name in CHOICES
         if getattr(draft, name) == OTHER
     }
     if draft.metadata_kind == FILE:

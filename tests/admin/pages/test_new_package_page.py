@@ -322,7 +322,7 @@ def test_form_of_a_job_lists_the_missing_fields(
 def test_query_fills_the_form_in(browser: Browser) -> None:
     text = browser.get(f"/new?source_prefix={FOLDER}&registry=quilt-prod&metadata_uri=m.json").text
     assert f'name="source_prefix" value="{FOLDER}"' in text
-    assert 'name="registry_other" value="quilt-prod"' in text
+    assert "<option selected>quilt-prod</option>" in text
     assert '<option value="file" data-file selected>' in text
 
 
@@ -881,12 +881,12 @@ class TestChoices:
         ]
         assert "<option selected>ngs-v3</option>" in text
 
-    def test_unknown_workflow_is_another_one_with_a_warning(
+    def test_unknown_workflow_is_offered_with_a_warning(
         self, browser: Browser, plans: Plans, workflows: dict[str, KnownWorkflows]
     ) -> None:
         workflows["quilt-prod"] = KnownWorkflows(("elisa-v2",), None, True)
         text = self.show(browser, "&registry=quilt-prod&workflow=old")
-        assert re.search(r'data-other selected>.*name="workflow_other" value="old"', text)
+        assert "<option selected>old</option>" in text
         assert "no workflow of this name" in text
         assert "requires a workflow" in self.show(browser, "&registry=quilt-prod")
 
@@ -907,6 +907,24 @@ class TestChoices:
         )
         self.show(browser, "&registry=other-bucket")
         assert asked == []
+
+    def test_another_one_stays_chosen_while_one_types(
+        self, browser: Browser, plans: Plans, access: Access
+    ) -> None:
+        given = form(access, registry=OTHER, registry_other="quilt-imaging")
+        text = browser.post("/new/check", given, hx_request="true").text
+        part = text.partition('hx-target="#registry"')[2]
+        assert "<option>quilt-imaging</option>" in part
+        assert "data-other selected>" in part
+
+    def test_error_elsewhere_leaves_the_workflows(
+        self, browser: Browser, plans: Plans, access: Access, workflows: dict[str, KnownWorkflows]
+    ) -> None:
+        workflows["quilt-prod"] = KnownWorkflows(("elisa-v2", "ngs-v3"), "elisa-v2", True)
+        for given in ({"metadata": "{"}, {"package_name": "a"}):
+            sent = form(access, workflow="ngs-v3", **given)
+            text = browser.post("/new/check", sent, hx_request="true").text
+            assert "<option selected>ngs-v3</option>" in text.partition('hx-target="#workflow"')[2]
 
     def test_known_buckets_are_offered_for_the_folder(self, browser: Browser, plans: Plans) -> None:
         assert '<option value="s3://imaging/">' in self.show(browser)
