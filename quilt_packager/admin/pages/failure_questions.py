@@ -11,6 +11,7 @@ from quilt_packager.admin.pages.package_form import can_edit
 from quilt_packager.admin.web.rendering import Affected, Confirmation
 from quilt_packager.admin.web.security import Form
 from quilt_packager.operations import formats
+from quilt_packager.operations.checks.retry_check import Obstacle
 from quilt_packager.operations.dead_letters.error_codes import UNCORRECTABLE, count_not_retried
 from quilt_packager.operations.dead_letters.queue import Failure, NotRetried
 from quilt_packager.operations.errors import UnknownFailure
@@ -19,6 +20,9 @@ PATH = "/failures"
 
 MAX_NAMES = 20
 """Number of messages that a question names; others are only counted."""
+
+MAX_OBSTACLES = 3
+"""Number of causes that a question names."""
 
 SHORT_ID_CHARS = 8
 """Length of a job id that is shown."""
@@ -102,6 +106,29 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
         effects=effects,
         items=_names(chosen, known),
     )
+
+
+def warn(
+    question: Confirmation, known: Sequence[Failure], obstacles: Sequence[Obstacle] | None
+) -> Confirmation:
+    """Add the causes that are still there to a question.
+
+    Args:
+        question: The question before a retry.
+        known: The messages.
+        obstacles: The causes; None if they could not be checked.
+    """
+    if obstacles is None:
+        unchecked = "Whether the cause is still there could not be checked."
+        return question._replace(effects=[*question.effects, unchecked])
+    if not obstacles:
+        return question
+    failing = len(frozenset().union(*(each.ids for each in obstacles)))
+    subject = f"{failing:,} of {len(known):,}"
+    if failing == len(known):
+        subject = "It" if failing == 1 else f"All {failing:,}"
+    warning = " ".join(each.text for each in obstacles[:MAX_OBSTACLES])
+    return question._replace(warning=warning, consequence=f"{subject} would fail again.")
 
 
 def read_decision(form: Form) -> OnForeignRevision | None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quilt_packager.admin.model.caching import Cached
 from quilt_packager.admin.model.periods import DAY
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
@@ -25,14 +26,16 @@ from quilt_packager.admin.pages.failure_questions import (
     nothing_left,
     read_choice,
     read_decision,
+    warn,
     was,
 )
 from quilt_packager.admin.pages.package_form import can_edit, read_message
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
-from quilt_packager.admin.web.rendering import Renderer, Tab, is_whole
+from quilt_packager.admin.web.rendering import Confirmation, Renderer, Tab, is_whole
 from quilt_packager.admin.web.security import form_of
 from quilt_packager.operations import formats
+from quilt_packager.operations.checks.retry_check import find_obstacles, is_checked
 from quilt_packager.operations.dead_letters.error_codes import count_not_retried, describe_code
 from quilt_packager.operations.dead_letters.mismatches import find_mismatches
 from quilt_packager.operations.dead_letters.queue import (
@@ -67,6 +70,9 @@ AGES = {
     "1d": "Older than 1 day",
     SOON: "Deleted within 24 hours",
 }
+
+RETRY_CHECK_SECONDS = 8
+"""Time after which the question before a retry is asked without its check."""
 
 FOLDED_ROWS = 5
 """Number of messages above which a group is folded."""
@@ -236,8 +242,21 @@ class FailuresPage(Page):
         chosen = read_choice(form, form.get(action, ""))
         if not chosen.ids:
             raise nothing_left(0)
-        make = questions[action]
-        return self._renderer.confirm(request, make(chosen, self._letters.recall(chosen.ids)))
+        known = self._letters.recall(chosen.ids)
+        question = questions[action](chosen, known)
+        if action == "retry":
+            question = self._check(question, [each for each in known if can_succeed(each)])
+        return self._renderer.confirm(request, question)
+
+    def _check(self, question: Confirmation, known: Sequence[Failure]) -> Confirmation:
+        """Check whether the causes of the failures are still there."""
+        if not any(map(is_checked, known)):
+            return question
+        deployment = self._views.deployment
+        check = Cached(
+            lambda: find_obstacles(deployment, known), deadline_seconds=RETRY_CHECK_SECONDS
+        )
+        return warn(question, known, check.get(0).value)
 
     def retry(self, request: Request) -> Response:
         """Send messages again."""

@@ -90,6 +90,8 @@ class Confirmation(NamedTuple):
         effects: Effects of the action, one paragraph each.
         items: Affected items.
         note: Parts that the action leaves unchanged.
+        warning: Fact for which the action cannot succeed, as a sentence; empty without one.
+        consequence: What follows from the warning.
         is_danger: The action deletes something.
     """
 
@@ -102,6 +104,8 @@ class Confirmation(NamedTuple):
     effects: Sequence[str] = ()
     items: Sequence[Affected] = ()
     note: str = ""
+    warning: str = ""
+    consequence: str = ""
     is_danger: bool = False
 
 

@@ -65,7 +65,7 @@ def find_keys(engine: "Inspection") -> list[KeyUse]:
             queues.setdefault(key, []).append(queue.name)
     buckets: dict[str, list[str]] = {}
     for bucket in engine.buckets:
-        if key := _find_bucket_key(engine, bucket):
+        if key := find_bucket_key(engine, bucket):
             buckets.setdefault(key, []).append(bucket)
     written = {*engine.registries, engine.deployment.scratch_bucket}
     return [
@@ -79,7 +79,8 @@ def find_keys(engine: "Inspection") -> list[KeyUse]:
     ]
 
 
-def _find_bucket_key(engine: "Inspection", bucket: str) -> str | None:
+def find_bucket_key(engine: "Inspection", bucket: str) -> str | None:
+    """Return the key of a bucket's default encryption; None without one, or if it is hidden."""
     from botocore.exceptions import ClientError
 
     try:

@@ -10,8 +10,10 @@ from quilt_packager_runtime.reporting.log_events import DamagedEntry
 
 from quilt_packager.admin.app import make_app
 from quilt_packager.admin.model.views import Views
+from quilt_packager.admin.pages import failures_page
 from quilt_packager.admin.web.security import Access
 from quilt_packager.operations.audits import AuditedPackage
+from quilt_packager.operations.checks.retry_check import Obstacle
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
 from tests.admin.browser import Answer, Browser
@@ -209,6 +211,46 @@ def test_retry_of_all_leaves_out_messages_to_edit(
     browser.get("/failures?whole=1&next=")
     refused = choose(browser, access, retry="group:1")
     assert "2 messages would fail again" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("found", "warning", "consequence"),
+    [
+        ([Obstacle("The key refuses the role.", frozenset("12"))], "The key", "All 2 would"),
+        ([Obstacle("s3://raw/1/ is empty.", frozenset("1"))], "s3://raw/1/", "1 of 2 would"),
+        ([], None, None),
+    ],
+)
+def test_question_names_what_still_prevents_a_retry(
+    browser: Browser,
+    letters: Letters,
+    access: Access,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    found: list[Obstacle],
+    warning: str | None,
+    consequence: str | None,
+) -> None:
+    monkeypatch.setattr(failures_page, "find_obstacles", lambda *_: found)
+    letters.letters = [make_letter("1"), make_letter("2")]
+    text = choose(browser, access, retry="group:1").text
+    assert ("(checked just now)" in text) == bool(found)
+    if warning and consequence:
+        assert f"<strong>{warning}" in text
+        assert f"{consequence} fail again." in text
+    assert "Retry 2 messages" in text
+
+
+def test_question_without_its_check_says_so(
+    browser: Browser, letters: Letters, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[Obstacle]:
+        raise ClientError({"Error": {"Code": "Throttling"}}, "GetKeyPolicy")
+
+    monkeypatch.setattr(failures_page, "find_obstacles", refuse)
+    letters.letters = [make_letter("1")]
+    text = choose(browser, access, retry="1").text
+    assert "Whether the cause is still there could not be checked." in text
 
 
 def test_messages_are_filtered_by_their_source(browser: Browser, letters: Letters) -> None:
