@@ -19,6 +19,7 @@ from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_checks import list_checks, summarize
 from quilt_packager.admin.pages.job_log_view import show_log
 from quilt_packager.admin.pages.job_timeline import format_exactly, make_timeline
+from quilt_packager.admin.pages.package_details import list_differences
 from quilt_packager.admin.pages.packages_page import may_read
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
@@ -183,16 +184,18 @@ class JobPage(Page):
         found: dict[str, Any] = {
             "before": before,
             "page": f"{page.partition('?')[0]}?a={before}&b={after}#compare",
-            "value": None,
+            "summary": None,
+            "rows": [],
             "problem": None,
-            "limit": MAX_CHANGES,
         }
         if (job.objects or 0) > MAX_COMPARED:
             return found
         package = Package(job.registry or "", job.package_name or "")
         answer = self._views.packages.comparison(Pair(package, before, after))
-        problem = describe_problem(answer.error) if answer.error and not answer.value else None
-        return found | {"value": answer.value, "problem": problem}
+        if answer.value is None:
+            return found | {"problem": describe_problem(answer.error or LookupError(before))}
+        rows = list_differences(answer.value)[:MAX_CHANGES]
+        return found | {"summary": answer.value.summary, "rows": rows}
 
 
 def package_page(views: Views, revision: OutcomeFields) -> str | None:
