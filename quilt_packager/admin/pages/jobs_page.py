@@ -161,14 +161,13 @@ class JobsPage(Page):
 
     def show_month(self, request: Request) -> Response:
         """Show the number of jobs of 30 days that match a filter, for an empty list."""
-        wanted, now = Filter.from_query(request.query_params), _now()
+        wanted = Filter.from_query(request.query_params)
         answer = self._views.jobs(MONTH)
         count = choose(answer.value.jobs, wanted).jobs if answer.value else None
         return self._renderer.part(
             request,
             "jobs_month.html",
             count=None if count is None else len(count),
-            **_values(wanted, now),
         )
 
     def show_list(self, request: Request) -> Response:
