@@ -1,4 +1,4 @@
-"""Print the section of CHANGELOG.md that a tag releases.
+"""Print the section of CHANGELOG.md that a tag releases, without the links between files.
 
 Exits with 1 if the tag, the version of pyproject.toml and the newest section of the changelog
 differ.
@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 RELEASE = re.compile(
     r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL
 )
+LINK = re.compile(r"\[([^\]]+)\]\((?!https:)[^)]+\)")
 
 
 def main(tag: str) -> None:
@@ -28,7 +29,7 @@ def main(tag: str) -> None:
             f"The tag is {tag}, the version in pyproject.toml {project['version']}, and the newest "
             f"section of CHANGELOG.md that has a date releases {released}. All three must be equal."
         )
-    print(newest[2].strip())
+    print(LINK.sub(r"\1", newest[2].strip()))
 
 
 if __name__ == "__main__":
