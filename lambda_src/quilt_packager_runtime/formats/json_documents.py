@@ -9,6 +9,7 @@ import math
 from typing import Any, NoReturn
 
 from quilt_packager_runtime.errors import InvalidMetadata
+from quilt_packager_runtime.formats.json_errors import describe_syntax_error
 from quilt_packager_runtime.formats.objects import S3Uri
 
 MAX_METADATA_BYTES = 1_000_000
@@ -56,7 +57,7 @@ def read_json(document: str | bytes, *, max_bytes: int) -> Any:  # noqa: ANN401 
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not JSON (its bytes are not {error.encoding})") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON ({error})") from error
+        raise ValueError(describe_syntax_error(error)) from error
     return value
 
 

@@ -12,13 +12,12 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from quilt_packager_runtime.errors import (
-    MAX_QUOTED,
     InvalidMessage,
     name_some,
-    printable,
     quote,
 )
 from quilt_packager_runtime.formats.event_names import EVENT_SOURCE, UPLOADS_SOURCE
+from quilt_packager_runtime.formats.json_errors import describe_type_error
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX, SourceFolder
 from quilt_packager_runtime.formats.outcome import DETAIL_TYPES
 from quilt_packager_runtime.settings.source_options import SourceKind, SourceOptions, find_options
@@ -455,8 +454,7 @@ def _read(event: Mapping[str, object], shape: type[_Shape]) -> _Shape:
     try:
         return msgspec.convert(event, shape)
     except msgspec.ValidationError as error:
-        # Of an unknown value, the whole text is quoted.
-        raise _malformed(printable(str(error)[:MAX_QUOTED])) from error
+        raise _malformed(describe_type_error(error, shape)) from error
 
 
 def _malformed(problem: str) -> InvalidMessage:

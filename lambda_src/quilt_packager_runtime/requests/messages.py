@@ -359,7 +359,9 @@ def _read_source(
     if has_one and has_several:
         violations.add("source_prefix", "they exclude each other", shown="source_prefix, sources")
     elif not has_one and not has_several:
-        violations.add("source_prefix", "it is missing, and the message is not an event")
+        meant = get_close_matches("source_prefix", fields.keys() - given.keys(), n=1)
+        unknown = f" ({printable(meant[0])} is no field)" if meant else ""
+        violations.add("source_prefix", f"it is missing{unknown}, and the message is not an event")
     if given["sources"] is None:
         return source, ()
     if fields.get("contents") == "crate":

@@ -19,6 +19,7 @@ from quilt_packager_runtime.formats.catalog_fields import (
     make_facets,
 )
 from quilt_packager_runtime.formats.json_documents import read_float, read_integer
+from quilt_packager_runtime.formats.json_errors import describe_syntax_error
 from quilt_packager_runtime.formats.prose import first_sentence
 
 CRATE_FIELDS = (
@@ -205,7 +206,7 @@ def _read_graph(document: bytes) -> list[Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not JSON (its bytes are not {error.encoding})") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON ({error})") from error
+        raise ValueError(describe_syntax_error(error)) from error
     graph = crate.get("@graph") if isinstance(crate, dict) else crate
     if isinstance(graph, dict):
         return [graph]

@@ -1,12 +1,14 @@
 """The rules that a message breaks, collected so that its sender sees all of them at once."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable, quote
+from quilt_packager_runtime.errors import InvalidMessage, quote
 from quilt_packager_runtime.formats import names
+from quilt_packager_runtime.formats.json_errors import describe_type_error
 
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
@@ -39,9 +41,9 @@ class Violations:
         try:
             return rule(value)
         except msgspec.ValidationError as error:
-            # The value is not shown, because it may be metadata; of an enumeration, msgspec
-            # quotes all of it.
-            self.add(field, printable(str(error)[:MAX_QUOTED]))
+            # The value is not shown, because it may be metadata.
+            type_ = rule.keywords.get("type") if isinstance(rule, partial) else None
+            self.add(field, describe_type_error(error, type_))
             return None
         except ValueError as error:
             shown = f"{field} {quote(value)}" if isinstance(value, str) else None

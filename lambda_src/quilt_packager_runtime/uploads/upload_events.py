@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from quilt_packager_runtime.errors import MAX_QUOTED, InvalidMessage, printable, quote
+from quilt_packager_runtime.errors import InvalidMessage, quote
+from quilt_packager_runtime.formats.json_errors import describe_type_error
 from quilt_packager_runtime.formats.names import check_key
 from quilt_packager_runtime.formats.objects import REGISTRY_PREFIX
 from quilt_packager_runtime.formats.recognisers import completion_globs
@@ -103,7 +104,7 @@ def read_upload(event: Mapping[str, object]) -> Upload:
         read = msgspec.convert(event, _Event)
         check_key(read.detail.object.key)
     except msgspec.ValidationError as error:
-        raise _malformed(printable(str(error)[:MAX_QUOTED])) from error
+        raise _malformed(describe_type_error(error)) from error
     except UnicodeEncodeError as error:
         raise _malformed(f"{quote(str(error.object))} is not a valid key") from error
     except ValueError as error:

@@ -421,7 +421,7 @@ class TestShapes:
     def test_a_missing_field_is_rejected_and_named(self, name: str, field: str) -> None:
         event = sample(name)
         del event["detail"][field]
-        with pytest.raises(InvalidMessage, match=f"missing required field `{field}`"):
+        with pytest.raises(InvalidMessage, match=f"it lacks the field {field}"):
             translate(event)
 
     @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ class TestShapes:
     )
     @pytest.mark.parametrize("detail", [None, [], "x", 5])
     def test_a_detail_of_another_type_is_rejected(self, name: str, detail: object) -> None:
-        with pytest.raises(InvalidMessage, match="Expected `object`"):
+        with pytest.raises(InvalidMessage, match="instead of an object"):
             translate(sample(name) | {"detail": detail})
 
     @pytest.mark.parametrize(
