@@ -23,6 +23,7 @@ from quilt_packager.cli.console.options import (
 from quilt_packager.cli.console.progress import JobProgress
 from quilt_packager.cli.console.terminal import Terminal
 from quilt_packager.cli.console.typer_groups import make_group
+from quilt_packager.cli.console.usage import sentence
 from quilt_packager.operations import formats
 from quilt_packager.operations.backfills import (
     Findings,
@@ -168,7 +169,7 @@ def backfill_s3(
     except ValueError as error:
         raise Misuse(
             f"Invalid prefix: {prefix}",
-            why=f"{error}.",
+            why=sentence(str(error)),
             remedy="Use the form s3://bucket/prefix/, ending in a slash.",
         ) from error
     destination = _find_destination(queue_url, stack, profile, region)
@@ -269,7 +270,7 @@ def backfill_proposals(
     except ValueError as error:
         raise Misuse(
             "Standard input has no proposals.",
-            why=f"{error}.",
+            why=sentence(str(error)),
             remedy="quilt-packager discover s3://bucket/ --json | quilt-packager backfill -",
         ) from error
 

@@ -20,6 +20,7 @@ from quilt_packager.cli.console.options import (
 from quilt_packager.cli.console.progress import JobProgress
 from quilt_packager.cli.console.tables import Column, Row
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.usage import sentence
 from quilt_packager.operations import formats
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _parse_manifest(text: str) -> "S3Uri":
     except ValueError as error:
         raise Misuse(
             f"Invalid inventory: {text}",
-            why=f"{error}.",
+            why=sentence(str(error)),
             remedy="Give it as s3://bucket/prefix/source/config/date/manifest.json.",
         ) from error
 

@@ -84,7 +84,9 @@ def summarise(read: Failures, now: datetime) -> str:
 
 def advise(found: Group) -> str:
     """Return the remedy of a group, and whether a plain retry fails."""
-    return f"{found.remedy} A plain retry fails again." if found.needs_change else found.remedy
+    return (
+        f"{found.remedy} Until then, a retry fails again." if found.needs_change else found.remedy
+    )
 
 
 def to_json(failure: Failure) -> dict[str, object]:

@@ -67,7 +67,9 @@ def packages(
     terminal = Terminal()
     bucket = find_registry(registry, stack, profile, region)
     s3 = connect_s3(profile, region)
-    page = asyncio.run(list_packages(s3, bucket, prefix=prefix, after=after, limit=limit))
+    page = asyncio.run(
+        list_packages(s3, bucket, prefix=prefix.removesuffix("*"), after=after, limit=limit)
+    )
     if as_json:
         for each in page.packages:
             terminal.json(msgspec.to_builtins(each))
@@ -81,7 +83,8 @@ def packages(
             rows.append([each.package_name, count, published, newest.made_by, top_hash])
         terminal.table(COLUMNS, rows)
     else:
-        terminal.write(f"No packages in {bucket}.")
+        named = f" begin with {prefix}" if prefix else ""
+        terminal.write(f"No packages in {bucket}{named}.")
     if page.following is not None:
         terminal.hint(f"There are more: use --after {page.following}, or a larger --limit.")
     return Exit.OK

@@ -21,6 +21,7 @@ from quilt_packager.cli.console.options import (
 )
 from quilt_packager.cli.console.tables import Column
 from quilt_packager.cli.console.terminal import Terminal
+from quilt_packager.cli.console.usage import sentence
 from quilt_packager.operations import formats
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _check_glob(glob: str) -> None:
     try:
         check_globs([glob])
     except ValueError as error:
-        raise Misuse(f"Invalid --glob: {glob}", why=f"{error}.", remedy="--glob '*.bam'") from None
+        raise Misuse(
+            f"Invalid --glob: {glob}", why=sentence(str(error)), remedy="--glob '*.bam'"
+        ) from None
 
 
 def _write_revisions(terminal: Terminal, page: "RevisionPage", *, as_json: bool) -> None:

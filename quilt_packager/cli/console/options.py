@@ -8,6 +8,7 @@ import typer
 from quilt_packager_runtime.formats.names import check_package_name, parse_registry
 
 from quilt_packager.cli.console.errors import Misuse
+from quilt_packager.cli.console.usage import sentence
 
 if TYPE_CHECKING:
     from quilt_packager_runtime.formats.objects import SourceFolder
@@ -80,10 +81,9 @@ def check_name(name: str) -> None:
     try:
         check_package_name(name)
     except ValueError as error:
-        rule = str(error)
         raise Misuse(
             f"Invalid package name: {name}",
-            why=f"{rule[:1].upper()}{rule[1:]}.",
+            why=sentence(str(error)),
             remedy="Correct the name.",
         ) from None
 
@@ -98,7 +98,9 @@ def parse_registry_argument(text: str) -> str:
         return parse_registry(text)
     except ValueError as error:
         raise Misuse(
-            f"Invalid registry: {text}", why=f"{error}.", remedy="Use the name of a bucket."
+            f"Invalid registry: {text}",
+            why=sentence(str(error)),
+            remedy="Use the name of a bucket.",
         ) from None
 
 
@@ -178,5 +180,7 @@ def parse_folder_argument(text: str) -> "SourceFolder":
         return parse_folder(text)
     except ValueError as error:
         raise Misuse(
-            f"Invalid folder: {text}", why=f"{error}.", remedy="Give it as s3://bucket/folder/."
+            f"Invalid folder: {text}",
+            why=sentence(str(error)),
+            remedy="Give it as s3://bucket/folder/.",
         ) from None

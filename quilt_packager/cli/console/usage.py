@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 QUOTED = re.compile(r"'([^']*)'")
+UNKNOWN_COMMAND = re.compile(r"No such command '(?P<name>[^']*)'")
 CHOICES = " is not one of "
 
 NOT_A_NUMBER = {
@@ -39,11 +40,31 @@ def describe_usage(error: typer.TyperException) -> tuple[str, str]:
         return f"No such option: {option}.{did_you_mean(option, error.possibilities or ())}", ""
     found = getattr(error.__cause__, "errors", None)
     if found is None:
-        return error.format_message().replace("argument(s)", "arguments"), ""
+        return _describe_call(error), ""
     violation: Mapping[str, Any] = found()[0]
     names = _names(error)
     value = violation.get("input")
     return f"Invalid {names}: {value}{_limit(violation)}", _explain(violation)
+
+
+def _describe_call(error: typer.TyperException) -> str:
+    text = error.format_message()
+    if unknown := UNKNOWN_COMMAND.match(text):
+        known = getattr(getattr(error, "ctx", None), "command", None)
+        name = unknown["name"]
+        return f"No such command: {name}.{did_you_mean(name, getattr(known, 'commands', {}))}"
+    # Parentheses and quotation marks are the parser's.
+    return text.replace("argument(s)", "arguments").replace("'", "")
+
+
+def sentence(text: str) -> str:
+    """Return a phrase as a sentence.
+
+    Example:
+        >>> sentence("an S3 URI begins with s3://")
+        'An S3 URI begins with s3://.'
+    """
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "." if text else ""
 
 
 def _names(error: typer.TyperException) -> str:
@@ -69,6 +90,6 @@ def _explain(violation: Mapping[str, Any]) -> str:
         return f"It is {NOT_A_NUMBER[kind]}"
     said = str(violation.get("ctx", {}).get("error", ""))
     if CHOICES not in said:
-        return f"{said[:1].upper()}{said[1:]}".rstrip(".") + "." if said else ""
+        return sentence(said)
     choices = QUOTED.findall(said.rpartition(CHOICES)[2])
     return f"The values are: {', '.join(choices)}.{did_you_mean(value, choices)}"
