@@ -58,6 +58,8 @@ class Check(NamedTuple):
 def list_checks(record: JobRecord, contents: RevisionContents | None) -> list[Check]:
     """List the checks of a job, as far as its outcome, its log and its revision show them."""
     job = record.job
+    if job.outcome is State.IGNORED:
+        return [Check("info", "No package was requested.", job.why or "")]
     found = [*_check_package(record, contents), *_read_remarks(job.remark or "")]
     if job.quarantine is not None:
         found.append(Check("warn", "Quarantined.", "The package is in the quarantine registry."))

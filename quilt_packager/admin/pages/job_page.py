@@ -135,7 +135,7 @@ class JobPage(Page):
             "error": describe_problem(answer.error) if answer.error else None,
             "contents": contents,
             "contents_problem": problem,
-            **self._link(job),
+            **self._link(job, contents),
             "rebuilt": links.REBUILT,
             "message": rebuild_message(job),
             "command": self._views.deployment.command(
@@ -143,7 +143,7 @@ class JobPage(Page):
             ),
         }
 
-    def _link(self, job: Job) -> dict[str, Any]:
+    def _link(self, job: Job, contents: RevisionContents | None) -> dict[str, Any]:
         deployment, configuration = self._views.deployment, self._views.configuration().value
         return {
             "catalog": job.catalog_link(
@@ -155,6 +155,7 @@ class JobPage(Page):
             ),
             "lines": browse_lines(job) if job.top_hash else None,
             "folder_link": links.folder(deployment, job),
+            "run_link": links.omics_run(deployment, contents.metadata) if contents else None,
             "log_link": links.log(deployment, job),
             "execution_link": execution_link(deployment, job),
             "can_look": configuration is not None

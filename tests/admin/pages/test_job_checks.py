@@ -95,6 +95,11 @@ def test_remarks_are_one_check_each(remark: str, expected: list[tuple[str, str]]
     assert " ".join(each.text for each in found) == remark
 
 
+def test_ignored_message_names_the_reason() -> None:
+    job = make_job(outcome=State.IGNORED, top_hash=None, why="another job waits")
+    assert check(job) == [Check("info", "No package was requested.", "another job waits")]
+
+
 def test_refused_event_is_shown() -> None:
     line = make_line("outcome not published", destination="topic", reason="Denied.")
     assert Check("warn", "Not announced.", "Denied.", "topic") in check(make_failed(), line)

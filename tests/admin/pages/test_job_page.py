@@ -209,6 +209,13 @@ def test_verified_objects_are_counted_with_their_lists(browser: Browser, engine:
     assert "<b>Verified.</b> 12 files match &#34;md5sum.txt&#34;." in text
 
 
+def test_package_of_a_run_links_to_it(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job("a1")]
+    metadata = {"run_id": "3395667", "workflow_id": "1"}
+    engine.contents = RevisionContents(metadata, None, None, (), has_more=False)
+    assert "#/runs/3395667" in browser.htmx("/jobs/a1/body").text
+
+
 def test_large_job_links_to_its_execution(browser: Browser, engine: Engine) -> None:
     engine.jobs = [make_job("a1", execution="a1")]
     text = browser.htmx("/jobs/a1/body").text
