@@ -392,6 +392,7 @@ def _values() -> dict[str, Any]:
         "can_edit": can_edit,
         "can_succeed": can_succeed,
         "count_retries": count_retries,
+        "describe_code": describe_code,
         "find_mismatches": find_mismatches,
         "max_rows": MAX_ROWS,
         "body_chars": BODY_CHARS,

@@ -280,6 +280,7 @@ def test_both_values_of_a_checksum_are_shown(browser: Browser, letters: Letters)
     text = browser.htmx("/failures/list").text
     assert "listed as <code>9f2c…0b</code>, and is <code>41aa…e7</code>" in text
     assert "and 1 more file" in text
+    assert "<p>Files differ from the checksum lists of their sender.</p>" in text
     both = text.partition("Show both</summary>")[2].partition("</details>")[0]
     for value in (listed, actual, "L1_R2.fastq.gz", "md5sum.txt"):
         assert value in both
