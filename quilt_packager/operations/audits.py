@@ -32,7 +32,7 @@ AuditEvent: TypeAlias = PackageAudited | PackageDamaged | PackageNotAudited
 
 
 class AuditState(StrEnum):
-    """What an audit means for the readers of a package."""
+    """Meaning of an audit for the readers of a package."""
 
     DAMAGED = "damaged"
     LOSING = "losing"

@@ -108,7 +108,7 @@ class ShownEntry(NamedTuple):
     Attributes:
         line: Its line in the manifest.
         version_id: Version of its object; None if it names none.
-        damage: What the last audit found; None if it found no damage.
+        damage: Finding of the last audit; None without damage.
     """
 
     line: ManifestLine

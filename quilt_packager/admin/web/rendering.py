@@ -91,7 +91,7 @@ class Confirmation(NamedTuple):
         items: Affected items.
         note: Parts that the action leaves unchanged.
         warning: Fact for which the action cannot succeed, as a sentence; empty without one.
-        consequence: What follows from the warning.
+        consequence: Consequence of the warning, as a sentence.
         is_danger: The action deletes something.
     """
 
