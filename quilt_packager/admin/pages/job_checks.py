@@ -83,7 +83,12 @@ def _check_package(record: JobRecord, contents: RevisionContents | None) -> Iter
     if job.top_hash is None:
         return
     if job.required is not None:
-        yield Check("ok", "Complete.", f"All required files are there: {job.required:,}.")
+        files = (
+            "The required file is"
+            if job.required == 1
+            else f"All {job.required:,} required files are"
+        )
+        yield Check("ok", "Complete.", f"{files} there.")
     if job.verified is not None:
         yield _check_lists(job)
     if contents is not None and contents.workflow is not None:

@@ -38,7 +38,7 @@ def test_required_files_and_checksum_lists_are_counted() -> None:
         "objects": None,
     }
     assert check(make_job(checksum_lists='"md5sum.txt"', **facts)) == [
-        Check("ok", "Complete.", "All required files are there: 12."),
+        Check("ok", "Complete.", "All 12 required files are there."),
         Check(
             "ok",
             "Verified.",
