@@ -1,5 +1,6 @@
 """Exploration of all states that a scenario leads to."""
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
@@ -7,6 +8,8 @@ import msgspec
 
 from tests.schedules.jobs import Jobs
 from tests.schedules.states import Asked, Registry, State
+
+logger = logging.getLogger(__name__)
 
 CONDITIONS = frozenset({"if-match", "if-none-match"})
 
@@ -83,6 +86,7 @@ async def explore(
         except BaseException as error:
             error.add_note(f"schedule: {[*_trace(came_from, state.key()), action]}")
             raise
+    logger.info("%d states", len(came_from))
     return len(came_from)
 
 

@@ -1,6 +1,6 @@
 """Run everything at a large size, and print figures: `python -m tests.torture [SCALE]`.
 
-A scale of 1 takes about ten minutes on one core. Exits with the first failure.
+A scale of 1 takes about a quarter of an hour on one core. Exits with the first failure.
 """
 
 import asyncio

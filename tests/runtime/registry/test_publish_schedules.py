@@ -45,7 +45,6 @@ LARGE = {
     "one message twice": Scenario(changes=(B,), messages=(1, 1), crashes=1, lost_replies=1),
     "A to B to C": Scenario(changes=(B, C), messages=(1, 2), crashes=1, lost_replies=1),
     "A to B to A": Scenario(changes=(B, A), messages=(1, 2), crashes=1, ticks=1),
-    "three jobs": Scenario(changes=(B, A), messages=(1, 1, 2)),
 }
 """More than a test has time for: `make torture` explores them."""
 
