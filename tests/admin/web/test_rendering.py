@@ -22,6 +22,8 @@ from quilt_packager.admin.web.security import Access
 from tests.admin.browser import Browser
 from tests.admin.engine import IDENTITY
 
+ADMIN = TEMPLATES.parent
+
 ASKED = Confirmation(
     "Discard 2 messages?",
     "/failures/discard",
@@ -142,6 +144,19 @@ def test_ids_keep_their_differences() -> None:
 )
 def test_files_are_small(name: str, kibibytes: int) -> None:
     assert len(gzip.compress((STATIC / name).read_bytes())) <= kibibytes * 1024
+
+
+def test_own_styles_and_script_have_at_most_60_kib() -> None:
+    written = sum((STATIC / name).stat().st_size for name in ("app.css", "app.js"))
+    assert written <= 60 * 1024
+
+
+def test_each_style_is_used() -> None:
+    styles = re.sub(r"/\*.*?\*/", "", (STATIC / "app.css").read_text("utf-8"), flags=re.DOTALL)
+    classes = set(re.findall(r"\.([a-z][\w-]*)", styles))
+    files = [path for path in ADMIN.rglob("*") if path.suffix in {".html", ".py", ".js"}]
+    words = set(re.findall(r"[\w-]+", "\n".join(path.read_text("utf-8") for path in files)))
+    assert classes - words == set()
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.iterdir()), ids=lambda path: path.name)
