@@ -15,7 +15,7 @@ from quilt_packager_runtime.reporting.log_events import (
 
 from quilt_packager.operations import formats
 from quilt_packager.operations.jobs.fold import HASHING, WAITING
-from quilt_packager.operations.jobs.job import Attempt, Job, State
+from quilt_packager.operations.jobs.job import Attempt, Progress, State
 from quilt_packager.operations.jobs.labels import phase_label
 from quilt_packager.operations.jobs.log_lines import LogLine
 from quilt_packager.operations.jobs.record import JobRecord
@@ -45,7 +45,7 @@ class Bar(NamedTuple):
     width: float
 
 
-class Progress(NamedTuple):
+class PhaseProgress(NamedTuple):
     """The progress of a running phase.
 
     Attributes:
@@ -74,7 +74,7 @@ class Row(NamedTuple):
     seconds: float
     bars: tuple[Bar, ...] = ()
     note: str = ""
-    progress: Progress | None = None
+    progress: PhaseProgress | None = None
 
 
 class Timeline(NamedTuple):
@@ -197,24 +197,24 @@ def _draw(name: str, work: Sequence[_Part]) -> Iterator[Bar]:
         done += part.seconds
 
 
-def _find_progress(record: JobRecord, phase: str, seconds: float) -> Progress | None:
+def _find_progress(record: JobRecord, phase: str, seconds: float) -> PhaseProgress | None:
     job = record.job
     if job.outcome is not State.RUNNING or phase in WAITS:
         return None
-    if phase == HASHING and job.progress is None:
-        return _count_shards(record.lines, seconds)
-    return _count_objects(job, seconds) if job.progress else None
+    if job.progress is not None:
+        return _count_objects(job.progress, seconds)
+    return _count_shards(record.lines, seconds) if phase == HASHING else None
 
 
-def _count_objects(job: Job, seconds: float) -> Progress | None:
-    done, total = (job.progress.done, job.progress.total) if job.progress else (0, None)
+def _count_objects(progress: Progress, seconds: float) -> PhaseProgress:
+    done, total = progress.done, progress.total
     if total is None:
-        return Progress(done, None, f"{formats.count(done, 'object')} so far")
+        return PhaseProgress(done, None, f"{formats.count(done, 'object')} so far")
     text = f"{done:,} of {formats.count(total, 'object')}"
-    return Progress(done, total, text + _estimate(done, total, seconds))
+    return PhaseProgress(done, total, text + _estimate(done, total, seconds))
 
 
-def _count_shards(lines: Iterable[LogLine], seconds: float) -> Progress | None:
+def _count_shards(lines: Iterable[LogLine], seconds: float) -> PhaseProgress | None:
     """Count the shards of the newest round that workers have hashed. A retry logs one twice."""
     number, total, hashed = 0, None, dict[tuple[int, int], ShardHashed]()
     for line in lines:
@@ -232,7 +232,7 @@ def _count_shards(lines: Iterable[LogLine], seconds: float) -> Progress | None:
     size = formats.size(sum(event.bytes for event in found))
     again = f" of round {number + 1}" if number else ""
     text = f"{done:,} of {formats.count(total, 'shard')}{again}, {size}"
-    return Progress(done, total, text + _estimate(done, total, seconds))
+    return PhaseProgress(done, total, text + _estimate(done, total, seconds))
 
 
 def _estimate(done: int, total: int, seconds: float) -> str:
