@@ -464,6 +464,13 @@ def test_edit_replaces_the_verdict_of_a_plan(
     assert "Ready to check" in text
 
 
+def test_plan_checks_whether_the_form_was_edited_meanwhile(
+    browser: Browser, plans: Plans, access: Access
+) -> None:
+    text = browser.post("/new/plan", form(access), hx_request="true").text
+    assert re.search(r'name="planned"[^>]* hx-post="/new/check" hx-trigger="load"', text)
+
+
 def test_page_without_javascript_plans_too(browser: Browser, plans: Plans) -> None:
     address = f"/new?source_prefix={FOLDER}&registry=quilt-prod&commit_message=Mine&plan=1"
     framed = browser.get(address).text
