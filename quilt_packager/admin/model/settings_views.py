@@ -76,10 +76,6 @@ class SettingsViews:
         """Return the event sources."""
         return self._sources.get(SOURCES_SECONDS)
 
-    def has_fresh_sources(self) -> bool:
-        """Return True if `sources` would make no request."""
-        return self._sources.is_fresh(SOURCES_SECONDS)
-
     def events(self) -> Answer[Events]:
         """Return the events of each source."""
         return self._events.get(EVENTS_SECONDS)
@@ -92,10 +88,6 @@ class SettingsViews:
         """Return the flags of the last deployment; None for an engine without flags."""
         return self._flags.get(DEPLOYED_SECONDS)
 
-    def has_fresh_flags(self) -> bool:
-        """Return True if `flags` would make no request."""
-        return self._flags.is_fresh(DEPLOYED_SECONDS)
-
     def uploads(self) -> Answer[Any]:
         """Return the settings of the coalescers of uploads."""
         return self._uploads.get(DEPLOYED_SECONDS)
@@ -105,6 +97,10 @@ class SettingsViews:
         self._sources.start(SOURCES_SECONDS)
         self._flags.start(DEPLOYED_SECONDS)
         self._uploads.start(DEPLOYED_SECONDS)
+
+    def is_fresh(self) -> bool:
+        """Return True if sources can be shown without a request."""
+        return self._sources.is_fresh(SOURCES_SECONDS) and self._flags.is_fresh(DEPLOYED_SECONDS)
 
     def switch(self, name: str, *, enabled: bool) -> Source:
         """Turn a source on or off, and return its state in EventBridge."""

@@ -68,8 +68,7 @@ class SettingsPage(Page):
         whole, query = is_whole(request), request.query_params
         if whole:
             self._start()
-        has_sources = whole or self._settings.has_fresh_sources()
-        has_engine = has_sources and (whole or self._settings.has_fresh_flags())
+        is_ready = whole or self._settings.is_fresh()
         explained = query.get("explain", "").strip()
         reasons = (
             read_reasons(self._settings, explained)
@@ -80,12 +79,12 @@ class SettingsPage(Page):
             request,
             "settings.html",
             whole=whole,
-            facts=self._facts() if has_engine else None,
+            facts=self._facts() if is_ready else None,
             at=query.get("at", ""),
-            flags=self._flags() if has_engine else None,
+            flags=self._flags() if is_ready else None,
             reasons=reasons,
             **self._check(request, waits=whole),
-            **(self._list(counts=whole) if has_sources else {"sources": None, "problem": None}),
+            **(self._list(counts=whole) if is_ready else {"sources": None, "problem": None}),
         )
 
     def show_sources(self, request: Request) -> Response:

@@ -276,6 +276,7 @@ def test_switch_shows_the_new_state_in_eventbridge(
     browser: Browser, sources: Sources, access: Access, to: str, *, enabled: bool
 ) -> None:
     sources.sources = [make_source(enabled=not enabled)]
+    browser.htmx("/settings/sources")
     form = {"csrf": access.csrf_token, "name": "omics", "to": to}
     answer = browser.post("/settings/switch", form)
     assert (answer.status, answer.headers["location"]) == (303, "/settings?at=omics")

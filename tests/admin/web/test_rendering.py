@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
+from quilt_packager.admin.model.caching import DEADLINE_SECONDS
 from quilt_packager.admin.web.filters import dom_id, moment, show
 from quilt_packager.admin.web.problems import describe_problem
 from quilt_packager.admin.web.rendering import (
@@ -19,6 +20,7 @@ from quilt_packager.admin.web.rendering import (
     Tab,
 )
 from quilt_packager.admin.web.security import Access
+from quilt_packager.operations.plans.planning_process import LIMIT_SECONDS as PLAN_SECONDS
 from tests.admin.browser import Browser
 from tests.admin.engine import IDENTITY
 
@@ -144,6 +146,17 @@ def test_ids_keep_their_differences() -> None:
 )
 def test_files_are_small(name: str, kibibytes: int) -> None:
     assert len(gzip.compress((STATIC / name).read_bytes())) <= kibibytes * 1024
+
+
+def test_browser_waits_until_the_page_has_an_answer() -> None:
+    base, verdict = (
+        (TEMPLATES / name).read_text("utf-8") for name in ("base.html", "new_verdict.html")
+    )
+    (page_ms,) = re.findall(r'"defaultTimeout": (\d+)', base)
+    plan_ms = re.findall(r'"timeout": (\d+)', verdict)
+    assert int(page_ms) > DEADLINE_SECONDS * 1000
+    assert len(plan_ms) == verdict.count("/new/plan")
+    assert min(map(int, plan_ms)) > PLAN_SECONDS * 1000
 
 
 def test_own_styles_and_script_have_at_most_60_kib() -> None:
