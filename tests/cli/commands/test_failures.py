@@ -70,7 +70,7 @@ def test_failures_are_grouped_by_reason(cli: Cli, deployment: Deployment) -> Non
     assert lines[first + 1 : first + 5] == [
         "    happened   The packager may not decrypt objects under s3://raw/.",
         "    why        The key's policy does not name it.",
-        "    do         Allow it to the role, deploy, and retry. A plain retry fails again.",
+        "    do         Allow it to the role, deploy, and retry. Until then, a retry fails again.",
         "    then       quilt-packager failures retry --code AccessDenied",
     ]
     assert any(job_id in line and "a/3" in line for line in lines)

@@ -29,7 +29,7 @@ class TestPackages:
         assert [row.split()[:2] for row in rows] == [["runs/41", "1"], ["runs/42", "1"]]
 
     def test_are_listed_by_prefix_and_in_pages(self, cli: Cli) -> None:
-        assert cli("packages", "lab/", *REGISTRY).out == "No packages in raw.\n"
+        assert cli("packages", "lab/", *REGISTRY).out == "No packages in raw begin with lab/.\n"
         ran = cli("packages", "--limit", "1", "--json", *REGISTRY)
         assert json.loads(ran.out)["package_name"] == "runs/41"
         assert "--after runs/41" in ran.err
