@@ -35,6 +35,9 @@ def test_the_remedy_names_the_help_of_the_command(cli: Cli) -> None:
     ("arguments", "error"),
     [
         (["jobs", "--outcoem", "failed"], "No such option: --outcoem. Did you mean --outcome?"),
+        (["pakage"], "No such command: pakage. Did you mean package?"),
+        (["send"], "Missing argument MESSAGE."),
+        (["package", "s3://raw/a/", "x", "y"], "Unexpected arguments: x y"),
         (["jobs", "--limit", "x"], "Invalid --limit: x\n  why  It is not a whole number."),
         (["jobs", "--limit", "0"], "Invalid --limit: 0 (minimum 1)"),
         (

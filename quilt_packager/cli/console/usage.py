@@ -9,6 +9,9 @@ import typer
 
 QUOTED = re.compile(r"'([^']*)'")
 UNKNOWN_COMMAND = re.compile(r"No such command '(?P<name>[^']*)'")
+EXTRA_ARGUMENTS = re.compile(
+    r"Got unexpected extra arguments?(?:\(s\))? \((?P<words>.*)\)", re.DOTALL
+)
 CHOICES = " is not one of "
 
 NOT_A_NUMBER = {
@@ -53,8 +56,9 @@ def _describe_call(error: typer.TyperException) -> str:
         known = getattr(getattr(error, "ctx", None), "command", None)
         name = unknown["name"]
         return f"No such command: {name}.{did_you_mean(name, getattr(known, 'commands', {}))}"
-    # Parentheses and quotation marks are the parser's.
-    return text.replace("argument(s)", "arguments").replace("'", "")
+    if extra := EXTRA_ARGUMENTS.match(text):
+        return f"Unexpected arguments: {extra['words']}"
+    return text.replace("'", "")
 
 
 def sentence(text: str) -> str:
