@@ -38,6 +38,10 @@ ASSAYS = tuple(samples.plate(f"elisa/2026-11-{day}/") for day in (21, 22, 23))
 """Folders without an event: one is sent, one is packaged here, and one is found."""
 
 
+PRODUCTION = "production"
+"""A second registry."""
+
+
 class Typed(NamedTuple):
     """Input of a user.
 
@@ -66,7 +70,12 @@ SESSIONS = (
     Typed(f"quilt-packager package s3://{BUCKET}/{ASSAYS[1].prefix}"),
     Typed(f"quilt-packager discover s3://{BUCKET}/"),
     Typed(f"quilt-packager backfill s3 s3://{BUCKET}/elisa/ --sentinel wells.csv --dry-run"),
+    Typed("quilt-packager packages"),
+    Typed(f"quilt-packager show {scenario.MESSAGE_NAME}"),
     Typed(f"quilt-packager diff {scenario.MESSAGE_NAME} --registry {BUCKET}"),
+    Typed("quilt-packager verify assays/elisa-8"),
+    Typed("quilt-packager lineage reports/rnaseq-7"),
+    Typed(f"quilt-packager promote {scenario.MESSAGE_NAME} --to {PRODUCTION}"),
 )
 """Commands in the order of the manual's blocks, which begin with them."""
 
@@ -122,10 +131,7 @@ def record(stack: Stack) -> None:
     environment["PATH"] = os.pathsep.join([str(Path(PROGRAM).parent), environment["PATH"]])
     for assay in ASSAYS:
         stack.engine.upload(assay)
-    # A second revision, for the comparison.
-    message = {**scenario.MESSAGE, "exclude": ["metadata.json"]}
-    stack.engine.send_message(message)
-    page_stack.wait_until(lambda: count_revisions(stack) > 1, "a second revision")
+    prepare_packages(stack)
     recordings = [play(typed, environment) for typed in SESSIONS]
     text = MANUAL.read_text("utf-8")
     blocks = BLOCK.findall(text)
@@ -133,6 +139,20 @@ def record(stack: Stack) -> None:
         raise SystemExit(f"{MANUAL.name} has {len(blocks)} recordings, not {len(recordings)}")
     outputs = iter(recordings)
     MANUAL.write_text(BLOCK.sub(lambda _: f"```console\n{next(outputs)}\n```", text), "utf-8")
+
+
+def prepare_packages(stack: Stack) -> None:
+    """Create a second revision, a damaged package, and one that was made from another."""
+    stack.deployment.s3.create_bucket(Bucket=PRODUCTION)
+    stack.engine.send_message({**scenario.MESSAGE, "exclude": ["metadata.json"]})
+    scenario.send_report(stack.engine)
+    scenario.send_damaged(stack.engine)
+    expected = {scenario.MESSAGE_NAME: 2, scenario.REPORT_NAME: 1, scenario.DAMAGED_NAME: 1}
+    page_stack.wait_until(
+        lambda: all(count_revisions(stack, name) >= count for name, count in expected.items()),
+        "the revisions of the recordings",
+    )
+    stack.engine.delete_version(scenario.DAMAGED, scenario.DAMAGED_FILE)
 
 
 def play(typed: Typed, environment: dict[str, str]) -> str:
@@ -148,11 +168,11 @@ def find_job(environment: dict[str, str]) -> str:
     return found[:8]
 
 
-def count_revisions(stack: Stack) -> int:
-    prefix = f".quilt/named_packages/{scenario.MESSAGE_NAME}/"
+def count_revisions(stack: Stack, name: str) -> int:
+    prefix = f".quilt/named_packages/{name}/"
     found = stack.deployment.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
     # One of them is the pointer to the latest.
-    return found["KeyCount"] - 1
+    return max(found["KeyCount"] - 1, 0)
 
 
 if __name__ == "__main__":

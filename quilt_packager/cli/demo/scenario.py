@@ -179,22 +179,34 @@ def _check(terminal: Terminal, engine: DeployedEngine) -> None:
         )
 
 
+def send_report(engine: DeployedEngine) -> None:
+    """Upload a folder, and send a message that names a file of the Nextflow run as its input."""
+    engine.upload(REPORT)
+    read = engine.newest_version(NEXTFLOW_RUN, INPUT_FILE)
+    folder = f"s3://{BUCKET}/{REPORT.prefix}"
+    metadata = {"input_uris": [str(read)]}
+    engine.send_message(
+        {"source_prefix": folder, "package_name": REPORT_NAME, "metadata": metadata}
+    )
+
+
+def send_damaged(engine: DeployedEngine) -> None:
+    """Upload the folder whose package will be damaged, and send its message."""
+    engine.upload(DAMAGED)
+    folder = f"s3://{BUCKET}/{DAMAGED.prefix}"
+    engine.send_message({"source_prefix": folder, "package_name": DAMAGED_NAME})
+
+
 def _name_input(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
     with step(terminal, "Package a report of the Nextflow run, which names its input"):
-        engine.upload(REPORT)
-        read = engine.newest_version(NEXTFLOW_RUN, INPUT_FILE)
-        folder = f"s3://{BUCKET}/{REPORT.prefix}"
-        metadata = {"input_uris": [str(read)]}
-        engine.send_message(
-            {"source_prefix": folder, "package_name": REPORT_NAME, "metadata": metadata}
-        )
+        send_report(engine)
         (outcome,) = engine.wait_for_outcomes([REPORT_NAME], Result.CREATED)
     write_success(terminal, outcome, seconds=outcome.seconds)
     if not outcome.input_packages:
         raise LocalError(
-            f"{REPORT_NAME} does not name the package of {read}.",
-            why=f"{INPUT_NAME} holds that version.",
+            f"{REPORT_NAME} does not name the package of its input.",
+            why=f"{INPUT_NAME} holds that version of {INPUT_FILE}.",
             remedy="This is a bug. Please report it.",
         )
 
@@ -202,9 +214,7 @@ def _name_input(terminal: Terminal, engine: DeployedEngine) -> None:
 def _audit(terminal: Terminal, engine: DeployedEngine) -> None:
     terminal.write()
     with step(terminal, "Package an assay, and delete a version of a file") as running:
-        engine.upload(DAMAGED)
-        folder = f"s3://{BUCKET}/{DAMAGED.prefix}"
-        engine.send_message({"source_prefix": folder, "package_name": DAMAGED_NAME})
+        send_damaged(engine)
         engine.wait_for_outcomes([DAMAGED_NAME], Result.CREATED)
         engine.delete_version(DAMAGED, DAMAGED_FILE)
         running.note(DAMAGED_FILE)
