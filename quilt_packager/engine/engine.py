@@ -403,8 +403,8 @@ class PackagingEngine(OutcomeRules, EngineMetrics, Construct):
     ) -> Promotion:
         """Publish the revisions that this engine creates in another registry too.
 
-        A function of its own does it, whose role may write there. Its name, its copies and its
-        events are those of `quilt-packager promote`.
+        A separate function promotes, and its role alone may write there. It does the same as
+        `quilt-packager promote`.
 
         Args:
             registry: The registry: a bucket, or the name of one.

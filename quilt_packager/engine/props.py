@@ -227,7 +227,7 @@ class EngineProps(TypedDict, total=False):
     lineage: bool
     """Name the packages that hold the inputs of a run, in the metadata and the outcome.
 
-    Creates a DynamoDB table, the index, which the jobs keep. Default: false.
+    Creates a DynamoDB table, the index, which jobs maintain. Default: false.
     """
     engine_name: str | None
     """Name that distinguishes several engines in one stack.

@@ -67,8 +67,8 @@ class ObjectUploads:
         enabled: Process uploads. Default: true. Disabled rules stay in place.
         construct_id: Id of the construct. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `exclude`,
-            `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
-            `require_timeout_seconds`. See `CommonOptions`.
+            `contents`, `missing_parts`, `settle_seconds`, `require`, `require_timeout_seconds`,
+            `verify_checksums`, `on_foreign_revision`. See `CommonOptions`.
 
     Raises:
         TypeError: Props are of another type. All violations are listed.

@@ -44,8 +44,9 @@ class HealthOmicsRuns:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
-            `require_timeout_seconds`. See `PackageOptions`.
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `require_timeout_seconds`, `verify_checksums`, `on_foreign_revision`. See
+            `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.
@@ -118,8 +119,9 @@ class WorkflowRunCrates:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
-            `require_timeout_seconds`. See `PackageOptions`.
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `require_timeout_seconds`, `verify_checksums`, `on_foreign_revision`. See
+            `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.
@@ -194,8 +196,9 @@ class ObjectsReady:
         enabled: Send events to the queue. Default: true. A disabled rule stays in place.
         construct_id: Id of the rule. Default: the name of the class.
         **options: Package options: `package_name`, `include_prefixes`, `ignore_prefixes`,
-            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`, `verify_checksums`,
-            `require_timeout_seconds`. See `PackageOptions`.
+            `exclude`, `contents`, `missing_parts`, `settle_seconds`, `require`,
+            `require_timeout_seconds`, `verify_checksums`, `on_foreign_revision`. See
+            `PackageOptions`.
 
     Raises:
         TypeError: A prop is of another type.
