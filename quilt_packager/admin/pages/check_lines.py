@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 from quilt_packager.admin.model.settings_views import Explained, SettingsViews
@@ -19,40 +19,34 @@ FOLDED_AFTER = 3
 """Number of successful checks that are shown unless all are wanted."""
 
 
-class Kind(NamedTuple):
-    """The look of a line: an icon and a CSS class."""
+Kind = Literal["ok", "info", "warn", "bad"]
 
-    icon: str
-    css: str
-
-
-OK, INFO, WARN, BAD = (
-    Kind("check", "k-ok"),
-    Kind("info", "k-info"),
-    Kind("warn", "k-warn"),
-    Kind("x", "k-bad"),
-)
-
-KINDS = {Status.WRONG: BAD, Status.NOTICE: WARN, Status.UNCONFIRMED: INFO, Status.OK: OK}
-VERDICTS = {
-    Verdict.PACKAGES: OK,
-    Verdict.WAITS: INFO,
-    Verdict.IGNORES: INFO,
-    Verdict.OFF: WARN,
+KINDS: dict[Status, Kind] = {
+    Status.WRONG: "bad",
+    Status.NOTICE: "warn",
+    Status.UNCONFIRMED: "info",
+    Status.OK: "ok",
+}
+VERDICTS: dict[Verdict, Kind] = {
+    Verdict.PACKAGES: "ok",
+    Verdict.WAITS: "info",
+    Verdict.IGNORES: "info",
+    Verdict.OFF: "warn",
 }
 STATES: dict[str, Kind] = {
-    State.CREATED: OK,
-    State.UNCHANGED: OK,
-    State.REJECTED: BAD,
-    State.FAILED: BAD,
+    State.CREATED: "ok",
+    State.UNCHANGED: "ok",
+    State.REJECTED: "bad",
+    State.FAILED: "bad",
+    NONE: "warn",
 }
 
 
-class Line(NamedTuple):
+class CheckLine(NamedTuple):
     """A line of a list of checks.
 
     Attributes:
-        kind: Look.
+        kind: Look of the line.
         subject: Resource or event source, in bold.
         text: Fact.
         remedy: Action to take; empty if none is needed.
@@ -80,7 +74,7 @@ class CheckList(NamedTuple):
         problem: Error of the last check; None if it succeeded.
     """
 
-    lines: Sequence[Line] | None
+    lines: Sequence[CheckLine] | None
     hidden: int
     counts: str
     total: int
@@ -109,7 +103,7 @@ def read_check(views: SettingsViews, *, shows_all: bool, waits: bool) -> CheckLi
     lines = list(_list_findings(findings)) if findings is not None else None
     hidden = 0
     if lines and not shows_all:
-        right = [line for line in lines if line.kind is OK]
+        right = [line for line in lines if line.kind == "ok"]
         hidden = max(0, len(right) - FOLDED_AFTER)
         lines = lines[: len(lines) - hidden]
     return CheckList(
@@ -124,9 +118,9 @@ def read_check(views: SettingsViews, *, shows_all: bool, waits: bool) -> CheckLi
     )
 
 
-def _list_findings(findings: Sequence[Finding]) -> Iterator[Line]:
+def _list_findings(findings: Sequence[Finding]) -> Iterator[CheckLine]:
     for subjects, each in group(findings):
-        yield Line(KINDS[each.status], name_subjects(subjects), each.text, each.remedy)
+        yield CheckLine(KINDS[each.status], name_subjects(subjects), each.text, each.remedy)
 
 
 class Reasons(NamedTuple):
@@ -141,7 +135,7 @@ class Reasons(NamedTuple):
     """
 
     folder: str = ""
-    lines: Sequence[Line] | None = None
+    lines: Sequence[CheckLine] | None = None
     problem: Problem | None = None
     mistake: str = ""
     is_open: bool = False
@@ -161,7 +155,7 @@ def read_reasons(views: SettingsViews, text: str) -> Reasons:
     return Reasons(text, lines, problem)
 
 
-def _list_reasons(explained: Explained) -> Iterator[Line]:
+def _list_reasons(explained: Explained) -> Iterator[CheckLine]:
     history, found = explained
     links = [("Its last job", f"/jobs/{each.id}") for each in history.jobs[:1]]
     links += [
@@ -170,7 +164,7 @@ def _list_reasons(explained: Explained) -> Iterator[Line]:
     if history.contents.objects:
         form = urlencode({"source_prefix": history.folder})
         links.append(("Package it now", f"/new?{form}"))
-    kind = STATES.get(found.state, WARN if found.state == NONE else INFO)
-    yield Line(kind, found.happened, found.why, found.remedy, links)
+    kind = STATES.get(found.state, "info")
+    yield CheckLine(kind, found.happened, found.why, found.remedy, links)
     for each in history.sources:
-        yield Line(VERDICTS[each.verdict], each.title, each.why, each.remedy)
+        yield CheckLine(VERDICTS[each.verdict], each.title, each.why, each.remedy)
