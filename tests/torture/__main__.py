@@ -14,9 +14,11 @@ from typing import Any
 from tests.conftest import pytest_configure
 from tests.runtime.registry.test_publish_schedules import (
     LARGE,
+    LARGE_SERIAL,
     REPLACING_AT_LENGTH,
     explore_overlapping,
     explore_replacing,
+    explore_serial,
 )
 from tests.schedules import Scenario
 from tests.torture.faults import check_each, check_services
@@ -46,6 +48,8 @@ def parts(scale: float) -> Iterator[tuple[str, Run]]:
     for name in PAIRED if scale >= 1 else ():
         yield f"two deaths: {name}", partial(check_all, name, deaths=2)
     yield "schedules: another writer", partial(count, explore_replacing, REPLACING_AT_LENGTH)
+    for name, scenario in LARGE_SERIAL.items():
+        yield f"schedules of one job at a time: {name}", partial(count, explore_serial, scenario)
     for name, scenario in LARGE.items() if scale >= 1 else ():
         yield f"schedules: {name}", partial(count, explore_overlapping, scenario)
     yield "faults", partial(check_each, every=max(1, round(1 / scale)))
