@@ -356,7 +356,10 @@ def test_whole_bucket_needs_a_tick_and_a_warning_has_its_cure(
 ) -> None:
     person = meet(served, java_script_enabled=scripts)
     page = person.go("/new?source_prefix=s3://quilt-demo/&package_name=a/b")
+    person.arrive(page)
     expect(page.locator("#verdict")).to_contain_text("This is a whole bucket")
+    row = page.locator("#found").get_by_role("row", name="nextflow/")
+    expect(row).to_contain_text("Folder of files")
     page.get_by_role("button", name="Package the bucket").first.click()
     expect(page).to_have_url(re.compile("/new"))  # the browser asks for the tick
     expect(page.get_by_role("checkbox")).not_to_be_checked()

@@ -98,6 +98,7 @@ class Verdict(NamedTuple):
         text: The effect.
         findings: Its lines.
         is_whole_bucket: The package needs a confirmation.
+        is_advised: Nothing is known that prevents the package.
     """
 
     kind: Kind | Literal["run"]
@@ -105,6 +106,7 @@ class Verdict(NamedTuple):
     text: str
     findings: tuple[Finding, ...]
     is_whole_bucket: bool
+    is_advised: bool
 
     @property
     def warnings(self) -> int:
@@ -114,6 +116,8 @@ class Verdict(NamedTuple):
     @property
     def button(self) -> str:
         """Return the label of the button that packages."""
+        if not self.is_advised:
+            return "Package anyway"
         label, others = "Package", self.warnings
         if self.is_whole_bucket:
             label, others = "Package the bucket", self.warnings - 1
@@ -140,7 +144,14 @@ def judge(checked: Checked, planned: Planned | None, *, is_known: bool = True) -
     kind: Kind = next((each for each in ("bad", "warn") if each in kinds), "ok")
     title, text = _summarise(checked, planned, kind)
     is_checked = planned is not None or kind != "ok"
-    return Verdict(kind if is_checked else "run", title, text, found, is_whole_bucket)
+    return Verdict(
+        kind=kind if is_checked else "run",
+        title=title,
+        text=text,
+        findings=found,
+        is_whole_bucket=is_whole_bucket,
+        is_advised=kind != "bad" or not checked.is_good,
+    )
 
 
 def _summarise(checked: Checked, planned: Planned | None, kind: Kind) -> tuple[str, str]:

@@ -732,7 +732,7 @@ class TestVerdict:
         self, error: Rejected, changes: dict[str, list[str]]
     ) -> None:
         verdict = self.judge(msgspec.structs.replace(PLAN, refusals=(error.explanation,)))
-        assert verdict.kind == "bad"
+        assert (verdict.kind, verdict.button) == ("bad", "Package anyway")
         (found,) = [each for each in verdict.findings if each.kind == "bad"]
         query = parse_qs(urlsplit(found.cures[0].url).query) if found.cures else {}
         assert changes.items() <= query.items()
