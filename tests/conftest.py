@@ -76,6 +76,16 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
     return (yield) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a fixture of their module on one worker, which makes it once."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            fixtures = item._fixtureinfo.name2fixturedefs.values()
+            if any(each[-1].scope == "module" for each in fixtures):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def _refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         _check_host(arguments[1][0])
