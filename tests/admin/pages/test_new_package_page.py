@@ -213,7 +213,7 @@ def commands_of(answer: Answer) -> list[str]:
         ("require_timeout_seconds", {"require_timeout_seconds": "1 h"}, "bad", "not a whole"),
         ("require_timeout_seconds", {"require_timeout_seconds": "99999"}, "bad", "<= 43200"),
         ("metadata", {"metadata": '{"a": 1, "b": 2}'}, "ok", "A JSON object with 2 fields."),
-        ("metadata", {"metadata": "[1]"}, "bad", "it is a list instead of an object"),
+        ("metadata", {"metadata": "[1]"}, "bad", "It is a list instead of an object."),
         ("metadata", {"metadata": "{"}, "bad", "It is not JSON"),
         ("metadata", {"metadata_uri": "m.json"}, "ok", f"Read from {FOLDER}m.json"),
         ("metadata", {"metadata_uri": "s3://other/m.json"}, "bad", "may not read “other”"),
