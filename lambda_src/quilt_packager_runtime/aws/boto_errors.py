@@ -373,7 +373,7 @@ def _describe_local(error: Exception) -> Description:
 
 
 class Facts(dict[str, Any]):
-    """What an exception knows of itself: not all of one class know the same."""
+    """The facts of an exception. Exceptions of one class may lack some of them."""
 
     def __missing__(self, name: str) -> str:
         """Return a word for an unknown fact."""
