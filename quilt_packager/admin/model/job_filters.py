@@ -24,6 +24,7 @@ OUTCOMES = {*labels.BADGES, WITH_WARNINGS}
 """The values of the filter of outcomes."""
 
 OLDEST_FIRST = "oldest"
+OPEN = "open"
 
 LOCAL_FORMAT = "%Y-%m-%dT%H:%M"
 """Format of a moment in a field, in the time zone of this machine."""
@@ -45,6 +46,7 @@ class Filter(NamedTuple):
         source: Only jobs of this source, by its label; empty for all.
         code: Only jobs with this error code; empty for all.
         order: `OLDEST_FIRST`; empty for the newest first.
+        charts: `OPEN` to show the large charts; empty otherwise.
         before: Only jobs after this key in this order, for the next page.
     """
 
@@ -56,6 +58,7 @@ class Filter(NamedTuple):
     source: str = ""
     code: str = ""
     order: str = ""
+    charts: str = ""
     before: Key | None = None
 
     @classmethod
@@ -77,6 +80,7 @@ class Filter(NamedTuple):
             query.get("source", "").strip(),
             query.get("code", "").strip(),
             OLDEST_FIRST if query.get("order") == OLDEST_FIRST else "",
+            OPEN if query.get("charts") == OPEN else "",
             read_key(query.get("before", "")),
         )
 
@@ -112,6 +116,7 @@ class Filter(NamedTuple):
             "source": self.source,
             "code": self.code,
             "order": self.order,
+            "charts": self.charts,
             "before": write_key(self.before) if self.before else "",
             **extra,
         }

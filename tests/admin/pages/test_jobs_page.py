@@ -492,3 +492,12 @@ def test_bars_lead_to_their_jobs(browser: Browser, engine: Engine) -> None:
     text = browser.htmx("/jobs/list").text
     (link,) = re.findall(r'<a href="(/jobs\?range=custom[^"]*)"', text)
     assert len(rows_of(browser.htmx(html.unescape(link).replace("/jobs?", "/jobs/list?")))) == 1
+
+
+def test_address_opens_the_charts(browser: Browser, engine: Engine) -> None:
+    engine.jobs = [make_job()]
+    text = browser.get("/jobs?whole=1&charts=open").text
+    assert "<details open><summary>Charts" in text
+    assert 'href="/jobs?outcome=created&amp;charts=open"' in text
+    assert "not used" not in text
+    assert "<details open>" not in browser.get("/jobs?whole=1").text
