@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.formats.json_errors import describe_decode_error
 from quilt_packager_runtime.formats.objects import (
     MAX_MESSAGE_BYTES,
     REGISTRY_PREFIX,
@@ -166,7 +167,9 @@ def read_proposals(lines: Iterable[str], settings: Settings) -> Found:
         try:
             proposed = msgspec.json.decode(line, type=ProposedPackage)
         except msgspec.DecodeError as error:
-            raise ValueError(f"line {number} is no proposal: {error}") from error
+            raise ValueError(
+                f"line {number} is no proposal: {describe_decode_error(error)}"
+            ) from error
         name = proposed.folder or str(proposed.message.get("source_prefix"))
         candidate = _read(name, None, proposed.message, settings)
         if proposed.missing:

@@ -7,6 +7,7 @@ needed.
 import os
 from typing import TYPE_CHECKING, Any
 
+from quilt_packager_runtime.aws.boto_errors import describe_boto_error
 from quilt_packager_runtime.errors import InvalidAwsConfiguration, quote
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def create_client(
             config = config.merge(Config(inject_host_prefix=False))
             client = session.client(service, region_name=region, config=config)
     except ValueError as error:
+        if found := describe_boto_error(error):  # an invalid region
+            raise InvalidAwsConfiguration(
+                found.happened, why=found.why, remedy=found.remedy
+            ) from error
         raise InvalidAwsConfiguration(
             f"The AWS endpoint cannot be used: {quote(str(error).removeprefix(OF_BOTOCORE))}.",
             why="An endpoint is a URL, such as https://s3.example.org:9000/path, and the region is "

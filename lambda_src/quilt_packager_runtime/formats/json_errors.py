@@ -76,6 +76,21 @@ def describe_type_error(error: msgspec.ValidationError, type_: object = None) ->
     return printable(f"{at}{text}"[:MAX_QUOTED])
 
 
+def describe_decode_error(error: msgspec.DecodeError) -> str:
+    """Describe a document that cannot be decoded to a type.
+
+    Example:
+        >>> try:
+        ...     msgspec.json.decode("{", type=dict)
+        ... except msgspec.DecodeError as error:
+        ...     print(describe_decode_error(error))
+        it is not JSON
+    """
+    if isinstance(error, msgspec.ValidationError):
+        return describe_type_error(error)
+    return "it is not JSON"
+
+
 def values_of(type_: object) -> list[str]:
     """Return the texts that a type accepts; none for types other than enumerations.
 

@@ -28,6 +28,7 @@ from quilt_packager.operations.durations import parse_since
 from quilt_packager.operations.errors import UnknownFailure, UnknownJob
 from quilt_packager.operations.jobs.filters import ALL, JobFilter
 from quilt_packager.operations.jobs.job import Job, State
+from quilt_packager.operations.jobs.labels import TRIGGERS
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
@@ -50,53 +51,72 @@ MOST_LISTED = 10_000
 app = make_group("jobs", HELP, is_command=True)
 
 
+FollowOption = Annotated[
+    bool, typer.Option("--follow", "-f", help="Write changes as they happen, until Ctrl-C.")
+]
+SinceOption = Annotated[
+    str,
+    typer.Option(
+        "--since", metavar="WHEN", help="Start of the list: 90s, 2h or 7d ago, or a date."
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="GLOB", help="Only packages with a matching name, such as 'wgs/*'."
+    ),
+]
+OutcomeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outcome",
+        metavar="OUTCOME",
+        help=f"Only jobs with this outcome, or one of several with commas between them: "
+        f"{', '.join(State)}. Repeatable.",
+    ),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="WHEN", help="Only jobs that started before this time."),
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Only jobs of this event source, as in SOURCE."),
+]
+CodeOption = Annotated[
+    str | None, typer.Option("--code", metavar="CODE", help="Only jobs with this error code.")
+]
+FolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--folder", metavar="URI", help="Only jobs for this folder, or for folders below it."
+    ),
+]
+LimitOption = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        max=MOST_LISTED,
+        help="Maximum number of jobs. Not with --follow.",
+    ),
+]
+
+
 @app.callback()
 def jobs(
     context: typer.Context,
     *,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Write changes as they happen, until Ctrl-C.")
-    ] = False,
-    since: Annotated[
-        str,
-        typer.Option(metavar="WHEN", help="Start of the list: 90s, 2h or 7d ago, or a date."),
-    ] = "24h",
-    name: Annotated[
-        str | None,
-        typer.Option(metavar="GLOB", help="Only packages with a matching name, such as 'wgs/*'."),
-    ] = None,
-    outcome: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OUTCOME",
-            help=f"Only jobs with this outcome, or one of several with commas between them: "
-            f"{', '.join(State)}. Repeatable.",
-        ),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="Only jobs that started before this time."),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Only jobs of this event source, as in SOURCE."),
-    ] = None,
-    code: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Only jobs with this error code.")
-    ] = None,
-    folder: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="Only jobs for this folder, or for folders below it."),
-    ] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=MOST_LISTED,
-            help="Maximum number of jobs. Not with --follow.",
-        ),
-    ] = LISTED,
+    follow: FollowOption = False,
+    since: SinceOption = "24h",
+    name: NameOption = None,
+    outcome: OutcomeOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    code: CodeOption = None,
+    folder: FolderOption = None,
+    limit: LimitOption = LISTED,
     stack: StackOption = None,
     profile: ProfileOption = None,
     region: RegionOption = None,
@@ -106,6 +126,25 @@ def jobs(
     if context.invoked_subcommand is not None:
         refuse_options(context)
         return Exit.OK
+    _check_follow(context, follow=follow)
+    start = read_since(since)
+    wanted = JobFilter(
+        name,
+        parse_outcomes(outcome) if outcome else None,
+        source,
+        code,
+        parse_folder_argument(folder) if folder else None,
+        _read_end(until, since, start) if until else None,
+    )
+    deployment = find(stack, profile, region)
+    if follow:
+        _follow(Terminal(), deployment, start, wanted, as_json=as_json)
+    else:
+        _list(Terminal(), deployment, start, wanted, limit=limit, as_json=as_json)
+    return Exit.OK
+
+
+def _check_follow(context: typer.Context, *, follow: bool) -> None:
     for option in ("limit", "until"):
         if follow and was_given(context, option):
             raise Misuse(
@@ -113,32 +152,17 @@ def jobs(
                 why="--follow writes every change until Ctrl-C.",
                 remedy="Omit one of them.",
             )
-    terminal = Terminal()
-    moment = read_since(since)
-    wanted = JobFilter(
-        name,
-        parse_outcomes(outcome) if outcome else None,
-        source,
-        code,
-        parse_folder_argument(folder) if folder else None,
-        read_since(until, "--until") if until else None,
-    )
-    deployment = find(stack, profile, region)
-    if follow:
-        _follow(terminal, deployment, moment, wanted, as_json=as_json)
-    from quilt_packager.operations.jobs.listing import read_jobs
 
-    found = read_jobs(deployment, since=moment, wanted=wanted, limit=limit)
-    if as_json:
-        for job in found:
-            terminal.json(to_json(job))
-    else:
-        _write_list(terminal, deployment, found, wanted)
-    if found.is_cut_off:
-        terminal.hint(
-            f"More jobs may match: use --limit {min(10 * limit, MOST_LISTED)}, or a later --since."
+
+def _read_end(until: str, since: str, start: datetime) -> datetime:
+    end = read_since(until, "--until")
+    if end <= start:
+        raise Misuse(
+            f"No job started after {since} and before {until}.",
+            why="--until is not after --since.",
+            remedy="--since 7d --until 2d",
         )
-    return Exit.OK
+    return end
 
 
 @app.command("show")
@@ -250,12 +274,36 @@ def sum_up(jobs: Sequence[Job]) -> str:
     return f"{formats.count(len(jobs), 'job')}: {', '.join(parts)}"
 
 
+def _list(
+    terminal: Terminal,
+    deployment: "Deployment",
+    since: datetime,
+    wanted: JobFilter,
+    *,
+    limit: int,
+    as_json: bool,
+) -> None:
+    from quilt_packager.operations.jobs.listing import read_jobs
+
+    found = read_jobs(deployment, since=since, wanted=wanted, limit=limit)
+    if as_json:
+        for job in found:
+            terminal.json(to_json(job))
+    else:
+        _write_list(terminal, deployment, found, wanted)
+    if found.is_cut_off:
+        terminal.hint(
+            f"More jobs may match: use --limit {min(10 * limit, MOST_LISTED)}, or a later --since."
+        )
+
+
 def _write_list(
     terminal: Terminal, deployment: "Deployment", found: "JobList", wanted: JobFilter
 ) -> None:
     if not found:
         if wanted != ALL:
             terminal.write("No job matches. Try an earlier --since or other filters.")
+            _hint_at_typos(terminal, wanted)
         else:
             terminal.write(f"No jobs since {terminal.when(found.since)}.")
         return
@@ -265,6 +313,18 @@ def _write_list(
     chosen = next((job for job in found if job.code is not None), found[0])
     show = deployment.command("jobs", "show", chosen.id[:ID_CHARACTERS])
     terminal.suggest("Details of a job:", show)
+
+
+def _hint_at_typos(terminal: Terminal, wanted: JobFilter) -> None:
+    """Write which known value resembles that of a filter."""
+    from quilt_packager.operations.dead_letters.error_codes import DESCRIPTIONS
+
+    for option, value, known in (
+        ("--code", wanted.code, [*DESCRIPTIONS]),
+        ("--source", wanted.source, [*TRIGGERS, *TRIGGERS.values()]),
+    ):
+        if value is not None and value not in known and (meant := did_you_mean(value, known)):
+            terminal.hint(f"{option} {value}:{meant}")
 
 
 def _follow(

@@ -16,6 +16,7 @@ from quilt_packager_runtime.aws.s3 import S3
 from quilt_packager_runtime.aws.s3_responses import ARCHIVED_CLASSES
 from quilt_packager_runtime.disk_space import translate_disk_full
 from quilt_packager_runtime.errors import NoSuchKey, quote
+from quilt_packager_runtime.formats.json_errors import describe_decode_error
 from quilt_packager_runtime.formats.objects import S3Uri, SourceFolder, SourceObject
 from quilt_packager_runtime.listing.inventory import open_database
 
@@ -90,8 +91,14 @@ async def _read_manifest(s3: S3, uri: S3Uri, folder: SourceFolder) -> _Manifest:
     remedy = "Give the manifest.json of an S3 Inventory report in CSV, with Size."
     try:
         report = msgspec.json.decode((await s3.get_object(uri)).data, type=_Manifest)
-    except (msgspec.DecodeError, NoSuchKey) as error:
-        raise UnusableInventory(f"{uri} is no report: {error}", why="", remedy=remedy) from error
+    except NoSuchKey as error:
+        raise UnusableInventory(
+            f"{uri} is no report: it does not exist.", why="", remedy=remedy
+        ) from error
+    except msgspec.DecodeError as error:
+        raise UnusableInventory(
+            f"{uri} is no report: {describe_decode_error(error)}.", why="", remedy=remedy
+        ) from error
     if report.file_format.upper() != "CSV":
         raise UnusableInventory(
             f"{uri} is a report in {report.file_format}.",

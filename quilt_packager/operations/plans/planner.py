@@ -421,6 +421,8 @@ class _Planner:
                 memory_mib=self._memory_mib,
             )
 
+        if found.batched and not route.is_large:
+            route = await self._enlarge(inventory, "S3 Batch Operations hashes archived objects")
         result = cost(route.shards)
         if not route.is_large and not route.why:
             least, most = result.seconds

@@ -328,6 +328,9 @@ class TestChecksums:
         assert (made.checksums.computed, made.checksums.computed_bytes) == (1, 0)
         assert made.estimate is not None
         assert made.estimate.usd > 0.25
+        assert made.route is not None
+        assert made.route.is_large
+        assert made.route.why == "S3 Batch Operations hashes archived objects"
 
 
 class TestRefusals:
