@@ -1,6 +1,7 @@
 """Filters of the list of packages. The URL is the state, as for the list of jobs."""
 
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,9 @@ from quilt_packager.operations.revisions.registry_index import IndexedPackage
 
 ROWS = 50
 """Number of packages on one page of the list."""
+
+SECOND = re.compile(r"\d{1,10}", re.ASCII)
+"""Second of a pointer in a URL."""
 
 TODAY, WEEK, OLD = "today", "7d", "1y"
 
@@ -234,7 +238,7 @@ def key_of(package: IndexedPackage) -> str:
 def _read_key(text: str) -> IndexedPackage | None:
     second, dot, rest = text.partition(".")
     registry, slash, name = rest.partition("/")
-    if not (dot and slash and second.isascii() and second.isdigit()):
+    if not (dot and slash and SECOND.fullmatch(second)):
         return None
     return IndexedPackage(registry, name, 0, int(second))
 

@@ -1,6 +1,7 @@
 """The packages of registries: each view is requested from S3 at most once per interval."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,7 +10,7 @@ from quilt_packager_runtime.concurrency import for_each
 from quilt_packager_runtime.lineage.index import LineageIndex
 from quilt_packager_runtime.registry.publish import Package
 
-from quilt_packager.admin.model.caching import Answer, CachedEach
+from quilt_packager.admin.model.caching import PAGE_DEADLINE, Answer, CachedEach
 from quilt_packager.operations.deployment.credentials import connect_s3
 from quilt_packager.operations.deployment.deployments import Deployment
 from quilt_packager.operations.errors import BrokenManifest, SlowResponse
@@ -43,6 +44,10 @@ REVISION_SECONDS = 3600
 """A revision never changes, but its manifest may be deleted."""
 
 LIMIT_SECONDS = 20
+
+MIN_SECONDS = 1
+"""Time for a request after others have used up the time of the page."""
+
 MAX_DIFFERENCES = 2000
 
 MAX_SUMMARY_BYTES = 2 * 1024 * 1024
@@ -131,9 +136,13 @@ class PackageViews:
         self._indexes.of(query).start(INDEX_SECONDS)
 
     def newest(
-        self, packages: Iterable[IndexedPackage], *, limit_seconds: float = LIMIT_SECONDS
+        self, packages: Iterable[IndexedPackage], *, limit_seconds: float | None = None
     ) -> Mapping[IndexedPackage, PublishedRevision]:
         """Return the newest revisions of packages. A pointer never changes, and is read once.
+
+        Args:
+            packages: The packages.
+            limit_seconds: Time limit. Default: the rest of the page's time.
 
         Raises:
             PackagerError: S3 did not respond, or refused.
@@ -142,7 +151,8 @@ class PackageViews:
         known = self._newest
         missing = [each for each in wanted if each not in known]
         if missing:
-            found = _run(read_newest(self._connect(), missing), limit_seconds)
+            seconds = limit_seconds or _rest_seconds()
+            found = _run(read_newest(self._connect(), missing), seconds)
             # Without a pointer, `latest` may change.
             lasting = {each: found[each] for each in missing if each.second is not None}
             self._newest = lasting if len(known) > MAX_NEWEST else {**known, **lasting}
@@ -163,7 +173,7 @@ class PackageViews:
         known = self._summaries
         missing = [each for each in wanted if each not in known]
         if missing:
-            found = _run(_summarize(self._connect(), missing))
+            found = _run(_summarize(self._connect(), missing), _rest_seconds())
             self._summaries = found if len(known) > MAX_SUMMARIES else {**known, **found}
             known = {**known, **found}
         return {each: known[each] for each in wanted}
@@ -184,7 +194,8 @@ class PackageViews:
         """
         index = None if table is None else LineageIndex(table, self._deployment.dynamodb)
         reader = LineageReader(self._connect(), index)
-        return _run(reader.read(package, top_hash, up=1, down=1 if index else 0))
+        tree = reader.read(package, top_hash, up=1, down=1 if index else 0)
+        return _run(tree, _rest_seconds())
 
     def _index(self, query: IndexQuery) -> RegistryIndex:
         return _run(index_packages(self._connect(), query.registry, prefix=query.prefix))
@@ -243,6 +254,11 @@ async def _summarize(s3: S3, pairs: Sequence[Pair]) -> dict[Pair, Summary | None
 
 def _revision(top_hash: str | None) -> Revision | None:
     return None if top_hash is None else Revision(top_hash)
+
+
+def _rest_seconds() -> float:
+    """Return the time that the page of this thread has left."""
+    return min(LIMIT_SECONDS, max(PAGE_DEADLINE.get() - time.monotonic(), MIN_SECONDS))
 
 
 def _run(reading: Coroutine[Any, Any, T], limit_seconds: float = LIMIT_SECONDS) -> T:

@@ -206,9 +206,13 @@ class FailuresPage(Page):
     def show_list(self, request: Request) -> Response:
         """Show the list."""
         listed = self._list(request)
-        return self._renderer.part(
+        response = self._renderer.part(
             request, "failures_list_part.html", listed=listed, whole=False, **_values()
         )
+        if request.headers.get("hx-source", "").startswith("form"):
+            url = f"{PATH}?{listed.wanted.query()}".rstrip("?")
+            response.headers["HX-Push-Url"] = self._renderer.root + url
+        return response
 
     def show_count(self, request: Request) -> Response:
         """Show the current number of letters, which SQS returns without receiving any."""

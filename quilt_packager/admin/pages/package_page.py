@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from quilt_packager.admin.model import links
 from quilt_packager.admin.model.caching import Answer
-from quilt_packager.admin.model.package_filters import AUDIT_BADGES
+from quilt_packager.admin.model.package_filters import AUDIT_BADGES, SECOND
 from quilt_packager.admin.model.package_views import (
     MAX_DIFFERENCES,
     Comparison,
@@ -72,6 +72,7 @@ class Shown(NamedTuple):
         pairs: The earlier revision of each, by the place of the revision.
         before: Value of the parameter for older ones; None at the end.
         is_first_page: True if the page begins with the newest revision.
+        rows: Maximum number of revisions on the page.
     """
 
     page: RevisionPage
@@ -79,6 +80,12 @@ class Shown(NamedTuple):
     pairs: Mapping[int, Pair]
     before: int | None
     is_first_page: bool
+    rows: int
+
+    @property
+    def is_long(self) -> bool:
+        """True for a page of as many revisions as possible."""
+        return self.rows == MAX_REVISION_ROWS
 
     def number(self, top_hash: str) -> int | None:
         """Return the number of a revision on the page."""
@@ -154,6 +161,7 @@ class PackagePage(Page):
         hidden = INPUT_PACKAGES if lineage else None
         return {
             "shown": shown,
+            "max_revisions": MAX_REVISION_ROWS,
             "chosen": top_hash,
             "entries": entries,
             "metadata": {name: each for name, each in metadata.items() if name != hidden},
@@ -192,7 +200,7 @@ class PackagePage(Page):
         wanted = request.query_params
         rows = MAX_REVISION_ROWS if wanted.get("revisions") == ALL else REVISION_ROWS
         text = wanted.get("before", "")
-        before = int(text) if text.isascii() and text.isdigit() else None
+        before = int(text) if SECOND.fullmatch(text) else None
         # One more, with which the last of the page is compared.
         answer = self._views.packages.revisions(RevisionQuery(package, rows + 1, before))
         if answer.value is None:
@@ -210,6 +218,7 @@ class PackagePage(Page):
             pairs,
             int(last.timestamp()) if last else None,
             before is None,
+            rows,
         )
 
     def _read_changes(self, request: Request) -> dict[str, Any]:

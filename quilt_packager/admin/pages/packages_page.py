@@ -20,7 +20,7 @@ from quilt_packager.admin.model.package_filters import (
     choose,
     match,
 )
-from quilt_packager.admin.model.package_views import LIMIT_SECONDS, IndexQuery
+from quilt_packager.admin.model.package_views import IndexQuery
 from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.exports import download_csv, download_json
 from quilt_packager.admin.pages.page import Page
@@ -192,7 +192,7 @@ class PackagesPage(Page):
         self, listed: Listed, matching: Sequence[PackageRow], limit: int | None
     ) -> tuple[Listed, list[PackageRow]]:
         rows = matching[:limit]
-        seconds = LIMIT_SECONDS if limit else EXPORT_SECONDS
+        seconds = None if limit else EXPORT_SECONDS
         try:
             newest = self._views.packages.newest(
                 (each.package for each in rows), limit_seconds=seconds

@@ -270,6 +270,13 @@ def test_messages_are_filtered_by_their_source(browser: Browser, letters: Letter
     assert 'href="/failures?source=Message&amp;code=InvalidMessage"' in shown.text
 
 
+def test_filter_of_a_form_becomes_the_address(browser: Browser, letters: Letters) -> None:
+    url = "/failures/list?q=&source=Message&age="
+    answer = browser.htmx(url, hx_source="form")
+    assert answer.headers["hx-push-url"] == "/failures?source=Message"
+    assert "hx-push-url" not in browser.htmx(url, hx_source="div#failures").headers
+
+
 def test_both_values_of_a_checksum_are_shown(browser: Browser, letters: Letters) -> None:
     listed, actual = "9f2c" + "0" * 26 + "0b", "41aa" + "1" * 26 + "e7"
     happened = (

@@ -240,6 +240,11 @@ def test_audits_that_cannot_be_read_leave_the_list(
     assert "FilterLogEvents" in text
 
 
+def test_filter_of_a_form_becomes_the_address(browser: Browser, registry: Bucket) -> None:
+    answer = browser.htmx("/packages/list?q=a&registry=&by=&age=7d", hx_source="form")
+    assert answer.headers["hx-push-url"] == "/packages?q=a&age=7d"
+
+
 def test_registries_beyond_the_engine_are_not_read(
     browser: Browser, registry: Bucket, s3_stub: S3Stub
 ) -> None:
@@ -297,6 +302,27 @@ def test_revisions_have_pages(browser: Browser, registry: Bucket) -> None:
     url = html.unescape(older[1]).replace("runs/42?", "runs/42/body?")
     assert re.findall(r"<b>(\d+)</b></span>", browser.htmx(url).text) == ["3", "2", "1"]
     assert "13 to 1 of 13" in browser.htmx(f"{BODY}?revisions=all").text
+
+
+def test_a_package_of_many_revisions_takes_few_requests(
+    browser: Browser, registry: Bucket, s3_stub: S3Stub
+) -> None:
+    for number in range(60):
+        pointer = f".quilt/named_packages/runs/42/{1_700_000_200 + number}"
+        registry.put(pointer, SECOND.encode())
+    s3_stub.forget_requests()
+    browser.htmx(BODY)
+    # `latest`, eleven pointers, and a manifest.
+    assert dict(s3_stub.counts) == {"ListObjectsV2": 1, "GetObject": 13}
+
+
+@pytest.mark.parametrize("url", ["/packages/list?after={}.a/b", f"{BODY}?before={{}}"])
+@pytest.mark.parametrize("odd", ["9" * 5000, "²", "-1", ""])
+def test_odd_places_are_the_first_page(
+    browser: Browser, registry: Bucket, url: str, odd: str
+) -> None:
+    text = browser.htmx(url.format(quote(odd))).text
+    assert "1 of 1" in text or "2 to 1 of 2" in text
 
 
 def test_each_revision_says_what_it_changed(
