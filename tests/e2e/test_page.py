@@ -291,6 +291,22 @@ def test_engine_is_checked_and_a_folder_explained_with_the_keyboard(
     expect(reasons).to_contain_text("Nextflow runs")
 
 
+# Packages.
+
+
+def test_packages_are_filtered_and_show_what_their_revisions_changed(person: Person) -> None:
+    page = settle(person.go("/packages"))
+    page.get_by_label("Made by").focus()
+    page.get_by_label("Made by").select_option("Engine")
+    expect(page).to_have_url(re.compile("by=engine$"))
+    expect(page.get_by_label("Made by")).to_be_focused()
+    page.get_by_role("searchbox").fill("nextflow/*")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("link", name="nextflow/rnaseq-7").click()
+    expect(page.locator("#changes-0")).to_contain_text("entr")
+    expect(page.locator("#audit")).to_contain_text("Not audited")
+
+
 # New package.
 
 
