@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from quilt_packager_runtime.errors import AccessDenied, EmptySource, NoSuchBucket
 from quilt_packager_runtime.formats.objects import S3Uri
 
-from quilt_packager.operations.aws_errors import is_denied
 from quilt_packager.operations.checks.behaviours import Behaviour
 from quilt_packager.operations.checks.buckets import check_bucket
 from quilt_packager.operations.checks.finding import Finding, Status
@@ -41,7 +40,11 @@ class Obstacle(NamedTuple):
 
 
 def find_obstacles(deployment: "Deployment", failures: Iterable[Failure]) -> list[Obstacle]:
-    """Find the causes of failures that are still there; of other codes, none is known."""
+    """Find the causes of failures that are still there; of other codes, none is known.
+
+    Raises:
+        ClientError: AWS failed, or your own permissions are insufficient to find out.
+    """
     places: dict[tuple[str, str], set[str]] = {}
     for each in failures:
         place = _find_place(each)
@@ -50,7 +53,7 @@ def find_obstacles(deployment: "Deployment", failures: Iterable[Failure]) -> lis
     engine = Inspection(deployment)
     found: dict[str, set[str]] = {}
     for (code, place), ids in list(places.items())[:MAX_PLACES]:
-        for text in _run(CHECKS[code], engine, place):
+        for text in CHECKS[code](engine, place):
             found.setdefault(text, set()).update(ids)
     return [Obstacle(text, frozenset(ids)) for text, ids in found.items()]
 
@@ -68,19 +71,6 @@ def _find_place(failure: Failure) -> str | None:
         return failure.source
     named = NAMED_BUCKET.search(failure.happened) or NAMED_BUCKET.match(failure.source)
     return named[1] if named else None
-
-
-def _run(
-    check: Callable[[Inspection, str], Iterator[str]], engine: Inspection, place: str
-) -> list[str]:
-    from botocore.exceptions import ClientError
-
-    try:
-        return list(check(engine, place))
-    except ClientError as error:
-        if not is_denied(error):
-            raise
-        return []  # your own permissions are insufficient to find out
 
 
 def _check_access(engine: Inspection, bucket: str) -> Iterator[str]:
