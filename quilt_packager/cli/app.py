@@ -103,7 +103,7 @@ def take_options(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show the traceback of an unexpected error.")
+        bool, typer.Option(DEBUG, help="Show the traceback of an error. Anywhere in the line.")
     ] = False,
 ) -> None:
     """Accept the options that precede a command. `run` reads --debug itself, anywhere."""

@@ -12,6 +12,7 @@ from quilt_packager.cli.console.typer_groups import name_of
 from tests.cli.conftest import Cli
 
 COMMANDS = [name_of(each) for each in app.COMMANDS]
+WIDTH = 80
 SLOW_TO_IMPORT = ["aws_cdk", "awscrt", "aws_lambda_powertools", "boto3", "botocore", "quilt3"]
 
 
@@ -45,6 +46,12 @@ def test_descriptions_are_shown_in_full(cli: Cli) -> None:
     lists = [cli(*each, "-h").out.partition("Commands:")[2] for each in groups]
     assert all(lists)
     assert [each for each in lists if "..." in each] == []
+
+
+def test_every_help_fits_into_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line for each in COMMANDS for line in cli(each, "--help").out.splitlines()]
+    assert [line for line in lines if len(line) > WIDTH] == []
 
 
 def test_the_help_imports_nothing_slow() -> None:

@@ -106,8 +106,9 @@ def promote(
 
     Examples:
       quilt-packager promote runs/42 --to production
-      quilt-packager promote runs/42@1f4c0a --registry lab --to production --name assays/42
-      quilt-packager promote runs/42 --to production --copy-data s3://production/data/ --json
+      quilt-packager promote runs/42@1f4c0a --to production --name assays/42
+      quilt-packager promote runs/42 --registry lab --to production
+        --copy-data s3://production/data/
     """
     from quilt_packager_runtime.promotion.promotion_request import (
         PromotionOutcome,

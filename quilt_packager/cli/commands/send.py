@@ -80,8 +80,10 @@ def send(
       quilt-packager send s3://raw/runs/42/ --wait
       quilt-packager send s3://raw/runs/42/ --name runs/42 --metadata run=42
       quilt-packager send @message.json
-      quilt-packager send '{"source_prefix": "s3://raw/runs/42/", "workflow": "ngs"}'
-        --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/prod-PackagerQueue-1A2B3C
+      quilt-packager send '{"source_prefix": "s3://raw/runs/42/",
+        "workflow": "ngs"}'
+      quilt-packager send s3://raw/runs/42/ --queue-url
+        https://sqs.us-east-1.amazonaws.com/123456789012/PackagerQueue-1A2B
     """
     from quilt_packager.operations.deployment import messages
 

@@ -20,8 +20,8 @@ MetadataOption = Annotated[
     typer.Option(
         "--metadata",
         metavar="KEY=VALUE",
-        help="Field of the package's metadata. A value in JSON, such as 42 or true, is one; any "
-        "other is text. Can be repeated.",
+        help="Field of the package's metadata. A value such as 42 or true is read as JSON, "
+        "any other as text. Can be repeated.",
     ),
 ]
 ExcludeOption = Annotated[
