@@ -137,6 +137,15 @@ class Merge:
         fields = merge_metadata(self._base, self._theirs, self._base).carried
         return str(Summary(None, self._changes.count(), len(fields)))
 
+    def name_changes(self) -> str:
+        """Name the first changes of the other writer, and count all."""
+        changes = Samples()
+        for key in self._changes.names():
+            changes.add(quote(key))
+        for name in merge_metadata(self._base, self._theirs, self._base).carried:
+            changes.add(f"metadata {quote(name)}")
+        return str(changes)
+
     async def resolve(self, metadata: Metadata | None, entries: Entries) -> Summary:
         """Merge with the folder, and return the result."""
         conflicts, removed = Samples(), Samples()

@@ -90,6 +90,11 @@ class Changes:
             different,
         )
 
+    def names(self) -> Iterator[str]:
+        """Iterate over the logical keys of the changes, in their order."""
+        for (path,) in self._database.execute("SELECT path FROM changes ORDER BY path"):
+            yield key_of(path)
+
     def count(self) -> int:
         """Count the changes."""
         (count,) = self._database.execute("SELECT count(*) FROM changes").fetchone()

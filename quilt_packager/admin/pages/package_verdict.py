@@ -296,7 +296,7 @@ def _find_losses(checked: Checked, planned: Planned, plan: Plan) -> Iterator[Fin
         yield Finding(
             "warn",
             "A person changed the newest revision.",
-            "The changes would be replaced; they stay in",
+            f"{plan.replaced_changes or 'The changes'} would be replaced, and stay in",
             plan.replaced[:8],
             ".",
             (Cure("Carry them over", carry), newest),

@@ -82,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             not.
         meant: URI of the folder that a source without a trailing `/` may mean.
         replaced: Top hash of the revision with another writer's changes that it would replace.
+        replaced_changes: The first of those changes; None if they cannot be compared.
         warnings: The notes about something that the package lacks, or that was not understood.
     """
 
@@ -102,6 +103,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     metadata_lost: tuple[str, ...] = ()
     meant: str | None = None
     replaced: str | None = None
+    replaced_changes: str | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -5,6 +5,7 @@ to reject it; a plan continues and collects all reasons.
 """
 
 from collections import Counter
+from contextlib import suppress
 from math import ceil
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from quilt_packager_runtime.completeness.check import check_complete
 from quilt_packager_runtime.errors import (
     EmptySource,
     Explanation,
+    HeldForReview,
     Rejected,
     WorkflowViolations,
     name_some,
@@ -167,6 +169,7 @@ class _Planner:
         self._notes: list[str] = []
         self._warnings: list[str] = []
         self._replaced: str | None = None
+        self._replaced_changes: str | None = None
 
     async def plan(self, s3: S3, on_progress: OnProgress) -> Plan:
         # A job sends these requests as well.
@@ -222,6 +225,7 @@ class _Planner:
             plan,
             meant=str(meant) if meant is not None else None,
             replaced=self._replaced,
+            replaced_changes=self._replaced_changes,
             warnings=tuple(self._warnings),
         )
         notes = (*plan.dangers, *self._warnings, *self._notes)
@@ -266,6 +270,8 @@ class _Planner:
         )
         if merge is None:
             self._replaced = find_replaced(latest, manifest, publisher.message)
+            if self._replaced is not None:
+                await self._name_replaced(s3, publisher, latest, manifest)
             return None
         with merge:
             if changes := merge.describe():
@@ -274,6 +280,25 @@ class _Planner:
                     "changed; the rules of the registry are checked after hashing"
                 )
         return merge.origin
+
+    async def _name_replaced(
+        self,
+        s3: S3,
+        publisher: publish.Publisher,
+        latest: publish.Pointer,
+        manifest: ObjectBody | None,
+    ) -> None:
+        """Name the changes that the package would replace, by requests that a job does not send."""
+        sent = self._sent.copy()
+        carrying = msgspec.structs.replace(self._request, on_foreign_revision="carry")
+        with suppress(HeldForReview):
+            merge = await find_merge(
+                s3, publisher, carrying, self._settings, latest=latest, previous=manifest
+            )
+            if merge is not None:
+                with merge:
+                    self._replaced_changes = merge.name_changes() or None
+        self._sent = sent
 
     async def _check(self, s3: S3, inventory: Inventory, *, has_rules: bool) -> Header:
         """Check the rules of the workflow, and make the header of the manifest."""

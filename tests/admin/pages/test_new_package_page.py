@@ -714,6 +714,7 @@ class TestVerdict:
     def test_changes_of_a_person_are_cured_by_carrying_them(self) -> None:
         verdict = self.judge(msgspec.structs.replace(PLAN, replaced="f" * 64))
         changed = self.read_cure(verdict, "A person changed the newest revision.")
+        assert verdict.findings[0].text == "The changes would be replaced, and stay in"
         assert changed["on_foreign_revision"] == ["carry"]
 
     @pytest.mark.parametrize(

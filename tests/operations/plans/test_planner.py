@@ -156,6 +156,18 @@ class TestPackage:
         assert any(note.startswith(f"It replaces {'f' * 64}") for note in made.notes)
         assert codes(await make(s3, on_foreign_revision="hold")) == ["HeldForReview"]
 
+    async def test_changes_of_another_writer_that_are_replaced_are_named(
+        self, s3: S3, packages: Bucket
+    ) -> None:
+        await publish(s3)
+        alone = await make(s3)
+        foreign = publish_edit(packages, "runs/42", add(README))
+        made = await make(s3)
+        assert (made.replaced, made.replaced_changes) == (foreign, '"README.md"')
+        assert alone.estimate is not None
+        assert made.estimate is not None
+        assert made.estimate.requests["GET"] == alone.estimate.requests["GET"]
+
     async def test_changes_of_another_writer_to_carry_are_noted(
         self, s3: S3, packages: Bucket
     ) -> None:
