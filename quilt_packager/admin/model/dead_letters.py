@@ -40,9 +40,13 @@ class DeadLetters:
         """Return True if `read` would make no request."""
         return self._read.is_fresh(MAX_AGE_SECONDS)
 
+    def last_read(self) -> Answer[Failures]:
+        """Return the last answer without a request."""
+        return self._read.peek()
+
     def recall(self, ids: Sequence[str]) -> list[Failure]:
         """Return the letters with these ids, as they were last read; some may be missing."""
-        last = self._read.peek().value
+        last = self.last_read().value
         wanted = frozenset(ids)
         return [each for each in last.letters if each.id in wanted] if last else []
 

@@ -33,6 +33,9 @@ DECISION = "on_foreign_revision"
 ALL = "all"
 """The choice of all messages on a page."""
 
+GROUP = "group:"
+"""Beginning of the choice of a group, before its number."""
+
 
 class Choice(NamedTuple):
     """The messages that were chosen.
@@ -59,7 +62,7 @@ def read_choice(form: Form, wanted: str) -> Choice:
     chosen = [
         place
         for place, (number, letter_id) in enumerate(listed)
-        if wanted in (ALL, f"group:{number}", letter_id)
+        if wanted in (ALL, f"{GROUP}{number}", letter_id)
     ]
     ids = [listed[place][1] for place in chosen]
     after = listed[chosen[-1] + 1 :][:1] if chosen else []
@@ -106,6 +109,15 @@ def ask_to_retry(chosen: Choice, known: Sequence[Failure]) -> Confirmation:
         effects=effects,
         items=_names(chosen, known),
     )
+
+
+def exclude_later(question: Confirmation, later: int) -> Confirmation:
+    """Say that messages that came after the page was read are not affected."""
+    if not later:
+        return question
+    are = "is" if later == 1 else "are"
+    came = f"{formats.count(later, 'message')} that came after this page was read"
+    return question._replace(note=f"{question.note} {came} {are} not among them.".strip())
 
 
 def warn(

@@ -16,12 +16,14 @@ from quilt_packager.admin.model.periods import DAY
 from quilt_packager.admin.model.views import Views, make_queued
 from quilt_packager.admin.pages.failure_questions import (
     ALL,
+    GROUP,
     PATH,
     Choice,
     ask_to_carry,
     ask_to_discard,
     ask_to_retry,
     can_succeed,
+    exclude_later,
     not_retried,
     nothing_left,
     read_choice,
@@ -243,14 +245,26 @@ class FailuresPage(Page):
         form = form_of(request)
         questions = {"retry": ask_to_retry, "carry": ask_to_carry, "discard": ask_to_discard}
         action = next((name for name in questions if name in form), "discard")
-        chosen = read_choice(form, form.get(action, ""))
+        wanted = form.get(action, "")
+        chosen = read_choice(form, wanted)
         if not chosen.ids:
             raise nothing_left(0)
         known = self._letters.recall(chosen.ids)
         question = questions[action](chosen, known)
+        if wanted.startswith((ALL, GROUP)):
+            question = exclude_later(question, self._count_later())
         if action == "retry":
             question = self._check(question, [each for each in known if can_succeed(each)])
         return self._renderer.confirm(request, question)
+
+    def _count_later(self) -> int:
+        """Count the messages that came after the page was read."""
+        read, queues = self._letters.last_read(), self._views.queues()
+        if read.value is None or queues.value is None or read.at is None or queues.at is None:
+            return 0
+        # An older count may have messages that were discarded since.
+        later = queues.value.dead_letters - read.value.total
+        return max(later, 0) if queues.at > read.at else 0
 
     def _check(self, question: Confirmation, known: Sequence[Failure]) -> Confirmation:
         """Check whether the causes of the failures are still there."""

@@ -4,6 +4,7 @@ import html
 import re
 from datetime import timedelta
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from quilt_packager_runtime.reporting.log_events import DamagedEntry
@@ -16,6 +17,7 @@ from quilt_packager.operations.audits import AuditedPackage
 from quilt_packager.operations.checks.retry_check import Obstacle
 from quilt_packager.operations.dead_letters.error_codes import NOT_A_MESSAGE
 from quilt_packager.operations.dead_letters.queue import Failure
+from quilt_packager.operations.deployment.queues import Queues
 from tests.admin.browser import Answer, Browser
 from tests.admin.engine import IDENTITY, Engine, ago, make_job
 from tests.admin.letters import Letters, make_letter
@@ -239,6 +241,17 @@ def test_question_names_what_still_prevents_a_retry(
         assert f"<strong>{warning}" in text
         assert f"{consequence} fail again." in text
     assert "Retry 2 messages" in text
+
+
+def test_question_excludes_messages_that_came_later(
+    browser: Browser, letters: Letters, access: Access, engine: Engine
+) -> None:
+    assert isinstance(engine.queues, Queues)
+    engine.queues = msgspec.structs.replace(engine.queues, dead_letters=3)
+    letters.letters = [make_letter(each, "WriteConflict") for each in ("1", "2")]
+    later = "1 message that came after this page was read is not among them."
+    assert later in choose(browser, access, discard="group:1").text
+    assert later not in choose(browser, access, discard="1").text
 
 
 def test_question_without_its_check_says_so(
