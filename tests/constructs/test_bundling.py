@@ -42,6 +42,10 @@ class Inputs:
         self.module.write_text('"""The runtime."""\n', "utf-8")
         self.lock.write_text(write_wheel(self.wheels, "pure"), "utf-8")
 
+    def let_pip_find_wheels(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(self.wheels))
+
     def build(self, target: Platform = ARM64) -> Path:
         asset = build_asset(target, lock=self.lock, runtime=self.runtime, cache=self.cache)
         assert asset.path == self.cache / f"asset-{asset.asset_hash}.zip"
@@ -55,22 +59,38 @@ class Inputs:
 @pytest.fixture
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
     made = Inputs(tmp_path)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(made.wheels))
+    made.let_pip_find_wheels(monkeypatch)
     return made
 
 
-def test_asset_has_runtime_and_dependencies_at_its_root(inputs: Inputs) -> None:
-    with zipfile.ZipFile(inputs.build()) as asset:
-        assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of a build."""
+    made = Inputs(tmp_path_factory.mktemp("built"))
+    with pytest.MonkeyPatch.context() as patch:
+        made.let_pip_find_wheels(patch)
+        made.build()
+    return made.cache
+
+
+@pytest.fixture
+def built(inputs: Inputs, cache: Path) -> Inputs:
+    """The inputs after a build, which took pip a second."""
+    shutil.copytree(cache, inputs.cache)
+    return inputs
+
+
+def test_asset_has_runtime_and_dependencies_at_its_root(built: Inputs) -> None:
+    with zipfile.ZipFile(built.build()) as asset:
+        assert asset.read("runtime/__init__.py") == built.module.read_bytes()
         assert asset.read("pure.py") == b"TAG = 'py3-none-any'\n"
 
 
-def test_asset_holds_only_files_that_functions_read(inputs: Inputs) -> None:
-    cached = inputs.runtime / "__pycache__"
+def test_asset_holds_only_files_that_functions_read(built: Inputs) -> None:
+    cached = built.runtime / "__pycache__"
     cached.mkdir()
     (cached / "module.pyc").write_bytes(b"")
-    with zipfile.ZipFile(inputs.build()) as asset:
+    with zipfile.ZipFile(built.build()) as asset:
         assert set(asset.namelist()) == {
             "pure.py",
             "pure-1.dist-info/METADATA",
@@ -80,56 +100,56 @@ def test_asset_holds_only_files_that_functions_read(inputs: Inputs) -> None:
         }
 
 
-def test_user_of_lambda_can_read_the_asset(inputs: Inputs) -> None:
-    with zipfile.ZipFile(inputs.build()) as asset:
+def test_user_of_lambda_can_read_the_asset(built: Inputs) -> None:
+    with zipfile.ZipFile(built.build()) as asset:
         assert {entry.external_attr >> 16 for entry in asset.infolist()} == {0o100644}
 
 
-def test_same_inputs_give_the_same_asset(inputs: Inputs) -> None:
-    first = inputs.build()
+def test_same_inputs_give_the_same_asset(built: Inputs) -> None:
+    first = built.build()
     content = first.read_bytes()
-    shutil.rmtree(inputs.cache)
-    os.utime(inputs.module, (0, 0))
-    second = inputs.build()
+    shutil.rmtree(built.cache)
+    os.utime(built.module, (0, 0))
+    second = built.build()
     assert second == first
     assert second.read_bytes() == content
 
 
-def test_other_sources_give_another_asset(inputs: Inputs) -> None:
-    first = inputs.build()
-    inputs.module.write_text('"""Another runtime."""\n', "utf-8")
-    assert inputs.build() != first
+def test_other_sources_give_another_asset(built: Inputs) -> None:
+    first = built.build()
+    built.module.write_text('"""Another runtime."""\n', "utf-8")
+    assert built.build() != first
 
 
-def test_renamed_sources_give_another_asset(inputs: Inputs) -> None:
-    first = inputs.build()
-    inputs.module.rename(inputs.runtime / "other.py")
-    assert inputs.build() != first
+def test_renamed_sources_give_another_asset(built: Inputs) -> None:
+    first = built.build()
+    built.module.rename(built.runtime / "other.py")
+    assert built.build() != first
 
 
-def test_other_requirements_give_another_asset(inputs: Inputs) -> None:
-    first = inputs.build()
-    with inputs.lock.open("a") as lock:
-        lock.write(write_wheel(inputs.wheels, "more"))
-    assert inputs.build() != first
+def test_other_requirements_give_another_asset(built: Inputs) -> None:
+    first = built.build()
+    with built.lock.open("a") as lock:
+        lock.write(write_wheel(built.wheels, "more"))
+    assert built.build() != first
 
 
-def test_other_platforms_give_another_asset(inputs: Inputs) -> None:
-    assert len({inputs.build(ARM64), inputs.build(X86_64), inputs.build(Platform.host())}) == 3
+def test_other_platforms_give_another_asset(built: Inputs) -> None:
+    assert len({built.build(ARM64), built.build(X86_64), built.build(Platform.host())}) == 3
 
 
-def test_second_build_does_not_run_pip(inputs: Inputs) -> None:
-    first = inputs.build()
-    inputs.remove_wheels()
-    assert inputs.build() == first
+def test_second_build_does_not_run_pip(built: Inputs) -> None:
+    first = built.build()
+    built.remove_wheels()
+    assert built.build() == first
 
 
-def test_changed_source_does_not_run_pip(inputs: Inputs) -> None:
-    inputs.build()
-    inputs.remove_wheels()
-    inputs.module.write_text('"""Another runtime."""\n', "utf-8")
-    with zipfile.ZipFile(inputs.build()) as asset:
-        assert asset.read("runtime/__init__.py") == inputs.module.read_bytes()
+def test_changed_source_does_not_run_pip(built: Inputs) -> None:
+    built.build()
+    built.remove_wheels()
+    built.module.write_text('"""Another runtime."""\n', "utf-8")
+    with zipfile.ZipFile(built.build()) as asset:
+        assert asset.read("runtime/__init__.py") == built.module.read_bytes()
 
 
 def test_first_build_reports_what_it_does(
@@ -218,20 +238,20 @@ def test_unwritable_cache_is_reported_with_the_remedy(inputs: Inputs) -> None:
         inputs.build()
 
 
-def test_cache_evicts_unused_files(inputs: Inputs) -> None:
-    unused = inputs.build()
+def test_cache_evicts_unused_files(built: Inputs) -> None:
+    unused = built.build()
     month_ago = time.time() - 31 * 24 * 60 * 60
     os.utime(unused, (month_ago, month_ago))
-    inputs.build(X86_64)
+    built.build(X86_64)
     assert not unused.exists()
 
 
-def test_cache_keeps_used_files(inputs: Inputs) -> None:
-    used = inputs.build()
+def test_cache_keeps_used_files(built: Inputs) -> None:
+    used = built.build()
     month_ago = time.time() - 31 * 24 * 60 * 60
     os.utime(used, (month_ago, month_ago))
-    inputs.build()
-    inputs.build(X86_64)
+    built.build()
+    built.build(X86_64)
     assert used.exists()
 
 

@@ -20,5 +20,5 @@ def write_wheel(folder: Path, name: str, tag: str = ANY) -> str:
     path = folder / f"{name}-1-{tag}.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         for file, text in (files | {f"{info}/RECORD": record}).items():
-            wheel.writestr(file, text)
+            wheel.writestr(zipfile.ZipInfo(file), text)  # without the time: always the same file
     return f"{name}==1 \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
