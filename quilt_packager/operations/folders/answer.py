@@ -7,6 +7,7 @@ import msgspec
 from quilt_packager.operations import formats
 from quilt_packager.operations.folders.verdicts import Verdict
 from quilt_packager.operations.jobs.job import Job, State
+from quilt_packager.operations.jobs.labels import trigger_label
 
 if TYPE_CHECKING:
     from quilt_packager.operations.deployment.deployments import Deployment
@@ -56,17 +57,17 @@ def _answer_by_job(deployment: "Deployment", history: "FolderHistory", job: Job)
     if job.outcome not in {State.CREATED, State.UNCHANGED}:
         show = deployment.command("jobs", "show", job.id)
         return Answer(job.outcome, "A job of the folder has not ended.", "", show)
-    trigger = job.event_source or job.trigger or "a message"
+    trigger = f"Trigger of its last job: {trigger_label(job) or 'unknown'}."
     happened = f"It is the package {job.package_name} in {job.registry}."
     newest = history.contents.newest
     if newest is not None and newest > job.started:
         return Answer(
             job.outcome,
             f"{happened} Objects were written after the last job began.",
-            f"The last job followed {trigger}; no event was seen since.",
+            f"{trigger} No event was seen since.",
             deployment.command("send", history.folder),
         )
-    return Answer(job.outcome, happened, f"Its last job followed {trigger}.")
+    return Answer(job.outcome, happened, trigger)
 
 
 def _answer_without_job(deployment: "Deployment", history: "FolderHistory") -> Answer:

@@ -174,9 +174,11 @@ def test_objects_that_are_newer_than_the_package_are_mentioned(
 ) -> None:
     put("lab/plate/a.csv")
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    log_job(deployment, "job-1", hour_ago, "created", source=FOLDER, package_name="lab/plate")
+    fields = {"source": FOLDER, "package_name": "lab/plate", "trigger": "objects_ready"}
+    log_job(deployment, "job-1", hour_ago, "created", **fields)
     result = explain(cli)
     assert result["answer"]["happened"].endswith("Objects were written after the last job began.")
+    assert result["answer"]["why"] == "Trigger of its last job: Upload. No event was seen since."
     assert result["answer"]["remedy"] == f"quilt-packager send {FOLDER}"
 
 
