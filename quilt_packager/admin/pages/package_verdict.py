@@ -210,7 +210,9 @@ def _find(checked: Checked, planned: Planned | None, *, is_known: bool) -> Itera
             text = "This assumes default settings: the engine may act differently."
             yield Finding("warn", "The engine's settings are unknown.", text)
         yield from _find_refusals(checked, planned)
-    yield from _find_doubts(checked, planned.plan if planned else None)
+    # A plan without permissions says nothing about the folder.
+    plan = planned.plan if planned and not planned.denied else None
+    yield from _find_doubts(checked, plan)
     if planned is not None and planned.plan is not None:
         yield from _find_losses(checked, planned, planned.plan)
 

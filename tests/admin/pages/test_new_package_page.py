@@ -702,6 +702,12 @@ class TestVerdict:
         (found,) = [each for each in verdict.findings if each.kind == "warn"]
         assert found.cures == ()
 
+    def test_plan_without_permissions_offers_the_folder_still(self) -> None:
+        plan = msgspec.structs.replace(PLAN, refusals=(DENIED,))
+        verdict = self.judge(plan, source_prefix=FOLDER.rstrip("/"))
+        changed = self.read_cure(verdict, "This is the folder above.")
+        assert changed["source_prefix"] == [FOLDER]
+
     def test_lost_metadata_is_cured_by_that_of_the_folder(self) -> None:
         plan = msgspec.structs.replace(PLAN, metadata_lost=("assay", "operator", "plate", "x", "y"))
         verdict = self.judge(plan, metadata_kind="none")
