@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from quilt_packager_runtime.errors import InvalidMessage
+from quilt_packager_runtime.errors import InvalidMessage, quote
 from quilt_packager_runtime.formats.json_errors import describe_decode_error
 from quilt_packager_runtime.formats.objects import (
     MAX_MESSAGE_BYTES,
@@ -283,7 +283,7 @@ class Sender:
             names = ", ".join(candidates[int(each["Id"])].name for each in failed)
             raise SendFailed(
                 f"SQS did not take the messages of {names}.",
-                why=failed[0].get("Message", failed[0]["Code"]),
+                why=f"{failed[0]['Code']}. AWS said: {quote(failed[0].get('Message', ''))}.",
                 remedy="Run the command again: it sends what has no package.",
             )
         ids = {each["Id"]: each["MessageId"] for each in answer["Successful"]}

@@ -14,6 +14,7 @@ from quilt_packager_runtime.errors import (
     AwsError,
     PackagerError,
     printable,
+    quote,
 )
 from quilt_packager_runtime.formats.objects import MAX_MESSAGE_BYTES
 
@@ -147,7 +148,8 @@ def put_event(
         if not answer["FailedEntryCount"]:
             return
         refused = answer["Entries"][0]
-    reason = f"{refused.get('ErrorCode')}: {refused.get('ErrorMessage')}"
+    said = quote(str(refused.get("ErrorMessage")).rstrip("."))
+    reason = f"{refused.get('ErrorCode')}. AWS said: {said}"
     raise _not_published(detail_type, f"event bus {bus}", reason)
 
 

@@ -303,6 +303,12 @@ def _rejecting_config(uri: S3Uri, what: str, cpu_seconds: float) -> Iterator[Non
             "size or of patterns such as ^(a+)+$"
         )
         raise invalid_config(uri, how) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        said = printable(str(error.problem))[:MAX_SHOWN]
+        how = f'{what}: its YAML is malformed{place}; the parser said "{said}"'
+        raise invalid_config(uri, how) from error
     except (QuiltException, yaml.YAMLError, *UNEXPECTED) as error:
         message = printable(" ".join(str(error).split()).rstrip("."))[:MAX_SHOWN]
         raise invalid_config(uri, f"{what}: {message or type(error).__name__}") from error
