@@ -57,6 +57,17 @@ def test_the_readme_names_flags_that_the_stack_takes() -> None:
     assert flags <= known
 
 
+def test_the_list_of_decisions_has_each_with_its_title_and_status() -> None:
+    decisions = ROOT / "docs" / "adr"
+    rows = []
+    for path in sorted(decisions.glob("0*.md")):
+        text = path.read_text("utf-8")
+        title, status = re.findall(r"^# \d+\. (.+)$|Status: (.+)\.$", text, re.MULTILINE)[:2]
+        rows.append(f"| [{path.name[:4]}]({path.name}) | {title[0]} | {status[1]} |")
+    listed = (decisions / "README.md").read_text("utf-8").splitlines()
+    assert [row for row in listed if row.startswith("| [0")] == rows
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_says_how_to_deploy_it_and_is_in_the_readme(example: Path) -> None:
     path = example.relative_to(ROOT)
