@@ -172,6 +172,12 @@ def backfill_s3(
             why=sentence(str(error)),
             remedy="Use the form s3://bucket/prefix/, ending in a slash.",
         ) from error
+    if not sentinel:
+        raise Misuse(
+            "Invalid --sentinel: it is empty.",
+            why="It is the name of a file that marks a folder.",
+            remedy="--sentinel done.txt",
+        )
     destination = _find_destination(queue_url, stack, profile, region)
     s3 = make_client(destination.session, "s3", destination.region)
     return _backfill(

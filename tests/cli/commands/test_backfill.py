@@ -163,10 +163,17 @@ def test_files_that_the_engine_ignores_are_skipped(
     assert backfill(cli, *options) == "Sent 0 of 1 folder; 1 has a package.\n"
 
 
-def test_invalid_prefix_is_an_error(cli: Cli) -> None:
-    ran = cli("backfill", "s3", "runs/")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("runs/",), "Invalid prefix: runs/\n  why  An S3 URI begins with s3://."),
+        (("s3://raw/runs/", "--sentinel", ""), "Invalid --sentinel: it is empty."),
+    ],
+)
+def test_invalid_arguments_are_an_error(cli: Cli, arguments: tuple[str, ...], error: str) -> None:
+    ran = cli("backfill", "s3", *arguments)
     assert ran.code == 3
-    assert "Invalid prefix: runs/" in ran.err
+    assert ran.err.startswith(f"error: {error}")
 
 
 def test_runs_of_all_pages_without_a_package_are_sent_as_their_events(

@@ -112,6 +112,24 @@ class TestList:
     def test_without_matches_says_so(self, cli: Cli) -> None:
         assert cli("jobs", "--name", "x").out.startswith("No job matches.")
 
+    @pytest.mark.parametrize(
+        ("filters", "hint"),
+        [
+            (("--code", "AccesDenied"), "--code AccesDenied: Did you mean AccessDenied?\n"),
+            (("--source", "uplod"), "--source uplod: Did you mean Upload?\n"),
+            (("--code", "AccessDenied", "--source", "com.example.lims"), ""),
+        ],
+    )
+    def test_without_matches_suggests_a_known_value(
+        self, cli: Cli, filters: tuple[str, ...], hint: str
+    ) -> None:
+        assert cli("jobs", *filters).err == hint
+
+    def test_of_a_period_that_ends_before_it_begins_are_wrong_usage(self, cli: Cli) -> None:
+        ran = cli("jobs", "--since", "2h", "--until", "3d")
+        assert (ran.code, ran.out) == (3, "")
+        assert "why  --until is not after --since." in ran.err
+
     def test_that_is_cut_off_says_so(self, cli: Cli) -> None:
         ran = cli("jobs", "--limit", "2")
         assert ran.out.splitlines()[-1] == "2 jobs: 1 running, 1 created"

@@ -37,6 +37,11 @@ def test_the_endpoint_of_aws_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert url == "https://workflows-omics.eu-west-1.amazonaws.com/run/42"
 
 
+def test_an_invalid_region_is_named() -> None:
+    with pytest.raises(InvalidAwsConfiguration, match="Invalid AWS region: us east"):
+        create_client(create_session(), "sqs", "us east")
+
+
 def test_a_region_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert create_session().region_name == "eu-west-1"
