@@ -4,7 +4,7 @@ import html
 import json
 import re
 import shlex
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import msgspec
@@ -948,9 +948,8 @@ class TestFoundFolders:
     """The folders below, each with a link that fills in the form."""
 
     ABOVE = "s3://raw-runs/nf/"
-    ILLUMINA = Recognised(
-        "Illumina run", (), {"require": [{"files": ["Done.txt"]}], "exclude": ["tmp/**"]}
-    )
+    CRATE: ClassVar = {"metadata_uri": "ro-crate-metadata.json", "metadata_format": "ro-crate"}
+    OPTIONS: ClassVar = {"require": [{"files": ["Done.txt"]}], "exclude": ["tmp/**"]}
 
     @staticmethod
     def make(name: str, **facts: Any) -> Subfolder:
@@ -1001,7 +1000,9 @@ class TestFoundFolders:
     def test_choice_fills_in_the_form(
         self, browser: Browser, plans: Plans, below: dict[str, Subfolders | Exception]
     ) -> None:
-        below[self.ABOVE] = Subfolders((self.make("x", kind=self.ILLUMINA),))
+        below[self.ABOVE] = Subfolders(
+            (self.make("x", kind=Recognised("Run", (), self.CRATE | self.OPTIONS)),)
+        )
         text = self.show(browser, query="&package_name=a/b&workflow=ngs&message=1")
         found = re.search(r'href="([^"]*)">x/</a>', text)
         assert found is not None
