@@ -23,14 +23,14 @@ help: ## List the targets
 .PHONY: setup
 setup: $(INSTALLED) ## Create .venv from the hash-pinned requirements
 
-# uv installs in seconds what takes pip more than a minute. It does not read pip's
-# configuration, so where it finds no index, pip installs the same lock file.
+# uv installs in seconds what takes pip more than a minute, and removes what is no longer locked. It
+# does not read pip's configuration, so where it finds no index, pip installs the same lock file.
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON")'
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@awk '/^[^ #]/ { keep = /^uv==/ } keep' requirements/dev.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt \
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt \
 		|| $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
