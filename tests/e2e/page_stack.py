@@ -137,7 +137,11 @@ def deployed(directory: Path) -> Iterator[Stack]:
             cdk = Cdk(aws, directory, os.environ)
             cdk.bootstrap(on_line=lambda _line: None)
             engine.create_prerequisites()
-            flags = {"quilt:uploads": json.dumps(UPLOADS), **failure_scenarios.FLAGS}
+            flags = {
+                "quilt:uploads": json.dumps(UPLOADS),
+                "quilt:lineage": "true",
+                **failure_scenarios.FLAGS,
+            }
             engine.deploy(cdk, on_line=lambda _line: None, flags=flags)
             stack = attach(engine)
             write_a_day_of_jobs(stack)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from playwright.sync_api import Page, expect
 
@@ -31,7 +32,7 @@ MANUAL = ROOT / "docs" / "how-to" / "operate.md"
 PROGRAM = str(Path(sys.executable).with_name("quilt-packager"))
 
 BLOCK = re.compile(r"^```console\n.*?^```$", re.MULTILINE | re.DOTALL)
-SCREEN = {"width": 1440, "height": 1000}
+SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 375, "height": 1100}
 
 ASSAYS = tuple(samples.plate(f"elisa/2026-11-{day}/") for day in (21, 22, 23))
@@ -107,10 +108,14 @@ def take_pictures(served: Served) -> None:
 def show_all(person: Person) -> Iterator[tuple[str, Page]]:
     """Yield each page with the name of its picture."""
     yield "jobs", settle(person.go("/jobs"))
-    person.go("/jobs?name=nextflow/*").locator("#rows a.pkg").first.click()
-    expect(person.page.locator("#entries tbody tr").first).to_be_visible()
+    person.go("/jobs?q=nextflow/rnaseq-7").locator("#rows a.pkg").first.click()
+    expect(person.page.locator("#time tbody tr").first).to_be_visible()
     yield "job", settle(person.page)
     yield "failures", settle(person.go("/failures"))
+    yield "packages", settle(person.go("/packages"))
+    person.go(f"/packages/{BUCKET}/{quote(scenario.MESSAGE_NAME, safe='')}")
+    expect(person.page.locator("#entries tbody tr").first).to_be_visible()
+    yield "package", settle(person.page)
     yield "new-package", plan(person)
     yield "settings", settle(person.go("/settings"))
 

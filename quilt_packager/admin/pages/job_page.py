@@ -19,7 +19,7 @@ from quilt_packager.admin.model.views import Views
 from quilt_packager.admin.pages.job_checks import list_checks, summarize
 from quilt_packager.admin.pages.job_log_view import show_log
 from quilt_packager.admin.pages.job_timeline import format_exactly, make_timeline
-from quilt_packager.admin.pages.package_details import list_differences
+from quilt_packager.admin.pages.package_details import browse_lines, list_differences
 from quilt_packager.admin.pages.packages_page import may_read
 from quilt_packager.admin.pages.page import Page
 from quilt_packager.admin.web.problems import Problem, describe_problem
@@ -153,7 +153,9 @@ class JobPage(Page):
             "before_page": package_page(
                 self._views, msgspec.structs.replace(job, top_hash=job.previous_top_hash)
             ),
-            "lines": browse_lines(job) if job.top_hash else None,
+            "lines": browse_lines(Package(job.registry, job.package_name), job.top_hash)
+            if job.registry and job.package_name and job.top_hash
+            else None,
             "folder_link": links.folder(deployment, job),
             "run_link": links.omics_run(deployment, contents.metadata) if contents else None,
             "log_link": links.log(deployment, job),
@@ -205,18 +207,6 @@ def package_page(views: Views, revision: OutcomeFields) -> str | None:
     if not (registry and name) or not may_read(views, registry):
         return None
     return links.package(registry, name, revision.top_hash)
-
-
-def browse_lines(revision: OutcomeFields) -> str:
-    """Return the Python that opens a revision. Names are escaped: any writer chose them."""
-    name, registry = revision.package_name, f"s3://{revision.registry}"
-    return (
-        "import quilt3\n"
-        "p = quilt3.Package.browse(\n"
-        f"    {json.dumps(name)},\n"
-        f"    registry={json.dumps(registry)},\n"
-        f"    top_hash={json.dumps(revision.top_hash)})"
-    )
 
 
 def _find_look(record: JobRecord) -> Look | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from quilt_packager_runtime.formats.manifest_lines import ManifestLine
 from quilt_packager_runtime.formats.objects import S3Uri
+from quilt_packager_runtime.registry.publish import Package
 from quilt_packager_runtime.reporting.log_events import DamagedEntry
 
 from quilt_packager.admin.model.labels import Badge
@@ -43,6 +44,26 @@ def describe_changes(summary: Summary | None, *, is_first: bool) -> str:
     names = (*fields.added, *fields.changed, *fields.removed)
     shown = ", ".join(names) if len(names) <= NAMED_FIELDS else f"{len(names):,} fields"
     return f"{entries}; metadata: {shown}" if entries else f"metadata only: {shown}"
+
+
+def browse_lines(package: Package, top_hash: str) -> str:
+    """Return the Python that opens a revision. Names are escaped: any writer chose them.
+
+    Example:
+        >>> print(browse_lines(Package("lab", "runs/42"), "ab12"))
+        import quilt3
+        p = quilt3.Package.browse(
+            "runs/42",
+            registry="s3://lab",
+            top_hash="ab12")
+    """
+    return (
+        "import quilt3\n"
+        "p = quilt3.Package.browse(\n"
+        f"    {json.dumps(package.name)},\n"
+        f"    registry={json.dumps(f's3://{package.registry}')},\n"
+        f"    top_hash={json.dumps(top_hash)})"
+    )
 
 
 class Difference(NamedTuple):

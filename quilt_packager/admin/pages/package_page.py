@@ -1,6 +1,5 @@
 """The page of a package: its revisions, their differences, and the entries of one."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from quilt_packager.admin.pages.job_page import read_lineage
 from quilt_packager.admin.pages.package_details import (
     Damage,
     ShownAudit,
+    browse_lines,
     describe_changes,
     list_differences,
     show_audit,
@@ -171,7 +171,7 @@ class PackagePage(Page):
             "audit": audit,
             "lineage": lineage,
             "job": revision,
-            "line": browse_line(package, top_hash),
+            "lines": browse_lines(package, top_hash) if top_hash else None,
             **self._link(package, shown, revision, metadata),
         }
 
@@ -302,17 +302,6 @@ class PackagePage(Page):
         table = configuration.settings.lineage_table if configuration else None
         tree = self._views.packages.lineage(package, top_hash, table)
         return download_json(list(export_events(tree)), "lineage.json")
-
-
-def browse_line(package: Package, top_hash: str | None) -> str:
-    """Return the line of Python that opens a revision. Names are escaped: any writer chose them.
-
-    Example:
-        >>> browse_line(Package("lab", "runs/42"), "ab12")
-        'quilt3.Package.browse("runs/42", registry="s3://lab", top_hash="ab12")'
-    """
-    name, registry = json.dumps(package.name), json.dumps(f"s3://{package.registry}")
-    return f"quilt3.Package.browse({name}, registry={registry}, top_hash={json.dumps(top_hash)})"
 
 
 def _first_differences(comparison: Comparison | None, limit: int) -> list[Any]:

@@ -256,7 +256,7 @@ def test_registries_beyond_the_engine_are_not_read(
 
 def test_package_is_complete_without_javascript(browser: Browser, registry: Bucket) -> None:
     text = html.unescape(browser.get("/packages/packages/runs/42?whole=1").text)
-    assert f'browse("runs/42", registry="s3://packages", top_hash="{SECOND}")' in text
+    assert f'"runs/42",\n    registry="s3://packages",\n    top_hash="{SECOND}")' in text
     assert f"https://catalog.example.com/b/packages/packages/runs/42/tree/{SECOND}" in text
     assert "vcf/b.vcf" in text
     assert "versionId=v1" in text
