@@ -94,6 +94,7 @@ def main() -> None:
 
 def take_pictures(served: Served) -> None:
     """Write each picture of the page, in light and dark mode."""
+    expect.set_options(timeout=60_000)
     for browser in browsing.start_chromium():
         for scheme in ("light", "dark"):
             person = Person(browser, served.url, color_scheme=scheme, viewport=SCREEN)
