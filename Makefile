@@ -124,14 +124,14 @@ template: setup ## Write a CloudFormation template and its code to dist/, for de
 
 .PHONY: release
 release: setup ## Build what a release of TAG=v1.2.3 consists of, into dist/
-	rm -rf dist
+	rm -rf dist && mkdir dist
+	$(BIN)/python .ci/release_notes.py "$(TAG)" > dist/NOTES.md
 	$(BIN)/hatchling build --directory dist
 	$(BIN)/python -m venv --clear build/release
 	build/release/bin/python -m pip install --quiet --require-hashes --requirement requirements/release.txt
 	build/release/bin/cyclonedx-py requirements quilt_packager/lambda_requirements.txt --output-reproducible \
 		--output-file dist/sbom.cdx.json
 	$(BIN)/python -m quilt_packager.app.template $(STACK_NAME) dist
-	$(BIN)/python .ci/release_notes.py "$(TAG)" > dist/NOTES.md
 
 .PHONY: clean
 clean: ## Remove the environment and every cache
