@@ -135,7 +135,7 @@ def test_plan_is_rejected_for_a_pattern_that_takes_years(
     raw.put(".quilt/workflows/config.yml", WORKFLOWS.encode())
     visitor = Visitor(page)
     text = visitor.plan("a" * letters + "/b")
-    assert "This message would be rejected." in text
+    assert "This would be rejected." in text
     assert "InvalidWorkflowConfig" in text
     assert "patterns such as ^(a+)+$" in text
     assert not children_of(page.pid)
