@@ -1,10 +1,12 @@
 """The checks of a job: what its outcome, its log and its revision say of its promises."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import quilt_packager_runtime
 
-from quilt_packager.admin.pages.job_checks import Check, list_checks
+from quilt_packager.admin.pages.job_checks import REMARKS, Check, list_checks
 from quilt_packager.operations.jobs.job import Job, Phase, State
 from quilt_packager.operations.jobs.log_lines import LogLine
 from quilt_packager.operations.jobs.record import JobRecord
@@ -93,6 +95,12 @@ def test_remarks_are_one_check_each(remark: str, expected: list[tuple[str, str]]
     found = check(make_job(remark=remark, objects=None))
     assert subjects(found) == expected
     assert " ".join(each.text for each in found) == remark
+
+
+@pytest.mark.parametrize("beginning", [each[0] for each in REMARKS])
+def test_beginning_of_a_remark_is_one_of_the_runtime(beginning: str) -> None:
+    sources = Path(quilt_packager_runtime.__file__).parent.rglob("*.py")
+    assert any(beginning in source.read_text("utf-8") for source in sources)
 
 
 def test_ignored_message_names_the_reason() -> None:
