@@ -160,7 +160,7 @@ class TestCommand:
     ) -> None:
         url = f"{ministack.endpoint_url}/{ACCOUNT}/none"
         assert run(["send", "s3://raw/runs/42/", "--queue-url", url]) == 3
-        assert "\nerror: The queue does not exist.\n" in capsys.readouterr().err
+        assert "error: The queue does not exist.\n" in capsys.readouterr().err
 
 
 class TestProcesses:
