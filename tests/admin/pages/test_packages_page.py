@@ -147,7 +147,7 @@ def test_packages_are_listed_newest_first_with_the_state_of_their_audit(browser:
         ("by=person&q=new", ["new/1"]),
         ("by=engine", []),
         # Unknown values are ignored.
-        ("by=nobody&audit=odd&order=&q=new&after=x", ["new/1"]),
+        ("by=robot&audit=odd&order=&q=new&after=x", ["new/1"]),
     ],
 )
 @pytest.mark.usefixtures("four")

@@ -123,9 +123,9 @@ def denial(cause: str) -> ClientError:
             'custom-process said: "A sentence of AWS".',
         ),
         (
-            exceptions.ConfigParseError(path="/home/mia/.aws/config"),
+            exceptions.ConfigParseError(path="lab/aws-config"),
             "The AWS configuration cannot be read.",
-            "/home/mia/.aws/config is missing or malformed.",
+            "lab/aws-config is missing or malformed.",
         ),
         (
             exceptions.NoRegionError(),
