@@ -17,7 +17,7 @@ from quilt_packager.operations.sources.patterns import is_about_objects
 from quilt_packager.operations.sources.sources import DEFAULT_BUS, Source
 
 if TYPE_CHECKING:
-    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricDataResultTypeDef
 
     from quilt_packager.operations.deployment.deployments import Deployment
 
@@ -146,15 +146,8 @@ def count_events(
     """
     if not sources:
         return {}
-    now = now or datetime.now(UTC)
-    answer = deployment.cloudwatch.get_metric_data(
-        StartTime=now - DAY,
-        EndTime=now,
-        MetricDataQueries=[
-            query_events(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
-        ],
-    )
-    counts = {each["Id"]: each.get("Values", []) for each in answer["MetricDataResults"]}
+    results = _read_events(deployment, sources, DAY, now or datetime.now(UTC))
+    counts = {each["Id"]: each.get("Values", []) for each in results}
     known = ((each.name, counts.get(f"m{number}", [])) for number, each in enumerate(sources))
     return {name: round(sum(values)) for name, values in known if values}
 
@@ -168,14 +161,7 @@ def find_last_events(
     """
     if not sources:
         return {}
-    now = now or datetime.now(UTC)
-    answer = deployment.cloudwatch.get_metric_data(
-        StartTime=now - LOOK_BACK,
-        EndTime=now,
-        MetricDataQueries=[
-            query_events(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
-        ],
-    )
+    results = _read_events(deployment, sources, LOOK_BACK, now or datetime.now(UTC))
     names = {f"m{number}": each.name for number, each in enumerate(sources)}
     found = {
         names[each["Id"]]: [
@@ -183,9 +169,23 @@ def find_last_events(
             for moment, value in zip(each["Timestamps"], each["Values"], strict=True)
             if value
         ]
-        for each in answer["MetricDataResults"]
+        for each in results
     }
     return {name: max(moments) for name, moments in found.items() if moments}
+
+
+def _read_events(
+    deployment: "Deployment", sources: Sequence[Source], past: timedelta, now: datetime
+) -> Sequence["MetricDataResultTypeDef"]:
+    """Read the metrics of the rules of sources. The ids of the results number the sources."""
+    answer = deployment.cloudwatch.get_metric_data(
+        StartTime=now - past,
+        EndTime=now,
+        MetricDataQueries=[
+            query_events(number, each) for number, each in enumerate(sources[:MAX_QUERIES])
+        ],
+    )
+    return answer["MetricDataResults"]
 
 
 def find_last_job(source: Source, jobs: Iterable[Job]) -> datetime | None:
